@@ -1,0 +1,19 @@
+"""The sans-I/O conversation: what can be decided without I/O is decided here.
+
+Synchronous, no trio, no network, no clock of its own: time is an argument, in seconds. Server
+events, commands and results go in; effects come out, in the order in which the shell has to carry
+them out. The same inputs always give the same effects.
+"""
+
+from __future__ import annotations
+
+from .conversation import CANCELLED_OUTPUT as CANCELLED_OUTPUT, Conversation as Conversation
+from .effects import (
+    Call as Call,
+    CancelCalls as CancelCalls,
+    Effect as Effect,
+    ResponseOutcome as ResponseOutcome,
+    Settle as Settle,
+    StartCall as StartCall,
+)
+from .usage import Usage as Usage

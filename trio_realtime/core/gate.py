@@ -1,0 +1,159 @@
+"""Who may ask for the next response, and when.
+
+The service writes one response at a time to the conversation and refuses a ``response.create``
+while one is running. The gate holds every wish for a response until its turn.
+
+Rules:
+
+* One create is outstanding at most: sent, and neither begun nor refused. None is sent while a
+  response of the conversation runs, or while the gate is held (calls of an interrupted response
+  that are still to be answered).
+* Wishes wait in order. Automatic ones (a message, tool outputs) that wait next to each other become
+  one create. Manual ones, with parameters of their own, stay apart.
+* Ours is recognised by its own metadata, echoed in ``response.created``. A response without it is
+  somebody else's (voice activity detection): it takes the slot, and our create will be refused.
+* A refused create goes back to the head of the line. It is sent again when the slot is known to be
+  free, that is after the ``response.done`` of the response it lost to; the refusal may come before
+  that one's ``response.created``.
+* A server that has never echoed metadata leaves open whose a response is. There, the end of a
+  response that began after our create settles it.
+* Wishes for a response beside the conversation (``conversation="none"``) do not come here.
+
+====================  ==================================  =====================================
+state                 means                               leaves it
+====================  ==================================  =====================================
+free                  a wish may be sent                  ``take`` -> outstanding
+outstanding           our create is on its way            created -> running; refused -> lost
+running               a response writes                   done -> free
+lost                  refused, the winner not yet seen    created -> running; done -> free
+====================  ==================================  =====================================
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+
+from trio_realtime.wire import ResponseParams
+
+METADATA_KEY = "trio_realtime"
+"""The metadata pair by which we know our own creates."""
+
+
+@attrs.frozen(kw_only=True)
+class Wish:
+    """A wish for a response.
+
+    Attributes:
+        token: our name for it: the create's event id, and echoed in the metadata.
+        params: overrides; ``None`` for an automatic wish.
+        waiters: handles that wait for the answer; they come together when wishes are merged.
+    """
+
+    token: str
+    params: ResponseParams | None = None
+    waiters: tuple[str, ...] = ()
+
+
+class ResponseGate:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._wishes: deque[Wish] = deque()
+        self._outstanding: Wish | None = None
+        self._running: str | None = None
+        self._lost = False
+        self._echoes: bool | None = None
+        self._unclaimed: str | None = None
+
+    @property
+    def running(self) -> str | None:
+        """Id of the conversation's running response."""
+        return self._running
+
+    @property
+    def outstanding(self) -> Wish | None:
+        """The wish whose create is on its way."""
+        return self._outstanding
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs, nothing is on its way, nothing waits."""
+        return not (self._wishes or self._outstanding or self._running or self._lost)
+
+    def wish(self, wish: Wish) -> None:
+        """Queue a wish; an automatic one joins an automatic one that waits last."""
+        last = self._wishes[-1] if self._wishes else None
+        if last is not None and last.params is None and wish.params is None:
+            self._wishes[-1] = attrs.evolve(last, waiters=last.waiters + wish.waiters)
+        else:
+            self._wishes.append(wish)
+
+    def take(self) -> Wish | None:
+        """The wish to send now, ``None`` if none may be sent."""
+        if self._outstanding or self._running or self._lost or not self._wishes:
+            return None
+        self._outstanding = self._wishes.popleft()
+        return self._outstanding
+
+    def created(self, response_id: str, token: str | None) -> Wish | None:
+        """A response of the conversation began. Returns our wish if it is known to be ours."""
+        self._running = response_id
+        self._lost = False
+        self._unclaimed = None
+        if token is None:
+            if self._outstanding is not None and not self._echoes:
+                self._unclaimed = response_id
+            return None
+        self._echoes = True
+        return self._claim(token)
+
+    def _claim(self, token: str) -> Wish | None:
+        if self._outstanding is not None and self._outstanding.token == token:
+            wish, self._outstanding = self._outstanding, None
+            return wish
+        # Taken for refused, and begun after all.
+        for wish in self._wishes:
+            if wish.token == token:
+                self._wishes.remove(wish)
+                return wish
+        return None
+
+    def done(self, response_id: str) -> Wish | None:
+        """A response ended. Returns our wish if the end tells that it was ours."""
+        if self._running not in (None, response_id):
+            return None
+        self._running = None
+        self._lost = False
+        if self._unclaimed != response_id:
+            return None
+        self._unclaimed = None
+        wish, self._outstanding = self._outstanding, None
+        return wish
+
+    def refused(self, token: str) -> bool:
+        """Our create lost against another response. Returns whether it was outstanding."""
+        if self._outstanding is None or self._outstanding.token != token:
+            return False
+        self._wishes.appendleft(self._outstanding)
+        self._outstanding = None
+        self._lost = self._running is None
+        self._unclaimed = None
+        return True
+
+    def failed(self, token: str) -> Wish | None:
+        """Our create was wrong. Its slot is free again; returns the wish, which is given up."""
+        if self._outstanding is None or self._outstanding.token != token:
+            return None
+        wish, self._outstanding = self._outstanding, None
+        self._unclaimed = None
+        return wish
+
+    def drop_all(self) -> tuple[Wish, ...]:
+        """The connection is gone: forget everything. Returns what was given up."""
+        dropped = (*([self._outstanding] if self._outstanding else []), *self._wishes)
+        self._wishes.clear()
+        self._outstanding = self._running = self._unclaimed = None
+        self._lost = False
+        return dropped

@@ -1,0 +1,165 @@
+"""The one exception tree. The branch tells who is at fault, so what to do about it.
+
+::
+
+    RealtimeError
+    ├── UsageError             you: mend the call (also a ValueError)
+    │   ├── ConfigurationError    a setting, an endpoint, an agent that cannot work
+    │   └── SessionClosed         the session was already left or closed
+    ├── PeerError              the service said no
+    │   ├── AuthenticationFailed  the key was refused (HTTP 401/403, or close 3000)
+    │   ├── ModelRefused          the model is unknown or not for realtime (close 4000/4004, HTTP 404)
+    │   ├── RequestRefused        one request was answered with an ``error`` event
+    │   │   └── SettingsRefused      ... and that request was a ``session.update``
+    │   ├── ResponseFailed        a response ended ``failed`` or ``incomplete``, or was cancelled
+    │   ├── SessionExpired        the session reached its maximum duration
+    │   └── ProtocolViolation     the peer broke the protocol
+    ├── NetworkError           the world between: retry may help
+    │   ├── ConnectFailed         no connection came about
+    │   ├── ConnectTimeout        ... within ``connect_timeout``
+    │   └── ConnectionLost        it was there and went away
+    ├── ConsumerTooSlow        a consumer left more unread than it may
+    └── InternalError          a bug of this library: please report it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = [
+    "AuthenticationFailed",
+    "ConfigurationError",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "ConsumerTooSlow",
+    "InternalError",
+    "ModelRefused",
+    "NetworkError",
+    "PeerError",
+    "ProtocolViolation",
+    "RealtimeError",
+    "RequestRefused",
+    "ResponseFailed",
+    "SessionClosed",
+    "SessionExpired",
+    "SettingsRefused",
+    "UsageError",
+]
+
+
+class RealtimeError(Exception):
+    """Base of everything that this library raises on purpose."""
+
+
+class UsageError(RealtimeError, ValueError):
+    """You asked for something that cannot be done. Mend the call; trying again will not help."""
+
+
+class ConfigurationError(UsageError):
+    """A setting, an endpoint or an agent cannot work as given. Raised before anything is sent."""
+
+
+class SessionClosed(UsageError):
+    """The session was already closed from this side."""
+
+
+class PeerError(RealtimeError):
+    """The service refused or failed. ``code`` and ``param`` are the service's own, where it gave any."""
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+
+
+class AuthenticationFailed(PeerError):
+    """The key was refused. Check the key and that it belongs to this endpoint."""
+
+
+class ModelRefused(PeerError):
+    """The model does not exist, is not for realtime, or is not yours to use."""
+
+
+class RequestRefused(PeerError):
+    """The service answered one of our requests with an ``error`` event. The session goes on."""
+
+
+class SettingsRefused(RequestRefused):
+    """The service refused a ``session.update``; none of it was applied."""
+
+
+class ResponseFailed(PeerError):
+    """A response did not complete. The session goes on.
+
+    ``status`` is ``failed``, ``incomplete`` or ``cancelled``; ``reason`` the service's word for why;
+    ``text`` what had been said by then.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: str,
+        reason: str | None = None,
+        code: str | None = None,
+        text: str = "",
+    ) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+        self.reason = reason
+        self.text = text
+
+
+class SessionExpired(PeerError):
+    """The session reached the maximum duration the service allows. Open a new one."""
+
+
+class ProtocolViolation(PeerError):
+    """The peer sent what the protocol does not allow and the session cannot go on."""
+
+
+class NetworkError(RealtimeError):
+    """The connection failed somewhere between here and the service. Trying again may help."""
+
+
+class ConnectFailed(NetworkError):
+    """No connection came about. ``status`` is the HTTP status where the server gave one."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ConnectTimeout(ConnectFailed):
+    """The service did not connect and acknowledge the settings within ``connect_timeout``."""
+
+
+class ConnectionLost(NetworkError):
+    """The connection went away. ``code`` and ``reason`` are those of the close frame.
+
+    1006 means that there was none: the socket just ended.
+    """
+
+    def __init__(self, message: str, *, code: int = 1006, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class ConsumerTooSlow(RealtimeError):
+    """A consumer left more unread than its bound. What was buffered had been delivered before this.
+
+    Read faster, hand slow work to another task, subscribe to fewer event types, or choose
+    ``overflow="drop_oldest"`` for that subscription. ``statistics`` tells the bound that was hit.
+    """
+
+    def __init__(self, message: str, *, statistics: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.statistics = dict(statistics or {})
+
+
+class InternalError(RealtimeError):
+    """A bug in trio_realtime. Please report it with the traceback of its cause."""

@@ -1,0 +1,358 @@
+"""What a session tells its consumers: one frozen class per event.
+
+``event.type`` is the name that the existing agents SDKs use, so ``event.type == "audio"`` and
+``match event: case events.Audio(data=pcm)`` say the same.
+
+Times are milliseconds of audio where a name ends in ``_ms``. ``response_id`` and ``item_id`` are the
+service's ids; everything belongs to a response by its id, never to "the current one".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import attrs
+
+from .errors import RealtimeError
+from .items import HistoryItem
+from .wire import RateLimit, ResponseUsage, ServerEvent, Session
+
+if TYPE_CHECKING:
+    from .agents import FunctionTool, RealtimeAgent
+
+    AnyAgent: TypeAlias = RealtimeAgent[Any]
+    AnyTool: TypeAlias = FunctionTool
+
+
+@attrs.frozen(kw_only=True)
+class SessionEvent:
+    """Base of all session events."""
+
+    type: ClassVar[str]
+
+
+# --- turns of the agent ------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class AgentStart(SessionEvent):
+    """A response began. ``agent`` is the one that was current then, and stays the response's own."""
+
+    type: ClassVar[str] = "agent_start"
+    agent: AnyAgent
+    response_id: str
+
+
+@attrs.frozen(kw_only=True)
+class AgentEnd(SessionEvent):
+    """A response ended.
+
+    Attributes:
+        status: ``completed``, ``cancelled``, ``failed`` or ``incomplete``.
+        reason: the service's word for why (``turn_detected``, ``client_cancelled``,
+            ``max_output_tokens``, an error code …), ``None`` when it completed.
+        message: the service's explanation of a failure, if it gave one.
+        output: text or transcript of the last message that has any.
+        tool_calls: how many function calls it made; with any, another response follows.
+        usage: tokens, where the service told.
+    """
+
+    type: ClassVar[str] = "agent_end"
+    agent: AnyAgent
+    response_id: str
+    status: str
+    reason: str | None = None
+    message: str | None = None
+    output: str = ""
+    tool_calls: int = 0
+    usage: ResponseUsage | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Handoff(SessionEvent):
+    """The conversation went from one agent to another."""
+
+    type: ClassVar[str] = "handoff"
+    from_agent: AnyAgent
+    to_agent: AnyAgent
+
+
+@attrs.frozen(kw_only=True)
+class TextDelta(SessionEvent):
+    """More of the assistant's text."""
+
+    type: ClassVar[str] = "text_delta"
+    delta: str
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+@attrs.frozen(kw_only=True)
+class TranscriptDelta(SessionEvent):
+    """More of the transcript of the assistant's audio. Runs ahead of the audio."""
+
+    type: ClassVar[str] = "transcript_delta"
+    delta: str
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+# --- audio of the agent ------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Audio(SessionEvent):
+    """Audio to play: raw bytes in the output format (PCM16 little-endian mono 24 kHz by default)."""
+
+    type: ClassVar[str] = "audio"
+    data: bytes = attrs.field(repr=False)
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+@attrs.frozen(kw_only=True)
+class AudioEnd(SessionEvent):
+    """All audio of an item was received. It may still be playing for long."""
+
+    type: ClassVar[str] = "audio_end"
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+@attrs.frozen(kw_only=True)
+class AudioInterrupted(SessionEvent):
+    """Stop playing this item, and drop what is buffered of it.
+
+    ``played_ms`` is how much of it was heard and what the service was told. After this event no
+    audio of ``response_id`` is delivered.
+    """
+
+    type: ClassVar[str] = "audio_interrupted"
+    response_id: str
+    item_id: str
+    content_index: int
+    played_ms: int
+
+
+# --- tools -------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class ToolStart(SessionEvent):
+    """A tool is about to run. ``arguments`` is the JSON text of the model."""
+
+    type: ClassVar[str] = "tool_start"
+    agent: AnyAgent
+    tool: AnyTool
+    call_id: str
+    arguments: str
+    response_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ToolEnd(SessionEvent):
+    """A call was answered.
+
+    Attributes:
+        outcome: ``completed``, ``failed`` (it raised, or the arguments were wrong), ``timed_out``,
+            ``rejected`` or ``unknown`` (the agent has no such tool).
+        output: what the tool returned, as the object it returned; else the text of the answer.
+        output_text: what the model was told.
+    """
+
+    type: ClassVar[str] = "tool_end"
+    agent: AnyAgent
+    tool: AnyTool | None
+    tool_name: str
+    call_id: str
+    arguments: str
+    output: Any
+    output_text: str
+    outcome: str
+    response_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ToolCancelled(SessionEvent):
+    """A call was cancelled by an interrupt: its ``finally`` blocks ran, and it was answered."""
+
+    type: ClassVar[str] = "tool_cancelled"
+    agent: AnyAgent
+    tool_name: str
+    call_id: str
+    arguments: str
+    output_text: str
+    response_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ToolApprovalRequired(SessionEvent):
+    """A call waits for ``approve_tool_call`` or ``reject_tool_call``."""
+
+    type: ClassVar[str] = "tool_approval_required"
+    agent: AnyAgent
+    tool: AnyTool
+    call_id: str
+    arguments: str
+
+
+# --- the user ----------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SpeechStarted(SessionEvent):
+    """The user began to speak. ``item_id`` is the id that the message will get."""
+
+    type: ClassVar[str] = "speech_started"
+    item_id: str
+    audio_start_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class SpeechStopped(SessionEvent):
+    """The user stopped speaking."""
+
+    type: ClassVar[str] = "speech_stopped"
+    item_id: str
+    audio_end_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class UserTranscriptDelta(SessionEvent):
+    """More of what the user is heard to say; may come before the item is in the history."""
+
+    type: ClassVar[str] = "user_transcript_delta"
+    delta: str
+    item_id: str
+    content_index: int
+
+
+@attrs.frozen(kw_only=True)
+class UserTranscript(SessionEvent):
+    """What the user was heard to say, whole. May come after the agent's answer."""
+
+    type: ClassVar[str] = "user_transcript"
+    transcript: str
+    item_id: str
+    content_index: int
+
+
+@attrs.frozen(kw_only=True)
+class UserTranscriptFailed(SessionEvent):
+    """The user's audio could not be transcribed. The turn goes on without."""
+
+    type: ClassVar[str] = "user_transcript_failed"
+    item_id: str
+    content_index: int
+    code: str | None
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class InputAudioTimeoutTriggered(SessionEvent):
+    """Nobody spoke for the configured idle time; the service goes on by itself."""
+
+    type: ClassVar[str] = "input_audio_timeout_triggered"
+    item_id: str
+    audio_start_ms: int
+    audio_end_ms: int
+
+
+@attrs.frozen(kw_only=True)
+class DtmfReceived(SessionEvent):
+    """A key was pressed on the phone (SIP): ``0``-``9``, ``*``, ``#``, ``A``-``D``."""
+
+    type: ClassVar[str] = "dtmf_received"
+    key: str
+    received_at: int
+
+
+# --- history -----------------------------------------------------------------------------------
+
+ReadHistory: TypeAlias = Callable[[], Sequence[HistoryItem]]
+
+
+@attrs.frozen(kw_only=True)
+class HistoryAdded(SessionEvent):
+    """An item joined the conversation."""
+
+    type: ClassVar[str] = "history_added"
+    item: HistoryItem
+    previous_item_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class HistoryUpdated(SessionEvent):
+    """An item changed (``item``) or left the conversation (``deleted_item_id``)."""
+
+    type: ClassVar[str] = "history_updated"
+    item: HistoryItem | None = None
+    deleted_item_id: str | None = None
+    _read: ReadHistory = attrs.field(alias="read", repr=False, eq=False)
+
+    @property
+    def history(self) -> Sequence[HistoryItem]:
+        """The whole history, read when you ask: as new as this event, or newer."""
+        return self._read()
+
+
+# --- guardrails, errors, the rest --------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class GuardrailTripped(SessionEvent):
+    """A guardrail stopped a response. ``message`` is the text it saw."""
+
+    type: ClassVar[str] = "guardrail_tripped"
+    guardrail_results: tuple[Any, ...]
+    message: str
+    response_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Error(SessionEvent):
+    """Something went wrong and the session goes on. ``error`` tells whose fault it was."""
+
+    type: ClassVar[str] = "error"
+    error: RealtimeError
+
+
+@attrs.frozen(kw_only=True)
+class SettingsUpdated(SessionEvent):
+    """The service confirmed new settings; ``session`` is the whole effective session."""
+
+    type: ClassVar[str] = "settings_updated"
+    session: Session
+
+
+@attrs.frozen(kw_only=True)
+class RateLimitsUpdated(SessionEvent):
+    """What is left of the rate limits."""
+
+    type: ClassVar[str] = "rate_limits_updated"
+    rate_limits: tuple[RateLimit, ...]
+
+
+@attrs.frozen(kw_only=True)
+class RawModelEvent(SessionEvent):
+    """A server event as it came. Delivered only to those who subscribe to it by name.
+
+    Attributes:
+        data: the typed event.
+        frame: the text of the frame, every key as the service sent it.
+    """
+
+    type: ClassVar[str] = "raw_model_event"
+    data: ServerEvent
+    frame: str | bytes = attrs.field(repr=False)
+
+    def json(self) -> Mapping[str, Any]:
+        """The frame's JSON object, parsed anew at each call: changing it changes nothing else."""
+        from .wire import parse_frame
+
+        return parse_frame(self.frame)
