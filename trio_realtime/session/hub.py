@@ -1,0 +1,227 @@
+"""Where session events go: one buffer for each consumer, so that none takes from another.
+
+The reader puts events in without waiting; a consumer takes them out at its own pace. A buffer is
+bounded in events and in bytes of audio. A consumer that exceeds it loses its own channel, loudly,
+and nobody else notices.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import attrs
+import trio
+
+from trio_realtime.config import OverflowPolicy
+from trio_realtime.errors import ConsumerTooSlow
+from trio_realtime.events import Audio, AudioInterrupted, RawModelEvent, SessionEvent
+
+
+@attrs.frozen(kw_only=True)
+class BufferLimits:
+    """What a consumer may leave unread, and what happens beyond."""
+
+    max_events: int
+    max_audio: int
+    overflow: OverflowPolicy
+
+
+@attrs.frozen(kw_only=True)
+class ChannelStatistics:
+    """How full a consumer's buffer is.
+
+    Attributes:
+        buffered_events: events unread.
+        buffered_audio: bytes of audio unread.
+        dropped_events: events forgotten under ``overflow="drop_oldest"``, or that came after the
+            channel failed.
+        tasks_waiting_receive: tasks that wait for the next event.
+    """
+
+    buffered_events: int
+    buffered_audio: int
+    dropped_events: int
+    tasks_waiting_receive: int
+
+
+class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
+    """One consumer's events, in order. Made by the session; iterate it or call :meth:`receive`."""
+
+    def __init__(
+        self,
+        limits: BufferLimits,
+        types: tuple[type[SessionEvent], ...],
+        on_close: Callable[[EventChannel], None],
+    ) -> None:
+        self._limits = limits
+        self._types = types
+        self._on_close = on_close
+        self._events: deque[SessionEvent] = deque()
+        self._audio = 0
+        self._dropped = 0
+        self._end: Exception | None = None
+        self._readers = trio.lowlevel.ParkingLot()
+        self.wants_raw = RawModelEvent in types
+
+    def statistics(self) -> ChannelStatistics:
+        """How full the buffer is now."""
+        return ChannelStatistics(
+            buffered_events=len(self._events),
+            buffered_audio=self._audio,
+            dropped_events=self._dropped,
+            tasks_waiting_receive=len(self._readers),
+        )
+
+    # --- the consumer's side
+
+    async def receive(self) -> SessionEvent:
+        """The next event.
+
+        If it is cancelled, no event is lost. Several tasks may receive from one channel: each event
+        goes to one of them.
+
+        Raises:
+            trio.EndOfChannel: the session is over, and all events were received.
+            trio.ClosedResourceError: this channel was closed.
+            ConsumerTooSlow: more was left unread than may be; what had fitted was received before.
+            RealtimeError: what ended the session, after all events that came before it.
+        """
+        await trio.lowlevel.checkpoint()
+        while not self._events:
+            if self._end is not None:
+                raise self._end
+            await self._readers.park()
+        return self._take()
+
+    def receive_nowait(self) -> SessionEvent:
+        """The next event if there is one.
+
+        Raises:
+            trio.WouldBlock: there is none now. Otherwise as :meth:`receive`.
+        """
+        if self._events:
+            return self._take()
+        if self._end is not None:
+            raise self._end
+        raise trio.WouldBlock
+
+    def _take(self) -> SessionEvent:
+        event = self._events.popleft()
+        if type(event) is Audio:
+            self._audio -= len(event.data)
+        return event
+
+    async def aclose(self) -> None:
+        """Stop consuming; buffered events are dropped."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """The same without a checkpoint."""
+        self._events.clear()
+        self._audio = 0
+        self._end = trio.ClosedResourceError("this channel was closed")
+        self._readers.unpark_all()
+        self._on_close(self)
+
+    # --- the session's side
+
+    def put(self, event: SessionEvent) -> None:
+        """Add an event, if this consumer asked for its type and has room."""
+        if self._types and type(event) not in self._types:
+            return
+        if self._end is not None:
+            self._dropped += 1
+            return
+        self._events.append(event)
+        if type(event) is Audio:
+            self._audio += len(event.data)
+        if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
+            self._overflow()
+        if self._readers:
+            self._readers.unpark()
+
+    def _overflow(self) -> None:
+        if self._limits.overflow == "drop_oldest":
+            self._take()
+            self._dropped += 1
+            return
+        newest = self._events.pop()
+        if type(newest) is Audio:
+            self._audio -= len(newest.data)
+        self._dropped += 1
+        statistics = attrs.asdict(self.statistics())
+        self.finish(
+            ConsumerTooSlow(
+                f"a consumer left {len(self._events)} events ({self._audio} bytes of audio) unread,"
+                f" which is all it may: read faster, subscribe to fewer types, raise"
+                f" max_buffered_events or max_buffered_audio, or set overflow='drop_oldest'",
+                statistics=statistics,
+            )
+        )
+
+    def silence(self, response_id: str) -> None:
+        """Forget the audio of an interrupted response that was not yet received."""
+        kept = deque(
+            event
+            for event in self._events
+            if not (type(event) is Audio and event.response_id == response_id)
+        )
+        self._audio = sum(len(event.data) for event in kept if type(event) is Audio)
+        self._events = kept
+
+    def finish(self, error: Exception | None) -> None:
+        """No more events: the buffer empties, then ``error`` or the end comes. The first counts."""
+        if self._end is None:
+            self._end = error if error is not None else trio.EndOfChannel()
+            self._readers.unpark_all()
+
+
+class EventHub:
+    """Hands each event to every consumer that asked for its type."""
+
+    def __init__(self, limits: BufferLimits) -> None:
+        self._limits = limits
+        self._channels: list[EventChannel] = []
+        self._end: tuple[Exception | None] | None = None
+        self.wants_raw = False
+
+    def open_channel(
+        self, types: Iterable[type[SessionEvent]] = (), *, overflow: OverflowPolicy | None = None
+    ) -> EventChannel:
+        """A channel of these types; of all but the raw ones if none are named."""
+        limits = self._limits
+        if overflow is not None:
+            limits = attrs.evolve(limits, overflow=overflow)
+        channel = EventChannel(limits, tuple(types), self._remove)
+        self._channels.append(channel)
+        self._look_for_raw()
+        if self._end is not None:
+            channel.finish(self._end[0])
+        return channel
+
+    def _remove(self, channel: EventChannel) -> None:
+        if channel in self._channels:
+            self._channels.remove(channel)
+        self._look_for_raw()
+
+    def _look_for_raw(self) -> None:
+        self.wants_raw = any(channel.wants_raw for channel in self._channels)
+
+    def emit(self, event: SessionEvent) -> None:
+        """Hand an event out. An interruption takes the undelivered audio of its response along."""
+        if type(event) is AudioInterrupted:
+            for channel in self._channels:
+                channel.silence(event.response_id)
+        raw = type(event) is RawModelEvent
+        for channel in self._channels:
+            if not raw or channel.wants_raw:
+                channel.put(event)
+
+    def finish(self, error: Exception | None) -> None:
+        """The session is over, for all consumers there are and will be."""
+        if self._end is None:
+            self._end = (error,)
+        for channel in self._channels:
+            channel.finish(error)

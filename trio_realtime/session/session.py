@@ -1,0 +1,379 @@
+"""The session as its user holds it. Every method asks the core and lets the shell carry it out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeAlias, TypeVar, final
+
+import attrs
+import trio
+
+from trio_realtime.agents import RealtimeAgent
+from trio_realtime.config import OverflowPolicy, SessionConfig
+from trio_realtime.core import ResponseOutcome, Usage
+from trio_realtime.errors import UsageError
+from trio_realtime.events import SessionEvent
+from trio_realtime.items import HistoryItem
+from trio_realtime.wire import (
+    UNSET,
+    AudioFormat,
+    ContentPart,
+    InputAudioBufferAppend,
+    InputAudioBufferClear,
+    InputAudioBufferCommit,
+    InputItem,
+    InputText,
+    MessageItem,
+    ResponseParams,
+    ToolSpec,
+    Unset,
+)
+
+from .hub import ChannelStatistics, EventChannel
+from .paced import EVENTS as PACED_EVENTS, PacedAudio
+from .response import Response
+from .shell import Shell
+
+ContextT = TypeVar("ContextT")
+MessageContent: TypeAlias = str | Sequence[ContentPart | str]
+
+
+@attrs.frozen(kw_only=True)
+class SessionStatistics:
+    """What a session holds at this moment.
+
+    Attributes:
+        events: the main channel's buffer.
+        outgoing_frames: frames that wait to be sent.
+        sent_frames: frames that were sent.
+        running_tools: calls that run.
+        history_items: items of the conversation.
+    """
+
+    events: ChannelStatistics
+    outgoing_frames: int
+    sent_frames: int
+    running_tools: int
+    history_items: int
+
+
+@final
+class PlaybackReport:
+    """How much of the agent's audio was heard, where the application knows better than a clock."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def played(self, item_id: str, content_index: int, ms: float) -> None:
+        """Tell that this much of an item has been played, in milliseconds from its beginning.
+
+        From the first report on, only reports count: an item without one was not heard. A negative
+        value means that the item is not to be cut.
+        """
+        self._shell.core.report_played(item_id, content_index, ms)
+
+    def position(self, item_id: str, content_index: int = 0) -> float:
+        """Milliseconds of an item that have been heard; 0 for one that is not in the queue."""
+        core = self._shell.core
+        return core.playback.played_ms(item_id, content_index, trio.current_time())
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until all audio that was received has been heard."""
+        now = trio.current_time()
+        return self._shell.core.playback_ends_at(now) - now
+
+
+@final
+class RealtimeSession(Generic[ContextT]):
+    """A running session; made by :func:`~trio_realtime.open_realtime_session`.
+
+    Iterate it, or :attr:`events`, for its events. All methods may be called from any task. After the
+    session has ended they raise what ended it, or
+    :class:`~trio_realtime.errors.SessionClosed`.
+    """
+
+    def __init__(
+        self,
+        *,
+        shell: Shell,
+        config: SessionConfig,
+        context: ContextT,
+        shut_down: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._shell = shell
+        self._config = config
+        self._context = context
+        self._shut_down = shut_down
+        self._events = shell.hub.open_channel()
+        self._playback = PlaybackReport(shell)
+
+    # --- consume
+
+    @property
+    def events(self) -> EventChannel:
+        """The main channel: every event but the raw ones. Tasks that share it share the events."""
+        return self._events
+
+    def __aiter__(self) -> EventChannel:
+        return self._events
+
+    @contextmanager
+    def subscribe(
+        self, *event_types: type[SessionEvent], overflow: OverflowPolicy | None = None
+    ) -> Iterator[EventChannel]:
+        """A channel of one's own, from now on to the end of the block.
+
+        Args:
+            event_types: what it carries; every event but the raw ones if none are named.
+            overflow: what happens when too much is left unread; the session's setting by default.
+        """
+        channel = self._shell.hub.open_channel(event_types, overflow=overflow)
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+    # --- speak
+
+    async def send_message(self, content: MessageContent, *, respond: bool = True) -> None:
+        """Say something as the user.
+
+        Returns when it is in line to be sent. While the agent is answering, the answer to this
+        comes after that.
+
+        Args:
+            content: text, or parts: texts, images.
+            respond: ask for an answer.
+
+        Raises:
+            UsageError: there is nothing in it.
+        """
+        await self._ready()
+        item = MessageItem(role="user", content=_parts(content))
+        self._shell.apply(self._shell.core.send_item(item, respond=respond))
+
+    async def send_audio(self, pcm: bytes, *, commit: bool = False) -> None:
+        """Send audio of the user: raw bytes in the input format (PCM16 mono 24 kHz by default).
+
+        Waits while too much is in line to be sent. If it is cancelled, the audio was not sent.
+
+        Args:
+            pcm: any length; 20 to 100 ms are usual.
+            commit: end the turn; for push-to-talk.
+        """
+        await self._shell.outbox.wait_room()
+        if pcm:
+            self._shell.outbox.put(InputAudioBufferAppend(audio=pcm))
+        if commit:
+            self._shell.outbox.put(InputAudioBufferCommit())
+
+    async def commit_audio(self) -> None:
+        """End the user's turn; for push-to-talk. Does not ask for an answer."""
+        await self._ready()
+        self._shell.outbox.put(InputAudioBufferCommit())
+
+    async def clear_audio(self) -> None:
+        """Drop the audio that the service holds and that is not yet part of a turn."""
+        await self._ready()
+        self._shell.outbox.put(InputAudioBufferClear())
+
+    async def create_response(
+        self,
+        *,
+        instructions: str | Unset = UNSET,
+        conversation: str | Unset = UNSET,
+        input: Sequence[InputItem] | Unset = UNSET,  # noqa: A002 - the wire name
+        metadata: Mapping[str, str] | None = None,
+        tools: Sequence[ToolSpec] | Unset = UNSET,
+        tool_choice: Any = UNSET,
+        output_modalities: Sequence[str] | Unset = UNSET,
+        max_output_tokens: int | str | Unset = UNSET,
+    ) -> Response:
+        """Ask for a response with settings of its own.
+
+        In the conversation it is asked for when its turn comes, after what was asked for before it.
+        With ``conversation="none"`` it runs beside the conversation, at once.
+
+        Args:
+            instructions, tools, tool_choice, output_modalities, max_output_tokens: in place of the
+                session's.
+            conversation: ``"none"`` to leave no trace in the conversation.
+            input: the context instead of the conversation; ``[]`` for none.
+            metadata: up to 15 pairs, echoed by the service.
+
+        Returns:
+            Response: ``await`` it for the outcome.
+
+        Raises:
+            UsageError: the metadata is too large.
+        """
+        await self._ready()
+        if metadata is not None and len(metadata) > 15:
+            raise UsageError(
+                f"metadata may have 15 pairs, not {len(metadata)}: one is the library's"
+            )
+        params = ResponseParams(
+            instructions=instructions,
+            conversation=conversation,
+            input=input if isinstance(input, Unset) else tuple(input),
+            metadata=metadata,
+            tools=tools if isinstance(tools, Unset) else tuple(tools),
+            tool_choice=tool_choice,
+            output_modalities=(
+                output_modalities
+                if isinstance(output_modalities, Unset)
+                else tuple(output_modalities)
+            ),
+            max_output_tokens=max_output_tokens,
+        )
+        return self._create(params, through_tools=False)
+
+    async def ask(self, content: MessageContent) -> ResponseOutcome:
+        """Say something as the user and wait for the answer, through function calls if it makes any.
+
+        Other events come through the channels as ever. Cancelling the wait leaves the answer to run.
+
+        Returns:
+            ResponseOutcome: its ``text`` is what the agent said.
+
+        Raises:
+            ResponseFailed: the answer was cut off or failed.
+        """
+        await self.send_message(content, respond=False)
+        return await self._create(None, through_tools=True).wait()
+
+    def _create(self, params: ResponseParams | None, *, through_tools: bool) -> Response:
+        shell = self._shell
+        token, effects = shell.core.create_response(params, through_tools=through_tools)
+        waiter = shell.expect(token)
+        shell.apply(effects)
+        return Response(waiter, lambda: shell.apply(shell.core.cancel_response(token)))
+
+    # --- steer
+
+    async def interrupt(self) -> None:
+        """Make the agent stop: its response, its audio, its tools.
+
+        Returns when the tools have ended, with their ``finally`` blocks, and are answered. If it is
+        cancelled while it waits for them, the interrupt stands all the same.
+        """
+        await self._ready()
+        before = self._shell.tools.running_ids()
+        self._shell.apply(self._shell.core.interrupt(trio.current_time()))
+        await self._shell.tools.wait_ended(before)
+
+    async def drain(self) -> None:
+        """Wait until the agent has nothing more to say.
+
+        No response runs or is due, no tool runs, and all audio has been heard.
+
+        Raises:
+            RealtimeError: the session ended first.
+        """
+        await self._ready()
+        shell = self._shell
+        while True:
+            shell.outbox.check()
+            ends_at = shell.core.playback_ends_at(trio.current_time())
+            quiet = shell.core.is_quiet and not shell.tools.running
+            if quiet and ends_at <= trio.current_time():
+                return
+            with trio.move_on_at(ends_at if quiet else float("inf")):
+                await shell.wait_change()
+
+    async def aclose(self) -> None:
+        """End the session: stop tools, send what is in line, close. Iteration ends. Idempotent.
+
+        Takes ``close_timeout`` at most, whatever the service does.
+        """
+        await self._shut_down()
+
+    async def _ready(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._shell.outbox.check()
+
+    # --- look
+
+    @property
+    def history(self) -> Sequence[HistoryItem]:
+        """The conversation's items, in the service's order, with what has come of them so far."""
+        return self._shell.core.history.snapshot()
+
+    @property
+    def current_agent(self) -> RealtimeAgent[ContextT]:
+        """The agent that the next response begins with."""
+        agent: RealtimeAgent[ContextT] = self._shell.core.agent
+        return agent
+
+    @property
+    def context(self) -> ContextT:
+        """The object that was given for tools and the like."""
+        return self._context
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all responses so far."""
+        return self._shell.core.usage
+
+    @property
+    def playback(self) -> PlaybackReport:
+        """How much was heard, and the way to tell it."""
+        return self._playback
+
+    def statistics(self) -> SessionStatistics:
+        """What the session holds at this moment."""
+        return SessionStatistics(
+            events=self._events.statistics(),
+            outgoing_frames=self._shell.outbox.waiting,
+            sent_frames=self._shell.outbox.sent,
+            running_tools=self._shell.tools.running,
+            history_items=len(self._shell.core.history),
+        )
+
+    # --- play
+
+    def paced_audio(self, *, frame_ms: int = 20, pad: bool = False) -> PacedAudio:
+        """The agent's audio in frames, each when it is time to play it.
+
+        For example::
+
+            async with session.paced_audio() as frames:
+                async for frame in frames:
+                    speaker.write(frame.data)
+
+        What is handed out is reported as played. An interruption drops what was not handed out.
+
+        Args:
+            frame_ms: milliseconds of audio in a frame; the last of an item may be shorter.
+            pad: fill that last one with silence.
+
+        Raises:
+            UsageError: ``frame_ms`` is not positive.
+        """
+        if frame_ms < 1:
+            raise UsageError(f"frame_ms must be 1 or more, not {frame_ms}")
+        encoding = self._output_format()
+        return PacedAudio(
+            self._shell.hub.open_channel(PACED_EVENTS),
+            self._shell.core.report_played,
+            bytes_per_ms=encoding.bytes_per_ms,
+            frame_ms=frame_ms,
+            pad=pad,
+            encoding=encoding.type,
+        )
+
+    def _output_format(self) -> AudioFormat:
+        session = self._shell.core.session
+        told = session.output_format if session is not None else None
+        return told if told is not None else self._config.output_format
+
+
+def _parts(content: MessageContent) -> tuple[ContentPart, ...]:
+    if isinstance(content, str):
+        content = (content,)
+    parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
+    if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
+        raise UsageError("a message needs some text, an image or audio")
+    return parts

@@ -1,0 +1,123 @@
+"""Carries out what the core decides: sends, emits, starts and cancels tools, settles waiters.
+
+Everything here is synchronous. It is the place where the core's decisions meet the outbox, the hub,
+the tools and whoever waits for an answer; none of these knows the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from trio_realtime.core import CancelCalls, Conversation, Effect, ResponseOutcome, Settle, StartCall
+from trio_realtime.errors import ConnectionLost, RealtimeError
+from trio_realtime.events import SessionEvent
+from trio_realtime.transports import TransportClosed
+from trio_realtime.wire import ClientEvent, Session
+
+from .failures import session_end
+from .hub import EventHub
+from .outbox import Outbox
+from .tools import ToolRunner
+
+
+class Waiter:
+    """One who waits for an answer of the service."""
+
+    def __init__(self) -> None:
+        self._settled = trio.Event()
+        self.outcome: ResponseOutcome | Session | RealtimeError | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the answer is there."""
+        return self._settled.is_set()
+
+    def settle(self, outcome: ResponseOutcome | Session | RealtimeError) -> None:
+        """The answer is there."""
+        self.outcome = outcome
+        self._settled.set()
+
+    async def wait(self) -> ResponseOutcome | Session:
+        """Wait for the answer.
+
+        Raises:
+            RealtimeError: the request was refused, or the connection ended before the answer.
+        """
+        await self._settled.wait()
+        if isinstance(self.outcome, RealtimeError):
+            raise self.outcome
+        assert self.outcome is not None
+        return self.outcome
+
+
+class Shell:
+    """See the module."""
+
+    def __init__(
+        self, core: Conversation, hub: EventHub, outbox: Outbox, tools: ToolRunner
+    ) -> None:
+        self.core = core
+        self.hub = hub
+        self.outbox = outbox
+        self.tools = tools
+        self._waiters: dict[str, Waiter] = {}
+        self._changed = trio.lowlevel.ParkingLot()
+
+    def apply(self, effects: Sequence[Effect]) -> None:
+        """Carry out effects, in order."""
+        for effect in effects:
+            if isinstance(effect, SessionEvent):
+                self.hub.emit(effect)
+            elif isinstance(effect, ClientEvent):
+                self.outbox.put(effect)
+            else:
+                self._apply_rare(effect)
+        if self._changed:
+            self._changed.unpark_all()
+
+    def _apply_rare(self, effect: StartCall | CancelCalls | Settle) -> None:
+        match effect:
+            case StartCall(call=call):
+                self.tools.start(call, self)
+            case CancelCalls(call_ids=call_ids):
+                self.tools.cancel(call_ids)
+            case Settle(token=token, outcome=outcome):
+                waiter = self._waiters.pop(token, None)
+                if waiter is not None:
+                    waiter.settle(outcome)
+
+    def expect(self, token: str) -> Waiter:
+        """The one to be told when the request of this token is answered."""
+        waiter = self._waiters[token] = Waiter()
+        return waiter
+
+    async def wait_change(self) -> None:
+        """Wait until something was carried out."""
+        await self._changed.park()
+
+    def connection_ended(self, closed: TransportClosed) -> None:
+        """The connection is gone: deliver what came, then tell everybody why."""
+        error = session_end(closed, self.core.last_error)
+        self.finish(error, error or ConnectionLost(_gone(closed), code=closed.code))
+
+    def finish(self, end: RealtimeError | None, refusal: RealtimeError) -> None:
+        """No more of anything.
+
+        Args:
+            end: what consumers get after their buffered events; ``None`` for a plain end.
+            refusal: what senders and waiters get.
+        """
+        self.core.disconnected()
+        self.outbox.refuse(refusal)
+        self.tools.cancel_all()
+        self.hub.finish(end)
+        for waiter in self._waiters.values():
+            waiter.settle(refusal)
+        self._waiters.clear()
+        self._changed.unpark_all()
+
+
+def _gone(closed: TransportClosed) -> str:
+    return f"the service closed the session ({closed.code}{' ' if closed.reason else ''}{closed.reason})"
