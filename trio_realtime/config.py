@@ -43,6 +43,11 @@ def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] |
     return value if isinstance(value, Unset) else tuple(value)
 
 
+def _check_modalities(_config: Any, _: Any, value: tuple[str, ...] | Unset) -> None:
+    if not isinstance(value, Unset) and value not in (("audio",), ("text",)):
+        raise ValueError(f'output_modalities is ("audio",) or ("text",), not {value!r}')
+
+
 @attrs.frozen(kw_only=True)
 class SessionConfig:
     """Settings of one session.
@@ -69,7 +74,9 @@ class SessionConfig:
     """
 
     model: str | None = None
-    output_modalities: tuple[str, ...] | Unset = attrs.field(default=UNSET, converter=_modalities)
+    output_modalities: tuple[str, ...] | Unset = attrs.field(
+        default=UNSET, converter=_modalities, validator=_check_modalities
+    )
     input_format: AudioFormat = PCM24K
     output_format: AudioFormat = PCM24K
     turn_detection: TurnDetection | Unset | None = UNSET
@@ -96,11 +103,6 @@ class SessionConfig:
         default="fail", validator=validators.in_(("fail", "drop_oldest"))
     )
     max_outgoing_audio: int = attrs.field(default=1024 * 1024, validator=_positive)
-
-    @output_modalities.validator
-    def _check_modalities(self, _: Any, value: tuple[str, ...] | Unset) -> None:
-        if not isinstance(value, Unset) and value not in (("audio",), ("text",)):
-            raise ValueError(f'output_modalities is ("audio",) or ("text",), not {value!r}')
 
     def session_settings(
         self, *, instructions: str, tools: tuple[ToolSpec, ...], voice: str | Unset = UNSET

@@ -27,6 +27,19 @@ def _as_tool(tool: Any) -> FunctionTool:
     raise ConfigurationError(f"{name} is not a tool; decorate it with @function_tool")
 
 
+def _check_names(agent: RealtimeAgent[Any], _: Any, tools: tuple[FunctionTool, ...]) -> None:
+    names = Counter(tool.name for tool in tools)
+    twice = sorted(name for name, times in names.items() if times > 1)
+    if twice:
+        raise ConfigurationError(
+            f"agent {agent.name!r} has more than one tool named {', '.join(twice)}; rename one"
+        )
+
+
+def _tool_names(tools: tuple[FunctionTool, ...]) -> str:
+    return repr([tool.name for tool in tools])
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class RealtimeAgent(Generic[ContextT]):
     """An agent of a realtime session.
@@ -45,18 +58,9 @@ class RealtimeAgent(Generic[ContextT]):
     name: str
     instructions: str = attrs.field(default="", repr=False)
     tools: tuple[FunctionTool, ...] = attrs.field(
-        default=(), converter=_as_tools, repr=lambda tools: repr([tool.name for tool in tools])
+        default=(), converter=_as_tools, validator=_check_names, repr=_tool_names
     )
     voice: str | Unset = UNSET
-
-    @tools.validator
-    def _check_names(self, _attribute: Any, tools: tuple[FunctionTool, ...]) -> None:
-        names = Counter(tool.name for tool in tools)
-        twice = sorted(name for name, times in names.items() if times > 1)
-        if twice:
-            raise ConfigurationError(
-                f"agent {self.name!r} has more than one tool named {', '.join(twice)}; rename one"
-            )
 
     def find_tool(self, name: str) -> FunctionTool | None:
         """The tool of this name, if the agent has it."""

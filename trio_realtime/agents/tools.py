@@ -6,6 +6,7 @@ model sends, strictly: a wrong argument is answered with a message that the mode
 
 from __future__ import annotations
 
+import copy
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Mapping
@@ -51,6 +52,19 @@ class ToolContext(Generic[ContextT]):
 Invoke: TypeAlias = Callable[[ToolContext[Any], str], Awaitable[Any]]
 
 
+def _check_name(_tool: Any, _attribute: Any, name: str) -> None:
+    plain = name.replace("_", "").replace("-", "")
+    if not (plain.isascii() and plain.isalnum() and len(name) <= MAX_NAME):
+        raise ConfigurationError(
+            f"tool name {name!r}: use up to {MAX_NAME} letters, digits, '_' and '-'"
+        )
+
+
+def _check_timeout(tool: FunctionTool, _attribute: Any, timeout: float | None) -> None:
+    if timeout is not None and not timeout > 0:
+        raise ConfigurationError(f"tool {tool.name!r}: timeout must be positive seconds")
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class FunctionTool:
     """A function as the model sees it. Usually made by :func:`function_tool`.
@@ -67,26 +81,13 @@ class FunctionTool:
     call is answered after they have run.
     """
 
-    name: str = attrs.field()
+    name: str = attrs.field(validator=_check_name)
     description: str | None = attrs.field(default=None, repr=False)
     parameters: Mapping[str, Any] = attrs.field(
         factory=lambda: {"type": "object", "properties": {}}, repr=False
     )
     invoke: Invoke = attrs.field(repr=False)
-    timeout: float | None = attrs.field(default=None)
-
-    @name.validator
-    def _check_name(self, _attribute: Any, name: str) -> None:
-        plain = name.replace("_", "").replace("-", "")
-        if not (plain.isascii() and plain.isalnum() and len(name) <= MAX_NAME):
-            raise ConfigurationError(
-                f"tool name {name!r}: use up to {MAX_NAME} letters, digits, '_' and '-'"
-            )
-
-    @timeout.validator
-    def _check_timeout(self, _attribute: Any, timeout: float | None) -> None:
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError(f"tool {self.name!r}: timeout must be positive seconds")
+    timeout: float | None = attrs.field(default=None, validator=_check_timeout)
 
     def spec(self) -> FunctionToolSpec:
         """The tool as it stands in the session's settings."""
@@ -226,9 +227,8 @@ def _hints(function: Function) -> dict[str, Any]:
 
 
 def _field_default(value: Any) -> Any:
-    if isinstance(value, list | dict | set):
-        return msgspec.field(default_factory=value.copy)
-    return msgspec.field(default=value)
+    # A mutable default is copied for each call.
+    return msgspec.field(default_factory=partial(copy.copy, value))
 
 
 def _is_context(annotation: Any) -> bool:

@@ -171,7 +171,7 @@ class Playback:
             only: cut only what belongs to this response.
         """
         self.advance(now, running)
-        positions = []
+        positions: list[Position] = []
         for track in [*self._tracks.values()]:
             if only is not None and track.response_id != only:
                 continue

@@ -142,7 +142,7 @@ class ToolLedger:
 
     def take_over(self) -> list[RoundOver]:
         """Rounds that are complete now, each reported once."""
-        over = []
+        over: list[RoundOver] = []
         for response_id, round_ in [*self._rounds.items()]:
             if not round_.done or round_.open:
                 continue

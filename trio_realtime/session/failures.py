@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from trio_realtime.errors import (
@@ -64,7 +64,7 @@ def connect_refusal(closed: TransportClosed, error: PeerError | None) -> Realtim
 
 
 @contextmanager
-def dial_errors(timeout: float) -> Iterator[None]:
+def dial_errors(timeout: float) -> Generator[None]:
     """Map what a connector raises while it connects."""
     try:
         yield

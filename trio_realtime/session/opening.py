@@ -7,7 +7,7 @@ that its errors are the caller's plain exceptions.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from trio_realtime.agents import RealtimeAgent
 from trio_realtime.concurrency import open_bare_nursery
 from trio_realtime.config import SessionConfig
 from trio_realtime.core import Conversation
-from trio_realtime.endpoints import Endpoint
+from trio_realtime.endpoints import Endpoint, ResolvedEndpoint
 from trio_realtime.errors import ConnectTimeout, InternalError, SessionClosed
 from trio_realtime.transports import Connector, Dial, Transport, TransportClosed
 
@@ -41,7 +41,7 @@ async def open_session(
     config: SessionConfig,
     context: ContextT,
     transport: Connector,
-) -> AsyncIterator[RealtimeSession[ContextT]]:
+) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Connect, have the settings acknowledged, run the block, close. See ``open_realtime_session``."""
     deadline = trio.current_time() + config.connect_timeout
     dial = await _make_dial(endpoint, config)
@@ -68,9 +68,10 @@ async def open_session(
 
 
 async def _make_dial(endpoint: Endpoint, config: SessionConfig) -> Dial:
-    with trio.move_on_after(config.connect_timeout) as limit:
+    resolved: ResolvedEndpoint | None = None
+    with trio.move_on_after(config.connect_timeout):
         resolved = await endpoint.resolve(config.model)
-    if limit.cancelled_caught:
+    if resolved is None:
         raise ConnectTimeout(f"the endpoint's key did not come within {config.connect_timeout:g} s")
     return Dial(
         url=resolved.url,
@@ -83,7 +84,7 @@ async def _make_dial(endpoint: Endpoint, config: SessionConfig) -> Dial:
 
 
 @asynccontextmanager
-async def _connected(connector: Connector, dial: Dial) -> AsyncIterator[Transport]:
+async def _connected(connector: Connector, dial: Dial) -> AsyncGenerator[Transport]:
     async with AsyncExitStack() as stack:
         with dial_errors(dial.connect_timeout):
             connection = await stack.enter_async_context(connector(dial))
@@ -134,7 +135,7 @@ async def _flush(connection: Transport, outbox: Outbox) -> None:
 
 
 @asynccontextmanager
-async def _served(connection: Transport, shell: Shell) -> AsyncIterator[None]:
+async def _served(connection: Transport, shell: Shell) -> AsyncGenerator[None]:
     """Reader and writer run to the end of the block, and no cancellation reaches them before."""
     writing, reading = trio.CancelScope(shield=True), trio.CancelScope(shield=True)
     async with open_bare_nursery(InternalError) as nursery:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Self
 
 import trio
 
@@ -105,6 +106,8 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
                 self._pieces = deque(p for p in self._pieces if p.response_id != response_id)
                 if self._playing is not None and self._playing[0].response_id == response_id:
                     self._playing = None
+            case _:
+                pass
 
     def _end_all(self) -> None:
         for piece in self._pieces:

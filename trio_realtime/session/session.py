@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar, final
 
@@ -122,7 +122,7 @@ class RealtimeSession(Generic[ContextT]):
     @contextmanager
     def subscribe(
         self, *event_types: type[SessionEvent], overflow: OverflowPolicy | None = None
-    ) -> Iterator[EventChannel]:
+    ) -> Generator[EventChannel]:
         """A channel of one's own, from now on to the end of the block.
 
         Args:

@@ -115,17 +115,17 @@ async def _answer(tool: FunctionTool, call: Call, context: Any) -> _Answer:
         agent=call.agent,
         response_id=call.response_id,
     )
+    limit = trio.move_on_after(tool.timeout if tool.timeout is not None else float("inf"))
+    output: Any = None
     try:
-        with trio.fail_after(tool.timeout if tool.timeout is not None else float("inf")) as limit:
+        with limit:
             output = await tool.invoke(tool_context, call.arguments)
     except InvalidArguments as exc:
         return _failure(str(exc), "failed")
-    except trio.TooSlowError as exc:
-        if not limit.cancelled_caught:
-            return _raised(tool, exc)  # the tool's own
-        return _failure(f"Tool {tool.name} timed out after {tool.timeout:g} seconds.", "timed_out")
     except Exception as exc:  # noqa: BLE001 - a tool's failure is the model's to know, and ends nothing
         return _raised(tool, exc)
+    if limit.cancelled_caught:
+        return _failure(f"Tool {tool.name} timed out after {tool.timeout:g} seconds.", "timed_out")
     return _Answer(output=output, text=result_text(output), outcome="completed")
 
 

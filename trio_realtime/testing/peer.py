@@ -15,7 +15,7 @@ greets and acknowledges settings by itself; everything else is the test's::
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -92,7 +92,7 @@ class ScriptedPeer:
         self.closed: TransportClosed | None = None
 
     @asynccontextmanager
-    async def connect(self, dial: Dial) -> AsyncIterator[Transport]:
+    async def connect(self, dial: Dial) -> AsyncGenerator[Transport]:
         """The connector: give it as ``transport=`` of a session."""
         self.dials.append(dial)
         ours, theirs = memory_transport_pair()

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 import msgspec
@@ -114,9 +114,9 @@ def _as_is(value: Any, _: Any) -> Any:
     return value
 
 
-def _mapping(value: Any, _: Any) -> Any:
+def _mapping(value: Any, _: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
-        return value
+        return cast("Mapping[str, Any]", value)
     raise _Misfit
 
 
@@ -149,11 +149,10 @@ def _liberal_hook(cls: type[Any], converter: Converter) -> Hook:
     readers = [_field_reader(field, converter) for field in attrs.fields(cls)]
 
     def structure(value: Any, _: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise _Misfit
+        source = _mapping(value, None)
         arguments: dict[str, Any] = {}
         for read in readers:
-            read(value, arguments)
+            read(source, arguments)
         return _construct(cls, arguments)
 
     return structure
@@ -195,20 +194,21 @@ def _field_reader(
 
 def _tagged_hook(
     classes: tuple[type[WireObject], ...],
-    unknown: Callable[[Mapping[str, Any]], Any] | None,
+    unknown: type[Any],
     converter: Converter,
 ) -> Hook:
-    by_tag = {cls.type: (converter.get_structure_hook(cls), cls) for cls in classes}  # type: ignore[attr-defined]
+    by_tag: dict[str, tuple[Hook, type[WireObject]]] = {
+        cls.type: (converter.get_structure_hook(cls), cls)  # type: ignore[attr-defined]
+        for cls in classes
+    }
 
     def structure(value: Any, _: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise _Misfit
-        found = by_tag.get(value.get("type"))
+        source = _mapping(value, None)
+        tag = source.get("type")
+        found = by_tag.get(tag) if isinstance(tag, str) else None
         if found is not None:
-            return found[0](value, found[1])
-        if unknown is None:
-            raise _Misfit
-        return unknown(value)
+            return found[0](source, found[1])
+        return unknown(raw=source)
 
     return structure
 
@@ -259,34 +259,40 @@ def _register_values(converter: Converter) -> None:
     )
     for kind, hook in values:
         converter.register_structure_hook(kind, hook)
-    converter.register_structure_hook_factory(
-        lambda kind: _origin(kind) is Literal, lambda _kind: _as_is
-    )
-    converter.register_structure_hook_factory(
-        lambda kind: _origin(kind) is tuple, lambda kind: _tuple_hook(kind, converter)
-    )
-    converter.register_structure_hook_factory(
-        lambda kind: _origin(kind) is Mapping, lambda _kind: _mapping
-    )
 
+    def tuple_of(kind: Any) -> Hook:
+        return _tuple_hook(kind, converter)
 
-def _is_exactly(union: Any) -> Callable[[Any], bool]:
-    return lambda annotation: annotation == union
+    def mapping(_kind: Any) -> Hook:
+        return _mapping
+
+    converter.register_structure_hook_factory(lambda kind: _origin(kind) is tuple, tuple_of)
+    converter.register_structure_hook_factory(lambda kind: _origin(kind) is Mapping, mapping)
 
 
 def _register_objects(converter: Converter) -> None:
-    converter.register_structure_hook_factory(_is_union, lambda k: _union_hook(k, converter))
-    converter.register_structure_hook_factory(attrs.has, lambda c: _liberal_hook(c, converter))
-    kinds: tuple[tuple[Any, tuple[type[WireObject], ...], Any], ...] = (
-        (ContentPart, KNOWN_PARTS, lambda raw: UnknownPart(raw=raw)),
-        (Item, KNOWN_ITEMS, lambda raw: UnknownItem(raw=raw)),
-        (InputItem, (*KNOWN_ITEMS, ItemReference), lambda raw: UnknownItem(raw=raw)),
-        (ToolSpec, (FunctionToolSpec, McpToolSpec), lambda raw: UnknownToolSpec(raw=raw)),
-        (TurnDetection, (ServerVad, SemanticVad), lambda raw: UnknownTurnDetection(raw=raw)),
+    def union_of(kind: Any) -> Hook:
+        return _union_hook(kind, converter)
+
+    def object_of(kind: Any) -> Hook:
+        return _liberal_hook(kind, converter)
+
+    converter.register_structure_hook_factory(_is_union, union_of)
+    converter.register_structure_hook_factory(attrs.has, object_of)
+    kinds: tuple[tuple[Any, tuple[type[WireObject], ...], type[Any]], ...] = (
+        (ContentPart, KNOWN_PARTS, UnknownPart),
+        (Item, KNOWN_ITEMS, UnknownItem),
+        (InputItem, (*KNOWN_ITEMS, ItemReference), UnknownItem),
+        (ToolSpec, (FunctionToolSpec, McpToolSpec), UnknownToolSpec),
+        (TurnDetection, (ServerVad, SemanticVad), UnknownTurnDetection),
     )
     for union, classes, unknown in kinds:
         hook = _tagged_hook(classes, unknown, converter)
         converter.register_structure_hook_func(_is_exactly(union), hook)
+
+
+def _is_exactly(union: Any) -> Callable[[Any], bool]:
+    return lambda annotation: annotation == union
 
 
 def _strict_unstructure(cls: type[Any], converter: Converter) -> Callable[[Any], JsonObject]:
@@ -298,7 +304,7 @@ def _strict_unstructure(cls: type[Any], converter: Converter) -> Callable[[Any],
         for field in attrs.fields(cls)
         if field.default is None or field.default is UNSET
     }
-    plain = make_dict_unstructure_fn(cls, converter, **overrides)  # type: ignore[arg-type]
+    plain: Callable[[Any], JsonObject] = make_dict_unstructure_fn(cls, converter, **overrides)  # type: ignore[arg-type]
     tag = getattr(cls, "type", None)
     if not isinstance(tag, str):
         return plain
@@ -311,10 +317,15 @@ def _make_converter() -> Converter:
     _register_objects(converter)
     converter.register_unstructure_hook(bytes, pybase64.b64encode_as_string)
     converter.register_unstructure_hook(Unset, lambda _: None)
-    converter.register_unstructure_hook_factory(
-        attrs.has, lambda cls: _strict_unstructure(cls, converter)
-    )
-    converter.register_unstructure_hook_factory(_is_union, lambda _kind: converter.unstructure)
+
+    def strict(cls: type[Any]) -> Callable[[Any], JsonObject]:
+        return _strict_unstructure(cls, converter)
+
+    def by_value(_kind: Any) -> Callable[[Any], Any]:
+        return converter.unstructure
+
+    converter.register_unstructure_hook_factory(attrs.has, strict)
+    converter.register_unstructure_hook_factory(_is_union, by_value)
     return converter
 
 
@@ -377,7 +388,7 @@ def parse_frame(frame: str | bytes) -> JsonObject:
         raise FrameError(f"a frame is not JSON: {exc}") from None
     if not isinstance(raw, dict):
         raise FrameError(f"a frame is not a JSON object but {type(raw).__name__}")
-    return raw
+    return cast("JsonObject", raw)
 
 
 def decode_server_event(frame: str | bytes) -> ServerEvent:

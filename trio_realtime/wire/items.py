@@ -114,7 +114,7 @@ class McpListedTool(WireObject):
 
     name: str = ""
     description: str | None = None
-    input_schema: Any = attrs.field(factory=dict)
+    input_schema: Any = None
     annotations: Any = None
 
 

@@ -130,18 +130,18 @@ class CustomVoice(WireObject):
     id: str
 
 
+def _check_speed(_instance: Any, _attribute: Any, value: float | Unset) -> None:
+    if not isinstance(value, Unset) and not 0.25 <= value <= 1.5:
+        raise ValueError(f"speed must be from 0.25 to 1.5, not {value}")
+
+
 @attrs.frozen(kw_only=True)
 class AudioOutput(WireObject):
     """How the assistant sounds. ``speed`` is 0.25 to 1.5."""
 
     format: AudioFormat | Unset = UNSET
     voice: str | CustomVoice | Unset = UNSET
-    speed: float | Unset = attrs.field(default=UNSET)
-
-    @speed.validator
-    def _check_speed(self, _attribute: Any, value: float | Unset) -> None:
-        if not isinstance(value, Unset) and not 0.25 <= value <= 1.5:
-            raise ValueError(f"speed must be from 0.25 to 1.5, not {value}")
+    speed: float | Unset = attrs.field(default=UNSET, validator=_check_speed)
 
 
 @attrs.frozen(kw_only=True)
