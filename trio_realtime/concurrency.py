@@ -52,7 +52,13 @@ def _raise_one(
     own: BaseException | None,
     bug: Callable[[str], Exception],
 ) -> NoReturn:
-    foreign = [exc for exc in group.exceptions if exc is not own and not _is_cancelled(exc)]
+    # By leaves: where there was a Cancelled, trio has split the group, and groups in it, anew.
+    ours = {id(leaf) for leaf in leaves_of(own)} if own is not None else set[int]()
+    foreign = [
+        leaf
+        for leaf in leaves_of(group)
+        if id(leaf) not in ours and not isinstance(leaf, trio.Cancelled)
+    ]
     if not foreign:
         if own is None:
             raise group
@@ -70,10 +76,6 @@ def leaves_of(exc: BaseException) -> Iterator[BaseException]:
             yield from leaves_of(inner)
     else:
         yield exc
-
-
-def _is_cancelled(exc: BaseException) -> bool:
-    return all(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(exc))
 
 
 def _find_exit(exc: BaseException) -> BaseException | None:

@@ -1,0 +1,397 @@
+"""The trio-websocket transport: how connections fail, what the upgrade carries, what never shows."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Request
+
+from trio_realtime.transports import (
+    Dial,
+    DialFailed,
+    DialTimeout,
+    HandshakeRejected,
+    TransportClosed,
+    TransportError,
+    connect_trio_websocket,
+)
+
+SECRET = "sk-proj-do-not-show-0123456789"
+AUTHORIZED = (("Authorization", f"Bearer {SECRET}"),)
+UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+# A self-signed certificate for localhost and its key, good for nothing else.
+PEM = Path(__file__).with_name("localhost.pem")
+
+
+@asynccontextmanager
+async def serve_bytes(
+    handler: Callable[[trio.SocketStream], Awaitable[None]],
+) -> AsyncGenerator[Dial, None]:
+    """A TCP server that answers with whatever the handler writes."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        async with stream:
+            await handler(stream)
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, handle, 0, host="127.0.0.1")
+        [listener] = await nursery.start(serve)
+        port = listener.socket.getsockname()[1]
+        yield Dial(f"ws://127.0.0.1:{port}/v1/realtime?model=m", AUTHORIZED)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serve_requests(
+    handler: Callable[[WebSocketRequest], Awaitable[None]],
+    ssl_context: ssl.SSLContext | None = None,
+) -> AsyncGenerator[Dial, None]:
+    """Somebody else's WebSocket server."""
+
+    async def handle(request: WebSocketRequest) -> None:
+        with suppress(ConnectionClosed):
+            await handler(request)
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_websocket, handle, "127.0.0.1", 0, ssl_context)
+        server = await nursery.start(serve)
+        scheme, host = ("wss", "localhost") if ssl_context else ("ws", "127.0.0.1")
+        yield Dial(f"{scheme}://{host}:{server.port}/v1/realtime?model=m", AUTHORIZED)
+        nursery.cancel_scope.cancel()
+
+
+async def echo(request: WebSocketRequest) -> None:
+    connection = await request.accept()
+    while True:
+        await connection.send_message(await connection.get_message())
+
+
+async def accept_upgrade(stream: trio.abc.Stream) -> None:
+    wire = WSConnection(ConnectionType.SERVER)
+    wire.receive_data(bytes(await stream.receive_some()))
+    assert [type(event) for event in wire.events()] == [Request]
+    await stream.send_all(wire.send(AcceptConnection()))
+
+
+def saying(answer: bytes) -> Callable[[trio.SocketStream], Awaitable[None]]:
+    async def handle(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(answer)
+
+    return handle
+
+
+async def failure_of(dial: Dial) -> TransportError:
+    with pytest.raises(TransportError) as caught:
+        async with connect_trio_websocket(dial):
+            raise AssertionError("connected")
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    assert SECRET not in shown
+    assert SECRET not in repr(vars(caught.value))
+    return caught.value
+
+
+async def test_somebody_elses_server_understands_us() -> None:
+    async with serve_requests(echo) as dial, connect_trio_websocket(dial) as transport:
+        await transport.send('{"type": "session.update"}')
+        assert await transport.receive() == '{"type": "session.update"}'
+
+
+async def test_the_upgrade_carries_path_headers_and_subprotocols() -> None:
+    seen: list[WebSocketRequest] = []
+
+    async def note(request: WebSocketRequest) -> None:
+        seen.append(request)
+        await request.accept(subprotocol="realtime")
+
+    async with serve_requests(note) as dial:
+        offer = attrs.evolve(dial, subprotocols=("realtime", "other"))
+        async with connect_trio_websocket(offer):
+            pass
+    headers = {name.lower(): value for name, value in seen[0].headers}
+    assert seen[0].path == "/v1/realtime?model=m"
+    assert seen[0].proposed_subprotocols == ("realtime", "other")
+    assert headers[b"authorization"] == f"Bearer {SECRET}".encode()
+    assert headers[b"user-agent"].startswith(b"trio-realtime/")
+    assert b"openai-beta" not in headers
+
+
+async def test_own_headers_win_over_ours() -> None:
+    seen: list[WebSocketRequest] = []
+
+    async def note(request: WebSocketRequest) -> None:
+        seen.append(request)
+        await request.accept()
+
+    async with serve_requests(note) as dial:
+        headers = (("user-agent", "mine"), *dial.headers)
+        url = dial.url.replace("ws://", "ws://me:pass%20word@")
+        async with connect_trio_websocket(attrs.evolve(dial, url=url, headers=headers)):
+            pass
+        async with connect_trio_websocket(attrs.evolve(dial, url=url, headers=())):
+            pass
+    first, second = ([(name.lower(), value) for name, value in request.headers] for request in seen)
+    assert [value for name, value in first if name == b"user-agent"] == [b"mine"]
+    assert [value for name, value in first if name == b"authorization"] == [
+        f"Bearer {SECRET}".encode()
+    ]
+    assert (b"authorization", b"Basic bWU6cGFzcyB3b3Jk") in second
+
+
+async def test_a_refused_upgrade_tells_status_body_and_headers() -> None:
+    async def refuse(request: WebSocketRequest) -> None:
+        body = f'{{"error": "bad key {SECRET}"}}'.encode()
+        await request.reject(401, extra_headers=[(b"x-request-id", b"req_1")], body=body)
+
+    async with serve_requests(refuse) as dial:
+        failure = await failure_of(dial)
+    assert isinstance(failure, HandshakeRejected)
+    assert (failure.status, failure.body) == (401, '{"error": "bad key ***"}')
+    assert ("x-request-id", "req_1") in failure.headers
+
+
+async def test_a_refusal_without_a_body_is_one_too() -> None:
+    async with serve_requests(lambda request: request.reject(404)) as dial:
+        failure = await failure_of(dial)
+    assert isinstance(failure, HandshakeRejected)
+    assert (failure.status, failure.body) == (404, "")
+
+
+async def test_a_refusal_that_ends_with_the_connection_keeps_status_and_body() -> None:
+    answer = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nX-Why: this\r\n\r\nnot " + (
+        SECRET.encode()
+    )
+    async with serve_bytes(saying(answer)) as dial:
+        failure = await failure_of(dial)
+    assert isinstance(failure, HandshakeRejected)
+    assert (failure.status, failure.body) == (403, "not ***")
+    assert ("x-why", "this") in failure.headers
+
+
+async def test_a_refusal_without_end_is_cut() -> None:
+    async def flood(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 500 Oops\r\nContent-Length: 99999999999\r\n\r\n")
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"x" * 65536)
+
+    async with serve_bytes(flood) as dial:
+        failure = await failure_of(dial)
+    assert isinstance(failure, HandshakeRejected)
+    assert (failure.status, failure.body) == (500, "x" * 4096)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 101 Switching",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        UPGRADE + b"Sec-WebSocket-Accept: wrong\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    ],
+    ids=["silence", "half an answer", "not http", "wrong accept", "no upgrade"],
+)
+async def test_what_is_no_websocket_fails_at_once_and_plainly(answer: bytes) -> None:
+    async with serve_bytes(saying(answer)) as dial:
+        failure = await failure_of(dial)
+    assert type(failure) is DialFailed
+
+
+async def test_a_connection_that_is_reset_in_the_handshake_fails_at_once() -> None:
+    async def reset(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with serve_bytes(reset) as dial:
+        failure = await failure_of(dial)
+    assert type(failure) is DialFailed
+
+
+async def test_a_connection_that_takes_no_request_fails_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near, far = trio.testing.memory_stream_pair()
+    await far.aclose()
+
+    async def dialled(_: Dial) -> trio.abc.Stream:
+        return near
+
+    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", dialled)
+    failure = await failure_of(Dial("ws://peer.test", AUTHORIZED))
+    assert type(failure) is DialFailed
+
+
+async def test_a_connection_that_is_reset_later_ends_with_1006() -> None:
+    async def reset(stream: trio.SocketStream) -> None:
+        await accept_upgrade(stream)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with serve_bytes(reset) as dial, connect_trio_websocket(dial) as transport:
+        with pytest.raises(TransportClosed, match="1006"):
+            await transport.receive()
+
+
+async def test_a_refused_port_fails_plainly() -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    failure = await failure_of(Dial(f"ws://127.0.0.1:{port}/", AUTHORIZED))
+    assert type(failure) is DialFailed
+    assert f"127.0.0.1:{port}" in str(failure)
+    assert "refused" in str(failure).lower()
+
+
+async def test_a_name_that_nobody_has_fails_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(host: str, port: int) -> trio.SocketStream:
+        raise OSError(-2, "Name or service not known")
+
+    monkeypatch.setattr(trio, "open_tcp_stream", nobody)
+    failure = await failure_of(Dial("wss://nobody.invalid/v1", AUTHORIZED))
+    assert type(failure) is DialFailed
+    assert "nobody.invalid:443" in str(failure)
+    assert "not known" in str(failure)
+
+
+async def test_a_server_that_says_nothing_costs_connect_timeout() -> None:
+    async def silent(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async with serve_bytes(silent) as dial:
+        failure = await failure_of(attrs.evolve(dial, connect_timeout=0.02))
+    assert type(failure) is DialTimeout
+    assert "0.02" in str(failure)
+
+
+async def test_a_cancel_while_connecting_stays_a_cancel_and_leaves_no_socket() -> None:
+    closed = trio.Event()
+
+    async def silent(stream: trio.SocketStream) -> None:
+        async for _ in stream:
+            pass
+        closed.set()
+
+    async with serve_bytes(silent) as dial:
+        with trio.move_on_after(0.02) as scope:
+            async with connect_trio_websocket(dial):
+                raise AssertionError("connected")
+        assert scope.cancelled_caught
+        await closed.wait()
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_cancel_at_any_step_of_connecting_leaves_nothing(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = trio.testing.memory_stream_pair()
+
+    async def dialled(_: Dial) -> trio.abc.Stream:
+        return near
+
+    async def answer(scope: trio.CancelScope) -> None:
+        await accept_upgrade(far)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        scope.cancel()
+
+    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", dialled)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer, nursery.cancel_scope)
+            async with connect_trio_websocket(Dial("ws://peer.test", close_timeout=0.001)):
+                await trio.Event().wait()
+    assert nursery.cancel_scope.cancelled_caught
+    with pytest.raises(trio.ClosedResourceError):
+        await near.receive_some()
+
+
+async def test_tls_with_a_trusted_certificate() -> None:
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(PEM)
+    trusting = ssl.create_default_context(cafile=PEM)
+    async with serve_requests(echo, server) as dial:
+        async with connect_trio_websocket(attrs.evolve(dial, ssl_context=trusting)) as transport:
+            await transport.send("x" * 500_000)
+            assert await transport.receive() == "x" * 500_000
+        failure = await failure_of(dial)
+    assert type(failure) is DialFailed
+    assert "localhost" in str(failure)
+    assert "certificate" in str(failure).lower()
+
+
+async def test_tls_to_a_server_without_tls_fails_plainly() -> None:
+    async with serve_bytes(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as dial:
+        url = dial.url.replace("ws://", "wss://")
+        failure = await failure_of(attrs.evolve(dial, url=url))
+    assert type(failure) is DialFailed
+    assert "no TLS" in str(failure)
+
+
+async def test_a_close_reason_that_quotes_the_key_is_masked() -> None:
+    async def quote(request: WebSocketRequest) -> None:
+        connection = await request.accept()
+        await connection.aclose(3000, f"bad key {SECRET}")
+
+    async with serve_requests(quote) as dial, connect_trio_websocket(dial) as transport:
+        with pytest.raises(TransportClosed) as caught:
+            await transport.receive()
+    assert (caught.value.code, caught.value.reason) == (3000, "bad key ***")
+
+
+async def test_the_transport_of_a_left_block_is_closed() -> None:
+    async with serve_requests(echo) as dial:
+        async with connect_trio_websocket(dial) as transport:
+            pass
+        with pytest.raises(TransportClosed, match="1000"):
+            await transport.send("late")
+        with pytest.raises(TransportClosed, match="1000"):
+            await transport.receive()
+
+
+def test_the_repr_of_a_dial_shows_no_secret() -> None:
+    dial = Dial(
+        f"wss://user:{SECRET}@host.test/v1/realtime?model=m&key={SECRET}&{SECRET}",
+        (*AUTHORIZED, ("X-Other", SECRET)),
+        subprotocols=("realtime", f"openai-insecure-api-key.{SECRET}"),
+    )
+    assert SECRET not in repr(dial)
+    assert "host.test" in repr(dial)
+    assert "model=m" in repr(dial)
+    assert "Authorization" in repr(dial)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Dial(f"https://user:{SECRET}@host.test"),
+        lambda: Dial(f"ws:///v1?key={SECRET}"),
+        lambda: Dial(f"ws://host.test:99999/?key={SECRET}"),
+        lambda: Dial(f"ws://host.test/a b?key={SECRET}"),
+        lambda: Dial(f"ws://host.test/\r\nX: {SECRET}"),
+        lambda: Dial("ws://host.test", (("Authorization", f"Bearer {SECRET}\n"),)),
+        lambda: Dial("ws://host.test", (("Authorization", f"Bearer \u2028{SECRET}"),)),
+        lambda: Dial("ws://host.test", ((f"A: {SECRET}", "x"),)),
+        lambda: Dial("ws://host.test", subprotocols=(f"a, {SECRET}",)),
+        lambda: Dial("ws://host.test", connect_timeout=0),
+        lambda: Dial("ws://host.test", close_timeout=-1),
+        lambda: Dial("ws://host.test", max_message_size=0),
+    ],
+)
+def test_a_dial_that_cannot_work_is_refused_without_showing_it(make: Callable[[], Dial]) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        make()
+    assert SECRET not in "".join(traceback.format_exception_only(caught.value))
