@@ -1,0 +1,370 @@
+"""The session object: its defaults, what an update may say, and how an update is merged.
+
+Validation reads the whole update before :func:`merge` builds the new session, so a refused update
+changes nothing. The merge is deep down to ``audio.input`` and ``audio.output``; what lies below
+(a format, ``turn_detection``, ``transcription`` …) is replaced as a whole, and members that the
+update leaves out take their defaults.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from . import check, faults
+from .check import Check
+from .shapes import Json, is_object
+
+__all__ = ["RealtimeDefaults", "is_reasoning_model", "merge", "parse_update"]
+
+DEFAULT_INSTRUCTIONS: Final = (
+    "You are the assistant of a local realtime server. No model thinks behind you: "
+    "you repeat what the user said, call a tool that the user names, and read out its result."
+)
+PCM: Final[Json] = {"type": "audio/pcm", "rate": 24000}
+
+_TRANSCRIPTION_MODEL: Final = check.string(min_length=1)
+_SEVERAL_LANGUAGES: Final = frozenset({"gpt-live-transcribe"})
+_EAGERNESS: Final = ("low", "medium", "high", "auto")
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
+_LOGPROBS: Final = "item.input_audio_transcription.logprobs"
+_ORDER: Final = (
+    "type object id model output_modalities instructions tools tool_choice max_output_tokens "
+    "tracing truncation prompt reasoning expires_at audio include"
+).split()
+
+
+# -- what may be said --------------------------------------------------------------------------
+
+
+def _modalities(value: Any, path: str) -> Any:
+    names = check.array_of(check.one_of("text", "audio"))(value, path)
+    if len(names) != 1:
+        raise faults.invalid_value(
+            path,
+            f"Invalid modalities: {names}. Supported combinations are: ['text'] and ['audio'].",
+        )
+    return names
+
+
+FORMAT: Final = check.tagged(
+    "type",
+    {
+        "audio/pcm": check.record(
+            {"type": check.anything, "rate": check.integer(24000, 24000)}, required=["type"]
+        ),
+        "audio/pcmu": check.record({"type": check.anything}, required=["type"]),
+        "audio/pcma": check.record({"type": check.anything}, required=["type"]),
+    },
+)
+VOICE: Final = check.text_or(
+    check.string(min_length=1), check.record({"id": check.string(min_length=1)}, required=["id"])
+)
+_FUNCTION: Final = check.record(
+    {
+        "type": check.anything,
+        "name": check.string(pattern="[a-zA-Z0-9_-]{1,64}"),
+        "description": check.string(),
+        "parameters": check.json_object,
+    },
+    required=["type", "name"],
+)
+_MCP: Final = check.record(
+    {
+        "type": check.anything,
+        "server_label": check.string(min_length=1),
+        "server_url": check.string(min_length=1),
+        "connector_id": check.string(min_length=1),
+        "tunnel_id": check.string(min_length=1),
+        "server_description": check.string(),
+        "authorization": check.nullable(check.string()),
+        "headers": check.nullable(check.json_object),
+        "allowed_tools": check.anything,
+        "allowed_callers": check.anything,
+        "require_approval": check.anything,
+        "defer_loading": check.boolean,
+    },
+    required=["type", "server_label"],
+)
+TOOLS: Final = check.array_of(check.tagged("type", {"function": _FUNCTION, "mcp": _MCP}))
+TOOL_CHOICE: Final = check.text_or(
+    check.one_of("none", "auto", "required"),
+    check.tagged(
+        "type",
+        {
+            "function": check.record(
+                {"type": check.anything, "name": check.string(min_length=1)}, required=["name"]
+            ),
+            "mcp": check.record(
+                {
+                    "type": check.anything,
+                    "server_label": check.string(min_length=1),
+                    "name": check.nullable(check.string()),
+                },
+                required=["server_label"],
+            ),
+        },
+    ),
+)
+MAX_OUTPUT_TOKENS: Final = check.text_or(check.one_of("inf"), check.integer(1, 4096))
+PROMPT: Final = check.nullable(
+    check.record(
+        {
+            "id": check.string(min_length=1),
+            "version": check.nullable(check.string()),
+            "variables": check.nullable(check.json_object),
+        },
+        required=["id"],
+    )
+)
+REASONING: Final = check.nullable(check.record({"effort": check.one_of(*_EFFORTS)}))
+MODALITIES: Final[Check] = _modalities
+
+_TURN_DETECTION: Final = check.nullable(
+    check.tagged(
+        "type",
+        {
+            "server_vad": check.record(
+                {
+                    "type": check.anything,
+                    "threshold": check.number(0.0, 1.0),
+                    "prefix_padding_ms": check.integer(0, 60_000),
+                    "silence_duration_ms": check.integer(0, 60_000),
+                    "idle_timeout_ms": check.nullable(check.integer(5000, 30000)),
+                    "create_response": check.boolean,
+                    "interrupt_response": check.boolean,
+                }
+            ),
+            "semantic_vad": check.record(
+                {
+                    "type": check.anything,
+                    "eagerness": check.one_of(*_EAGERNESS),
+                    "create_response": check.boolean,
+                    "interrupt_response": check.boolean,
+                }
+            ),
+        },
+    )
+)
+_TRANSCRIPTION: Final = check.nullable(
+    check.record(
+        {
+            "model": _TRANSCRIPTION_MODEL,
+            "language": check.nullable(check.string()),
+            "prompt": check.nullable(check.string()),
+            "languages": check.nullable(check.array_of(check.string(), min_length=1)),
+            "keywords": check.nullable(check.array_of(check.string())),
+            "delay": check.one_of("minimal", "low", "medium", "high", "xhigh"),
+        },
+        required=["model"],
+    )
+)
+_NOISE_REDUCTION: Final = check.nullable(
+    check.record({"type": check.one_of("near_field", "far_field")}, required=["type"])
+)
+_TRACING: Final = check.nullable(
+    check.text_or(
+        check.one_of("auto"),
+        check.record(
+            {
+                "workflow_name": check.string(),
+                "group_id": check.string(),
+                "metadata": check.json_object,
+            }
+        ),
+    )
+)
+_TRUNCATION: Final = check.text_or(
+    check.one_of("auto", "disabled"),
+    check.record(
+        {
+            "type": check.one_of("retention_ratio"),
+            "retention_ratio": check.number(0.0, 1.0),
+            "token_limits": check.nullable(check.record({"post_instructions": check.integer(0)})),
+        },
+        required=["type", "retention_ratio"],
+    ),
+)
+_INCLUDE: Final = check.nullable(check.array_of(check.one_of(_LOGPROBS)))
+_AUDIO_INPUT: Final = check.record(
+    {
+        "format": FORMAT,
+        "transcription": _TRANSCRIPTION,
+        "noise_reduction": _NOISE_REDUCTION,
+        "turn_detection": _TURN_DETECTION,
+    }
+)
+AUDIO_OUTPUT: Final = check.record({"format": FORMAT, "voice": VOICE})
+_TYPE: Final = check.one_of("realtime", "transcription")
+
+_REALTIME: Final = check.record(
+    {
+        "type": _TYPE,
+        "model": check.string(min_length=1),
+        "output_modalities": MODALITIES,
+        "instructions": check.string(),
+        "tools": TOOLS,
+        "tool_choice": TOOL_CHOICE,
+        "parallel_tool_calls": check.nullable(check.boolean),
+        "max_output_tokens": MAX_OUTPUT_TOKENS,
+        "tracing": _TRACING,
+        "truncation": _TRUNCATION,
+        "prompt": PROMPT,
+        "reasoning": REASONING,
+        "audio": check.record(
+            {
+                "input": _AUDIO_INPUT,
+                "output": check.record(
+                    {"format": FORMAT, "voice": VOICE, "speed": check.number(0.25, 1.5)}
+                ),
+            }
+        ),
+        "include": _INCLUDE,
+    },
+    required=["type"],
+)
+_TRANSCRIBING: Final = check.record(
+    {"type": _TYPE, "audio": check.record({"input": _AUDIO_INPUT}), "include": _INCLUDE},
+    required=["type"],
+)
+
+
+def parse_update(value: Any, kind: str) -> Json:
+    """Validate the ``session`` of an update for a session of this kind.
+
+    Raises:
+        Refusal: for the first fault found.
+    """
+    if is_object(value) and value.get("type", kind) != kind:
+        given = _TYPE(value["type"], "session.type")
+        raise faults.invalid_value(
+            "session.type",
+            f"Passing a {given} session update event to a {kind} session is not allowed.",
+        )
+    parsed: Json = (_REALTIME if kind == "realtime" else _TRANSCRIBING)(value, "session")
+    return parsed
+
+
+# -- defaults ----------------------------------------------------------------------------------
+
+
+def is_reasoning_model(model: str) -> bool:
+    """Models of the second generation think first, interleave their items and label phases."""
+    return model.startswith("gpt-realtime-2")
+
+
+class RealtimeDefaults:
+    """What a new session of a model looks like before the first update."""
+
+    def __init__(self, model: str, kind: str) -> None:
+        self._model = model
+        self._kind = kind
+
+    def session(self, session_id: str, expires_at: int) -> Json:
+        """The complete session object, keys in the order of the live service."""
+        if self._kind == "transcription":
+            return self._transcribing(session_id, expires_at)
+        return {
+            "type": "realtime",
+            "object": "realtime.session",
+            "id": session_id,
+            "model": self._model,
+            "output_modalities": ["audio"],
+            "instructions": DEFAULT_INSTRUCTIONS,
+            "tools": [],
+            "tool_choice": "auto",
+            "max_output_tokens": "inf",
+            "tracing": None,
+            "truncation": "auto",
+            "prompt": None,
+            "expires_at": expires_at,
+            "audio": {"input": self._audio_input(), "output": self._audio_output()},
+            "include": None,
+        }
+
+    def _transcribing(self, session_id: str, expires_at: int) -> Json:
+        return {
+            "type": "transcription",
+            "object": "realtime.transcription_session",
+            "id": session_id,
+            "expires_at": expires_at,
+            "audio": {"input": self._audio_input()},
+            "include": None,
+        }
+
+    def _audio_input(self) -> Json:
+        return {
+            "format": dict(PCM),
+            "transcription": None,
+            "noise_reduction": None,
+            "turn_detection": self.turn_detection({"type": "server_vad"}),
+        }
+
+    def _audio_output(self) -> Json:
+        voice = "marin" if is_reasoning_model(self._model) else "alloy"
+        return {"format": dict(PCM), "voice": voice, "speed": 1.0}
+
+    def turn_detection(self, given: Json) -> Json:
+        """Fill in what a ``turn_detection`` leaves out."""
+        answers: Json = {"create_response": True, "interrupt_response": True}
+        if given["type"] == "semantic_vad":
+            return {"type": "semantic_vad", "eagerness": "auto", **answers} | given
+        vad: Json = {
+            "type": "server_vad",
+            "threshold": 0.5,
+            "prefix_padding_ms": 300,
+            "silence_duration_ms": 500 if is_reasoning_model(self._model) else 200,
+        }
+        if self._kind == "transcription":
+            return vad | {key: value for key, value in given.items() if key in vad}
+        return {**vad, "idle_timeout_ms": None, **answers} | given
+
+
+# -- merging -----------------------------------------------------------------------------------
+
+
+def merge(session: Json, patch: Json, defaults: RealtimeDefaults) -> Json:
+    """The session with a validated update applied; the given one is left as it was."""
+    merged = session | {key: value for key, value in patch.items() if key != "audio"}
+    merged["audio"] = {
+        side: current | _complete(patch.get("audio", {}).get(side, {}), defaults)
+        for side, current in session["audio"].items()
+    }
+    if "tools" in patch:
+        merged["tools"] = [_shown_tool(tool) for tool in patch["tools"]]
+    return {key: merged[key] for key in sorted(merged, key=_rank) if _is_shown(key, merged[key])}
+
+
+def _rank(key: str) -> int:
+    return _ORDER.index(key) if key in _ORDER else len(_ORDER)
+
+
+def _is_shown(key: str, value: Any) -> bool:
+    return key in _ORDER and not (key == "reasoning" and value is None)
+
+
+def _shown_tool(tool: Json) -> Json:
+    # Credentials of an MCP server are for the service alone.
+    return {key: part for key, part in tool.items() if key not in ("authorization", "headers")}
+
+
+def _complete(side: Json, defaults: RealtimeDefaults) -> Json:
+    done = dict(side)
+    if "format" in side:
+        done["format"] = complete_format(side["format"])
+    if side.get("turn_detection") is not None:
+        done["turn_detection"] = defaults.turn_detection(side["turn_detection"])
+    if side.get("transcription") is not None:
+        done["transcription"] = _complete_transcription(side["transcription"])
+    return done
+
+
+def complete_format(given: Json) -> Json:
+    """A format with its rate, which a client may leave out."""
+    return dict(PCM) if given["type"] == "audio/pcm" else dict(given)
+
+
+def _complete_transcription(given: Json) -> Json:
+    known: Json = {"model": given["model"], "language": None, "prompt": None}
+    if given["model"] in _SEVERAL_LANGUAGES:
+        known["languages"] = None
+    return known | given
