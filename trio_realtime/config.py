@@ -58,8 +58,8 @@ class SessionConfig:
         input_format, output_format: how audio travels. PCM16 24 kHz, or G.711 for phone lines.
         turn_detection: :class:`ServerVad`, :class:`SemanticVad`, or ``None`` for push-to-talk.
         transcription: which model transcribes the user; ``None`` for none.
-        noise_reduction, voice, speed, tool_choice, parallel_tool_calls, max_output_tokens,
-            reasoning, tracing, truncation, prompt, include: as the service takes them.
+        noise_reduction, voice, speed, tool_choice, parallel_tool_calls: as the service takes them.
+        max_output_tokens, reasoning, tracing, truncation, prompt, include: likewise.
         barge_in: whether the user's speech interrupts the agent also where the service does not do
             so itself (``interrupt_response`` off). ``False`` leaves such speech without effect.
         connect_timeout: seconds to connect and have the settings acknowledged.

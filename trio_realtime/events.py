@@ -16,6 +16,7 @@ import attrs
 
 from .errors import RealtimeError
 from .items import HistoryItem
+from .usage import Usage
 from .wire import RateLimit, ResponseUsage, ServerEvent, Session
 
 if TYPE_CHECKING:
@@ -37,28 +38,62 @@ class SessionEvent:
 
 @attrs.frozen(kw_only=True)
 class AgentStart(SessionEvent):
-    """A response began. ``agent`` is the one that was current then, and stays the response's own."""
+    """The agent's turn began: a response that does not continue an earlier one.
+
+    ``agent`` is the one that was current then, and stays the turn's own. ``turn_id`` is the id of
+    this first response.
+    """
 
     type: ClassVar[str] = "agent_start"
+    agent: AnyAgent
+    turn_id: str
+
+
+@attrs.frozen(kw_only=True)
+class AgentEnd(SessionEvent):
+    """The agent's turn ended: it has said what it had to say.
+
+    A response that calls functions does not end the turn; the response that answers with their
+    outputs continues it. Each :class:`AgentStart` has one ``AgentEnd``, while the session lives.
+
+    Attributes:
+        turn_id: as in the :class:`AgentStart`.
+        response_id: the last response of the turn.
+        status: of that one: ``completed``, ``cancelled``, ``failed`` or ``incomplete``.
+        reason: the service's word for why (``turn_detected``, ``client_cancelled``,
+            ``max_output_tokens``, an error code …), ``None`` when it completed.
+        message: the service's explanation of a failure, if it gave one.
+        output: text or transcript of the last message of the turn that has any.
+        tool_calls: how many function calls the turn made.
+        usage: tokens of all its responses.
+    """
+
+    type: ClassVar[str] = "agent_end"
+    agent: AnyAgent
+    turn_id: str
+    response_id: str
+    status: str
+    reason: str | None = None
+    message: str | None = None
+    output: str = ""
+    tool_calls: int = 0
+    usage: Usage = Usage()
+
+
+@attrs.frozen(kw_only=True)
+class ResponseStart(SessionEvent):
+    """One response of the conversation began. A turn has one or more."""
+
+    type: ClassVar[str] = "response_start"
     agent: AnyAgent
     response_id: str
 
 
 @attrs.frozen(kw_only=True)
-class AgentEnd(SessionEvent):
-    """A response ended.
+class ResponseEnd(SessionEvent):
+    """One response of the conversation ended; see :class:`AgentEnd` for the fields."""
 
-    Attributes:
-        status: ``completed``, ``cancelled``, ``failed`` or ``incomplete``.
-        reason: the service's word for why (``turn_detected``, ``client_cancelled``,
-            ``max_output_tokens``, an error code …), ``None`` when it completed.
-        message: the service's explanation of a failure, if it gave one.
-        output: text or transcript of the last message that has any.
-        tool_calls: how many function calls it made; with any, another response follows.
-        usage: tokens, where the service told.
-    """
-
-    type: ClassVar[str] = "agent_end"
+    type: ClassVar[str] = "response_end"
     agent: AnyAgent
     response_id: str
     status: str

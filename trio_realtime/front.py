@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 
 from .agents import RealtimeAgent
 from .config import SessionConfig
-from .endpoints import Endpoint
+from .endpoints import DEFAULT_MODEL, Endpoint
 from .session import RealtimeSession, open_session
 from .transports import Connector, connect_trio_websocket
 
@@ -106,4 +106,7 @@ def _embedded() -> tuple[Endpoint, Connector]:
         LocalServerWarning,
         stacklevel=2,
     )
-    return Endpoint.compatible("ws://localhost/v1/realtime", api_key="local"), local_connector()
+    endpoint = Endpoint.compatible(
+        "ws://localhost/v1/realtime", api_key="local", model=DEFAULT_MODEL
+    )
+    return endpoint, local_connector()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from trio_realtime.wire import ResponseUsage
+from .wire import ResponseUsage
 
 
 @attrs.frozen(kw_only=True)

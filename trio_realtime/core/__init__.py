@@ -16,4 +16,3 @@ from .effects import (
     Settle as Settle,
     StartCall as StartCall,
 )
-from .usage import Usage as Usage

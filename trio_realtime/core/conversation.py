@@ -12,6 +12,8 @@ Who decides what:
 * ``playback``  how much of the audio was heard
 * ``responses`` what belongs to which response
 * ``record``    events about items and transcripts, into the history
+* ``speech``    audio and text of responses
+* ``turns``     which responses make one turn of the agent
 * ``notices``   events that are only told on
 
 and this module only carries each event to those it concerns. Whoever looks for the way of an event
@@ -30,10 +32,9 @@ from trio_realtime import events as ev
 from trio_realtime.errors import (
     PeerError,
     ProtocolViolation,
-    RequestRefused,
-    SessionExpired,
     SettingsRefused,
 )
+from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     ClientEvent,
     ConversationItemCreate,
@@ -43,22 +44,17 @@ from trio_realtime.wire import (
     FunctionCallItem,
     FunctionCallOutputItem,
     InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
     InputImage,
     Item,
     MessageItem,
-    OutputAudio,
-    OutputText,
     ResponseCancel,
-    ResponseContentPartAdded,
     ResponseCreate,
     ResponseCreated,
     ResponseDone,
     ResponseObject,
-    ResponseOutputAudioDelta,
-    ResponseOutputAudioDone,
-    ResponseOutputAudioTranscriptDelta,
     ResponseOutputItemDone,
-    ResponseOutputTextDelta,
     ResponseParams,
     ServerEvent,
     Session,
@@ -73,6 +69,13 @@ from .history import History
 from .notices import NOTICES
 from .playback import Playback, Position
 from .record import Record
+from .refusals import (
+    ACTIVE_RESPONSE,
+    NOTHING_TO_CANCEL,
+    concerns_create,
+    peer_error,
+    refused_outcome,
+)
 from .responses import (
     Responses,
     Running,
@@ -81,14 +84,14 @@ from .responses import (
     outcome_of,
     token_of,
 )
+from .speech import Speech
 from .tools import RoundOver, ToolLedger
-from .usage import Usage
+from .turns import Turn
 
 Effects: TypeAlias = list[Effect]
+Told: TypeAlias = ResponseOutcome | PeerError
 Handler: TypeAlias = Callable[[Any, float], Sequence[Effect]]
 
-ACTIVE_RESPONSE = "conversation_already_has_active_response"
-NOTHING_TO_CANCEL = "response_cancel_not_active"
 CANCELLED_OUTPUT = "The call was cancelled: the user interrupted before it finished."
 
 
@@ -112,13 +115,14 @@ class Conversation:
         self._gate = ResponseGate()
         self._ledger = ToolLedger()
         self._responses = Responses()
+        self._speech = Speech(self._responses, self.history, self.playback, self._seen)
         self._numbers = count(1)
         self._updates: list[str] = []
         self._beside: dict[str, Wish] = {}
-        self._followers: dict[str, str] = {}
-        self._round_outcomes: dict[str, ResponseOutcome] = {}
+        self._open_turns: dict[str, tuple[tuple[Turn, ...], ResponseOutcome]] = {}
         self._doomed: set[str] = set()
         self._names_conversations = False
+        self._turn_ended = False
         self._handlers = self._make_handlers()
 
     # --- looking ----------------------------------------------------------------------------
@@ -186,9 +190,13 @@ class Conversation:
         """
         token = self._token("create")
         params = params if params is not None else ResponseParams()
-        wish = Wish(token=token, params=params, waiters=(token,))
-        if through_tools:
-            self._followers[token] = token
+        waiters = (token,)
+        wish = Wish(
+            token=token,
+            params=params,
+            waiters=() if through_tools else waiters,
+            turn_waiters=waiters if through_tools else (),
+        )
         effects: Effects = []
         if params.conversation == "none":
             self._beside[token] = wish
@@ -201,8 +209,10 @@ class Conversation:
     def cancel_response(self, token: str) -> Effects:
         """Stop the response that was asked for under this token, if it has begun."""
         for state in self._responses.running.values():
-            if state.wish is not None and token in state.wish.waiters:
-                return self._cancel(state)
+            if token in self._waiters_of(state):
+                effects = self._cancel(state)
+                self._cancel_calls(state.id, effects)
+                return effects
         self._doomed.add(token)
         return []
 
@@ -290,7 +300,7 @@ class Conversation:
         details = event.error
         effects: Effects = []
         if not self._answer_refusal(details, effects):
-            self.last_error = _peer_error(details)
+            self.last_error = peer_error(details)
             effects.append(ev.Error(error=self.last_error))
         return effects
 
@@ -299,30 +309,55 @@ class Conversation:
         token = details.event_id
         if token in self._updates:
             self._updates.remove(token)
-            self.last_error = _peer_error(details, SettingsRefused)
+            self.last_error = peer_error(details, SettingsRefused)
             effects.append(Settle(token=token, outcome=self.last_error))
             return True
         if details.code == NOTHING_TO_CANCEL:
             return True  # it had ended by itself
         outstanding = self._gate.outstanding
-        if token is None and outstanding is not None and _concerns_create(details):
+        if token is None and outstanding is not None and concerns_create(details):
             token = outstanding.token
         return token is not None and self._refuse_create(token, details, effects)
 
     def _refuse_create(self, token: str, details: ErrorDetails, effects: Effects) -> bool:
+        guessed = self._gate.guess
         if details.code == ACTIVE_RESPONSE and self._gate.refused(token):
+            if guessed is not None and guessed.token == token:
+                self._correct_guess(effects)
+            self._withdraw_if_doomed(token, effects)
             return True
         wish = self._beside.pop(token, None) or self._gate.failed(token)
         if wish is None:
             return False
         self._doomed.discard(token)
-        for waiter in wish.waiters:
-            self._followers.pop(waiter, None)
-            effects.append(Settle(token=waiter, outcome=_peer_error(details)))
-        if not wish.waiters:
-            effects.append(ev.Error(error=_peer_error(details)))
+        error = peer_error(details)
+        if not (wish.waiters or wish.turn_waiters):
+            effects.append(ev.Error(error=error))
+        self._give_up(wish, refused_outcome(details), error, effects)
         self._pump(effects)
         return True
+
+    def _give_up(self, wish: Wish, outcome: ResponseOutcome, told: Told, effects: Effects) -> None:
+        """No response will come of this wish: its turns end here, and who waits is told so."""
+        self._settle((*wish.waiters, *wish.turn_waiters), told, effects)
+        for turn in wish.turns:
+            effects.append(turn.end(outcome))
+            self._settle(tuple(turn.waiters), told, effects)
+
+    def _withdraw_if_doomed(self, token: str, effects: Effects) -> None:
+        # An interrupted wish must not wait on: what is asked for after it would join it.
+        wish = self._gate.withdraw(token) if token in self._doomed else None
+        if wish is not None:
+            self._doomed.discard(token)
+            given_up = ResponseOutcome(response_id="", status="cancelled", reason="interrupted")
+            self._give_up(wish, given_up, given_up, effects)
+
+    def _correct_guess(self, effects: Effects) -> None:
+        """The running response was taken for ours and is not: it is a turn of its own."""
+        state = self._running_state()
+        if state is not None:
+            state.turns = ()
+            self._begin_turn(state, effects)
 
     # --- ... the user's audio
 
@@ -343,6 +378,15 @@ class Conversation:
         self._cancel_calls(None, effects)
         return effects
 
+    def _on_turn_ended(
+        self,
+        event: InputAudioBufferSpeechStopped | InputAudioBufferTimeoutTriggered,
+        now: float,
+    ) -> Sequence[Effect]:
+        # The service is about to answer by itself; that response is not one of ours.
+        self._turn_ended = self.session is not None and self.session.creates_response
+        return NOTICES[type(event)](event, now)
+
     # --- ... responses
 
     def _on_response_created(self, event: ResponseCreated, _now: float) -> Sequence[Effect]:
@@ -352,15 +396,23 @@ class Conversation:
         token = token_of(response)
         beside = self._stands_beside(response, token)
         self._names_conversations |= names_conversation(response)
+        wish = self._claim(response.id, token, beside=beside)
         effects: Effects = []
-        state = self._seen(response.id, effects, beside=beside)
-        if beside:
-            state.wish = self._beside.pop(token, None) if token else None
-        else:
-            state.wish = self._gate.created(response.id, token)
+        state = self._seen(response.id, effects, beside=beside, wish=wish)
+        state.wish = wish if self._gate.guess is None else None
         if self._is_doomed(state, token):
             effects += self._cancel(state)
         return effects
+
+    def _claim(self, response_id: str, token: str | None, *, beside: bool) -> Wish | None:
+        """Which wish a response comes of, or is taken to come of."""
+        if beside:
+            return self._beside.pop(token, None) if token else None
+        spontaneous = self._turn_ended and token is None
+        if token is None:
+            self._turn_ended = False
+        wish = self._gate.created(response_id, token, spontaneous=spontaneous)
+        return wish if wish is not None else self._gate.guess
 
     def _stands_beside(self, response: ResponseObject, token: str | None) -> bool:
         if token is not None:
@@ -369,19 +421,38 @@ class Conversation:
         return names_no_conversation(response) and self._names_conversations
 
     def _is_doomed(self, state: Running, token: str | None) -> bool:
-        waiters = state.wish.waiters if state.wish is not None else ()
-        hit = self._doomed.intersection((*waiters, token or ""))
+        hit = self._doomed.intersection((*self._waiters_of(state), token or ""))
         self._doomed -= hit
         return bool(hit)
 
-    def _seen(self, response_id: str, effects: Effects, *, beside: bool = False) -> Running:
+    def _waiters_of(self, state: Running) -> tuple[str, ...]:
+        wish = state.wish
+        own = () if wish is None else (*wish.waiters, *wish.turn_waiters)
+        return (*own, *(waiter for turn in state.turns for waiter in turn.waiters))
+
+    def _seen(
+        self,
+        response_id: str,
+        effects: Effects,
+        *,
+        beside: bool = False,
+        wish: Wish | None = None,
+    ) -> Running:
         """The response of this id; it begins now if it was not seen before."""
         state = self._responses.get(response_id)
         if state is None:
             state = self._responses.begin(response_id, self.agent, beside=beside)
             if not beside:
-                effects.append(ev.AgentStart(agent=state.agent, response_id=response_id))
+                state.turns = wish.turns if wish is not None else ()
+                self._begin_turn(state, effects)
+                effects.append(ev.ResponseStart(agent=state.agent, response_id=response_id))
         return state
+
+    def _begin_turn(self, state: Running, effects: Effects) -> None:
+        if not state.turns:
+            turn = Turn(state.id, state.agent)
+            state.turns = (turn,)
+            effects.append(turn.start())
 
     def _running_state(self) -> Running | None:
         running = self._gate.running
@@ -401,7 +472,7 @@ class Conversation:
             self.usage = self.usage.plus(response.usage)
         outcome = outcome_of(response, state)
         if state.beside:
-            self._settle(state.wish.waiters if state.wish else (), outcome, effects)
+            self._settle(self._waiters_of(state), outcome, effects)
         else:
             self._end_in_conversation(state, outcome, effects)
         self.playback.advance(now, self._responses.running)
@@ -413,101 +484,34 @@ class Conversation:
     ) -> None:
         wish = self._gate.done(state.id) or state.wish
         calls = self._ledger.calls_of(state.id)
-        effects.append(
-            ev.AgentEnd(
-                agent=state.agent,
-                response_id=state.id,
-                status=outcome.status,
-                reason=outcome.reason,
-                message=outcome.message,
-                output=outcome.text,
-                tool_calls=calls,
-                usage=outcome.usage,
-            )
-        )
+        effects.append(_response_end(state, outcome, calls))
+        if wish is not None:
+            self._settle(wish.waiters, outcome, effects)
+            state.turns[0].waiters += wish.turn_waiters
+        for turn in state.turns:
+            turn.add(outcome, calls)
         if outcome.status == "cancelled":
             self._cancel_calls(state.id, effects)
-        waiters = wish.waiters if wish is not None else ()
-        riding = tuple(w for w in waiters if calls and w in self._followers)
-        self._settle(tuple(w for w in waiters if w not in riding), outcome, effects)
-        if calls:
-            self._round_outcomes[state.id] = outcome
-            self._ledger.response_done(state.id, riding)
+        if not calls:
+            self._end_turns(state.turns, outcome, effects)
+        else:
+            self._open_turns[state.id] = (state.turns, outcome)
+            self._ledger.response_done(state.id)
             self._close_rounds(effects)
 
-    def _settle(self, waiters: tuple[str, ...], outcome: ResponseOutcome, effects: Effects) -> None:
+    def _end_turns(
+        self, turns: tuple[Turn, ...], outcome: ResponseOutcome, effects: Effects
+    ) -> None:
+        for turn in turns:
+            effects.append(turn.end(outcome))
+            self._settle(tuple(turn.waiters), outcome, effects)
+
+    def _settle(self, waiters: tuple[str, ...], outcome: Told, effects: Effects) -> None:
         for waiter in waiters:
-            self._followers.pop(waiter, None)
             self._doomed.discard(waiter)
             effects.append(Settle(token=waiter, outcome=outcome))
 
-    # --- ... what responses say
-
-    def _on_audio(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
-        state = self._responses.running.get(event.response_id)
-        effects: Effects = []
-        if state is None:
-            if self._responses.has_ended(event.response_id):
-                return ()
-            state = self._seen(event.response_id, effects)
-        if state.silenced:
-            return effects
-        if state.beside:
-            state.audio.append(event.delta)
-            return effects
-        self.playback.receive(
-            (event.item_id, event.content_index), event.response_id, len(event.delta), now
-        )
-        effects.append(
-            ev.Audio(
-                data=event.delta,
-                response_id=event.response_id,
-                item_id=event.item_id,
-                content_index=event.content_index,
-            )
-        )
-        return effects
-
-    def _on_audio_done(self, event: ResponseOutputAudioDone, _now: float) -> Sequence[Effect]:
-        state = self._responses.get(event.response_id)
-        if state is None or state.beside or state.silenced:
-            return ()
-        return (
-            ev.AudioEnd(
-                response_id=event.response_id,
-                item_id=event.item_id,
-                content_index=event.content_index,
-            ),
-        )
-
-    def _on_part_added(self, event: ResponseContentPartAdded, _now: float) -> Sequence[Effect]:
-        kind = OutputText if event.part.type == "text" else OutputAudio
-        self.history.open_part(event.item_id, event.content_index, kind)
-        return ()
-
-    def _on_text(
-        self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta, _now: float
-    ) -> Sequence[Effect]:
-        effects: Effects = []
-        if self._responses.has_ended(event.response_id):
-            return ()
-        state = self._seen(event.response_id, effects)
-        state.add_text(event.item_id, event.content_index, event.delta)
-        if state.beside:
-            return effects
-        is_text = type(event) is ResponseOutputTextDelta
-        kind = OutputText if is_text else OutputAudio
-        self.history.append_text(event.item_id, event.content_index, event.delta, kind)
-        delta = ev.TextDelta if is_text else ev.TranscriptDelta
-        effects.append(
-            delta(
-                delta=event.delta,
-                response_id=event.response_id,
-                item_id=event.item_id,
-                content_index=event.content_index,
-            )
-        )
-        return effects
+    # --- ... what responses do
 
     def _on_output_item_done(self, event: ResponseOutputItemDone, _now: float) -> Sequence[Effect]:
         if self._responses.has_ended(event.response_id):
@@ -580,12 +584,11 @@ class Conversation:
 
     def _close_rounds(self, effects: Effects) -> None:
         for over in self._ledger.take_over():
-            outcome = self._round_outcomes.pop(over.response_id)
+            turns, outcome = self._open_turns.pop(over.response_id)
             if over.wants_response:
-                token = self._token("create")
-                self._gate.wish(Wish(token=token, waiters=over.waiters))
+                self._gate.wish(Wish(token=self._token("create"), turns=turns))
             else:
-                self._settle(over.waiters, _without_answer(outcome, over), effects)
+                self._end_turns(turns, _without_answer(outcome, over), effects)
 
     # --- interrupting -----------------------------------------------------------------------
 
@@ -640,18 +643,16 @@ class Conversation:
         return {
             **NOTICES,
             **self._record.handlers,
+            **self._speech.handlers,
             SessionCreated: self._on_session_created,
             SessionUpdated: self._on_session_updated,
             ErrorEvent: self._on_error,
             InputAudioBufferSpeechStarted: self._on_speech_started,
+            InputAudioBufferSpeechStopped: self._on_turn_ended,
+            InputAudioBufferTimeoutTriggered: self._on_turn_ended,
             ResponseCreated: self._on_response_created,
             ResponseDone: self._on_response_done,
             ResponseOutputItemDone: self._on_output_item_done,
-            ResponseContentPartAdded: self._on_part_added,
-            ResponseOutputTextDelta: self._on_text,
-            ResponseOutputAudioTranscriptDelta: self._on_text,
-            ResponseOutputAudioDelta: self._on_audio,
-            ResponseOutputAudioDone: self._on_audio_done,
         }
 
 
@@ -664,20 +665,16 @@ def _create_event(wish: Wish) -> ResponseCreate:
     return ResponseCreate(event_id=wish.token, response=attrs.evolve(params, metadata=metadata))
 
 
-def _concerns_create(details: ErrorDetails) -> bool:
-    """Whether an error that names no event looks like one about a create."""
-    return (
-        details.code in (ACTIVE_RESPONSE, "bad_response_create")
-        or "response.create" in details.message
-    )
-
-
-def _peer_error(details: ErrorDetails, kind: type[RequestRefused] = RequestRefused) -> PeerError:
-    error = SessionExpired if details.code == "session_expired" else kind
-    return error(
-        details.message or "the service reported an error without a message",
-        code=details.code,
-        param=details.param,
+def _response_end(state: Running, outcome: ResponseOutcome, calls: int) -> ev.ResponseEnd:
+    return ev.ResponseEnd(
+        agent=state.agent,
+        response_id=state.id,
+        status=outcome.status,
+        reason=outcome.reason,
+        message=outcome.message,
+        output=outcome.text,
+        tool_calls=calls,
+        usage=outcome.usage,
     )
 
 

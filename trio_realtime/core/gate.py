@@ -15,8 +15,8 @@ Rules:
 * A refused create goes back to the head of the line. It is sent again when the slot is known to be
   free, that is after the ``response.done`` of the response it lost to; the refusal may come before
   that one's ``response.created``.
-* A server that has never echoed metadata leaves open whose a response is. There, the end of a
-  response that began after our create settles it.
+* A server that has never echoed metadata leaves open whose a response is. There, one that follows
+  the end of the user's speech is the service's own; of any other, its end settles that it was ours.
 * Wishes for a response beside the conversation (``conversation="none"``) do not come here.
 
 ====================  ==================================  =====================================
@@ -37,6 +37,8 @@ import attrs
 
 from trio_realtime.wire import ResponseParams
 
+from .turns import Turn
+
 METADATA_KEY = "trio_realtime"
 """The metadata pair by which we know our own creates."""
 
@@ -48,12 +50,27 @@ class Wish:
     Attributes:
         token: our name for it: the create's event id, and echoed in the metadata.
         params: overrides; ``None`` for an automatic wish.
-        waiters: handles that wait for the answer; they come together when wishes are merged.
+        waiters: who waits for the response that comes of it.
+        turn_waiters: who waits for the end of the turn that it begins or continues.
+        turns: the turns that it continues.
+
+    When wishes are merged, these come together.
     """
 
     token: str
     params: ResponseParams | None = None
     waiters: tuple[str, ...] = ()
+    turn_waiters: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
+
+
+def _merged(first: Wish, second: Wish) -> Wish:
+    return attrs.evolve(
+        first,
+        waiters=first.waiters + second.waiters,
+        turn_waiters=first.turn_waiters + second.turn_waiters,
+        turns=first.turns + second.turns,
+    )
 
 
 class ResponseGate:
@@ -82,28 +99,44 @@ class ResponseGate:
         """Nothing runs, nothing is on its way, nothing waits."""
         return not (self._wishes or self._outstanding or self._running or self._lost)
 
+    @property
+    def guess(self) -> Wish | None:
+        """The wish that the running response is taken to be of, for want of an echo."""
+        return self._outstanding if self._unclaimed is not None else None
+
     def wish(self, wish: Wish) -> None:
-        """Queue a wish; an automatic one joins an automatic one that waits last."""
-        last = self._wishes[-1] if self._wishes else None
-        if last is not None and last.params is None and wish.params is None:
-            self._wishes[-1] = attrs.evolve(last, waiters=last.waiters + wish.waiters)
-        else:
-            self._wishes.append(wish)
+        """Queue a wish."""
+        self._wishes.append(wish)
 
     def take(self) -> Wish | None:
-        """The wish to send now, ``None`` if none may be sent."""
+        """The wish to send now, ``None`` if none may be sent.
+
+        Automatic ones that wait next to each other are merged here and not before: a refused one
+        may yet turn out to have begun, and what came after it was not in its create.
+        """
         if self._outstanding or self._running or self._lost or not self._wishes:
             return None
-        self._outstanding = self._wishes.popleft()
-        return self._outstanding
+        wish = self._wishes.popleft()
+        while wish.params is None and self._wishes and self._wishes[0].params is None:
+            wish = _merged(wish, self._wishes.popleft())
+        self._outstanding = wish
+        return wish
 
-    def created(self, response_id: str, token: str | None) -> Wish | None:
-        """A response of the conversation began. Returns our wish if it is known to be ours."""
+    def created(
+        self, response_id: str, token: str | None, *, spontaneous: bool = False
+    ) -> Wish | None:
+        """A response of the conversation began. Returns our wish if it is known to be ours.
+
+        Args:
+            response_id: the service's id.
+            token: ours, if the metadata was echoed.
+            spontaneous: the service was about to begin one by itself.
+        """
         self._running = response_id
         self._lost = False
         self._unclaimed = None
         if token is None:
-            if self._outstanding is not None and not self._echoes:
+            if self._outstanding is not None and not self._echoes and not spontaneous:
                 self._unclaimed = response_id
             return None
         self._echoes = True
@@ -141,6 +174,13 @@ class ResponseGate:
         self._lost = self._running is None
         self._unclaimed = None
         return True
+
+    def withdraw(self, token: str) -> Wish | None:
+        """Forget a wish that waits. Returns it, ``None`` if none of this token waits."""
+        wish = next((wish for wish in self._wishes if wish.token == token), None)
+        if wish is not None:
+            self._wishes.remove(wish)
+        return wish
 
     def failed(self, token: str) -> Wish | None:
         """Our create was wrong. Its slot is free again; returns the wish, which is given up."""

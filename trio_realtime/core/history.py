@@ -13,7 +13,9 @@ Rules:
 * An update replaces an item, except that what was heard stays: a transcript, text or image that the
   service leaves out is kept, the sum of the deltas stands in where there is no final transcript,
   and a final one is never replaced by deltas.
-* A transcript may come before its item. It waits for it.
+* A transcript may come before its item, or before the part that it belongs to. It waits for it.
+  What comes late, after the final one, changes nothing.
+* An image stays where it was sent: the service may leave out its URL, or the whole part.
 """
 
 from __future__ import annotations
@@ -41,9 +43,9 @@ MAX_WAITING_TRANSCRIPTS = 256
 
 
 class _Node:
-    """An item, its neighbours, and the deltas that are not yet in it."""
+    """An item, its neighbours, the deltas that are not yet in it, and the parts heard to the end."""
 
-    __slots__ = ("deltas", "following", "item", "kinds", "previous")
+    __slots__ = ("deltas", "following", "heard", "item", "kinds", "previous")
 
     def __init__(self, item: HistoryItem | None) -> None:
         self.item = item
@@ -51,6 +53,7 @@ class _Node:
         self.following: _Node = self
         self.deltas: dict[int, list[str]] = {}
         self.kinds: dict[int, type[OutputText | OutputAudio]] = {}
+        self.heard: set[int] = set()
 
 
 class History:
@@ -102,9 +105,10 @@ class History:
         if node is not None:
             self._replace(node, item)
             return False
-        node = _Node(self._enriched(item.id, item))
-        self._nodes[item.id] = node
+        node = _Node(self._with_what_was_sent(item.id, item))
         self._link(node, self._place(previous_item_id))
+        self._nodes[item.id] = node
+        self._put_heard(node, item.id)
         return True
 
     def finish(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> bool:
@@ -151,17 +155,27 @@ class History:
             node.deltas.clear()
         else:
             node.item = _merge(node.item, item)
+        self._put_heard(node, item.id or "")
         self._snapshot = None
 
-    def _enriched(self, item_id: str, item: HistoryItem) -> HistoryItem:
+    def _with_what_was_sent(self, item_id: str, item: HistoryItem) -> HistoryItem:
         sent = self._sent.pop(item_id, None)
-        if sent is not None:
-            item = _merge(sent, item)
+        return item if sent is None else _merge(sent, item)
+
+    def _put_heard(self, node: _Node, item_id: str) -> bool:
+        """Put the transcripts that wait into their parts. Returns whether there were any."""
+        found = False
         for index, heard in [*self._waiting.get(item_id, {}).items()]:
-            item = _with_transcript(item, index, heard.text)
+            assert node.item is not None
+            item = _with_transcript(node.item, index, heard.text)
+            if item is None:
+                continue
+            node.item = item
+            found = True
             if heard.final:
+                node.heard.add(index)
                 self.forget_heard(item_id, index)
-        return item
+        return found
 
     # --- deltas and transcripts
 
@@ -191,16 +205,15 @@ class History:
 
     def hear(self, item_id: str, index: int, text: str, *, final: bool) -> HistoryItem | None:
         """More of the user's transcript, or all of it. Returns the item, ``None`` if still to come."""
+        node = self._nodes.get(item_id)
+        if node is not None and index in node.heard and not final:
+            return None  # late: it is in the final transcript
         heard = self._waiting.setdefault(item_id, {}).setdefault(index, _Waiting())
         heard.take(text, final=final)
         while len(self._waiting) > MAX_WAITING_TRANSCRIPTS:
             del self._waiting[next(iter(self._waiting))]
-        node = self._nodes.get(item_id)
-        if node is None or node.item is None:
+        if node is None or not self._put_heard(node, item_id):
             return None
-        node.item = _with_transcript(node.item, index, heard.text)
-        if final:
-            self.forget_heard(item_id, index)
         self._snapshot = None
         return node.item
 
@@ -244,7 +257,7 @@ def _current(node: _Node) -> HistoryItem:
     if not node.deltas:
         return item
     if isinstance(item, FunctionCallItem):
-        return attrs.evolve(item, arguments=item.arguments + "".join(node.deltas[0]))
+        return attrs.evolve(item, arguments=item.arguments + "".join(node.deltas.get(0, ())))
     if not isinstance(item, MessageItem):
         return item
     content = list(item.content)
@@ -252,7 +265,7 @@ def _current(node: _Node) -> HistoryItem:
         if len(pieces) > 1:
             pieces[:] = ["".join(pieces)]
         part = _part_from_deltas(node.kinds.get(index, OutputText), pieces[0])
-        if index < len(content):
+        if 0 <= index < len(content):
             content[index] = _keep_known(part, content[index])
         else:
             content.append(part)
@@ -281,10 +294,20 @@ def _merge(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
         return incoming
     parts = [
         _keep_known(known.content[index], part) if index < len(known.content) else part
-        for index, part in enumerate(incoming.content)
+        for index, part in enumerate(_with_images(known, incoming))
     ]
     parts.extend(known.content[len(parts) :])
     return attrs.evolve(incoming, content=tuple(parts))
+
+
+def _with_images(known: MessageItem, incoming: MessageItem) -> list[ContentPart]:
+    """The incoming parts, with the known images put back if there are none among them."""
+    parts = list(incoming.content)
+    if not any(isinstance(part, InputImage) for part in parts):
+        for index, part in enumerate(known.content):
+            if isinstance(part, InputImage):
+                parts.insert(index, part)
+    return parts
 
 
 def _merge_call(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
@@ -327,12 +350,12 @@ def _fill_audio(
     )
 
 
-def _with_transcript(item: HistoryItem, index: int, transcript: str) -> HistoryItem:
-    if not isinstance(item, MessageItem) or index >= len(item.content):
-        return item
+def _with_transcript(item: HistoryItem, index: int, transcript: str) -> HistoryItem | None:
+    if not isinstance(item, MessageItem) or not 0 <= index < len(item.content):
+        return None
     part = item.content[index]
     if not isinstance(part, InputAudio):
-        return item
+        return None
     content = list(item.content)
     content[index] = attrs.evolve(part, transcript=transcript)
     return attrs.evolve(item, content=tuple(content))

@@ -136,7 +136,7 @@ class Playback:
 
     def _heard(self, track: _Track, now: float) -> float:
         if self._exact:
-            return min(track.reported or 0.0, track.received)
+            return min(max(track.reported or 0.0, 0.0), track.received)
         heard = track.played
         for stretch in self._queue:
             if stretch.track is track:
@@ -155,7 +155,11 @@ class Playback:
     def ends_at(self, now: float) -> float:
         """When all that was received will have played (seconds); ``now`` in silence."""
         if self._exact:
-            left = sum(t.received - self._heard(t, now) for t in self._tracks.values())
+            left = sum(
+                t.received - self._heard(t, now)
+                for t in self._tracks.values()
+                if not self._is_played_out(t)
+            )
             return now + left / 1000
         return max(self._queue[-1].end, now) if self._queue else now
 

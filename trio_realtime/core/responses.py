@@ -12,6 +12,7 @@ from trio_realtime.wire import UNSET, ResponseObject, StatusDetails
 
 from .effects import ResponseOutcome
 from .gate import METADATA_KEY, Wish
+from .turns import Turn
 
 MAX_ENDED = 256
 """Ids of ended responses that are remembered."""
@@ -28,6 +29,7 @@ class Running:
         "id",
         "silenced",
         "texts",
+        "turns",
         "wish",
     )
 
@@ -36,6 +38,7 @@ class Running:
         self.agent = agent
         self.beside = beside
         self.wish: Wish | None = None
+        self.turns: tuple[Turn, ...] = ()
         self.silenced = False
         self.cancel_sent = False
         self.texts: dict[tuple[str, int], list[str]] = {}

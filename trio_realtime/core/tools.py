@@ -40,7 +40,7 @@ class _Call:
 class _Round:
     """The calls of one response."""
 
-    __slots__ = ("cancelled", "done", "open", "total", "waiters", "wants_response")
+    __slots__ = ("cancelled", "done", "open", "total", "wants_response")
 
     def __init__(self) -> None:
         self.open: set[str] = set()
@@ -48,7 +48,6 @@ class _Round:
         self.done = False
         self.cancelled = False
         self.wants_response = False
-        self.waiters: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +57,6 @@ class RoundOver:
     response_id: str
     wants_response: bool
     cancelled: bool
-    waiters: tuple[str, ...]
 
 
 class ToolLedger:
@@ -116,12 +114,11 @@ class ToolLedger:
         round_ = self._rounds.get(response_id)
         return 0 if round_ is None else round_.total
 
-    def response_done(self, response_id: str, waiters: tuple[str, ...]) -> None:
-        """The response ended: its round closes when all is answered. Waiters ride along."""
+    def response_done(self, response_id: str) -> None:
+        """The response ended: its round closes when all is answered."""
         round_ = self._rounds.get(response_id)
         if round_ is not None:
             round_.done = True
-            round_.waiters = waiters
 
     def cancel(self, response_id: str | None = None) -> list[str]:
         """An interrupt: mark open calls, of one response or of all. Returns those newly hit."""
@@ -152,7 +149,6 @@ class ToolLedger:
                     response_id=response_id,
                     wants_response=round_.wants_response and not round_.cancelled,
                     cancelled=round_.cancelled,
-                    waiters=round_.waiters,
                 )
             )
         return over

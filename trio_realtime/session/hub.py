@@ -137,15 +137,19 @@ class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
         self._events.append(event)
         if type(event) is Audio:
             self._audio += len(event.data)
-        if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
+        if self._is_over():
             self._overflow()
         if self._readers:
             self._readers.unpark()
 
+    def _is_over(self) -> bool:
+        return len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio
+
     def _overflow(self) -> None:
         if self._limits.overflow == "drop_oldest":
-            self._take()
-            self._dropped += 1
+            while self._is_over():
+                self._take()
+                self._dropped += 1
             return
         newest = self._events.pop()
         if type(newest) is Audio:

@@ -99,8 +99,11 @@ def _make_shell(
         max_audio=config.max_buffered_audio,
         overflow=config.overflow,
     )
+    core = Conversation(agent, barge_in=config.barge_in)
+    # Until the service names a format, and for one that never does.
+    core.playback.bytes_per_ms = config.output_format.bytes_per_ms
     return Shell(
-        Conversation(agent, barge_in=config.barge_in),
+        core,
         EventHub(limits),
         Outbox(config.max_outgoing_audio),
         ToolRunner(nursery, context),

@@ -13,6 +13,7 @@ from typing import Self
 
 import trio
 
+from trio_realtime.errors import RealtimeError
 from trio_realtime.events import Audio, AudioEnd, AudioInterrupted, SessionEvent
 
 from .hub import EventChannel
@@ -60,6 +61,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         self._pieces: deque[_Piece] = deque()
         self._due = float("-inf")
         self._playing: tuple[_Piece, int] | None = None
+        self._end: Exception | None = None
 
     async def receive(self) -> Audio:
         """The next frame, when it is time for it.
@@ -68,7 +70,8 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
 
         Raises:
             trio.EndOfChannel: the session is over and all was handed out.
-            RealtimeError: what ended the session.
+            trio.ClosedResourceError: it was closed.
+            RealtimeError: what ended the session, after all audio that came before it.
         """
         await trio.lowlevel.checkpoint()
         while True:
@@ -77,20 +80,23 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
                 self._report_heard()
                 if self._has_frame():
                     return self._next_frame()
+            if self._end is not None and self._playing is None and not self._has_frame():
+                raise self._end
             await self._wait()
 
     def _take_waiting(self) -> None:
-        while True:
+        while self._end is None:
             try:
-                event = self._channel.receive_nowait()
+                self._take(self._channel.receive_nowait())
             except trio.WouldBlock:
                 return
-            except (trio.EndOfChannel, trio.ClosedResourceError):
-                if not self._pieces and self._playing is None:
-                    raise
-                self._end_all()
-                return
-            self._take(event)
+            except (trio.EndOfChannel, RealtimeError) as exc:
+                self._finish(exc)
+
+    def _finish(self, end: Exception) -> None:
+        """Nothing more will come; what came is still handed out."""
+        self._end = end
+        self._end_all()
 
     def _take(self, event: SessionEvent) -> None:
         match event:
@@ -118,7 +124,12 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         timed = self._playing is not None or self._has_frame()
         deadline = self._due if timed else float("inf")
         with trio.move_on_at(deadline):
-            self._take(await self._channel.receive())
+            if self._end is not None:
+                await trio.sleep_forever()
+            try:
+                self._take(await self._channel.receive())
+            except (trio.EndOfChannel, RealtimeError) as exc:
+                self._finish(exc)
 
     def _has_frame(self) -> bool:
         while self._pieces and self._pieces[0].ended and not self._pieces[0].data:
@@ -133,8 +144,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         data = bytes(piece.data[: self._frame_size])
         del piece.data[: self._frame_size]
         piece.taken += len(data)
-        self._due = max(self._due, trio.current_time() - self._frame_ms / 1000)
-        self._due += self._frame_ms / 1000
+        self._due = self._start() + self._frame_ms / 1000
         self._playing = (piece, piece.taken)
         if self._padding:
             data += self._padding * (self._frame_size - len(data))
@@ -145,6 +155,11 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
             content_index=piece.content_index,
         )
 
+    def _start(self) -> float:
+        """When this frame begins: a little lateness is caught up with, after silence it is now."""
+        now = trio.current_time()
+        return self._due if now - self._due <= self._frame_ms / 1000 else now
+
     def _report_heard(self) -> None:
         if self._playing is not None:
             piece, taken = self._playing
@@ -153,10 +168,17 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
 
     async def aclose(self) -> None:
         """Stop; what was not handed out is dropped."""
-        await self._channel.aclose()
+        self._stop()
+        await trio.lowlevel.checkpoint()
+
+    def _stop(self) -> None:
+        self._channel.close()
+        self._pieces.clear()
+        self._playing = None
+        self._end = trio.ClosedResourceError("this audio was closed")
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._channel.close()
+        self._stop()

@@ -11,10 +11,11 @@ import trio
 
 from trio_realtime.agents import RealtimeAgent
 from trio_realtime.config import OverflowPolicy, SessionConfig
-from trio_realtime.core import ResponseOutcome, Usage
+from trio_realtime.core import ResponseOutcome
 from trio_realtime.errors import UsageError
 from trio_realtime.events import SessionEvent
 from trio_realtime.items import HistoryItem
+from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
     AudioFormat,
@@ -162,10 +163,17 @@ class RealtimeSession(Generic[ContextT]):
         Args:
             pcm: any length; 20 to 100 ms are usual.
             commit: end the turn; for push-to-talk.
+
+        Raises:
+            UsageError: more than the service takes at once (15 MiB).
         """
+        try:
+            append = InputAudioBufferAppend(audio=pcm)
+        except ValueError as exc:
+            raise UsageError(str(exc)) from None
         await self._shell.outbox.wait_room()
         if pcm:
-            self._shell.outbox.put(InputAudioBufferAppend(audio=pcm))
+            self._shell.outbox.put(append)
         if commit:
             self._shell.outbox.put(InputAudioBufferCommit())
 
@@ -214,20 +222,21 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(
                 f"metadata may have 15 pairs, not {len(metadata)}: one is the library's"
             )
-        params = ResponseParams(
-            instructions=instructions,
-            conversation=conversation,
-            input=input if isinstance(input, Unset) else tuple(input),
-            metadata=metadata,
-            tools=tools if isinstance(tools, Unset) else tuple(tools),
-            tool_choice=tool_choice,
-            output_modalities=(
-                output_modalities
-                if isinstance(output_modalities, Unset)
-                else tuple(output_modalities)
-            ),
-            max_output_tokens=max_output_tokens,
-        )
+        with _as_usage_errors():
+            params = ResponseParams(
+                instructions=instructions,
+                conversation=conversation,
+                input=input if isinstance(input, Unset) else tuple(input),
+                metadata=metadata,
+                tools=tools if isinstance(tools, Unset) else tuple(tools),
+                tool_choice=tool_choice,
+                output_modalities=(
+                    output_modalities
+                    if isinstance(output_modalities, Unset)
+                    else tuple(output_modalities)
+                ),
+                max_output_tokens=max_output_tokens,
+            )
         return self._create(params, through_tools=False)
 
     async def ask(self, content: MessageContent) -> ResponseOutcome:
@@ -368,6 +377,15 @@ class RealtimeSession(Generic[ContextT]):
         session = self._shell.core.session
         told = session.output_format if session is not None else None
         return told if told is not None else self._config.output_format
+
+
+@contextmanager
+def _as_usage_errors() -> Iterator[None]:
+    """What the wire's own classes refuse is the caller's to mend."""
+    try:
+        yield
+    except ValueError as exc:
+        raise UsageError(str(exc)) from None
 
 
 def _parts(content: MessageContent) -> tuple[ContentPart, ...]:

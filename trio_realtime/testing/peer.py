@@ -24,12 +24,15 @@ import msgspec
 import pybase64
 import trio
 
+from trio_realtime.concurrency import open_bare_nursery
 from trio_realtime.transports import Dial, Transport, TransportClosed, memory_transport_pair
 
 Frame = dict[str, Any]
 
 LAST = ""
 """As a predecessor: whichever item came last."""
+
+_PASSED_OVER = ("input_audio_buffer.append", "session.update")
 
 DEFAULT_SESSION: Mapping[str, Any] = {
     "type": "realtime",
@@ -95,19 +98,30 @@ class ScriptedPeer:
     async def connect(self, dial: Dial) -> AsyncGenerator[Transport]:
         """The connector: give it as ``transport=`` of a session."""
         self.dials.append(dial)
-        ours, theirs = memory_transport_pair()
-        self._end, self.closed, self._outgoing = theirs, None, []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen, theirs)
-            nursery.start_soon(self._speak, theirs)
+        ours, theirs = memory_transport_pair(close_timeout=dial.close_timeout)
+        self._end, self.closed = theirs, None
+        waiting, self._outgoing = self._outgoing, []
+        async with open_bare_nursery(AssertionError) as nursery:
+            # A service does not stop because its client is cancelled.
+            serving = trio.CancelScope(shield=True)
+            nursery.start_soon(self._serve, serving, theirs)
             if self._greet:
                 self.send({"type": "session.created", "session": self.session})
+            self._outgoing += waiting
             try:
                 yield ours
             finally:
+                self._outgoing = []
                 with trio.move_on_after(dial.close_timeout, shield=True):
                     await ours.aclose()
-                nursery.cancel_scope.cancel()
+                    await self._wait_closed()
+                serving.cancel()
+
+    async def _serve(self, scope: trio.CancelScope, end: Transport) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, end)
+                nursery.start_soon(self._speak, end)
 
     async def _listen(self, end: Transport) -> None:
         while True:
@@ -118,6 +132,11 @@ class ScriptedPeer:
                 self._arrived.unpark_all()
                 return
             self._take(msgspec.json.decode(message))
+
+    async def _wait_closed(self) -> None:
+        # All that the client wrote is to stand in `received`.
+        while self.closed is None:
+            await self._arrived.park()
 
     def _take(self, frame: Frame) -> None:
         self.received.append(frame)
@@ -142,7 +161,10 @@ class ScriptedPeer:
     # --- what the test says
 
     def send(self, *frames: Mapping[str, Any] | str) -> None:
-        """Send frames: objects get an ``event_id`` if they have none; text goes as it is."""
+        """Send frames: objects get an ``event_id`` if they have none; text goes as it is.
+
+        Without a connection, they wait for the next one.
+        """
         for frame in frames:
             if isinstance(frame, str):
                 self._outgoing.append(frame)
@@ -170,7 +192,7 @@ class ScriptedPeer:
             while self._read < len(self.received):
                 frame = self.received[self._read]
                 self._read += 1
-                if frame["type"] not in ("input_audio_buffer.append", "session.update"):
+                if frame["type"] not in _PASSED_OVER:
                     return frame
             if self.closed is not None:
                 raise self.closed
@@ -196,7 +218,7 @@ class ScriptedPeer:
         """
         await trio.testing.wait_all_tasks_blocked()
         rest = self.received[self._read :]
-        unexpected = [f for f in rest if f["type"] != "input_audio_buffer.append"]
+        unexpected = [f for f in rest if f["type"] not in _PASSED_OVER]
         assert not unexpected, f"expected nothing more, got {unexpected}"
 
     def sent_types(self) -> list[str]:

@@ -17,6 +17,8 @@ field whose default is ``None``; ``None`` in a field that defaults to ``UNSET`` 
 
 from __future__ import annotations
 
+import json
+import re
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin
@@ -86,15 +88,20 @@ def _text(value: Any, _: Any) -> str:
 
 
 def _integer(value: Any, _: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise _Misfit
-    return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise _Misfit
 
 
 def _number(value: Any, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Misfit
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # JSON has no largest integer, floats have
+        raise _Misfit from None
 
 
 def _truth(value: Any, _: Any) -> bool:
@@ -161,7 +168,7 @@ def _liberal_hook(cls: type[Any], converter: Converter) -> Hook:
 def _construct(cls: type[T], arguments: dict[str, Any]) -> T:
     try:
         return cls(**arguments)
-    except ValueError:
+    except (ValueError, TypeError):
         # A bound that holds for what we send does not hold for what we are told.
         with attrs.validators.disabled():
             return cls(**arguments)
@@ -336,37 +343,34 @@ converter = _make_converter()
 # --- events ------------------------------------------------------------------------------------
 
 
-def _hot_audio_delta(raw: JsonObject, _: Any) -> ResponseOutputAudioDelta:
-    return ResponseOutputAudioDelta(
-        event_id=raw["event_id"],
-        response_id=raw["response_id"],
-        item_id=raw["item_id"],
-        output_index=raw["output_index"],
-        content_index=raw["content_index"],
-        delta=pybase64.b64decode(raw["delta"]),
-    )
-
-
-def _hot_text_delta(cls: type[Any]) -> Hook:
+def _hot_delta(cls: type[Any], read: Callable[[str], Any]) -> Hook:
     def structure(raw: JsonObject, _: Any) -> Any:
+        event_id, response_id, item_id = raw["event_id"], raw["response_id"], raw["item_id"]
+        output_index, content_index = raw["output_index"], raw["content_index"]
+        delta = raw["delta"]
+        if not (
+            type(event_id) is type(response_id) is type(item_id) is type(delta) is str
+            and type(output_index) is type(content_index) is int
+        ):
+            raise _Misfit
         return cls(
-            event_id=raw["event_id"],
-            response_id=raw["response_id"],
-            item_id=raw["item_id"],
-            output_index=raw["output_index"],
-            content_index=raw["content_index"],
-            delta=raw["delta"],
+            event_id=event_id,
+            response_id=response_id,
+            item_id=item_id,
+            output_index=output_index,
+            content_index=content_index,
+            delta=read(delta),
         )
 
     return structure
 
 
 # The events of which there are thousands. Written out for the usual case; anything unusual (a
-# missing or null key) falls through to the liberal hook of the same class.
+# missing key, another type) falls through to the liberal hook of the same class.
 _HOT: dict[str, Hook] = {
-    ResponseOutputAudioDelta.type: _hot_audio_delta,
-    ResponseOutputAudioTranscriptDelta.type: _hot_text_delta(ResponseOutputAudioTranscriptDelta),
-    ResponseOutputTextDelta.type: _hot_text_delta(ResponseOutputTextDelta),
+    ResponseOutputAudioDelta.type: _hot_delta(ResponseOutputAudioDelta, pybase64.b64decode),
+    ResponseOutputAudioTranscriptDelta.type: _hot_delta(ResponseOutputAudioTranscriptDelta, str),
+    ResponseOutputTextDelta.type: _hot_delta(ResponseOutputTextDelta, str),
 }
 _SERVER: dict[str, tuple[Hook, type[ServerEvent]]] = {
     cls.type: (converter.get_structure_hook(cls), cls) for cls in SERVER_EVENTS
@@ -383,12 +387,36 @@ def parse_frame(frame: str | bytes) -> JsonObject:
         FrameError: it is not JSON, or not an object. Nothing of it can be used.
     """
     try:
-        raw = msgspec.json.decode(frame)
-    except msgspec.DecodeError as exc:
+        raw = _parse(frame)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise FrameError(f"a frame is not JSON: {exc}") from None
     if not isinstance(raw, dict):
         raise FrameError(f"a frame is not a JSON object but {type(raw).__name__}")
     return cast("JsonObject", raw)
+
+
+def _parse(frame: str | bytes) -> Any:
+    try:
+        return msgspec.json.decode(frame)
+    except msgspec.DecodeError:
+        # A server that cuts text into deltas by UTF-16 units can cut an emoji in two.
+        text = frame if isinstance(frame, str) else frame.decode()
+        mended = _without_halves(text)
+        if mended == text:
+            raise
+        return msgspec.json.decode(mended)
+
+
+_ESCAPES = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
+    r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"|\\."
+)
+
+
+def _without_halves(json_text: str) -> str:
+    """JSON text with a replacement character for each escaped half of a surrogate pair."""
+    return _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], json_text)
 
 
 def decode_server_event(frame: str | bytes) -> ServerEvent:
@@ -407,7 +435,7 @@ def structure_server_event(raw: JsonObject) -> ServerEvent:
     if hot is not None:
         try:
             event: ServerEvent = hot(raw, None)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, ValueError, _Misfit):
             pass
         else:
             return event
@@ -439,13 +467,14 @@ def decode_client_event(frame: str | bytes) -> ClientEvent:
         FrameError: it is no client event that is known.
     """
     raw = parse_frame(frame)
-    found = _CLIENT.get(raw.get("type", ""))
+    tag = raw.get("type")
+    found = _CLIENT.get(tag) if isinstance(tag, str) else None
     if found is None:
-        raise FrameError(f"no client event has the type {raw.get('type')!r}")
+        raise FrameError(f"no client event has the type {tag!r}")
     try:
         event: ClientEvent = found[0](raw, found[1])
     except _Misfit as exc:
-        raise FrameError(f"{raw['type']}: {exc}") from None
+        raise FrameError(f"{tag}: {exc}") from None
     return event
 
 
@@ -461,4 +490,12 @@ def encode(event: ClientEvent | ServerEvent) -> str:
         # The one event of which there are thousands; base64 needs no JSON escaping.
         audio = pybase64.b64encode_as_string(event.audio)
         return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
-    return msgspec.json.encode(unstructure(event)).decode()
+    return _dump(unstructure(event))
+
+
+def _dump(value: JsonObject) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair is no Unicode text; the rest of the text is worth sending.
+        return _without_halves(json.dumps(value))

@@ -85,9 +85,17 @@ class UnknownTurnDetection(WireObject):
     raw: Mapping[str, Any]
 
     @property
+    def create_response(self) -> bool | None:
+        """The flag of that name, where the server gave one."""
+        return self._flag("create_response")
+
+    @property
     def interrupt_response(self) -> bool | None:
         """The flag of that name, where the server gave one."""
-        value = self.raw.get("interrupt_response")
+        return self._flag("interrupt_response")
+
+    def _flag(self, name: str) -> bool | None:
+        value = self.raw.get(name)
         return value if isinstance(value, bool) else None
 
 
@@ -182,10 +190,10 @@ class McpToolSpec(WireObject):
 
 @attrs.frozen(kw_only=True)
 class UnknownToolSpec(WireObject):
-    """A kind of tool not known here, as it came."""
+    """A kind of tool not known here, as it came. It may have credentials, so it does not print."""
 
     type: ClassVar[str] = "unknown"
-    raw: Mapping[str, Any]
+    raw: Mapping[str, Any] = attrs.field(repr=False)
 
 
 ToolSpec: TypeAlias = FunctionToolSpec | McpToolSpec | UnknownToolSpec
@@ -237,6 +245,13 @@ class Session(WireObject):
         if self.audio and self.audio.input and self.audio.input.format:
             return self.audio.input.format
         return None
+
+    @property
+    def creates_response(self) -> bool:
+        """Whether the service itself answers when the user has spoken (its default)."""
+        if not self.audio or not self.audio.input or not self.audio.input.turn_detection:
+            return False
+        return self.audio.input.turn_detection.create_response is not False
 
     @property
     def interrupts_response(self) -> bool:

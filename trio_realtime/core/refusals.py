@@ -1,0 +1,40 @@
+"""What the service's ``error`` events mean."""
+
+from __future__ import annotations
+
+from trio_realtime.errors import PeerError, RequestRefused, SessionExpired
+from trio_realtime.wire import ErrorDetails
+
+from .effects import ResponseOutcome
+
+ACTIVE_RESPONSE = "conversation_already_has_active_response"
+NOTHING_TO_CANCEL = "response_cancel_not_active"
+
+
+def refused_outcome(details: ErrorDetails) -> ResponseOutcome:
+    """How a response ended that was refused before it began."""
+    return ResponseOutcome(
+        response_id="",
+        status="failed",
+        reason=details.code,
+        code=details.code,
+        message=details.message,
+    )
+
+
+def concerns_create(details: ErrorDetails) -> bool:
+    """Whether an error that names no event looks like one about a create."""
+    return (
+        details.code in (ACTIVE_RESPONSE, "bad_response_create")
+        or "response.create" in details.message
+    )
+
+
+def peer_error(details: ErrorDetails, kind: type[RequestRefused] = RequestRefused) -> PeerError:
+    """The exception for an ``error`` event."""
+    error = SessionExpired if details.code == "session_expired" else kind
+    return error(
+        details.message or "the service reported an error without a message",
+        code=details.code,
+        param=details.param,
+    )
