@@ -1,0 +1,435 @@
+"""The command as people run it: a process of its own, with real pipes, signals and sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trio
+
+import trio_realtime
+from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
+from trio_realtime.cli import wav
+from trio_realtime.local import Say, ScriptedBrain, serve_local
+
+COMMAND = (sys.executable, "-W", "error", "-m", "trio_realtime.cli")
+SPEECH = Path(wav.__file__).with_name("speech.wav")
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("OPENAI_", "AZURE_", "TRIO_REALTIME_", "PYTHONUNBUFFERED"))
+} | {"COLUMNS": "100", "NO_COLOR": "1"}
+NO_SERVICE = "trio-realtime: no service is configured, so the local server answers; see --help\n"
+
+
+class Outcome:
+    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
+        self.status = done.returncode
+        self.out = done.stdout.decode()
+        self.err = done.stderr.decode()
+
+
+async def run(*arguments: str | Path, stdin: str = "", cwd: Path | None = None) -> Outcome:
+    with trio.fail_after(40):
+        return Outcome(
+            await trio.run_process(
+                [*COMMAND, *map(str, arguments)],
+                stdin=stdin.encode(),
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+                env=ENVIRONMENT,
+                cwd=cwd,
+            )
+        )
+
+
+@asynccontextmanager
+async def running(
+    *arguments: str | Path, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE
+) -> AsyncGenerator[Any]:
+    """A process that goes on until it is told to stop."""
+    process = await trio.lowlevel.open_process(
+        [*COMMAND, *map(str, arguments)],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    await stream.aclose()
+
+
+async def read_until(stream: trio.abc.ReceiveStream, end: bytes) -> str:
+    seen = b""
+    with trio.fail_after(20):
+        while end not in seen:
+            more = await stream.receive_some(4096)
+            assert more, f"the stream ended after {seen!r}"
+            seen += more
+    return seen.decode()
+
+
+async def read_terminal_until(descriptor: int, end: str) -> str:
+    seen = ""
+    with trio.fail_after(20):
+        while end not in seen:
+            await trio.lowlevel.wait_readable(descriptor)
+            seen += os.read(descriptor, 4096).decode()
+    return seen
+
+
+async def read_all(stream: trio.abc.ReceiveStream) -> str:
+    return b"".join([piece async for piece in stream]).decode()
+
+
+async def stop(process: trio.Process, number: signal.Signals) -> int:
+    process.send_signal(number)
+    return await status_of(process)
+
+
+async def status_of(process: trio.Process) -> int:
+    with trio.fail_after(5):
+        return await process.wait()
+
+
+def sound_of(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Samples of a WAV file, which has to be 24 kHz mono 16-bit."""
+    with wave.open(str(path)) as file:
+        assert file.getparams()[:3] == (1, 2, 24_000)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+
+
+def loudness(samples: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
+
+
+# --- demo ----------------------------------------------------------------------------------------
+
+
+async def test_demo_measures_that_every_promise_is_kept(tmp_path: Path) -> None:
+    reply = tmp_path / "reply.wav"
+    started = trio.current_time()
+    done = await run("demo", "--json", "--voice", "tone", "--output", reply)
+    assert trio.current_time() - started < 30
+    assert (done.status, done.err) == (0, "")
+    assert done.out.count("\n") == 1
+    report = json.loads(done.out)
+    assert report["ok"] is True
+    assert report["errors"] == []
+    assert report["leftover_tasks"] == 0
+    assert [turn["kind"] for turn in report["turns"]] == [
+        "text",
+        "tool",
+        "speech",
+        "barge_in",
+        "speech",
+    ]
+    assert [turn["status"] for turn in report["turns"]] == [
+        "completed",
+        "completed",
+        "completed",
+        "cancelled",
+        "completed",
+    ]
+    # The sentence lasts 2.1 s; the server heard that long, by its own voice activity detection.
+    assert report["turns"][2]["text"].startswith("I heard 2.")
+    calls = {call["name"]: call for call in report["tool_calls"]}
+    assert calls["get_weather"]["outcome"] == "completed"
+    assert calls["search_archive"]["outcome"] == "cancelled"
+    assert all(call["outputs_sent"] == 1 for call in calls.values())
+    cut = report["interrupted"]
+    assert set(cut) == {"item_id", "truncated_at_ms", "heard_ms", "stale_audio_events"}
+    assert cut["stale_audio_events"] == 0
+    assert cut["truncated_at_ms"] == cut["heard_ms"]
+    assert 1000 <= cut["heard_ms"] < report["turns"][3]["audio_ms"]
+
+    assert report["reply_wav"] == str(reply)
+    sound = sound_of(reply)
+    heard = sum(turn["audio_ms"] for turn in report["turns"] if turn["kind"] != "barge_in")
+    assert heard + cut["heard_ms"] <= len(sound) / 24 <= heard + cut["heard_ms"] + 1000
+    assert loudness(sound) > 1000
+
+
+async def test_ctrl_c_ends_a_demo_at_once_and_prints_no_report(tmp_path: Path) -> None:
+    async with running("demo", "--output", tmp_path / "reply.wav") as process:
+        await read_until(process.stdout, b"get_weather")
+        assert await stop(process, signal.SIGINT) == 130
+        assert "as promised" not in await read_all(process.stdout)
+        assert await read_all(process.stderr) == ""
+    assert not (tmp_path / "reply.wav").exists()
+
+
+async def test_a_demo_that_cannot_write_its_recording_says_so_before_it_talks(
+    tmp_path: Path,
+) -> None:
+    done = await run("demo", "--output", tmp_path / "nowhere" / "reply.wav")
+    assert (done.status, done.out) == (2, "")
+    assert "there is no folder" in done.err
+
+
+# --- chat ----------------------------------------------------------------------------------------
+
+
+async def test_chat_answers_lines_from_a_pipe_and_shows_tool_calls() -> None:
+    done = await run("chat", "--local", stdin="Hello\n\nWhat is the weather in Oslo?\nGrüße")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "Assistant: You said: Hello",
+        '[get_weather {"city":"Oslo"}]',
+        "[get_weather: completed: It is sunny in Oslo, 25 degrees.]",
+        "Assistant: It is sunny in Oslo, 25 degrees.",
+        "Assistant: You said: Grüße",
+    ]
+
+
+async def test_chat_without_a_service_is_local_and_says_so_and_quit_leaves() -> None:
+    done = await run("chat", stdin="Hello\n/quit\nnever said\n")
+    assert (done.status, done.err) == (0, NO_SERVICE)
+    assert done.out == "Assistant: You said: Hello\n"
+
+
+async def test_chat_talks_with_the_agent_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "my_agents.py").write_text(
+        "from trio_realtime import RealtimeAgent, function_tool\n"
+        "@function_tool\n"
+        "def roll_dice() -> str:\n"
+        "    return 'a six'\n"
+        "clerk = RealtimeAgent(name='Clerk', tools=[roll_dice])\n"
+    )
+    done = await run(
+        "chat", "--local", "--agent", "my_agents:clerk", stdin="roll the dice\n", cwd=tmp_path
+    )
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == "Clerk: a six"
+
+
+async def test_chat_streams_what_the_agent_says_before_it_has_ended() -> None:
+    # At this pace the answer takes minutes.
+    brain = ScriptedBrain([Say("once upon a time " * 200)])
+    async with (
+        serve_local(brain=brain, pacing=1.0) as server,
+        running("chat", "--url", server.url) as process,
+    ):
+        await process.stdin.send_all(b"Tell me a story\n")
+        await read_until(process.stdout, b"Assistant: once upon")
+        assert await stop(process, signal.SIGINT) == 130
+        assert await read_all(process.stderr) == ""
+        with trio.fail_after(2):
+            await server.connections[0].ended.wait()
+
+
+async def test_ctrl_c_leaves_a_chat_that_waits_at_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        async with running("chat", "--local", stdin=theirs, stdout=theirs) as process:
+            seen = await read_terminal_until(ours, "you> ")
+            assert "/quit or Ctrl-D leaves" in seen
+            assert await stop(process, signal.SIGINT) == 130
+            assert await read_all(process.stderr) == ""
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+async def test_chat_tells_in_one_line_that_nobody_serves_there() -> None:
+    async with running("chat", "--url", "ws://127.0.0.1:9/v1/realtime") as process:
+        assert await status_of(process) == 2
+        error = await read_all(process.stderr)
+    assert error.startswith("trio-realtime: no connection to 127.0.0.1:9")
+    assert error.count("\n") == 1
+
+
+async def test_a_service_that_ends_the_session_ends_the_chat_while_it_waits_for_a_line() -> None:
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+        urls: list[str] = []
+
+        async def serve(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+            with scope:
+                async with serve_local() as server:
+                    urls.append(server.url)
+                    task_status.started()
+                    await trio.sleep_forever()
+
+        await nursery.start(serve)
+        async with running("chat", "--url", urls[0]) as process:
+            await process.stdin.send_all(b"Hello\n")
+            await read_until(process.stdout, b"You said: Hello")
+            scope.cancel()
+            assert await status_of(process) == 2
+            error = await read_all(process.stderr)
+    assert error.startswith("trio-realtime: ")
+    assert error.count("\n") == 1
+
+
+# --- talk ----------------------------------------------------------------------------------------
+
+
+async def test_talk_speaks_in_real_time_and_records_the_answer(tmp_path: Path) -> None:
+    reply = tmp_path / "reply.wav"
+    started = trio.current_time()
+    done = await run("talk", "--local", "--input", SPEECH, "--output", reply)
+    assert trio.current_time() - started > len(sound_of(SPEECH)) / 24_000
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("Assistant: I heard 2.")
+    sound = sound_of(reply)
+    # The local server's voice takes 60 ms for each character.
+    assert len(sound) / 24 == pytest.approx(60 * len(done.out.strip().removeprefix("Assistant: ")))
+    assert loudness(sound) > 1000
+
+
+async def test_talk_takes_stereo_of_another_rate_and_need_not_wait(tmp_path: Path) -> None:
+    speech = sound_of(SPEECH)
+    source = tmp_path / "stereo.wav"
+    with wave.open(str(source), "wb") as file:
+        file.setparams((2, 2, 48_000, 0, "NONE", "not compressed"))
+        file.writeframes(np.repeat(speech, 4).astype("<i2").tobytes())
+    done = await run(
+        "talk", "--local", "--no-realtime", "--input", source, "--output", tmp_path / "reply.wav"
+    )
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("Assistant: I heard 2.")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "No such file or directory"),
+        (b"hello", "is not a PCM WAV file"),
+        (b"", "is not a PCM WAV file (it ends too early)"),
+        (
+            b"RIFF$\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\0\0\0",
+            "is empty",
+        ),
+    ],
+    ids=["missing", "text", "no bytes", "no sound"],
+)
+async def test_talk_tells_what_is_wrong_with_the_file(
+    tmp_path: Path, content: bytes | None, line: str
+) -> None:
+    source = tmp_path / "source.wav"
+    if content is not None:
+        source.write_bytes(content)
+    done = await run("talk", "--local", "--input", source, "--output", tmp_path / "reply.wav")
+    assert (done.status, done.out) == (2, "")
+    assert line in done.err
+    assert str(source) in done.err
+    assert done.err.count("\n") == 1
+
+
+# --- serve ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_serve_prints_its_url_serves_and_leaves_cleanly(number: signal.Signals) -> None:
+    async with running("serve", "--port", "0", "--pace", "unlimited") as process:
+        url = await read_until(process.stdout, b"\n")
+        assert url.startswith("ws://127.0.0.1:")
+        assert url.endswith("/v1/realtime\n")
+        endpoint = Endpoint.compatible(url.strip(), api_key="any", model="gpt-realtime")
+        async with open_realtime_session(
+            RealtimeAgent(name="A"),
+            endpoint=endpoint,
+            config=SessionConfig(output_modalities=("text",)),
+        ) as session:
+            assert (await session.ask("Hello")).text == "You said: Hello"
+            # Somebody is still connected.
+            assert await stop(process, number) == 0
+        assert await read_all(process.stdout) == ""
+        assert await read_all(process.stderr) == ""
+
+
+async def test_serve_lets_only_the_given_keys_in() -> None:
+    async with running("serve", "--port", "0", "--api-key", "one", "two") as process:
+        url = (await read_until(process.stdout, b"\n")).strip()
+        good = await run("chat", "--url", url, "--api-key", "two", stdin="Hello\n")
+        assert (good.status, good.err) == (0, "")
+        bad = await run("chat", "--url", url, "--api-key", "three", stdin="Hello\n")
+        assert (bad.status, bad.out) == (2, "")
+        assert "key" in bad.err
+        assert bad.err.count("\n") == 1
+        assert "three" not in bad.err
+
+
+async def test_serve_on_a_port_in_use_says_so_in_one_line() -> None:
+    async with serve_local() as server:
+        done = await run("serve", "--port", str(server.port))
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert f"port {server.port}" in done.err
+    assert "--port" in done.err
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+async def test_version_and_help_need_no_service() -> None:
+    assert (await run("--version")).out == f"{trio_realtime.__version__}\n"
+    help_text = (await run("--help")).out
+    assert all(name in help_text for name in ("demo", "chat", "talk", "serve", "--debug"))
+    assert "--no-realtime" in (await run("talk", "--help")).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["bogus"], 'Unknown command "bogus"'),
+        (["talk"], "--input"),
+        (["chat", "--loud"], "--loud"),
+        (["chat", "--local", "--url", "ws://localhost"], "contradict each other"),
+        (["chat", "--url", "ftp://localhost"], "the URL must begin with"),
+        (["chat", "--agent", "clerk"], "--agent is module:name"),
+        (["chat", "--agent", "no_such_module:x"], "No module named 'no_such_module'"),
+        (["chat", "--agent", "trio_realtime:Endpoint"], "no RealtimeAgent named 'Endpoint'"),
+        (["serve", "--pace", "quick"], "--pace is a number"),
+        (["serve", "--port", "70000"], "--port"),
+        (["talk", "--input", "x.wav", "--timeout", "0"], "--timeout"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+async def test_what_has_to_be_mended_is_told_in_one_line(
+    arguments: Sequence[str], line: str
+) -> None:
+    done = await run(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert line in done.err
+    assert done.err.count("\n") == 1
+    assert "Traceback" not in done.err
+
+
+async def test_debug_shows_the_traceback_too() -> None:
+    done = await run("chat", "--debug", "--agent", "no_such_module:x")
+    assert done.status == 2
+    assert "Traceback" in done.err
+    assert done.err.splitlines()[-1].startswith("trio-realtime: --agent: cannot import")
+
+
+async def test_a_key_in_the_environment_is_not_sent_to_a_url() -> None:
+    async with serve_local() as server:
+        with trio.fail_after(20):
+            await trio.run_process(
+                [*COMMAND, "chat", "--url", server.url],
+                stdin=b"Hello\n",
+                capture_stdout=True,
+                env=ENVIRONMENT | {"OPENAI_API_KEY": "sk-secret"},
+            )
+        assert server.connections[0].request.api_key == "local"

@@ -1,0 +1,7 @@
+"""``python -m trio_realtime.cli``, the same as ``trio-realtime``."""
+
+from __future__ import annotations
+
+from trio_realtime.cli import main
+
+main()
