@@ -1,0 +1,188 @@
+"""The frames that the server sends, in the order and the shape of the live service."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Any, TypeAlias
+
+from benchmarks.burst.load import AUDIO_BYTES, AUDIO_PER_TEXT, GROUP
+
+Frame: TypeAlias = dict[str, Any]
+
+PCM = {"type": "audio/pcm", "rate": 24000}
+WORD = " something"
+
+SESSION: Mapping[str, Any] = {
+    "type": "realtime",
+    "object": "realtime.session",
+    "id": "sess_000000000000000000001",
+    "model": "gpt-realtime",
+    "output_modalities": ["audio"],
+    "instructions": "",
+    "tools": [],
+    "tool_choice": "auto",
+    "max_output_tokens": "inf",
+    "tracing": None,
+    "truncation": "auto",
+    "prompt": None,
+    "expires_at": 2_000_000_000,
+    "audio": {
+        "input": {
+            "format": PCM,
+            "transcription": None,
+            "noise_reduction": None,
+            "turn_detection": {
+                "type": "server_vad",
+                "threshold": 0.5,
+                "prefix_padding_ms": 300,
+                "silence_duration_ms": 200,
+                "idle_timeout_ms": None,
+                "create_response": True,
+                "interrupt_response": True,
+            },
+        },
+        "output": {"format": PCM, "voice": "alloy", "speed": 1.0},
+    },
+    "include": None,
+}
+
+_numbers = count(1)
+
+
+def text_of(frame: Frame) -> str:
+    """The frame with an event id, as JSON."""
+    return json.dumps({"type": frame["type"], "event_id": f"event_{next(_numbers):021}", **frame})
+
+
+def session_frame(kind: str) -> Frame:
+    """``session.created`` or ``session.updated``, with the whole session."""
+    return {"type": kind, "session": dict(SESSION)}
+
+
+def item_frames(item: Frame, previous: str | None) -> Iterator[Frame]:
+    """The user's item joins the conversation."""
+    for kind in ("conversation.item.added", "conversation.item.done"):
+        yield {"type": kind, "previous_item_id": previous, "item": {**item, "status": "completed"}}
+
+
+def opening_frames(
+    response_id: str, item_id: str, previous: str | None, metadata: Any
+) -> Iterator[Frame]:
+    """All that comes before the first delta of a response."""
+    item = _message(item_id, "in_progress")
+    yield {"type": "response.created", "response": _response(response_id, metadata)}
+    yield {
+        "type": "response.output_item.added",
+        "response_id": response_id,
+        "output_index": 0,
+        "item": item,
+    }
+    yield {"type": "conversation.item.added", "previous_item_id": previous, "item": item}
+    yield {
+        "type": "response.content_part.added",
+        **_part_ids(response_id, item_id),
+        "part": {"type": "audio", "transcript": ""},
+    }
+
+
+def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]:
+    """The deltas: what the benchmark is about."""
+    ids = _part_ids(response_id, item_id)
+    # Noise of a fixed seed: no two frames alike, the same in every run.
+    noise = random.Random(1)
+    for _ in range(frames // GROUP):
+        for _ in range(AUDIO_PER_TEXT):
+            pcm = base64.b64encode(noise.randbytes(AUDIO_BYTES)).decode()
+            yield {"type": "response.output_audio.delta", **ids, "delta": pcm}
+        yield {
+            "type": "response.output_audio_transcript.delta",
+            **ids,
+            "delta": WORD,
+            "obfuscation": "0123456789",
+        }
+
+
+def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -> Iterator[Frame]:
+    """All that comes after the last delta of a response."""
+    ids = _part_ids(response_id, item_id)
+    transcript = WORD * (frames // GROUP)
+    item = _message(item_id, "completed", transcript)
+    yield {"type": "response.output_audio.done", **ids}
+    yield {"type": "response.output_audio_transcript.done", **ids, "transcript": transcript}
+    yield {
+        "type": "response.content_part.done",
+        **ids,
+        "part": {"type": "audio", "transcript": transcript},
+    }
+    yield {"type": "conversation.item.done", "previous_item_id": None, "item": item}
+    yield {
+        "type": "response.output_item.done",
+        "response_id": response_id,
+        "output_index": 0,
+        "item": item,
+    }
+    yield {
+        "type": "response.done",
+        "response": {
+            **_response(response_id, metadata),
+            "status": "completed",
+            "output": [item],
+            "usage": _usage(frames),
+        },
+    }
+
+
+def _part_ids(response_id: str, item_id: str) -> Frame:
+    return {
+        "response_id": response_id,
+        "item_id": item_id,
+        "output_index": 0,
+        "content_index": 0,
+    }
+
+
+def _message(item_id: str, status: str, transcript: str = "") -> Frame:
+    return {
+        "id": item_id,
+        "type": "message",
+        "status": status,
+        "role": "assistant",
+        "content": [{"type": "output_audio", "transcript": transcript}] if transcript else [],
+    }
+
+
+def _response(response_id: str, metadata: Any) -> Frame:
+    return {
+        "object": "realtime.response",
+        "id": response_id,
+        "status": "in_progress",
+        "status_details": None,
+        "output": [],
+        "conversation_id": "conv_00000000000000000001",
+        "output_modalities": ["audio"],
+        "max_output_tokens": "inf",
+        "audio": {"output": {"format": PCM, "voice": "alloy"}},
+        "usage": None,
+        "metadata": metadata,
+    }
+
+
+def _usage(frames: int) -> Frame:
+    cached = {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0}
+    return {
+        "total_tokens": frames + 16,
+        "input_tokens": 16,
+        "output_tokens": frames,
+        "input_token_details": {
+            "text_tokens": 16,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+            "cached_tokens": 0,
+            "cached_tokens_details": cached,
+        },
+        "output_token_details": {"text_tokens": 0, "audio_tokens": frames},
+    }

@@ -1,0 +1,61 @@
+"""The library, as its users have it."""
+
+from __future__ import annotations
+
+import trio
+
+from benchmarks.burst.load import Load, Measurement, Meter
+from trio_realtime import (
+    Endpoint,
+    EventChannel,
+    RealtimeAgent,
+    RealtimeSession,
+    events,
+    open_realtime_session,
+)
+
+AGENT: RealtimeAgent[None] = RealtimeAgent(name="Speaker", instructions="Talk.")
+
+
+def run_iterating(url: str, load: Load) -> Measurement:
+    """``async for event in session``."""
+    return trio.run(_iterate, url, load)
+
+
+def run_subscribed(url: str, load: Load) -> Measurement:
+    """A channel of only what counts; the main channel is left to itself."""
+    return trio.run(_subscribe, url, load)
+
+
+async def _iterate(url: str, load: Load) -> Measurement:
+    async with open_realtime_session(AGENT, endpoint=_endpoint(url)) as session:
+        return await _measure(session, session.events, Meter(load))
+
+
+async def _subscribe(url: str, load: Load) -> Measurement:
+    async with open_realtime_session(AGENT, endpoint=_endpoint(url)) as session:
+        with session.subscribe(events.Audio, events.TranscriptDelta, events.AgentEnd) as channel:
+            return await _measure(session, channel, Meter(load))
+
+
+def _endpoint(url: str) -> Endpoint:
+    return Endpoint.compatible(url, api_key="unused")
+
+
+async def _measure(
+    session: RealtimeSession[None], channel: EventChannel, meter: Meter
+) -> Measurement:
+    await session.send_message("Go on.")
+    async for event in channel:
+        match event:
+            case events.Audio(data=pcm):
+                meter.audio(pcm)
+            case events.TranscriptDelta():
+                meter.text()
+            case events.AgentEnd():
+                if meter.ends_turn():
+                    break
+                await session.send_message("Go on.")
+            case _:
+                pass
+    return meter.result()
