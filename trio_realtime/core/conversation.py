@@ -472,6 +472,7 @@ class Conversation:
             self.usage = self.usage.plus(response.usage)
         outcome = outcome_of(response, state)
         if state.beside:
+            self._gate.done_beside()
             self._settle(self._waiters_of(state), outcome, effects)
         else:
             self._end_in_conversation(state, outcome, effects)

@@ -25,7 +25,8 @@ state                 means                               leaves it
 free                  a wish may be sent                  ``take`` -> outstanding
 outstanding           our create is on its way            created -> running; refused -> lost
 running               a response writes                   done -> free
-lost                  refused, the winner not yet seen    created -> running; done -> free
+lost                  refused, the winner not yet seen    created -> running; done, also of one
+                                                          beside the conversation -> free
 ====================  ==================================  =====================================
 """
 
@@ -164,6 +165,13 @@ class ResponseGate:
         self._unclaimed = None
         wish, self._outstanding = self._outstanding, None
         return wish
+
+    def done_beside(self) -> None:
+        """A response beside the conversation ended.
+
+        A server with room for one response in all may have refused our create for its sake.
+        """
+        self._lost = False
 
     def refused(self, token: str) -> bool:
         """Our create lost against another response. Returns whether it was outstanding."""

@@ -21,6 +21,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import attrs
 
@@ -38,8 +39,13 @@ from trio_realtime.wire import (
     Unset,
 )
 
-MAX_WAITING_TRANSCRIPTS = 256
-"""Transcripts kept for items that never came; the oldest are forgotten beyond."""
+MAX_WAITING = 256
+"""Transcripts and images kept for items that never came; the oldest are forgotten beyond."""
+
+
+def _forget_oldest(waiting: dict[str, Any]) -> None:
+    while len(waiting) > MAX_WAITING:
+        del waiting[next(iter(waiting))]
 
 
 class _Node:
@@ -96,6 +102,7 @@ class History:
     def remember_sent(self, item_id: str, item: MessageItem) -> None:
         """Keep what the service will not echo (images) for the item with this id of ours."""
         self._sent[item_id] = item
+        _forget_oldest(self._sent)
 
     def add(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> bool:
         """Place or update an item. Returns whether it is new; one without an id is not kept."""
@@ -210,8 +217,7 @@ class History:
             return None  # late: it is in the final transcript
         heard = self._waiting.setdefault(item_id, {}).setdefault(index, _Waiting())
         heard.take(text, final=final)
-        while len(self._waiting) > MAX_WAITING_TRANSCRIPTS:
-            del self._waiting[next(iter(self._waiting))]
+        _forget_oldest(self._waiting)
         if node is None or not self._put_heard(node, item_id):
             return None
         self._snapshot = None

@@ -29,12 +29,11 @@ class CallState(enum.Enum):
 
 
 class _Call:
-    __slots__ = ("response_id", "state", "wants_response")
+    __slots__ = ("response_id", "state")
 
     def __init__(self, response_id: str) -> None:
         self.response_id = response_id
         self.state = CallState.RUNNING
-        self.wants_response = False
 
 
 class _Round:

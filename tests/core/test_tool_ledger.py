@@ -1,0 +1,236 @@
+"""The ledger: each call runs at most once, is answered exactly once, and rounds close as a whole."""
+
+from __future__ import annotations
+
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from trio_realtime.core.tools import CallState, RoundOver, ToolLedger
+
+
+def over(response_id: str, *, wants_response: bool, cancelled: bool = False) -> RoundOver:
+    return RoundOver(response_id=response_id, wants_response=wants_response, cancelled=cancelled)
+
+
+def ledger_with(*calls: str) -> ToolLedger:
+    ledger = ToolLedger()
+    for call_id in calls:
+        assert ledger.begin(call_id, "r1")
+    return ledger
+
+
+def test_a_call_id_runs_once_whatever_response_it_comes_with() -> None:
+    ledger = ledger_with("a")
+
+    assert ledger.begin("a", "r1") is False
+    assert ledger.begin("a", "r2") is False
+    ledger.finished("a", wants_response=True)
+    assert ledger.begin("a", "r3") is False
+
+    assert ledger.calls_of("r1") == 1
+    assert ledger.calls_of("r2") == 0
+
+
+def test_a_call_id_is_known_also_after_its_round() -> None:
+    ledger = ledger_with("a")
+    ledger.finished("a", wants_response=False)
+    ledger.response_done("r1")
+    ledger.take_over()
+
+    assert ledger.begin("a", "r2") is False
+    assert ledger.finished("a", wants_response=True) is False
+    assert ledger.take_over() == []
+
+
+def test_an_answer_is_sent_once() -> None:
+    ledger = ledger_with("a")
+
+    assert ledger.finished("a", wants_response=True) is True
+    assert ledger.finished("a", wants_response=True) is False
+    assert ledger.finished("never begun", wants_response=True) is False
+
+
+def test_the_states_of_a_call() -> None:
+    ledger = ToolLedger()
+    assert ledger.state("a") is None
+
+    ledger.begin("a", "r1")
+    assert ledger.state("a") is CallState.RUNNING
+    assert not ledger.was_cancelled("a")
+
+    assert ledger.cancel() == ["a"]
+    assert ledger.state("a") is CallState.CANCELLING
+    assert ledger.was_cancelled("a")
+
+    assert ledger.finished("a", wants_response=True) is True
+    assert ledger.state("a") is CallState.ANSWERED
+
+
+def test_a_round_is_over_when_the_response_is_done_and_all_is_answered() -> None:
+    ledger = ledger_with("a", "b")
+
+    ledger.finished("a", wants_response=True)
+    ledger.response_done("r1")
+    assert ledger.take_over() == []
+
+    ledger.finished("b", wants_response=False)
+    assert ledger.take_over() == [over("r1", wants_response=True)]
+    assert ledger.take_over() == []
+
+
+def test_a_round_waits_for_the_end_of_its_response() -> None:
+    # Another call of the same response may still come.
+    ledger = ledger_with("a")
+    ledger.finished("a", wants_response=True)
+    assert ledger.take_over() == []
+
+    ledger.begin("b", "r1")
+    ledger.response_done("r1")
+    assert ledger.take_over() == []
+    assert ledger.calls_of("r1") == 2
+
+    ledger.finished("b", wants_response=True)
+    assert ledger.take_over() == [over("r1", wants_response=True)]
+
+
+def test_no_response_follows_where_no_answer_wants_one() -> None:
+    ledger = ledger_with("a", "b")
+    ledger.finished("a", wants_response=False)
+    ledger.finished("b", wants_response=False)
+    ledger.response_done("r1")
+
+    assert ledger.take_over() == [over("r1", wants_response=False)]
+
+
+def test_no_response_follows_an_interrupted_round() -> None:
+    ledger = ledger_with("a", "b")
+    ledger.finished("a", wants_response=True)
+    assert ledger.cancel() == ["b"]
+    ledger.finished("b", wants_response=True)
+    ledger.response_done("r1")
+
+    assert ledger.take_over() == [over("r1", wants_response=False, cancelled=True)]
+
+
+def test_an_interrupt_of_a_response_whose_calls_are_answered_stops_what_would_follow() -> None:
+    ledger = ledger_with("a")
+    ledger.finished("a", wants_response=True)
+
+    assert ledger.cancel() == []
+    ledger.response_done("r1")
+
+    assert ledger.take_over() == [over("r1", wants_response=False, cancelled=True)]
+
+
+def test_an_interrupt_hits_a_call_once() -> None:
+    ledger = ledger_with("b", "a")
+
+    assert ledger.cancel() == ["a", "b"]
+    assert ledger.cancel() == []
+    ledger.begin("c", "r1")
+    assert ledger.cancel() == ["c"]
+
+
+def test_an_interrupt_of_one_response_touches_no_other() -> None:
+    ledger = ledger_with("a")
+    ledger.begin("b", "r2")
+    ledger.response_done("r1")
+    ledger.response_done("r2")
+
+    assert ledger.cancel("r1") == ["a"]
+    assert ledger.cancel("nobody") == []
+
+    assert not ledger.was_cancelled("b")
+    ledger.finished("b", wants_response=True)
+    assert ledger.take_over() == [over("r2", wants_response=True)]
+    assert ledger.is_cancelling
+    ledger.finished("a", wants_response=True)
+    assert ledger.take_over() == [over("r1", wants_response=False, cancelled=True)]
+
+
+def test_the_end_of_a_response_without_calls_is_no_round() -> None:
+    ledger = ToolLedger()
+
+    ledger.response_done("r1")
+
+    assert ledger.take_over() == []
+    assert ledger.calls_of("r1") == 0
+
+
+CALLS = [f"c{n}" for n in range(6)]
+RESPONSES = ["r0", "r1", "r2"]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Anything in any order: one run, one answer, one end for each round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = ToolLedger()
+        self.owner: dict[str, str] = {}
+        self.answered: set[str] = set()
+        self.hit: set[str] = set()
+        self.done: set[str] = set()
+        self.over: list[str] = []
+
+    @rule(call_id=st.sampled_from(CALLS), response_id=st.sampled_from(RESPONSES))
+    def begin(self, call_id: str, response_id: str) -> None:
+        if response_id in self.done:
+            return  # what a response does after its end is dropped before it comes here
+        assert self.ledger.begin(call_id, response_id) == (call_id not in self.owner)
+        self.owner.setdefault(call_id, response_id)
+
+    @rule(call_id=st.sampled_from(CALLS), wants_response=st.booleans())
+    def finish(self, call_id: str, wants_response: bool) -> None:
+        answers = call_id in self.owner and call_id not in self.answered
+        assert self.ledger.finished(call_id, wants_response=wants_response) == answers
+        if answers:
+            self.answered.add(call_id)
+        self.close()
+
+    @rule(response_id=st.sampled_from(RESPONSES))
+    def response_done(self, response_id: str) -> None:
+        self.ledger.response_done(response_id)
+        self.done.add(response_id)
+        self.close()
+
+    @rule(response_id=st.sampled_from([*RESPONSES, None]))
+    def interrupt(self, response_id: str | None) -> None:
+        expected = sorted(
+            call_id
+            for call_id, owner in self.owner.items()
+            if response_id in (None, owner) and call_id not in self.answered | self.hit
+        )
+        assert sorted(self.ledger.cancel(response_id)) == expected
+        self.hit.update(expected)
+
+    def close(self) -> None:
+        for round_ in self.ledger.take_over():
+            calls = [c for c, owner in self.owner.items() if owner == round_.response_id]
+            assert calls
+            assert round_.response_id in self.done
+            assert self.answered.issuperset(calls)
+            assert not (round_.cancelled and round_.wants_response)
+            if self.hit.intersection(calls):
+                assert round_.cancelled
+            self.over.append(round_.response_id)
+
+    @invariant()
+    def each_round_ends_once(self) -> None:
+        open_calls = set(self.owner) - self.answered
+        complete = {
+            owner
+            for owner in self.owner.values()
+            if owner in self.done and not any(self.owner[c] == owner for c in open_calls)
+        }
+        assert sorted(self.over) == sorted(complete)
+
+    @invariant()
+    def it_knows_whether_it_is_busy(self) -> None:
+        open_calls = set(self.owner) - self.answered
+        assert self.ledger.is_busy == bool(open_calls)
+        assert self.ledger.is_cancelling == bool(open_calls & self.hit)
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
