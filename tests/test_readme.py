@@ -1,0 +1,65 @@
+"""The README's first program runs as it is printed, and says what it promises."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trio_realtime
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_it_opens_with_exactly_the_two_commands() -> None:
+    first = re.search(r"^```\w*\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert first is not None
+    commands = [line.split("#")[0].strip() for line in first[1].splitlines() if line.strip()]
+    assert commands == ["make demo", "make test"]
+
+
+def _environment(**extra: str) -> dict[str, str]:
+    named = ("OPENAI", "AZURE_OPENAI")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(named)}
+    return {**kept, **extra}
+
+
+def test_the_example_runs_as_printed(tmp_path: Path) -> None:
+    # All that is added is somebody who plays: the example leaves that to its reader.
+    program = "played = []\nplay = played.append\n" + blocks("python")[0]
+    program += "\nprint('played', sum(map(len, played)))\n"
+    path = tmp_path / "example.py"
+    path.write_text(program)
+    result = subprocess.run(
+        [sys.executable, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=_environment(),
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    size = int(result.stdout.split("played")[1])
+    assert size > 24_000, "less than half a second of audio was heard"
+    assert "LocalServerWarning" in result.stderr
+
+
+def test_the_example_is_the_promise_of_the_package() -> None:
+    example = blocks("python")[0]
+    for name in ("RealtimeAgent", "function_tool", "open_realtime_session"):
+        assert name in example
+        assert hasattr(trio_realtime, name)
+
+
+@pytest.mark.parametrize("name", ["Endpoint.openai", "Endpoint.azure", "Endpoint.compatible"])
+def test_it_says_how_to_reach_each_kind_of_service(name: str) -> None:
+    assert name in README.read_text()
+    assert hasattr(trio_realtime.Endpoint, name.split(".")[1])
