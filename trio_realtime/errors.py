@@ -158,7 +158,7 @@ class ConsumerTooSlow(RealtimeError):
 
     def __init__(self, message: str, *, statistics: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.statistics = dict(statistics or {})
+        self.statistics: dict[str, Any] = dict(statistics or {})
 
 
 class InternalError(RealtimeError):

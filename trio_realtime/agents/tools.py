@@ -193,7 +193,8 @@ class _Signature:
             )
         except TypeError as exc:
             raise ConfigurationError(f"tool {self._name}: no schema can be made: {exc}") from None
-        top: dict[str, Any] = dict(components.pop("Arguments", reference))
+        # Not always "Arguments": a class of the user may have that name too.
+        top: dict[str, Any] = dict(components.pop(reference["$ref"].rpartition("/")[2]))
         top.pop("title", None)
         top.setdefault("properties", {})
         top["additionalProperties"] = False
@@ -227,6 +228,8 @@ def _hints(function: Function) -> dict[str, Any]:
 
 
 def _field_default(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return msgspec.field(default=value)  # stands in the schema, so the model knows it
     # A mutable default is copied for each call.
     return msgspec.field(default_factory=partial(copy.copy, value))
 

@@ -16,7 +16,7 @@ from trio_realtime.cli.running import MEND, OK, notes_on_stderr, report, tell, u
 from trio_realtime.cli.services import Service
 from trio_realtime.wire import UNSET, ServerVad
 
-app = App(
+app: App = App(
     name="trio-realtime",
     help="Realtime voice agents on trio. Begin with `trio-realtime demo`: it needs no key.",
     help_epilogue="Every command takes `--debug`, which shows the traceback of an error.",

@@ -43,9 +43,9 @@ class Observer:
         self.calls: dict[str, Call] = {}
         self.cut: events.AudioInterrupted | None = None
         self.truncated: dict[str, int] = {}
-        self.stale = 0
+        self.stale: int = 0
         self.errors: list[str] = []
-        self.stopped_speaking = 0
+        self.stopped_speaking: int = 0
         self._audio: Counter[str] = Counter()
         self._interrupted: set[str] = set()
         self._timeline = timeline

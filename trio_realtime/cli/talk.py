@@ -69,10 +69,10 @@ class Listener:
     """Follows the turns: shows what is said, records it, and knows when all is answered."""
 
     def __init__(self, screen: Screen) -> None:
-        self.recorder = Recorder()
-        self.noticed = False
-        self.answered = False
-        self.failed = False
+        self.recorder: Recorder = Recorder()
+        self.noticed: bool = False
+        self.answered: bool = False
+        self.failed: bool = False
         self._screen = screen
         self._changed = trio.lowlevel.ParkingLot()
 

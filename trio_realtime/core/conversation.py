@@ -105,10 +105,10 @@ class Conversation:
 
     def __init__(self, agent: Any, *, barge_in: bool = True) -> None:
         self.agent = agent
-        self.history = History()
+        self.history: History = History()
         self._record = Record(self.history)
-        self.usage = Usage()
-        self.playback = Playback()
+        self.usage: Usage = Usage()
+        self.playback: Playback = Playback()
         self.session: Session | None = None
         self.last_error: PeerError | None = None
         self._barge_in = barge_in
@@ -325,6 +325,7 @@ class Conversation:
             if guessed is not None and guessed.token == token:
                 self._correct_guess(effects)
             self._withdraw_if_doomed(token, effects)
+            self._pump(effects)
             return True
         wish = self._beside.pop(token, None) or self._gate.failed(token)
         if wish is None:

@@ -82,6 +82,7 @@ class ResponseGate:
         self._outstanding: Wish | None = None
         self._running: str | None = None
         self._lost = False
+        self._ended_since = False  # a response ended since our create was taken
         self._echoes: bool | None = None
         self._unclaimed: str | None = None
 
@@ -121,6 +122,7 @@ class ResponseGate:
         while wish.params is None and self._wishes and self._wishes[0].params is None:
             wish = _merged(wish, self._wishes.popleft())
         self._outstanding = wish
+        self._ended_since = False
         return wish
 
     def created(
@@ -160,6 +162,7 @@ class ResponseGate:
             return None
         self._running = None
         self._lost = False
+        self._ended_since = True
         if self._unclaimed != response_id:
             return None
         self._unclaimed = None
@@ -179,7 +182,8 @@ class ResponseGate:
             return False
         self._wishes.appendleft(self._outstanding)
         self._outstanding = None
-        self._lost = self._running is None
+        # If one has ended meanwhile, it was that one: no other end may come to wait for.
+        self._lost = self._running is None and not self._ended_since
         self._unclaimed = None
         return True
 

@@ -34,13 +34,13 @@ class Running:
     )
 
     def __init__(self, response_id: str, agent: Any, *, beside: bool) -> None:
-        self.id = response_id
-        self.agent = agent
-        self.beside = beside
+        self.id: str = response_id
+        self.agent: Any = agent
+        self.beside: bool = beside
         self.wish: Wish | None = None
         self.turns: tuple[Turn, ...] = ()
-        self.silenced = False
-        self.cancel_sent = False
+        self.silenced: bool = False
+        self.cancel_sent: bool = False
         self.texts: dict[tuple[str, int], list[str]] = {}
         self.audio: list[bytes] = []
 

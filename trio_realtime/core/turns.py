@@ -20,11 +20,11 @@ class Turn:
     __slots__ = ("agent", "id", "output", "tool_calls", "usage", "waiters")
 
     def __init__(self, turn_id: str, agent: Any) -> None:
-        self.id = turn_id
-        self.agent = agent
-        self.output = ""
-        self.tool_calls = 0
-        self.usage = Usage()
+        self.id: str = turn_id
+        self.agent: Any = agent
+        self.output: str = ""
+        self.tool_calls: int = 0
+        self.usage: Usage = Usage()
         self.waiters: list[str] = []
 
     def add(self, outcome: ResponseOutcome, tool_calls: int) -> None:

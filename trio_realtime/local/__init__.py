@@ -23,7 +23,6 @@ from .brain import (
 from .connector import LocalConnector as LocalConnector, local_connector as local_connector
 from .driver import Connection as Connection, Limits as Limits
 from .ears import (
-    DeafEars as DeafEars,
     Ears as Ears,
     HearingFailed as HearingFailed,
     ScriptedEars as ScriptedEars,

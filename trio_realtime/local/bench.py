@@ -40,10 +40,10 @@ class Bench:
         self, connection: ConnectionRequest = LOCAL_REQUEST, **settings: Unpack[ServiceSettings]
     ) -> None:
         settings.setdefault("pacing", math.inf)
-        self.now = 0.0
+        self.now: float = 0.0
         self.frames: list[Json] = []
         self.closed: Close | None = None
-        self.service = Service(ServiceOptions(**settings), connection=connection, now=self.now)
+        self.service: Service = Service(ServiceOptions(**settings), connection=connection, now=self.now)
         self._take(self.service.open(self.now))
 
     # -- driving -------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ class Connection:
         messages: the latest messages as they were, each ``"received"`` from the client or
             ``"sent"`` to it; :attr:`frames` has them decoded.
         closed: how the connection ended, as far as this side knows; None while it is open.
+        scope: cancel it to close the connection with 1001.
+        ended: set when the connection is closed.
     """
 
     request: ConnectionRequest
@@ -114,6 +116,15 @@ async def converse(
     The transport is closed in the end. A bug closes it with 1011 and is logged, not raised. Must
     run where nothing else is cancelled, or the client sees no close frame.
     """
+    try:
+        await _converse(transport, connection, options, limits)
+    finally:
+        connection.ended.set()
+
+
+async def _converse(
+    transport: Transport, connection: Connection, options: ServiceOptions, limits: Limits
+) -> None:
     inbox_send, inbox = trio.open_memory_channel[str | bytes](_INBOX)
     outbox, outbox_receive = trio.open_memory_channel[str](_OUTBOX)
     async with trio.open_nursery() as nursery:

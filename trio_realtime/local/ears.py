@@ -1,7 +1,7 @@
 """What is understood of spoken audio. No speech is recognised here: transcripts are given, or none.
 
-Committed audio is heard in order. Ears without a script understand nothing and say only how long
-it was; scripted ones say what the script says next, then fall back to that.
+Committed audio is heard in order: the first piece says what the script says first, and so on. Of
+what comes after the script nothing is understood; the service then says only how long it was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-__all__ = ["DeafEars", "Ears", "HearingFailed", "ScriptedEars", "describe_audio"]
+__all__ = ["Ears", "HearingFailed", "ScriptedEars", "describe_audio"]
 
 
 @attrs.frozen
@@ -32,14 +32,6 @@ class Ears(Protocol):
     def hear(self) -> Heard:
         """What the next piece of audio says: its words, a failure, or None if nobody can tell."""
         ...
-
-
-class DeafEars:
-    """Understand nothing."""
-
-    def hear(self) -> Heard:
-        """Always None."""
-        return None
 
 
 class ScriptedEars:

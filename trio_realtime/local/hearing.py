@@ -44,7 +44,7 @@ class Hearing:
         self._config = config
         self._audio_ms: float | None = None
         self._performance = self._perform()
-        self.is_over = False
+        self.is_over: bool = False
 
     @property
     def words(self) -> str | None:

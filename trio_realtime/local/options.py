@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence, Set as AbstractSet
 from typing import Any, Literal, TypedDict
 
 import attrs
 
 from .brain import Brain
-from .ears import DeafEars, Ears
+from .ears import Ears, HearingFailed, ScriptedEars
 from .rules import RuleBrain
 from .voice import ToneVoice, Voice
 
@@ -25,13 +25,23 @@ def _not_negative(_: Any, attribute: attrs.Attribute[float], value: float) -> No
         raise ValueError(f"{attribute.name} must not be negative, got {value!r}")
 
 
+def _frozen(transcripts: Sequence[str | HearingFailed]) -> Sequence[str | HearingFailed]:
+    return tuple(transcripts)
+
+
+def _usual_ears(options: ServiceOptions) -> Ears:
+    return ScriptedEars(options.transcripts)
+
+
 @attrs.frozen(kw_only=True)
 class ServiceOptions:
     """How the service behaves.
 
     Args:
         brain: who answers; one for all connections.
-        ears: who understands spoken audio; one pair for all connections.
+        transcripts: what committed audio says, in order, one entry for each piece of it.
+        ears: who understands spoken audio, one pair for all connections; by default the script of
+            ``transcripts``.
         voice: who speaks.
         pacing: how many times faster than real time answers are generated; ``math.inf`` generates
             as fast as they are taken.
@@ -53,7 +63,8 @@ class ServiceOptions:
     """
 
     brain: Brain = attrs.field(factory=RuleBrain)
-    ears: Ears = attrs.field(factory=DeafEars)
+    transcripts: Sequence[str | HearingFailed] = attrs.field(default=(), converter=_frozen)
+    ears: Ears = attrs.field(default=attrs.Factory(_usual_ears, takes_self=True))
     voice: Voice = attrs.field(factory=ToneVoice)
     pacing: float = attrs.field(default=8.0, validator=_positive)
     latency: float = attrs.field(default=0.0, validator=_not_negative)
@@ -72,6 +83,7 @@ class ServiceSettings(TypedDict, total=False):
     """The same as keyword arguments; see :class:`ServiceOptions`."""
 
     brain: Brain
+    transcripts: Sequence[str | HearingFailed]
     ears: Ears
     voice: Voice
     pacing: float

@@ -113,7 +113,7 @@ class _Stopped(Exception):
 
     def __init__(self, status: str, details: Json) -> None:
         super().__init__(status)
-        self.status = status
+        self.status: str = status
         self.details = details
 
 
@@ -124,11 +124,11 @@ class Response:
     """
 
     def __init__(self, stage: Stage, plan: Plan, *, now: float) -> None:
-        self.id = stage.ids.new("resp")
+        self.id: str = stage.ids.new("resp")
         self.plan = plan
         self.due: float | None = now
-        self.audio_ms = 0.0
-        self.status = "in_progress"
+        self.audio_ms: float = 0.0
+        self.status: str = "in_progress"
         self.usage: Json | None = None
         self._stage = stage
         self._open: list[_OpenItem] = []

@@ -217,7 +217,6 @@ class LocalServer:
             await converse(transport, connection, self._options, self.limits)
         finally:
             self._live.discard(connection)
-            connection.ended.set()
 
 
 async def _reject(upgrade: WebSocketRequest, status: int, body: str) -> None:

@@ -62,7 +62,7 @@ class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
         self._dropped = 0
         self._end: Exception | None = None
         self._readers = trio.lowlevel.ParkingLot()
-        self.wants_raw = RawModelEvent in types
+        self.wants_raw: bool = RawModelEvent in types
 
     def statistics(self) -> ChannelStatistics:
         """How full the buffer is now."""
@@ -189,7 +189,7 @@ class EventHub:
         self._limits = limits
         self._channels: list[EventChannel] = []
         self._end: tuple[Exception | None] | None = None
-        self.wants_raw = False
+        self.wants_raw: bool = False
 
     def open_channel(
         self, types: Iterable[type[SessionEvent]] = (), *, overflow: OverflowPolicy | None = None

@@ -380,7 +380,7 @@ class RealtimeSession(Generic[ContextT]):
 
 
 @contextmanager
-def _as_usage_errors() -> Iterator[None]:
+def _as_usage_errors() -> Generator[None]:
     """What the wire's own classes refuse is the caller's to mend."""
     try:
         yield

@@ -241,7 +241,8 @@ class ScriptedPeer:
         conversation_id: str | None = "conv_test",
     ) -> None:
         """``response.created``; with the create that it answers, its metadata is echoed."""
-        metadata = ((create or {}).get("response") or {}).get("metadata")
+        response: Frame = (create or {}).get("response") or {}
+        metadata = response.get("metadata")
         self.send(
             {
                 "type": "response.created",
@@ -257,7 +258,7 @@ class ScriptedPeer:
 
     def open_message(self, response_id: str, item_id: str, previous: str | None = LAST) -> None:
         """The assistant begins a message."""
-        item = {
+        item: Frame = {
             "id": item_id,
             "type": "message",
             "status": "in_progress",

@@ -336,7 +336,7 @@ def _make_converter() -> Converter:
     return converter
 
 
-converter = _make_converter()
+converter: Converter = _make_converter()
 """The codec's converter, for whoever wants single objects: ``converter.structure(json, Session)``."""
 
 
