@@ -192,7 +192,7 @@ class Pair(RuleBasedStateMachine):
     def cancel_what_was_asked(self, data: st.DataObject) -> None:
         if self.waiting:
             token = data.draw(st.sampled_from(sorted(self.waiting)))
-            self._carry_out(self.core.cancel_response(token))
+            self._carry_out(self.core.cancel_response(token, self.now))
 
     @rule(loud=st.booleans())
     def microphone(self, loud: bool) -> None:
@@ -201,6 +201,8 @@ class Pair(RuleBasedStateMachine):
 
     @rule()
     def interrupt(self) -> None:
+        if self.outstanding:
+            self.questions.clear()  # what is on its way is given up
         self._carry_out(self.core.interrupt(self.now))
 
     @precondition(lambda self: self.to_server)
@@ -292,7 +294,7 @@ class Pair(RuleBasedStateMachine):
     def _end_pauses_for_ever(self) -> None:
         self.interrupt()
         for token in self.waiting - self.settled.keys():
-            self._carry_out(self.core.cancel_response(token))
+            self._carry_out(self.core.cancel_response(token, self.now))
 
     def _moves(self) -> bool:
         due = self.service.next_deadline()

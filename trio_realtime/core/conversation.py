@@ -71,6 +71,7 @@ from .playback import Playback, Position
 from .record import Record
 from .refusals import (
     ACTIVE_RESPONSE,
+    GIVEN_UP,
     NOTHING_TO_CANCEL,
     concerns_create,
     peer_error,
@@ -206,21 +207,28 @@ class Conversation:
             self._pump(effects)
         return token, effects
 
-    def cancel_response(self, token: str) -> Effects:
-        """Stop the response that was asked for under this token, if it has begun."""
+    def cancel_response(self, token: str, now: float) -> Effects:
+        """Stop the response that was asked for under this token.
+
+        One that runs is interrupted, one whose turn has not come is given up, and one that is on
+        its way is cancelled when it begins.
+        """
         for state in self._responses.running.values():
             if token in self._waiters_of(state):
-                effects = self._cancel(state)
-                self._cancel_calls(state.id, effects)
-                return effects
-        self._doomed.add(token)
-        return []
+                return self.interrupt_response(state.id, now)
+        effects: Effects = []
+        wish = self._gate.withdraw(token)
+        if wish is None:
+            self._doomed.add(token)
+        else:
+            self._give_up(wish, GIVEN_UP, GIVEN_UP, effects)
+        return effects
 
     def interrupt(self, now: float) -> Effects:
         """Stop speaking: cancel the running response and its calls, cut what plays.
 
-        A response that was asked for and has not begun is cancelled as soon as it begins. What is
-        asked for after this is not touched.
+        A response whose create is on its way is cancelled as soon as it begins. What waits its turn,
+        and what is asked for after this, is not touched.
         """
         effects: Effects = []
         state = self._running_state()
@@ -350,8 +358,7 @@ class Conversation:
         wish = self._gate.withdraw(token) if token in self._doomed else None
         if wish is not None:
             self._doomed.discard(token)
-            given_up = ResponseOutcome(response_id="", status="cancelled", reason="interrupted")
-            self._give_up(wish, given_up, given_up, effects)
+            self._give_up(wish, GIVEN_UP, GIVEN_UP, effects)
 
     def _correct_guess(self, effects: Effects) -> None:
         """The running response was taken for ours and is not: it is a turn of its own."""

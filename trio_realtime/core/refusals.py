@@ -9,6 +9,8 @@ from .effects import ResponseOutcome
 
 ACTIVE_RESPONSE = "conversation_already_has_active_response"
 NOTHING_TO_CANCEL = "response_cancel_not_active"
+GIVEN_UP = ResponseOutcome(response_id="", status="cancelled", reason="interrupted")
+"""How a response ended that was cancelled before it began."""
 
 
 def refused_outcome(details: ErrorDetails) -> ResponseOutcome:

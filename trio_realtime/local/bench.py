@@ -43,7 +43,9 @@ class Bench:
         self.now: float = 0.0
         self.frames: list[Json] = []
         self.closed: Close | None = None
-        self.service: Service = Service(ServiceOptions(**settings), connection=connection, now=self.now)
+        self.service: Service = Service(
+            ServiceOptions(**settings), connection=connection, now=self.now
+        )
         self._take(self.service.open(self.now))
 
     # -- driving -------------------------------------------------------------------------------

@@ -258,7 +258,9 @@ class RealtimeSession(Generic[ContextT]):
         token, effects = shell.core.create_response(params, through_tools=through_tools)
         waiter = shell.expect(token)
         shell.apply(effects)
-        return Response(waiter, lambda: shell.apply(shell.core.cancel_response(token)))
+        return Response(
+            waiter, lambda: shell.apply(shell.core.cancel_response(token, trio.current_time()))
+        )
 
     # --- steer
 
