@@ -7,7 +7,8 @@ The settings of the service's own session object keep its names and its types
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
 
 import attrs
 from attrs import validators
@@ -111,35 +112,58 @@ class SessionConfig:
 
         Tools are always named, also none of them: the service would keep the old ones.
         """
-        return Session(
-            output_modalities=self.output_modalities,
-            instructions=instructions,
-            tools=tools,
-            tool_choice=self.tool_choice,
-            parallel_tool_calls=self.parallel_tool_calls,
-            max_output_tokens=self.max_output_tokens,
-            reasoning=self.reasoning,
-            tracing=self.tracing,
-            truncation=self.truncation,
-            prompt=self.prompt,
-            include=self.include,
-            audio=self._audio(voice),
-        )
-
-    def _audio(self, voice: str | Unset) -> AudioSettings:
-        return AudioSettings(
-            input=AudioInput(
-                format=self.input_format,
-                transcription=self.transcription,
-                noise_reduction=self.noise_reduction,
-                turn_detection=self.turn_detection,
-            ),
-            output=AudioOutput(
-                format=self.output_format,
-                voice=self.voice if not isinstance(self.voice, Unset) else voice,
-                speed=self.speed,
-            ),
-        )
+        own = {name: getattr(self, name) for name in SettingsChanges.__annotations__}
+        if isinstance(self.voice, Unset):
+            own["voice"] = voice
+        return attrs.evolve(settings_of(own), instructions=instructions, tools=tools)
 
 
-__all__ = ["OverflowPolicy", "SemanticVad", "ServerVad", "SessionConfig"]
+class SettingsChanges(TypedDict, total=False):
+    """The settings that may change while a session runs; see :class:`SessionConfig`."""
+
+    output_modalities: tuple[str, ...] | Unset
+    input_format: AudioFormat
+    output_format: AudioFormat
+    turn_detection: TurnDetection | Unset | None
+    transcription: Transcription | Unset | None
+    noise_reduction: NoiseReduction | Unset | None
+    voice: str | CustomVoice | Unset
+    speed: float | Unset
+    tool_choice: Any
+    parallel_tool_calls: bool | Unset
+    max_output_tokens: int | str | Unset
+    reasoning: Reasoning | Unset
+    tracing: Any
+    truncation: Any
+    prompt: Any
+    include: tuple[str, ...] | Unset | None
+
+
+_INPUT = {
+    "input_format": "format",
+    "transcription": "transcription",
+    "noise_reduction": "noise_reduction",
+    "turn_detection": "turn_detection",
+}
+_OUTPUT = {"output_format": "format", "voice": "voice", "speed": "speed"}
+
+
+def settings_of(changes: Mapping[str, Any]) -> Session:
+    """The wire's session object with just these settings.
+
+    Raises:
+        ValueError: one of them cannot be.
+    """
+    given = {**changes}
+    if "output_modalities" in given:
+        given["output_modalities"] = _modalities(given["output_modalities"])
+        _check_modalities(None, None, given["output_modalities"])
+    ins = {wire: given.pop(name) for name, wire in _INPUT.items() if name in given}
+    outs = {wire: given.pop(name) for name, wire in _OUTPUT.items() if name in given}
+    audio = AudioSettings(
+        input=AudioInput(**ins) if ins else UNSET, output=AudioOutput(**outs) if outs else UNSET
+    )
+    return Session(audio=audio if ins or outs else UNSET, **given)
+
+
+__all__ = ["OverflowPolicy", "SemanticVad", "ServerVad", "SessionConfig", "SettingsChanges"]

@@ -40,8 +40,7 @@ class SessionEvent:
 class AgentStart(SessionEvent):
     """The agent's turn began: a response that does not continue an earlier one.
 
-    ``agent`` is the one that was current then, and stays the turn's own. ``turn_id`` is the id of
-    this first response.
+    ``agent`` is the one that was current then. ``turn_id`` is the id of this first response.
     """
 
     type: ClassVar[str] = "agent_start"
@@ -57,6 +56,7 @@ class AgentEnd(SessionEvent):
     outputs continues it. Each :class:`AgentStart` has one ``AgentEnd``, while the session lives.
 
     Attributes:
+        agent: whose the last response was; after a handoff, not the one that began.
         turn_id: as in the :class:`AgentStart`.
         response_id: the last response of the turn.
         status: of that one: ``completed``, ``cancelled``, ``failed`` or ``incomplete``.

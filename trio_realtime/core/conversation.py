@@ -14,6 +14,7 @@ Who decides what:
 * ``record``    events about items and transcripts, into the history
 * ``speech``    audio and text of responses
 * ``turns``     which responses make one turn of the agent
+* ``updates``   settings on their way, and who speaks
 * ``notices``   events that are only told on
 
 and this module only carries each event to those it concerns. Whoever looks for the way of an event
@@ -58,9 +59,6 @@ from trio_realtime.wire import (
     ResponseParams,
     ServerEvent,
     Session,
-    SessionCreated,
-    SessionUpdate,
-    SessionUpdated,
 )
 
 from .effects import Call, CancelCalls, Effect, ResponseOutcome, Settle, StartCall
@@ -88,6 +86,7 @@ from .responses import (
 from .speech import Speech
 from .tools import RoundOver, ToolLedger
 from .turns import Turn
+from .updates import SettingsDesk
 
 Effects: TypeAlias = list[Effect]
 Told: TypeAlias = ResponseOutcome | PeerError
@@ -105,12 +104,10 @@ class Conversation:
     """
 
     def __init__(self, agent: Any, *, barge_in: bool = True) -> None:
-        self.agent = agent
         self.history: History = History()
         self._record = Record(self.history)
         self.usage: Usage = Usage()
         self.playback: Playback = Playback()
-        self.session: Session | None = None
         self.last_error: PeerError | None = None
         self._barge_in = barge_in
         self._gate = ResponseGate()
@@ -118,7 +115,7 @@ class Conversation:
         self._responses = Responses()
         self._speech = Speech(self._responses, self.history, self.playback, self._seen)
         self._numbers = count(1)
-        self._updates: list[str] = []
+        self._desk = SettingsDesk(agent, self.playback, self._token)
         self._beside: dict[str, Wish] = {}
         self._open_turns: dict[str, tuple[tuple[Turn, ...], ResponseOutcome]] = {}
         self._doomed: set[str] = set()
@@ -147,13 +144,24 @@ class Conversation:
         """When what was received will have been heard (seconds)."""
         return self.playback.ends_at(now)
 
+    @property
+    def agent(self) -> Any:
+        """Who speaks: the agent that the next response begins with."""
+        return self._desk.agent
+
+    @property
+    def session(self) -> Session | None:
+        """The effective session, as the service last told it."""
+        return self._desk.session
+
     # --- commands ---------------------------------------------------------------------------
 
-    def update_settings(self, session: Session) -> tuple[str, Effects]:
-        """Ask for settings. Returns the token under which the answer is settled."""
-        token = self._token("settings")
-        self._updates.append(token)
-        return token, [SessionUpdate(event_id=token, session=session)]
+    def update_settings(self, wanted: Session, agent: Any = None) -> tuple[str, Effects]:
+        """Ask for settings, and for an agent that speaks once they hold; see ``updates``.
+
+        Returns the token under which the answer is settled.
+        """
+        return self._desk.update(wanted, agent)
 
     def send_item(
         self, item: Item, *, respond: bool, previous_item_id: str | None = None
@@ -275,7 +283,7 @@ class Conversation:
         """The connection is gone: nothing that waited will be sent."""
         self._gate.drop_all()
         self._beside.clear()
-        self._updates.clear()
+        self._desk.disconnected()
         self._doomed.clear()
 
     # --- server events ----------------------------------------------------------------------
@@ -286,23 +294,6 @@ class Conversation:
         return handler(event, now) if handler is not None else ()
 
     # --- ... the session
-
-    def _on_session_created(self, event: SessionCreated, _now: float) -> Sequence[Effect]:
-        self._take_session(event.session)
-        return ()
-
-    def _on_session_updated(self, event: SessionUpdated, _now: float) -> Sequence[Effect]:
-        self._take_session(event.session)
-        effects: Effects = [ev.SettingsUpdated(session=event.session)]
-        if self._updates:
-            # Updates are answered one by one, in order; the answer does not name its question.
-            effects.append(Settle(token=self._updates.pop(0), outcome=event.session))
-        return effects
-
-    def _take_session(self, session: Session) -> None:
-        self.session = session
-        if session.output_format is not None:
-            self.playback.bytes_per_ms = session.output_format.bytes_per_ms
 
     def _on_error(self, event: ErrorEvent, _now: float) -> Sequence[Effect]:
         details = event.error
@@ -315,10 +306,10 @@ class Conversation:
     def _answer_refusal(self, details: ErrorDetails, effects: Effects) -> bool:
         """Carry a refusal to its request. Returns whether nobody else need hear of it."""
         token = details.event_id
-        if token in self._updates:
-            self._updates.remove(token)
+        refused = self._desk.refuse(token, details)
+        if refused:
             self.last_error = peer_error(details, SettingsRefused)
-            effects.append(Settle(token=token, outcome=self.last_error))
+            effects += refused
             return True
         if details.code == NOTHING_TO_CANCEL:
             return True  # it had ended by itself
@@ -498,7 +489,7 @@ class Conversation:
             self._settle(wish.waiters, outcome, effects)
             state.turns[0].waiters += wish.turn_waiters
         for turn in state.turns:
-            turn.add(outcome, calls)
+            turn.add(outcome, calls, state.agent)
         if outcome.status == "cancelled":
             self._cancel_calls(state.id, effects)
         if not calls:
@@ -653,8 +644,7 @@ class Conversation:
             **NOTICES,
             **self._record.handlers,
             **self._speech.handlers,
-            SessionCreated: self._on_session_created,
-            SessionUpdated: self._on_session_updated,
+            **self._desk.handlers,
             ErrorEvent: self._on_error,
             InputAudioBufferSpeechStarted: self._on_speech_started,
             InputAudioBufferSpeechStopped: self._on_turn_ended,

@@ -27,8 +27,9 @@ class Turn:
         self.usage: Usage = Usage()
         self.waiters: list[str] = []
 
-    def add(self, outcome: ResponseOutcome, tool_calls: int) -> None:
-        """One more response of the turn has ended."""
+    def add(self, outcome: ResponseOutcome, tool_calls: int, agent: Any) -> None:
+        """One more response of the turn has ended; after a handoff it is another agent's."""
+        self.agent = agent
         self.output = outcome.text or self.output
         self.tool_calls += tool_calls
         if outcome.usage is not None:

@@ -26,6 +26,7 @@ from .hub import BufferLimits, EventHub
 from .outbox import Outbox
 from .reader import read_frames, take_frame
 from .session import RealtimeSession
+from .settings import first_settings
 from .shell import Shell
 from .tools import ToolRunner
 from .writer import write_frames
@@ -114,9 +115,7 @@ async def _introduce(
     connection: Transport, shell: Shell, agent: RealtimeAgent[Any], config: SessionConfig
 ) -> None:
     """Wait for the service's greeting, send the settings, wait until they are acknowledged."""
-    settings = config.session_settings(
-        instructions=agent.instructions, tools=agent.tool_specs(), voice=agent.voice
-    )
+    settings = first_settings(agent, config)
     try:
         while shell.core.session is None:
             take_frame(await connection.receive(), shell)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeAlias, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, Unpack, final
 
 import attrs
 import trio
 
 from trio_realtime.agents import RealtimeAgent
-from trio_realtime.config import OverflowPolicy, SessionConfig
+from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges, settings_of
 from trio_realtime.core import ResponseOutcome
 from trio_realtime.errors import UsageError
 from trio_realtime.events import SessionEvent
@@ -27,6 +27,7 @@ from trio_realtime.wire import (
     InputText,
     MessageItem,
     ResponseParams,
+    Session,
     ToolSpec,
     Unset,
 )
@@ -34,6 +35,7 @@ from trio_realtime.wire import (
 from .hub import ChannelStatistics, EventChannel
 from .paced import EVENTS as PACED_EVENTS, PacedAudio
 from .response import Response
+from .settings import agent_settings
 from .shell import Shell
 
 ContextT = TypeVar("ContextT")
@@ -109,6 +111,7 @@ class RealtimeSession(Generic[ContextT]):
         self._shut_down = shut_down
         self._events = shell.hub.open_channel()
         self._playback = PlaybackReport(shell)
+        self._muted = False
 
     # --- consume
 
@@ -172,7 +175,7 @@ class RealtimeSession(Generic[ContextT]):
         except ValueError as exc:
             raise UsageError(str(exc)) from None
         await self._shell.outbox.wait_room()
-        if pcm:
+        if pcm and not self._muted:
             self._shell.outbox.put(append)
         if commit:
             self._shell.outbox.put(InputAudioBufferCommit())
@@ -274,6 +277,62 @@ class RealtimeSession(Generic[ContextT]):
         before = self._shell.tools.running_ids()
         self._shell.apply(self._shell.core.interrupt(trio.current_time()))
         await self._shell.tools.wait_ended(before)
+
+    async def update_settings(self, **changes: Unpack[SettingsChanges]) -> Session:
+        """Change settings; returns when the service has accepted them.
+
+        Only what differs from what it has accepted before is sent. If the wait is cancelled, the
+        change is made all the same.
+
+        Args:
+            changes: as in :class:`~trio_realtime.SessionConfig`; ``None`` clears a setting.
+
+        Returns:
+            Session: the whole effective session.
+
+        Raises:
+            SettingsRefused: the service refused; nothing was changed.
+            UsageError: a setting that cannot be. Nothing was sent.
+        """
+        await self._ready()
+        unknown = changes.keys() - SettingsChanges.__annotations__.keys()
+        if unknown:
+            raise UsageError(f"no such settings: {', '.join(sorted(unknown))}")
+        with _as_usage_errors():
+            wanted = settings_of(changes)
+        return await self._update(wanted)
+
+    async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
+        """Let another agent take over; returns when the service has accepted its settings.
+
+        A ``handoff`` event tells when. Responses that have begun by then, and their tools, still
+        belong to the agent before. Audio formats and whatever else is set stay.
+
+        Raises:
+            SettingsRefused: the service refused; the agent before stays.
+        """
+        await self._ready()
+        await self._update(agent_settings(agent, self._config), agent)
+
+    async def _update(
+        self, wanted: Session, agent: RealtimeAgent[ContextT] | None = None
+    ) -> Session:
+        shell = self._shell
+        token, effects = shell.core.update_settings(wanted, agent)
+        waiter = shell.expect(token)
+        shell.apply(effects)
+        accepted = await waiter.wait()
+        assert isinstance(accepted, Session)
+        return accepted
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001 - the one thing it says
+        """Stop sending the user's audio, or send it again. What is muted is dropped, not kept."""
+        self._muted = muted
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether the user's audio is dropped."""
+        return self._muted
 
     async def drain(self) -> None:
         """Wait until the agent has nothing more to say.

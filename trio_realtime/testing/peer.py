@@ -71,6 +71,7 @@ class ScriptedPeer:
     Attributes:
         dials: what each connection was asked for with.
         received: every frame of the client, in order, over all connections.
+        acknowledge: as the argument; may be changed at any time.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class ScriptedPeer:
         self.received: list[Frame] = []
         self.session: Frame = merged(DEFAULT_SESSION, session or {})
         self._greet = greet
-        self._acknowledge = acknowledge
+        self.acknowledge: bool = acknowledge
         self._read = 0
         self._arrived = trio.lowlevel.ParkingLot()
         self._end: Transport | None = None
@@ -140,7 +141,7 @@ class ScriptedPeer:
 
     def _take(self, frame: Frame) -> None:
         self.received.append(frame)
-        if frame["type"] == "session.update" and self._acknowledge:
+        if frame["type"] == "session.update" and self.acknowledge:
             self.session = merged(self.session, frame["session"])
             self.send({"type": "session.updated", "session": self.session})
         self._arrived.unpark_all()
