@@ -221,4 +221,4 @@ def test_each_public_name_is_looked_for_where_type_checkers_find_it() -> None:
         if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is not None:
             told |= {alias.name: node.module for alias in node.names}
     package = importlib.import_module(PACKAGE)
-    assert package._ROOMS == told
+    assert told == package._ROOMS

@@ -16,10 +16,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors, events as events
     from .agents import (
+        AgentContext as AgentContext,
+        AgentHandoff as AgentHandoff,
+        BackgroundResult as BackgroundResult,
         FunctionTool as FunctionTool,
+        GuardrailResult as GuardrailResult,
         RealtimeAgent as RealtimeAgent,
         ToolContext as ToolContext,
         function_tool as function_tool,
+        handoff as handoff,
+        input_guardrail as input_guardrail,
+        output_guardrail as output_guardrail,
     )
     from .config import SessionConfig as SessionConfig
     from .core import ResponseOutcome as ResponseOutcome
@@ -49,9 +56,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "AgentContext": "agents",
+    "AgentHandoff": "agents",
+    "BackgroundResult": "agents",
     "EventChannel": "session",
     "Endpoint": "endpoints",
     "FunctionTool": "agents",
+    "GuardrailResult": "agents",
     "LocalServerWarning": "front",
     "PCM24K": "wire",
     "PCMA": "wire",
@@ -68,6 +79,9 @@ _ROOMS = {
     "Transcription": "wire",
     "Usage": "usage",
     "function_tool": "agents",
+    "handoff": "agents",
+    "input_guardrail": "agents",
+    "output_guardrail": "agents",
     "item_text": "items",
     "open_realtime_session": "front",
     "serve_local": "local",
@@ -78,9 +92,13 @@ __all__ = [
     "PCM24K",
     "PCMA",
     "PCMU",
+    "AgentContext",
+    "AgentHandoff",
+    "BackgroundResult",
     "Endpoint",
     "EventChannel",
     "FunctionTool",
+    "GuardrailResult",
     "LocalServerWarning",
     "RealtimeAgent",
     "RealtimeError",
@@ -96,8 +114,11 @@ __all__ = [
     "errors",
     "events",
     "function_tool",
+    "handoff",
+    "input_guardrail",
     "item_text",
     "open_realtime_session",
+    "output_guardrail",
     "serve_local",
 ]
 

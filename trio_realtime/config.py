@@ -7,7 +7,7 @@ The settings of the service's own session object keep its names and its types
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import attrs
@@ -63,6 +63,9 @@ class SessionConfig:
         max_output_tokens, reasoning, tracing, truncation, prompt, include: likewise.
         barge_in: whether the user's speech interrupts the agent also where the service does not do
             so itself (``interrupt_response`` off). ``False`` leaves such speech without effect.
+        output_guardrails, input_guardrails: checks for every agent of the session, besides its own.
+        guardrail_debounce: characters by which a reply grows between two checks of it; 0 for one
+            check, of the whole reply.
         connect_timeout: seconds to connect and have the settings acknowledged.
         close_timeout: seconds that leaving the block may take for the peer's sake.
         max_message_size: characters of one incoming frame; larger ones end the connection (1009).
@@ -95,6 +98,9 @@ class SessionConfig:
     include: tuple[str, ...] | Unset | None = UNSET
 
     barge_in: bool = True
+    output_guardrails: Sequence[Any] = ()
+    input_guardrails: Sequence[Any] = ()
+    guardrail_debounce: int = attrs.field(default=100, validator=validators.ge(0))
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)

@@ -5,7 +5,8 @@
     RealtimeError
     ├── UsageError             you: mend the call (also a ValueError)
     │   ├── ConfigurationError    a setting, an endpoint, an agent that cannot work
-    │   └── SessionClosed         the session was already left or closed
+    │   ├── SessionClosed         the session was already left or closed
+    │   └── GuardrailFailed       a guardrail of yours raised
     ├── PeerError              the service said no
     │   ├── AuthenticationFailed  the key was refused (HTTP 401/403, or close 3000)
     │   ├── ModelRefused          the model is unknown or not for realtime (close 4000/4004, HTTP 404)
@@ -25,7 +26,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "AuthenticationFailed",
@@ -34,6 +35,7 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionLost",
     "ConsumerTooSlow",
+    "GuardrailFailed",
     "InternalError",
     "ModelRefused",
     "NetworkError",
@@ -52,6 +54,17 @@ __all__ = [
 class RealtimeError(Exception):
     """Base of everything that this library raises on purpose."""
 
+    def again(self) -> Self:
+        """The same error as an exception of its own, to be raised in another task.
+
+        One exception object that is raised twice would mix the tracebacks of those who got it.
+        """
+        other = type(self).__new__(type(self), *self.args)
+        other.args = self.args
+        other.__dict__.update(self.__dict__)
+        other.__cause__ = self.__cause__
+        return other
+
 
 class UsageError(RealtimeError, ValueError):
     """You asked for something that cannot be done. Mend the call; trying again will not help."""
@@ -63,6 +76,10 @@ class ConfigurationError(UsageError):
 
 class SessionClosed(UsageError):
     """The session was already closed from this side."""
+
+
+class GuardrailFailed(UsageError):
+    """A guardrail raised; the cause is what it raised. The session goes on."""
 
 
 class PeerError(RealtimeError):

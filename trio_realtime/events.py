@@ -341,12 +341,18 @@ class HistoryUpdated(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class GuardrailTripped(SessionEvent):
-    """A guardrail stopped a response. ``message`` is the text it saw."""
+    """Guardrails tripped.
+
+    Attributes:
+        guardrail_results: one :class:`~trio_realtime.core.Trip` for each, with its name and info.
+        message: the text they saw.
+        response_id: whose reply it was; ``None`` for what the user said.
+    """
 
     type: ClassVar[str] = "guardrail_tripped"
     guardrail_results: tuple[Any, ...]
     message: str
-    response_id: str
+    response_id: str | None
 
 
 @attrs.frozen(kw_only=True)

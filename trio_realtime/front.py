@@ -104,7 +104,7 @@ def _embedded() -> tuple[Endpoint, Connector]:
         "no service is configured: this session talks to the embedded local server, which has no "
         "model behind it. Set OPENAI_API_KEY, or pass endpoint=",
         LocalServerWarning,
-        stacklevel=2,
+        stacklevel=4,  # past this function, the generator and contextlib, to who opens the session
     )
     endpoint = Endpoint.compatible(
         "ws://localhost/v1/realtime", api_key="local", model=DEFAULT_MODEL

@@ -5,8 +5,7 @@ Times are exact: the clock is virtual, 48 bytes of PCM16 are a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pybase64
@@ -14,53 +13,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_realtime import (
-    PCM24K,
-    PCMA,
-    PCMU,
-    FunctionTool,
-    RealtimeAgent,
-    RealtimeSession,
-    SessionConfig,
-    events,
-    function_tool,
-    open_realtime_session,
-)
+from support.seen import taken
+from support.service import accept, begin_speech, seconds, speak
+from support.sessions import talk
+from support.tools import make_careful
+from support.wire import CANCEL, TRUNCATE, Frame, kinds, wire
+from trio_realtime import PCM24K, PCMA, PCMU, RealtimeSession, events
 from trio_realtime.errors import ConsumerTooSlow, ResponseFailed
-from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
+from trio_realtime.testing import ScriptedPeer
 from trio_realtime.wire import AudioFormat
-
-Frame: TypeAlias = dict[str, Any]
-
-CANCEL = "response.cancel"
-TRUNCATE = "conversation.item.truncate"
-PATIENCE = 600
-"""Virtual seconds after which a test that hangs fails."""
-
-
-@asynccontextmanager
-async def talk(
-    peer: ScriptedPeer, *tools: FunctionTool, **settings: Any
-) -> AsyncIterator[RealtimeSession[None]]:
-    agent: RealtimeAgent[None] = RealtimeAgent(name="Assistant", tools=tools)
-    with trio.fail_after(PATIENCE):
-        async with open_realtime_session(
-            agent,
-            endpoint=TEST_ENDPOINT,
-            transport=peer.connect,
-            config=SessionConfig(**settings),
-        ) as session:
-            yield session
-
-
-async def wire(peer: ScriptedPeer) -> list[Frame]:
-    """All frames of the client but settings, once everybody has done what they can."""
-    await wait_all_tasks_blocked()
-    return [frame for frame in peer.received if frame["type"] != "session.update"]
-
-
-async def kinds(peer: ScriptedPeer) -> list[str]:
-    return [frame["type"] for frame in await wire(peer)]
 
 
 async def cuts(peer: ScriptedPeer) -> list[tuple[str, int, int]]:
@@ -72,34 +33,12 @@ async def cuts(peer: ScriptedPeer) -> list[tuple[str, int, int]]:
     ]
 
 
-def taken(session: RealtimeSession[None]) -> list[events.SessionEvent]:
-    """What the main channel holds."""
-    found: list[events.SessionEvent] = []
-    while True:
-        try:
-            found.append(session.events.receive_nowait())
-        except trio.WouldBlock:
-            return found
-
-
 def interruptions(session: RealtimeSession[None]) -> list[tuple[str, str, int]]:
     return [
         (event.response_id, event.item_id, event.played_ms)
-        for event in taken(session)
+        for event in taken(session.events)
         if isinstance(event, events.AudioInterrupted)
     ]
-
-
-def seconds(count: float) -> bytes:
-    return bytes(int(48_000 * count))
-
-
-async def speak(peer: ScriptedPeer, response_id: str, item_id: str, *, audio: float) -> None:
-    """A response that runs and has sent this many seconds of audio."""
-    peer.begin_response(response_id)
-    peer.open_message(response_id, item_id)
-    peer.audio(response_id, item_id, seconds(audio))
-    await wait_all_tasks_blocked()
 
 
 def server_vad(*, interrupts: bool) -> Frame:
@@ -273,9 +212,7 @@ async def test_a_finished_item_that_was_reported_in_full_is_not_cut(
     """23 with 10, for exact clocks: whole milliseconds are full enough."""
     peer = ScriptedPeer()
     async with talk(peer) as session:
-        peer.begin_response("resp_1")
-        peer.open_message("resp_1", "item_1")
-        peer.audio("resp_1", "item_1", bytes(48_010))  # 1000.2 ms
+        begin_speech(peer, "resp_1", "item_1", bytes(48_010))  # 1000.2 ms
         peer.end_response("resp_1")
         await wait_all_tasks_blocked()
         session.playback.played("item_1", 0, 1000)
@@ -391,7 +328,7 @@ async def test_without_barge_in_speech_touches_nothing(autojump_clock: MockClock
         peer.user_speaks()
         peer.audio("resp_1", "item_1", seconds(1))
         assert await kinds(peer) == []
-        found = taken(session)
+        found = taken(session.events)
         assert sum(isinstance(event, events.Audio) for event in found) == 2
         assert not any(isinstance(event, events.AudioInterrupted) for event in found)
 
@@ -442,20 +379,11 @@ async def test_the_next_response_can_be_cancelled_too(autojump_clock: MockClock)
 
 async def test_a_cancelled_interrupt_stands(autojump_clock: MockClock) -> None:
     """15: whoever stops waiting for the tools has interrupted all the same, and need not repeat it."""
-
-    @function_tool
-    async def stubborn() -> None:
-        """Takes 10 s to clean up."""
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(10)
-
+    careful = make_careful(10)
     peer = ScriptedPeer()
-    async with talk(peer, stubborn) as session:
+    async with talk(peer, careful.tool) as session:
         await speak(peer, "resp_1", "item_1", audio=1)
-        peer.call("resp_1", "item_2", "call_1", "stubborn")
+        peer.call("resp_1", "item_2", "call_1", "careful")
         await wait_all_tasks_blocked()
         with trio.move_on_after(1) as scope:
             await session.interrupt()
@@ -472,8 +400,7 @@ async def test_cancelling_what_has_ended_does_not_touch_what_runs(
     peer = ScriptedPeer()
     async with talk(peer) as session:
         handle = await session.create_response()
-        create = await peer.expect("response.create")
-        peer.begin_response("resp_1", create)
+        await accept(peer, "resp_1")
         peer.end_response("resp_1")
         peer.begin_response("resp_2")
         await handle
@@ -496,7 +423,7 @@ async def test_a_late_done_of_an_old_response_does_not_free_the_slot(
         assert await kinds(peer) == ["conversation.item.create"]
         peer.end_response("resp_nobody_saw")
         assert await kinds(peer) == ["conversation.item.create"]
-        ends = [e.response_id for e in taken(session) if isinstance(e, events.ResponseEnd)]
+        ends = [e.response_id for e in taken(session.events) if isinstance(e, events.ResponseEnd)]
         assert ends == ["resp_1", "resp_nobody_saw"]
         await session.interrupt()
         assert (await wire(peer))[-1]["response_id"] == "resp_2"
@@ -554,7 +481,9 @@ async def test_a_response_interrupted_before_its_audio_stays_silent_and_others_p
         peer.end_response("resp_1", "cancelled", reason="turn_detected")
         peer.audio("resp_1", "item_1", seconds(1))
         await speak(peer, "resp_2", "item_2", audio=1)
-        heard = [event.response_id for event in taken(session) if isinstance(event, events.Audio)]
+        heard = [
+            event.response_id for event in taken(session.events) if isinstance(event, events.Audio)
+        ]
         assert heard == ["resp_2"]
         assert await cuts(peer) == []
 
@@ -576,7 +505,7 @@ async def test_a_response_that_was_only_asked_for_is_cancelled_when_it_begins(
         peer.end_response("resp_1", "cancelled", reason="client_cancelled")
         with pytest.raises(ResponseFailed, match="client_cancelled"):
             await handle
-        assert not any(isinstance(event, events.Audio) for event in taken(session))
+        assert not any(isinstance(event, events.Audio) for event in taken(session.events))
 
 
 # --- 20: nobody can stand in the way -----------------------------------------------------------
@@ -596,7 +525,7 @@ async def test_a_consumer_that_stopped_reading_cannot_hold_up_truncate_and_cance
         assert await kinds(peer) == [CANCEL, TRUNCATE]
         assert await cuts(peer) == [("item_1", 0, 500)]
         with pytest.raises(ConsumerTooSlow):
-            taken(session)
+            taken(session.events)
 
 
 async def test_a_consumer_that_fails_on_the_interruption_comes_too_late_to_stop_it(
@@ -640,9 +569,7 @@ async def test_phone_audio_has_eight_bytes_a_millisecond(
     async with talk(peer, **settings) as session:
         if echo:
             peer.send({"type": "session.updated", "session": echo})
-        peer.begin_response("resp_1")
-        peer.open_message("resp_1", "item_1")
-        peer.audio("resp_1", "item_1", bytes(4000))
+        begin_speech(peer, "resp_1", "item_1", bytes(4000))
         await trio.sleep(5)
         await session.interrupt()
         assert await cuts(peer) == [("item_1", 0, 500)]
@@ -657,9 +584,7 @@ async def test_audio_of_a_service_that_names_no_format_is_taken_for_what_was_ask
     peer.send({"type": "session.created", "session": {"type": "realtime"}})
     peer.send({"type": "session.updated", "session": {"type": "realtime"}})
     async with talk(peer, output_format=encoding) as session:
-        peer.begin_response("resp_1")
-        peer.open_message("resp_1", "item_1")
-        peer.audio("resp_1", "item_1", bytes(4800))
+        begin_speech(peer, "resp_1", "item_1", bytes(4800))
         await trio.sleep(5)
         await session.interrupt()
         assert await cuts(peer) == [("item_1", 0, ms)]
@@ -675,9 +600,7 @@ async def test_only_whole_milliseconds_reach_the_wire(
     """22: rounded down, since more than there is would be refused."""
     peer = ScriptedPeer()
     async with talk(peer) as session:
-        peer.begin_response("resp_1")
-        peer.open_message("resp_1", "item_1")
-        peer.audio("resp_1", "item_1", bytes(size))
+        begin_speech(peer, "resp_1", "item_1", bytes(size))
         await trio.sleep(after)
         await interrupt(session, peer)
         ((_item, _index, ms),) = await cuts(peer)

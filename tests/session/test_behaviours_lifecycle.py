@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.seen import read_all
+from support.service import begin_speech, start_call
+from support.sessions import talk
+from support.tools import make_careful
+from support.wire import Frame
 from trio_realtime import (
     EventChannel,
-    FunctionTool,
     RealtimeAgent,
     RealtimeSession,
     SessionConfig,
@@ -21,41 +23,10 @@ from trio_realtime import (
     item_text,
     open_realtime_session,
 )
-from trio_realtime.errors import (
-    ConfigurationError,
-    ConnectionLost,
-    SessionClosed,
-    SettingsRefused,
-)
+from trio_realtime.errors import ConfigurationError, ConnectionLost, SessionClosed, SettingsRefused
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 
-Frame: TypeAlias = dict[str, Any]
-PATIENCE = 600
-"""Virtual seconds after which a test that hangs fails."""
-
-
-@asynccontextmanager
-async def talk(
-    peer: ScriptedPeer, *tools: FunctionTool, **settings: Any
-) -> AsyncIterator[RealtimeSession[None]]:
-    agent: RealtimeAgent[None] = RealtimeAgent(name="Assistant", tools=tools)
-    with trio.fail_after(PATIENCE):
-        async with open_realtime_session(
-            agent,
-            endpoint=TEST_ENDPOINT,
-            transport=peer.connect,
-            config=SessionConfig(**settings),
-        ) as session:
-            yield session
-
-
 TOLD = ("text_delta", "history_added", "history_updated", "tool_start", "error")
-
-
-async def read_all(session: RealtimeSession[None], seen: list[str]) -> None:
-    """Note the types of all events, to the end."""
-    async for event in session:
-        seen.append(event.type)  # noqa: PERF401 - what came before a failure counts
 
 
 async def names_of(channel: EventChannel) -> list[str]:
@@ -84,7 +55,7 @@ async def test_a_normal_close_of_the_server_ends_iteration_after_what_came_befor
 async def test_an_abnormal_close_raises_after_what_came_before(autojump_clock: MockClock) -> None:
     """45 and D3: nothing that had arrived is lost."""
     peer = ScriptedPeer()
-    seen: list[str] = []
+    seen: list[events.SessionEvent] = []
     async with talk(peer) as session:
         peer.begin_response("resp_1")
         peer.text("resp_1", "item_1", "Bye")
@@ -92,7 +63,7 @@ async def test_an_abnormal_close_raises_after_what_came_before(autojump_clock: M
         await wait_all_tasks_blocked()
         with pytest.raises(ConnectionLost, match="internal error") as caught:
             await read_all(session, seen)
-    assert seen[-1] == "text_delta"
+    assert seen[-1].type == "text_delta"
     assert (caught.value.code, caught.value.reason) == (1011, "internal error")
 
 
@@ -144,9 +115,7 @@ async def test_close_waits_for_the_clean_up_of_tools_before_it_closes_the_connec
             cleaned.append(peer.closed is None)
 
     async with talk(peer, tidy):
-        peer.begin_response("resp_1")
-        peer.call("resp_1", "item_1", "call_1", "tidy")
-        await wait_all_tasks_blocked()
+        await start_call(peer, "tidy")
     assert cleaned == [True]
     answer = peer.received[-1]
     assert answer["item"]["type"] == "function_call_output"
@@ -173,9 +142,7 @@ async def test_a_tool_that_ignores_cancellation_cannot_send_after_the_close(
     peer = ScriptedPeer()
     async with talk(peer, stubborn) as session:
         sessions.append(session)
-        peer.begin_response("resp_1")
-        peer.call("resp_1", "item_1", "call_1", "stubborn")
-        await wait_all_tasks_blocked()
+        await start_call(peer, "stubborn")
         left_at = trio.current_time()
     assert trio.current_time() - left_at == pytest.approx(5)
     assert refused == [True]
@@ -206,55 +173,32 @@ async def test_a_tool_may_close_the_session_that_runs_it(autojump_clock: MockClo
 
 async def test_cancelling_one_closer_does_not_cancel_the_close(autojump_clock: MockClock) -> None:
     """47: the tool's clean-up is waited for all the same, by whoever asks next."""
-    cleaned: list[bool] = []
-
-    @function_tool
-    async def tidy() -> None:
-        """Cleans up for 200 ms."""
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(0.2)
-            cleaned.append(True)
-
+    careful = make_careful(0.2)
     peer = ScriptedPeer()
-    async with talk(peer, tidy) as session:
-        peer.begin_response("resp_1")
-        peer.call("resp_1", "item_1", "call_1", "tidy")
-        await wait_all_tasks_blocked()
+    async with talk(peer, careful.tool) as session:
+        await start_call(peer, "careful")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.aclose)
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         await session.aclose()
-        assert cleaned == [True]
+        assert careful.log == ["started", "cleaned up"]
     assert peer.closed is not None
     assert peer.closed.code == 1000
 
 
 async def test_whoever_closes_second_returns_when_it_is_closed(autojump_clock: MockClock) -> None:
     """47."""
+    careful = make_careful(0.2)
     closed: list[bool] = []
-
-    @function_tool
-    async def tidy() -> None:
-        """Cleans up for 200 ms."""
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(0.2)
 
     async def close_too(session: RealtimeSession[None]) -> None:
         await session.aclose()
         closed.append(session.statistics().running_tools == 0)
 
     peer = ScriptedPeer()
-    async with talk(peer, tidy) as session, trio.open_nursery() as nursery:
-        peer.begin_response("resp_1")
-        peer.call("resp_1", "item_1", "call_1", "tidy")
-        await wait_all_tasks_blocked()
+    async with talk(peer, careful.tool) as session, trio.open_nursery() as nursery:
+        await start_call(peer, "careful")
         for _ in range(3):
             nursery.start_soon(close_too, session)
     assert closed == [True] * 3
@@ -332,9 +276,7 @@ async def test_a_version_without_transcript_keeps_the_one_that_is_known(
     """49: the final transcript, or else the sum of the deltas."""
     peer = ScriptedPeer()
     async with talk(peer) as session:
-        peer.begin_response("resp_1")
-        peer.open_message("resp_1", "item_1")
-        peer.audio("resp_1", "item_1", bytes(48_000))
+        begin_speech(peer, "resp_1", "item_1", bytes(48_000))
         peer.transcript("resp_1", "item_1", "Once upon ")
         peer.transcript("resp_1", "item_1", "a time")
         if final:

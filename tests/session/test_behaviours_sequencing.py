@@ -5,73 +5,34 @@ Each test pins frames and events only: what left, what came in, what the consume
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_realtime import (
-    FunctionTool,
-    RealtimeAgent,
-    RealtimeSession,
-    SessionConfig,
-    events,
-    function_tool,
-    open_realtime_session,
-)
+from support.seen import taken_of
+from support.service import begin_speech, start_call
+from support.sessions import talk
+from support.wire import CREATE, ITEM, creates, kinds
+from trio_realtime import RealtimeSession, events, function_tool
 from trio_realtime.errors import RequestRefused
-from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
+from trio_realtime.testing import ScriptedPeer
 
 ACTIVE = "conversation_already_has_active_response"
-ITEM = "conversation.item.create"
-CREATE = "response.create"
-PATIENCE = 600
-"""Virtual seconds after which a test that hangs fails."""
-
-
-@asynccontextmanager
-async def talk(
-    peer: ScriptedPeer, *tools: FunctionTool, **settings: Any
-) -> AsyncIterator[RealtimeSession[None]]:
-    agent: RealtimeAgent[None] = RealtimeAgent(name="Assistant", tools=tools)
-    with trio.fail_after(PATIENCE):
-        async with open_realtime_session(
-            agent,
-            endpoint=TEST_ENDPOINT,
-            transport=peer.connect,
-            config=SessionConfig(**settings),
-        ) as session:
-            yield session
-
-
-async def settled(peer: ScriptedPeer) -> list[str]:
-    """Types of all frames of the client but settings, once everybody has done what they can."""
-    await wait_all_tasks_blocked()
-    return [kind for kind in peer.sent_types() if kind != "session.update"]
-
-
-def creates(peer: ScriptedPeer) -> list[dict[str, Any]]:
-    return [frame for frame in peer.received if frame["type"] == CREATE]
-
-
-def errors_in(session: RealtimeSession[None]) -> list[Exception]:
-    found: list[Exception] = []
-    while True:
-        try:
-            event = session.events.receive_nowait()
-        except trio.WouldBlock:
-            return found
-        if isinstance(event, events.Error):
-            found.append(event.error)
 
 
 @function_tool
 async def ping() -> str:
     """Answer at once."""
     return "pong"
+
+
+async def show_that_it_echoes(session: RealtimeSession[None], peer: ScriptedPeer) -> None:
+    """One response that names its create, so the client need not guess which response is whose."""
+    handle = await session.create_response()
+    await wait_all_tasks_blocked()
+    peer.begin_response("resp_0", creates(peer)[0])
+    peer.end_response("resp_0")
+    await handle
 
 
 # --- 1 -----------------------------------------------------------------------------------------
@@ -88,9 +49,9 @@ async def test_text_during_a_response_leaves_at_once_and_its_create_waits_for_do
         before = trio.current_time()
         await session.send_message("And tomorrow?")
         assert trio.current_time() == before  # the caller never waits
-        assert await settled(peer) == [ITEM]
+        assert await kinds(peer) == [ITEM]
         peer.end_response("resp_vad")
-        assert await settled(peer) == [ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE]
 
 
 async def test_text_into_silence_is_followed_by_its_create(autojump_clock: MockClock) -> None:
@@ -98,9 +59,9 @@ async def test_text_into_silence_is_followed_by_its_create(autojump_clock: MockC
     peer = ScriptedPeer()
     async with talk(peer) as session:
         await session.send_message("Only for the record.", respond=False)
-        assert await settled(peer) == [ITEM]
+        assert await kinds(peer) == [ITEM]
         await session.send_message("Hello")
-        assert await settled(peer) == [ITEM, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, ITEM, CREATE]
 
 
 # --- 2 -----------------------------------------------------------------------------------------
@@ -114,12 +75,12 @@ async def test_two_texts_during_a_response_share_one_create(autojump_clock: Mock
         await wait_all_tasks_blocked()
         await session.send_message("One")
         await session.send_message("Two")
-        assert await settled(peer) == [ITEM, ITEM]
+        assert await kinds(peer) == [ITEM, ITEM]
         peer.end_response("resp_vad")
-        assert await settled(peer) == [ITEM, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, ITEM, CREATE]
         peer.begin_response("resp_1", creates(peer)[0])
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, ITEM, CREATE]
 
 
 async def test_two_tool_outputs_during_a_response_share_one_create(
@@ -131,9 +92,9 @@ async def test_two_tool_outputs_during_a_response_share_one_create(
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "ping")
         peer.call("resp_1", "item_2", "call_2", "ping")
-        assert await settled(peer) == [ITEM, ITEM]
+        assert await kinds(peer) == [ITEM, ITEM]
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, ITEM, CREATE]
 
 
 async def test_a_text_and_a_tool_output_during_a_response_share_one_create(
@@ -142,12 +103,10 @@ async def test_a_text_and_a_tool_output_during_a_response_share_one_create(
     """2, mixed."""
     peer = ScriptedPeer()
     async with talk(peer, ping) as session:
-        peer.begin_response("resp_1")
-        peer.call("resp_1", "item_1", "call_1", "ping")
-        await wait_all_tasks_blocked()
+        await start_call(peer, "ping")
         await session.send_message("And be quick.")
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, ITEM, CREATE]
 
 
 # --- 3 -----------------------------------------------------------------------------------------
@@ -161,11 +120,11 @@ async def test_text_behind_an_unanswered_create_gets_a_create_of_its_own(
     async with talk(peer) as session:
         await session.send_message("One")
         await session.send_message("Two")
-        assert await settled(peer) == [ITEM, CREATE, ITEM]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM]
         peer.begin_response("resp_1", creates(peer)[0])
-        assert await settled(peer) == [ITEM, CREATE, ITEM]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM]
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
         first, second = creates(peer)
         assert first["event_id"] != second["event_id"]
 
@@ -184,10 +143,10 @@ async def test_a_response_with_overrides_is_not_merged_with_an_automatic_one(
         await session.create_response(instructions="Whisper.")
         await session.send_message("Hello")
         peer.end_response("resp_vad")
-        assert await settled(peer) == [ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE]
         peer.begin_response("resp_1", creates(peer)[0])
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, CREATE, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE, CREATE]
         manual, automatic = creates(peer)
         assert manual["response"]["instructions"] == "Whisper."
         assert "instructions" not in automatic["response"]
@@ -251,11 +210,11 @@ async def test_only_an_error_about_our_create_frees_its_slot(
         await session.send_message("One")
         await session.send_message("Two")
         await session.send_message("Three")
-        assert await settled(peer) == [ITEM, CREATE, ITEM, ITEM]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM, ITEM]
         peer.refuse(creates(peer)[0] if names_it else None, code, message)
         after = [ITEM, CREATE, ITEM, ITEM] + [CREATE] * frees
-        assert await settled(peer) == after
-        (error,) = errors_in(session)
+        assert await kinds(peer) == after
+        (error,) = [event.error for event in taken_of(session.events, events.Error)]
         assert isinstance(error, RequestRefused)
         assert (error.code, str(error)) == (code, message)
 
@@ -266,12 +225,12 @@ async def test_an_error_about_another_event_keeps_the_slot(autojump_clock: MockC
     async with talk(peer) as session:
         await session.send_message("One")
         await session.send_message("Two")
-        assert await settled(peer) == [ITEM, CREATE, ITEM]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM]
         peer.refuse(peer.received[-1], "item_refused", "about response.create? no")
-        assert await settled(peer) == [ITEM, CREATE, ITEM]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM]
         peer.begin_response("resp_1", creates(peer)[0])
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
 
 
 # --- D4: better than both SDKs -----------------------------------------------------------------
@@ -293,14 +252,16 @@ async def test_a_create_that_lost_to_voice_activity_is_sent_again(
         else:
             peer.begin_response("resp_vad")
             peer.refuse(create, ACTIVE)
-        assert await settled(peer) == [ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE]
         peer.end_response("resp_vad")
-        assert await settled(peer) == [ITEM, CREATE, CREATE]
-        assert errors_in(session) == []  # nothing went wrong for anybody
+        assert await kinds(peer) == [ITEM, CREATE, CREATE]
+        assert [
+            event.error for event in taken_of(session.events, events.Error)
+        ] == []  # nothing went wrong for anybody
         again = creates(peer)[1]
         peer.begin_response("resp_1", again)
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, CREATE, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE, CREATE]
 
 
 async def test_after_a_refusal_nothing_is_asked_for_before_the_winner_is_done(
@@ -314,10 +275,10 @@ async def test_after_a_refusal_nothing_is_asked_for_before_the_winner_is_done(
         peer.refuse(creates(peer)[0], ACTIVE)
         await wait_all_tasks_blocked()
         await session.send_message("Two")
-        assert await settled(peer) == [ITEM, CREATE, ITEM]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM]
         peer.begin_response("resp_vad")
         peer.end_response("resp_vad")
-        assert await settled(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
 
 
 async def test_a_refusal_that_comes_after_the_winner_is_done_loses_nothing(
@@ -326,11 +287,7 @@ async def test_a_refusal_that_comes_after_the_winner_is_done_loses_nothing(
     """D4, the unlikeliest order: nothing more would come that could free the slot."""
     peer = ScriptedPeer()
     async with talk(peer) as session:
-        handle = await session.create_response()
-        await wait_all_tasks_blocked()
-        peer.begin_response("resp_0", creates(peer)[0])  # the server has shown that it echoes
-        peer.end_response("resp_0")
-        await handle
+        await show_that_it_echoes(session, peer)
         handle = await session.create_response()
         await wait_all_tasks_blocked()
         peer.begin_response("resp_vad")
@@ -338,7 +295,7 @@ async def test_a_refusal_that_comes_after_the_winner_is_done_loses_nothing(
         await wait_all_tasks_blocked()
         assert not handle.is_done  # it was not the answer
         peer.refuse(creates(peer)[1], ACTIVE)
-        assert await settled(peer) == [CREATE, CREATE, CREATE]
+        assert await kinds(peer) == [CREATE, CREATE, CREATE]
 
 
 async def test_a_refused_create_keeps_its_overrides_and_its_place(
@@ -360,7 +317,7 @@ async def test_a_refused_create_keeps_its_overrides_and_its_place(
         peer.say("resp_1", "item_1", "psst")
         peer.end_response("resp_1")
         assert (await handle).text == "psst"
-        assert await settled(peer) == [CREATE, ITEM, CREATE, CREATE]
+        assert await kinds(peer) == [CREATE, ITEM, CREATE, CREATE]
 
 
 async def test_a_response_of_voice_activity_is_not_taken_for_ours(
@@ -369,11 +326,7 @@ async def test_a_response_of_voice_activity_is_not_taken_for_ours(
     """D4: a handle waits for the response that answers it, not for the next one."""
     peer = ScriptedPeer()
     async with talk(peer) as session:
-        handle = await session.create_response()
-        await wait_all_tasks_blocked()
-        peer.begin_response("resp_0", creates(peer)[0])  # the server has shown that it echoes
-        peer.end_response("resp_0")
-        await handle
+        await show_that_it_echoes(session, peer)
         handle = await session.create_response()
         await wait_all_tasks_blocked()
         peer.begin_response("resp_vad")
@@ -404,7 +357,7 @@ async def test_a_message_after_an_interrupt_is_answered_though_the_create_before
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
         peer.begin_response("resp_2", creates(peer)[-1])
-        assert "response.cancel" not in await settled(peer)
+        assert "response.cancel" not in await kinds(peer)
         peer.say("resp_2", "item_2", "answer to two")
         peer.end_response("resp_2")
         await wait_all_tasks_blocked()
@@ -425,9 +378,9 @@ async def test_a_cancelled_send_sends_nothing_and_later_input_gets_its_create(
         with trio.CancelScope() as scope:
             scope.cancel()
             await session.create_response()
-        assert await settled(peer) == []
+        assert await kinds(peer) == []
         await session.send_message("Hello")
-        assert await settled(peer) == [ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE]
 
 
 async def test_a_cancelled_wait_for_an_answer_leaves_the_slot_in_order(
@@ -440,10 +393,10 @@ async def test_a_cancelled_wait_for_an_answer_leaves_the_slot_in_order(
             await session.ask("Are you there?")
         assert scope.cancelled_caught
         await session.send_message("Hello?")
-        assert await settled(peer) == [ITEM, CREATE, ITEM]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM]
         peer.begin_response("resp_1", creates(peer)[0])
         peer.end_response("resp_1")
-        assert await settled(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
 
 
 # --- 8 -----------------------------------------------------------------------------------------
@@ -459,14 +412,14 @@ async def test_a_waiting_create_dies_with_its_connection(
         peer.begin_response("resp_vad")
         await wait_all_tasks_blocked()
         await session.send_message("Hello")
-        assert await settled(peer) == [ITEM]
+        assert await kinds(peer) == [ITEM]
         if who_closes == "server":
             peer.close()
             await wait_all_tasks_blocked()
     async with talk(peer):
         peer.begin_response("resp_other")
         peer.end_response("resp_other")
-        assert await settled(peer) == [ITEM]
+        assert await kinds(peer) == [ITEM]
     assert len(peer.dials) == 2
 
 
@@ -479,13 +432,11 @@ async def test_interrupt_then_text_is_cancel_truncate_item_and_create_after_done
     """9."""
     peer = ScriptedPeer()
     async with talk(peer) as session:
-        peer.begin_response("resp_1")
-        peer.open_message("resp_1", "item_1")
-        peer.audio("resp_1", "item_1", bytes(48_000))
+        begin_speech(peer, "resp_1", "item_1", bytes(48_000))
         await wait_all_tasks_blocked()
         await session.interrupt()
         await session.send_message("Stop. Something else.")
         wire = ["response.cancel", "conversation.item.truncate", ITEM]
-        assert await settled(peer) == wire
+        assert await kinds(peer) == wire
         peer.end_response("resp_1", "cancelled", reason="client_cancelled")
-        assert await settled(peer) == [*wire, CREATE]
+        assert await kinds(peer) == [*wire, CREATE]

@@ -8,20 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
-import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_realtime import (
-    RealtimeAgent,
-    RealtimeSession,
-    Usage,
-    events,
-    function_tool,
-    open_realtime_session,
-)
+from support.sessions import talk
+from support.wire import Frame
+from trio_realtime import RealtimeSession, Usage, events, function_tool
 from trio_realtime.items import (
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -29,10 +22,8 @@ from trio_realtime.items import (
     InputAudio,
     InputText,
 )
-from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
+from trio_realtime.testing import ScriptedPeer
 from trio_realtime.wire import MessageItem, OutputAudio, OutputText, UnknownEvent
-
-Frame: TypeAlias = dict[str, Any]
 
 NAMES = (
     "azure_spoken_turn_drives_a_tool",
@@ -73,12 +64,8 @@ async def replay(frames: list[Frame]) -> Replay:
     peer.send(*[json.dumps(frame) for frame in frames])
     peer.close()
     result = Replay()
-    agent: RealtimeAgent[None] = RealtimeAgent(name="Assistant", tools=[get_weather])
-    with trio.fail_after(600):
-        async with open_realtime_session(
-            agent, endpoint=TEST_ENDPOINT, transport=peer.connect
-        ) as session:
-            await take_all(session, result)
+    async with talk(peer, get_weather) as session:
+        await take_all(session, result)
     return result
 
 

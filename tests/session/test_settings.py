@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.sessions import talk
 from trio_realtime import (
     PCMU,
     RealtimeAgent,
-    RealtimeSession,
     ServerVad,
     SessionConfig,
     errors,
     events,
     function_tool,
-    open_realtime_session,
 )
-from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
+from trio_realtime.testing import ScriptedPeer
 from trio_realtime.wire import FunctionToolSpec
 
 
@@ -34,17 +31,6 @@ FIRST = RealtimeAgent[None](name="First", instructions="Be first.", tools=[one])
 SECOND = RealtimeAgent[None](name="Second", instructions="Be second.", voice="marin")
 
 
-@asynccontextmanager
-async def talk(
-    peer: ScriptedPeer, config: SessionConfig | None = None
-) -> AsyncIterator[RealtimeSession[None]]:
-    with trio.fail_after(600):
-        async with open_realtime_session(
-            FIRST, endpoint=TEST_ENDPOINT, transport=peer.connect, config=config
-        ) as session:
-            yield session
-
-
 def updates(peer: ScriptedPeer) -> list[dict[str, Any]]:
     return [frame["session"] for frame in peer.received if frame["type"] == "session.update"]
 
@@ -53,7 +39,7 @@ async def test_only_what_differs_is_sent_and_the_call_returns_when_it_holds(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, SessionConfig(voice="alloy")) as session:
+    async with talk(peer, agent=FIRST, voice="alloy") as session:
         effective = await session.update_settings(voice="alloy", speed=1.2)
         assert updates(peer)[1:] == [{"type": "realtime", "audio": {"output": {"speed": 1.2}}}]
         assert effective.audio
@@ -67,7 +53,7 @@ async def test_a_refused_setting_raises_at_the_call_and_changes_nothing(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with talk(peer, agent=FIRST) as session:
         peer.acknowledge = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_refuse_next, peer)
@@ -80,8 +66,7 @@ async def test_a_refused_setting_raises_at_the_call_and_changes_nothing(
 
 
 async def _refuse_next(peer: ScriptedPeer) -> None:
-    while len(updates(peer)) < 2:
-        await trio.sleep(0.01)
+    await wait_all_tasks_blocked()
     frame = [f for f in peer.received if f["type"] == "session.update"][-1]
     peer.refuse(frame, "invalid_value", "no such voice")
 
@@ -90,7 +75,7 @@ async def test_updates_go_one_at_a_time_and_each_caller_gets_its_own_answer(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with talk(peer, agent=FIRST) as session:
         peer.acknowledge = False
         outcomes: dict[str, str] = {}
 
@@ -121,7 +106,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_sent(
     changes: dict[str, Any], autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with talk(peer, agent=FIRST) as session:
         with pytest.raises(errors.UsageError):
             await session.update_settings(**changes)
         with pytest.raises(errors.UsageError, match="nonsense"):
@@ -133,8 +118,8 @@ async def test_another_agent_takes_over_with_its_own_words_tools_and_voice(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    config = SessionConfig(output_format=PCMU, turn_detection=ServerVad(threshold=0.4))
-    async with talk(peer, config) as session:
+    settings = {"output_format": PCMU, "turn_detection": ServerVad(threshold=0.4)}
+    async with talk(peer, agent=FIRST, **settings) as session:
         with session.subscribe(events.Handoff) as handoffs:
             await session.update_agent(SECOND)
             event = await handoffs.receive()
@@ -153,14 +138,14 @@ async def test_another_agent_takes_over_with_its_own_words_tools_and_voice(
 
 async def test_the_configured_voice_is_no_agents_to_change(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, SessionConfig(voice="echo")) as session:
+    async with talk(peer, agent=FIRST, voice="echo") as session:
         await session.update_agent(SECOND)
         assert "audio" not in updates(peer)[-1]
 
 
 async def test_a_refused_agent_leaves_the_one_before(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with talk(peer, agent=FIRST) as session:
         peer.acknowledge = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_refuse_next, peer)
@@ -173,7 +158,7 @@ async def test_a_response_that_began_before_belongs_to_the_agent_before(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with talk(peer, agent=FIRST) as session:
         peer.acknowledge = False
         with session.subscribe(events.AgentStart, events.Handoff, events.ToolStart) as channel:
             async with trio.open_nursery() as nursery:
@@ -200,20 +185,15 @@ async def test_a_response_that_began_before_belongs_to_the_agent_before(
 
 async def test_muted_audio_is_dropped(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with talk(peer, agent=FIRST) as session:
         session.mute(True)
         assert session.is_muted
         await session.send_audio(bytes(480))
         session.mute(False)
         await session.send_audio(bytes(960))
-        await peer_has_audio(peer)
+        await wait_all_tasks_blocked()
     sizes = [len(f["audio"]) for f in peer.received if f["type"] == "input_audio_buffer.append"]
     assert sizes == [960 * 4 // 3]
-
-
-async def peer_has_audio(peer: ScriptedPeer) -> None:
-    while not any(frame["type"] == "input_audio_buffer.append" for frame in peer.received):
-        await trio.sleep(0.01)
 
 
 def test_the_first_settings_name_the_tools_even_if_there_are_none() -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
 from trio_realtime.errors import ConfigurationError
-from trio_realtime.wire import UNSET, FunctionToolSpec, Unset
+from trio_realtime.wire import UNSET, Unset
 
+from .contexts import AgentContext
+from .guardrails import InputGuardrail, OutputGuardrail, guardrails_of
 from .tools import FunctionTool
 
 ContextT = TypeVar("ContextT")
+
+
+Instructions: TypeAlias = str | Callable[[AgentContext[Any]], str | Awaitable[str]]
+Handoffs: TypeAlias = Sequence[Any] | Callable[[], Sequence[Any]]
 
 
 def _as_tools(tools: Iterable[Any]) -> tuple[FunctionTool, ...]:
@@ -27,8 +33,16 @@ def _as_tool(tool: Any) -> FunctionTool:
     raise ConfigurationError(f"{name} is not a tool; decorate it with @function_tool")
 
 
+def _outputs(guardrails: Iterable[Any]) -> tuple[OutputGuardrail, ...]:
+    return guardrails_of(OutputGuardrail, guardrails)
+
+
+def _inputs(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...]:
+    return guardrails_of(InputGuardrail, guardrails)
+
+
 def _check_names(agent: RealtimeAgent[Any], _: Any, tools: tuple[FunctionTool, ...]) -> None:
-    names = Counter(tool.name for tool in tools)
+    names = Counter(tool.name for tool in tools if tool.is_enabled is True)
     twice = sorted(name for name, times in names.items() if times > 1)
     if twice:
         raise ConfigurationError(
@@ -46,8 +60,13 @@ class RealtimeAgent(Generic[ContextT]):
 
     Args:
         name: how events and logs call it.
-        instructions: what the model is told to be and to do.
+        instructions: what the model is told to be and to do; or a function, sync or async, that is
+            asked for it with an :class:`AgentContext` whenever the agent takes over.
         tools: functions that the model may call, made with :func:`function_tool`.
+        handoffs: agents that may take over, plain or made with :func:`handoff`; or a function that
+            returns them, for agents that hand over to each other.
+        output_guardrails: checks of what it says, made with :func:`output_guardrail`.
+        input_guardrails: checks of what the user says to it, made with :func:`input_guardrail`.
         voice: the agent's voice, where the session's configuration names none. The service does not
             change voices once it has spoken.
 
@@ -56,16 +75,15 @@ class RealtimeAgent(Generic[ContextT]):
     """
 
     name: str
-    instructions: str = attrs.field(default="", repr=False)
+    instructions: Instructions = attrs.field(default="", repr=False)
     tools: tuple[FunctionTool, ...] = attrs.field(
         default=(), converter=_as_tools, validator=_check_names, repr=_tool_names
     )
     voice: str | Unset = UNSET
+    handoffs: Handoffs = attrs.field(default=(), repr=False)
+    output_guardrails: tuple[OutputGuardrail, ...] = attrs.field(default=(), converter=_outputs)
+    input_guardrails: tuple[InputGuardrail, ...] = attrs.field(default=(), converter=_inputs)
 
     def find_tool(self, name: str) -> FunctionTool | None:
         """The tool of this name, if the agent has it."""
         return next((tool for tool in self.tools if tool.name == name), None)
-
-    def tool_specs(self) -> tuple[FunctionToolSpec, ...]:
-        """The tools as the model is told of them."""
-        return tuple(tool.spec() for tool in self.tools)

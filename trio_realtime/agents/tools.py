@@ -6,50 +6,36 @@ model sends, strictly: a wrong argument is answered with a message that the mode
 
 from __future__ import annotations
 
-import copy
 import inspect
-import typing
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Generic, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import attrs
 import msgspec
 import trio
+from attrs import validators
 
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
-ContextT = TypeVar("ContextT")
+from .contexts import Condition, ToolContext
+from .schema import Function, Signature, function_name
+
 MAX_NAME = 64
 
 
-class InvalidArguments(ValueError):
-    """The model's arguments do not fit the tool. The message is for the model."""
-
-
-@attrs.frozen(kw_only=True)
-class ToolContext(Generic[ContextT]):
-    """What a tool may know of its call. A parameter annotated with this class receives it.
-
-    Attributes:
-        context: the session's ``context``.
-        call_id: the service's id of the call; unique in the session.
-        tool_name: the tool's name.
-        arguments: the JSON text of the model.
-        agent: the agent that was current when the response began.
-        response_id: the response that made the call.
-    """
-
-    context: ContextT
-    call_id: str
-    tool_name: str
-    arguments: str
-    agent: Any
-    response_id: str
-
-
 Invoke: TypeAlias = Callable[[ToolContext[Any], str], Awaitable[Any]]
+Approval: TypeAlias = bool | Callable[[ToolContext[Any], dict[str, Any]], bool | Awaitable[bool]]
+ErrorFormatter: TypeAlias = Callable[[ToolContext[Any], Exception], str | Awaitable[str]]
+InterruptPolicy: TypeAlias = Literal["cancel", "finish", "background"]
+
+
+@attrs.frozen
+class BackgroundResult:
+    """A tool's result that the agent is told without being asked to speak of it."""
+
+    value: Any
 
 
 def _check_name(_tool: Any, _attribute: Any, name: str) -> None:
@@ -76,6 +62,19 @@ class FunctionTool:
         invoke: called with the context and the JSON text of the arguments; what it returns is the
             answer (see :func:`result_text`). Raise :class:`InvalidArguments` for wrong ones.
         timeout: seconds after which the call is cancelled and answered so; ``None`` for no limit.
+        is_enabled: whether the model is told of it. A function is asked when the agent's settings
+            are sent and again when the tool is called; a disabled tool is answered as unknown.
+        needs_approval: whether a call waits for ``session.approve_tool_call``. A function is asked
+            with the arguments; where they are no JSON object, approval is needed without asking.
+        on_interrupt: what an interrupt does to a call. ``"cancel"``: it is cancelled, its
+            ``finally`` blocks run, and it is answered as cancelled. ``"finish"``: it goes on and its
+            result is kept for the model, without starting a response. ``"background"``: it goes on,
+            and the model is asked to speak of the result.
+        finish_timeout: seconds that a call may go on when the session ends; by default it is
+            cancelled at once.
+        format_error: makes the answer from an exception of the tool. By default the model is told
+            the exception's class and text: see that nothing secret is in it.
+        function: the function that it was made of, for tests and for calling it yourself.
 
     A call is cancelled when the user interrupts: write ``finally`` blocks as in any trio code. The
     call is answered after they have run.
@@ -88,6 +87,14 @@ class FunctionTool:
     )
     invoke: Invoke = attrs.field(repr=False)
     timeout: float | None = attrs.field(default=None, validator=_check_timeout)
+    is_enabled: Condition = True
+    needs_approval: Approval = False
+    on_interrupt: InterruptPolicy = attrs.field(
+        default="cancel", validator=validators.in_(("cancel", "finish", "background"))
+    )
+    finish_timeout: float | None = attrs.field(default=None, validator=_check_timeout)
+    format_error: ErrorFormatter | None = None
+    function: Function | None = attrs.field(default=None, repr=False)
 
     def spec(self) -> FunctionToolSpec:
         """The tool as it stands in the session's settings."""
@@ -96,7 +103,15 @@ class FunctionTool:
         )
 
 
-Function: TypeAlias = Callable[..., Any]
+class ToolOptions(TypedDict, total=False):
+    """Keyword options of :func:`function_tool`; see :class:`FunctionTool`."""
+
+    timeout: float | None
+    is_enabled: Condition
+    needs_approval: Approval
+    on_interrupt: InterruptPolicy
+    finish_timeout: float | None
+    format_error: ErrorFormatter | None
 
 
 @overload
@@ -105,7 +120,7 @@ def function_tool(function: Function, /) -> FunctionTool: ...
 
 @overload
 def function_tool(
-    *, name: str | None = None, description: str | None = None, timeout: float | None = None
+    *, name: str | None = None, description: str | None = None, **options: Unpack[ToolOptions]
 ) -> Callable[[Function], FunctionTool]: ...
 
 
@@ -115,7 +130,7 @@ def function_tool(
     *,
     name: str | None = None,
     description: str | None = None,
-    timeout: float | None = None,
+    **options: Unpack[ToolOptions],
 ) -> FunctionTool | Callable[[Function], FunctionTool]:
     """Make a tool of a function.
 
@@ -125,117 +140,34 @@ def function_tool(
     Args:
         name: the function's own by default.
         description: the docstring by default.
-        timeout: seconds that a call may take; see :class:`FunctionTool`.
+        options: ``timeout``, ``is_enabled``, ``needs_approval``, ``on_interrupt``,
+            ``finish_timeout``, ``format_error``; see :class:`FunctionTool`.
 
     Raises:
         ConfigurationError: a parameter has no annotation, or one of which no schema can be made.
     """
 
     def make(function: Function) -> FunctionTool:
-        signature = _Signature(function)
+        signature = Signature(function, ToolContext)
         return FunctionTool(
-            name=name or function.__name__,
+            name=name or function_name(function),
             description=description or inspect.getdoc(function),
             parameters=signature.schema(),
             invoke=partial(_invoke, function, signature),
-            timeout=timeout,
+            function=function,
+            **options,
         )
 
     return make if function is None else make(function)
 
 
 async def _invoke(
-    function: Function, signature: _Signature, context: ToolContext[Any], arguments: str
+    function: Function, signature: Signature, context: ToolContext[Any], arguments: str
 ) -> Any:
     keywords = signature.keywords(context, arguments)
     if inspect.iscoroutinefunction(function):
         return await function(**keywords)
     return await trio.to_thread.run_sync(partial(function, **keywords), abandon_on_cancel=True)
-
-
-class _Signature:
-    """The parameters of a function: their schema, and the model's arguments for them."""
-
-    def __init__(self, function: Function) -> None:
-        self._name = function.__name__
-        hints = _hints(function)
-        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-        self._context_name: str | None = None
-        for parameter in inspect.signature(function).parameters.values():
-            annotation = self._annotation(parameter, hints)
-            if _is_context(annotation):
-                self._context_name = parameter.name
-            elif parameter.default is inspect.Parameter.empty:
-                fields.append((parameter.name, annotation))
-            else:
-                fields.append((parameter.name, annotation, _field_default(parameter.default)))
-        self._struct = msgspec.defstruct(
-            "Arguments", fields, kw_only=True, forbid_unknown_fields=True
-        )
-
-    def _annotation(self, parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise ConfigurationError(f"tool {self._name}: *{parameter.name} cannot be described")
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise ConfigurationError(f"tool {self._name}: {parameter.name} is positional-only")
-        if parameter.name not in hints:
-            raise ConfigurationError(
-                f"tool {self._name}: annotate the parameter {parameter.name}, as in "
-                f"{parameter.name}: str"
-            )
-        return hints[parameter.name]
-
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments object, with what it refers to inside."""
-        try:
-            (reference,), components = msgspec.json.schema_components(
-                [self._struct], ref_template="#/$defs/{name}"
-            )
-        except TypeError as exc:
-            raise ConfigurationError(f"tool {self._name}: no schema can be made: {exc}") from None
-        # Not always "Arguments": a class of the user may have that name too.
-        top: dict[str, Any] = dict(components.pop(reference["$ref"].rpartition("/")[2]))
-        top.pop("title", None)
-        top.setdefault("properties", {})
-        top["additionalProperties"] = False
-        if components:
-            top["$defs"] = components
-        return top
-
-    def keywords(self, context: ToolContext[Any], arguments: str) -> dict[str, Any]:
-        """Keyword arguments from the model's JSON text.
-
-        Raises:
-            InvalidArguments: they do not fit.
-        """
-        try:
-            values = msgspec.json.decode(arguments.strip() or "{}", type=self._struct)
-        except msgspec.DecodeError as exc:
-            raise InvalidArguments(f"Invalid arguments for {self._name}: {exc}") from None
-        keywords = {name: getattr(values, name) for name in self._struct.__struct_fields__}
-        if self._context_name is not None:
-            keywords[self._context_name] = context
-        return keywords
-
-
-def _hints(function: Function) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except NameError as exc:
-        raise ConfigurationError(
-            f"tool {function.__name__}: an annotation cannot be resolved: {exc}"
-        ) from None
-
-
-def _field_default(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return msgspec.field(default=value)  # stands in the schema, so the model knows it
-    # A mutable default is copied for each call.
-    return msgspec.field(default_factory=partial(copy.copy, value))
-
-
-def _is_context(annotation: Any) -> bool:
-    return annotation is ToolContext or typing.get_origin(annotation) is ToolContext
 
 
 def result_text(result: Any) -> str:

@@ -7,7 +7,8 @@ them out. The same inputs always give the same effects.
 
 from __future__ import annotations
 
-from .conversation import CANCELLED_OUTPUT as CANCELLED_OUTPUT, Conversation as Conversation
+from .calls import CANCELLED_OUTPUT as CANCELLED_OUTPUT
+from .conversation import Conversation as Conversation
 from .effects import (
     Call as Call,
     CancelCalls as CancelCalls,
@@ -16,3 +17,4 @@ from .effects import (
     Settle as Settle,
     StartCall as StartCall,
 )
+from .guardrails import CheckInput as CheckInput, CheckReply as CheckReply, Trip as Trip

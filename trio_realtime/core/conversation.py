@@ -14,6 +14,7 @@ Who decides what:
 * ``record``    events about items and transcripts, into the history
 * ``speech``    audio and text of responses
 * ``turns``     which responses make one turn of the agent
+* ``guardrails`` when a reply is to be checked
 * ``updates``   settings on their way, and who speaks
 * ``notices``   events that are only told on
 
@@ -32,9 +33,9 @@ import attrs
 from trio_realtime import events as ev
 from trio_realtime.errors import (
     PeerError,
-    ProtocolViolation,
     SettingsRefused,
 )
+from trio_realtime.items import item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     ClientEvent,
@@ -43,15 +44,15 @@ from trio_realtime.wire import (
     ErrorDetails,
     ErrorEvent,
     FunctionCallItem,
-    FunctionCallOutputItem,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
+    InputAudioTranscriptionCompleted,
     InputImage,
+    InputText,
     Item,
     MessageItem,
     ResponseCancel,
-    ResponseCreate,
     ResponseCreated,
     ResponseDone,
     ResponseObject,
@@ -61,8 +62,10 @@ from trio_realtime.wire import (
     Session,
 )
 
-from .effects import Call, CancelCalls, Effect, ResponseOutcome, Settle, StartCall
-from .gate import METADATA_KEY, ResponseGate, Wish
+from .calls import CallDesk
+from .effects import Effect, ResponseOutcome, Settle
+from .gate import ResponseGate, Wish
+from .guardrails import CheckInput, GuardrailWindows, Trip
 from .history import History
 from .notices import NOTICES
 from .playback import Playback, Position
@@ -83,16 +86,15 @@ from .responses import (
     outcome_of,
     token_of,
 )
+from .shapes import create_event, response_end, without_answer
 from .speech import Speech
-from .tools import RoundOver, ToolLedger
+from .tools import ToolLedger
 from .turns import Turn
 from .updates import SettingsDesk
 
 Effects: TypeAlias = list[Effect]
 Told: TypeAlias = ResponseOutcome | PeerError
 Handler: TypeAlias = Callable[[Any, float], Sequence[Effect]]
-
-CANCELLED_OUTPUT = "The call was cancelled: the user interrupted before it finished."
 
 
 class Conversation:
@@ -101,22 +103,31 @@ class Conversation:
     Args:
         agent: who speaks; opaque here, and bound to each response that begins.
         barge_in: whether the user's speech interrupts also where the service does not do so itself.
+        guardrail_debounce: characters between two checks of a reply; ``None`` for no checks.
     """
 
-    def __init__(self, agent: Any, *, barge_in: bool = True) -> None:
+    def __init__(
+        self, agent: Any, *, barge_in: bool = True, guardrail_debounce: int | None = None
+    ) -> None:
         self.history: History = History()
         self._record = Record(self.history)
         self.usage: Usage = Usage()
         self.playback: Playback = Playback()
         self.last_error: PeerError | None = None
         self._barge_in = barge_in
+        self._windows = None if guardrail_debounce is None else GuardrailWindows(guardrail_debounce)
         self._gate = ResponseGate()
         self._ledger = ToolLedger()
         self._responses = Responses()
-        self._speech = Speech(self._responses, self.history, self.playback, self._seen)
+        self._speech = Speech(
+            self._responses, self.history, self.playback, self._seen, self._windows
+        )
         self._numbers = count(1)
+        self._calls = CallDesk(self._ledger, self._token)
         self._desk = SettingsDesk(agent, self.playback, self._token)
         self._beside: dict[str, Wish] = {}
+        self._latest: str | None = None
+        self._said = 0
         self._open_turns: dict[str, tuple[tuple[Turn, ...], ResponseOutcome]] = {}
         self._doomed: set[str] = set()
         self._names_conversations = False
@@ -189,13 +200,18 @@ class Conversation:
         return item
 
     def create_response(
-        self, params: ResponseParams | None, *, through_tools: bool = False
+        self,
+        params: ResponseParams | None,
+        *,
+        through_tools: bool = False,
+        question: MessageItem | None = None,
     ) -> tuple[str, Effects]:
         """Wish for a response and wait for it. Returns the token under which it is settled.
 
         Args:
             params: overrides; with ``conversation="none"`` it is asked for at once.
             through_tools: settle with the answer that follows the function calls, if it makes any.
+            question: joins the conversation just before, when the turn of this response has come.
         """
         token = self._token("create")
         params = params if params is not None else ResponseParams()
@@ -205,11 +221,12 @@ class Conversation:
             params=params,
             waiters=() if through_tools else waiters,
             turn_waiters=waiters if through_tools else (),
+            question=question,
         )
         effects: Effects = []
         if params.conversation == "none":
             self._beside[token] = wish
-            effects.append(_create_event(wish))
+            effects.append(create_event(wish))
         else:
             self._gate.wish(wish)
             self._pump(effects)
@@ -245,7 +262,7 @@ class Conversation:
         if self._gate.outstanding is not None:
             self._doomed.add(self._gate.outstanding.token)
         self._cut_playback(now, effects)
-        self._cancel_calls(None, effects)
+        self._calls.cancel(None, effects)
         return effects
 
     def interrupt_response(self, response_id: str, now: float) -> Effects:
@@ -255,12 +272,16 @@ class Conversation:
         if state is not None:
             effects += self._cancel(state)
         self._cut_playback(now, effects, only=response_id)
-        self._cancel_calls(response_id, effects)
+        self._calls.cancel(response_id, effects)
         return effects
 
     def report_played(self, item_id: str, content_index: int, ms: float) -> None:
         """The application tells how much of an item it has played."""
         self.playback.report(item_id, content_index, ms)
+
+    def stop_reports(self) -> None:
+        """Whoever reported has stopped playing; from now on audio plays by the clock again."""
+        self.playback.stop_reports()
 
     def call_finished(
         self, call_id: str, output: str, *, wants_response: bool, report: ev.SessionEvent | None
@@ -268,12 +289,53 @@ class Conversation:
         """A call has its answer. ``report`` is emitted once the answer is on its way."""
         if not self._ledger.finished(call_id, wants_response=wants_response):
             return []
-        effects: Effects = [self._answer(call_id, output)]
+        effects: Effects = [self._calls.answer(call_id, output)]
         if report is not None:
             effects.append(report)
         self._close_rounds(effects)
         self._pump(effects)
         return effects
+
+    def reply_checked(
+        self, response_id: str, text: str, trips: Sequence[Trip], now: float
+    ) -> Effects:
+        """A check of a reply is over; see ``guardrails`` for what a trip does."""
+        if self._windows is None or not self._windows.checked(response_id, tripped=bool(trips)):
+            return []
+        effects: Effects = [
+            ev.GuardrailTripped(
+                guardrail_results=tuple(trips), message=text, response_id=response_id
+            )
+        ]
+        if self._latest != response_id:
+            self._cut_playback(now, effects, only=response_id)
+            return effects
+        effects += self.interrupt_response(response_id, now)
+        names = ", ".join(trip.name for trip in trips)
+        feedback = MessageItem(
+            role="user", content=(InputText(text=f"guardrail triggered: {names}"),)
+        )
+        return effects + self.send_item(feedback, respond=True)
+
+    def input_checked(self, serial: int, text: str, trips: Sequence[Trip], now: float) -> Effects:
+        """A check of what the user said is over: a trip stops the agent, unless the user went on."""
+        if not trips:
+            return []
+        effects: Effects = [
+            ev.GuardrailTripped(guardrail_results=tuple(trips), message=text, response_id=None)
+        ]
+        return effects + self.interrupt(now) if serial == self._said else effects
+
+    def check_input(self, text: str) -> Effects:
+        """The user has said this: have it checked."""
+        self._said += 1
+        if self._windows is None:
+            return []
+        return [CheckInput(serial=self._said, text=text, agent=self.agent)]
+
+    def keep_call(self, call_id: str, *, insists: bool = False) -> None:
+        """An interrupt is to leave this call alone; ``insists``: and its answer is to be spoken of."""
+        self._ledger.keep(call_id, insists=insists)
 
     def was_cancelled(self, call_id: str) -> bool:
         """Whether an interrupt hit this call."""
@@ -374,7 +436,7 @@ class Conversation:
             # A cancel on top of the service's own could hit the response after this one.
             effects += self._silence(state) if served else self._cancel(state)
         self._cut_playback(now, effects)
-        self._cancel_calls(None, effects)
+        self._calls.cancel(None, effects)
         return effects
 
     def _on_turn_ended(
@@ -385,6 +447,12 @@ class Conversation:
         # The service is about to answer by itself; that response is not one of ours.
         self._turn_ended = self.session is not None and self.session.creates_response
         return NOTICES[type(event)](event, now)
+
+    def _on_transcribed(
+        self, event: InputAudioTranscriptionCompleted, now: float
+    ) -> Sequence[Effect]:
+        told = self._record.handlers[InputAudioTranscriptionCompleted](event, now)
+        return [*told, *self.check_input(event.transcript)]
 
     # --- ... responses
 
@@ -443,6 +511,7 @@ class Conversation:
             state = self._responses.begin(response_id, self.agent, beside=beside)
             if not beside:
                 state.turns = wish.turns if wish is not None else ()
+                self._latest = response_id
                 self._begin_turn(state, effects)
                 effects.append(ev.ResponseStart(agent=state.agent, response_id=response_id))
         return state
@@ -465,7 +534,7 @@ class Conversation:
         beside = self._stands_beside(response, token_of(response))
         state = self._seen(response.id, effects, beside=beside)
         if not state.beside:
-            self._take_missed_calls(response, state, effects)
+            self._calls.take_missed(response, state, effects)
         self._responses.end(response.id)
         if response.usage is not None:
             self.usage = self.usage.plus(response.usage)
@@ -484,14 +553,18 @@ class Conversation:
     ) -> None:
         wish = self._gate.done(state.id) or state.wish
         calls = self._ledger.calls_of(state.id)
-        effects.append(_response_end(state, outcome, calls))
+        effects.append(response_end(state, outcome, calls))
+        if self._windows is not None:
+            check = self._windows.end(state.id, state.agent, outcome.text)
+            if check is not None:
+                effects.append(check)
         if wish is not None:
             self._settle(wish.waiters, outcome, effects)
             state.turns[0].waiters += wish.turn_waiters
         for turn in state.turns:
             turn.add(outcome, calls, state.agent)
         if outcome.status == "cancelled":
-            self._cancel_calls(state.id, effects)
+            self._calls.cancel(state.id, effects)
         if not calls:
             self._end_turns(state.turns, outcome, effects)
         else:
@@ -522,65 +595,10 @@ class Conversation:
             return effects
         effects += self._record.finish_item(event.item)
         if isinstance(event.item, FunctionCallItem):
-            self._take_call(event.item, state, effects)
+            self._calls.take(event.item, state, effects)
         return effects
 
-    # --- calls ------------------------------------------------------------------------------
-
-    def _take_missed_calls(
-        self, response: ResponseObject, state: Running, effects: Effects
-    ) -> None:
-        for item in response.output:
-            if isinstance(item, FunctionCallItem):
-                self._take_call(item, state, effects)
-
-    def _take_call(self, item: FunctionCallItem, state: Running, effects: Effects) -> None:
-        if item.status not in ("completed", None):
-            return  # cut off: the arguments are a fragment
-        if not item.call_id:
-            problem = f"function call {item.name!r} has no call_id, so it cannot be answered"
-            effects.append(ev.Error(error=ProtocolViolation(problem)))
-            return
-        if not self._ledger.begin(item.call_id, state.id):
-            return
-        call = Call(
-            call_id=item.call_id,
-            name=item.name,
-            arguments=item.arguments,
-            response_id=state.id,
-            agent=state.agent,
-        )
-        if state.silenced:
-            self._answer_unstarted(call, effects)
-        else:
-            effects.append(StartCall(call=call))
-
-    def _answer_unstarted(self, call: Call, effects: Effects) -> None:
-        """The response was interrupted before this call was complete: it does not run at all."""
-        self._ledger.cancel(call.response_id)
-        self._ledger.finished(call.call_id, wants_response=False)
-        effects.append(self._answer(call.call_id, CANCELLED_OUTPUT))
-        effects.append(
-            ev.ToolCancelled(
-                agent=call.agent,
-                tool_name=call.name,
-                call_id=call.call_id,
-                arguments=call.arguments,
-                output_text=CANCELLED_OUTPUT,
-                response_id=call.response_id,
-            )
-        )
-
-    def _answer(self, call_id: str, output: str) -> ClientEvent:
-        return ConversationItemCreate(
-            event_id=self._token("output"),
-            item=FunctionCallOutputItem(call_id=call_id, output=output),
-        )
-
-    def _cancel_calls(self, response_id: str | None, effects: Effects) -> None:
-        cancelled = self._ledger.cancel(response_id)
-        if cancelled:
-            effects.append(CancelCalls(call_ids=tuple(cancelled)))
+    # --- rounds ----------------------------------------------------------------------------
 
     def _close_rounds(self, effects: Effects) -> None:
         for over in self._ledger.take_over():
@@ -588,7 +606,7 @@ class Conversation:
             if over.wants_response:
                 self._gate.wish(Wish(token=self._token("create"), turns=turns))
             else:
-                self._end_turns(turns, _without_answer(outcome, over), effects)
+                self._end_turns(turns, without_answer(outcome, over), effects)
 
     # --- interrupting -----------------------------------------------------------------------
 
@@ -633,8 +651,13 @@ class Conversation:
         if self._ledger.is_cancelling:
             return
         wish = self._gate.take()
-        if wish is not None:
-            effects.append(_create_event(wish))
+        if wish is None:
+            return
+        if wish.question is not None:
+            effects += self.send_item(wish.question, respond=False)
+            effects += self.check_input(item_text(wish.question))
+            self._gate.asked()
+        effects.append(create_event(wish))
 
     def _token(self, kind: str) -> str:
         return f"{kind}_{next(self._numbers)}"
@@ -643,6 +666,7 @@ class Conversation:
         return {
             **NOTICES,
             **self._record.handlers,
+            InputAudioTranscriptionCompleted: self._on_transcribed,
             **self._speech.handlers,
             **self._desk.handlers,
             ErrorEvent: self._on_error,
@@ -653,32 +677,3 @@ class Conversation:
             ResponseDone: self._on_response_done,
             ResponseOutputItemDone: self._on_output_item_done,
         }
-
-
-# --- helpers without state ---------------------------------------------------------------------
-
-
-def _create_event(wish: Wish) -> ResponseCreate:
-    params = wish.params if wish.params is not None else ResponseParams()
-    metadata = {**(params.metadata or {}), METADATA_KEY: wish.token}
-    return ResponseCreate(event_id=wish.token, response=attrs.evolve(params, metadata=metadata))
-
-
-def _response_end(state: Running, outcome: ResponseOutcome, calls: int) -> ev.ResponseEnd:
-    return ev.ResponseEnd(
-        agent=state.agent,
-        response_id=state.id,
-        status=outcome.status,
-        reason=outcome.reason,
-        message=outcome.message,
-        output=outcome.text,
-        tool_calls=calls,
-        usage=outcome.usage,
-    )
-
-
-def _without_answer(outcome: ResponseOutcome, over: RoundOver) -> ResponseOutcome:
-    """What waiters get whose response called functions and to which no answer will follow."""
-    if outcome.status == "completed" and over.cancelled:
-        return attrs.evolve(outcome, status="cancelled", reason="interrupted")
-    return outcome

@@ -15,6 +15,8 @@ from trio_realtime.errors import RealtimeError
 from trio_realtime.events import SessionEvent
 from trio_realtime.wire import ClientEvent, Item, ResponseUsage, Session
 
+from .guardrails import CheckInput, CheckReply
+
 
 @attrs.frozen(kw_only=True)
 class Call:
@@ -73,4 +75,6 @@ class Settle:
     outcome: ResponseOutcome | Session | RealtimeError
 
 
-Effect: TypeAlias = ClientEvent | SessionEvent | StartCall | CancelCalls | Settle
+Effect: TypeAlias = (
+    ClientEvent | SessionEvent | StartCall | CancelCalls | CheckReply | CheckInput | Settle
+)

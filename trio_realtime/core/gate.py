@@ -36,7 +36,7 @@ from collections import deque
 
 import attrs
 
-from trio_realtime.wire import ResponseParams
+from trio_realtime.wire import MessageItem, ResponseParams
 
 from .turns import Turn
 
@@ -54,6 +54,7 @@ class Wish:
         waiters: who waits for the response that comes of it.
         turn_waiters: who waits for the end of the turn that it begins or continues.
         turns: the turns that it continues.
+        question: what joins the conversation just before the create is sent the first time.
 
     When wishes are merged, these come together.
     """
@@ -63,6 +64,7 @@ class Wish:
     waiters: tuple[str, ...] = ()
     turn_waiters: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
+    question: MessageItem | None = None
 
 
 def _merged(first: Wish, second: Wish) -> Wish:
@@ -124,6 +126,11 @@ class ResponseGate:
         self._outstanding = wish
         self._ended_since = False
         return wish
+
+    def asked(self) -> None:
+        """The question of the outstanding wish was sent: it is not to be sent again."""
+        if self._outstanding is not None:
+            self._outstanding = attrs.evolve(self._outstanding, question=None)
 
     def created(
         self, response_id: str, token: str | None, *, spontaneous: bool = False

@@ -100,10 +100,19 @@ class Playback:
         An item that is not known (played out, interrupted, or never there) is ignored: reports
         arrive late.
         """
-        self._exact = True
         track = self._tracks.get((item_id, content_index))
         if track is not None:
+            self._exact = True
             track.reported = ms
+
+    def stop_reports(self) -> None:
+        """The one who reported plays no more.
+
+        What is left will not be heard, and the clock counts again for what comes.
+        """
+        self._exact = False
+        self._tracks.clear()
+        self._queue.clear()
 
     def advance(self, now: float, running: Container[str]) -> None:
         """Forget what has played out.

@@ -77,8 +77,9 @@ def _differences(known: Any, wanted: Any, skip: tuple[str, ...] = ()) -> dict[st
 
 
 def _set_fields(value: Any) -> dict[str, Any]:
+    kind: type[Any] = value.__class__
     return {
         field.name: field_value
-        for field in attrs.fields(type(value))
+        for field in attrs.fields(kind)
         if not isinstance(field_value := getattr(value, field.name), Unset)
     }

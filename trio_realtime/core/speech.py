@@ -21,6 +21,7 @@ from trio_realtime.wire import (
 )
 
 from .effects import Effect
+from .guardrails import GuardrailWindows
 from .history import History
 from .playback import Playback
 from .responses import Responses, Running
@@ -31,6 +32,7 @@ class Speech:
 
     Args:
         begin: begins a response whose ``response.created`` was missed, adding to the effects.
+        windows: says when a reply is to be checked; ``None`` if replies are not.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Speech:
         history: History,
         playback: Playback,
         begin: Callable[[str, list[Effect]], Running],
+        windows: GuardrailWindows | None,
     ) -> None:
+        self._windows = windows
         self._responses = responses
         self._history = history
         self._playback = playback
@@ -112,4 +116,8 @@ class Speech:
                 content_index=event.content_index,
             )
         )
+        if self._windows is not None:
+            check = self._windows.grow(event.response_id, state.agent, event.delta)
+            if check is not None:
+                effects.append(check)
         return effects

@@ -4,6 +4,7 @@
 state        means                                                 leaves it
 ===========  ====================================================  ==============================
 running      handed to the shell                                   ``finished`` -> answered
+... kept     the same, and an interrupt leaves it alone            ``finished`` -> answered
 cancelling   an interrupt hit it; the shell waits for its          ``finished`` -> answered
              ``finally`` blocks
 answered     its output was sent; the call id stays known          never
@@ -29,17 +30,19 @@ class CallState(enum.Enum):
 
 
 class _Call:
-    __slots__ = ("response_id", "state")
+    __slots__ = ("insists", "kept", "response_id", "state")
 
     def __init__(self, response_id: str) -> None:
         self.response_id = response_id
         self.state = CallState.RUNNING
+        self.kept = False
+        self.insists = False
 
 
 class _Round:
     """The calls of one response."""
 
-    __slots__ = ("cancelled", "done", "open", "total", "wants_response")
+    __slots__ = ("cancelled", "done", "insists", "open", "total", "wants_response")
 
     def __init__(self) -> None:
         self.open: set[str] = set()
@@ -47,6 +50,7 @@ class _Round:
         self.done = False
         self.cancelled = False
         self.wants_response = False
+        self.insists = False
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +95,16 @@ class ToolLedger:
         round_.total += 1
         return True
 
+    def keep(self, call_id: str, *, insists: bool) -> None:
+        """An interrupt is to leave this call alone.
+
+        Args:
+            call_id: a call that runs.
+            insists: its answer is to be spoken of even though an interrupt came between.
+        """
+        call = self._calls[call_id]
+        call.kept, call.insists = True, insists
+
     def finished(self, call_id: str, *, wants_response: bool) -> bool:
         """The shell has an answer. Returns whether to send it: not for one already answered."""
         call = self._calls.get(call_id)
@@ -102,6 +116,7 @@ class ToolLedger:
         round_ = self._rounds[call.response_id]
         round_.open.discard(call_id)
         round_.wants_response |= wants_response
+        round_.insists |= wants_response and call.insists
         return True
 
     def was_cancelled(self, call_id: str) -> bool:
@@ -130,7 +145,7 @@ class ToolLedger:
 
     def _cancel_one(self, call_id: str) -> bool:
         call = self._calls[call_id]
-        if call.state is not CallState.RUNNING:
+        if call.state is not CallState.RUNNING or call.kept:
             return False
         call.state = CallState.CANCELLING
         self._cancelling += 1
@@ -146,7 +161,8 @@ class ToolLedger:
             over.append(
                 RoundOver(
                     response_id=response_id,
-                    wants_response=round_.wants_response and not round_.cancelled,
+                    wants_response=round_.insists
+                    or (round_.wants_response and not round_.cancelled),
                     cancelled=round_.cancelled,
                 )
             )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 import trio
 
 from trio_realtime.config import OverflowPolicy
-from trio_realtime.errors import ConsumerTooSlow
+from trio_realtime.errors import ConsumerTooSlow, RealtimeError, UsageError
 from trio_realtime.events import Audio, AudioInterrupted, RawModelEvent, SessionEvent
 
 
@@ -90,7 +91,7 @@ class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
         await trio.lowlevel.checkpoint()
         while not self._events:
             if self._end is not None:
-                raise self._end
+                raise again(self._end)
             await self._readers.park()
         return self._take()
 
@@ -103,7 +104,7 @@ class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
         if self._events:
             return self._take()
         if self._end is not None:
-            raise self._end
+            raise again(self._end)
         raise trio.WouldBlock
 
     def _take(self) -> SessionEvent:
@@ -182,6 +183,19 @@ class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
             self._readers.unpark_all()
 
 
+def _check_types(types: tuple[Any, ...]) -> None:
+    for kind in types:
+        if not (isinstance(kind, type) and issubclass(kind, SessionEvent)) or "type" not in vars(
+            kind
+        ):
+            raise UsageError(f"subscribe to event classes such as events.Audio, not to {kind!r}")
+
+
+def again(end: Exception) -> Exception:
+    """The same end as an exception of its own; see ``RealtimeError.again``."""
+    return end.again() if isinstance(end, RealtimeError) else type(end)(*end.args)
+
+
 class EventHub:
     """Hands each event to every consumer that asked for its type."""
 
@@ -195,10 +209,12 @@ class EventHub:
         self, types: Iterable[type[SessionEvent]] = (), *, overflow: OverflowPolicy | None = None
     ) -> EventChannel:
         """A channel of these types; of all but the raw ones if none are named."""
+        types = tuple(types)
+        _check_types(types)
         limits = self._limits
         if overflow is not None:
             limits = attrs.evolve(limits, overflow=overflow)
-        channel = EventChannel(limits, tuple(types), self._remove)
+        channel = EventChannel(limits, types, self._remove)
         self._channels.append(channel)
         self._look_for_raw()
         if self._end is not None:

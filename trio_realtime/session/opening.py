@@ -13,20 +13,30 @@ from typing import Any, TypeVar
 
 import trio
 
-from trio_realtime.agents import RealtimeAgent
+from trio_realtime.agents import (
+    InputGuardrail,
+    OutputGuardrail,
+    RealtimeAgent,
+    describe,
+    guardrails_of,
+)
 from trio_realtime.concurrency import open_bare_nursery
 from trio_realtime.config import SessionConfig
 from trio_realtime.core import Conversation
 from trio_realtime.endpoints import Endpoint, ResolvedEndpoint
 from trio_realtime.errors import ConnectTimeout, InternalError, SessionClosed
 from trio_realtime.transports import Connector, Dial, Transport, TransportClosed
+from trio_realtime.wire import Session
 
+from .approvals import Approvals
+from .calls import Desk
 from .failures import connect_refusal, dial_errors
+from .guardrails import GuardrailRunner
 from .hub import BufferLimits, EventHub
 from .outbox import Outbox
 from .reader import read_frames, take_frame
 from .session import RealtimeSession
-from .settings import first_settings
+from .settings import agent_settings, first_settings
 from .shell import Shell
 from .tools import ToolRunner
 from .writer import write_frames
@@ -45,6 +55,7 @@ async def open_session(
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Connect, have the settings acknowledged, run the block, close. See ``open_realtime_session``."""
     deadline = trio.current_time() + config.connect_timeout
+    described = await describe(agent, context)
     dial = await _make_dial(endpoint, config)
     async with _connected(transport, dial) as connection, open_bare_nursery(InternalError) as tools:
         shell = _make_shell(agent, config, context, tools)
@@ -55,7 +66,7 @@ async def open_session(
             shut_down=_ShutDown(shell, connection, config.close_timeout),
         )
         with trio.CancelScope(deadline=deadline) as handshake:
-            await _introduce(connection, shell, agent, config)
+            await _introduce(connection, shell, first_settings(described, config))
         if handshake.cancelled_caught:
             raise ConnectTimeout(
                 f"the service connected but did not acknowledge the session's settings within "
@@ -100,22 +111,33 @@ def _make_shell(
         max_audio=config.max_buffered_audio,
         overflow=config.overflow,
     )
-    core = Conversation(agent, barge_in=config.barge_in)
+
+    async def take_over(successor: RealtimeAgent[Any]) -> None:
+        settings = agent_settings(await describe(successor, context), config)
+        await shell.change_settings(settings, successor)
+
+    core = Conversation(
+        agent, barge_in=config.barge_in, guardrail_debounce=config.guardrail_debounce
+    )
     # Until the service names a format, and for one that never does.
     core.playback.bytes_per_ms = config.output_format.bytes_per_ms
-    return Shell(
+    shell = Shell(
         core,
         EventHub(limits),
         Outbox(config.max_outgoing_audio),
-        ToolRunner(nursery, context),
+        ToolRunner(nursery, Desk(context, Approvals(), take_over)),
+        GuardrailRunner(
+            nursery,
+            context,
+            guardrails_of(OutputGuardrail, config.output_guardrails),
+            guardrails_of(InputGuardrail, config.input_guardrails),
+        ),
     )
+    return shell
 
 
-async def _introduce(
-    connection: Transport, shell: Shell, agent: RealtimeAgent[Any], config: SessionConfig
-) -> None:
+async def _introduce(connection: Transport, shell: Shell, settings: Session) -> None:
     """Wait for the service's greeting, send the settings, wait until they are acknowledged."""
-    settings = first_settings(agent, config)
     try:
         while shell.core.session is None:
             take_frame(await connection.receive(), shell)
@@ -172,6 +194,8 @@ class _ShutDown:
             return
         self._ended = trio.Event()
         try:
+            with trio.CancelScope(shield=True):
+                await self._shell.tools.finish()
             with trio.move_on_after(self._close_timeout, shield=True):
                 await self._end_in_order()
         finally:
@@ -180,7 +204,6 @@ class _ShutDown:
 
     async def _end_in_order(self) -> None:
         # Half the time is the close handshake's; a stuck tool must not cost the goodbye.
-        self._shell.tools.cancel_all()
         with trio.move_on_after(self._close_timeout / 4):
             await self._shell.tools.wait_ended()
         with trio.move_on_after(self._close_timeout / 4):

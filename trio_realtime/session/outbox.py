@@ -51,7 +51,7 @@ class Outbox:
         RealtimeError: nothing can be sent any more; it says why.
         """
         if self._refusal is not None:
-            raise self._refusal
+            raise self._refusal.again()
 
     async def wait_room(self) -> None:
         """Wait until audio may be put. A checkpoint in any case.

@@ -16,7 +16,7 @@ import trio
 from trio_realtime.errors import RealtimeError
 from trio_realtime.events import Audio, AudioEnd, AudioInterrupted, SessionEvent
 
-from .hub import EventChannel
+from .hub import EventChannel, again
 
 EVENTS: tuple[type[SessionEvent], ...] = (Audio, AudioEnd, AudioInterrupted)
 _SILENCE = {"audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}
@@ -46,6 +46,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         self,
         channel: EventChannel,
         report: Callable[[str, int, float], None],
+        on_stop: Callable[[], None],
         *,
         bytes_per_ms: int,
         frame_ms: int,
@@ -54,6 +55,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
     ) -> None:
         self._channel = channel
         self._report = report
+        self._on_stop = on_stop
         self._bytes_per_ms = bytes_per_ms
         self._frame_ms = frame_ms
         self._frame_size = frame_ms * bytes_per_ms
@@ -81,7 +83,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
                 if self._has_frame():
                     return self._next_frame()
             if self._end is not None and self._playing is None and not self._has_frame():
-                raise self._end
+                raise again(self._end)
             await self._wait()
 
     def _take_waiting(self) -> None:
@@ -172,6 +174,8 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         await trio.lowlevel.checkpoint()
 
     def _stop(self) -> None:
+        if not isinstance(self._end, trio.ClosedResourceError):
+            self._on_stop()
         self._channel.close()
         self._pieces.clear()
         self._playing = None

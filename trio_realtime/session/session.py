@@ -14,7 +14,7 @@ from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges,
 from trio_realtime.core import ResponseOutcome
 from trio_realtime.errors import UsageError
 from trio_realtime.events import SessionEvent
-from trio_realtime.items import HistoryItem
+from trio_realtime.items import HistoryItem, item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
@@ -32,10 +32,10 @@ from trio_realtime.wire import (
     Unset,
 )
 
+from .approvals import Decision
 from .hub import ChannelStatistics, EventChannel
 from .paced import EVENTS as PACED_EVENTS, PacedAudio
 from .response import Response
-from .settings import agent_settings
 from .shell import Shell
 
 ContextT = TypeVar("ContextT")
@@ -71,8 +71,10 @@ class PlaybackReport:
     def played(self, item_id: str, content_index: int, ms: float) -> None:
         """Tell that this much of an item has been played, in milliseconds from its beginning.
 
-        From the first report on, only reports count: an item without one was not heard. A negative
-        value means that the item is not to be cut.
+        From the first report on, only reports count: an item without one was not heard, and
+        ``drain`` waits until all was reported. A report of an item that is not in the queue (played
+        out, interrupted, or never there) has no effect. A negative value means that the item is not
+        to be cut.
         """
         self._shell.core.report_played(item_id, content_index, ms)
 
@@ -112,6 +114,11 @@ class RealtimeSession(Generic[ContextT]):
         self._events = shell.hub.open_channel()
         self._playback = PlaybackReport(shell)
         self._muted = False
+
+    def __repr__(self) -> str:
+        session = self._shell.core.session
+        known = f"{session.id}, {session.model}" if session is not None else "not greeted"
+        return f"<RealtimeSession {known}, agent {self.current_agent.name!r}>"
 
     # --- consume
 
@@ -156,7 +163,9 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._ready()
         item = MessageItem(role="user", content=_parts(content))
-        self._shell.apply(self._shell.core.send_item(item, respond=respond))
+        core = self._shell.core
+        self._shell.apply(core.check_input(item_text(item)))
+        self._shell.apply(core.send_item(item, respond=respond))
 
     async def send_audio(self, pcm: bytes, *, commit: bool = False) -> None:
         """Send audio of the user: raw bytes in the input format (PCM16 mono 24 kHz by default).
@@ -245,7 +254,9 @@ class RealtimeSession(Generic[ContextT]):
     async def ask(self, content: MessageContent) -> ResponseOutcome:
         """Say something as the user and wait for the answer, through function calls if it makes any.
 
-        Other events come through the channels as ever. Cancelling the wait leaves the answer to run.
+        The question joins the conversation when its turn comes, so that several tasks that ask each
+        get the answer to their own question. Events of it come through the channels as ever: whoever
+        iterates afterwards finds them there. Cancelling the wait leaves the answer to run.
 
         Returns:
             ResponseOutcome: its ``text`` is what the agent said.
@@ -253,12 +264,21 @@ class RealtimeSession(Generic[ContextT]):
         Raises:
             ResponseFailed: the answer was cut off or failed.
         """
-        await self.send_message(content, respond=False)
-        return await self._create(None, through_tools=True).wait()
+        await self._ready()
+        question = MessageItem(role="user", content=_parts(content))
+        return await self._create(None, through_tools=True, question=question).wait()
 
-    def _create(self, params: ResponseParams | None, *, through_tools: bool) -> Response:
+    def _create(
+        self,
+        params: ResponseParams | None,
+        *,
+        through_tools: bool,
+        question: MessageItem | None = None,
+    ) -> Response:
         shell = self._shell
-        token, effects = shell.core.create_response(params, through_tools=through_tools)
+        token, effects = shell.core.create_response(
+            params, through_tools=through_tools, question=question
+        )
         waiter = shell.expect(token)
         shell.apply(effects)
         return Response(
@@ -300,7 +320,7 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(f"no such settings: {', '.join(sorted(unknown))}")
         with _as_usage_errors():
             wanted = settings_of(changes)
-        return await self._update(wanted)
+        return await self._shell.change_settings(wanted)
 
     async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
         """Let another agent take over; returns when the service has accepted its settings.
@@ -312,18 +332,39 @@ class RealtimeSession(Generic[ContextT]):
             SettingsRefused: the service refused; the agent before stays.
         """
         await self._ready()
-        await self._update(agent_settings(agent, self._config), agent)
+        await self._shell.tools.desk.take_over(agent)
 
-    async def _update(
-        self, wanted: Session, agent: RealtimeAgent[ContextT] | None = None
-    ) -> Session:
-        shell = self._shell
-        token, effects = shell.core.update_settings(wanted, agent)
-        waiter = shell.expect(token)
-        shell.apply(effects)
-        accepted = await waiter.wait()
-        assert isinstance(accepted, Session)
-        return accepted
+    async def approve_tool_call(self, call_id: str, *, always: bool = False) -> bool:
+        """Let a call run that waits for approval.
+
+        Args:
+            call_id: of a ``tool_approval_required`` event.
+            always: let later calls of this tool run without asking.
+
+        Returns:
+            bool: whether it was waiting. The first decision counts.
+        """
+        return await self._decide(call_id, Decision(approved=True), always=always)
+
+    async def reject_tool_call(
+        self, call_id: str, *, always: bool = False, message: str | None = None
+    ) -> bool:
+        """Refuse a call that waits for approval; the model is told, and goes on.
+
+        Args:
+            call_id: of a ``tool_approval_required`` event.
+            always: refuse later calls of this tool without asking.
+            message: what the model is told; by default that it was not approved.
+
+        Returns:
+            bool: whether it was waiting. The first decision counts.
+        """
+        decision = Decision(approved=False, message=message)
+        return await self._decide(call_id, decision, always=always)
+
+    async def _decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
+        await self._ready()
+        return self._shell.tools.desk.approvals.decide(call_id, decision, always=always)
 
     def mute(self, muted: bool) -> None:  # noqa: FBT001 - the one thing it says
         """Stop sending the user's audio, or send it again. What is muted is dropped, not kept."""
@@ -413,7 +454,8 @@ class RealtimeSession(Generic[ContextT]):
                 async for frame in frames:
                     speaker.write(frame.data)
 
-        What is handed out is reported as played. An interruption drops what was not handed out.
+        What is handed out is reported as played. An interruption drops what was not handed out, and
+        so does leaving the block; after that, audio counts as played in real time again.
 
         Args:
             frame_ms: milliseconds of audio in a frame; the last of an item may be shorter.
@@ -428,6 +470,7 @@ class RealtimeSession(Generic[ContextT]):
         return PacedAudio(
             self._shell.hub.open_channel(PACED_EVENTS),
             self._shell.core.report_played,
+            self._shell.core.stop_reports,
             bytes_per_ms=encoding.bytes_per_ms,
             frame_ms=frame_ms,
             pad=pad,

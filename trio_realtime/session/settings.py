@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from trio_realtime.agents import RealtimeAgent
+from trio_realtime.agents import Description
 from trio_realtime.config import SessionConfig
 from trio_realtime.wire import UNSET, AudioOutput, AudioSettings, Session, Unset
 
 
-def first_settings(agent: RealtimeAgent[Any], config: SessionConfig) -> Session:
+def first_settings(agent: Description, config: SessionConfig) -> Session:
     """What a session begins with."""
     return config.session_settings(
-        instructions=agent.instructions, tools=agent.tool_specs(), voice=agent.voice
+        instructions=agent.instructions, tools=agent.tools, voice=agent.voice
     )
 
 
-def agent_settings(agent: RealtimeAgent[Any], config: SessionConfig) -> Session:
+def agent_settings(agent: Description, config: SessionConfig) -> Session:
     """What changes when an agent takes over: what it is told, its tools, and its voice.
 
     The voice only where the configuration does not settle it; formats and the rest stay.
     """
     own_voice = isinstance(config.voice, Unset) and not isinstance(agent.voice, Unset)
     audio = AudioSettings(output=AudioOutput(voice=agent.voice)) if own_voice else UNSET
-    return Session(instructions=agent.instructions, tools=agent.tool_specs(), audio=audio)
+    return Session(instructions=agent.instructions, tools=agent.tools, audio=audio)

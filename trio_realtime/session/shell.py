@@ -7,16 +7,28 @@ the tools and whoever waits for an answer; none of these knows the others.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import trio
 
-from trio_realtime.core import CancelCalls, Conversation, Effect, ResponseOutcome, Settle, StartCall
+from trio_realtime.core import (
+    CancelCalls,
+    CheckInput,
+    CheckReply,
+    Conversation,
+    Effect,
+    ResponseOutcome,
+    Settle,
+    StartCall,
+    Trip,
+)
 from trio_realtime.errors import ConnectionLost, RealtimeError
 from trio_realtime.events import SessionEvent
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import ClientEvent, Session
 
 from .failures import session_end
+from .guardrails import GuardrailRunner
 from .hub import EventHub
 from .outbox import Outbox
 from .tools import ToolRunner
@@ -47,7 +59,7 @@ class Waiter:
         """
         await self._settled.wait()
         if isinstance(self.outcome, RealtimeError):
-            raise self.outcome
+            raise self.outcome.again()
         assert self.outcome is not None
         return self.outcome
 
@@ -56,12 +68,18 @@ class Shell:
     """See the module."""
 
     def __init__(
-        self, core: Conversation, hub: EventHub, outbox: Outbox, tools: ToolRunner
+        self,
+        core: Conversation,
+        hub: EventHub,
+        outbox: Outbox,
+        tools: ToolRunner,
+        guardrails: GuardrailRunner,
     ) -> None:
         self.core = core
         self.hub = hub
         self.outbox = outbox
         self.tools = tools
+        self.guardrails = guardrails
         self._waiters: dict[str, Waiter] = {}
         self._changed = trio.lowlevel.ParkingLot()
 
@@ -77,21 +95,51 @@ class Shell:
         if self._changed:
             self._changed.unpark_all()
 
-    def _apply_rare(self, effect: StartCall | CancelCalls | Settle) -> None:
+    def _apply_rare(
+        self, effect: StartCall | CancelCalls | CheckReply | CheckInput | Settle
+    ) -> None:
         match effect:
             case StartCall(call=call):
                 self.tools.start(call, self)
             case CancelCalls(call_ids=call_ids):
                 self.tools.cancel(call_ids)
+            case CheckReply():
+                self.guardrails.check_reply(effect, self)
+            case CheckInput():
+                self.guardrails.check_input(effect, self)
             case Settle(token=token, outcome=outcome):
                 waiter = self._waiters.pop(token, None)
                 if waiter is not None:
                     waiter.settle(outcome)
 
+    def reply_checked(self, check: CheckReply, trips: Sequence[Trip]) -> None:
+        """The check of a reply is over."""
+        now = trio.current_time()
+        self.apply(self.core.reply_checked(check.response_id, check.text, trips, now))
+
+    def input_checked(self, check: CheckInput, trips: Sequence[Trip]) -> None:
+        """The check of what the user said is over."""
+        now = trio.current_time()
+        self.apply(self.core.input_checked(check.serial, check.text, trips, now))
+
     def expect(self, token: str) -> Waiter:
         """The one to be told when the request of this token is answered."""
         waiter = self._waiters[token] = Waiter()
         return waiter
+
+    async def change_settings(self, wanted: Session, agent: Any = None) -> Session:
+        """Ask the service for settings, and for an agent; returns what holds when it has accepted.
+
+        Raises:
+            SettingsRefused: it refused; nothing has changed.
+            RealtimeError: the session ended first.
+        """
+        token, effects = self.core.update_settings(wanted, agent)
+        waiter = self.expect(token)
+        self.apply(effects)
+        accepted = await waiter.wait()
+        assert isinstance(accepted, Session)
+        return accepted
 
     async def wait_change(self) -> None:
         """Wait until something was carried out."""

@@ -1,45 +1,34 @@
 """Runs the calls that the core tells to run: a task and a cancel scope for each.
 
 A call's task answers it exactly once, whatever happens: the tool returns, raises, has no such name,
-takes too long, or is cancelled by an interrupt; then only after its ``finally`` blocks.
+takes too long, is rejected, or is cancelled by an interrupt; then only after its ``finally`` blocks.
+What a call does in between stands in ``calls``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import attrs
 import trio
 
-from trio_realtime.agents import (
-    FunctionTool,
-    InvalidArguments,
-    RealtimeAgent,
-    ToolContext,
-    result_text,
-)
+from trio_realtime.agents import FunctionTool
 from trio_realtime.core import CANCELLED_OUTPUT, Call
-from trio_realtime.events import SessionEvent, ToolCancelled, ToolEnd, ToolStart
+from trio_realtime.events import SessionEvent
+
+from .calls import Answer, Desk, answer_call, cancelled_event, ended_event, raised
 
 if TYPE_CHECKING:
     from .shell import Shell
 
 
-@attrs.frozen(kw_only=True)
-class _Answer:
-    output: Any
-    text: str
-    outcome: str
-    wants_response: bool = True
-
-
 class ToolRunner:
     """Starts calls in the session's nursery and cancels them by their ids."""
 
-    def __init__(self, nursery: trio.Nursery, context: Any) -> None:
+    def __init__(self, nursery: trio.Nursery, desk: Desk) -> None:
+        self.desk = desk
         self._nursery = nursery
-        self._context = context
         self._scopes: dict[str, trio.CancelScope] = {}
+        self._finishing: dict[str, float] = {}
         self._idle = trio.lowlevel.ParkingLot()
 
     @property
@@ -47,10 +36,25 @@ class ToolRunner:
         """Calls whose tasks have not ended."""
         return len(self._scopes)
 
+    def running_ids(self) -> tuple[str, ...]:
+        """The calls whose tasks have not ended."""
+        return tuple(self._scopes)
+
     def start(self, call: Call, shell: Shell) -> None:
         """Begin a call."""
         self._scopes[call.call_id] = trio.CancelScope()
+        self._apply_policy(call, shell)
         self._nursery.start_soon(self._run, call, shell, name=f"tool {call.name} {call.call_id}")
+
+    def _apply_policy(self, call: Call, shell: Shell) -> None:
+        # Before anything else can happen: an interrupt may be the next thing that comes.
+        tool: FunctionTool | None = call.agent.find_tool(call.name)
+        if tool is None:
+            return
+        if tool.on_interrupt != "cancel":
+            shell.core.keep_call(call.call_id, insists=tool.on_interrupt == "background")
+        if tool.finish_timeout is not None:
+            self._finishing[call.call_id] = tool.finish_timeout
 
     def cancel(self, call_ids: tuple[str, ...]) -> None:
         """Cancel calls; each is answered when its task has ended."""
@@ -62,115 +66,45 @@ class ToolRunner:
         """Cancel whatever runs."""
         self.cancel(tuple(self._scopes))
 
+    async def finish(self) -> None:
+        """Cancel whatever runs, but for the calls that may finish; those have their time for it."""
+        self.cancel(tuple(self._scopes.keys() - self._finishing.keys()))
+        with trio.move_on_after(max(self._finishing.values(), default=0.0)):
+            await self.wait_ended(tuple(self._finishing))
+        self.cancel_all()
+
     async def wait_ended(self, call_ids: tuple[str, ...] | None = None) -> None:
         """Wait until the tasks of these calls (of all of them) have ended."""
         while self._scopes if call_ids is None else self._scopes.keys() & set(call_ids):
             await self._idle.park()
 
-    def running_ids(self) -> tuple[str, ...]:
-        """The calls whose tasks have not ended."""
-        return tuple(self._scopes)
-
     async def _run(self, call: Call, shell: Shell) -> None:
-        agent: RealtimeAgent[Any] = call.agent
-        tool = agent.find_tool(call.name)
-        answer = _unknown(call) if tool is None else None
+        answer: Answer | None = None
         try:
-            if tool is not None:
-                shell.hub.emit(_started(call, tool))
-                answer = await self._run_scoped(tool, call)
+            answer = await self._run_scoped(call, shell)
         finally:
             # Synchronous, so that no cancellation can come between the end and its report.
             del self._scopes[call.call_id]
-            _report(call, tool, answer, shell)
+            self._finishing.pop(call.call_id, None)
+            _report(call, answer, shell)
             self._idle.unpark_all()
 
-    async def _run_scoped(self, tool: FunctionTool, call: Call) -> _Answer | None:
-        answer: _Answer | None = None
+    async def _run_scoped(self, call: Call, shell: Shell) -> Answer | None:
+        answer: Answer | None = None
         try:
             with self._scopes[call.call_id]:
-                answer = await _answer(tool, call, self._context)
+                answer = await answer_call(call, shell, self.desk)
         except Exception as exc:  # noqa: BLE001 - what a nursery of the tool leaves over from its cancellation
-            answer = _raised(tool, exc)
+            answer = raised(call, exc)
         return answer
 
 
-def _report(call: Call, tool: FunctionTool | None, answer: _Answer | None, shell: Shell) -> None:
+def _report(call: Call, answer: Answer | None, shell: Shell) -> None:
     """Answer the call. One that was hit by an interrupt and finished all the same says so."""
     if answer is None:
         text, wants = CANCELLED_OUTPUT, False
-        report: SessionEvent = _cancelled(call)
+        report: SessionEvent = cancelled_event(call)
     else:
         wants = answer.wants_response and not shell.core.was_cancelled(call.call_id)
-        text, report = answer.text, _ended(call, tool, answer)
+        text, report = answer.text, ended_event(call, answer)
     shell.apply(shell.core.call_finished(call.call_id, text, wants_response=wants, report=report))
-
-
-async def _answer(tool: FunctionTool, call: Call, context: Any) -> _Answer:
-    tool_context = ToolContext(
-        context=context,
-        call_id=call.call_id,
-        tool_name=call.name,
-        arguments=call.arguments,
-        agent=call.agent,
-        response_id=call.response_id,
-    )
-    limit = trio.move_on_after(tool.timeout if tool.timeout is not None else float("inf"))
-    output: Any = None
-    try:
-        with limit:
-            output = await tool.invoke(tool_context, call.arguments)
-    except InvalidArguments as exc:
-        return _failure(str(exc), "failed")
-    except Exception as exc:  # noqa: BLE001 - a tool's failure is the model's to know, and ends nothing
-        return _raised(tool, exc)
-    if limit.cancelled_caught:
-        return _failure(f"Tool {tool.name} timed out after {tool.timeout:g} seconds.", "timed_out")
-    return _Answer(output=output, text=result_text(output), outcome="completed")
-
-
-def _raised(tool: FunctionTool, exc: Exception) -> _Answer:
-    return _failure(f"Tool {tool.name} failed: {type(exc).__name__}: {exc}", "failed")
-
-
-def _failure(text: str, outcome: str) -> _Answer:
-    return _Answer(output=text, text=text, outcome=outcome)
-
-
-def _unknown(call: Call) -> _Answer:
-    return _failure(f"Tool {call.name} not found.", "unknown")
-
-
-def _started(call: Call, tool: FunctionTool) -> ToolStart:
-    return ToolStart(
-        agent=call.agent,
-        tool=tool,
-        call_id=call.call_id,
-        arguments=call.arguments,
-        response_id=call.response_id,
-    )
-
-
-def _ended(call: Call, tool: FunctionTool | None, answer: _Answer) -> ToolEnd:
-    return ToolEnd(
-        agent=call.agent,
-        tool=tool,
-        tool_name=call.name,
-        call_id=call.call_id,
-        arguments=call.arguments,
-        output=answer.output,
-        output_text=answer.text,
-        outcome=answer.outcome,
-        response_id=call.response_id,
-    )
-
-
-def _cancelled(call: Call) -> ToolCancelled:
-    return ToolCancelled(
-        agent=call.agent,
-        tool_name=call.name,
-        call_id=call.call_id,
-        arguments=call.arguments,
-        output_text=CANCELLED_OUTPUT,
-        response_id=call.response_id,
-    )

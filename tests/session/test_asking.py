@@ -1,0 +1,115 @@
+"""Asking and getting the answer."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.service import accept
+from support.sessions import talk
+from support.tools import endless
+from trio_realtime import RealtimeSession, function_tool
+from trio_realtime.errors import ResponseFailed, UsageError
+from trio_realtime.testing import ScriptedPeer, message
+
+
+async def answer(peer: ScriptedPeer, response_id: str, text: str) -> None:
+    """Answer the next create with one message."""
+    await accept(peer, response_id)
+    peer.say(response_id, f"item_of_{response_id}", text)
+    said = message(f"item_of_{response_id}", text)
+    peer.end_response(response_id, output=[said])
+
+
+async def test_ask_returns_the_answer_that_follows_the_calls(autojump_clock: MockClock) -> None:
+    @function_tool
+    async def look_up() -> str:
+        """Look it up."""
+        return "42"
+
+    async def serve() -> None:
+        await peer.expect("conversation.item.create")
+        for number in range(2):
+            await accept(peer, f"resp_{number}")
+            peer.say(f"resp_{number}", f"item_{number}", "One moment.")
+            peer.call(f"resp_{number}", f"fc_{number}", f"call_{number}", "look_up")
+            peer.end_response(f"resp_{number}")
+            output = await peer.expect("conversation.item.create")
+            assert output["item"]["output"] == "42"
+        await answer(peer, "resp_last", "It is 42.")
+
+    peer = ScriptedPeer()
+    async with talk(peer, look_up) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        outcome = await session.ask("What is it?")
+        assert (outcome.text, outcome.status) == ("It is 42.", "completed")
+        assert outcome.response_id == "resp_last"
+
+
+async def test_ask_says_when_the_answer_was_cut_off(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+
+    async def serve() -> None:
+        await peer.expect("conversation.item.create")
+        await accept(peer, "resp_1")
+        peer.open_message("resp_1", "item_1")
+        peer.text("resp_1", "item_1", "It is f")
+        peer.end_response("resp_1", "cancelled", reason="turn_detected")
+
+    async with talk(peer) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(ResponseFailed, match="turn_detected") as caught:
+            await session.ask("What is it?")
+    assert (caught.value.status, caught.value.reason) == ("cancelled", "turn_detected")
+    assert caught.value.text == "It is f"
+
+
+async def test_ask_ends_when_its_calls_are_interrupted(autojump_clock: MockClock) -> None:
+    async def serve(session: RealtimeSession[None]) -> None:
+        await peer.expect("conversation.item.create")
+        await accept(peer, "resp_1")
+        peer.call("resp_1", "fc_1", "call_1", "endless")
+        peer.end_response("resp_1")
+        await trio.sleep(1)
+        await session.interrupt()
+
+    peer = ScriptedPeer()
+    async with talk(peer, endless) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(serve, session)
+        with pytest.raises(ResponseFailed, match="interrupted"):
+            await session.ask("What is it?")
+
+
+async def test_two_who_ask_get_each_their_own_answer(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    got: dict[str, str] = {}
+
+    async def ask(session: RealtimeSession[None], question: str) -> None:
+        got[question] = (await session.ask(question)).text
+
+    async with talk(peer) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(ask, session, "first")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(ask, session, "second")
+        await wait_all_tasks_blocked()
+        await peer.expect("conversation.item.create")
+        create = await peer.expect("response.create")
+        await peer.expect_nothing()  # the second question waits for its turn
+        peer.begin_response("resp_1", create)
+        peer.say("resp_1", "item_1", "to the first")
+        peer.end_response("resp_1")
+        await peer.expect("conversation.item.create")
+        await answer(peer, "resp_2", "to the second")
+    assert got == {"first": "to the first", "second": "to the second"}
+
+
+@pytest.mark.parametrize("content", ["", [], [""]])
+async def test_a_message_with_nothing_in_it_is_refused(
+    content: str | list[str], autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with pytest.raises(UsageError):
+            await session.send_message(content)
+        await peer.expect_nothing()

@@ -1,0 +1,67 @@
+"""Nobody gets audio of a response that was interrupted."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from support.seen import taken, voices
+from support.service import end_audio, seconds, speak
+from support.sessions import talk
+from trio_realtime import events
+from trio_realtime.testing import ScriptedPeer
+
+
+async def test_unread_audio_of_an_interrupted_response_is_gone_from_every_channel(
+    autojump_clock: MockClock,
+) -> None:
+    """Invariant 5, and only of that response."""
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with session.subscribe(events.Audio, events.AudioInterrupted) as channel:
+            await speak(peer, "resp_1", "item_1", audio=1)
+            peer.end_response("resp_1")
+            await trio.sleep(2)
+            await speak(peer, "resp_2", "item_2", audio=2)
+            await session.interrupt()
+            for found in (taken(channel), taken(session.events)):
+                assert voices(found) == ["resp_1"]
+                assert any(isinstance(event, events.AudioInterrupted) for event in found)
+            assert channel.statistics().buffered_audio == 0
+
+
+@pytest.mark.parametrize("by_speech", [True, False])
+async def test_no_audio_of_an_interrupted_response_comes_late(
+    by_speech: bool, autojump_clock: MockClock
+) -> None:
+    """Invariant 5: neither between the interrupt and ``response.done`` nor after it."""
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        await speak(peer, "resp_1", "item_1", audio=1)
+        assert voices(taken(session.events)) == ["resp_1"]
+        if by_speech:
+            peer.user_speaks()
+        else:
+            await session.interrupt()
+        peer.audio("resp_1", "item_1", seconds(1))
+        peer.open_message("resp_1", "item_2")
+        peer.audio("resp_1", "item_2", seconds(1))
+        end_audio(peer, "resp_1", "item_1")
+        peer.end_response("resp_1", "cancelled", reason="turn_detected")
+        peer.audio("resp_1", "item_1", seconds(1))
+        await speak(peer, "resp_2", "item_3", audio=1)
+        found = taken(session.events)
+        assert voices(found) == ["resp_2"]
+        assert not any(isinstance(event, events.AudioEnd) for event in found)
+
+
+async def test_room_that_the_interruption_made_can_be_used(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer, max_buffered_audio=50_000) as session:
+        for number in range(5):
+            await speak(peer, f"resp_{number}", f"item_{number}", audio=1)
+            await session.interrupt()
+            peer.end_response(f"resp_{number}", "cancelled", reason="client_cancelled")
+        await speak(peer, "resp_last", "item_last", audio=1)
+        assert voices(taken(session.events)) == ["resp_last"]

@@ -1,0 +1,262 @@
+"""Leaving a session: what comes out, how soon, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeAlias
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.service import called, start_call
+from support.sessions import BareWire, living, opened, talk
+from support.tools import endless, make_careful
+from trio_realtime import function_tool
+from trio_realtime.testing import ScriptedPeer
+from trio_realtime.transports import TransportClosed
+
+# --- what leaves the block ---------------------------------------------------------------------
+
+
+Scene: TypeAlias = Callable[[ScriptedPeer], Awaitable[None]]
+
+
+async def idle(peer: ScriptedPeer) -> None:
+    """Nothing goes on."""
+
+
+async def tool_runs(peer: ScriptedPeer) -> None:
+    await start_call(peer, "endless")
+
+
+async def connection_was_lost(peer: ScriptedPeer) -> None:
+    peer.close(1011)
+    await wait_all_tasks_blocked()
+
+
+async def connection_is_being_lost(peer: ScriptedPeer) -> None:
+    """The close is on its way when the block is left."""
+    peer.close(1011)
+
+
+async def tool_runs_and_connection_is_being_lost(peer: ScriptedPeer) -> None:
+    await start_call(peer, "endless")
+    peer.close(1011)
+
+
+scenes = pytest.mark.parametrize(
+    "scene",
+    [
+        idle,
+        tool_runs,
+        connection_was_lost,
+        connection_is_being_lost,
+        tool_runs_and_connection_is_being_lost,
+    ],
+)
+
+
+@scenes
+@pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+async def test_an_exception_of_the_block_comes_out_bare(
+    scene: Scene, kind: type[BaseException], autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    own = kind("the block's own")
+    before = living()
+
+    async def fail_in_a_session() -> None:
+        async with talk(peer, endless):
+            await scene(peer)
+            raise own
+
+    with pytest.raises(kind) as caught:
+        await fail_in_a_session()
+    assert caught.value is own
+    assert own.__cause__ is None
+    assert living() == before
+
+
+@scenes
+async def test_a_cancellation_from_outside_stays_one(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    before = living()
+    with trio.move_on_after(2) as scope:
+        async with opened(peer, endless):
+            await scene(peer)
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert peer.closed is not None
+    assert living() == before
+
+
+@scenes
+async def test_leaving_leaves_nothing(scene: Scene, autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    before = living()
+    async with talk(peer, endless) as session:
+        await scene(peer)
+    assert living() == before
+    assert peer.closed is not None
+    assert session.statistics().running_tools == 0
+
+
+async def test_an_interrupt_from_the_keyboard_that_hits_a_tool_comes_out_bare(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool
+    async def unlucky() -> None:
+        """Where the interpreter happens to be when the key is pressed."""
+        raise KeyboardInterrupt
+
+    peer = ScriptedPeer()
+
+    async def stay() -> None:
+        async with talk(peer, unlucky):
+            await start_call(peer, "unlucky")
+            await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        await stay()
+    assert peer.closed is not None
+
+
+async def test_a_tool_that_fails_while_it_is_stopped_does_not_disturb_the_exit(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool
+    async def clumsy() -> None:
+        """Breaks in its clean-up."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise RuntimeError("broken clean-up")
+
+    peer = ScriptedPeer()
+
+    async def leave(error: Exception | None) -> None:
+        async with talk(peer, clumsy):
+            await start_call(peer, "clumsy")
+            if error is not None:
+                raise error
+
+    await leave(None)
+    assert "broken clean-up" in peer.received[-1]["item"]["output"]
+    with pytest.raises(ZeroDivisionError):
+        await leave(ZeroDivisionError())
+
+
+# --- how long leaving takes --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("close_timeout", [1, 0.2, 4])
+async def test_a_peer_that_never_answers_the_close_costs_no_more_than_the_timeout(
+    close_timeout: float, autojump_clock: MockClock
+) -> None:
+    peer = BareWire()
+    async with talk(peer, close_timeout=close_timeout):
+        began = trio.current_time()
+    assert trio.current_time() - began <= close_timeout
+
+
+async def test_a_peer_that_never_reads_costs_no_more_than_the_timeout(
+    autojump_clock: MockClock,
+) -> None:
+    peer = BareWire(max_messages=2)
+    before = living()
+    async with talk(peer) as session:
+        for _ in range(10):
+            await session.send_message("Are you there?")
+        await wait_all_tasks_blocked()
+        assert session.statistics().outgoing_frames > 0
+        began = trio.current_time()
+    assert trio.current_time() - began <= 1
+    assert living() == before
+    with pytest.raises(TransportClosed) as closed:
+        await peer.read_all()
+    assert closed.value.code == 1000  # it was told, should it ever read
+
+
+async def test_everything_bad_together_costs_no_more_than_the_timeout(
+    autojump_clock: MockClock,
+) -> None:
+    """A tool that cleans up for longer than it may, a peer that neither reads nor answers."""
+    careful = make_careful(0.9)
+    peer = BareWire(max_messages=2)
+    async with talk(peer, careful.tool) as session:
+        item = called("item_1", "call_1", "careful")
+        frame = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
+        await peer.far.send(json.dumps({**frame, "output_index": 0}))
+        for _ in range(10):
+            await session.send_message("Are you there?")
+        await wait_all_tasks_blocked()
+        assert session.statistics().running_tools == 1
+        began = trio.current_time()
+    assert trio.current_time() - began <= 1
+
+
+async def test_leaving_by_a_cancellation_takes_no_longer(autojump_clock: MockClock) -> None:
+    peer = BareWire(max_messages=2)
+    with trio.move_on_after(5) as scope:
+        began = trio.current_time()
+        async with opened(peer) as session:
+            for _ in range(10):
+                await session.send_message("Are you there?")
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert trio.current_time() - began - 5 <= 1
+
+
+async def test_the_connection_closes_in_time_though_a_tool_ignores_its_cancellation(
+    autojump_clock: MockClock,
+) -> None:
+    """Nothing can stop such a tool, so the block waits for it; the service does not have to."""
+
+    @function_tool
+    async def stubborn() -> None:
+        """Takes 30 s, whatever happens."""
+        with trio.CancelScope(shield=True):
+            await trio.sleep(30)
+
+    peer = ScriptedPeer()
+    closed_after: list[float] = []
+
+    async def watch() -> None:
+        began = trio.current_time()
+        with pytest.raises(TransportClosed):
+            await peer.next()
+        closed_after.append(trio.current_time() - began)
+
+    async with trio.open_nursery() as nursery:
+        async with talk(peer, stubborn):
+            await start_call(peer, "stubborn")
+            nursery.start_soon(watch)
+            began = trio.current_time()
+        assert trio.current_time() - began == pytest.approx(30)
+    assert closed_after[0] <= 1
+
+
+async def test_what_was_sent_before_the_exit_arrives(autojump_clock: MockClock) -> None:
+    """The peer reads slowly and the wire takes two messages: all the same, everything, in order."""
+    peer = BareWire(max_messages=2)
+    texts: list[str] = []
+
+    async def read_slowly() -> None:
+        with suppress(TransportClosed):
+            while True:
+                frame = json.loads(await peer.far.receive())
+                if frame["type"] == "conversation.item.create":
+                    texts.append(frame["item"]["content"][0]["text"])
+                await trio.sleep(0.01)
+
+    async with trio.open_nursery() as nursery, talk(peer) as session:
+        nursery.start_soon(read_slowly)
+        for number in range(10):
+            await session.send_message(str(number), respond=False)
+        assert session.statistics().outgoing_frames > 0
+    assert texts == [str(number) for number in range(10)]

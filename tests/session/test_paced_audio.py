@@ -1,0 +1,214 @@
+"""Audio in frames, each handed out when it is to be played."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.service import begin_speech, end_audio
+from support.sessions import talk
+from trio_realtime import PCMU, events
+from trio_realtime.errors import ConnectionLost, RealtimeError, UsageError
+from trio_realtime.session import PacedAudio
+from trio_realtime.testing import ScriptedPeer
+
+
+class Speaker:
+    """Takes paced audio and notes when each frame came."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.frames: list[events.Audio] = []
+        self.error: RealtimeError | None = None
+        self._began = trio.current_time()
+
+    async def play(self, paced: PacedAudio) -> None:
+        try:
+            async for frame in paced:
+                self.times.append(round(trio.current_time() - self._began, 6))
+                self.frames.append(frame)
+        except RealtimeError as exc:
+            self.error = exc
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(frame.data for frame in self.frames)
+
+
+def numbered(ms: int) -> bytes:
+    """Audio in which every sample is another, so that a lost or doubled one shows."""
+    return b"".join((n % 65536).to_bytes(2, "little") for n in range(ms * 24))
+
+
+async def test_paced_frames_come_each_at_its_time(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session, trio.open_nursery() as nursery:
+        speaker = Speaker()
+        async with session.paced_audio(frame_ms=20) as paced:
+            nursery.start_soon(speaker.play, paced)
+            begin_speech(peer, "resp_1", "item_1", numbered(100))
+            await trio.sleep(1)
+            assert speaker.times == [0, 0.02, 0.04, 0.06, 0.08]
+            assert [len(frame.data) for frame in speaker.frames] == [960] * 5
+            assert speaker.data == numbered(100)
+            assert {frame.item_id for frame in speaker.frames} == {"item_1"}
+            nursery.cancel_scope.cancel()
+
+
+async def test_paced_frames_have_their_length_however_the_audio_was_cut(
+    autojump_clock: MockClock,
+) -> None:
+    """Seven bytes at a time, and a rest that waits for the end of its item."""
+    peer = ScriptedPeer()
+    whole = numbered(50)
+    async with talk(peer) as session, trio.open_nursery() as nursery:
+        speaker = Speaker()
+        async with session.paced_audio(frame_ms=20) as paced:
+            nursery.start_soon(speaker.play, paced)
+            peer.begin_response("resp_1")
+            for start in range(0, len(whole), 7):
+                peer.audio("resp_1", "item_1", whole[start : start + 7])
+            await trio.sleep(1)
+            assert [len(frame.data) for frame in speaker.frames] == [960, 960]
+            end_audio(peer, "resp_1", "item_1")
+            await trio.sleep(1)
+            assert [len(frame.data) for frame in speaker.frames] == [960, 960, 480]
+            assert speaker.data == whole
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "frame", "silence"),
+    [({}, 480, 960, b"\0"), ({"output_format": PCMU}, 80, 160, b"\xff")],
+)
+async def test_the_last_frame_is_padded_with_silence_on_request(
+    settings: dict[str, Any], size: int, frame: int, silence: bytes, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    async with (
+        talk(peer, **settings) as session,
+        session.paced_audio(frame_ms=20, pad=True) as paced,
+    ):
+        peer.begin_response("resp_1")
+        peer.audio("resp_1", "item_1", b"\x11" * size)
+        peer.audio("resp_1", "item_2", b"\x22" * frame)
+        first, second = await paced.receive(), await paced.receive()
+        assert first.data == b"\x11" * size + silence * (frame - size)
+        assert (second.data, second.item_id) == (b"\x22" * frame, "item_2")
+        # Silence is not speech: the clock of the interruptions counts only what was said.
+        assert session.playback.position("item_1") in {0, 10}
+
+
+async def test_an_interruption_drops_the_paced_audio_that_was_not_handed_out(
+    autojump_clock: MockClock,
+) -> None:
+    """What was handed out is what was heard, so the truncate is exact; the next answer comes at once."""
+    peer = ScriptedPeer()
+    async with talk(peer) as session, trio.open_nursery() as nursery:
+        speaker = Speaker()
+        async with session.paced_audio(frame_ms=20) as paced:
+            nursery.start_soon(speaker.play, paced)
+            begin_speech(peer, "resp_1", "item_1", numbered(1000))
+            await trio.sleep(0.205)
+            peer.user_speaks()
+            await peer.expect("conversation.item.truncate", item_id="item_1", audio_end_ms=200)
+            peer.end_response("resp_1", "cancelled", reason="turn_detected")
+            await trio.sleep(1)
+            assert len(speaker.frames) == 11  # ten were heard, one was playing
+            peer.begin_response("resp_2")
+            peer.audio("resp_2", "item_2", numbered(20))
+            await wait_all_tasks_blocked()
+            assert speaker.frames[-1].response_id == "resp_2"
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_speaker_moves_the_truncate_not_the_audio(autojump_clock: MockClock) -> None:
+    """Each frame takes 50 ms instead of 20: by the clock more would have been heard than was."""
+    peer = ScriptedPeer()
+    async with (
+        talk(peer) as session,
+        trio.open_nursery() as nursery,
+        session.paced_audio(frame_ms=20) as paced,
+    ):
+
+        async def play() -> None:
+            async for _ in paced:
+                await trio.sleep(0.05)
+
+        nursery.start_soon(play)
+        begin_speech(peer, "resp_1", "item_1", numbered(5000))
+        await trio.sleep(0.51)
+        await session.interrupt()
+        await peer.expect("response.cancel")
+        await peer.expect("conversation.item.truncate", audio_end_ms=200)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("code", [1000, 1011])
+async def test_paced_audio_is_handed_out_to_the_end_though_the_session_ended(
+    code: int, autojump_clock: MockClock
+) -> None:
+    """Invariant 8, in real time: all of it first, each frame at its time, then how it ended."""
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        speaker = Speaker()
+        async with session.paced_audio(frame_ms=20) as paced:
+            peer.begin_response("resp_1")
+            peer.audio("resp_1", "item_1", numbered(90))
+            peer.close(code)
+            await wait_all_tasks_blocked()
+            await speaker.play(paced)
+    assert speaker.data == numbered(90)
+    assert speaker.times == [0, 0.02, 0.04, 0.06, 0.08]
+    assert isinstance(speaker.error, ConnectionLost) == (code == 1011)
+
+
+async def test_the_end_of_the_session_while_a_frame_plays_loses_no_paced_audio(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session, trio.open_nursery() as nursery:
+        speaker = Speaker()
+        async with session.paced_audio(frame_ms=20) as paced:
+            nursery.start_soon(speaker.play, paced)
+            peer.begin_response("resp_1")
+            peer.audio("resp_1", "item_1", numbered(100))
+            await trio.sleep(0.03)
+            peer.close(1000)
+            await trio.sleep(1)
+    assert speaker.data == numbered(100)
+
+
+async def test_after_its_block_paced_audio_is_closed(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        async with session.paced_audio() as paced:
+            peer.begin_response("resp_1")
+            peer.audio("resp_1", "item_1", numbered(100))
+            await paced.receive()
+        with pytest.raises(trio.ClosedResourceError):
+            await paced.receive()
+
+
+async def test_a_cancelled_wait_for_a_paced_frame_loses_no_audio(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    got = b""
+    async with talk(peer) as session, session.paced_audio(frame_ms=20) as paced:
+        peer.begin_response("resp_1")
+        peer.audio("resp_1", "item_1", numbered(100))
+        while len(got) < 4800:
+            with trio.move_on_after(0.003):
+                got += (await paced.receive()).data
+    assert got == numbered(100)
+
+
+async def test_paced_frames_need_a_length() -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with pytest.raises(UsageError, match="frame_ms"):
+            session.paced_audio(frame_ms=0)

@@ -1,0 +1,115 @@
+"""Channels: who gets which events, and when a channel begins and ends."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.seen import taken, texts
+from support.service import write
+from support.sessions import talk
+from trio_realtime import EventChannel, events
+from trio_realtime.testing import ScriptedPeer
+
+
+async def test_channels_do_not_take_from_each_other(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with session.subscribe() as one, session.subscribe() as other:
+            await write(peer, "a", "b")
+            assert texts(taken(one)) == ["a", "b"]
+            assert texts(taken(other)) == ["a", "b"]
+            assert texts(taken(session.events)) == ["a", "b"]
+
+
+async def test_tasks_that_share_a_channel_share_its_events(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    shares: dict[str, list[str]] = {"one": [], "other": []}
+
+    async def consume(name: str, channel: EventChannel) -> None:
+        async for event in channel:
+            shares[name] += texts([event])
+            await trio.sleep(1)
+
+    async with talk(peer) as session, trio.open_nursery() as nursery:
+        with session.subscribe(events.TextDelta) as channel:
+            for name in shares:
+                nursery.start_soon(consume, name, channel)
+            await write(peer, *"abcdef")
+            await trio.sleep(20)
+            peer.close()
+            await wait_all_tasks_blocked()
+    assert sorted(shares["one"] + shares["other"]) == list("abcdef")
+    assert len(shares["one"]) == len(shares["other"]) == 3
+
+
+async def test_a_channel_carries_only_what_was_asked_for(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with session.subscribe(events.TextDelta, events.ResponseEnd) as channel:
+            peer.begin_response("resp_1")
+            peer.say("resp_1", "item_1", "Hi")
+            peer.end_response("resp_1")
+            await wait_all_tasks_blocked()
+            assert [event.type for event in taken(channel)] == ["text_delta", "response_end"]
+
+
+async def test_a_channel_begins_and_ends_with_its_block(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        await write(peer, "before")
+        with session.subscribe() as channel:
+            assert taken(channel) == []
+            await write(peer, "during")
+            assert texts(taken(channel)) == ["during"]
+            await write(peer, "unread")
+        with pytest.raises(trio.ClosedResourceError):
+            channel.receive_nowait()
+        assert channel.statistics().buffered_events == 0
+
+
+async def test_raw_events_come_only_to_who_names_them_and_before_what_follows_from_them(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with (
+            session.subscribe() as plain,
+            session.subscribe(events.RawModelEvent, events.TextDelta) as raw,
+        ):
+            await write(peer, "a")
+            peer.send({"type": "brand.new.event", "payload": {"deep": [1]}})
+            await wait_all_tasks_blocked()
+            assert not any(isinstance(event, events.RawModelEvent) for event in taken(plain))
+            first, second, unknown = taken(raw)
+            assert isinstance(first, events.RawModelEvent)
+            assert isinstance(second, events.TextDelta)
+            assert isinstance(unknown, events.RawModelEvent)
+            assert unknown.json()["payload"] == {"deep": [1]}
+
+
+async def test_the_frame_of_a_raw_event_is_the_text_that_came(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    frame = '{ "type" : "response.done","response":{"id":"resp_1","unknown":null} }'
+    async with talk(peer) as session:
+        with session.subscribe(events.RawModelEvent) as raw:
+            peer.send(frame)
+            event = await raw.receive()
+    assert isinstance(event, events.RawModelEvent)
+    assert event.frame == frame
+
+
+async def test_a_cancelled_receive_loses_no_event(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with session.subscribe(events.TextDelta) as channel:
+            for _ in range(3):
+                with trio.move_on_after(1) as scope:
+                    await channel.receive()
+                assert scope.cancelled_caught
+            await write(peer, "a")
+            with trio.CancelScope() as cancelled:
+                cancelled.cancel()
+                await channel.receive()
+            assert texts(taken(channel)) == ["a"]

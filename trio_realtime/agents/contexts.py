@@ -1,0 +1,65 @@
+"""What is told to whatever the user declares: to tools, handoffs, conditions, guardrails."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import attrs
+
+from trio_realtime.items import HistoryItem
+from trio_realtime.usage import Usage
+
+ContextT = TypeVar("ContextT")
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class AgentContext(Generic[ContextT]):
+    """The session's ``context`` and the agent that something is asked about."""
+
+    context: ContextT
+    agent: Any
+
+
+@attrs.frozen(kw_only=True)
+class ToolContext(Generic[ContextT]):
+    """What a tool may know of its call. A parameter annotated with this class receives it.
+
+    Attributes:
+        context: the session's ``context``.
+        call_id: the service's id of the call; unique in the session.
+        tool_name: the tool's name.
+        arguments: the JSON text of the model.
+        agent: the agent that was current when the response began.
+        response_id: the response that made the call.
+        history: the conversation when the call began. What the user said last may still be without
+            a transcript: it comes when it comes.
+        usage: tokens of the session so far.
+    """
+
+    context: ContextT
+    call_id: str
+    tool_name: str
+    arguments: str
+    agent: Any
+    response_id: str
+    history: tuple[HistoryItem, ...] = attrs.field(default=(), repr=False)
+    usage: Usage = Usage()
+
+
+Condition: TypeAlias = bool | Callable[[AgentContext[Any]], bool | Awaitable[bool]]
+
+
+async def holds(condition: Condition, context: AgentContext[Any]) -> bool:
+    """Whether a condition holds now; one that is a function is asked."""
+    return bool(await settled(condition(context) if callable(condition) else condition))
+
+
+async def settled(value: T | Awaitable[T]) -> T:
+    """The value, awaited if it has to be: what users declare may be sync or async."""
+    if isawaitable(value):
+        result: T = await value
+        return result
+    return value

@@ -1,0 +1,86 @@
+"""Function calls as they come from the service, and their answers as they go back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trio_realtime import events as ev
+from trio_realtime.errors import ProtocolViolation
+from trio_realtime.wire import (
+    ClientEvent,
+    ConversationItemCreate,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    ResponseObject,
+)
+
+from .effects import Call, CancelCalls, Effect, StartCall
+from .responses import Running
+from .tools import ToolLedger
+
+CANCELLED_OUTPUT = "The call was cancelled: the user interrupted before it finished."
+
+
+class CallDesk:
+    """Enters calls into the ledger, and says what is to be done about them."""
+
+    def __init__(self, ledger: ToolLedger, token: Callable[[str], str]) -> None:
+        self._ledger = ledger
+        self._token = token
+
+    def take_missed(self, response: ResponseObject, state: Running, effects: list[Effect]) -> None:
+        """Take the calls of a finished response that nothing has told of before."""
+        for item in response.output:
+            if isinstance(item, FunctionCallItem):
+                self.take(item, state, effects)
+
+    def take(self, item: FunctionCallItem, state: Running, effects: list[Effect]) -> None:
+        """A call is complete: have it run, unless its response was interrupted before."""
+        if item.status not in ("completed", None):
+            return  # cut off: the arguments are a fragment
+        if not item.call_id:
+            problem = f"function call {item.name!r} has no call_id, so it cannot be answered"
+            effects.append(ev.Error(error=ProtocolViolation(problem)))
+            return
+        if not self._ledger.begin(item.call_id, state.id):
+            return
+        call = Call(
+            call_id=item.call_id,
+            name=item.name,
+            arguments=item.arguments,
+            response_id=state.id,
+            agent=state.agent,
+        )
+        if state.silenced:
+            self._answer_unstarted(call, effects)
+        else:
+            effects.append(StartCall(call=call))
+
+    def _answer_unstarted(self, call: Call, effects: list[Effect]) -> None:
+        """The response was interrupted before this call was complete: it does not run at all."""
+        self._ledger.cancel(call.response_id)
+        self._ledger.finished(call.call_id, wants_response=False)
+        effects.append(self.answer(call.call_id, CANCELLED_OUTPUT))
+        effects.append(
+            ev.ToolCancelled(
+                agent=call.agent,
+                tool_name=call.name,
+                call_id=call.call_id,
+                arguments=call.arguments,
+                output_text=CANCELLED_OUTPUT,
+                response_id=call.response_id,
+            )
+        )
+
+    def answer(self, call_id: str, output: str) -> ClientEvent:
+        """The answer to a call."""
+        return ConversationItemCreate(
+            event_id=self._token("output"),
+            item=FunctionCallOutputItem(call_id=call_id, output=output),
+        )
+
+    def cancel(self, response_id: str | None, effects: list[Effect]) -> None:
+        """An interrupt hits the calls of one response, or of all."""
+        cancelled = self._ledger.cancel(response_id)
+        if cancelled:
+            effects.append(CancelCalls(call_ids=tuple(cancelled)))

@@ -1,0 +1,41 @@
+"""Small shapes that the conversation puts together: no state, no decisions."""
+
+from __future__ import annotations
+
+import attrs
+
+from trio_realtime import events as ev
+from trio_realtime.wire import ResponseCreate, ResponseParams
+
+from .effects import ResponseOutcome
+from .gate import METADATA_KEY, Wish
+from .responses import Running
+from .tools import RoundOver
+
+
+def create_event(wish: Wish) -> ResponseCreate:
+    """The create of a wish, marked as ours."""
+    params = wish.params if wish.params is not None else ResponseParams()
+    metadata = {**(params.metadata or {}), METADATA_KEY: wish.token}
+    return ResponseCreate(event_id=wish.token, response=attrs.evolve(params, metadata=metadata))
+
+
+def response_end(state: Running, outcome: ResponseOutcome, calls: int) -> ev.ResponseEnd:
+    """The event of a response that has ended."""
+    return ev.ResponseEnd(
+        agent=state.agent,
+        response_id=state.id,
+        status=outcome.status,
+        reason=outcome.reason,
+        message=outcome.message,
+        output=outcome.text,
+        tool_calls=calls,
+        usage=outcome.usage,
+    )
+
+
+def without_answer(outcome: ResponseOutcome, over: RoundOver) -> ResponseOutcome:
+    """What waiters get whose response called functions and to which no answer will follow."""
+    if outcome.status == "completed" and over.cancelled:
+        return attrs.evolve(outcome, status="cancelled", reason="interrupted")
+    return outcome
