@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": {"wire", "errors", "items", "usage"},
     "config": {"wire", "errors"},
     "core": {"wire", "errors", "items", "events", "config", "usage"},
-    "agents": {"wire", "errors", "items", "events", "config"},
+    "agents": {"wire", "errors", "items", "events", "config", "usage"},
     "testing": {"wire", "transports", "concurrency", "errors", "endpoints"},
     "local": {"wire", "transports", "concurrency", "errors", "endpoints"},
     "session": {

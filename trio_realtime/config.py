@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict
 import attrs
 from attrs import validators
 
+from .errors import ConfigurationError
 from .wire import (
     PCM24K,
     UNSET,
@@ -37,7 +38,7 @@ OverflowPolicy = Literal["fail", "drop_oldest"]
 
 def _positive(_config: Any, attribute: attrs.Attribute[Any], value: float) -> None:
     if not value > 0:
-        raise ValueError(f"{attribute.name} must be greater than 0, not {value}")
+        raise ConfigurationError(f"{attribute.name} must be greater than 0, not {value}")
 
 
 def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] | Unset:
@@ -46,7 +47,7 @@ def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] |
 
 def _check_modalities(_config: Any, _: Any, value: tuple[str, ...] | Unset) -> None:
     if not isinstance(value, Unset) and value not in (("audio",), ("text",)):
-        raise ValueError(f'output_modalities is ("audio",) or ("text",), not {value!r}')
+        raise ConfigurationError(f'output_modalities is ("audio",) or ("text",), not {value!r}')
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +111,15 @@ class SessionConfig:
         default="fail", validator=validators.in_(("fail", "drop_oldest"))
     )
     max_outgoing_audio: int = attrs.field(default=1024 * 1024, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("input_format", "output_format"):
+            if not isinstance(getattr(self, name), AudioFormat):
+                raise ConfigurationError(f"{name} is PCM24K, PCMU, PCMA or another AudioFormat")
+        try:
+            self.session_settings(instructions="", tools=())
+        except ValueError as exc:
+            raise ConfigurationError(str(exc)) from None
 
     def session_settings(
         self, *, instructions: str, tools: tuple[ToolSpec, ...], voice: str | Unset = UNSET

@@ -52,13 +52,19 @@ __all__ = [
 
 
 class RealtimeError(Exception):
-    """Base of everything that this library raises on purpose."""
+    """Base of everything that this library raises on purpose.
+
+    ``was_told`` is for the session that ends with this error: whether anybody got it.
+    """
+
+    was_told: bool = False
 
     def again(self) -> Self:
         """The same error as an exception of its own, to be raised in another task.
 
         One exception object that is raised twice would mix the tracebacks of those who got it.
         """
+        self.was_told = True
         other = type(self).__new__(type(self), *self.args)
         other.args = self.args
         other.__dict__.update(self.__dict__)

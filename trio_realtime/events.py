@@ -198,6 +198,7 @@ class ToolEnd(SessionEvent):
             ``rejected`` or ``unknown`` (the agent has no such tool).
         output: what the tool returned, as the object it returned; else the text of the answer.
         output_text: what the model was told.
+        error: what the tool raised, with its traceback, if it failed by that.
     """
 
     type: ClassVar[str] = "tool_end"
@@ -210,6 +211,7 @@ class ToolEnd(SessionEvent):
     output_text: str
     outcome: str
     response_id: str
+    error: Exception | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -621,3 +621,28 @@ class ListModel(RuleBasedStateMachine):
 
 TestListModel = ListModel.TestCase
 TestListModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+# --- audio that was cut ------------------------------------------------------------------------
+
+
+def test_audio_that_was_cut_says_how_much_was_heard_and_keeps_its_words() -> None:
+    history = History()
+    spoken = MessageItem(
+        id="a", role="assistant", status="completed", content=(OutputAudio(transcript="all of it"),)
+    )
+    history.add(spoken, None)
+    cut = history.cut("a", 0, 700)
+    assert isinstance(cut, MessageItem)
+    assert cut.content == (OutputAudio(transcript="all of it", heard_ms=700),)
+    bare = attrs.evolve(spoken, content=(OutputAudio(transcript=None),))
+    history.finish(bare)
+    assert history.snapshot() == (cut,), "a later version does not undo it"
+
+
+def test_only_the_assistants_audio_can_be_cut() -> None:
+    history = History()
+    history.add(MessageItem(id="u", content=(InputText(text="hi"),)), None)
+    assert history.cut("u", 0, 1) is None
+    assert history.cut("u", 5, 1) is None
+    assert history.cut("nobody", 0, 1) is None

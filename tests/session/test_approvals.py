@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import trio
-from support.sessions import talk
 from trio.testing import MockClock
 
+from support.sessions import talk
 from trio_realtime import RealtimeSession, ToolContext, events, function_tool
 from trio_realtime.agents import FunctionTool
 from trio_realtime.testing import ScriptedPeer

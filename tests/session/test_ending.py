@@ -118,16 +118,62 @@ async def test_a_lost_connection_stops_the_tools(autojump_clock: MockClock) -> N
         peer.close(1011)
         await wait_all_tasks_blocked()
         assert session.statistics().running_tools == 0
+        with pytest.raises(ConnectionLost):
+            await session.interrupt()
 
 
-async def test_a_lost_connection_does_not_disturb_who_does_not_ask(
+async def test_a_loss_that_nobody_was_told_of_is_raised_when_the_block_is_left(
     autojump_clock: MockClock,
 ) -> None:
-    """The block is the user's: it ends when it ends."""
+    """The block itself is the user's: it ends when it ends."""
     peer = ScriptedPeer()
-    async with talk(peer):
+    slept = False
+    with pytest.raises(ConnectionLost) as caught:
+        async with talk(peer):
+            peer.close(1011)
+            await trio.sleep(60)
+            slept = True
+    assert slept
+    assert caught.value.code == 1011
+
+
+@pytest.mark.parametrize("how", ["reading", "sending"])
+async def test_a_loss_that_was_told_is_not_told_again(how: str, autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
         peer.close(1011)
-        await trio.sleep(60)
+        with pytest.raises(ConnectionLost):
+            await trio.sleep(1)
+            await (session.events.receive() if how == "sending" else read_all(session.events, []))
+            await session.send_message("still there?")
+
+
+async def test_an_exception_of_the_block_counts_more_than_a_loss(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    with pytest.raises(LookupError):
+        async with talk(peer):
+            peer.close(1011)
+            await trio.sleep(1)
+            raise LookupError("the block's own")
+
+
+async def test_each_who_gets_the_loss_gets_an_exception_of_its_own(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    got: list[ConnectionLost] = []
+    async with talk(peer) as session:
+        peer.close(1011, "gone")
+        await trio.sleep(1)
+        for _ in range(3):
+            try:
+                await session.send_message("hello?")
+            except ConnectionLost as lost:
+                got.append(lost)
+    assert len({id(lost) for lost in got}) == 3
+    assert {(lost.code, lost.reason, str(lost)) for lost in got} == {(1011, "gone", str(got[0]))}
 
 
 # --- this side ends it -------------------------------------------------------------------------

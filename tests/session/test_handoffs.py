@@ -8,9 +8,9 @@ import attrs
 import msgspec
 import pytest
 import trio
-from support.sessions import talk
 from trio.testing import MockClock
 
+from support.sessions import talk
 from trio_realtime import (
     PCMU,
     AgentContext,

@@ -142,7 +142,13 @@ def sample_object(cls: type[Any], variant: int) -> Any:
     fields = attrs.fields_dict(cls)
     if "raw" in fields:
         return cls(raw=dict(STRANGER))
-    return cls(**{name: sample(field.type, variant) for name, field in fields.items()})
+    return cls(
+        **{
+            name: sample(field.type, variant)
+            for name, field in fields.items()
+            if field.metadata.get("on_the_wire", True)
+        }
+    )
 
 
 VARIANTS: Final = range(8)  # as many as there are kinds of items

@@ -132,6 +132,22 @@ class History:
         self._replace(node, item)
         return True
 
+    def cut(self, item_id: str, index: int, heard_ms: int) -> HistoryItem | None:
+        """The assistant's audio was cut. Returns the item, ``None`` if there is no such audio."""
+        node = self._nodes.get(item_id)
+        item = None if node is None else _current(node)
+        if not isinstance(item, MessageItem) or not 0 <= index < len(item.content):
+            return None
+        part = item.content[index]
+        if node is None or not isinstance(part, OutputAudio):
+            return None
+        content = list(item.content)
+        content[index] = attrs.evolve(part, heard_ms=heard_ms)
+        node.item = attrs.evolve(item, content=tuple(content))
+        node.deltas.pop(index, None)
+        self._snapshot = None
+        return node.item
+
     def delete(self, item_id: str) -> bool:
         """Drop an item. Returns whether it was known."""
         node = self._nodes.pop(item_id, None)
@@ -347,13 +363,13 @@ def _keep_known(known: ContentPart, incoming: ContentPart) -> ContentPart:
 def _fill_audio(
     known: OutputAudio | InputAudio, incoming: OutputAudio | InputAudio
 ) -> OutputAudio | InputAudio:
-    if incoming.transcript and incoming.audio is not None:
-        return incoming
-    return attrs.evolve(
-        incoming,
-        transcript=incoming.transcript or known.transcript,
-        audio=incoming.audio if incoming.audio is not None else known.audio,
-    )
+    kept: dict[str, Any] = {
+        "transcript": incoming.transcript or known.transcript,
+        "audio": incoming.audio if incoming.audio is not None else known.audio,
+    }
+    if isinstance(incoming, OutputAudio) and isinstance(known, OutputAudio):
+        kept["heard_ms"] = incoming.heard_ms if incoming.heard_ms is not None else known.heard_ms
+    return attrs.evolve(incoming, **kept)
 
 
 def _with_transcript(item: HistoryItem, index: int, transcript: str) -> HistoryItem | None:

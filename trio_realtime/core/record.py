@@ -14,6 +14,7 @@ from trio_realtime.wire import (
     ConversationItemDeleted,
     ConversationItemDone,
     ConversationItemRetrieved,
+    ConversationItemTruncated,
     InputAudioTranscriptionCompleted,
     InputAudioTranscriptionDelta,
     InputAudioTranscriptionFailed,
@@ -38,6 +39,7 @@ class Record:
             ConversationItemDone: self._on_item_done,
             ConversationItemRetrieved: self._on_item_retrieved,
             ConversationItemDeleted: self._on_item_deleted,
+            ConversationItemTruncated: self._on_item_truncated,
             ResponseFunctionCallArgumentsDelta: self._on_arguments,
             InputAudioTranscriptionDelta: self._on_transcription_delta,
             InputAudioTranscriptionCompleted: self._on_transcription_completed,
@@ -87,6 +89,10 @@ class Record:
         if not self._history.delete(event.item_id):
             return ()
         return (ev.HistoryUpdated(deleted_item_id=event.item_id, read=self._history.snapshot),)
+
+    def _on_item_truncated(self, event: ConversationItemTruncated, _now: float) -> Sequence[Effect]:
+        item = self._history.cut(event.item_id, event.content_index, event.audio_end_ms)
+        return () if item is None else (self._updated(item),)
 
     def _updated(self, item: HistoryItem) -> ev.HistoryUpdated:
         return ev.HistoryUpdated(item=item, read=self._history.snapshot)

@@ -6,6 +6,7 @@ scope; whatever is cancelled in it is answered by ``tools``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,7 @@ from .approvals import Approvals, Decision
 if TYPE_CHECKING:
     from .shell import Shell
 
+logger = logging.getLogger("trio_realtime.tools")
 REJECTED = "Tool execution was not approved."
 
 
@@ -46,6 +48,7 @@ class Answer:
     outcome: str
     tool: FunctionTool | None = None
     wants_response: bool = True
+    error: Exception | None = None
 
 
 @attrs.define
@@ -166,16 +169,24 @@ async def _failed(tool: FunctionTool, context: ToolContext[Any], exc: Exception)
     text = f"Tool {tool.name} failed: {type(exc).__name__}: {exc}"
     if tool.format_error is not None:
         text = await settled(tool.format_error(context, exc))
-    return _failure(text, "failed", tool)
+    logger.warning("tool %s failed in call %s", tool.name, context.call_id, exc_info=exc)
+    return _failure(text, "failed", tool, exc)
 
 
 def raised(call: Call, exc: Exception) -> Answer:
-    """The answer of a call whose own machinery failed."""
-    return _failure(f"Tool {call.name} failed: {type(exc).__name__}: {exc}", "failed")
+    """The answer of a call that failed outside of its tool's own exceptions."""
+    logger.warning("tool %s failed in call %s", call.name, call.call_id, exc_info=exc)
+    text = f"Tool {call.name} failed: {type(exc).__name__}: {exc}"
+    return _failure(text, "failed", error=exc)
 
 
-def _failure(text: str, outcome: str, tool: FunctionTool | None = None) -> Answer:
-    return Answer(output=text, text=text, outcome=outcome, tool=tool)
+def _failure(
+    text: str,
+    outcome: str,
+    tool: FunctionTool | None = None,
+    error: Exception | None = None,
+) -> Answer:
+    return Answer(output=text, text=text, outcome=outcome, tool=tool, error=error)
 
 
 # --- handoffs ----------------------------------------------------------------------------------
@@ -219,6 +230,7 @@ def ended_event(call: Call, answer: Answer) -> ToolEnd:
         output_text=answer.text,
         outcome=answer.outcome,
         response_id=call.response_id,
+        error=answer.error,
     )
 
 

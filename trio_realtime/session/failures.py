@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import msgspec
+
 from trio_realtime.errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -77,9 +79,31 @@ def dial_errors(timeout: float) -> Generator[None]:
 
 
 def _rejected(exc: HandshakeRejected) -> RealtimeError:
-    said = f": {exc.body}" if exc.body else ""
+    words, code = _said(exc.body)
+    said = f": {words}" if words else ""
     if exc.status in (401, 403):
-        return AuthenticationFailed(f"the service refused the key (HTTP {exc.status}){said}")
+        message = f"the service refused the key (HTTP {exc.status}){said}"
+        return AuthenticationFailed(message, code=code)
     if exc.status == 404:
-        return ModelRefused(f"no such model, deployment or path (HTTP 404){said}")
+        return ModelRefused(f"no such model, deployment or path (HTTP 404){said}", code=code)
     return ConnectFailed(f"{exc}{said}", status=exc.status)
+
+
+class _ErrorBody(msgspec.Struct):
+    """The ``error`` object of an HTTP answer, as the service's REST API has it."""
+
+    message: str = ""
+    code: str | int | None = None
+
+
+class _Body(msgspec.Struct):
+    error: _ErrorBody
+
+
+def _said(body: str) -> tuple[str, str | None]:
+    """Message and code of a refusal; the whole body where it is not in the service's form."""
+    try:
+        error = msgspec.json.decode(body, type=_Body).error
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return body, None
+    return error.message or body, None if error.code is None else str(error.code)

@@ -77,6 +77,8 @@ async def open_session(
                 yield session
             finally:
                 await session.aclose()
+            if shell.loss is not None and not shell.loss.was_told:
+                raise shell.loss.again()
 
 
 async def _make_dial(endpoint: Endpoint, config: SessionConfig) -> Dial:

@@ -80,6 +80,7 @@ class Shell:
         self.outbox = outbox
         self.tools = tools
         self.guardrails = guardrails
+        self.loss: RealtimeError | None = None
         self._waiters: dict[str, Waiter] = {}
         self._changed = trio.lowlevel.ParkingLot()
 
@@ -147,7 +148,7 @@ class Shell:
 
     def connection_ended(self, closed: TransportClosed) -> None:
         """The connection is gone: deliver what came, then tell everybody why."""
-        error = session_end(closed, self.core.last_error)
+        error = self.loss = session_end(closed, self.core.last_error)
         self.finish(error, error or ConnectionLost(_gone(closed), code=closed.code))
 
     def finish(self, end: RealtimeError | None, refusal: RealtimeError) -> None:

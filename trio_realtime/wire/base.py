@@ -31,6 +31,10 @@ UNSET: Final = Unset.UNSET
 """
 
 
+NOT_ON_THE_WIRE: Final = {"on_the_wire": False}
+"""Metadata of a field that is ours: it is neither read nor written."""
+
+
 @attrs.frozen(kw_only=True)
 class WireObject:
     """Base of the objects inside events. Decoded liberally, encoded strictly (see ``codec``)."""

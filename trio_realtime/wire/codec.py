@@ -153,7 +153,7 @@ def _fitting(hook: Hook, element: Any, values: Any) -> Any:
 def _liberal_hook(cls: type[Any], converter: Converter) -> Hook:
     """Structure an attrs class from JSON, field by field, with defaults for what does not fit."""
     attrs.resolve_types(cls)
-    readers = [_field_reader(field, converter) for field in attrs.fields(cls)]
+    readers = [_field_reader(field, converter) for field in attrs.fields(cls) if _travels(field)]
 
     def structure(value: Any, _: Any) -> Any:
         source = _mapping(value, None)
@@ -172,6 +172,10 @@ def _construct(cls: type[T], arguments: dict[str, Any]) -> T:
         # A bound that holds for what we send does not hold for what we are told.
         with attrs.validators.disabled():
             return cls(**arguments)
+
+
+def _travels(field: attrs.Attribute[Any]) -> bool:
+    return bool(field.metadata.get("on_the_wire", True))
 
 
 def _field_reader(
@@ -307,7 +311,7 @@ def _strict_unstructure(cls: type[Any], converter: Converter) -> Callable[[Any],
         return lambda value: dict(value.raw)
     attrs.resolve_types(cls)
     overrides = {
-        field.name: override(omit_if_default=True)
+        field.name: override(omit_if_default=True) if _travels(field) else override(omit=True)
         for field in attrs.fields(cls)
         if field.default is None or field.default is UNSET
     }

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
-from .base import WireObject
+from .base import NOT_ON_THE_WIRE, WireObject
 
 
 @attrs.frozen(kw_only=True)
@@ -53,11 +53,16 @@ class OutputText(WireObject):
 
 @attrs.frozen(kw_only=True)
 class OutputAudio(WireObject):
-    """Audio of the assistant. Only the service makes these; the bytes come as deltas."""
+    """Audio of the assistant. Only the service makes these; the bytes come as deltas.
+
+    ``heard_ms`` is ours: how much of it was heard, where it was cut. The service keeps no transcript
+    of audio that was cut; here it stays whole.
+    """
 
     type: ClassVar[str] = "output_audio"
     audio: bytes | None = attrs.field(default=None, repr=False)
     transcript: str | None = None
+    heard_ms: int | None = attrs.field(default=None, metadata=NOT_ON_THE_WIRE)
 
 
 @attrs.frozen(kw_only=True)

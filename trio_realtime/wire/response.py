@@ -115,6 +115,8 @@ def _check_metadata(_instance: Any, _attribute: Any, value: Mapping[str, str] | 
     if len(value) > 16:
         raise ValueError(f"metadata may have 16 pairs at most, not {len(value)}")
     for key, text in value.items():
+        if not isinstance(text, str):
+            raise ValueError(f"metadata {key[:64]!r}: a value is text, not {text!r:.80}")  # noqa: TRY004
         if len(key) > 64 or len(text) > 512:
             raise ValueError(f"metadata {key[:64]!r}: a key has 64 characters at most, a value 512")
 
