@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.sessions import Reachable, living, talk
-from trio_realtime import RealtimeAgent, open_realtime_session
+from trio_realtime import RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.errors import (
     AuthenticationFailed,
+    ConfigurationError,
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
@@ -171,3 +173,47 @@ async def test_a_cancellation_while_connecting_stays_one_and_leaves_nothing(
     assert scope.cancelled_caught
     assert peer.closed is not None
     assert living() == before
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"speed": 9},
+        {"connect_timeout": 0},
+        {"output_modalities": ("audio", "text")},
+        {"output_format": "audio/pcmu"},
+    ],
+)
+def test_settings_that_cannot_be_are_refused_where_they_are_given(settings: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        SessionConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "code"),
+    [
+        (
+            '{"error":{"message":"Wrong key.","code":"invalid_api_key"}}',
+            "Wrong key.",
+            "invalid_api_key",
+        ),
+        ('{"error":{"message":"No.","code":401}}', "No.", "401"),
+        ("<html>no</html>", "<html>no</html>", None),
+        ('{"detail":"no"}', '{"detail":"no"}', None),
+    ],
+)
+async def test_the_words_of_an_http_refusal_are_the_services(
+    body: str, words: str, code: str | None, autojump_clock: MockClock
+) -> None:
+    @asynccontextmanager
+    async def refuse(_dial: Dial) -> AsyncGenerator[Transport]:
+        raise HandshakeRejected(401, body)
+        yield
+
+    with pytest.raises(AuthenticationFailed) as caught:
+        async with open_realtime_session(
+            RealtimeAgent[None](name="A"), endpoint=TEST_ENDPOINT, transport=refuse
+        ):
+            raise AssertionError("it opened")
+    assert str(caught.value).endswith(words)
+    assert caught.value.code == code

@@ -11,6 +11,7 @@ from support.service import end_audio, seconds, speak
 from support.sessions import talk
 from trio_realtime import events
 from trio_realtime.testing import ScriptedPeer
+from trio_realtime.wire import MessageItem, OutputAudio
 
 
 async def test_unread_audio_of_an_interrupted_response_is_gone_from_every_channel(
@@ -65,3 +66,25 @@ async def test_room_that_the_interruption_made_can_be_used(autojump_clock: MockC
             peer.end_response(f"resp_{number}", "cancelled", reason="client_cancelled")
         await speak(peer, "resp_last", "item_last", audio=1)
         assert voices(taken(session.events)) == ["resp_last"]
+
+
+async def test_the_history_says_how_much_of_cut_audio_was_heard(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        peer.begin_response("resp_1")
+        peer.say("resp_1", "item_1", "a long story", pcm=seconds(10))
+        with session.subscribe(events.HistoryUpdated) as updates:
+            await trio.sleep(2)
+            peer.user_speaks()
+            cut = await peer.expect("conversation.item.truncate")
+            peer.send({**cut, "type": "conversation.item.truncated", "event_id": "event_cut"})
+            await trio.sleep(1)
+            latest = taken(updates)[-1]
+        assert isinstance(latest, events.HistoryUpdated)
+        assert isinstance(latest.item, MessageItem)
+        part = latest.item.content[0]
+        assert isinstance(part, OutputAudio)
+        assert (part.transcript, part.heard_ms) == ("a long story", 2000)
+        assert session.history[-1] == latest.item

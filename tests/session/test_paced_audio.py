@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.service import begin_speech, end_audio
+from support.service import begin_speech, end_audio, speak
 from support.sessions import talk
 from trio_realtime import PCMU, events
 from trio_realtime.errors import ConnectionLost, RealtimeError, UsageError
@@ -212,3 +212,31 @@ async def test_paced_frames_need_a_length() -> None:
     async with talk(peer) as session:
         with pytest.raises(UsageError, match="frame_ms"):
             session.paced_audio(frame_ms=0)
+
+
+async def test_after_paced_audio_was_left_playback_goes_by_the_clock_again(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        async with session.paced_audio() as frames:
+            await speak(peer, "resp_1", "item_1", audio=2)
+            await frames.receive()
+        peer.end_response("resp_1")
+        with trio.fail_after(1):
+            await session.drain()
+        await speak(peer, "resp_2", "item_2", audio=5)
+        await trio.sleep(2)
+        peer.user_speaks()
+        truncate = await peer.expect("conversation.item.truncate")
+        assert (truncate["item_id"], truncate["audio_end_ms"]) == ("item_2", 2000)
+
+
+async def test_a_report_of_nothing_does_not_stop_the_clock(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        session.playback.played("nobody", 0, 20)
+        await speak(peer, "resp_1", "item_1", audio=1)
+        peer.end_response("resp_1")
+        with trio.fail_after(2):
+            await session.drain()

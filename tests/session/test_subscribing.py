@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -9,7 +11,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from support.seen import taken, texts
 from support.service import write
 from support.sessions import talk
-from trio_realtime import EventChannel, events
+from trio_realtime import EventChannel, RealtimeSession, events
+from trio_realtime.errors import UsageError
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -113,3 +116,16 @@ async def test_a_cancelled_receive_loses_no_event(autojump_clock: MockClock) -> 
                 cancelled.cancel()
                 await channel.receive()
             assert texts(taken(channel)) == ["a"]
+
+
+@pytest.mark.parametrize("nonsense", ["audio", events.SessionEvent, RealtimeSession, None])
+async def test_subscribing_to_what_is_no_event_is_refused(
+    nonsense: Any, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with (
+            pytest.raises(UsageError, match="subscribe to event classes"),
+            session.subscribe(nonsense),
+        ):
+            raise AssertionError("it was accepted")

@@ -188,3 +188,25 @@ async def test_a_timeout_inside_a_tool_is_the_tools_own_failure(
         (end,) = taken_of(session.events, events.ToolEnd)
         assert end.outcome == "failed"
         assert "TooSlowError" in end.output_text
+
+
+async def test_what_a_tool_raised_is_kept_and_logged(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    @function_tool
+    async def fail() -> None:
+        raise LookupError("lost")
+
+    peer = ScriptedPeer()
+    async with talk(peer, fail) as session:
+        with session.subscribe(events.ToolEnd) as ends:
+            peer.begin_response("resp_1")
+            peer.call("resp_1", "item_1", "call_1", "fail")
+            peer.end_response("resp_1")
+            end = await ends.receive()
+    assert isinstance(end, events.ToolEnd)
+    assert isinstance(end.error, LookupError)
+    assert end.error.__traceback__ is not None
+    (record,) = [one for one in caplog.records if one.name == "trio_realtime.tools"]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is end.error
