@@ -220,7 +220,7 @@ def test_ratios_are_of_the_best_and_the_median_of_the_rounds() -> None:
         ("/home/trio_realtime/lib/site-packages/trio/_core/_run.py", "unrolled_run", "trio"),
         ("<attrs generated methods outcome._impl.Value>", "__init__", "trio"),
         ("<attrs generated methods trio_realtime.events.Audio>", "__init__", "events"),
-        ("/work/trio_realtime/core/playback.py", "receive", "core"),
+        ("/home/me/trio_realtime/core/playback.py", "receive", "core"),
         ("/usr/lib/python3.11/enum.py", "__contains__", None),
         ("~", "<built-in method builtins.len>", None),
         ("~", "<built-in method msgspec._core.json_decode>", "json"),

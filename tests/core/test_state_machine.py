@@ -17,7 +17,15 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from trio_realtime import events as ev
-from trio_realtime.core import Call, CancelCalls, Conversation, Settle, StartCall
+from trio_realtime.core import (
+    Call,
+    CancelCalls,
+    CheckReply,
+    Conversation,
+    Settle,
+    StartCall,
+    Trip,
+)
 from trio_realtime.items import item_text
 from trio_realtime.local import (
     Call as CallStep,
@@ -79,7 +87,7 @@ class Pair(RuleBasedStateMachine):
         self.brain = EndlessBrain()
         options = ServiceOptions(brain=self.brain, pacing=20.0, require_key=False)
         self.service = Service(options, connection=ConnectionRequest(), now=self.now)
-        self.core = Conversation("agent")
+        self.core = Conversation("agent", guardrail_debounce=12)
         self.to_server: deque[str] = deque()
         self.to_client: deque[str] = deque()
         self.server_log: list[dict[str, Any]] = []
@@ -95,6 +103,11 @@ class Pair(RuleBasedStateMachine):
         self.texts = 0
         self.questions: list[str] = []
         self.errors: list[Any] = []
+        self.kept: set[str] = set()
+        self.checks: list[CheckReply] = []
+        self.checked: dict[str, list[str]] = {}
+        self.tripped: set[str] = set()
+        self.replies: dict[str, str] = {}
 
         self._from_server(self.service.open(self.now))
         while self.to_client:
@@ -118,8 +131,19 @@ class Pair(RuleBasedStateMachine):
                     self.started[call.call_id] += 1
                     assert self.started[call.call_id] == 1, "a call ran twice"
                     self.running[call.call_id] = call
+                    if call.name == "book":
+                        self.core.keep_call(call.call_id)
+                        self.kept.add(call.call_id)
                 case CancelCalls(call_ids=call_ids):
-                    assert set(call_ids) <= self.running.keys()
+                    assert set(call_ids) <= self.running.keys() - self.kept
+                case CheckReply():
+                    self.checks.append(effect)
+                    self.checked.setdefault(effect.response_id, []).append(effect.text)
+                case ev.ResponseEnd(response_id=response_id, output=output):
+                    self.replies[response_id] = output
+                case ev.GuardrailTripped(response_id=str(response_id)):
+                    assert response_id not in self.tripped, "a response tripped twice"
+                    self.tripped.add(response_id)
                 case Settle(token=token):
                     self.settled[token] += 1
                 case ev.AudioInterrupted(response_id=response_id):
@@ -236,6 +260,13 @@ class Pair(RuleBasedStateMachine):
         del self.running[call_id]
         self._carry_out(self.core.call_finished(call_id, "done", wants_response=wants, report=None))
 
+    @precondition(lambda self: self.checks)
+    @rule(trips=st.booleans(), newest=st.booleans())
+    def check_ends(self, trips: bool, newest: bool) -> None:
+        check = self.checks.pop(-1 if newest else 0)
+        found = [Trip(name="rule")] if trips else []
+        self._carry_out(self.core.reply_checked(check.response_id, check.text, found, self.now))
+
     # --- what always holds
 
     @invariant()
@@ -259,7 +290,13 @@ class Pair(RuleBasedStateMachine):
         assert self.settled.keys() >= self.waiting
         assert all(self.settled[token] == 1 for token in self.waiting)
         self._check_every_question_got_a_response()
+        self._check_every_reply_was_seen_in_full()
         self._check_history()
+
+    def _check_every_reply_was_seen_in_full(self) -> None:
+        for response_id, text in self.replies.items():
+            if text and response_id not in self.tripped:
+                assert text in self.checked[response_id], "a reply was not checked in full"
 
     def _check_every_question_got_a_response(self) -> None:
         unanswered: set[str] = set()
@@ -279,6 +316,8 @@ class Pair(RuleBasedStateMachine):
                 self.deliver_to_server(len(self.to_server))
             elif self.to_client:
                 self.deliver_to_client(len(self.to_client))
+            elif self.checks:
+                self.check_ends(trips=False, newest=False)
             elif self.running:
                 self._end_tool(next(iter(self.running)))
             elif not self.core.is_quiet or self.service.next_deadline() != math.inf:
