@@ -211,7 +211,7 @@ class ToolEnd(SessionEvent):
     output_text: str
     outcome: str
     response_id: str
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 @attrs.frozen(kw_only=True)

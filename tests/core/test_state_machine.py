@@ -172,6 +172,8 @@ class Pair(RuleBasedStateMachine):
         match frame:
             case {"type": "response.created", "response": {"metadata": {"trio_realtime": token}}}:
                 self.outstanding.discard(token)
+            case {"type": "input_audio_buffer.speech_started"} if self.outstanding:
+                self.questions.clear()  # the user speaks on: what is on its way is given up
             case {"type": "error", "error": {"event_id": str(token)}}:
                 self.outstanding.discard(token)
             case {

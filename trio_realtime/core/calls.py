@@ -58,7 +58,9 @@ class CallDesk:
 
     def _answer_unstarted(self, call: Call, effects: list[Effect]) -> None:
         """The response was interrupted before this call was complete: it does not run at all."""
-        self._ledger.cancel(call.response_id)
+        others = [hit for hit in self._ledger.cancel(call.response_id) if hit != call.call_id]
+        if others:
+            effects.append(CancelCalls(call_ids=tuple(others)))
         self._ledger.finished(call.call_id, wants_response=False)
         effects.append(self.answer(call.call_id, CANCELLED_OUTPUT))
         effects.append(

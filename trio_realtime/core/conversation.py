@@ -28,8 +28,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, TypeAlias
 
-import attrs
-
 from trio_realtime import events as ev
 from trio_realtime.errors import (
     PeerError,
@@ -48,7 +46,6 @@ from trio_realtime.wire import (
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
     InputAudioTranscriptionCompleted,
-    InputImage,
     InputText,
     Item,
     MessageItem,
@@ -74,6 +71,7 @@ from .refusals import (
     ACTIVE_RESPONSE,
     GIVEN_UP,
     NOTHING_TO_CANCEL,
+    active_response,
     concerns_create,
     peer_error,
     refused_outcome,
@@ -179,7 +177,8 @@ class Conversation:
     ) -> Effects:
         """Put an item into the conversation, and wish for a response to it if asked."""
         if isinstance(item, MessageItem):
-            item = self._with_remembered_images(item)
+            # The service does not echo an image's URL; an id of ours tells which item it belongs to.
+            item = self.history.remember_images(item, lambda: self._token("item_image"))
         effects: Effects = [
             ConversationItemCreate(
                 event_id=self._token("item"), previous_item_id=previous_item_id, item=item
@@ -189,15 +188,6 @@ class Conversation:
             self._gate.wish(Wish(token=self._token("create")))
             self._pump(effects)
         return effects
-
-    def _with_remembered_images(self, item: MessageItem) -> MessageItem:
-        # The service does not echo an image's URL; an id of ours tells which item it belongs to.
-        if not any(isinstance(part, InputImage) for part in item.content):
-            return item
-        item = attrs.evolve(item, id=item.id or self._token("item_image"))
-        assert item.id is not None
-        self.history.remember_sent(item.id, item)
-        return item
 
     def create_response(
         self,
@@ -256,8 +246,7 @@ class Conversation:
         and what is asked for after this, is not touched.
         """
         effects: Effects = []
-        state = self._running_state()
-        if state is not None:
+        for state in self._in_conversation():
             effects += self._cancel(state)
         if self._gate.outstanding is not None:
             self._doomed.add(self._gate.outstanding.token)
@@ -275,8 +264,9 @@ class Conversation:
         self._calls.cancel(response_id, effects)
         return effects
 
-    def report_played(self, item_id: str, content_index: int, ms: float) -> None:
+    def report_played(self, item_id: str, content_index: int, ms: float, now: float) -> None:
         """The application tells how much of an item it has played."""
+        self.playback.before_report(now)
         self.playback.report(item_id, content_index, ms)
 
     def stop_reports(self) -> None:
@@ -382,7 +372,8 @@ class Conversation:
 
     def _refuse_create(self, token: str, details: ErrorDetails, effects: Effects) -> bool:
         guessed = self._gate.guess
-        if details.code == ACTIVE_RESPONSE and self._gate.refused(token):
+        over = self._responses.has_ended(active_response(details))
+        if details.code == ACTIVE_RESPONSE and self._gate.refused(token, over=over):
             if guessed is not None and guessed.token == token:
                 self._correct_guess(effects)
             self._withdraw_if_doomed(token, effects)
@@ -431,8 +422,9 @@ class Conversation:
         served = self.session is not None and self.session.interrupts_response
         if not (served or self._barge_in):
             return effects
-        state = self._running_state()
-        if state is not None:
+        if self._gate.outstanding is not None:
+            self._doomed.add(self._gate.outstanding.token)
+        for state in self._in_conversation():
             # A cancel on top of the service's own could hit the response after this one.
             effects += self._silence(state) if served else self._cancel(state)
         self._cut_playback(now, effects)
@@ -458,7 +450,8 @@ class Conversation:
 
     def _on_response_created(self, event: ResponseCreated, _now: float) -> Sequence[Effect]:
         response = event.response
-        if self._responses.has_ended(response.id):
+        known = self._responses.get(response.id)
+        if self._responses.has_ended(response.id) or (known is not None and known.announced):
             return ()
         token = token_of(response)
         beside = self._stands_beside(response, token)
@@ -466,6 +459,9 @@ class Conversation:
         wish = self._claim(response.id, token, beside=beside)
         effects: Effects = []
         state = self._seen(response.id, effects, beside=beside, wish=wish)
+        state.announced = True
+        if known is not None and wish is not None:
+            self._continue_turns(state, wish)
         state.wish = wish if self._gate.guess is None else None
         if self._is_doomed(state, token):
             effects += self._cancel(state)
@@ -474,7 +470,9 @@ class Conversation:
     def _claim(self, response_id: str, token: str | None, *, beside: bool) -> Wish | None:
         """Which wish a response comes of, or is taken to come of."""
         if beside:
-            return self._beside.pop(token, None) if token else None
+            # A server that does not echo begins them in the order in which they were asked for.
+            oldest = next(iter(self._beside), "")
+            return self._beside.pop(token if token is not None else oldest, None)
         spontaneous = self._turn_ended and token is None
         if token is None:
             self._turn_ended = False
@@ -488,14 +486,16 @@ class Conversation:
         return names_no_conversation(response) and self._names_conversations
 
     def _is_doomed(self, state: Running, token: str | None) -> bool:
+        guess = self._gate.guess
+        if token is None and guess is not None and state.id == self._gate.running:
+            token = guess.token
         hit = self._doomed.intersection((*self._waiters_of(state), token or ""))
         self._doomed -= hit
         return bool(hit)
 
     def _waiters_of(self, state: Running) -> tuple[str, ...]:
-        wish = state.wish
-        own = () if wish is None else (*wish.waiters, *wish.turn_waiters)
-        return (*own, *(waiter for turn in state.turns for waiter in turn.waiters))
+        guess = self._gate.guess if state.id == self._gate.running else None
+        return state.waiters(guess)
 
     def _seen(
         self,
@@ -516,11 +516,20 @@ class Conversation:
                 effects.append(ev.ResponseStart(agent=state.agent, response_id=response_id))
         return state
 
+    def _continue_turns(self, state: Running, wish: Wish) -> None:
+        """Its deltas came before its ``response.created``: it had been taken for a turn of its own."""
+        if wish.turns:
+            state.turns = (*wish.turns, *state.turns)
+
     def _begin_turn(self, state: Running, effects: Effects) -> None:
         if not state.turns:
             turn = Turn(state.id, state.agent)
             state.turns = (turn,)
             effects.append(turn.start())
+
+    def _in_conversation(self) -> list[Running]:
+        """What writes to the conversation: one, or more where a beginning or an end was missed."""
+        return [state for state in self._responses.running.values() if not state.beside]
 
     def _running_state(self) -> Running | None:
         running = self._gate.running
@@ -530,9 +539,15 @@ class Conversation:
         response = event.response
         if self._responses.has_ended(response.id):
             return ()
+        known = self._responses.get(response.id)
         effects: Effects = []
+        if self._gate.running is None and (known is None or not known.announced):
+            # The service leaves out the beginning where an interruption came between.
+            effects += self._on_response_created(ResponseCreated(response=response), now)
         beside = self._stands_beside(response, token_of(response))
         state = self._seen(response.id, effects, beside=beside)
+        if response.status == "cancelled":
+            state.silenced = True
         if not state.beside:
             self._calls.take_missed(response, state, effects)
         self._responses.end(response.id)
@@ -559,6 +574,7 @@ class Conversation:
             if check is not None:
                 effects.append(check)
         if wish is not None:
+            self._doomed.discard(wish.token)
             self._settle(wish.waiters, outcome, effects)
             state.turns[0].waiters += wish.turn_waiters
         for turn in state.turns:
@@ -625,6 +641,9 @@ class Conversation:
     def _cut_playback(self, now: float, effects: Effects, only: str | None = None) -> None:
         positions = self.playback.cut(now, self._responses.running, only)
         for position in positions:
+            state = self._responses.get(position.response_id)
+            if state is not None:
+                self._silence(state)
             effects.append(self._truncate(position))
         for position in positions:
             effects.append(
@@ -653,6 +672,7 @@ class Conversation:
         wish = self._gate.take()
         if wish is None:
             return
+        self._turn_ended = False  # what begins now may well be ours
         if wish.question is not None:
             effects += self.send_item(wish.question, respond=False)
             effects += self.check_input(item_text(wish.question))

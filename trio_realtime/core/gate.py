@@ -183,14 +183,17 @@ class ResponseGate:
         """
         self._lost = False
 
-    def refused(self, token: str) -> bool:
-        """Our create lost against another response. Returns whether it was outstanding."""
+    def refused(self, token: str, *, over: bool = False) -> bool:
+        """Our create lost against another response. Returns whether it was outstanding.
+
+        ``over``: the end of that other one has been seen, so there is nothing to wait for.
+        """
         if self._outstanding is None or self._outstanding.token != token:
             return False
         self._wishes.appendleft(self._outstanding)
         self._outstanding = None
         # If one has ended meanwhile, it was that one: no other end may come to wait for.
-        self._lost = self._running is None and not self._ended_since
+        self._lost = self._running is None and not (over or self._ended_since)
         self._unclaimed = None
         return True
 

@@ -20,7 +20,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -103,6 +103,15 @@ class History:
         """Keep what the service will not echo (images) for the item with this id of ours."""
         self._sent[item_id] = item
         _forget_oldest(self._sent)
+
+    def remember_images(self, item: MessageItem, new_id: Callable[[], str]) -> MessageItem:
+        """The item as it is to be sent: one with images has an id of ours, and is remembered."""
+        if not any(isinstance(part, InputImage) for part in item.content):
+            return item
+        item_id = item.id or new_id()
+        item = attrs.evolve(item, id=item_id)
+        self.remember_sent(item_id, item)
+        return item
 
     def add(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> bool:
         """Place or update an item. Returns whether it is new; one without an id is not kept."""
@@ -222,7 +231,7 @@ class History:
     def append_arguments(self, item_id: str, delta: str) -> None:
         """More of the arguments of a function call."""
         node = self._nodes.get(item_id)
-        if node is not None:
+        if node is not None and node.item is not None and not _is_final(node.item):
             node.deltas.setdefault(0, []).append(delta)
             self._snapshot = None
 

@@ -65,6 +65,14 @@ class _Stretch:
         return self.start + self.ms / 1000
 
 
+REPORT_SLACK_MS = 20
+"""Reports may stop this short of the end: players work in frames."""
+
+
+def _is_about_all(track: _Track) -> bool:
+    return track.reported is not None and track.reported + REPORT_SLACK_MS >= track.received
+
+
 class Playback:
     """See the module."""
 
@@ -114,6 +122,15 @@ class Playback:
         self._tracks.clear()
         self._queue.clear()
 
+    def before_report(self, now: float) -> None:
+        """What the clock says was heard to its end, before the first report, stays heard."""
+        if self._exact:
+            return
+        self._play(now)
+        for track in self._tracks.values():
+            if self._is_played_out(track):
+                track.reported = track.received
+
     def advance(self, now: float, running: Container[str]) -> None:
         """Forget what has played out.
 
@@ -134,8 +151,7 @@ class Playback:
 
     def _is_played_out(self, track: _Track) -> bool:
         if self._exact:
-            # What reports say is rarely the last fraction of a millisecond.
-            return track.reported is not None and track.reported >= int(track.received)
+            return _is_about_all(track)
         return not any(stretch.track is track for stretch in self._queue)
 
     def played_ms(self, item_id: str, content_index: int, now: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from trio_realtime.errors import PeerError, RequestRefused, SessionExpired
 from trio_realtime.wire import ErrorDetails
 
@@ -11,6 +13,15 @@ ACTIVE_RESPONSE = "conversation_already_has_active_response"
 NOTHING_TO_CANCEL = "response_cancel_not_active"
 GIVEN_UP = ResponseOutcome(response_id="", status="cancelled", reason="interrupted")
 """How a response ended that was cancelled before it began."""
+
+
+_ACTIVE = re.compile(r"resp_\w+")
+
+
+def active_response(details: ErrorDetails) -> str:
+    """The response that stands in the way, as the message names it; empty if it names none."""
+    found = _ACTIVE.search(details.message)
+    return found[0] if found else ""
 
 
 def refused_outcome(details: ErrorDetails) -> ResponseOutcome:

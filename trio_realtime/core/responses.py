@@ -19,10 +19,15 @@ MAX_ENDED = 256
 
 
 class Running:
-    """A response that runs. ``silenced``: its audio is not to be delivered any more."""
+    """A response that runs.
+
+    ``announced``: its ``response.created`` was seen. ``silenced``: its audio is not to be delivered
+    any more.
+    """
 
     __slots__ = (
         "agent",
+        "announced",
         "audio",
         "beside",
         "cancel_sent",
@@ -37,12 +42,19 @@ class Running:
         self.id: str = response_id
         self.agent: Any = agent
         self.beside: bool = beside
+        self.announced: bool = False
         self.wish: Wish | None = None
         self.turns: tuple[Turn, ...] = ()
         self.silenced: bool = False
         self.cancel_sent: bool = False
         self.texts: dict[tuple[str, int], list[str]] = {}
         self.audio: list[bytes] = []
+
+    def waiters(self, guess: Wish | None) -> tuple[str, ...]:
+        """Who waits for it, or for a turn that it is of; ``guess``: the wish it is taken to be of."""
+        wish = self.wish if self.wish is not None else guess
+        own = () if wish is None else (*wish.waiters, *wish.turn_waiters)
+        return (*own, *(waiter for turn in self.turns for waiter in turn.waiters))
 
     def add_text(self, item_id: str, index: int, delta: str) -> None:
         """More text or transcript, for the outcome of a response that does not end well."""

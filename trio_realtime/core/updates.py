@@ -84,6 +84,11 @@ class Updates:
         (update, _), self._sent = self._sent, None
         return update
 
+    @property
+    def under_way(self) -> str | None:
+        """The token of the update that was sent and not yet answered."""
+        return None if self._sent is None else self._sent[0].token
+
     def drop_all(self) -> None:
         """The connection is gone: forget what was on its way."""
         self._waiting.clear()
@@ -123,6 +128,8 @@ class SettingsDesk:
 
     def refuse(self, token: str | None, details: ErrorDetails) -> list[Effect]:
         """Carry a refusal to its update; no effects if it is none of ours."""
+        if token is None and _concerns_settings(details):
+            token = self._updates.under_way
         update = self._updates.refused(token)
         if update is None:
             return []
@@ -166,3 +173,8 @@ class SettingsDesk:
             before, self.agent = self.agent, update.agent
             effects.append(ev.Handoff(from_agent=before, to_agent=update.agent))
         effects.append(Settle(token=update.token, outcome=session))
+
+
+def _concerns_settings(details: ErrorDetails) -> bool:
+    """Whether an error that names no event looks like one about a ``session.update``."""
+    return (details.param or "").startswith("session") or "session.update" in details.message

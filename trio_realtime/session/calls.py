@@ -48,7 +48,7 @@ class Answer:
     outcome: str
     tool: FunctionTool | None = None
     wants_response: bool = True
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 @attrs.define
@@ -166,25 +166,31 @@ def _completed(tool: FunctionTool, output: Any) -> Answer:
 
 
 async def _failed(tool: FunctionTool, context: ToolContext[Any], exc: Exception) -> Answer:
-    text = f"Tool {tool.name} failed: {type(exc).__name__}: {exc}"
+    text = f"Tool {tool.name} failed: {_words(exc)}"
     if tool.format_error is not None:
         text = await settled(tool.format_error(context, exc))
     logger.warning("tool %s failed in call %s", tool.name, context.call_id, exc_info=exc)
     return _failure(text, "failed", tool, exc)
 
 
-def raised(call: Call, exc: Exception) -> Answer:
+def raised(call: Call, exc: BaseException) -> Answer:
     """The answer of a call that failed outside of its tool's own exceptions."""
     logger.warning("tool %s failed in call %s", call.name, call.call_id, exc_info=exc)
-    text = f"Tool {call.name} failed: {type(exc).__name__}: {exc}"
-    return _failure(text, "failed", error=exc)
+    return _failure(f"Tool {call.name} failed: {_words(exc)}", "failed", error=exc)
+
+
+def _words(exc: BaseException) -> str:
+    try:
+        return f"{type(exc).__name__}: {exc}"
+    except Exception:  # noqa: BLE001 - an exception that cannot say what it is
+        return type(exc).__name__
 
 
 def _failure(
     text: str,
     outcome: str,
     tool: FunctionTool | None = None,
-    error: Exception | None = None,
+    error: BaseException | None = None,
 ) -> Answer:
     return Answer(output=text, text=text, outcome=outcome, tool=tool, error=error)
 
@@ -200,7 +206,7 @@ async def _hand_over(offer: AgentHandoff[Any], call: Call, desk: Desk) -> Answer
     except (InvalidArguments, RealtimeError) as exc:
         return _failure(f"The handoff failed: {exc}", "failed")
     except Exception as exc:  # noqa: BLE001 - what on_handoff raises means that there is no handoff
-        return _failure(f"The handoff failed: {type(exc).__name__}: {exc}", "failed")
+        return _failure(f"The handoff failed: {_words(exc)}", "failed")
     text = result_text({"assistant": offer.agent.name})
     return Answer(output=offer.agent, text=text, outcome="completed")
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import trio
 
 from trio_realtime.agents import (
+    Description,
     InputGuardrail,
     OutputGuardrail,
     RealtimeAgent,
@@ -55,8 +56,12 @@ async def open_session(
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Connect, have the settings acknowledged, run the block, close. See ``open_realtime_session``."""
     deadline = trio.current_time() + config.connect_timeout
-    described = await describe(agent, context)
-    dial = await _make_dial(endpoint, config)
+    described: Description | None = None
+    with trio.move_on_at(deadline):
+        described = await describe(agent, context)
+    if described is None:
+        raise ConnectTimeout(f"the agent was not described within {config.connect_timeout:g} s")
+    dial = await _make_dial(endpoint, config, deadline)
     async with _connected(transport, dial) as connection, open_bare_nursery(InternalError) as tools:
         shell = _make_shell(agent, config, context, tools)
         session = RealtimeSession(
@@ -68,9 +73,10 @@ async def open_session(
         with trio.CancelScope(deadline=deadline) as handshake:
             await _introduce(connection, shell, first_settings(described, config))
         if handshake.cancelled_caught:
+            said = shell.core.last_error
             raise ConnectTimeout(
                 f"the service connected but did not acknowledge the session's settings within "
-                f"{config.connect_timeout:g} s"
+                f"{config.connect_timeout:g} s{f'; it said: {said}' if said else ''}"
             )
         async with _served(connection, shell):
             try:
@@ -81,9 +87,9 @@ async def open_session(
                 raise shell.loss.again()
 
 
-async def _make_dial(endpoint: Endpoint, config: SessionConfig) -> Dial:
+async def _make_dial(endpoint: Endpoint, config: SessionConfig, deadline: float) -> Dial:
     resolved: ResolvedEndpoint | None = None
-    with trio.move_on_after(config.connect_timeout):
+    with trio.move_on_at(deadline):
         resolved = await endpoint.resolve(config.model)
     if resolved is None:
         raise ConnectTimeout(f"the endpoint's key did not come within {config.connect_timeout:g} s")
@@ -91,7 +97,7 @@ async def _make_dial(endpoint: Endpoint, config: SessionConfig) -> Dial:
         url=resolved.url,
         headers=resolved.headers,
         subprotocols=resolved.subprotocols,
-        connect_timeout=config.connect_timeout,
+        connect_timeout=max(deadline - trio.current_time(), 0.001),
         close_timeout=config.close_timeout / 2,
         max_message_size=config.max_message_size,
     )
@@ -207,7 +213,7 @@ class _ShutDown:
     async def _end_in_order(self) -> None:
         # Half the time is the close handshake's; a stuck tool must not cost the goodbye.
         with trio.move_on_after(self._close_timeout / 4):
-            await self._shell.tools.wait_ended()
+            await self._shell.tools.wait_others_ended()
         with trio.move_on_after(self._close_timeout / 4):
             await self._shell.outbox.wait_empty()
         self._shell.finish(None, SessionClosed("the session was closed"))

@@ -37,6 +37,7 @@ from .hub import ChannelStatistics, EventChannel
 from .paced import EVENTS as PACED_EVENTS, PacedAudio
 from .response import Response
 from .shell import Shell
+from .tools import current_call
 
 ContextT = TypeVar("ContextT")
 MessageContent: TypeAlias = str | Sequence[ContentPart | str]
@@ -76,7 +77,7 @@ class PlaybackReport:
         out, interrupted, or never there) has no effect. A negative value means that the item is not
         to be cut.
         """
-        self._shell.core.report_played(item_id, content_index, ms)
+        self._shell.core.report_played(item_id, content_index, ms, trio.current_time())
 
     def position(self, item_id: str, content_index: int = 0) -> float:
         """Milliseconds of an item that have been heard; 0 for one that is not in the queue."""
@@ -294,9 +295,11 @@ class RealtimeSession(Generic[ContextT]):
         cancelled while it waits for them, the interrupt stands all the same.
         """
         await self._ready()
-        before = self._shell.tools.running_ids()
-        self._shell.apply(self._shell.core.interrupt(trio.current_time()))
-        await self._shell.tools.wait_ended(before)
+        shell = self._shell
+        shell.apply(shell.core.interrupt(trio.current_time()))
+        # Only for the calls that it hits: the others go on, and one of them may be who asks.
+        hit = tuple(id_ for id_ in shell.tools.running_ids() if shell.core.was_cancelled(id_))
+        await shell.tools.wait_ended(hit)
 
     async def update_settings(self, **changes: Unpack[SettingsChanges]) -> Session:
         """Change settings; returns when the service has accepted them.
@@ -378,12 +381,17 @@ class RealtimeSession(Generic[ContextT]):
     async def drain(self) -> None:
         """Wait until the agent has nothing more to say.
 
-        No response runs or is due, no tool runs, and all audio has been heard.
+        No response runs or is due, no tool runs, and all audio has been heard. Not from inside a
+        tool: the agent speaks of its answer only after it.
 
         Raises:
             RealtimeError: the session ended first.
         """
         await self._ready()
+        if current_call.get() in self._shell.tools.running_ids():
+            raise UsageError(
+                "drain() inside a tool would wait for the tool itself: let another task do it"
+            )
         shell = self._shell
         while True:
             shell.outbox.check()
@@ -469,7 +477,7 @@ class RealtimeSession(Generic[ContextT]):
         encoding = self._output_format()
         return PacedAudio(
             self._shell.hub.open_channel(PACED_EVENTS),
-            self._shell.core.report_played,
+            self._playback.played,
             self._shell.core.stop_reports,
             bytes_per_ms=encoding.bytes_per_ms,
             frame_ms=frame_ms,

@@ -7,11 +7,13 @@ What a call does in between stands in ``calls``.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_realtime.agents import FunctionTool
+from trio_realtime.concurrency import leaves_of
 from trio_realtime.core import CANCELLED_OUTPUT, Call
 from trio_realtime.events import SessionEvent
 
@@ -19,6 +21,12 @@ from .calls import Answer, Desk, answer_call, cancelled_event, ended_event, rais
 
 if TYPE_CHECKING:
     from .shell import Shell
+
+
+_NOT_THE_TOOLS = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+current_call: ContextVar[str | None] = ContextVar("current_call", default=None)
+"""The call that this task works for: nothing that it does may wait for its own end."""
 
 
 class ToolRunner:
@@ -30,6 +38,7 @@ class ToolRunner:
         self._scopes: dict[str, trio.CancelScope] = {}
         self._finishing: dict[str, float] = {}
         self._idle = trio.lowlevel.ParkingLot()
+        self._deadline = float("inf")
 
     @property
     def running(self) -> int:
@@ -42,7 +51,7 @@ class ToolRunner:
 
     def start(self, call: Call, shell: Shell) -> None:
         """Begin a call."""
-        self._scopes[call.call_id] = trio.CancelScope()
+        self._scopes[call.call_id] = trio.CancelScope(deadline=self._deadline)
         self._apply_policy(call, shell)
         self._nursery.start_soon(self._run, call, shell, name=f"tool {call.name} {call.call_id}")
 
@@ -63,19 +72,29 @@ class ToolRunner:
                 self._scopes[call_id].cancel(reason="the call was interrupted")
 
     def cancel_all(self) -> None:
-        """Cancel whatever runs."""
+        """Cancel whatever runs, and whatever is started from now on."""
+        self._deadline = float("-inf")
         self.cancel(tuple(self._scopes))
 
     async def finish(self) -> None:
-        """Cancel whatever runs, but for the calls that may finish; those have their time for it."""
+        """Cancel whatever runs, but for the calls that may finish; those have their time for it.
+
+        What is started from now on is born cancelled.
+        """
+        self._deadline = float("-inf")
         self.cancel(tuple(self._scopes.keys() - self._finishing.keys()))
         with trio.move_on_after(max(self._finishing.values(), default=0.0)):
-            await self.wait_ended(tuple(self._finishing))
+            await self.wait_ended(tuple(self._finishing.keys() - {current_call.get()}))
         self.cancel_all()
 
-    async def wait_ended(self, call_ids: tuple[str, ...] | None = None) -> None:
-        """Wait until the tasks of these calls (of all of them) have ended."""
-        while self._scopes if call_ids is None else self._scopes.keys() & set(call_ids):
+    async def wait_ended(self, call_ids: tuple[str, ...]) -> None:
+        """Wait until the tasks of these calls have ended."""
+        while self._scopes.keys() & set(call_ids):
+            await self._idle.park()
+
+    async def wait_others_ended(self) -> None:
+        """Wait until no call runs but the one that this task works for, if it does."""
+        while self._scopes.keys() - {current_call.get()}:
             await self._idle.park()
 
     async def _run(self, call: Call, shell: Shell) -> None:
@@ -91,10 +110,19 @@ class ToolRunner:
 
     async def _run_scoped(self, call: Call, shell: Shell) -> Answer | None:
         answer: Answer | None = None
+        current_call.set(call.call_id)
         try:
             with self._scopes[call.call_id]:
+                # What was cancelled before it began does not begin.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 answer = await answer_call(call, shell, self.desk)
-        except Exception as exc:  # noqa: BLE001 - what a nursery of the tool leaves over from its cancellation
+        except (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseExceptionGroup as group:  # what a nursery of the tool leaves over
+            if any(isinstance(leaf, _NOT_THE_TOOLS) for leaf in leaves_of(group)):
+                raise
+            answer = raised(call, group)
+        except BaseException as exc:  # noqa: BLE001 - asyncio's CancelledError is one, and no bug
             answer = raised(call, exc)
         return answer
 
