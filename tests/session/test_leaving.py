@@ -264,3 +264,19 @@ async def test_what_was_sent_before_the_exit_arrives(autojump_clock: MockClock) 
             await session.send_message(str(number), respond=False)
         assert session.statistics().outgoing_frames > 0
     assert texts == [str(number) for number in range(10)]
+
+
+async def test_what_was_sent_before_a_cancellation_arrives(autojump_clock: MockClock) -> None:
+    """The cancellation stops the block, not what was said before it."""
+    peer = ScriptedPeer()
+    with trio.CancelScope() as outer:
+        async with talk(peer) as session:
+            for number in range(20):
+                await session.send_message(f"text {number}", respond=False)
+            outer.cancel()
+            await trio.sleep(1)
+    assert outer.cancelled_caught
+    said = [frame for frame in peer.received if frame["type"] == "conversation.item.create"]
+    assert len(said) == 20
+    assert peer.closed is not None
+    assert peer.closed.code == 1000
