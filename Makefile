@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PACKAGE := trio_realtime
 # Folders that may not be there yet are left out.
-CODE := $(wildcard $(PACKAGE) tests benchmarks)
+CODE := $(wildcard $(PACKAGE) tests benchmarks examples)
 
 .PHONY: help demo test lint types docs bench format clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.metadata import version as version_of
@@ -10,11 +11,13 @@ from importlib.util import find_spec
 from itertools import dropwhile
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
 from docutils.nodes import Element, Text, TextElement, document
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.pycode import ModuleAnalyzer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -75,10 +78,9 @@ nitpick_ignore_regex = [
 ]
 
 # The modules that users import from. References find a name in the first that documents it.
-PUBLIC_MODULES = [
+PUBLIC_MODULES = ["trio_realtime"] + [
     f"trio_realtime.{name}"
     for name in (
-        "front",
         "events",
         "items",
         "config",
@@ -89,6 +91,7 @@ PUBLIC_MODULES = [
         "transports",
         "agents",
         "session",
+        "core",
         "local",
         "testing",
     )
@@ -100,13 +103,61 @@ PUBLIC_MODULES = [
 ALIASES = {"AnyAgent": "RealtimeAgent", "AnyTool": "FunctionTool"}
 
 
+# These have a module of their own that is their page; there, the tree of errors stays together.
+AT_HOME = {"RealtimeError"}
+# Only the library makes them, so how it does so is nobody's business.
+MADE_BY_THE_LIBRARY = {
+    "RealtimeSession",
+    "Response",
+    "EventChannel",
+    "PacedAudio",
+    "PlaybackReport",
+    "LocalConnector",
+    "LocalServer",
+    "MemoryTransport",
+}
+# Methods that the library's own parts call on each other.
+INSIDE = {
+    "AgentHandoff.begin",
+    "AgentHandoff.spec",
+    "Connection.of",
+    "EventChannel.finish",
+    "EventChannel.put",
+    "EventChannel.silence",
+    "FunctionTool.spec",
+    "LocalServer.run",
+    "LocalServer.stop",
+    "RealtimeAgent.find_tool",
+    "RealtimeError.again",
+    "SessionConfig.session_settings",
+    "Usage.plus",
+    "settings_of",
+}
+
+
 def adopt(module: ModuleType) -> None:
-    """Show what a package re-exports under the package's name, the one that users import."""
-    for value in vars(module).values():
-        if isinstance(value, type | FunctionType) and value.__module__.startswith(
-            f"{module.__name__}."
+    """Show what a package exports under the package's name, the one that users import."""
+    names = getattr(module, "__all__", None) if module.__name__ == "trio_realtime" else None
+    for name in names or list(vars(module)):
+        value = getattr(module, name)
+        if (
+            isinstance(value, type | FunctionType)
+            and value.__module__.startswith(f"{module.__name__}.")
+            and name not in AT_HOME
         ):
+            lend_source(value.__module__, module.__name__)
             value.__module__ = module.__name__
+
+
+def lend_source(origin: str, owner: str) -> None:
+    """Let autodoc find there in which order members stand, and what is written beside them."""
+    theirs, ours = ModuleAnalyzer.for_module(origin), ModuleAnalyzer.for_module(owner)
+    theirs.analyze()
+    ours.analyze()
+    last = max(ours.tagorder.values(), default=0)
+    for tag, place in theirs.tagorder.items():
+        ours.tagorder.setdefault(tag, last + 1 + place)
+    ours.attr_docs.update(theirs.attr_docs)
 
 
 for public in PUBLIC_MODULES:
@@ -161,6 +212,27 @@ def unlink_builtins(app: Sphinx, doctree: document) -> None:
             node.replace_self(Text(node["reftarget"]))
 
 
+def hide_making(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """Leave out the arguments of what only the library makes."""
+    return ("", returns) if name.rpartition(".")[2] in MADE_BY_THE_LIBRARY else None
+
+
+def hide_inside(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: object
+) -> bool | None:
+    """Leave out what the library's own parts call on each other."""
+    function = getattr(obj, "__func__", obj)  # of a class method
+    return True if getattr(function, "__qualname__", None) in INSIDE else None
+
+
 def keep_first_line(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
@@ -169,8 +241,29 @@ def keep_first_line(
         lines[:0] = ["..", ""]  # an empty comment: a first line without a colon
 
 
+# Several attributes with one description, and the lines that go on with it.
+SHARED = re.compile(r"^( {4})(\w+(?:, \w+)+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
+
+
+def split_shared(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Give each attribute its own entry; napoleon does so for arguments only."""
+    text = "\n".join(lines)
+    before, heading, attributes = text.partition("Attributes:\n")
+    if heading:
+        lines[:] = (before + heading + SHARED.sub(_one_each, attributes)).split("\n")
+
+
+def _one_each(match: re.Match[str]) -> str:
+    return "\n".join(f"{match[1]}{name}: {match[3]}" for name in match[2].split(", "))
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("missing-reference", resolve_public)
     app.connect("doctree-read", unlink_builtins)
+    app.connect("autodoc-process-signature", hide_making)
+    app.connect("autodoc-skip-member", hide_inside)
     app.connect("autodoc-process-docstring", keep_first_line, priority=400)
+    app.connect("autodoc-process-docstring", split_shared, priority=400)

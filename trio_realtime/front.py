@@ -59,7 +59,8 @@ async def open_realtime_session(
     """Open a session with an agent, for the time of an ``async with`` block.
 
     Entering connects and returns when the service has acknowledged the settings. Leaving stops the
-    tools, sends what is in line and closes, within ``config.close_timeout``; then nothing is left: no
+    tools, sends what is in line and closes, within ``config.close_timeout``; only tools that shield
+    themselves, or that asked for a ``finish_timeout``, can take longer. Then nothing is left: no
     task, no socket, no thread but those of plain-function tools that were abandoned. Both halves are
     checkpoints. An exception in the block comes out as it is, and a cancellation stays one.
 
@@ -79,6 +80,8 @@ async def open_realtime_session(
         SettingsRefused: the service refused a setting; the message names it.
         ConnectTimeout: all this took longer than ``config.connect_timeout``.
         ConnectFailed: no connection came about.
+        ConnectionLost: on leaving, if the connection was lost and the block was not told of it.
+        SessionExpired: likewise, if it was lost because the session had lasted its time.
     """
     config = config if config is not None else SessionConfig()
     if endpoint is None and transport is None and not _is_configured():

@@ -139,21 +139,26 @@ class Pair(RuleBasedStateMachine):
                 case CheckReply():
                     self.checks.append(effect)
                     self.checked.setdefault(effect.response_id, []).append(effect.text)
-                case ev.ResponseEnd(response_id=response_id, output=output):
-                    self.replies[response_id] = output
-                case ev.GuardrailTripped(response_id=str(response_id)):
-                    assert response_id not in self.tripped, "a response tripped twice"
-                    self.tripped.add(response_id)
                 case Settle(token=token):
                     self.settled[token] += 1
-                case ev.AudioInterrupted(response_id=response_id):
-                    self.silenced.add(response_id)
-                case ev.Audio(response_id=response_id):
-                    assert response_id not in self.silenced, "audio after its interruption"
-                case ev.Error(error=error):
-                    self.errors.append(error)
                 case _:
-                    pass
+                    self._note_event(effect)
+
+    def _note_event(self, event: Any) -> None:
+        match event:
+            case ev.ResponseEnd(response_id=response_id, output=output):
+                self.replies[response_id] = output
+            case ev.GuardrailTripped(response_id=str(response_id)):
+                assert response_id not in self.tripped, "a response tripped twice"
+                self.tripped.add(response_id)
+            case ev.AudioInterrupted(response_id=response_id):
+                self.silenced.add(response_id)
+            case ev.Audio(response_id=response_id):
+                assert response_id not in self.silenced, "audio after its interruption"
+            case ev.Error(error=error):
+                self.errors.append(error)
+            case _:
+                pass
 
     def _note_sent(self, event: ClientEvent) -> None:
         match event:

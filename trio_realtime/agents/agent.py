@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias
 
 import attrs
+from typing_extensions import TypeVar
 
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import UNSET, Unset
@@ -15,7 +16,7 @@ from .contexts import AgentContext
 from .guardrails import InputGuardrail, OutputGuardrail, guardrails_of
 from .tools import FunctionTool
 
-ContextT = TypeVar("ContextT")
+ContextT = TypeVar("ContextT", default=None)
 
 
 Instructions: TypeAlias = str | Callable[[AgentContext[Any]], str | Awaitable[str]]

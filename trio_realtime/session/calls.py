@@ -35,7 +35,7 @@ from .approvals import Approvals, Decision
 if TYPE_CHECKING:
     from .shell import Shell
 
-logger = logging.getLogger("trio_realtime.tools")
+logger: logging.Logger = logging.getLogger("trio_realtime.tools")
 REJECTED = "Tool execution was not approved."
 
 

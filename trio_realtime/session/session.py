@@ -168,7 +168,9 @@ class RealtimeSession(Generic[ContextT]):
         self._shell.apply(core.check_input(item_text(item)))
         self._shell.apply(core.send_item(item, respond=respond))
 
-    async def send_audio(self, pcm: bytes, *, commit: bool = False) -> None:
+    async def send_audio(
+        self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
+    ) -> None:
         """Send audio of the user: raw bytes in the input format (PCM16 mono 24 kHz by default).
 
         Waits while too much is in line to be sent. If it is cancelled, the audio was not sent.
@@ -181,7 +183,7 @@ class RealtimeSession(Generic[ContextT]):
             UsageError: more than the service takes at once (15 MiB).
         """
         try:
-            append = InputAudioBufferAppend(audio=pcm)
+            append = InputAudioBufferAppend(audio=bytes(pcm))
         except ValueError as exc:
             raise UsageError(str(exc)) from None
         await self._shell.outbox.wait_room()
@@ -405,7 +407,8 @@ class RealtimeSession(Generic[ContextT]):
     async def aclose(self) -> None:
         """End the session: stop tools, send what is in line, close. Iteration ends. Idempotent.
 
-        Takes ``close_timeout`` at most, whatever the service does.
+        Takes ``close_timeout`` at most, whatever the service does; tools that shield themselves or
+        asked for a ``finish_timeout`` come on top.
         """
         await self._shut_down()
 
