@@ -21,6 +21,7 @@ import trio
 import trio_realtime
 from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.cli import wav
+from trio_realtime.errors import ConnectionLost
 from trio_realtime.local import Say, ScriptedBrain, serve_local
 
 COMMAND = (sys.executable, "-W", "error", "-m", "trio_realtime.cli")
@@ -346,14 +347,16 @@ async def test_serve_prints_its_url_serves_and_leaves_cleanly(number: signal.Sig
         assert url.startswith("ws://127.0.0.1:")
         assert url.endswith("/v1/realtime\n")
         endpoint = Endpoint.compatible(url.strip(), api_key="any", model="gpt-realtime")
-        async with open_realtime_session(
-            RealtimeAgent(name="A"),
-            endpoint=endpoint,
-            config=SessionConfig(output_modalities=("text",)),
-        ) as session:
-            assert (await session.ask("Hello")).text == "You said: Hello"
-            # Somebody is still connected.
-            assert await stop(process, number) == 0
+        with pytest.raises(ConnectionLost) as lost:
+            async with open_realtime_session(
+                RealtimeAgent(name="A"),
+                endpoint=endpoint,
+                config=SessionConfig(output_modalities=("text",)),
+            ) as session:
+                assert (await session.ask("Hello")).text == "You said: Hello"
+                # Somebody is still connected.
+                assert await stop(process, number) == 0
+        assert lost.value.code == 1001
         assert await read_all(process.stdout) == ""
         assert await read_all(process.stderr) == ""
 

@@ -555,6 +555,7 @@ class ListModel(RuleBasedStateMachine):
         self.ids: list[str] = []
         self.final: dict[str, str] = {}
         self.drafts: dict[str, str] = {}
+        self.deleted: set[str] = set()
 
     def text(self, item_id: str) -> str:
         return self.final.get(item_id) or self.drafts.get(item_id, "")
@@ -572,6 +573,7 @@ class ListModel(RuleBasedStateMachine):
     @rule(item_id=st.sampled_from(IDS), previous=st.sampled_from([*IDS, None, UNSET]))
     def add(self, item_id: str, previous: PreviousId) -> None:
         new = self.history.add(said(item_id, status="in_progress"), previous)
+        self.deleted.discard(item_id)
         assert new == (item_id not in self.ids)
         self.place(item_id, previous)
 
@@ -583,6 +585,9 @@ class ListModel(RuleBasedStateMachine):
     def finish(self, item_id: str, previous: PreviousId, text: str) -> None:
         item = said(item_id, OutputAudio(transcript=text), status="completed")
         new = self.history.finish(item, previous)
+        if item_id in self.deleted:
+            assert not new
+            return
         assert new == (item_id not in self.ids)
         self.place(item_id, UNSET if previous is None else previous)
         self.final[item_id] = text or self.text(item_id)
@@ -600,6 +605,7 @@ class ListModel(RuleBasedStateMachine):
         assert self.history.delete(item_id) == (item_id in self.ids)
         if item_id in self.ids:
             self.ids.remove(item_id)
+            self.deleted.add(item_id)
         self.final.pop(item_id, None)
         self.drafts.pop(item_id, None)
 

@@ -40,7 +40,7 @@ from trio_realtime.wire import (
 )
 
 MAX_WAITING = 256
-"""Transcripts and images kept for items that never came; the oldest are forgotten beyond."""
+"""How much is kept of what may never come (transcripts, images) and of what has gone (ids)."""
 
 
 def _forget_oldest(waiting: dict[str, Any]) -> None:
@@ -72,6 +72,7 @@ class History:
         self._nodes: dict[str, _Node] = {}
         self._waiting: dict[str, dict[int, _Waiting]] = {}
         self._sent: dict[str, MessageItem] = {}
+        self._deleted: dict[str, None] = {}
         self._snapshot: tuple[HistoryItem, ...] | None = ()
 
     def __len__(self) -> int:
@@ -121,6 +122,7 @@ class History:
         if node is not None:
             self._replace(node, item)
             return False
+        self._deleted.pop(item.id, None)
         node = _Node(self._with_what_was_sent(item.id, item))
         self._link(node, self._place(previous_item_id))
         self._nodes[item.id] = node
@@ -129,6 +131,8 @@ class History:
 
     def finish(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> bool:
         """Take a final version. Returns whether the item is new (its ``added`` was missed)."""
+        if item.id in self._deleted:
+            return False  # told too late
         if previous_item_id is None:
             previous_item_id = UNSET
         return self.add(item, previous_item_id)
@@ -162,6 +166,8 @@ class History:
         node = self._nodes.pop(item_id, None)
         if node is None:
             return False
+        self._deleted[item_id] = None
+        _forget_oldest(self._deleted)
         node.previous.following = node.following
         node.following.previous = node.previous
         self._snapshot = None

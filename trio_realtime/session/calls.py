@@ -72,7 +72,7 @@ async def answer_call(call: Call, shell: Shell, desk: Desk) -> Answer:
     if offer is None:
         return _failure(f"Tool {call.name} not found.", "unknown")
     if isinstance(offer, AgentHandoff):
-        return await _hand_over(offer, call, desk)
+        return await _hand_over(offer, call, shell, desk)
     context = _context_of(call, shell, desk)
     rejection = await _rejection(offer, context, shell, desk)
     if rejection is not None:
@@ -198,10 +198,12 @@ def _failure(
 # --- handoffs ----------------------------------------------------------------------------------
 
 
-async def _hand_over(offer: AgentHandoff[Any], call: Call, desk: Desk) -> Answer:
+async def _hand_over(offer: AgentHandoff[Any], call: Call, shell: Shell, desk: Desk) -> Answer:
     """Let the other agent take over, and only then answer: what the model says next is its own."""
     try:
         await offer.begin(AgentContext(context=desk.context, agent=call.agent), call.arguments)
+        # Settings that are on their way cannot be called back: from here on it is one thing.
+        shell.core.keep_call(call.call_id)
         await desk.take_over(offer.agent)
     except (InvalidArguments, RealtimeError) as exc:
         return _failure(f"The handoff failed: {exc}", "failed")
