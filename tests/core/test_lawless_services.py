@@ -623,3 +623,13 @@ def test_a_cancelled_end_is_the_outcome_of_who_waits() -> None:
     assert settle.token == token
     assert isinstance(settle.outcome, ResponseOutcome)
     assert settle.outcome.status == "cancelled"
+
+
+def test_one_beside_settles_while_it_is_open_whose_the_running_one_is() -> None:
+    talk = Talk()
+    token, beside = talk.wish(BESIDE)
+    talk.message()
+    talk.begins("r1")  # ours, or the service's own: no echo has told yet
+    talk.begins("r2", beside, conversation_id=None)
+
+    assert settled(talk.ends("r2", beside, conversation_id=None)) == [token]

@@ -214,7 +214,7 @@ async def test_drain_inside_a_tool_is_refused(autojump_clock: MockClock) -> None
     @function_tool
     async def goodbye(deep: bool) -> None:
         if deep:
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - in a task of its own
                 nursery.start_soon(sessions[0].drain)
         await sessions[0].drain()
 
@@ -278,7 +278,7 @@ async def test_a_tool_that_ends_the_session_does_not_wait_for_itself(
     @function_tool(finish_timeout=finish_timeout)
     async def goodbye() -> None:
         if deep:
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - in a task of its own
                 nursery.start_soon(leave)
         else:
             await leave()
@@ -334,9 +334,9 @@ async def test_an_interrupted_handoff_is_one_thing_or_the_other(autojump_clock: 
         await wait_all_tasks_blocked()
         peer.send({"type": "session.updated", "session": peer.session})
         await peer.expect(ITEM)
+        await peer.expect_nothing()
         ((_, output),) = answers(peer)
         assert ("cancelled" in output) == (session.current_agent is triage)
-        await peer.expect_nothing()
 
 
 # --- opening ------------------------------------------------------------------------------------
@@ -372,32 +372,30 @@ async def test_the_connect_timeout_is_one_for_everything(autojump_clock: MockClo
     assert [dial.connect_timeout for dial in peer.dials] == [pytest.approx(4)]
 
 
-@pytest.mark.parametrize("slow", ["agent", "key"])
+@pytest.mark.parametrize(("writing", "slow"), [(600, "agent"), (6, "key")])
 async def test_what_comes_before_the_dial_is_bounded_too(
-    slow: str, autojump_clock: MockClock
+    writing: float, slow: str, autojump_clock: MockClock
 ) -> None:
     async def write(_: AgentContext[None]) -> str:
-        if slow == "agent":
-            await trio.sleep_forever()
+        await trio.sleep(writing)
         return "Be brief."
+
+    async def fetch_key() -> str:
+        await trio.sleep(600)
+        return "test-key"
 
     peer = ScriptedPeer()
     began = trio.current_time()
     with pytest.raises(ConnectTimeout, match=slow):
         async with open_realtime_session(
             RealtimeAgent[None](name="Assistant", instructions=write),
-            endpoint=Endpoint.compatible("ws://test.invalid/v1", api_key=_key_that_never_comes),
+            endpoint=Endpoint.compatible("ws://test.invalid/v1", api_key=fetch_key),
             transport=peer.connect,
             config=SessionConfig(connect_timeout=10),
         ):
             pytest.fail("the block must not run")
     assert trio.current_time() - began == pytest.approx(10)
     assert peer.dials == []
-
-
-async def _key_that_never_comes() -> str:
-    await trio.sleep_forever()
-    raise AssertionError
 
 
 async def test_settings_that_are_refused_without_a_name_are_refused_at_once(

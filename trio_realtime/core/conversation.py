@@ -462,7 +462,7 @@ class Conversation:
         state.announced = True
         if known is not None and wish is not None:
             self._continue_turns(state, wish)
-        state.wish = wish if self._gate.guess is None else None
+        state.wish = wish if beside or self._gate.guess is None else None
         if self._is_doomed(state, token):
             effects += self._cancel(state)
         return effects
