@@ -244,7 +244,7 @@ def test_every_wish_ends_and_nothing_is_left_waiting(
         play.now += 0.003
         play.act(what, choice)
         if choice % 2:
-            play.deliver(twice=what == "twice")
+            play.deliver(twice=choice == 3)
     play.finish()
     assert set(play.asked) <= play.settled
     assert play.core.is_quiet
