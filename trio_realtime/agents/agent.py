@@ -43,11 +43,20 @@ def _inputs(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...]:
 
 
 def _check_names(agent: RealtimeAgent[Any], _: Any, tools: tuple[FunctionTool, ...]) -> None:
-    names = Counter(tool.name for tool in tools if tool.is_enabled is True)
-    twice = sorted(name for name, times in names.items() if times > 1)
+    # Those that a condition may disable are looked at when the service is told of them.
+    check_names(agent.name, "tool", (tool.name for tool in tools if tool.is_enabled is True))
+
+
+def check_names(agent_name: str, kinds: str, names: Iterable[str]) -> None:
+    """See that no name stands twice among what the model may call.
+
+    Raises:
+        ConfigurationError: one does.
+    """
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ConfigurationError(
-            f"agent {agent.name!r} has more than one tool named {', '.join(twice)}; rename one"
+            f"agent {agent_name!r} has more than one {kinds} named {', '.join(twice)}; rename one"
         )
 
 

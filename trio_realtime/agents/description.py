@@ -5,15 +5,13 @@ Conditions and instructions may be functions, so this is asked anew each time it
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, TypeAlias
 
 import attrs
 
-from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import UNSET, FunctionToolSpec, Unset
 
-from .agent import RealtimeAgent
+from .agent import RealtimeAgent, check_names
 from .contexts import AgentContext, holds, settled
 from .handoffs import AgentHandoff, as_handoffs
 from .tools import FunctionTool
@@ -40,28 +38,20 @@ async def describe(agent: RealtimeAgent[Any], context: Any) -> Description:
     about = AgentContext(context=context, agent=agent)
     told = agent.instructions
     instructions = await settled(told(about) if callable(told) else told)
-    callables: list[Offer] = [*agent.tools, *as_handoffs(agent)]
-    enabled = [one for one in callables if await holds(one.is_enabled, about)]
-    _check_names(agent, enabled)
-    tools = tuple(one.spec() for one in enabled)
+    enabled = [offer for offer in _offers(agent) if await holds(offer.is_enabled, about)]
+    check_names(agent.name, "tool or handoff", (offer.name for offer in enabled))
+    tools = tuple(offer.spec() for offer in enabled)
     return Description(instructions=instructions, tools=tools, voice=agent.voice)
 
 
-def _check_names(agent: RealtimeAgent[Any], enabled: list[Offer]) -> None:
-    names = Counter(one.name for one in enabled)
-    twice = sorted(name for name, times in names.items() if times > 1)
-    if twice:
-        raise ConfigurationError(
-            f"agent {agent.name!r} has more than one tool or handoff named {', '.join(twice)}; "
-            f"rename one"
-        )
+def _offers(agent: RealtimeAgent[Any]) -> list[Offer]:
+    return [*agent.tools, *as_handoffs(agent)]
 
 
 async def find_offer(agent: RealtimeAgent[Any], name: str, context: Any) -> Offer | None:
     """The tool or handoff of this name, if the agent has it and it is enabled now."""
-    offers: list[Offer] = [*agent.tools, *as_handoffs(agent)]
     about = AgentContext(context=context, agent=agent)
-    for offer in offers:
+    for offer in _offers(agent):
         if offer.name == name and await holds(offer.is_enabled, about):
             return offer
     return None

@@ -246,12 +246,7 @@ class Conversation:
         and what is asked for after this, is not touched.
         """
         effects: Effects = []
-        for state in self._in_conversation():
-            effects += self._cancel(state)
-        if self._gate.outstanding is not None:
-            self._doomed.add(self._gate.outstanding.token)
-        self._cut_playback(now, effects)
-        self._calls.cancel(None, effects)
+        self._stop_speaking(now, effects, cancel=True)
         return effects
 
     def interrupt_response(self, response_id: str, now: float) -> Effects:
@@ -259,7 +254,7 @@ class Conversation:
         effects: Effects = []
         state = self._responses.get(response_id)
         if state is not None:
-            effects += self._cancel(state)
+            self._cancel(state, effects)
         self._cut_playback(now, effects, only=response_id)
         self._calls.cancel(response_id, effects)
         return effects
@@ -420,15 +415,9 @@ class Conversation:
             ev.SpeechStarted(item_id=event.item_id, audio_start_ms=event.audio_start_ms)
         ]
         served = self.session is not None and self.session.interrupts_response
-        if not (served or self._barge_in):
-            return effects
-        if self._gate.outstanding is not None:
-            self._doomed.add(self._gate.outstanding.token)
-        for state in self._in_conversation():
+        if served or self._barge_in:
             # A cancel on top of the service's own could hit the response after this one.
-            effects += self._silence(state) if served else self._cancel(state)
-        self._cut_playback(now, effects)
-        self._calls.cancel(None, effects)
+            self._stop_speaking(now, effects, cancel=not served)
         return effects
 
     def _on_turn_ended(
@@ -464,7 +453,7 @@ class Conversation:
             self._continue_turns(state, wish)
         state.wish = wish if beside or self._gate.guess is None else None
         if self._is_doomed(state, token):
-            effects += self._cancel(state)
+            self._cancel(state, effects)
         return effects
 
     def _claim(self, response_id: str, token: str | None, *, beside: bool) -> Wish | None:
@@ -626,24 +615,33 @@ class Conversation:
 
     # --- interrupting -----------------------------------------------------------------------
 
-    def _cancel(self, state: Running) -> Effects:
-        effects = self._silence(state)
+    def _stop_speaking(self, now: float, effects: Effects, *, cancel: bool) -> None:
+        """Silence all that speaks, or is about to, and stop its calls.
+
+        ``cancel``: the service has to be told; otherwise it stops by itself.
+        """
+        if self._gate.outstanding is not None:
+            self._doomed.add(self._gate.outstanding.token)
+        for state in self._in_conversation():
+            state.silenced = True
+            if cancel:
+                self._cancel(state, effects)
+        self._cut_playback(now, effects)
+        self._calls.cancel(None, effects)
+
+    def _cancel(self, state: Running, effects: Effects) -> None:
+        state.silenced = True
         if not state.cancel_sent:
             state.cancel_sent = True
             # By name, so that it can never hit the response that comes after this one.
             effects.append(ResponseCancel(event_id=self._token("cancel"), response_id=state.id))
-        return effects
-
-    def _silence(self, state: Running) -> Effects:
-        state.silenced = True
-        return []
 
     def _cut_playback(self, now: float, effects: Effects, only: str | None = None) -> None:
         positions = self.playback.cut(now, self._responses.running, only)
         for position in positions:
             state = self._responses.get(position.response_id)
             if state is not None:
-                self._silence(state)
+                state.silenced = True
             effects.append(self._truncate(position))
         for position in positions:
             effects.append(
