@@ -140,11 +140,6 @@ class Conversation:
         return self._gate.is_idle and not self._ledger.is_busy and not self._responses.running
 
     @property
-    def running_response_id(self) -> str | None:
-        """Id of the response that writes to the conversation now."""
-        return self._gate.running
-
-    @property
     def is_cancelling(self) -> bool:
         """Interrupted calls are still to be answered."""
         return self._ledger.is_cancelling
