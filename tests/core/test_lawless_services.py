@@ -368,7 +368,7 @@ def test_without_echo_what_was_interrupted_is_not_remembered_for_ever() -> None:
         talk.interrupt()
         talk.begins(f"r{number}")
         talk.ends(f"r{number}", status="cancelled")
-    assert not talk.core._doomed
+    assert not talk.core._stop._doomed
 
 
 # --- refusals -----------------------------------------------------------------------------------

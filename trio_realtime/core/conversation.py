@@ -13,6 +13,7 @@ Who decides what:
 * ``responses`` what belongs to which response
 * ``record``    events about items and transcripts, into the history
 * ``speech``    audio and text of responses
+* ``interruption`` what an interrupt stops, and how
 * ``turns``     which responses make one turn of the agent
 * ``guardrails`` when a reply is to be checked
 * ``updates``   settings on their way, and who speaks
@@ -36,9 +37,7 @@ from trio_realtime.errors import (
 from trio_realtime.items import item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
-    ClientEvent,
     ConversationItemCreate,
-    ConversationItemTruncate,
     ErrorDetails,
     ErrorEvent,
     FunctionCallItem,
@@ -49,7 +48,6 @@ from trio_realtime.wire import (
     InputText,
     Item,
     MessageItem,
-    ResponseCancel,
     ResponseCreated,
     ResponseDone,
     ResponseObject,
@@ -64,8 +62,9 @@ from .effects import Effect, ResponseOutcome, Settle
 from .gate import ResponseGate, Wish
 from .guardrails import CheckInput, GuardrailWindows, Trip
 from .history import History
+from .interruption import Interruption
 from .notices import NOTICES
-from .playback import Playback, Position
+from .playback import Playback
 from .record import Record
 from .refusals import (
     ACTIVE_RESPONSE,
@@ -122,12 +121,12 @@ class Conversation:
         )
         self._numbers = count(1)
         self._calls = CallDesk(self._ledger, self._token)
+        self._stop = Interruption(self._responses, self.playback, self._calls, self._token)
         self._desk = SettingsDesk(agent, self.playback, self._token)
         self._beside: dict[str, Wish] = {}
         self._latest: str | None = None
         self._said = 0
         self._open_turns: dict[str, tuple[tuple[Turn, ...], ResponseOutcome]] = {}
-        self._doomed: set[str] = set()
         self._names_conversations = False
         self._turn_ended = False
         self._handlers = self._make_handlers()
@@ -229,7 +228,7 @@ class Conversation:
         effects: Effects = []
         wish = self._gate.withdraw(token)
         if wish is None:
-            self._doomed.add(token)
+            self._stop.doom(token)
         else:
             self._give_up(wish, GIVEN_UP, GIVEN_UP, effects)
         return effects
@@ -247,11 +246,7 @@ class Conversation:
     def interrupt_response(self, response_id: str, now: float) -> Effects:
         """The same for one response only: nothing of another one is touched."""
         effects: Effects = []
-        state = self._responses.get(response_id)
-        if state is not None:
-            self._cancel(state, effects)
-        self._cut_playback(now, effects, only=response_id)
-        self._calls.cancel(response_id, effects)
+        self._stop.stop(response_id, now, effects)
         return effects
 
     def report_played(self, item_id: str, content_index: int, ms: float, now: float) -> None:
@@ -288,7 +283,7 @@ class Conversation:
             )
         ]
         if self._latest != response_id:
-            self._cut_playback(now, effects, only=response_id)
+            self._stop.cut(now, effects, only=response_id)
             return effects
         effects += self.interrupt_response(response_id, now)
         names = ", ".join(trip.name for trip in trips)
@@ -326,7 +321,7 @@ class Conversation:
         self._gate.drop_all()
         self._beside.clear()
         self._desk.disconnected()
-        self._doomed.clear()
+        self._stop.forget_all()
 
     # --- server events ----------------------------------------------------------------------
 
@@ -372,7 +367,7 @@ class Conversation:
         wish = self._beside.pop(token, None) or self._gate.failed(token)
         if wish is None:
             return False
-        self._doomed.discard(token)
+        self._stop.forget(token)
         error = peer_error(details)
         if not (wish.waiters or wish.turn_waiters):
             effects.append(ev.Error(error=error))
@@ -389,9 +384,9 @@ class Conversation:
 
     def _withdraw_if_doomed(self, token: str, effects: Effects) -> None:
         # An interrupted wish must not wait on: what is asked for after it would join it.
-        wish = self._gate.withdraw(token) if token in self._doomed else None
+        wish = self._gate.withdraw(token) if self._stop.is_doomed(token) else None
         if wish is not None:
-            self._doomed.discard(token)
+            self._stop.forget(token)
             self._give_up(wish, GIVEN_UP, GIVEN_UP, effects)
 
     def _correct_guess(self, effects: Effects) -> None:
@@ -447,8 +442,7 @@ class Conversation:
         if known is not None and wish is not None:
             self._continue_turns(state, wish)
         state.wish = wish if beside or self._gate.guess is None else None
-        if self._is_doomed(state, token):
-            self._cancel(state, effects)
+        self._stop.cancel_if_doomed(state, self._names_of(state, token), effects)
         return effects
 
     def _claim(self, response_id: str, token: str | None, *, beside: bool) -> Wish | None:
@@ -469,13 +463,12 @@ class Conversation:
         # Some servers never name a conversation; there, null says nothing.
         return names_no_conversation(response) and self._names_conversations
 
-    def _is_doomed(self, state: Running, token: str | None) -> bool:
+    def _names_of(self, state: Running, token: str | None) -> tuple[str, ...]:
+        """The creates that a response may have come of: our token, or who waits for it."""
         guess = self._gate.guess
         if token is None and guess is not None and state.id == self._gate.running:
             token = guess.token
-        hit = self._doomed.intersection((*self._waiters_of(state), token or ""))
-        self._doomed -= hit
-        return bool(hit)
+        return (*self._waiters_of(state), token or "")
 
     def _waiters_of(self, state: Running) -> tuple[str, ...]:
         guess = self._gate.guess if state.id == self._gate.running else None
@@ -510,10 +503,6 @@ class Conversation:
             turn = Turn(state.id, state.agent)
             state.turns = (turn,)
             effects.append(turn.start())
-
-    def _in_conversation(self) -> list[Running]:
-        """What writes to the conversation: one, or more where a beginning or an end was missed."""
-        return [state for state in self._responses.running.values() if not state.beside]
 
     def _running_state(self) -> Running | None:
         running = self._gate.running
@@ -558,7 +547,7 @@ class Conversation:
             if check is not None:
                 effects.append(check)
         if wish is not None:
-            self._doomed.discard(wish.token)
+            self._stop.forget(wish.token)
             self._settle(wish.waiters, outcome, effects)
             state.turns[0].waiters += wish.turn_waiters
         for turn in state.turns:
@@ -581,7 +570,7 @@ class Conversation:
 
     def _settle(self, waiters: tuple[str, ...], outcome: Told, effects: Effects) -> None:
         for waiter in waiters:
-            self._doomed.discard(waiter)
+            self._stop.forget(waiter)
             effects.append(Settle(token=waiter, outcome=outcome))
 
     # --- ... what responses do
@@ -611,50 +600,10 @@ class Conversation:
     # --- interrupting -----------------------------------------------------------------------
 
     def _stop_speaking(self, now: float, effects: Effects, *, cancel: bool) -> None:
-        """Silence all that speaks, or is about to, and stop its calls.
-
-        ``cancel``: the service has to be told; otherwise it stops by itself.
-        """
+        """Silence all that speaks, or is about to, and stop its calls; see ``interruption``."""
         if self._gate.outstanding is not None:
-            self._doomed.add(self._gate.outstanding.token)
-        for state in self._in_conversation():
-            state.silenced = True
-            if cancel:
-                self._cancel(state, effects)
-        self._cut_playback(now, effects)
-        self._calls.cancel(None, effects)
-
-    def _cancel(self, state: Running, effects: Effects) -> None:
-        state.silenced = True
-        if not state.cancel_sent:
-            state.cancel_sent = True
-            # By name, so that it can never hit the response that comes after this one.
-            effects.append(ResponseCancel(event_id=self._token("cancel"), response_id=state.id))
-
-    def _cut_playback(self, now: float, effects: Effects, only: str | None = None) -> None:
-        positions = self.playback.cut(now, self._responses.running, only)
-        for position in positions:
-            state = self._responses.get(position.response_id)
-            if state is not None:
-                state.silenced = True
-            effects.append(self._truncate(position))
-        for position in positions:
-            effects.append(
-                ev.AudioInterrupted(
-                    response_id=position.response_id,
-                    item_id=position.item_id,
-                    content_index=position.content_index,
-                    played_ms=position.played_ms,
-                )
-            )
-
-    def _truncate(self, position: Position) -> ClientEvent:
-        return ConversationItemTruncate(
-            event_id=self._token("truncate"),
-            item_id=position.item_id,
-            content_index=position.content_index,
-            audio_end_ms=position.played_ms,
-        )
+            self._stop.doom(self._gate.outstanding.token)
+        self._stop.stop_all(now, effects, cancel=cancel)
 
     # --- sending ----------------------------------------------------------------------------
 

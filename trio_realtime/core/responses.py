@@ -79,6 +79,10 @@ class Responses:
         """The response with this id, if it runs."""
         return self.running.get(response_id)
 
+    def in_conversation(self) -> list[Running]:
+        """What writes to the conversation: one, or more where a beginning or an end was missed."""
+        return [state for state in self.running.values() if not state.beside]
+
     def has_ended(self, response_id: str) -> bool:
         """Whether a response of this id has run and ended."""
         return response_id in self._ended

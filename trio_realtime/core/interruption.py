@@ -1,0 +1,118 @@
+"""Making the agent stop: what runs is cancelled, what plays is cut, what is on its way is doomed.
+
+By name throughout: a cancel names its response, a cut its item, so neither can hit what comes after.
+A create that is on its way cannot be called back; it is doomed, and its response is cancelled as
+soon as it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from trio_realtime import events as ev
+from trio_realtime.wire import ClientEvent, ConversationItemTruncate, ResponseCancel
+
+from .calls import CallDesk
+from .effects import Effect
+from .playback import Playback, Position
+from .responses import Responses, Running
+
+
+class Interruption:
+    """See the module."""
+
+    def __init__(
+        self,
+        responses: Responses,
+        playback: Playback,
+        calls: CallDesk,
+        token: Callable[[str], str],
+    ) -> None:
+        self._responses = responses
+        self._playback = playback
+        self._calls = calls
+        self._token = token
+        self._doomed: set[str] = set()
+
+    # --- what is on its way
+
+    def doom(self, token: str) -> None:
+        """The response of this create is to be cancelled when it begins."""
+        self._doomed.add(token)
+
+    def is_doomed(self, token: str) -> bool:
+        """Whether the response of this create is to be cancelled when it begins."""
+        return token in self._doomed
+
+    def forget(self, token: str) -> None:
+        """Nothing will come of this create any more, or all of it has come."""
+        self._doomed.discard(token)
+
+    def forget_all(self) -> None:
+        """Nothing will come any more."""
+        self._doomed.clear()
+
+    def cancel_if_doomed(
+        self, state: Running, tokens: Iterable[str], effects: list[Effect]
+    ) -> None:
+        """A response has begun that goes by these names."""
+        hit = self._doomed.intersection(tokens)
+        self._doomed -= hit
+        if hit:
+            self.cancel(state, effects)
+
+    # --- what runs and what plays
+
+    def stop_all(self, now: float, effects: list[Effect], *, cancel: bool) -> None:
+        """Silence all that speaks and stop its calls.
+
+        ``cancel``: the service has to be told; otherwise it stops by itself.
+        """
+        for state in self._responses.in_conversation():
+            state.silenced = True
+            if cancel:
+                self.cancel(state, effects)
+        self.cut(now, effects)
+        self._calls.cancel(None, effects)
+
+    def stop(self, response_id: str, now: float, effects: list[Effect]) -> None:
+        """The same for one response: nothing of another one is touched."""
+        state = self._responses.get(response_id)
+        if state is not None:
+            self.cancel(state, effects)
+        self.cut(now, effects, only=response_id)
+        self._calls.cancel(response_id, effects)
+
+    def cancel(self, state: Running, effects: list[Effect]) -> None:
+        """Have the service stop a response, once."""
+        state.silenced = True
+        if not state.cancel_sent:
+            state.cancel_sent = True
+            effects.append(ResponseCancel(event_id=self._token("cancel"), response_id=state.id))
+
+    def cut(self, now: float, effects: list[Effect], only: str | None = None) -> None:
+        """Cut what plays, of one response or of all: first the service is told, then the consumer."""
+        positions = self._playback.cut(now, self._responses.running, only)
+        for position in positions:
+            state = self._responses.get(position.response_id)
+            if state is not None:
+                state.silenced = True
+            effects.append(self._truncate(position))
+        effects += [_interrupted(position) for position in positions]
+
+    def _truncate(self, position: Position) -> ClientEvent:
+        return ConversationItemTruncate(
+            event_id=self._token("truncate"),
+            item_id=position.item_id,
+            content_index=position.content_index,
+            audio_end_ms=position.played_ms,
+        )
+
+
+def _interrupted(position: Position) -> ev.AudioInterrupted:
+    return ev.AudioInterrupted(
+        response_id=position.response_id,
+        item_id=position.item_id,
+        content_index=position.content_index,
+        played_ms=position.played_ms,
+    )
