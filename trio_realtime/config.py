@@ -67,6 +67,8 @@ class SessionConfig:
         output_guardrails, input_guardrails: checks for every agent of the session, besides its own.
         guardrail_debounce: characters by which a reply grows between two checks of it; 0 for one
             check, of the whole reply.
+        history_interval: seconds between two ``history_updated`` events of an item that grows; 0
+            for one with each delta. The end of an item is always told.
         connect_timeout: seconds to connect and have the settings acknowledged.
         close_timeout: seconds that leaving the block may take for the peer's sake.
         max_message_size: characters of one incoming frame; larger ones end the connection (1009).
@@ -102,6 +104,7 @@ class SessionConfig:
     output_guardrails: Sequence[Any] = ()
     input_guardrails: Sequence[Any] = ()
     guardrail_debounce: int = attrs.field(default=100, validator=validators.ge(0))
+    history_interval: float = attrs.field(default=0.1, validator=validators.ge(0))
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)

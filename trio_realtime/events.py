@@ -178,6 +178,18 @@ class AudioInterrupted(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class ToolArgumentsDelta(SessionEvent):
+    """More of the arguments of a call that the model is writing: a piece of JSON text."""
+
+    type: ClassVar[str] = "tool_arguments_delta"
+    delta: str
+    tool_name: str
+    call_id: str
+    response_id: str
+    item_id: str
+
+
+@attrs.frozen(kw_only=True)
 class ToolStart(SessionEvent):
     """A tool is about to run. ``arguments`` is the JSON text of the model."""
 
@@ -325,7 +337,10 @@ class HistoryAdded(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class HistoryUpdated(SessionEvent):
-    """An item changed (``item``) or left the conversation (``deleted_item_id``)."""
+    """An item changed (``item``) or left the conversation (``deleted_item_id``).
+
+    While an item grows, one comes now and then (``history_interval``), and one with its end.
+    """
 
     type: ClassVar[str] = "history_updated"
     item: HistoryItem | None = None

@@ -42,7 +42,11 @@ class CallDesk:
             problem = f"function call {item.name!r} has no call_id, so it cannot be answered"
             effects.append(ev.Error(error=ProtocolViolation(problem)))
             return
-        if not self._ledger.begin(item.call_id, state.id):
+        asked = (item.name, item.arguments)
+        if not self._ledger.begin(item.call_id, state.id, asked):
+            if not self._ledger.is_same(item.call_id, asked):
+                problem = f"call_id {item.call_id!r} came again with another name or arguments"
+                effects.append(ev.Error(error=ProtocolViolation(f"{problem}; it is not run twice")))
             return
         call = Call(
             call_id=item.call_id,

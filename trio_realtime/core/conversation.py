@@ -101,13 +101,19 @@ class Conversation:
         agent: who speaks; opaque here, and bound to each response that begins.
         barge_in: whether the user's speech interrupts also where the service does not do so itself.
         guardrail_debounce: characters between two checks of a reply; ``None`` for no checks.
+        history_interval: seconds between two history events of an item that grows.
     """
 
     def __init__(
-        self, agent: Any, *, barge_in: bool = True, guardrail_debounce: int | None = None
+        self,
+        agent: Any,
+        *,
+        barge_in: bool = True,
+        guardrail_debounce: int | None = None,
+        history_interval: float = 0.1,
     ) -> None:
         self.history: History = History()
-        self._record = Record(self.history)
+        self._record = Record(self.history, history_interval)
         self.usage: Usage = Usage()
         self.playback: Playback = Playback()
         self.last_error: PeerError | None = None
@@ -117,7 +123,12 @@ class Conversation:
         self._ledger = ToolLedger()
         self._responses = Responses()
         self._speech = Speech(
-            self._responses, self.history, self.playback, self._seen, self._windows
+            self._responses,
+            self.history,
+            self._record,
+            self.playback,
+            self._seen,
+            self._windows,
         )
         self._numbers = count(1)
         self._calls = CallDesk(self._ledger, self._token)

@@ -1,8 +1,13 @@
-"""Events about items and about what the user was heard to say: into the history, and out as events."""
+"""Events about items and about what the user was heard to say: into the history, and out as events.
+
+An item that grows is told of now and then, not with each delta: a ``history_updated`` for an item
+follows the one before it by an interval, or with the end of the item. What was last is always told.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 from trio_realtime import events as ev
@@ -19,20 +24,27 @@ from trio_realtime.wire import (
     InputAudioTranscriptionDelta,
     InputAudioTranscriptionFailed,
     Item,
-    ResponseFunctionCallArgumentsDelta,
     ServerEvent,
     Unset,
 )
 
 from .effects import Effect
-from .history import History
+from .history import History, item_status
 
 
 class Record:
-    """Keeps the history up to date. ``handlers`` are by the class of the server event."""
+    """Keeps the history up to date. ``handlers`` are by the class of the server event.
 
-    def __init__(self, history: History) -> None:
+    Args:
+        history: what is kept.
+        interval: seconds between two events of an item that grows.
+    """
+
+    def __init__(self, history: History, interval: float) -> None:
         self._history = history
+        self._interval = interval
+        self._told_at: dict[str, float] = {}
+        self._untold: set[str] = set()
         self.handlers: dict[type[ServerEvent], Callable[[Any, float], Sequence[Effect]]] = {
             ConversationItemAdded: self._on_item_added,
             ConversationItemCreated: self._on_item_added,
@@ -40,7 +52,6 @@ class Record:
             ConversationItemRetrieved: self._on_item_retrieved,
             ConversationItemDeleted: self._on_item_deleted,
             ConversationItemTruncated: self._on_item_truncated,
-            ResponseFunctionCallArgumentsDelta: self._on_arguments,
             InputAudioTranscriptionDelta: self._on_transcription_delta,
             InputAudioTranscriptionCompleted: self._on_transcription_completed,
             InputAudioTranscriptionFailed: self._on_transcription_failed,
@@ -50,11 +61,17 @@ class Record:
         """Take the final version of an item whose place in the conversation is not told with it."""
         return self._take_item(item, UNSET, self._history.finish)
 
-    def _on_arguments(
-        self, event: ResponseFunctionCallArgumentsDelta, _now: float
-    ) -> Sequence[Effect]:
-        self._history.append_arguments(event.item_id, event.delta)
-        return ()
+    def grew(self, item_id: str, now: float) -> Sequence[Effect]:
+        """An item has more text than before. Tells of it if the interval is over."""
+        if now - self._told_at.get(item_id, -inf) < self._interval:
+            self._untold.add(item_id)
+            return ()
+        item = self._history.get(item_id)
+        if item is None:
+            return ()
+        told = self._updated(item)
+        self._told_at[item_id] = now
+        return (told,)
 
     def _on_item_added(
         self, event: ConversationItemAdded | ConversationItemCreated, _now: float
@@ -73,12 +90,12 @@ class Record:
         before = self._history.get(item.id) if item.id else None
         new = place(item, previous)
         after = self._history.get(item.id) if item.id else None
-        if after is None:
+        if item.id is None or after is None:
             return ()
         if new:
             named = previous if isinstance(previous, str) else None
             return (ev.HistoryAdded(item=after, previous_item_id=named),)
-        return (self._updated(after),) if after != before else ()
+        return (self._updated(after),) if after != before or item.id in self._untold else ()
 
     def _on_item_retrieved(self, event: ConversationItemRetrieved, _now: float) -> Sequence[Effect]:
         if not event.item.id or event.item.id not in self._history:
@@ -88,6 +105,7 @@ class Record:
     def _on_item_deleted(self, event: ConversationItemDeleted, _now: float) -> Sequence[Effect]:
         if not self._history.delete(event.item_id):
             return ()
+        self._forget(event.item_id)
         return (ev.HistoryUpdated(deleted_item_id=event.item_id, read=self._history.snapshot),)
 
     def _on_item_truncated(self, event: ConversationItemTruncated, _now: float) -> Sequence[Effect]:
@@ -95,17 +113,23 @@ class Record:
         return () if item is None else (self._updated(item),)
 
     def _updated(self, item: HistoryItem) -> ev.HistoryUpdated:
+        self._untold.discard(item.id or "")
+        if item_status(item) != "in_progress":
+            self._told_at.pop(item.id or "", None)
         return ev.HistoryUpdated(item=item, read=self._history.snapshot)
 
+    def _forget(self, item_id: str) -> None:
+        self._told_at.pop(item_id, None)
+        self._untold.discard(item_id)
+
     def _on_transcription_delta(
-        self, event: InputAudioTranscriptionDelta, _now: float
+        self, event: InputAudioTranscriptionDelta, now: float
     ) -> Sequence[Effect]:
         self._history.hear(event.item_id, event.content_index, event.delta, final=False)
-        return (
-            ev.UserTranscriptDelta(
-                delta=event.delta, item_id=event.item_id, content_index=event.content_index
-            ),
+        delta = ev.UserTranscriptDelta(
+            delta=event.delta, item_id=event.item_id, content_index=event.content_index
         )
+        return (delta, *self.grew(event.item_id, now))
 
     def _on_transcription_completed(
         self, event: InputAudioTranscriptionCompleted, _now: float

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trio_realtime import events as ev
+from trio_realtime.items import FunctionCallItem
 from trio_realtime.wire import (
     OutputAudio,
     OutputText,
     ResponseContentPartAdded,
+    ResponseFunctionCallArgumentsDelta,
     ResponseOutputAudioDelta,
     ResponseOutputAudioDone,
     ResponseOutputAudioTranscriptDelta,
@@ -24,6 +26,7 @@ from .effects import Effect
 from .guardrails import GuardrailWindows
 from .history import History
 from .playback import Playback
+from .record import Record
 from .responses import Responses, Running
 
 
@@ -39,6 +42,7 @@ class Speech:
         self,
         responses: Responses,
         history: History,
+        record: Record,
         playback: Playback,
         begin: Callable[[str, list[Effect]], Running],
         windows: GuardrailWindows | None,
@@ -46,6 +50,7 @@ class Speech:
         self._windows = windows
         self._responses = responses
         self._history = history
+        self._record = record
         self._playback = playback
         self._begin = begin
         self.handlers: dict[type[ServerEvent], Callable[[Any, float], Sequence[Effect]]] = {
@@ -54,6 +59,7 @@ class Speech:
             ResponseOutputAudioTranscriptDelta: self._on_text,
             ResponseOutputAudioDelta: self._on_audio,
             ResponseOutputAudioDone: self._on_audio_done,
+            ResponseFunctionCallArgumentsDelta: self._on_arguments,
         }
 
     def _on_audio(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
@@ -92,15 +98,39 @@ class Speech:
         self._history.open_part(event.item_id, event.content_index, kind)
         return ()
 
-    def _on_text(
-        self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta, _now: float
+    def _on_arguments(
+        self, event: ResponseFunctionCallArgumentsDelta, now: float
     ) -> Sequence[Effect]:
         effects: list[Effect] = []
-        if self._responses.has_ended(event.response_id):
+        state = self._state_of(event.response_id, effects)
+        if state is None or state.beside:
             return effects
-        state = self._responses.get(event.response_id)
+        self._history.append_arguments(event.item_id, event.delta)
+        item = self._history.get(event.item_id)
+        effects.append(
+            ev.ToolArgumentsDelta(
+                delta=event.delta,
+                tool_name=item.name if isinstance(item, FunctionCallItem) else "",
+                call_id=event.call_id,
+                response_id=event.response_id,
+                item_id=event.item_id,
+            )
+        )
+        return [*effects, *self._record.grew(event.item_id, now)]
+
+    def _state_of(self, response_id: str, effects: list[Effect]) -> Running | None:
+        """The response that a delta is of; ``None`` for one that has ended."""
+        if self._responses.has_ended(response_id):
+            return None
+        return self._responses.get(response_id) or self._begin(response_id, effects)
+
+    def _on_text(
+        self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta, now: float
+    ) -> Sequence[Effect]:
+        effects: list[Effect] = []
+        state = self._state_of(event.response_id, effects)
         if state is None:
-            state = self._begin(event.response_id, effects)
+            return effects
         state.add_text(event.item_id, event.content_index, event.delta)
         if state.beside:
             return effects
@@ -116,6 +146,7 @@ class Speech:
                 content_index=event.content_index,
             )
         )
+        effects += self._record.grew(event.item_id, now)
         if self._windows is not None:
             check = self._windows.grow(event.response_id, state.agent, event.delta)
             if check is not None:

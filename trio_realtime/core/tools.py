@@ -30,10 +30,11 @@ class CallState(enum.Enum):
 
 
 class _Call:
-    __slots__ = ("insists", "kept", "response_id", "state")
+    __slots__ = ("asked", "insists", "kept", "response_id", "state")
 
-    def __init__(self, response_id: str) -> None:
+    def __init__(self, response_id: str, asked: int) -> None:
         self.response_id = response_id
+        self.asked = asked
         self.state = CallState.RUNNING
         self.kept = False
         self.insists = False
@@ -85,15 +86,22 @@ class ToolLedger:
         call = self._calls.get(call_id)
         return None if call is None else call.state
 
-    def begin(self, call_id: str, response_id: str) -> bool:
-        """A call is complete. Returns whether it is to be run: not if its id is known."""
+    def begin(self, call_id: str, response_id: str, asked: tuple[str, str] = ("", "")) -> bool:
+        """A call is complete. Returns whether it is to be run: not if its id is known.
+
+        ``asked``: name and arguments, to tell a repetition from another call of the same id.
+        """
         if call_id in self._calls:
             return False
-        self._calls[call_id] = _Call(response_id)
+        self._calls[call_id] = _Call(response_id, hash(asked))
         round_ = self._rounds.setdefault(response_id, _Round())
         round_.open.add(call_id)
         round_.total += 1
         return True
+
+    def is_same(self, call_id: str, asked: tuple[str, str]) -> bool:
+        """Whether the call of this id, which is known, asked for the same."""
+        return self._calls[call_id].asked == hash(asked)
 
     def keep(self, call_id: str, *, insists: bool) -> None:
         """An interrupt is to leave this call alone.

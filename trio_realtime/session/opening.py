@@ -125,7 +125,10 @@ def _make_shell(
         await shell.change_settings(settings, successor)
 
     core = Conversation(
-        agent, barge_in=config.barge_in, guardrail_debounce=config.guardrail_debounce
+        agent,
+        barge_in=config.barge_in,
+        guardrail_debounce=config.guardrail_debounce,
+        history_interval=config.history_interval,
     )
     # Until the service names a format, and for one that never does.
     core.playback.bytes_per_ms = config.output_format.bytes_per_ms
