@@ -6,7 +6,8 @@
     ├── UsageError             you: mend the call (also a ValueError)
     │   ├── ConfigurationError    a setting, an endpoint, an agent that cannot work
     │   ├── SessionClosed         the session was already left or closed
-    │   └── GuardrailFailed       a guardrail of yours raised
+    │   ├── GuardrailFailed       a guardrail of yours raised
+    │   └── HookFailed            a hook of yours raised
     ├── PeerError              the service said no
     │   ├── AuthenticationFailed  the key was refused (HTTP 401/403, or close 3000)
     │   ├── ModelRefused          the model is unknown or not for realtime (close 4000/4004, HTTP 404)
@@ -36,6 +37,7 @@ __all__ = [
     "ConnectionLost",
     "ConsumerTooSlow",
     "GuardrailFailed",
+    "HookFailed",
     "InternalError",
     "ModelRefused",
     "NetworkError",
@@ -88,14 +90,30 @@ class GuardrailFailed(UsageError):
     """A guardrail raised; the cause is what it raised. The session goes on."""
 
 
-class PeerError(RealtimeError):
-    """The service refused or failed. ``code`` and ``param`` are the service's own, where it gave any."""
+class HookFailed(UsageError):
+    """A hook raised; the cause is what it raised. The session goes on, and so do the hooks."""
 
-    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+
+class PeerError(RealtimeError):
+    """The service refused or failed.
+
+    ``code`` and ``param`` are the service's own, where it gave any; ``event_id`` is that of the event
+    of ours which it is about.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.param = param
+        self.event_id = event_id
 
 
 class AuthenticationFailed(PeerError):

@@ -12,7 +12,9 @@ from .conversation import Conversation as Conversation
 from .effects import (
     Call as Call,
     CancelCalls as CancelCalls,
+    Edited as Edited,
     Effect as Effect,
+    Outcome as Outcome,
     ResponseOutcome as ResponseOutcome,
     Settle as Settle,
     StartCall as StartCall,

@@ -8,6 +8,7 @@ Who decides what:
 
 * ``history``   the items in the service's order
 * ``gate``      when a ``response.create`` may be sent
+* ``claims``    whose a response is that begins
 * ``ledger``    which calls run, and when all of a response are answered
 * ``playback``  how much of the audio was heard
 * ``responses`` what belongs to which response
@@ -16,6 +17,7 @@ Who decides what:
 * ``interruption`` what an interrupt stops, and how
 * ``turns``     which responses make one turn of the agent
 * ``guardrails`` when a reply is to be checked
+* ``edits``     items that are to be deleted and created
 * ``updates``   settings on their way, and who speaks
 * ``notices``   events that are only told on
 
@@ -37,7 +39,10 @@ from trio_realtime.errors import (
 from trio_realtime.items import item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
+    ConversationItemAdded,
     ConversationItemCreate,
+    ConversationItemCreated,
+    ConversationItemDeleted,
     ErrorDetails,
     ErrorEvent,
     FunctionCallItem,
@@ -50,7 +55,6 @@ from trio_realtime.wire import (
     MessageItem,
     ResponseCreated,
     ResponseDone,
-    ResponseObject,
     ResponseOutputItemDone,
     ResponseParams,
     ServerEvent,
@@ -58,6 +62,8 @@ from trio_realtime.wire import (
 )
 
 from .calls import CallDesk
+from .claims import Claims
+from .edits import Edits
 from .effects import Effect, ResponseOutcome, Settle
 from .gate import ResponseGate, Wish
 from .guardrails import CheckInput, GuardrailWindows, Trip
@@ -78,8 +84,6 @@ from .refusals import (
 from .responses import (
     Responses,
     Running,
-    names_conversation,
-    names_no_conversation,
     outcome_of,
     token_of,
 )
@@ -112,14 +116,17 @@ class Conversation:
         guardrail_debounce: int | None = None,
         history_interval: float = 0.1,
     ) -> None:
+        self._numbers = count(1)
         self.history: History = History()
         self._record = Record(self.history, history_interval)
+        self._edits = Edits(self.history, self._token)
         self.usage: Usage = Usage()
         self.playback: Playback = Playback()
         self.last_error: PeerError | None = None
         self._barge_in = barge_in
         self._windows = None if guardrail_debounce is None else GuardrailWindows(guardrail_debounce)
         self._gate = ResponseGate()
+        self._claims = Claims(self._gate)
         self._ledger = ToolLedger()
         self._responses = Responses()
         self._speech = Speech(
@@ -130,16 +137,12 @@ class Conversation:
             self._seen,
             self._windows,
         )
-        self._numbers = count(1)
         self._calls = CallDesk(self._ledger, self._token)
         self._stop = Interruption(self._responses, self.playback, self._calls, self._token)
         self._desk = SettingsDesk(agent, self.playback, self._token)
-        self._beside: dict[str, Wish] = {}
         self._latest: str | None = None
         self._said = 0
         self._open_turns: dict[str, tuple[tuple[Turn, ...], ResponseOutcome]] = {}
-        self._names_conversations = False
-        self._turn_ended = False
         self._handlers = self._make_handlers()
 
     # --- looking ----------------------------------------------------------------------------
@@ -177,8 +180,21 @@ class Conversation:
         """
         return self._desk.update(wanted, agent)
 
+    def update_history(self, wanted: Sequence[Item]) -> tuple[str, Effects]:
+        """Make the conversation this; see ``edits``. Returns the token under which it is settled.
+
+        Raises:
+            UsageError: an item would have to be created that cannot be. Nothing has changed.
+        """
+        return self._edits.update(wanted)
+
     def send_item(
-        self, item: Item, *, respond: bool, previous_item_id: str | None = None
+        self,
+        item: Item,
+        *,
+        respond: bool,
+        previous_item_id: str | None = None,
+        event_id: str | None = None,
     ) -> Effects:
         """Put an item into the conversation, and wish for a response to it if asked."""
         if isinstance(item, MessageItem):
@@ -186,7 +202,9 @@ class Conversation:
             item = self.history.remember_images(item, lambda: self._token("item_image"))
         effects: Effects = [
             ConversationItemCreate(
-                event_id=self._token("item"), previous_item_id=previous_item_id, item=item
+                event_id=event_id or self._token("item"),
+                previous_item_id=previous_item_id,
+                item=item,
             )
         ]
         if respond:
@@ -220,7 +238,7 @@ class Conversation:
         )
         effects: Effects = []
         if params.conversation == "none":
-            self._beside[token] = wish
+            self._claims.ask_beside(wish)
             effects.append(create_event(wish))
         else:
             self._gate.wish(wish)
@@ -234,7 +252,7 @@ class Conversation:
         its way is cancelled when it begins.
         """
         for state in self._responses.running.values():
-            if token in self._waiters_of(state):
+            if token in self._claims.waiters_of(state):
                 return self.interrupt_response(state.id, now)
         effects: Effects = []
         wish = self._gate.withdraw(token)
@@ -330,8 +348,9 @@ class Conversation:
     def disconnected(self) -> None:
         """The connection is gone: nothing that waited will be sent."""
         self._gate.drop_all()
-        self._beside.clear()
+        self._claims.forget_all()
         self._desk.disconnected()
+        self._edits.disconnected()
         self._stop.forget_all()
 
     # --- server events ----------------------------------------------------------------------
@@ -359,6 +378,11 @@ class Conversation:
             self.last_error = peer_error(details, SettingsRefused)
             effects += refused
             return True
+        edited = self._edits.refuse(details)
+        if edited is not None:
+            self.last_error = peer_error(details)
+            effects += edited
+            return True
         if details.code == NOTHING_TO_CANCEL:
             return True  # it had ended by itself
         outstanding = self._gate.outstanding
@@ -375,7 +399,7 @@ class Conversation:
             self._withdraw_if_doomed(token, effects)
             self._pump(effects)
             return True
-        wish = self._beside.pop(token, None) or self._gate.failed(token)
+        wish = self._claims.refused_beside(token) or self._gate.failed(token)
         if wish is None:
             return False
         self._stop.forget(token)
@@ -427,7 +451,8 @@ class Conversation:
         now: float,
     ) -> Sequence[Effect]:
         # The service is about to answer by itself; that response is not one of ours.
-        self._turn_ended = self.session is not None and self.session.creates_response
+        answered = self.session is not None and self.session.creates_response
+        self._claims.turn_ended(answered=answered)
         return NOTICES[type(event)](event, now)
 
     def _on_transcribed(
@@ -435,6 +460,18 @@ class Conversation:
     ) -> Sequence[Effect]:
         told = self._record.handlers[InputAudioTranscriptionCompleted](event, now)
         return [*told, *self.check_input(event.transcript)]
+
+    # --- ... items
+
+    def _on_item_added(
+        self, event: ConversationItemAdded | ConversationItemCreated, now: float
+    ) -> Sequence[Effect]:
+        told = self._record.handlers[type(event)](event, now)
+        return [*told, *self._edits.added(event.item.id)]
+
+    def _on_item_deleted(self, event: ConversationItemDeleted, now: float) -> Sequence[Effect]:
+        told = self._record.handlers[ConversationItemDeleted](event, now)
+        return [*told, *self._edits.deleted(event.item_id)]
 
     # --- ... responses
 
@@ -444,46 +481,16 @@ class Conversation:
         if self._responses.has_ended(response.id) or (known is not None and known.announced):
             return ()
         token = token_of(response)
-        beside = self._stands_beside(response, token)
-        self._names_conversations |= names_conversation(response)
-        wish = self._claim(response.id, token, beside=beside)
+        beside = self._claims.stands_beside(response, token)
+        wish = self._claims.claim(response, token, beside=beside)
         effects: Effects = []
         state = self._seen(response.id, effects, beside=beside, wish=wish)
         state.announced = True
         if known is not None and wish is not None:
             self._continue_turns(state, wish)
         state.wish = wish if beside or self._gate.guess is None else None
-        self._stop.cancel_if_doomed(state, self._names_of(state, token), effects)
+        self._stop.cancel_if_doomed(state, self._claims.names_of(state, token), effects)
         return effects
-
-    def _claim(self, response_id: str, token: str | None, *, beside: bool) -> Wish | None:
-        """Which wish a response comes of, or is taken to come of."""
-        if beside:
-            # A server that does not echo begins them in the order in which they were asked for.
-            oldest = next(iter(self._beside), "")
-            return self._beside.pop(token if token is not None else oldest, None)
-        spontaneous = self._turn_ended and token is None
-        if token is None:
-            self._turn_ended = False
-        wish = self._gate.created(response_id, token, spontaneous=spontaneous)
-        return wish if wish is not None else self._gate.guess
-
-    def _stands_beside(self, response: ResponseObject, token: str | None) -> bool:
-        if token is not None:
-            return token in self._beside
-        # Some servers never name a conversation; there, null says nothing.
-        return names_no_conversation(response) and self._names_conversations
-
-    def _names_of(self, state: Running, token: str | None) -> tuple[str, ...]:
-        """The creates that a response may have come of: our token, or who waits for it."""
-        guess = self._gate.guess
-        if token is None and guess is not None and state.id == self._gate.running:
-            token = guess.token
-        return (*self._waiters_of(state), token or "")
-
-    def _waiters_of(self, state: Running) -> tuple[str, ...]:
-        guess = self._gate.guess if state.id == self._gate.running else None
-        return state.waiters(guess)
 
     def _seen(
         self,
@@ -528,7 +535,7 @@ class Conversation:
         if self._gate.running is None and (known is None or not known.announced):
             # The service leaves out the beginning where an interruption came between.
             effects += self._on_response_created(ResponseCreated(response=response), now)
-        beside = self._stands_beside(response, token_of(response))
+        beside = self._claims.stands_beside(response, token_of(response))
         state = self._seen(response.id, effects, beside=beside)
         if response.status == "cancelled":
             state.silenced = True
@@ -540,7 +547,7 @@ class Conversation:
         outcome = outcome_of(response, state)
         if state.beside:
             self._gate.done_beside()
-            self._settle(self._waiters_of(state), outcome, effects)
+            self._settle(self._claims.waiters_of(state), outcome, effects)
         else:
             self._end_in_conversation(state, outcome, effects)
         self.playback.advance(now, self._responses.running)
@@ -625,7 +632,7 @@ class Conversation:
         wish = self._gate.take()
         if wish is None:
             return
-        self._turn_ended = False  # what begins now may well be ours
+        self._claims.create_sent()
         if wish.question is not None:
             effects += self.send_item(wish.question, respond=False)
             effects += self.check_input(item_text(wish.question))
@@ -639,6 +646,9 @@ class Conversation:
         return {
             **NOTICES,
             **self._record.handlers,
+            ConversationItemAdded: self._on_item_added,
+            ConversationItemCreated: self._on_item_added,
+            ConversationItemDeleted: self._on_item_deleted,
             InputAudioTranscriptionCompleted: self._on_transcribed,
             **self._speech.handlers,
             **self._desk.handlers,

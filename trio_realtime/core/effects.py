@@ -68,11 +68,21 @@ class ResponseOutcome:
 
 
 @attrs.frozen(kw_only=True)
+class Edited:
+    """The conversation was edited; this is what came of it."""
+
+    history: tuple[Item, ...] = attrs.field(repr=False)
+
+
+Outcome: TypeAlias = ResponseOutcome | Session | Edited | RealtimeError
+
+
+@attrs.frozen(kw_only=True)
 class Settle:
     """Tell whoever waits under this token how it ended."""
 
     token: str
-    outcome: ResponseOutcome | Session | RealtimeError
+    outcome: Outcome
 
 
 Effect: TypeAlias = (

@@ -50,4 +50,5 @@ def peer_error(details: ErrorDetails, kind: type[RequestRefused] = RequestRefuse
         details.message or "the service reported an error without a message",
         code=details.code,
         param=details.param,
+        event_id=details.event_id,
     )

@@ -11,7 +11,7 @@ import trio
 
 from trio_realtime.agents import RealtimeAgent
 from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges, settings_of
-from trio_realtime.core import ResponseOutcome
+from trio_realtime.core import Edited, ResponseOutcome
 from trio_realtime.errors import UsageError
 from trio_realtime.events import SessionEvent
 from trio_realtime.items import HistoryItem, item_text
@@ -149,7 +149,15 @@ class RealtimeSession(Generic[ContextT]):
 
     # --- speak
 
-    async def send_message(self, content: MessageContent, *, respond: bool = True) -> None:
+    async def send_message(
+        self,
+        content: MessageContent,
+        *,
+        respond: bool = True,
+        item_id: str | None = None,
+        previous_item_id: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
         """Say something as the user.
 
         Returns when it is in line to be sent. While the agent is answering, the answer to this
@@ -158,15 +166,27 @@ class RealtimeSession(Generic[ContextT]):
         Args:
             content: text, or parts: texts, images.
             respond: ask for an answer.
+            item_id: the message's id in the history, up to 32 characters; the service's by default.
+            previous_item_id: the item that it is to stand after, ``"root"`` for the very beginning;
+                the end by default.
+            event_id: a name of yours for this request, up to 512 characters. If the service refuses
+                it, the ``error`` event's exception has it as ``event_id``. Not one like
+                ``create_1``: the library's own are so.
 
         Raises:
-            UsageError: there is nothing in it.
+            UsageError: there is nothing in it, or an id is too long.
         """
         await self._ready()
-        item = MessageItem(role="user", content=_parts(content))
+        _check_length("item_id", item_id, 32)
+        _check_length("event_id", event_id, 512)
+        item = MessageItem(id=item_id, role="user", content=_parts(content))
         core = self._shell.core
         self._shell.apply(core.check_input(item_text(item)))
-        self._shell.apply(core.send_item(item, respond=respond))
+        self._shell.apply(
+            core.send_item(
+                item, respond=respond, previous_item_id=previous_item_id, event_id=event_id
+            )
+        )
 
     async def send_audio(
         self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
@@ -326,6 +346,40 @@ class RealtimeSession(Generic[ContextT]):
         with _as_usage_errors():
             wanted = settings_of(changes)
         return await self._shell.change_settings(wanted)
+
+    async def update_history(
+        self,
+        history: Sequence[HistoryItem] | Callable[[Sequence[HistoryItem]], Sequence[HistoryItem]],
+    ) -> Sequence[HistoryItem]:
+        """Make the conversation this; returns when the service has done so.
+
+        What is the same stays, what is gone is deleted, what is new, changed or moved is created.
+        Messages may have text, those of the user also images. If the wait is cancelled, the edit is
+        made all the same.
+
+        Args:
+            history: items in order; or a function that makes them of the present ones. An item
+                without an id is given one.
+
+        Returns:
+            The history as the service has it then.
+
+        Raises:
+            UsageError: an item cannot be created: audio of the assistant, audio of the user without
+                its bytes, what the service makes itself, an output without its call. Nothing was
+                sent.
+            RequestRefused: the service refused a part of it. What it did not refuse is done, and
+                stands in :attr:`history`.
+        """
+        await self._ready()
+        shell = self._shell
+        wanted = history(self.history) if callable(history) else history
+        token, effects = shell.core.update_history(wanted)
+        waiter = shell.expect(token)
+        shell.apply(effects)
+        edited = await waiter.wait()
+        assert isinstance(edited, Edited)
+        return edited.history
 
     async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
         """Let another agent take over; returns when the service has accepted its settings.
@@ -501,6 +555,11 @@ def _as_usage_errors() -> Generator[None]:
         yield
     except ValueError as exc:
         raise UsageError(str(exc)) from None
+
+
+def _check_length(name: str, value: str | None, most: int) -> None:
+    if value is not None and not 0 < len(value) <= most:
+        raise UsageError(f"{name} may have 1 to {most} characters, not {len(value)}")
 
 
 def _parts(content: MessageContent) -> tuple[ContentPart, ...]:

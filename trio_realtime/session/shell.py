@@ -16,7 +16,9 @@ from trio_realtime.core import (
     CheckInput,
     CheckReply,
     Conversation,
+    Edited,
     Effect,
+    Outcome,
     ResponseOutcome,
     Settle,
     StartCall,
@@ -39,19 +41,19 @@ class Waiter:
 
     def __init__(self) -> None:
         self._settled = trio.Event()
-        self.outcome: ResponseOutcome | Session | RealtimeError | None = None
+        self.outcome: Outcome | None = None
 
     @property
     def is_settled(self) -> bool:
         """Whether the answer is there."""
         return self._settled.is_set()
 
-    def settle(self, outcome: ResponseOutcome | Session | RealtimeError) -> None:
+    def settle(self, outcome: Outcome) -> None:
         """The answer is there."""
         self.outcome = outcome
         self._settled.set()
 
-    async def wait(self) -> ResponseOutcome | Session:
+    async def wait(self) -> ResponseOutcome | Session | Edited:
         """Wait for the answer.
 
         Raises:
