@@ -8,7 +8,7 @@ The settings of the service's own session object keep its names and its types
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import attrs
 from attrs import validators
@@ -32,6 +32,9 @@ from .wire import (
     TurnDetection,
     Unset,
 )
+
+if TYPE_CHECKING:
+    from .agents import SessionHooks
 
 OverflowPolicy = Literal["fail", "drop_oldest"]
 
@@ -65,10 +68,16 @@ class SessionConfig:
         barge_in: whether the user's speech interrupts the agent also where the service does not do
             so itself (``interrupt_response`` off). ``False`` leaves such speech without effect.
         output_guardrails, input_guardrails: checks for every agent of the session, besides its own.
+        hooks: what is told of the turns, handoffs and tools of all agents; see
+            :class:`~trio_realtime.SessionHooks`.
+        guardrail_audio_gate: hold the agent's audio until the text that covers it has passed all
+            output guardrails. It costs the time of a check, and nobody hears what trips.
         guardrail_debounce: characters by which a reply grows between two checks of it; 0 for one
             check, of the whole reply.
         history_interval: seconds between two ``history_updated`` events of an item that grows; 0
             for one with each delta. The end of an item is always told.
+        history_audio: bytes of audio that the items of the history keep, oldest dropped first; none
+            by default. The user's is asked for from the service, item by item.
         connect_timeout: seconds to connect and have the settings acknowledged.
         close_timeout: seconds that leaving the block may take for the peer's sake.
         max_message_size: characters of one incoming frame; larger ones end the connection (1009).
@@ -103,8 +112,11 @@ class SessionConfig:
     barge_in: bool = True
     output_guardrails: Sequence[Any] = ()
     input_guardrails: Sequence[Any] = ()
+    hooks: SessionHooks[Any] | None = None
+    guardrail_audio_gate: bool = False
     guardrail_debounce: int = attrs.field(default=100, validator=validators.ge(0))
     history_interval: float = attrs.field(default=0.1, validator=validators.ge(0))
+    history_audio: int = attrs.field(default=0, validator=validators.ge(0))
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import attrs
 
 from .errors import RealtimeError
-from .items import HistoryItem
+from .items import HistoryItem, McpCallItem
 from .usage import Usage
 from .wire import RateLimit, ResponseUsage, ServerEvent, Session
 
@@ -203,11 +203,12 @@ class ToolStart(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ToolEnd(SessionEvent):
-    """A call was answered.
+    """A call was answered; one that was answered early has come to its end.
 
     Attributes:
         outcome: ``completed``, ``failed`` (it raised, or the arguments were wrong), ``timed_out``,
-            ``rejected`` or ``unknown`` (the agent has no such tool).
+            ``rejected``, ``blocked`` (a guardrail of the tool tripped) or ``unknown`` (the agent has
+            no such tool).
         output: what the tool returned, as the object it returned; else the text of the answer.
         output_text: what the model was told.
         error: what the tool raised, with its traceback, if it failed by that.
@@ -227,8 +228,27 @@ class ToolEnd(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class ToolAnsweredEarly(SessionEvent):
+    """A call was answered by ``ToolContext.answer_early``, and its tool goes on.
+
+    ``output`` is the object that the tool gave, ``output_text`` what the model was told.
+    """
+
+    type: ClassVar[str] = "tool_answered_early"
+    agent: AnyAgent
+    tool: AnyTool
+    call_id: str
+    output: Any
+    output_text: str
+    response_id: str
+
+
+@attrs.frozen(kw_only=True)
 class ToolCancelled(SessionEvent):
-    """A call was cancelled by an interrupt: its ``finally`` blocks ran, and it was answered."""
+    """A call was cancelled by an interrupt: its ``finally`` blocks ran, and it was answered.
+
+    ``output_text`` is empty where it had been answered early: the model is told no more.
+    """
 
     type: ClassVar[str] = "tool_cancelled"
     agent: AnyAgent
@@ -241,13 +261,30 @@ class ToolCancelled(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ToolApprovalRequired(SessionEvent):
-    """A call waits for ``approve_tool_call`` or ``reject_tool_call``."""
+    """A call waits for ``approve_tool_call`` or ``reject_tool_call``.
+
+    ``tool`` is ``None`` for a call that the service wants to make itself; ``server_label`` says then
+    of which MCP server.
+    """
 
     type: ClassVar[str] = "tool_approval_required"
     agent: AnyAgent
-    tool: AnyTool
+    tool: AnyTool | None
+    tool_name: str
     call_id: str
     arguments: str
+    server_label: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class McpToolCallCompleted(SessionEvent):
+    """The service has called a tool of an MCP server itself.
+
+    ``item`` has the ``output``, or the ``error``.
+    """
+
+    type: ClassVar[str] = "mcp_tool_call_completed"
+    item: McpCallItem
 
 
 # --- the user ----------------------------------------------------------------------------------
@@ -362,14 +399,16 @@ class GuardrailTripped(SessionEvent):
 
     Attributes:
         guardrail_results: one :class:`~trio_realtime.core.Trip` for each, with its name and info.
-        message: the text they saw.
-        response_id: whose reply it was; ``None`` for what the user said.
+        message: the text they saw; of a tool's guardrails, what the model is told instead.
+        response_id: whose reply or call it was; ``None`` for what the user said.
+        call_id: the call, where they are a tool's; nothing is interrupted then.
     """
 
     type: ClassVar[str] = "guardrail_tripped"
     guardrail_results: tuple[Any, ...]
     message: str
     response_id: str | None
+    call_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -386,6 +425,19 @@ class SettingsUpdated(SessionEvent):
 
     type: ClassVar[str] = "settings_updated"
     session: Session
+
+
+@attrs.frozen(kw_only=True)
+class McpToolsChanged(SessionEvent):
+    """The tools of an MCP server are others than before; the model is told if it may call them.
+
+    ``server`` is the server's name in its declaration, ``tools`` are the names that the server gives
+    those that are offered.
+    """
+
+    type: ClassVar[str] = "mcp_tools_changed"
+    server: str
+    tools: tuple[str, ...]
 
 
 @attrs.frozen(kw_only=True)

@@ -49,7 +49,7 @@ async def test_a_normal_close_of_the_server_ends_iteration_after_what_came_befor
         peer.close(1000)
         await wait_all_tasks_blocked()
         seen = await names_of(session.events)
-    assert seen == ["history_added", "text_delta", "history_updated"]
+    assert seen == ["history_added", "text_delta", "history_updated", "history_updated"]
 
 
 async def test_an_abnormal_close_raises_after_what_came_before(autojump_clock: MockClock) -> None:

@@ -10,13 +10,15 @@ Who decides what:
 * ``gate``      when a ``response.create`` may be sent
 * ``claims``    whose a response is that begins
 * ``ledger``    which calls run, and when all of a response are answered
+* ``hosted``    calls that the service makes itself
 * ``playback``  how much of the audio was heard
 * ``responses`` what belongs to which response
 * ``record``    events about items and transcripts, into the history
+* ``kept``      audio that stays in the history
 * ``speech``    audio and text of responses
 * ``interruption`` what an interrupt stops, and how
 * ``turns``     which responses make one turn of the agent
-* ``guardrails`` when a reply is to be checked
+* ``replies``   when a reply is to be checked, and whether its audio waits for that
 * ``edits``     items that are to be deleted and created
 * ``updates``   settings on their way, and who speaks
 * ``notices``   events that are only told on
@@ -27,7 +29,7 @@ finds its handler in ``_make_handlers``, at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -39,10 +41,7 @@ from trio_realtime.errors import (
 from trio_realtime.items import item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
-    ConversationItemAdded,
     ConversationItemCreate,
-    ConversationItemCreated,
-    ConversationItemDeleted,
     ErrorDetails,
     ErrorEvent,
     FunctionCallItem,
@@ -66,9 +65,12 @@ from .claims import Claims
 from .edits import Edits
 from .effects import Effect, ResponseOutcome, Settle
 from .gate import ResponseGate, Wish
-from .guardrails import CheckInput, GuardrailWindows, Trip
+from .guardrails import CheckInput, Trip
+from .handlers import Handlers, merged
 from .history import History
+from .hosted import Hosted
 from .interruption import Interruption
+from .kept import KeptAudio
 from .notices import NOTICES
 from .playback import Playback
 from .record import Record
@@ -81,6 +83,7 @@ from .refusals import (
     peer_error,
     refused_outcome,
 )
+from .replies import Replies
 from .responses import (
     Responses,
     Running,
@@ -95,7 +98,8 @@ from .updates import SettingsDesk
 
 Effects: TypeAlias = list[Effect]
 Told: TypeAlias = ResponseOutcome | PeerError
-Handler: TypeAlias = Callable[[Any, float], Sequence[Effect]]
+NO_TURN: tuple[tuple[Turn, ...], ResponseOutcome] = ((), GIVEN_UP)
+"""Of a call that belongs to no response."""
 
 
 class Conversation:
@@ -105,6 +109,8 @@ class Conversation:
         agent: who speaks; opaque here, and bound to each response that begins.
         barge_in: whether the user's speech interrupts also where the service does not do so itself.
         guardrail_debounce: characters between two checks of a reply; ``None`` for no checks.
+        audio_gate: hold audio until the text that covers it was checked.
+        history_audio: bytes of audio that the history keeps.
         history_interval: seconds between two history events of an item that grows.
     """
 
@@ -115,42 +121,50 @@ class Conversation:
         barge_in: bool = True,
         guardrail_debounce: int | None = None,
         history_interval: float = 0.1,
+        audio_gate: bool = False,
+        history_audio: int = 0,
     ) -> None:
         self._numbers = count(1)
         self.history: History = History()
+        self.playback: Playback = Playback()
         self._record = Record(self.history, history_interval)
         self._edits = Edits(self.history, self._token)
+        self._kept = KeptAudio(self.history, self.playback, self._token, history_audio)
         self.usage: Usage = Usage()
-        self.playback: Playback = Playback()
         self.last_error: PeerError | None = None
         self._barge_in = barge_in
-        self._windows = None if guardrail_debounce is None else GuardrailWindows(guardrail_debounce)
+        self._replies = Replies(self.playback, guardrail_debounce, gated=audio_gate)
         self._gate = ResponseGate()
         self._claims = Claims(self._gate)
         self._ledger = ToolLedger()
         self._responses = Responses()
         self._speech = Speech(
-            self._responses,
-            self.history,
-            self._record,
-            self.playback,
-            self._seen,
-            self._windows,
+            self._responses, self.history, self._record, self._replies, self._seen
         )
         self._calls = CallDesk(self._ledger, self._token)
-        self._stop = Interruption(self._responses, self.playback, self._calls, self._token)
+        self._stop = Interruption(
+            self._responses, self.playback, self._replies, self._calls, self._token
+        )
+        self._hosted = Hosted(
+            self._responses, self._gate, self._ledger, self.history, self._token, lambda: self.agent
+        )
         self._desk = SettingsDesk(agent, self.playback, self._token)
         self._latest: str | None = None
         self._said = 0
         self._open_turns: dict[str, tuple[tuple[Turn, ...], ResponseOutcome]] = {}
-        self._handlers = self._make_handlers()
+        self._handlers = self._make_handlers(keeps_audio=history_audio > 0)
 
     # --- looking ----------------------------------------------------------------------------
 
     @property
     def is_quiet(self) -> bool:
         """Nothing runs, waits or is still to be answered. Audio may still be playing."""
-        return self._gate.is_idle and not self._ledger.is_busy and not self._responses.running
+        return (
+            self._gate.is_idle
+            and self._replies.is_quiet
+            and not self._ledger.is_busy
+            and not self._responses.running
+        )
 
     @property
     def is_cancelling(self) -> bool:
@@ -300,12 +314,21 @@ class Conversation:
         self._pump(effects)
         return effects
 
+    def approval_decided(self, item_id: str, *, approve: bool, reason: str | None) -> Effects:
+        """It was decided about a call that the service wants to make itself; see ``hosted``."""
+        wants_response = not self._ledger.was_cancelled(item_id)
+        effects = self._hosted.decided(
+            item_id, approve=approve, reason=reason, wants_response=wants_response
+        )
+        return [*effects, *self._go_on()]
+
     def reply_checked(
         self, response_id: str, text: str, trips: Sequence[Trip], now: float
     ) -> Effects:
         """A check of a reply is over; see ``guardrails`` for what a trip does."""
-        if self._windows is None or not self._windows.checked(response_id, tripped=bool(trips)):
-            return []
+        first, passed = self._replies.checked(response_id, len(text), now, tripped=bool(trips))
+        if not first:
+            return [*passed]
         effects: Effects = [
             ev.GuardrailTripped(
                 guardrail_results=tuple(trips), message=text, response_id=response_id
@@ -333,7 +356,7 @@ class Conversation:
     def check_input(self, text: str) -> Effects:
         """The user has said this: have it checked."""
         self._said += 1
-        if self._windows is None:
+        if not self._replies.are_checked:
             return []
         return [CheckInput(serial=self._said, text=text, agent=self.agent)]
 
@@ -447,31 +470,18 @@ class Conversation:
 
     def _on_turn_ended(
         self,
-        event: InputAudioBufferSpeechStopped | InputAudioBufferTimeoutTriggered,
-        now: float,
+        _event: InputAudioBufferSpeechStopped | InputAudioBufferTimeoutTriggered,
+        _now: float,
     ) -> Sequence[Effect]:
         # The service is about to answer by itself; that response is not one of ours.
         answered = self.session is not None and self.session.creates_response
         self._claims.turn_ended(answered=answered)
-        return NOTICES[type(event)](event, now)
+        return ()
 
     def _on_transcribed(
-        self, event: InputAudioTranscriptionCompleted, now: float
+        self, event: InputAudioTranscriptionCompleted, _now: float
     ) -> Sequence[Effect]:
-        told = self._record.handlers[InputAudioTranscriptionCompleted](event, now)
-        return [*told, *self.check_input(event.transcript)]
-
-    # --- ... items
-
-    def _on_item_added(
-        self, event: ConversationItemAdded | ConversationItemCreated, now: float
-    ) -> Sequence[Effect]:
-        told = self._record.handlers[type(event)](event, now)
-        return [*told, *self._edits.added(event.item.id)]
-
-    def _on_item_deleted(self, event: ConversationItemDeleted, now: float) -> Sequence[Effect]:
-        told = self._record.handlers[ConversationItemDeleted](event, now)
-        return [*told, *self._edits.deleted(event.item_id)]
+        return self.check_input(event.transcript)
 
     # --- ... responses
 
@@ -549,27 +559,25 @@ class Conversation:
             self._gate.done_beside()
             self._settle(self._claims.waiters_of(state), outcome, effects)
         else:
-            self._end_in_conversation(state, outcome, effects)
-        self.playback.advance(now, self._responses.running)
+            self._end_in_conversation(state, outcome, effects, now)
+        self.playback.advance(now, self._stop.unfinished)
         self._pump(effects)
         return effects
 
     def _end_in_conversation(
-        self, state: Running, outcome: ResponseOutcome, effects: Effects
+        self, state: Running, outcome: ResponseOutcome, effects: Effects, now: float
     ) -> None:
         wish = self._gate.done(state.id) or state.wish
         calls = self._ledger.calls_of(state.id)
         effects.append(response_end(state, outcome, calls))
-        if self._windows is not None:
-            check = self._windows.end(state.id, state.agent, outcome.text)
-            if check is not None:
-                effects.append(check)
+        effects += self._replies.end(state.id, state.agent, outcome.text, now)
         if wish is not None:
             self._stop.forget(wish.token)
             self._settle(wish.waiters, outcome, effects)
             state.turns[0].waiters += wish.turn_waiters
         for turn in state.turns:
             turn.add(outcome, calls, state.agent)
+        self._hosted.response_ended(state.id, completed=outcome.status == "completed")
         if outcome.status == "cancelled":
             self._calls.cancel(state.id, effects)
         if not calls:
@@ -601,6 +609,7 @@ class Conversation:
         if state.beside:
             return effects
         effects += self._record.finish_item(event.item)
+        effects += self._hosted.item_done(event.item)
         if isinstance(event.item, FunctionCallItem):
             self._calls.take(event.item, state, effects)
         return effects
@@ -609,7 +618,7 @@ class Conversation:
 
     def _close_rounds(self, effects: Effects) -> None:
         for over in self._ledger.take_over():
-            turns, outcome = self._open_turns.pop(over.response_id)
+            turns, outcome = self._open_turns.pop(over.response_id, NO_TURN)
             if over.wants_response:
                 self._gate.wish(Wish(token=self._token("create"), turns=turns))
             else:
@@ -642,21 +651,31 @@ class Conversation:
     def _token(self, kind: str) -> str:
         return f"{kind}_{next(self._numbers)}"
 
-    def _make_handlers(self) -> dict[type[ServerEvent], Handler]:
-        return {
-            **NOTICES,
-            **self._record.handlers,
-            ConversationItemAdded: self._on_item_added,
-            ConversationItemCreated: self._on_item_added,
-            ConversationItemDeleted: self._on_item_deleted,
-            InputAudioTranscriptionCompleted: self._on_transcribed,
-            **self._speech.handlers,
-            **self._desk.handlers,
-            ErrorEvent: self._on_error,
-            InputAudioBufferSpeechStarted: self._on_speech_started,
-            InputAudioBufferSpeechStopped: self._on_turn_ended,
-            InputAudioBufferTimeoutTriggered: self._on_turn_ended,
-            ResponseCreated: self._on_response_created,
-            ResponseDone: self._on_response_done,
-            ResponseOutputItemDone: self._on_output_item_done,
-        }
+    def _go_on(self, _event: Any = None, _now: float = 0.0) -> Sequence[Effect]:
+        """What follows where the last open call of a response is done."""
+        effects: Effects = []
+        self._close_rounds(effects)
+        self._pump(effects)
+        return effects
+
+    def _make_handlers(self, *, keeps_audio: bool) -> Handlers:
+        return merged(
+            NOTICES,
+            self._record.handlers,
+            self._edits.handlers,
+            self._hosted.handlers,
+            dict.fromkeys(self._hosted.handlers, self._go_on),
+            self._speech.handlers,
+            self._desk.handlers,
+            {
+                InputAudioTranscriptionCompleted: self._on_transcribed,
+                ErrorEvent: self._on_error,
+                InputAudioBufferSpeechStarted: self._on_speech_started,
+                InputAudioBufferSpeechStopped: self._on_turn_ended,
+                InputAudioBufferTimeoutTriggered: self._on_turn_ended,
+                ResponseCreated: self._on_response_created,
+                ResponseDone: self._on_response_done,
+                ResponseOutputItemDone: self._on_output_item_done,
+            },
+            self._kept.handlers if keeps_audio else {},
+        )

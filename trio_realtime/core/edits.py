@@ -28,8 +28,11 @@ from trio_realtime.errors import PeerError, UsageError
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
     ClientEvent,
+    ConversationItemAdded,
     ConversationItemCreate,
+    ConversationItemCreated,
     ConversationItemDelete,
+    ConversationItemDeleted,
     ErrorDetails,
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -43,6 +46,7 @@ from trio_realtime.wire import (
 )
 
 from .effects import Edited, Effect, Settle
+from .handlers import Handlers
 from .history import History
 from .refusals import peer_error
 
@@ -72,12 +76,17 @@ class _Edit:
 
 
 class Edits:
-    """See the module."""
+    """See the module. ``handlers`` are by the class of the server event."""
 
     def __init__(self, history: History, token: Callable[[str], str]) -> None:
         self._history = history
         self._token = token
         self._edits: list[_Edit] = []
+        self.handlers: Handlers = {
+            ConversationItemAdded: self._on_added,
+            ConversationItemCreated: self._on_added,
+            ConversationItemDeleted: self._on_deleted,
+        }
 
     def update(self, wanted: Sequence[HistoryItem]) -> tuple[str, list[Effect]]:
         """Make the conversation this. Returns the token under which it is settled.
@@ -128,13 +137,13 @@ class Edits:
 
     # --- answers
 
-    def added(self, item_id: str | None) -> list[Effect]:
-        """The service told of an item."""
-        return self._told(("added", item_id or ""))
+    def _on_added(
+        self, event: ConversationItemAdded | ConversationItemCreated, _now: float
+    ) -> list[Effect]:
+        return self._told(("added", event.item.id or ""))
 
-    def deleted(self, item_id: str) -> list[Effect]:
-        """The service told that an item is gone."""
-        return self._told(("deleted", item_id))
+    def _on_deleted(self, event: ConversationItemDeleted, _now: float) -> list[Effect]:
+        return self._told(("deleted", event.item_id))
 
     def _told(self, what: tuple[str, str]) -> list[Effect]:
         for edit in self._edits:

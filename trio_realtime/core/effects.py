@@ -20,13 +20,19 @@ from .guardrails import CheckInput, CheckReply
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """A function call that the model completed. ``agent`` is the one that the response began with."""
+    """A function call that the model completed.
+
+    ``agent`` is the one that the response began with. With a ``server_label`` the service will make
+    the call itself and asks for approval: run nothing, only decide; then report it with
+    ``Conversation.approval_decided``.
+    """
 
     call_id: str
     name: str
     arguments: str
     response_id: str
     agent: Any
+    server_label: str | None = None
 
 
 @attrs.frozen(kw_only=True)

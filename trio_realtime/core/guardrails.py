@@ -107,6 +107,22 @@ class GuardrailWindows:
             return None
         return self._check(response_id, window)
 
+    def length(self, response_id: str) -> int:
+        """Characters that a reply has by now."""
+        window = self._windows.get(response_id)
+        return 0 if window is None else window.length
+
+    def is_open(self, response_id: str) -> bool:
+        """Whether a reply still grows, or is being checked."""
+        return response_id in self._windows
+
+    def check_now(self, response_id: str) -> CheckReply | None:
+        """The check of what has come since the last one, unless one is under way."""
+        window = self._windows.get(response_id)
+        if window is None or window.pending or window.checked >= window.length:
+            return None
+        return self._check(response_id, window)
+
     def _check(self, response_id: str, window: _Window) -> CheckReply | None:
         if window.tripped:
             return None

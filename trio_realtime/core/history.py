@@ -161,6 +161,19 @@ class History:
         self._snapshot = None
         return node.item
 
+    def put_audio(self, item_id: str, index: int, audio: bytes | None) -> None:
+        """Let a part of a message have this audio; ``None``: have it no more."""
+        node = self._nodes.get(item_id)
+        item = None if node is None else node.item
+        if node is None or not isinstance(item, MessageItem) or index >= len(item.content):
+            return
+        part = item.content[index]
+        if isinstance(part, OutputAudio | InputAudio):
+            content = list(item.content)
+            content[index] = attrs.evolve(part, audio=audio)
+            node.item = attrs.evolve(item, content=tuple(content))
+            self._snapshot = None
+
     def delete(self, item_id: str) -> bool:
         """Drop an item. Returns whether it was known."""
         node = self._nodes.pop(item_id, None)

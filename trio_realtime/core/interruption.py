@@ -7,32 +7,47 @@ soon as it begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from trio_realtime import events as ev
 from trio_realtime.wire import ClientEvent, ConversationItemTruncate, ResponseCancel
 
 from .calls import CallDesk
 from .effects import Effect
-from .playback import Playback, Position
+from .playback import ItemKey, Playback, Position
+from .replies import Replies
 from .responses import Responses, Running
 
 
+class _Unfinished:
+    """The responses of which more may be heard than was received: they run, or are held back."""
+
+    def __init__(self, responses: Responses, replies: Replies) -> None:
+        self._running = responses.running
+        self._replies = replies
+
+    def __contains__(self, response_id: object) -> bool:
+        return response_id in self._running or self._replies.holds(str(response_id))
+
+
 class Interruption:
-    """See the module."""
+    """See the module. ``unfinished`` are the responses whose audio is not all at the consumer."""
 
     def __init__(
         self,
         responses: Responses,
         playback: Playback,
+        replies: Replies,
         calls: CallDesk,
         token: Callable[[str], str],
     ) -> None:
         self._responses = responses
         self._playback = playback
+        self._replies = replies
         self._calls = calls
         self._token = token
         self._doomed: set[str] = set()
+        self.unfinished: Container[str] = _Unfinished(responses, replies)
 
     # --- what is on its way
 
@@ -91,21 +106,26 @@ class Interruption:
             effects.append(ResponseCancel(event_id=self._token("cancel"), response_id=state.id))
 
     def cut(self, now: float, effects: list[Effect], only: str | None = None) -> None:
-        """Cut what plays, of one response or of all: first the service is told, then the consumer."""
-        positions = self._playback.cut(now, self._responses.running, only)
+        """Cut what plays, of one response or of all: first the service is told, then the consumer.
+
+        Audio that was held back is dropped; of that the consumer knows nothing.
+        """
+        positions = self._playback.cut(now, self.unfinished, only)
         for position in positions:
             state = self._responses.get(position.response_id)
             if state is not None:
                 state.silenced = True
-            effects.append(self._truncate(position))
+            key = (position.item_id, position.content_index)
+            effects.append(self._truncate(key, position.played_ms))
+        effects += [self._truncate(unheard, 0) for unheard in self._replies.drop(only)]
         effects += [_interrupted(position) for position in positions]
 
-    def _truncate(self, position: Position) -> ClientEvent:
+    def _truncate(self, key: ItemKey, heard_ms: int) -> ClientEvent:
         return ConversationItemTruncate(
             event_id=self._token("truncate"),
-            item_id=position.item_id,
-            content_index=position.content_index,
-            audio_end_ms=position.played_ms,
+            item_id=key[0],
+            content_index=key[1],
+            audio_end_ms=heard_ms,
         )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
 
 from trio_realtime import events as ev
 from trio_realtime.items import HistoryItem
@@ -24,11 +23,11 @@ from trio_realtime.wire import (
     InputAudioTranscriptionDelta,
     InputAudioTranscriptionFailed,
     Item,
-    ServerEvent,
     Unset,
 )
 
 from .effects import Effect
+from .handlers import Handlers
 from .history import History, item_status
 
 
@@ -45,7 +44,7 @@ class Record:
         self._interval = interval
         self._told_at: dict[str, float] = {}
         self._untold: set[str] = set()
-        self.handlers: dict[type[ServerEvent], Callable[[Any, float], Sequence[Effect]]] = {
+        self.handlers: Handlers = {
             ConversationItemAdded: self._on_item_added,
             ConversationItemCreated: self._on_item_added,
             ConversationItemDone: self._on_item_done,

@@ -1,4 +1,4 @@
-"""What responses say: audio to the consumers and the playback clock, text to them and the history.
+"""What responses say: audio past the guardrails to the consumers, text to them and the history.
 
 The only place on the way of an audio frame; it does as little as can be.
 """
@@ -6,7 +6,6 @@ The only place on the way of an audio frame; it does as little as can be.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from trio_realtime import events as ev
 from trio_realtime.items import FunctionCallItem
@@ -19,14 +18,13 @@ from trio_realtime.wire import (
     ResponseOutputAudioDone,
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputTextDelta,
-    ServerEvent,
 )
 
 from .effects import Effect
-from .guardrails import GuardrailWindows
+from .handlers import Handlers
 from .history import History
-from .playback import Playback
 from .record import Record
+from .replies import Replies
 from .responses import Responses, Running
 
 
@@ -35,7 +33,7 @@ class Speech:
 
     Args:
         begin: begins a response whose ``response.created`` was missed, adding to the effects.
-        windows: says when a reply is to be checked; ``None`` if replies are not.
+        replies: where it goes past the guardrails.
     """
 
     def __init__(
@@ -43,17 +41,15 @@ class Speech:
         responses: Responses,
         history: History,
         record: Record,
-        playback: Playback,
+        replies: Replies,
         begin: Callable[[str, list[Effect]], Running],
-        windows: GuardrailWindows | None,
     ) -> None:
-        self._windows = windows
+        self._replies = replies
         self._responses = responses
         self._history = history
         self._record = record
-        self._playback = playback
         self._begin = begin
-        self.handlers: dict[type[ServerEvent], Callable[[Any, float], Sequence[Effect]]] = {
+        self.handlers: Handlers = {
             ResponseContentPartAdded: self._on_part_added,
             ResponseOutputTextDelta: self._on_text,
             ResponseOutputAudioTranscriptDelta: self._on_text,
@@ -73,25 +69,22 @@ class Speech:
         if state.beside:
             state.audio.append(event.delta)
         elif not state.silenced:
-            self._playback.receive((item_id, index), response_id, len(event.delta), now)
-            effects.append(
-                ev.Audio(
-                    data=event.delta, response_id=response_id, item_id=item_id, content_index=index
-                )
+            audio = ev.Audio(
+                data=event.delta, response_id=response_id, item_id=item_id, content_index=index
             )
+            effects += self._replies.audio(audio, now)
         return effects
 
-    def _on_audio_done(self, event: ResponseOutputAudioDone, _now: float) -> Sequence[Effect]:
+    def _on_audio_done(self, event: ResponseOutputAudioDone, now: float) -> Sequence[Effect]:
         state = self._responses.get(event.response_id)
         if state is None or state.beside or state.silenced:
             return ()
-        return (
-            ev.AudioEnd(
-                response_id=event.response_id,
-                item_id=event.item_id,
-                content_index=event.content_index,
-            ),
+        end = ev.AudioEnd(
+            response_id=event.response_id,
+            item_id=event.item_id,
+            content_index=event.content_index,
         )
+        return self._replies.audio_end(end, now)
 
     def _on_part_added(self, event: ResponseContentPartAdded, _now: float) -> Sequence[Effect]:
         kind = OutputText if event.part.type == "text" else OutputAudio
@@ -147,8 +140,5 @@ class Speech:
             )
         )
         effects += self._record.grew(event.item_id, now)
-        if self._windows is not None:
-            check = self._windows.grow(event.response_id, state.agent, event.delta)
-            if check is not None:
-                effects.append(check)
+        effects += self._replies.grow(event.response_id, state.agent, event.delta)
         return effects

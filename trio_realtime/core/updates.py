@@ -19,7 +19,6 @@ from trio_realtime import events as ev
 from trio_realtime.errors import SettingsRefused
 from trio_realtime.wire import (
     ErrorDetails,
-    ServerEvent,
     Session,
     SessionCreated,
     SessionUpdate,
@@ -27,6 +26,7 @@ from trio_realtime.wire import (
 )
 
 from .effects import Effect, Settle
+from .handlers import Handlers
 from .playback import Playback
 from .refusals import peer_error
 from .settings import settings_after, settings_change
@@ -108,7 +108,7 @@ class SettingsDesk:
         self._playback = playback
         self._token = token
         self._updates = Updates()
-        self.handlers: dict[type[ServerEvent], Callable[[Any, float], Sequence[Effect]]] = {
+        self.handlers: Handlers = {
             SessionCreated: self._on_created,
             SessionUpdated: self._on_updated,
         }

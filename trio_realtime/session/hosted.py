@@ -1,0 +1,53 @@
+"""Calls that the service wants to make itself: here they are only approved or rejected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_realtime.agents import AgentContext, HostedMcpTool, settled
+from trio_realtime.core import Call
+from trio_realtime.events import ToolApprovalRequired
+from trio_realtime.items import McpApprovalRequestItem
+
+from .approvals import Decision
+
+if TYPE_CHECKING:
+    from .calls import Desk
+    from .shell import Shell
+
+
+async def decide_hosted(call: Call, shell: Shell, desk: Desk) -> Decision:
+    """Ask the agent's declaration, or whoever listens, whether the service may make this call."""
+    tool = _declaration(call)
+    if tool is not None and tool.on_approval is not None:
+        about = AgentContext(context=desk.context, agent=call.agent)
+        return Decision(approved=bool(await settled(tool.on_approval(about, _request(call)))))
+    key = f"{call.server_label}.{call.name}"
+    decision = desk.approvals.standing(key)
+    if decision is not None:
+        return decision
+    shell.hub.emit(
+        ToolApprovalRequired(
+            agent=call.agent,
+            tool=None,
+            tool_name=call.name,
+            call_id=call.call_id,
+            arguments=call.arguments,
+            server_label=call.server_label,
+        )
+    )
+    return await desk.approvals.wait(call.call_id, key)
+
+
+def _declaration(call: Call) -> HostedMcpTool | None:
+    declared: tuple[HostedMcpTool, ...] = call.agent.hosted_tools
+    return next((tool for tool in declared if tool.server_label == call.server_label), None)
+
+
+def _request(call: Call) -> McpApprovalRequestItem:
+    return McpApprovalRequestItem(
+        id=call.call_id,
+        server_label=call.server_label or "",
+        name=call.name,
+        arguments=call.arguments,
+    )
