@@ -71,6 +71,33 @@ def test_what_a_microphone_hears_is_answered_through_the_player() -> None:
     assert len(out) > 48_000, "more than a second of the agent was played"
 
 
+def test_at_the_travel_desk_everything_happens_that_can_happen_to_agents() -> None:
+    out, _ = run("travel_desk.py")
+    said = out.decode().splitlines()
+    assert said == [
+        # Three tools side by side, each with an end of its own; the interrupt waits for the third.
+        "  find_flights: failed: Tool find_flights failed: ConnectionError: the airline does not "
+        "know Oslo today",
+        "  find_hotels: timed_out: Tool find_hotels timed out after 0.2 seconds.",
+        "    (the planner for Oslo was told to stop)",
+        "  plan_tour: cancelled",
+        # Three agents, and the one that has gone by then gets what it asked for.
+        "  Reception -> Bookings",
+        '  transfer_to_bookings: completed: {"assistant":"Bookings"}',
+        "  hold_room: waits for approval",
+        "  Bookings -> Payments",
+        '  transfer_to_payments: completed: {"assistant":"Payments"}',
+        "  hold_room: completed: Fjord holds a room for 2 nights, asked by Bookings",
+        "  charge: completed: 240 EUR paid by card (card)",
+        # A note beside what is being said; and what is too much is not heard to its end.
+        "note, while Payments is still speaking: Traveller to Oslo, two nights at the Fjord, paid.",
+        "Payments: All is paid, with your card number (card), and the room is yours",
+        "  no_card_numbers tripped",
+        "  (silent after 1 s of it)",
+        "Payments: All is paid, and the room is yours.",
+    ]
+
+
 def test_every_example_is_run_here() -> None:
     here = Path(__file__).read_text()
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(
