@@ -7,6 +7,7 @@ and nobody else notices.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -63,7 +64,6 @@ class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
         self._dropped = 0
         self._end: Exception | None = None
         self._readers = trio.lowlevel.ParkingLot()
-        self.wants_raw: bool = RawModelEvent in types
 
     def statistics(self) -> ChannelStatistics:
         """How full the buffer is now."""
@@ -128,10 +128,12 @@ class EventChannel(trio.abc.ReceiveChannel[SessionEvent]):
 
     # --- the session's side
 
+    def takes(self, kind: type[SessionEvent]) -> bool:
+        """Whether this consumer asked for events of this type; for raw ones one has to by name."""
+        return kind in self._types if self._types else kind is not RawModelEvent
+
     def put(self, event: SessionEvent) -> None:
-        """Add an event, if this consumer asked for its type and has room."""
-        if self._types and type(event) not in self._types:
-            return
+        """Add an event of a type that this consumer takes, if there is room."""
         if self._end is not None:
             self._dropped += 1
             return
@@ -196,12 +198,23 @@ def again(end: Exception) -> Exception:
     return end.again() if isinstance(end, RealtimeError) else type(end)(*end.args)
 
 
+_UNBOUNDED = BufferLimits(max_events=sys.maxsize, max_audio=sys.maxsize, overflow="fail")
+
+
+class _OwnChannel(EventChannel):
+    """A channel of the session itself, to which no error is told: it is for somebody else."""
+
+    def finish(self, error: Exception | None) -> None:  # noqa: ARG002 - see the class
+        super().finish(None)
+
+
 class EventHub:
     """Hands each event to every consumer that asked for its type."""
 
     def __init__(self, limits: BufferLimits) -> None:
         self._limits = limits
         self._channels: list[EventChannel] = []
+        self._routes: dict[type[SessionEvent], tuple[EventChannel, ...]] = {}
         self._end: tuple[Exception | None] | None = None
         self.wants_raw: bool = False
 
@@ -216,28 +229,45 @@ class EventHub:
             limits = attrs.evolve(limits, overflow=overflow)
         channel = EventChannel(limits, types, self._remove)
         self._channels.append(channel)
-        self._look_for_raw()
+        self._find_ways()
         if self._end is not None:
             channel.finish(self._end[0])
+        return channel
+
+    def open_own_channel(self, types: Iterable[type[SessionEvent]]) -> EventChannel:
+        """A channel for a task of the session itself, which always reads: nothing else bounds it.
+
+        It ends plainly whatever ends the session.
+        """
+        channel = _OwnChannel(_UNBOUNDED, tuple(types), self._remove)
+        self._channels.append(channel)
+        self._find_ways()
         return channel
 
     def _remove(self, channel: EventChannel) -> None:
         if channel in self._channels:
             self._channels.remove(channel)
-        self._look_for_raw()
+        self._find_ways()
 
-    def _look_for_raw(self) -> None:
-        self.wants_raw = any(channel.wants_raw for channel in self._channels)
+    def _find_ways(self) -> None:
+        """Consumers have come or gone: find anew who takes what, type by type as it comes."""
+        self._routes.clear()
+        self.wants_raw = any(channel.takes(RawModelEvent) for channel in self._channels)
 
     def emit(self, event: SessionEvent) -> None:
         """Hand an event out. An interruption takes the undelivered audio of its response along."""
         if type(event) is AudioInterrupted:
             for channel in self._channels:
                 channel.silence(event.response_id)
-        raw = type(event) is RawModelEvent
-        for channel in self._channels:
-            if not raw or channel.wants_raw:
-                channel.put(event)
+        for channel in self._route(type(event)):
+            channel.put(event)
+
+    def _route(self, kind: type[SessionEvent]) -> tuple[EventChannel, ...]:
+        found = self._routes.get(kind)
+        if found is None:
+            found = tuple(channel for channel in self._channels if channel.takes(kind))
+            self._routes[kind] = found
+        return found
 
     def finish(self, error: Exception | None) -> None:
         """The session is over, for all consumers there are and will be."""
