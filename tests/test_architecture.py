@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": {"wire", "errors", "items", "usage"},
     "config": {"wire", "errors"},
     "core": {"wire", "errors", "items", "events", "config", "usage"},
-    "agents": {"wire", "errors", "items", "events", "config", "usage"},
+    "agents": {"wire", "errors", "items", "events", "config", "usage", "redaction"},
     "testing": {"wire", "transports", "concurrency", "errors", "endpoints"},
     "local": {"wire", "transports", "concurrency", "errors", "endpoints"},
     "session": {
@@ -45,6 +45,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {"", *PUBLIC_MODULES, "concurrency", "transports", "wire", "session", "agents"},
     "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "server"},
 }
+
+
+# Modules of the library that are imported only when somebody asks for what an extra brings.
+OPTIONAL = {f"{PACKAGE}.session.{name}": ("mcp",) for name in ("mcp_client", "mcp_process")}
 
 
 def room_of(module: str) -> str:
@@ -188,8 +192,21 @@ def imported_at_once(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_what_is_imported_is_declared(path: Path) -> None:
-    extras = ("cli",) if room_of(name_of(path)) == "cli" else ()
+    extras = ("cli",) if room_of(name_of(path)) == "cli" else OPTIONAL.get(name_of(path), ())
     assert imported_at_once(path) <= declared(*extras)
+
+
+def test_what_is_optional_is_not_imported_with_the_rest() -> None:
+    child = (
+        "import sys\n"
+        f"import {PACKAGE}.front, {PACKAGE}.session, {PACKAGE}.agents\n"
+        f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]\n"
+        "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2'} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", child], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", [])
 
 
 def re_exports(path: Path) -> Iterator[tuple[str, str | None]]:

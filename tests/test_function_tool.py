@@ -453,6 +453,27 @@ def test_what_is_no_tool_is_refused_by_the_agent() -> None:
         (1j, '"1j"'),
         ({(1, 2): "pair"}, '{"(1, 2)":"pair"}'),
         (float("nan"), "null"),
+        (float("inf"), "null"),
+        ({"a": [float("nan"), 1.5]}, '{"a":[null,1.5]}'),
+        (decimal.Decimal("1.10"), '"1.10"'),
+        (dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC), '"2026-01-02T03:04:05Z"'),
+        (uuid.UUID(int=7), '"00000000-0000-0000-0000-000000000007"'),
+        (Level.HIGH, "2"),
+        ({Colour.RED: Level.LOW}, '{"red":1}'),
+        (frozenset({1}), "[1]"),
+        (Span(1, 9), "[1,9]"),
+        (
+            Order("tea", Address("S", 2)),
+            '{"what":"tea","address":{"street":"S","number":2,"tags":[]}}',
+        ),
+        (
+            {"all": [Point(0.5, 1.0), {"at": Address("Ö")}, {Colour.BLUE}]},
+            '{"all":[{"x":0.5,"y":1.0},{"at":{"street":"Ö","number":1,"tags":[]}},["blue"]]}',
+        ),
+        ('{"already": "JSON, Malmö"}', '{"already": "JSON, Malmö"}'),
+        (2**70, "1180591620717411303424"),
+        (LookupError("gone"), '"gone"'),
+        ({"bad": "\ud800"}, "{'bad': '\\ud800'}"),
     ],
 )
 def test_the_model_is_told_results_as_text_or_json(result: Any, text: str | None) -> None:

@@ -34,7 +34,7 @@ from .wire import (
 )
 
 if TYPE_CHECKING:
-    from .agents import SessionHooks
+    from .agents import RejectionFormatter, SessionHooks
 
 OverflowPolicy = Literal["fail", "drop_oldest"]
 
@@ -70,6 +70,8 @@ class SessionConfig:
         output_guardrails, input_guardrails: checks for every agent of the session, besides its own.
         hooks: what is told of the turns, handoffs and tools of all agents; see
             :class:`~trio_realtime.SessionHooks`.
+        format_rejection: called, sync or async, with the :class:`~trio_realtime.ToolContext` of a call
+            that was rejected without a message; returns what the model is told.
         guardrail_audio_gate: hold the agent's audio until the text that covers it has passed all
             output guardrails. It costs the time of a check, and nobody hears what trips.
         guardrail_debounce: characters by which a reply grows between two checks of it; 0 for one
@@ -113,6 +115,7 @@ class SessionConfig:
     output_guardrails: Sequence[Any] = ()
     input_guardrails: Sequence[Any] = ()
     hooks: SessionHooks[Any] | None = None
+    format_rejection: RejectionFormatter | None = None
     guardrail_audio_gate: bool = False
     guardrail_debounce: int = attrs.field(default=100, validator=validators.ge(0))
     history_interval: float = attrs.field(default=0.1, validator=validators.ge(0))

@@ -7,7 +7,9 @@
     │   ├── ConfigurationError    a setting, an endpoint, an agent that cannot work
     │   ├── SessionClosed         the session was already left or closed
     │   ├── GuardrailFailed       a guardrail of yours raised
-    │   └── HookFailed            a hook of yours raised
+    │   ├── HookFailed            a hook of yours raised
+    │   ├── ToolFailed            a tool of yours failed, and was to end the session then
+    │   └── ToolTimedOut          a tool of yours took too long, and that counts as a failure
     ├── PeerError              the service said no
     │   ├── AuthenticationFailed  the key was refused (HTTP 401/403, or close 3000)
     │   ├── ModelRefused          the model is unknown or not for realtime (close 4000/4004, HTTP 404)
@@ -20,6 +22,8 @@
     │   ├── ConnectFailed         no connection came about
     │   ├── ConnectTimeout        ... within ``connect_timeout``
     │   └── ConnectionLost        it was there and went away
+    ├── McpServerFailed        an MCP server did not start, or was lost
+    │   └── McpCallFailed         ... or a call of it failed
     ├── ConsumerTooSlow        a consumer left more unread than it may
     └── InternalError          a bug of this library: please report it
 """
@@ -39,6 +43,8 @@ __all__ = [
     "GuardrailFailed",
     "HookFailed",
     "InternalError",
+    "McpCallFailed",
+    "McpServerFailed",
     "ModelRefused",
     "NetworkError",
     "PeerError",
@@ -49,6 +55,8 @@ __all__ = [
     "SessionClosed",
     "SessionExpired",
     "SettingsRefused",
+    "ToolFailed",
+    "ToolTimedOut",
     "UsageError",
 ]
 
@@ -92,6 +100,20 @@ class GuardrailFailed(UsageError):
 
 class HookFailed(UsageError):
     """A hook raised; the cause is what it raised. The session goes on, and so do the hooks."""
+
+
+class ToolFailed(UsageError):
+    """A tool with ``on_failure="end_session"`` failed; the cause is what it raised.
+
+    The call was answered all the same. Open a new session when the tool is mended.
+    """
+
+
+class ToolTimedOut(UsageError, TimeoutError):
+    """A tool took longer than its ``timeout``; it was cancelled.
+
+    What a tool with ``on_timeout="failure"`` is taken to have raised.
+    """
 
 
 class PeerError(RealtimeError):
@@ -188,6 +210,22 @@ class ConnectionLost(NetworkError):
         super().__init__(message)
         self.code = code
         self.reason = reason
+
+
+class McpServerFailed(RealtimeError):
+    """An MCP server of an agent did not start, or its connection was lost.
+
+    Raised where a session or a handoff needs the server; otherwise an ``error`` event has it, and the
+    server is started again. ``server`` is its name.
+    """
+
+    def __init__(self, message: str, *, server: str) -> None:
+        super().__init__(message)
+        self.server = server
+
+
+class McpCallFailed(McpServerFailed):
+    """A call of an MCP server's tool failed; the text is what the model is told. The session goes on."""
 
 
 class ConsumerTooSlow(RealtimeError):

@@ -59,10 +59,10 @@ async def open_realtime_session(
     """Open a session with an agent, for the time of an ``async with`` block.
 
     Entering connects and returns when the service has acknowledged the settings. Leaving stops the
-    tools, sends what is in line and closes, within ``config.close_timeout``; only tools that shield
-    themselves, or that asked for a ``finish_timeout``, can take longer. Then nothing is left: no
-    task, no socket, no thread but those of plain-function tools that were abandoned. Both halves are
-    checkpoints. An exception in the block comes out as it is, and a cancellation stays one.
+    tools, sends what is in line and closes, within ``config.close_timeout``; only tools and hooks
+    that shield themselves, and tools that asked for a ``finish_timeout``, can take longer. Then
+    nothing is left: no task, no socket, no thread but those of plain-function tools that were
+    abandoned. Both halves are checkpoints. An exception in the block comes out as it is, and a cancellation stays one.
 
     Args:
         agent: who speaks.
@@ -75,6 +75,8 @@ async def open_realtime_session(
 
     Raises:
         ConfigurationError: something cannot work as given; nothing was sent.
+        McpServerFailed: an MCP server that the agent requires did not start in its own
+            ``connect_timeout``, which comes before all others.
         AuthenticationFailed: the service refused the key.
         ModelRefused: the service does not serve this model.
         SettingsRefused: the service refused a setting; the message names it.

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.seen import taken_of
 from support.sessions import talk
-from trio_realtime import RealtimeSession, ToolContext, events, function_tool
+from trio_realtime import AgentContext, RealtimeSession, ToolContext, events, function_tool
 from trio_realtime.agents import FunctionTool
 from trio_realtime.testing import ScriptedPeer
 
@@ -173,3 +174,174 @@ async def test_a_call_that_is_delivered_twice_is_asked_about_once(
             await session.approve_tool_call("call_1")
             await peer.expect("conversation.item.create")
         assert RAN == ["paid 5"]
+
+
+# --- what the model is told of a rejection -----------------------------------------------------
+
+
+def in_words(context: ToolContext[None]) -> str:
+    return f"{context.tool_name} is not for {context.agent.name}."
+
+
+async def later(context: ToolContext[None]) -> str:
+    await trio.sleep(1)
+    return in_words(context)
+
+
+async def told(message: str | None, format_rejection: Any) -> str:
+    peer = ScriptedPeer()
+    async with talk(peer, guarded(), format_rejection=format_rejection) as session:
+        call(peer, 1)
+        await asked(session)
+        await session.reject_tool_call("call_1", message=message)
+        await trio.sleep(2)
+        (output,) = outputs(peer)
+        (end,) = taken_of(session.events, events.ToolEnd)
+        assert (end.outcome, end.output_text) == ("rejected", output)
+        return output
+
+
+@pytest.mark.parametrize("format_rejection", [in_words, later])
+async def test_a_rejection_is_told_in_the_sessions_words(
+    format_rejection: Any, autojump_clock: MockClock
+) -> None:
+    assert await told(None, format_rejection) == "pay is not for Assistant."
+
+
+@pytest.mark.parametrize("message", ["Not today.", ""])
+@pytest.mark.parametrize("format_rejection", [in_words, None])
+async def test_words_of_the_rejection_itself_come_first_also_if_they_are_none(
+    message: str, format_rejection: Any, autojump_clock: MockClock
+) -> None:
+    assert await told(message, format_rejection) == message
+
+
+def raises(_: ToolContext[None]) -> str:
+    raise LookupError("no words")
+
+
+@pytest.mark.parametrize("format_rejection", [raises, lambda _: None, lambda _: 3])
+async def test_words_that_cannot_be_had_leave_the_usual_ones(
+    format_rejection: Any, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await told(None, format_rejection) == "Tool execution was not approved."
+    (record,) = [one for one in caplog.records if one.name == "trio_realtime.tools"]
+    assert record.levelname == "ERROR"
+    assert record.exc_info is not None
+
+
+# --- decisions for good, and functions that take their time ------------------------------------
+
+
+@pytest.mark.parametrize("verdict", [True, False])
+async def test_a_rejection_for_good_that_comes_while_a_function_decides_wins(
+    verdict: bool, autojump_clock: MockClock
+) -> None:
+    async def dear(context: ToolContext[None], _: dict[str, Any]) -> bool:
+        await trio.sleep(5 if context.call_id == "call_2" else 0)
+        return verdict or context.call_id == "call_1"
+
+    peer = ScriptedPeer()
+    async with talk(peer, guarded(dear)) as session:
+        call(peer, 1)
+        await asked(session)
+        call(peer, 2)
+        await wait_all_tasks_blocked()
+        await session.reject_tool_call("call_1", always=True, message="Never.")
+        await trio.sleep(10)
+        assert outputs(peer) == ["Never.", "Never."]
+        assert not RAN
+        assert not taken_of(session.events, events.ToolApprovalRequired)
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_after_a_decision_for_good_the_function_is_not_asked(
+    approved: bool, autojump_clock: MockClock
+) -> None:
+    judged: list[str] = []
+
+    def dear(context: ToolContext[None], _: dict[str, Any]) -> bool:
+        judged.append(context.call_id)
+        return True
+
+    peer = ScriptedPeer()
+    async with talk(peer, guarded(dear)) as session:
+        call(peer, 1)
+        await asked(session)
+        if approved:
+            await session.approve_tool_call("call_1", always=True)
+        else:
+            await session.reject_tool_call("call_1", always=True)
+        call(peer, 2)
+        await wait_all_tasks_blocked()
+        assert judged == ["call_1"]
+        assert len(outputs(peer)) == 2
+
+
+# --- functions that fail -----------------------------------------------------------------------
+
+
+def fails(*_: Any) -> bool:
+    raise LookupError("no list")
+
+
+async def fails_later(*_: Any) -> bool:
+    await trio.sleep(1)
+    raise LookupError("no list")
+
+
+@pytest.mark.parametrize("needs_approval", [fails, fails_later])
+async def test_a_function_that_fails_to_decide_lets_nothing_run(
+    needs_approval: Any, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    tool = guarded(needs_approval)
+    async with talk(peer, tool) as session:
+        call(peer, 1)
+        await trio.sleep(2)
+        assert outputs(peer) == ["Tool pay failed: LookupError: no list"]
+        assert not RAN
+        found = taken_of(session.events, events.ToolEnd)
+        assert [(end.outcome, end.tool) for end in found] == [("failed", tool)]
+        assert isinstance(found[0].error, LookupError)
+        await session.send_message("Still here?")
+
+
+async def test_a_condition_that_fails_lets_nothing_run(autojump_clock: MockClock) -> None:
+    asked_before: list[None] = []
+
+    def condition(_: AgentContext[Any]) -> bool:
+        if asked_before:
+            raise LookupError("no list")
+        asked_before.append(None)  # the service is told of it
+        return True
+
+    peer = ScriptedPeer()
+    async with talk(peer, guarded(needs_approval=False, is_enabled=condition)) as session:
+        call(peer, 1)
+        await wait_all_tasks_blocked()
+        assert outputs(peer) == ["Tool pay failed: LookupError: no list"]
+        assert not RAN
+        (end,) = taken_of(session.events, events.ToolEnd)
+        assert end.outcome == "failed"
+        assert isinstance(end.error, LookupError)
+
+
+async def test_a_call_that_is_cancelled_while_it_is_looked_at_does_not_run(
+    autojump_clock: MockClock,
+) -> None:
+    async def stubborn(*_: Any) -> bool:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(5)
+        return False
+
+    peer = ScriptedPeer()
+    async with talk(peer, guarded(stubborn)) as session:
+        call(peer, 1)
+        await wait_all_tasks_blocked()
+        await session.interrupt()
+        await wait_all_tasks_blocked()
+        (output,) = outputs(peer)
+        assert "cancelled" in output
+        assert not RAN
+        assert not taken_of(session.events, events.ToolStart)

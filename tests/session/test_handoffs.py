@@ -230,6 +230,29 @@ async def test_names_that_clash_are_refused_before_anything_is_dialled() -> None
     assert not peer.dials
 
 
+async def test_names_that_clash_in_an_agent_further_on_are_refused_as_early() -> None:
+    """The session would begin well, and its third agent could not take over."""
+    clash = handoff(BILLING, name="refund")
+    third = RealtimeAgent[None](name="Third", tools=[refund], handoffs=[clash])
+    second = RealtimeAgent[None](name="Second", handoffs=lambda: [first, third])
+    first = RealtimeAgent[None](name="First", handoffs=[second])
+    peer = ScriptedPeer()
+    with pytest.raises(errors.ConfigurationError, match=r"'Third' has more than one .* refund"):
+        async with open_realtime_session(first, endpoint=TEST_ENDPOINT, transport=peer.connect):
+            raise AssertionError("it opened")
+    assert not peer.dials
+
+
+async def test_agents_that_are_made_anew_each_time_do_not_keep_a_session_from_beginning(
+    autojump_clock: MockClock,
+) -> None:
+    def another() -> RealtimeAgent[None]:
+        return RealtimeAgent(name="Another", handoffs=lambda: [another()])
+
+    async with talk(ScriptedPeer(), agent=another()):
+        pass
+
+
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [

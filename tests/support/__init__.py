@@ -1,7 +1,8 @@
 """What several test modules share. Imported as ``support``; pytest finds it by its ``pythonpath``.
 
 Each module says one part of a test: :mod:`support.sessions` opens, :mod:`support.service` plays the
-other side, :mod:`support.tools` has tools to call, :mod:`support.wire` reads what the client sent,
-:mod:`support.seen` what consumers got, and :mod:`support.bench` is for the local service. What
-users may want for tests of their own belongs into ``trio_realtime.testing`` instead.
+other side, :mod:`support.tools` has tools to call, :mod:`support.guardrails` replies and what checks
+them, :mod:`support.wire` reads what the client sent, :mod:`support.seen` what consumers got, and
+:mod:`support.bench` is for the local service. What users may want for tests of their own belongs
+into ``trio_realtime.testing`` instead.
 """

@@ -18,7 +18,7 @@ def taken(channel: EventChannel) -> list[events.SessionEvent]:
     while True:
         try:
             found.append(channel.receive_nowait())
-        except trio.WouldBlock:
+        except (trio.WouldBlock, trio.EndOfChannel):
             return found
 
 

@@ -72,9 +72,14 @@ async def start_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> No
     await wait_all_tasks_blocked()
 
 
-async def one_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
+def make_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
     """A response that makes one call and is done."""
     peer.begin_response("resp_1")
     peer.call("resp_1", "item_1", "call_1", name, arguments)
     peer.end_response("resp_1")
+
+
+async def one_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
+    """The same, and the client has done with it what it can."""
+    make_call(peer, name, arguments)
     await wait_all_tasks_blocked()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import trio
 
@@ -45,3 +47,16 @@ def make_careful(clean_up: float = 0.5) -> Careful:
             log.append("cleaned up")
 
     return Careful(careful, log)
+
+
+def make_note(**options: Any) -> tuple[FunctionTool, list[str]]:
+    """A tool named ``note`` that keeps a ``text`` that it is told, and what it has kept."""
+    runs: list[str] = []
+
+    @function_tool(name="note", **options)
+    async def note(text: str) -> str:
+        """Keep a text."""
+        runs.append(text)
+        return f"noted {text}"
+
+    return note, runs

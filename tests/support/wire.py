@@ -39,3 +39,8 @@ def answers(peer: ScriptedPeer) -> list[tuple[str, str]]:
         for frame in peer.received
         if frame["type"] == ITEM and frame["item"]["type"] == "function_call_output"
     ]
+
+
+def updates(peer: ScriptedPeer) -> list[Frame]:
+    """The settings that were sent so far."""
+    return [frame["session"] for frame in peer.received if frame["type"] == "session.update"]

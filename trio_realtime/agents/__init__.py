@@ -5,14 +5,18 @@ from __future__ import annotations
 from .agent import RealtimeAgent as RealtimeAgent
 from .contexts import (
     AgentContext as AgentContext,
+    TakeEarly as TakeEarly,
     ToolContext as ToolContext,
     holds as holds,
     settled as settled,
 )
 from .description import (
     Description as Description,
+    check_agents as check_agents,
     describe as describe,
+    describe_tools as describe_tools,
     find_offer as find_offer,
+    own_names as own_names,
 )
 from .guardrails import (
     Guardrail as Guardrail,
@@ -24,10 +28,30 @@ from .guardrails import (
     output_guardrail as output_guardrail,
 )
 from .handoffs import AgentHandoff as AgentHandoff, handoff as handoff
+from .hooks import (
+    AgentHooks as AgentHooks,
+    SessionHooks as SessionHooks,
+    hooks_of as hooks_of,
+)
+from .hosted import HostedMcpTool as HostedMcpTool
+from .mcp import (
+    McpServer as McpServer,
+    McpServerCustom as McpServerCustom,
+    McpServerHttp as McpServerHttp,
+    McpServerStdio as McpServerStdio,
+    named_apart as named_apart,
+    tool_name as tool_name,
+)
+from .results import BackgroundResult as BackgroundResult, result_text as result_text
 from .schema import InvalidArguments as InvalidArguments
+from .tool_guardrails import (
+    ToolInputGuardrail as ToolInputGuardrail,
+    ToolOutputGuardrail as ToolOutputGuardrail,
+    tool_input_guardrail as tool_input_guardrail,
+    tool_output_guardrail as tool_output_guardrail,
+)
 from .tools import (
-    BackgroundResult as BackgroundResult,
     FunctionTool as FunctionTool,
+    RejectionFormatter as RejectionFormatter,
     function_tool as function_tool,
-    result_text as result_text,
 )

@@ -14,6 +14,9 @@ from trio_realtime.wire import UNSET, Unset
 
 from .contexts import AgentContext
 from .guardrails import InputGuardrail, OutputGuardrail, guardrails_of
+from .hooks import AgentHooks, hooks_of
+from .hosted import HostedMcpTool, hosted_tools_of
+from .mcp import McpServer, servers_of
 from .tools import FunctionTool
 
 ContextT = TypeVar("ContextT", default=None)
@@ -40,6 +43,10 @@ def _outputs(guardrails: Iterable[Any]) -> tuple[OutputGuardrail, ...]:
 
 def _inputs(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...]:
     return guardrails_of(InputGuardrail, guardrails)
+
+
+def _check_hooks(_agent: Any, _: Any, hooks: AgentHooks[Any] | None) -> None:
+    hooks_of(AgentHooks, hooks)
 
 
 def _check_names(agent: RealtimeAgent[Any], _: Any, tools: tuple[FunctionTool, ...]) -> None:
@@ -79,6 +86,9 @@ class RealtimeAgent(Generic[ContextT]):
         input_guardrails: checks of what the user says to it, made with :func:`input_guardrail`.
         voice: the agent's voice, where the session's configuration names none. The service does not
             change voices once it has spoken.
+        hooks: what is told of its turns, handoffs and tools; see :class:`AgentHooks`.
+        mcp_servers: MCP servers whose tools the model may call as well; see :class:`McpServer`.
+        hosted_tools: MCP servers that the service itself calls; see :class:`HostedMcpTool`.
 
     Raises:
         ConfigurationError: a tool is not one, or two have the same name.
@@ -93,6 +103,9 @@ class RealtimeAgent(Generic[ContextT]):
     handoffs: Handoffs = attrs.field(default=(), repr=False)
     output_guardrails: tuple[OutputGuardrail, ...] = attrs.field(default=(), converter=_outputs)
     input_guardrails: tuple[InputGuardrail, ...] = attrs.field(default=(), converter=_inputs)
+    hooks: AgentHooks[Any] | None = attrs.field(default=None, validator=_check_hooks, repr=False)
+    mcp_servers: tuple[McpServer, ...] = attrs.field(default=(), converter=servers_of)
+    hosted_tools: tuple[HostedMcpTool, ...] = attrs.field(default=(), converter=hosted_tools_of)
 
     def find_tool(self, name: str) -> FunctionTool | None:
         """The tool of this name, if the agent has it."""

@@ -7,12 +7,14 @@ from inspect import isawaitable
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
+import trio
 
 from trio_realtime.items import HistoryItem
 from trio_realtime.usage import Usage
 
 ContextT = TypeVar("ContextT")
 T = TypeVar("T")
+TakeEarly: TypeAlias = Callable[["ToolContext[Any]", Any, bool], Awaitable[None]]
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +39,7 @@ class ToolContext(Generic[ContextT]):
         history: the conversation when the call began. What the user said last may still be without
             a transcript: it comes when it comes.
         usage: tokens of the session so far.
+        early: how a session takes an early answer; without one, :meth:`answer_early` does nothing.
     """
 
     context: ContextT
@@ -47,6 +50,26 @@ class ToolContext(Generic[ContextT]):
     response_id: str
     history: tuple[HistoryItem, ...] = attrs.field(default=(), repr=False)
     usage: Usage = Usage()
+    early: TakeEarly | None = attrs.field(default=None, repr=False, eq=False)
+
+    async def answer_early(self, value: Any, *, respond: bool = True) -> None:
+        """Answer the call now and go on: the conversation need not wait for long work.
+
+        An interrupt then leaves the call alone; only the end of the session cancels it, as ever
+        with ``finish_timeout``. What the tool returns in the end is told to the model in a message of
+        its own, and spoken of; a ``BackgroundResult`` is told only, and ``None`` is not. Waits for
+        the tool's output guardrails. If it is cancelled, nothing was answered.
+
+        Args:
+            value: told to the model as a result would be.
+            respond: whether the model is asked to speak of it.
+
+        Raises:
+            UsageError: the call was answered early before.
+        """
+        await trio.lowlevel.checkpoint()
+        if self.early is not None:
+            await self.early(self, value, respond)
 
 
 Condition: TypeAlias = bool | Callable[[AgentContext[Any]], bool | Awaitable[bool]]

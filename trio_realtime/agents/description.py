@@ -5,16 +5,20 @@ Conditions and instructions may be functions, so this is asked anew each time it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import attrs
 
-from trio_realtime.wire import UNSET, FunctionToolSpec, Unset
+from trio_realtime.wire import UNSET, ToolSpec, Unset
 
 from .agent import RealtimeAgent, check_names
 from .contexts import AgentContext, holds, settled
 from .handoffs import AgentHandoff, as_handoffs
 from .tools import FunctionTool
+
+MAX_AGENTS = 100
+"""How many agents are looked at before a session begins."""
 
 Offer: TypeAlias = FunctionTool | AgentHandoff[Any]
 """What the model may call."""
@@ -25,12 +29,19 @@ class Description:
     """An agent as the service is told of it."""
 
     instructions: str
-    tools: tuple[FunctionToolSpec, ...]
+    tools: tuple[ToolSpec, ...]
     voice: str | Unset = UNSET
 
 
-async def describe(agent: RealtimeAgent[Any], context: Any) -> Description:
+async def describe(
+    agent: RealtimeAgent[Any], context: Any, borrowed: Sequence[FunctionTool] = ()
+) -> Description:
     """Ask an agent what it is now.
+
+    Args:
+        agent: the agent.
+        context: the session's.
+        borrowed: tools that it has beside its own: those of its MCP servers.
 
     Raises:
         ConfigurationError: two of its tools and handoffs that are enabled have the same name.
@@ -38,20 +49,61 @@ async def describe(agent: RealtimeAgent[Any], context: Any) -> Description:
     about = AgentContext(context=context, agent=agent)
     told = agent.instructions
     instructions = await settled(told(about) if callable(told) else told)
-    enabled = [offer for offer in _offers(agent) if await holds(offer.is_enabled, about)]
-    check_names(agent.name, "tool or handoff", (offer.name for offer in enabled))
-    tools = tuple(offer.spec() for offer in enabled)
+    tools = await describe_tools(agent, context, borrowed)
     return Description(instructions=instructions, tools=tools, voice=agent.voice)
+
+
+async def describe_tools(
+    agent: RealtimeAgent[Any], context: Any, borrowed: Sequence[FunctionTool] = ()
+) -> tuple[ToolSpec, ...]:
+    """The part of :func:`describe` that is about tools and handoffs."""
+    about = AgentContext(context=context, agent=agent)
+    offers = [*_offers(agent), *borrowed]
+    enabled = [offer for offer in offers if await holds(offer.is_enabled, about)]
+    check_names(agent.name, "tool or handoff", (offer.name for offer in enabled))
+    hosted = [tool for tool in agent.hosted_tools if await holds(tool.is_enabled, about)]
+    return (*(offer.spec() for offer in enabled), *(tool.spec() for tool in hosted))
+
+
+def check_agents(first: RealtimeAgent[Any]) -> None:
+    """See that an agent, and each that it can hand over to, may be described.
+
+    A mistake in an agent that comes third is better found before the first has said anything. What
+    a condition may disable is looked at when it is described.
+
+    Raises:
+        ConfigurationError: a handoff is none, or a name stands twice.
+    """
+    found = [first]
+    # They grow as they are looked at; functions could make new ones without end.
+    for agent in found:
+        offers = _offers(agent)
+        check_names(
+            agent.name,
+            "tool or handoff",
+            (offer.name for offer in offers if offer.is_enabled is True),
+        )
+        targets = [offer.agent for offer in offers if isinstance(offer, AgentHandoff)]
+        found += [one for one in targets if not any(one is known for known in found)]
+        if len(found) > MAX_AGENTS:
+            return
 
 
 def _offers(agent: RealtimeAgent[Any]) -> list[Offer]:
     return [*agent.tools, *as_handoffs(agent)]
 
 
-async def find_offer(agent: RealtimeAgent[Any], name: str, context: Any) -> Offer | None:
+def own_names(agent: RealtimeAgent[Any]) -> set[str]:
+    """The names of an agent's own tools and handoffs, also of those that are not enabled now."""
+    return {offer.name for offer in _offers(agent)}
+
+
+async def find_offer(
+    agent: RealtimeAgent[Any], name: str, context: Any, borrowed: Sequence[FunctionTool] = ()
+) -> Offer | None:
     """The tool or handoff of this name, if the agent has it and it is enabled now."""
     about = AgentContext(context=context, agent=agent)
-    for offer in _offers(agent):
+    for offer in [*_offers(agent), *borrowed]:
         if offer.name == name and await holds(offer.is_enabled, about):
             return offer
     return None

@@ -14,10 +14,17 @@ from .contexts import AgentContext
 
 @attrs.frozen
 class GuardrailResult:
-    """What a guardrail found. ``info`` is for whoever reads the ``guardrail_tripped`` event."""
+    """What a guardrail found.
+
+    Attributes:
+        tripped: whether it objects.
+        info: for whoever reads the ``guardrail_tripped`` event.
+        message: of a tool's guardrail, what the model is told instead; ``None`` for the usual words.
+    """
 
     tripped: bool
     info: Any = None
+    message: str | None = None
 
 
 Verdict: TypeAlias = GuardrailResult | bool
@@ -65,7 +72,7 @@ def output_guardrail(
     """Make a guardrail of a function that checks what the agent says; see :class:`Guardrail`."""
 
     def make(check: Check) -> OutputGuardrail:
-        return OutputGuardrail(name=name or _name(check), check=check, fail_closed=fail_closed)
+        return OutputGuardrail(name=name or check_name(check), check=check, fail_closed=fail_closed)
 
     return make if check is None else make(check)
 
@@ -86,12 +93,12 @@ def input_guardrail(
     """Make a guardrail of a function that checks what the user says; see :class:`Guardrail`."""
 
     def make(check: Check) -> InputGuardrail:
-        return InputGuardrail(name=name or _name(check), check=check, fail_closed=fail_closed)
+        return InputGuardrail(name=name or check_name(check), check=check, fail_closed=fail_closed)
 
     return make if check is None else make(check)
 
 
-G = TypeVar("G", bound=Guardrail)
+G = TypeVar("G")
 
 
 def guardrails_of(kind: type[G], given: Iterable[Any]) -> tuple[G, ...]:
@@ -107,5 +114,6 @@ def guardrails_of(kind: type[G], given: Iterable[Any]) -> tuple[G, ...]:
     return guardrails
 
 
-def _name(check: Check) -> str:
+def check_name(check: Any) -> str:
+    """What a check is called that was given no name: as the function."""
     return getattr(check, "__name__", type(check).__name__)

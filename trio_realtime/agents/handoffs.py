@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import attrs
-import msgspec
 
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
 from .agent import RealtimeAgent
 from .contexts import AgentContext, Condition, settled
-from .schema import InvalidArguments
+from .schema import Shape
 
 ContextT = TypeVar("ContextT")
 NO_ARGUMENTS: Mapping[str, Any] = {
@@ -46,11 +45,7 @@ class AgentHandoff(Generic[ContextT]):
     def _parameters(self) -> Mapping[str, Any]:
         if self.input_type is None:
             return NO_ARGUMENTS
-        (reference,), components = msgspec.json.schema_components(
-            [self.input_type], ref_template="#/$defs/{name}"
-        )
-        top = dict(components.pop(reference.get("$ref", "").rpartition("/")[2], reference))
-        return {**top, "$defs": components} if components else top
+        return Shape(self.input_type, self.name).schema()
 
     async def begin(self, context: AgentContext[Any], arguments: str) -> None:
         """Tell ``on_handoff`` that the model wants it.
@@ -67,10 +62,7 @@ class AgentHandoff(Generic[ContextT]):
     def _input(self, arguments: str) -> Any:
         if self.input_type is None:
             return None
-        try:
-            return msgspec.json.decode(arguments.strip() or "{}", type=self.input_type)
-        except msgspec.DecodeError as exc:
-            raise InvalidArguments(f"Invalid arguments for {self.name}: {exc}") from None
+        return Shape(self.input_type, self.name).read(arguments)
 
 
 def handoff(
@@ -91,21 +83,24 @@ def handoff(
         on_handoff: called, sync or async, before the agent takes over, with the
             :class:`AgentContext` and, with an ``input_type``, the model's input. If it raises, there
             is no handoff and the model is told.
-        input_type: what the model has to say with it: a dataclass, attrs class, TypedDict or
-            msgspec Struct.
+        input_type: what the model has to say with it: a dataclass, attrs class, TypedDict, msgspec
+            Struct or pydantic model.
         is_enabled: whether the model is offered it; see :class:`FunctionTool`.
 
     Raises:
         ConfigurationError: ``on_handoff`` does not take these arguments, or an ``input_type`` has
-            nobody to take it.
+            nobody to take it, or no schema.
     """
     if input_type is not None and on_handoff is None:
         raise ConfigurationError("handoff: an input_type needs an on_handoff that takes it")
     if on_handoff is not None:
         _check_arity(on_handoff, 1 if input_type is None else 2)
+    name = name or f"transfer_to_{_snake(agent.name)}"
+    if input_type is not None:
+        Shape(input_type, name)  # for its complaints, before the service has any
     return AgentHandoff(
         agent=agent,
-        name=name or f"transfer_to_{_snake(agent.name)}",
+        name=name,
         description=description or f"Hand the conversation over to {agent.name}.",
         on_handoff=on_handoff,
         input_type=input_type,

@@ -1,41 +1,42 @@
 """Functions that the model may call.
 
-The JSON Schema of the arguments comes from the annotations, by msgspec, which also checks what the
-model sends, strictly: a wrong argument is answered with a message that the model can use.
+The JSON Schema of the arguments comes from the annotations, which also check what the model sends,
+strictly: a wrong argument is answered with a message that the model can use.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import attrs
-import msgspec
 import trio
 from attrs import validators
 
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
-from .contexts import Condition, ToolContext
+from .contexts import Condition, ToolContext, settled
+from .docstrings import documentation
+from .guardrails import guardrails_of
 from .schema import Function, Signature, function_name
+from .tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
 MAX_NAME = 64
+MAX_THREADS = 40
 
 
 Invoke: TypeAlias = Callable[[ToolContext[Any], str], Awaitable[Any]]
 Approval: TypeAlias = bool | Callable[[ToolContext[Any], dict[str, Any]], bool | Awaitable[bool]]
 ErrorFormatter: TypeAlias = Callable[[ToolContext[Any], Exception], str | Awaitable[str]]
+RejectionFormatter: TypeAlias = Callable[[ToolContext[Any]], str | Awaitable[str]]
 InterruptPolicy: TypeAlias = Literal["cancel", "finish", "background"]
+TimeoutPolicy: TypeAlias = Literal["answer", "failure"]
+FailurePolicy: TypeAlias = Literal["answer", "end_session"]
 
-
-@attrs.frozen
-class BackgroundResult:
-    """A tool's result that the agent is told without being asked to speak of it."""
-
-    value: Any
+_threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("tool threads")
 
 
 def _check_name(_tool: Any, _attribute: Any, name: str) -> None:
@@ -51,6 +52,19 @@ def _check_timeout(tool: FunctionTool, _attribute: Any, timeout: float | None) -
         raise ConfigurationError(f"tool {tool.name!r}: timeout must be positive seconds")
 
 
+def _check_limiter(tool: FunctionTool, _: Any, limiter: trio.CapacityLimiter | None) -> None:
+    if limiter is not None and not isinstance(limiter, trio.CapacityLimiter):
+        raise ConfigurationError(f"tool {tool.name!r}: limiter is a trio.CapacityLimiter")
+
+
+def _inputs(guardrails: Iterable[Any]) -> tuple[ToolInputGuardrail, ...]:
+    return guardrails_of(ToolInputGuardrail, guardrails)
+
+
+def _outputs(guardrails: Iterable[Any]) -> tuple[ToolOutputGuardrail, ...]:
+    return guardrails_of(ToolOutputGuardrail, guardrails)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class FunctionTool:
     """A function as the model sees it. Usually made by :func:`function_tool`.
@@ -62,6 +76,8 @@ class FunctionTool:
         invoke: called with the context and the JSON text of the arguments; what it returns is the
             answer (see :func:`result_text`). Raise :class:`InvalidArguments` for wrong ones.
         timeout: seconds after which the call is cancelled and answered so; ``None`` for no limit.
+        on_timeout: whether a call that took too long is just answered so, or counts as a
+            ``"failure"``: as if the tool had raised :class:`~trio_realtime.errors.ToolTimedOut`.
         is_enabled: whether the model is told of it. A function is asked when the agent's settings
             are sent and again when the tool is called; a disabled tool is answered as unknown.
         needs_approval: whether a call waits for ``session.approve_tool_call``. A function is asked
@@ -74,6 +90,17 @@ class FunctionTool:
             cancelled at once.
         format_error: makes the answer from an exception of the tool. By default the model is told
             the exception's class and text: see that nothing secret is in it.
+        on_failure: whether a failure is just answered, or answered and then ``"end_session"``: with
+            :class:`~trio_realtime.errors.ToolFailed`, for consumers as for whoever sends. Arguments
+            that are wrong are the model's failure, not the tool's.
+        input_guardrails: checks of the arguments before the tool runs, made with
+            :func:`tool_input_guardrail`.
+        output_guardrails: checks of the result before the model is told, made with
+            :func:`tool_output_guardrail`.
+        guard_before_approval: whether ``input_guardrails`` are asked before a person is, and then
+            once more after.
+        limiter: what counts the thread of a plain function, in place of the 40 threads that all such
+            tools share.
         function: the function that it was made of, for tests and for calling it yourself.
 
     A call is cancelled when the user interrupts: write ``finally`` blocks as in any trio code. The
@@ -94,6 +121,18 @@ class FunctionTool:
     )
     finish_timeout: float | None = attrs.field(default=None, validator=_check_timeout)
     format_error: ErrorFormatter | None = None
+    on_timeout: TimeoutPolicy = attrs.field(
+        default="answer", validator=validators.in_(("answer", "failure"))
+    )
+    on_failure: FailurePolicy = attrs.field(
+        default="answer", validator=validators.in_(("answer", "end_session"))
+    )
+    input_guardrails: tuple[ToolInputGuardrail, ...] = attrs.field(default=(), converter=_inputs)
+    output_guardrails: tuple[ToolOutputGuardrail, ...] = attrs.field(default=(), converter=_outputs)
+    guard_before_approval: bool = False
+    limiter: trio.CapacityLimiter | None = attrs.field(
+        default=None, validator=_check_limiter, repr=False
+    )
     function: Function | None = attrs.field(default=None, repr=False)
 
     def spec(self) -> FunctionToolSpec:
@@ -112,6 +151,12 @@ class ToolOptions(TypedDict, total=False):
     on_interrupt: InterruptPolicy
     finish_timeout: float | None
     format_error: ErrorFormatter | None
+    on_timeout: TimeoutPolicy
+    on_failure: FailurePolicy
+    input_guardrails: Iterable[ToolInputGuardrail]
+    output_guardrails: Iterable[ToolOutputGuardrail]
+    guard_before_approval: bool
+    limiter: trio.CapacityLimiter | None
 
 
 @overload
@@ -135,25 +180,26 @@ def function_tool(
     """Make a tool of a function.
 
     Async functions run in the session's nursery. Plain functions run in a thread; an interrupt
-    abandons the thread, since nothing can stop it.
+    abandons the thread, since nothing can stop it. Parameters are described by the docstring (in
+    Google's, NumPy's or reST's style), or each by its annotation: ``Annotated[str, "a city"]``.
 
     Args:
         name: the function's own by default.
-        description: the docstring by default.
-        options: ``timeout``, ``is_enabled``, ``needs_approval``, ``on_interrupt``,
-            ``finish_timeout``, ``format_error``; see :class:`FunctionTool`.
+        description: the docstring by default, without its sections on parameters and the like.
+        options: as the arguments of :class:`FunctionTool`.
 
     Raises:
         ConfigurationError: a parameter has no annotation, or one of which no schema can be made.
     """
 
     def make(function: Function) -> FunctionTool:
-        signature = Signature(function, ToolContext)
+        called = name or function_name(function)
+        signature = Signature(function, called, ToolContext)
         return FunctionTool(
-            name=name or function_name(function),
-            description=description or inspect.getdoc(function),
+            name=called,
+            description=description or documentation(function).description,
             parameters=signature.schema(),
-            invoke=partial(_invoke, function, signature),
+            invoke=partial(_invoke, function, signature, options.get("limiter")),
             function=function,
             **options,
         )
@@ -162,23 +208,32 @@ def function_tool(
 
 
 async def _invoke(
-    function: Function, signature: Signature, context: ToolContext[Any], arguments: str
+    function: Function,
+    signature: Signature,
+    limiter: trio.CapacityLimiter | None,
+    context: ToolContext[Any],
+    arguments: str,
 ) -> Any:
     keywords = signature.keywords(context, arguments)
     if inspect.iscoroutinefunction(function):
         return await function(**keywords)
-    return await trio.to_thread.run_sync(partial(function, **keywords), abandon_on_cancel=True)
+    (result,) = await trio.to_thread.run_sync(
+        _in_tuple, function, keywords, abandon_on_cancel=True, limiter=limiter or _tool_threads()
+    )
+    # A plain function may be one that makes an async call: a wrapper, an object's ``__call__``.
+    return await settled(result)
 
 
-def result_text(result: Any) -> str:
-    """What the model is told of a tool's result: text as it is, anything else as JSON.
+def _in_tuple(function: Function, keywords: dict[str, Any]) -> tuple[Any]:
+    """Call it. In a tuple, because trio lets no coroutine out of a thread."""
+    return (function(**keywords),)
 
-    Dataclasses, attrs classes, enums, dates and the like become JSON; what cannot is told as
-    ``str(result)``.
-    """
-    if isinstance(result, str):
-        return result
+
+def _tool_threads() -> trio.CapacityLimiter:
+    """The threads of all tools: not trio's own, which the application may need meanwhile."""
     try:
-        return msgspec.json.encode(result, enc_hook=str).decode()
-    except (TypeError, ValueError, RecursionError):
-        return str(result)
+        return _threads.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(MAX_THREADS)
+        _threads.set(limiter)
+        return limiter

@@ -334,7 +334,7 @@ class Conversation:
                 guardrail_results=tuple(trips), message=text, response_id=response_id
             )
         ]
-        if self._latest != response_id:
+        if self._is_past(response_id):
             self._stop.cut(now, effects, only=response_id)
             return effects
         effects += self.interrupt_response(response_id, now)
@@ -343,6 +343,11 @@ class Conversation:
             role="user", content=(InputText(text=f"guardrail triggered: {names}"),)
         )
         return effects + self.send_item(feedback, respond=True)
+
+    def _is_past(self, response_id: str) -> bool:
+        """Whether the conversation has gone on: another response has begun, or is about to."""
+        ended = self._responses.get(response_id) is None
+        return self._latest != response_id or (ended and self._gate.outstanding is not None)
 
     def input_checked(self, serial: int, text: str, trips: Sequence[Trip], now: float) -> Effects:
         """A check of what the user said is over: a trip stops the agent, unless the user went on."""

@@ -8,7 +8,8 @@ when a check of a response trips      then
 ====================================  ==========================================================
 the response runs                     it is interrupted, with its calls; feedback follows
 it has ended, and none came after     what still plays of it is cut; feedback follows
-a newer one has begun                 what still plays of it is cut; nothing else happens
+it has ended, and a create has gone   what still plays of it is cut; nothing else happens
+a newer one has begun                 the same
 it has tripped before                 nothing
 ====================================  ==========================================================
 """

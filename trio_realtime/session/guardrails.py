@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import trio
 
@@ -13,6 +13,8 @@ from trio_realtime.agents import (
     GuardrailResult,
     InputGuardrail,
     OutputGuardrail,
+    ToolInputGuardrail,
+    ToolOutputGuardrail,
     settled,
 )
 from trio_realtime.core import CheckInput, CheckReply, Trip
@@ -20,7 +22,12 @@ from trio_realtime.errors import GuardrailFailed
 from trio_realtime.events import Error
 
 if TYPE_CHECKING:
+    from .hub import EventHub
     from .shell import Shell
+
+Asked: TypeAlias = Guardrail | ToolInputGuardrail | ToolOutputGuardrail
+AskedT = TypeVar("AskedT", bound=Asked)
+Verdict: TypeAlias = GuardrailResult | bool
 
 
 class GuardrailRunner:
@@ -73,28 +80,39 @@ class GuardrailRunner:
     ) -> tuple[Trip, ...]:
         """Who trips, in the order in which they are declared."""
         about = AgentContext(context=self._context, agent=check.agent)
-        trips: dict[str, Trip] = {}
+        found = await ask_all(guardrails, lambda one: one.check(about, check.text), shell.hub)
+        return tuple(Trip(name=one.name, info=result.info) for one, result in found)
 
-        async def ask(guardrail: Guardrail) -> None:
-            result = await _verdict(guardrail, about, check.text, shell)
-            if result.tripped:
-                trips[guardrail.name] = Trip(name=guardrail.name, info=result.info)
 
-        async with trio.open_nursery() as nursery:
-            for guardrail in guardrails:
-                nursery.start_soon(ask, guardrail)
-        return tuple(trips[one.name] for one in guardrails if one.name in trips)
+async def ask_all(
+    guardrails: Sequence[AskedT],
+    ask: Callable[[AskedT], Verdict | Awaitable[Verdict]],
+    hub: EventHub,
+) -> list[tuple[AskedT, GuardrailResult]]:
+    """Ask guardrails at the same time. Returns those that trip, in the order of their declaration."""
+    results: dict[int, GuardrailResult] = {}
+
+    async def note(number: int, guardrail: AskedT) -> None:
+        results[number] = await _verdict(guardrail, ask, hub)
+
+    async with trio.open_nursery() as nursery:
+        for number, guardrail in enumerate(guardrails):
+            nursery.start_soon(note, number, guardrail)
+    found = [(one, results[number]) for number, one in enumerate(guardrails)]
+    return [(one, result) for one, result in found if result.tripped]
 
 
 async def _verdict(
-    guardrail: Guardrail, about: AgentContext[Any], text: str, shell: Shell
+    guardrail: AskedT,
+    ask: Callable[[AskedT], Verdict | Awaitable[Verdict]],
+    hub: EventHub,
 ) -> GuardrailResult:
     try:
-        found = await settled(guardrail.check(about, text))
+        found = await settled(ask(guardrail))
     except Exception as exc:  # noqa: BLE001 - a check that fails is an event and ends nothing
         failure = GuardrailFailed(f"guardrail {guardrail.name} raised {type(exc).__name__}: {exc}")
         failure.__cause__ = exc
-        shell.hub.emit(Error(error=failure))
+        hub.emit(Error(error=failure))
         return GuardrailResult(guardrail.fail_closed, info=exc)
     return found if isinstance(found, GuardrailResult) else GuardrailResult(bool(found))
 

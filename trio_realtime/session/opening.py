@@ -18,8 +18,11 @@ from trio_realtime.agents import (
     InputGuardrail,
     OutputGuardrail,
     RealtimeAgent,
+    check_agents,
+    SessionHooks,
     describe,
     guardrails_of,
+    hooks_of,
 )
 from trio_realtime.concurrency import open_bare_nursery
 from trio_realtime.config import SessionConfig
@@ -33,7 +36,9 @@ from .approvals import Approvals
 from .calls import Desk
 from .failures import connect_refusal, dial_errors
 from .guardrails import GuardrailRunner
+from .hooks import HookRunner
 from .hub import BufferLimits, EventHub
+from .mcp import McpServers
 from .outbox import Outbox
 from .reader import read_frames, take_frame
 from .session import RealtimeSession
@@ -55,20 +60,42 @@ async def open_session(
     transport: Connector,
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Connect, have the settings acknowledged, run the block, close. See ``open_realtime_session``."""
+    check_agents(agent)
+    declared = hooks_of(SessionHooks, config.hooks)
+    async with open_bare_nursery(InternalError) as nursery:
+        servers = McpServers(nursery, config.close_timeout)
+        await servers.start(agent)
+        async with _opened(
+            agent, endpoint, config, context, transport, servers, declared
+        ) as session:
+            yield session
+
+
+@asynccontextmanager
+async def _opened(
+    agent: RealtimeAgent[ContextT],
+    endpoint: Endpoint,
+    config: SessionConfig,
+    context: ContextT,
+    transport: Connector,
+    servers: McpServers,
+    hooks_declared: SessionHooks[Any] | None,
+) -> AsyncGenerator[RealtimeSession[ContextT]]:
     deadline = trio.current_time() + config.connect_timeout
     described: Description | None = None
     with trio.move_on_at(deadline):
-        described = await describe(agent, context)
+        described = await describe(agent, context, servers.offered(agent))
     if described is None:
         raise ConnectTimeout(f"the agent was not described within {config.connect_timeout:g} s")
     dial = await _make_dial(endpoint, config, deadline)
     async with _connected(transport, dial) as connection, open_bare_nursery(InternalError) as tools:
-        shell = _make_shell(agent, config, context, tools)
+        shell = _make_shell(agent, config, context, tools, servers)
+        hooks = HookRunner(shell.hub, context, hooks_declared, config.max_buffered_events)
         session = RealtimeSession(
             shell=shell,
             config=config,
             context=context,
-            shut_down=_ShutDown(shell, connection, config.close_timeout),
+            shut_down=_ShutDown(shell, connection, hooks, servers, config.close_timeout),
         )
         with trio.CancelScope(deadline=deadline) as handshake:
             await _introduce(connection, shell, first_settings(described, config))
@@ -78,7 +105,8 @@ async def open_session(
                 f"the service connected but did not acknowledge the session's settings within "
                 f"{config.connect_timeout:g} s{f'; it said: {said}' if said else ''}"
             )
-        async with _served(connection, shell):
+        async with _served(connection, shell, hooks):
+            servers.follow(shell, context)
             try:
                 yield session
             finally:
@@ -112,7 +140,11 @@ async def _connected(connector: Connector, dial: Dial) -> AsyncGenerator[Transpo
 
 
 def _make_shell(
-    agent: RealtimeAgent[Any], config: SessionConfig, context: Any, nursery: trio.Nursery
+    agent: RealtimeAgent[Any],
+    config: SessionConfig,
+    context: Any,
+    nursery: trio.Nursery,
+    servers: McpServers,
 ) -> Shell:
     limits = BufferLimits(
         max_events=config.max_buffered_events,
@@ -121,14 +153,18 @@ def _make_shell(
     )
 
     async def take_over(successor: RealtimeAgent[Any]) -> None:
-        settings = agent_settings(await describe(successor, context), config)
-        await shell.change_settings(settings, successor)
+        await servers.start(successor)
+        async with servers.turn:
+            described = await describe(successor, context, servers.offered(successor))
+            await shell.change_settings(agent_settings(described, config), successor)
 
     core = Conversation(
         agent,
         barge_in=config.barge_in,
         guardrail_debounce=config.guardrail_debounce,
+        audio_gate=config.guardrail_audio_gate,
         history_interval=config.history_interval,
+        history_audio=config.history_audio,
     )
     # Until the service names a format, and for one that never does.
     core.playback.bytes_per_ms = config.output_format.bytes_per_ms
@@ -136,7 +172,9 @@ def _make_shell(
         core,
         EventHub(limits),
         Outbox(config.max_outgoing_audio),
-        ToolRunner(nursery, Desk(context, Approvals(), take_over)),
+        ToolRunner(
+            nursery, Desk(context, Approvals(), take_over, servers, config.format_rejection)
+        ),
         GuardrailRunner(
             nursery,
             context,
@@ -170,12 +208,16 @@ async def _flush(connection: Transport, outbox: Outbox) -> None:
 
 
 @asynccontextmanager
-async def _served(connection: Transport, shell: Shell) -> AsyncGenerator[None]:
-    """Reader and writer run to the end of the block, and no cancellation reaches them before."""
+async def _served(connection: Transport, shell: Shell, hooks: HookRunner) -> AsyncGenerator[None]:
+    """Reader and writer run to the end of the block, and no cancellation reaches them before.
+
+    The hooks' tasks end by themselves, once all was told or at the time that they were given.
+    """
     writing, reading = trio.CancelScope(shield=True), trio.CancelScope(shield=True)
     async with open_bare_nursery(InternalError) as nursery:
         nursery.start_soon(_serve, writing, write_frames, connection, shell.outbox, name="writer")
         nursery.start_soon(_serve, reading, read_frames, connection, shell, name="reader")
+        nursery.start_soon(hooks.run, name="hooks")
         try:
             yield
         finally:
@@ -193,8 +235,17 @@ async def _serve(
 class _ShutDown:
     """Ends a session once; whoever else asks waits for the first."""
 
-    def __init__(self, shell: Shell, connection: Transport, close_timeout: float) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        connection: Transport,
+        hooks: HookRunner,
+        servers: McpServers,
+        close_timeout: float,
+    ) -> None:
         self._shell = shell
+        self._hooks = hooks
+        self._servers = servers
         self._connection = connection
         self._close_timeout = close_timeout
         self._ended: trio.Event | None = None
@@ -204,13 +255,18 @@ class _ShutDown:
             await self._ended.wait()
             return
         self._ended = trio.Event()
+        closing = trio.current_time()
         try:
             with trio.CancelScope(shield=True):
                 await self._shell.tools.finish()
+            closing = trio.current_time()
+            self._servers.leave()
             with trio.move_on_after(self._close_timeout, shield=True):
                 await self._end_in_order()
+                await self._servers.wait_ended()
         finally:
             self._shell.finish(None, SessionClosed("the session was closed"))
+            self._hooks.end_at(closing + self._close_timeout)
             self._ended.set()
 
     async def _end_in_order(self) -> None:

@@ -67,7 +67,7 @@ class Outbox:
 
     async def wait_empty(self) -> None:
         """Wait until everything was written, or can no longer be."""
-        while self._frames and self._refusal is None:
+        while self._frames:
             await self._changed.park()
 
     async def wait_frame(self) -> str:
@@ -78,13 +78,23 @@ class Outbox:
 
     def written(self) -> None:
         """For the writer: the frame of :meth:`wait_frame` is on the wire."""
-        _frame, size = self._frames.popleft()
-        self._audio -= size
         self._sent += 1
+        if self._frames:  # else it was cleared while the frame was on its way
+            _frame, size = self._frames.popleft()
+            self._audio -= size
         self._changed.unpark_all()
 
     def refuse(self, error: RealtimeError) -> None:
-        """From now on nothing is taken, and ``error`` is what senders get. The first counts."""
+        """From now on nothing is taken, and ``error`` is what senders get. The first counts.
+
+        What is in line is still written, as long as there is a connection.
+        """
         if self._refusal is None:
             self._refusal = error
             self._changed.unpark_all()
+
+    def clear(self) -> None:
+        """The connection is gone: what is in line will never be written."""
+        self._frames.clear()
+        self._audio = 0
+        self._changed.unpark_all()

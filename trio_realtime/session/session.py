@@ -389,6 +389,7 @@ class RealtimeSession(Generic[ContextT]):
 
         Raises:
             SettingsRefused: the service refused; the agent before stays.
+            McpServerFailed: an MCP server that it requires did not start; likewise.
         """
         await self._ready()
         await self._shell.tools.desk.take_over(agent)

@@ -150,8 +150,17 @@ class Shell:
 
     def connection_ended(self, closed: TransportClosed) -> None:
         """The connection is gone: deliver what came, then tell everybody why."""
-        error = self.loss = session_end(closed, self.core.last_error)
+        if self.loss is None:
+            self.loss = session_end(closed, self.core.last_error)
+        error = self.loss
         self.finish(error, error or ConnectionLost(_gone(closed), code=closed.code))
+        self.outbox.clear()
+
+    def fail(self, error: RealtimeError) -> None:
+        """The session cannot go on: what is in line is still sent, then everybody is told why."""
+        if self.loss is None:
+            self.loss = error
+            self.finish(error, error)
 
     def finish(self, end: RealtimeError | None, refusal: RealtimeError) -> None:
         """No more of anything.
@@ -164,10 +173,14 @@ class Shell:
         self.outbox.refuse(refusal)
         self.tools.cancel_all()
         self.hub.finish(end)
-        for waiter in self._waiters.values():
-            waiter.settle(refusal)
-        self._waiters.clear()
+        self.tell_waiters(refusal)
         self._changed.unpark_all()
+
+    def tell_waiters(self, error: RealtimeError) -> None:
+        """Whoever waits for an answer waits in vain."""
+        for waiter in self._waiters.values():
+            waiter.settle(error)
+        self._waiters.clear()
 
 
 def _gone(closed: TransportClosed) -> str:

@@ -15,9 +15,12 @@ import trio
 from trio_realtime.agents import FunctionTool
 from trio_realtime.concurrency import leaves_of
 from trio_realtime.core import CANCELLED_OUTPUT, Call
-from trio_realtime.events import SessionEvent
+from trio_realtime.errors import UsageError
+from trio_realtime.events import Error, SessionEvent
 
-from .calls import Answer, Desk, answer_call, cancelled_event, ended_event, raised
+from .answers import Answer, cancelled_event, ended_event, raised
+from .calls import Desk, answer_call
+from .running import EarlyAnswer
 
 if TYPE_CHECKING:
     from .shell import Shell
@@ -56,8 +59,12 @@ class ToolRunner:
         self._nursery.start_soon(self._run, call, shell, name=f"tool {call.name} {call.call_id}")
 
     def _apply_policy(self, call: Call, shell: Shell) -> None:
+        if call.server_label is not None:
+            return  # the service runs it: here it is only decided
         # Before anything else can happen: an interrupt may be the next thing that comes.
-        tool: FunctionTool | None = call.agent.find_tool(call.name)
+        tool: FunctionTool | None = call.agent.find_tool(
+            call.name
+        ) or self.desk.servers.last_offered(call.agent, call.name)
         if tool is None:
             return
         if tool.on_interrupt != "cancel":
@@ -99,23 +106,25 @@ class ToolRunner:
 
     async def _run(self, call: Call, shell: Shell) -> None:
         answer: Answer | None = None
+        early = EarlyAnswer(call, shell)
         try:
-            answer = await self._run_scoped(call, shell)
+            answer = await self._run_scoped(call, early, shell)
         finally:
             # Synchronous, so that no cancellation can come between the end and its report.
             del self._scopes[call.call_id]
             self._finishing.pop(call.call_id, None)
-            _report(call, answer, shell)
+            early.close()
+            _report(call, answer, early, shell)
             self._idle.unpark_all()
 
-    async def _run_scoped(self, call: Call, shell: Shell) -> Answer | None:
+    async def _run_scoped(self, call: Call, early: EarlyAnswer, shell: Shell) -> Answer | None:
         answer: Answer | None = None
         current_call.set(call.call_id)
         try:
             with self._scopes[call.call_id]:
                 # What was cancelled before it began does not begin.
                 await trio.lowlevel.checkpoint_if_cancelled()
-                answer = await answer_call(call, shell, self.desk)
+                answer = await answer_call(call, early, shell, self.desk)
         except (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseExceptionGroup as group:  # what a nursery of the tool leaves over
@@ -127,7 +136,22 @@ class ToolRunner:
         return answer
 
 
-def _report(call: Call, answer: Answer | None, shell: Shell) -> None:
+def _report(call: Call, answer: Answer | None, early: EarlyAnswer, shell: Shell) -> None:
+    """Tell what came of a call; if it is to end the session, it does so when that is said."""
+    end = answer.ends_session if answer is not None else None
+    if end is not None:
+        shell.tell_waiters(end)  # before they take the end of the turn for an answer
+    if call.server_label is not None:
+        _report_decision(call, answer, shell)
+    elif early.was_given:
+        early.follow(answer)
+    else:
+        _report_answer(call, answer, shell)
+    if end is not None:
+        shell.fail(end)
+
+
+def _report_answer(call: Call, answer: Answer | None, shell: Shell) -> None:
     """Answer the call. One that was hit by an interrupt and finished all the same says so."""
     if answer is None:
         text, wants = CANCELLED_OUTPUT, False
@@ -136,3 +160,15 @@ def _report(call: Call, answer: Answer | None, shell: Shell) -> None:
         wants = answer.wants_response and not shell.core.was_cancelled(call.call_id)
         text, report = answer.text, ended_event(call, answer)
     shell.apply(shell.core.call_finished(call.call_id, text, wants_response=wants, report=report))
+
+
+def _report_decision(call: Call, answer: Answer | None, shell: Shell) -> None:
+    """Tell the service whether it may make a call. Nobody's consent is no consent."""
+    approve = answer is not None and answer.outcome == "approved"
+    reason = "interrupted" if answer is None else answer.text or None
+    if answer is not None and isinstance(answer.error, Exception):
+        failure = UsageError(f"on_approval of {call.server_label} raised: {answer.error!r}")
+        failure.__cause__ = answer.error
+        shell.hub.emit(Error(error=failure))
+        reason = None
+    shell.apply(shell.core.approval_decided(call.call_id, approve=approve, reason=reason))

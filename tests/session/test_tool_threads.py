@@ -1,0 +1,104 @@
+"""Threads of plain functions: the library's own, so that they take none from the application."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from support.sessions import talk
+from support.wire import ITEM
+from trio_realtime import FunctionTool, function_tool
+from trio_realtime.agents.tools import _tool_threads
+from trio_realtime.errors import ConfigurationError
+from trio_realtime.testing import ScriptedPeer
+
+# On the real clock: a thread cannot wait for a virtual one.
+
+
+class Blocked:
+    """A tool whose calls wait in their threads for :meth:`release`."""
+
+    def __init__(self, limiter: trio.CapacityLimiter | None = None) -> None:
+        self.begun = threading.Semaphore(0)
+        self._go_on = threading.Event()
+        self.tool: FunctionTool = function_tool(name="block", limiter=limiter)(self._block)
+
+    def _block(self) -> str:
+        self.begun.release()
+        self._go_on.wait(30)
+        return "done"
+
+    def release(self) -> None:
+        self._go_on.set()
+
+    def wait_begun(self, count: int) -> None:
+        for _ in range(count):
+            assert self.begun.acquire(timeout=30)
+
+
+def calls(peer: ScriptedPeer, count: int) -> None:
+    peer.begin_response("resp_1")
+    for number in range(count):
+        peer.call("resp_1", f"item_{number}", f"call_{number}", "block")
+    peer.end_response("resp_1")
+
+
+async def test_blocked_tools_do_not_block_the_threads_of_the_application() -> None:
+    blocked = Blocked()
+    peer = ScriptedPeer()
+    async with talk(peer, blocked.tool):
+        try:
+            calls(peer, 41)
+            # In a thread of trio's own limiter, of which there would be none left.
+            with trio.fail_after(20):
+                await trio.to_thread.run_sync(blocked.wait_begun, 40, abandon_on_cancel=True)
+            limiter = trio.to_thread.current_default_thread_limiter()
+            assert limiter.borrowed_tokens == 0
+            await wait_all_tasks_blocked()
+            ours = _tool_threads().statistics()
+            assert (ours.borrowed_tokens, ours.tasks_waiting) == (40, 1)
+        finally:
+            blocked.release()
+        for _ in range(41):
+            assert (await peer.expect(ITEM))["item"]["output"] == "done"
+
+
+async def test_a_tool_may_have_threads_of_its_own() -> None:
+    own = trio.CapacityLimiter(1)
+    blocked = Blocked(own)
+    peer = ScriptedPeer()
+    async with talk(peer, blocked.tool):
+        try:
+            calls(peer, 2)
+            await trio.to_thread.run_sync(blocked.wait_begun, 1)
+            await wait_all_tasks_blocked()
+            assert (own.borrowed_tokens, own.statistics().tasks_waiting) == (1, 1)
+        finally:
+            blocked.release()
+        for _ in range(2):
+            await peer.expect(ITEM)
+    assert own.borrowed_tokens == 0
+
+
+async def test_a_thread_sees_the_context_of_the_session() -> None:
+    who: ContextVar[str] = ContextVar("who")
+
+    @function_tool
+    def ask() -> str:
+        return who.get()
+
+    peer = ScriptedPeer()
+    who.set("me")
+    async with talk(peer, ask):
+        peer.begin_response("resp_1")
+        peer.call("resp_1", "item_1", "call_1", "ask")
+        assert (await peer.expect(ITEM))["item"]["output"] == "me"
+
+
+def test_a_limiter_is_one_of_trios() -> None:
+    with pytest.raises(ConfigurationError, match="limiter"):
+        function_tool(limiter=3, name="tool")(lambda: None)  # type: ignore[call-overload]

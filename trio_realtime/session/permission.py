@@ -1,0 +1,143 @@
+"""Whether a call may run: what its tool's guardrails say, and who has to approve it.
+
+====================  =============================================================================
+asked, in this order  what it decides
+====================  =============================================================================
+standing decisions    a rejection for good refuses the call, an approval for good spares asking
+``needs_approval``    whether somebody is asked; not about arguments that it cannot judge
+input guardrails      with ``guard_before_approval`` only: nobody is asked about what they refuse
+whoever approves      approves or rejects
+input guardrails      always, and last
+====================  =============================================================================
+
+Each of these may take its time, so what was decided for good meanwhile is looked at after each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+
+from trio_realtime.agents import FunctionTool, ToolContext, settled
+from trio_realtime.core import Call
+from trio_realtime.events import ToolApprovalRequired
+
+from .answers import Answer, as_text, logger, raised, refused
+from .approvals import Decision
+from .tool_guardrails import check_input
+
+if TYPE_CHECKING:
+    from .calls import Desk
+    from .shell import Shell
+
+REJECTED = "Tool execution was not approved."
+
+
+@attrs.frozen
+class Permission:
+    """Finds out whether a call may run; see the module."""
+
+    call: Call
+    tool: FunctionTool
+    context: ToolContext[Any]
+    shell: Shell
+    desk: Desk
+
+    async def refusal(self) -> Answer | None:
+        """The answer of a call that may not run; ``None`` if it may."""
+        if self.tool.needs_approval is False:
+            return await self._blocked()
+        found = await self._decide()
+        if isinstance(found, Answer):
+            return found
+        if found is not None and not found.approved:
+            return await self._rejected(found)
+        before = self._standing()
+        blocked = await self._blocked()
+        standing = self._standing()
+        if standing is not None and standing is not before and not standing.approved:
+            return await self._rejected(standing)
+        return blocked
+
+    # --- approval
+
+    async def _decide(self) -> Decision | Answer | None:
+        """What was decided, ``None`` if nobody need decide; or the answer of what cannot be asked."""
+        if (standing := self._standing()) is not None:
+            return standing
+        try:
+            asks = await self._needs_approval()
+        except Exception as exc:  # noqa: BLE001 - a check that fails lets nothing run
+            return raised(self.call, exc, self.tool)
+        if not asks:
+            return self._standing()
+        blocked = await self._blocked_before()
+        if (standing := self._standing()) is not None:
+            return standing
+        return blocked if blocked is not None else await self._wait()
+
+    def _standing(self) -> Decision | None:
+        return self.desk.approvals.standing(self.tool.name)
+
+    async def _needs_approval(self) -> bool:
+        condition = self.tool.needs_approval
+        if not callable(condition):
+            return condition
+        arguments = _json_object(self.context.arguments)
+        # Arguments that nobody can judge are not waved through.
+        return arguments is None or bool(await settled(condition(self.context, arguments)))
+
+    async def _wait(self) -> Decision:
+        self.shell.hub.emit(
+            ToolApprovalRequired(
+                agent=self.context.agent,
+                tool=self.tool,
+                tool_name=self.context.tool_name,
+                call_id=self.context.call_id,
+                arguments=self.context.arguments,
+            )
+        )
+        return await self.desk.approvals.wait(self.context.call_id, self.tool.name)
+
+    async def _rejected(self, decision: Decision) -> Answer:
+        told = decision.message
+        return refused(await self._rejection() if told is None else told, "rejected", self.tool)
+
+    async def _rejection(self) -> str:
+        if self.desk.format_rejection is None:
+            return REJECTED
+        try:
+            return as_text(await settled(self.desk.format_rejection(self.context)))
+        except Exception:  # noqa: BLE001 - the call is to be answered all the same
+            logger.exception("format_rejection failed for tool %s", self.tool.name)
+            return REJECTED
+
+    # --- guardrails
+
+    async def _blocked_before(self) -> Answer | None:
+        judgeable = _json_object(self.context.arguments) is not None
+        return await self._blocked() if self.tool.guard_before_approval and judgeable else None
+
+    async def _blocked(self) -> Answer | None:
+        if not self.tool.input_guardrails:
+            return None
+        try:
+            arguments = _arguments(self.context.arguments)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+            # What the guardrails cannot see does not run.
+            text = f"Invalid arguments for {self.tool.name}: {exc}"
+            return refused(text, "failed", self.tool)
+        return await check_input(self.tool, self.context, arguments, self.shell)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    return msgspec.json.decode(text.strip() or "{}", type=dict[str, Any])

@@ -1,0 +1,57 @@
+"""Asks the guardrails of a tool about a call, and makes the answer of what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trio_realtime.agents import FunctionTool, GuardrailResult, ToolContext
+from trio_realtime.core import Trip
+from trio_realtime.events import GuardrailTripped
+
+from .answers import Answer, refused
+from .guardrails import Asked, ask_all
+
+if TYPE_CHECKING:
+    from .shell import Shell
+
+
+async def check_input(
+    tool: FunctionTool, context: ToolContext[Any], arguments: dict[str, Any], shell: Shell
+) -> Answer | None:
+    """The answer of a call with arguments that a guardrail refuses; ``None`` if all let it pass."""
+    found = await ask_all(
+        tool.input_guardrails, lambda one: one.check(context, arguments), shell.hub
+    )
+    default = f"Tool {tool.name} was not run: a guardrail refused it."
+    return _blocked(tool, context, found, default, shell) if found else None
+
+
+async def check_output(
+    tool: FunctionTool, context: ToolContext[Any], output: Any, shell: Shell
+) -> Answer | None:
+    """The answer in place of a result that a guardrail refuses; ``None`` if all let it pass."""
+    found = await ask_all(tool.output_guardrails, lambda one: one.check(context, output), shell.hub)
+    default = f"The result of {tool.name} was withheld by a guardrail."
+    return _blocked(tool, context, found, default, shell) if found else None
+
+
+def _blocked(
+    tool: FunctionTool,
+    context: ToolContext[Any],
+    found: Sequence[tuple[Asked, GuardrailResult]],
+    default: str,
+    shell: Shell,
+) -> Answer:
+    first = found[0][1]
+    text = default if first.message is None else first.message
+    trips = tuple(Trip(name=one.name, info=result.info) for one, result in found)
+    shell.hub.emit(
+        GuardrailTripped(
+            guardrail_results=trips,
+            message=text,
+            response_id=context.response_id,
+            call_id=context.call_id,
+        )
+    )
+    return refused(text, "blocked", tool)
