@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.seen import taken_of
 from support.sessions import talk
-from trio_realtime import AgentContext, RealtimeSession, ToolContext, events, function_tool
+from trio_realtime import (
+    AgentContext,
+    RealtimeAgent,
+    RealtimeSession,
+    ToolContext,
+    events,
+    function_tool,
+)
 from trio_realtime.agents import FunctionTool
 from trio_realtime.testing import ScriptedPeer
 
@@ -345,3 +353,35 @@ async def test_a_call_that_is_cancelled_while_it_is_looked_at_does_not_run(
         assert "cancelled" in output
         assert not RAN
         assert not taken_of(session.events, events.ToolStart)
+
+
+async def test_an_approval_for_good_is_not_another_agents_tool_of_the_same_name(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    first = RealtimeAgent[None](name="First", tools=[guarded()])
+    second = RealtimeAgent[None](name="Second", tools=[guarded()])
+    async with talk(peer, agent=first) as session:
+        call(peer, 1)
+        await asked(session)
+        await session.approve_tool_call("call_1", always=True)
+        await session.update_agent(second)
+        call(peer, 2)
+        assert (await asked(session)).call_id == "call_2"
+        assert RAN == ["paid 5"]
+
+
+async def test_an_approval_for_good_may_hold_for_a_tool_that_is_made_anew(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    first = RealtimeAgent[None](name="First", tools=[attrs.evolve(guarded(), approved_as="pay")])
+    second = RealtimeAgent[None](name="Second", tools=[attrs.evolve(guarded(), approved_as="pay")])
+    async with talk(peer, agent=first) as session:
+        call(peer, 1)
+        await asked(session)
+        await session.approve_tool_call("call_1", always=True)
+        await session.update_agent(second)
+        call(peer, 2)
+        await wait_all_tasks_blocked()
+        assert RAN == ["paid 5", "paid 5"]

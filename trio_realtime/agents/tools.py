@@ -7,7 +7,7 @@ strictly: a wrong argument is answered with a message that the model can use.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
@@ -101,6 +101,8 @@ class FunctionTool:
             once more after.
         limiter: what counts the thread of a plain function, in place of the 40 threads that all such
             tools share.
+        approved_as: what a decision for good about it is kept under; by default this very object,
+            so that another tool of the same name is asked about for itself.
         function: the function that it was made of, for tests and for calling it yourself.
 
     A call is cancelled when the user interrupts: write ``finally`` blocks as in any trio code. The
@@ -133,6 +135,7 @@ class FunctionTool:
     limiter: trio.CapacityLimiter | None = attrs.field(
         default=None, validator=_check_limiter, repr=False
     )
+    approved_as: Hashable = attrs.field(default=None, repr=False)
     function: Function | None = attrs.field(default=None, repr=False)
 
     def spec(self) -> FunctionToolSpec:

@@ -1,6 +1,12 @@
-"""Calls that wait for somebody to approve or reject them, and decisions that hold for good."""
+"""Calls that wait for somebody to approve or reject them, and decisions that hold for good.
+
+What holds for good holds for one tool, not for a name: another agent's tool of the same name may do
+something else.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Hashable
 
 import attrs
 import trio
@@ -15,8 +21,8 @@ class Decision:
 
 
 class _Parked:
-    def __init__(self, tool_name: str) -> None:
-        self.tool_name = tool_name
+    def __init__(self, tool: Hashable) -> None:
+        self.tool = tool
         self.decided = trio.Event()
         self.decision: Decision | None = None
 
@@ -26,20 +32,20 @@ class Approvals:
 
     def __init__(self) -> None:
         self._parked: dict[str, _Parked] = {}
-        self._always: dict[str, Decision] = {}
+        self._always: dict[Hashable, Decision] = {}
 
-    def standing(self, tool_name: str) -> Decision | None:
+    def standing(self, tool: Hashable) -> Decision | None:
         """What was decided about a tool for good."""
-        return self._always.get(tool_name)
+        return self._always.get(tool)
 
     @property
     def waiting(self) -> tuple[str, ...]:
         """Ids of the calls that wait."""
         return tuple(self._parked)
 
-    async def wait(self, call_id: str, tool_name: str) -> Decision:
+    async def wait(self, call_id: str, tool: Hashable) -> Decision:
         """Wait for the decision about a call."""
-        parked = self._parked[call_id] = _Parked(tool_name)
+        parked = self._parked[call_id] = _Parked(tool)
         try:
             await parked.decided.wait()
         finally:
@@ -53,7 +59,7 @@ class Approvals:
         if parked is None or parked.decision is not None:
             return False
         if always:
-            self._always[parked.tool_name] = decision
+            self._always[parked.tool] = decision
         parked.decision = decision
         parked.decided.set()
         return True

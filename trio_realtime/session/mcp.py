@@ -218,6 +218,8 @@ class RunningServer:
             needs_approval=self.server.needs_approval,
             on_interrupt=self.server.on_interrupt,
             format_error=_told,
+            # The object is made anew with each list, and its name may change then.
+            approved_as=(self.server, tool.name),
         )
 
     async def _call(self, name: str, context: ToolContext[Any], arguments: str) -> Any:

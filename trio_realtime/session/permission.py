@@ -15,6 +15,7 @@ Each of these may take its time, so what was decided for good meanwhile is looke
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -79,7 +80,10 @@ class Permission:
         return blocked if blocked is not None else await self._wait()
 
     def _standing(self) -> Decision | None:
-        return self.desk.approvals.standing(self.tool.name)
+        return self.desk.approvals.standing(self._kept_under())
+
+    def _kept_under(self) -> Hashable:
+        return self.tool if self.tool.approved_as is None else self.tool.approved_as
 
     async def _needs_approval(self) -> bool:
         condition = self.tool.needs_approval
@@ -99,7 +103,7 @@ class Permission:
                 arguments=self.context.arguments,
             )
         )
-        return await self.desk.approvals.wait(self.context.call_id, self.tool.name)
+        return await self.desk.approvals.wait(self.context.call_id, self._kept_under())
 
     async def _rejected(self, decision: Decision) -> Answer:
         told = decision.message
