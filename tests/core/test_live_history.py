@@ -119,7 +119,12 @@ def test_arguments_of_a_response_beside_the_conversation_are_nobodys_business(
 ) -> None:
     talk = Talk()
     if known:
-        beside: dict[str, Any] = {"id": "r2", "status": "in_progress", "output": [], "conversation_id": None}
+        beside: dict[str, Any] = {
+            "id": "r2",
+            "status": "in_progress",
+            "output": [],
+            "conversation_id": None,
+        }
         talk.hears("response.created", response={"id": "r3", "conversation_id": "c"})
         talk.hears("response.created", response=beside)
     else:
