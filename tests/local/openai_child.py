@@ -98,7 +98,33 @@ async def barge_in(client: Client, connection: Any) -> Any:
     return [done.status, done.status_details.reason]
 
 
-TURNS = {turn.__name__: turn for turn in (text_turn, tool_turn, speech_turn, barge_in)}
+async def hosted_turn(client: Client, connection: Any) -> Any:
+    server = {"type": "mcp", "server_label": "docs", "server_url": "https://example.com/mcp"}
+    session = {"type": "realtime", "tools": [server], "output_modalities": ["text"]}
+    await connection.session.update(session=session)
+    await client.say("Find the manual")
+    events = await client.until("response.done")
+    (request,) = [
+        e.item
+        for e in events
+        if e.type == "conversation.item.done" and e.item.type == "mcp_approval_request"
+    ]
+    answer = {
+        "type": "mcp_approval_response",
+        "id": "answer_1",
+        "approval_request_id": request.id,
+        "approve": True,
+    }
+    await connection.conversation.item.create(item=answer)
+    await connection.response.create()
+    call = (await client.until("response.done"))[-1].response.output[0]
+    await connection.response.create()
+    spoken = await client.until("response.output_text.done")
+    await client.until("response.done")
+    return [call.name, call.output, spoken[-1].text]
+
+
+TURNS = {turn.__name__: turn for turn in (text_turn, tool_turn, speech_turn, barge_in, hosted_turn)}
 
 
 async def main(url: str, name: str) -> None:

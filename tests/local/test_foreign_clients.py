@@ -9,21 +9,21 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 import trio
 
-from trio_realtime.local import serve_local
+from trio_realtime.local import ServiceSettings, serve_local
 
 HERE = Path(__file__).parent
 CHILDREN = {"openai": "openai_child.py", "agents": "agents_child.py"}
 
 
-async def run_child(package: str, turn: str) -> dict[str, Any]:
+async def run_child(package: str, turn: str, **settings: Unpack[ServiceSettings]) -> dict[str, Any]:
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"the package {package!r} is not installed")
-    async with serve_local() as server:
+    async with serve_local(**settings) as server:
         base = server.url.removesuffix("/realtime")
         command = [sys.executable, str(HERE / CHILDREN[package]), base, turn]
         with trio.fail_after(60):
@@ -59,6 +59,13 @@ async def test_openai_holds_a_spoken_turn() -> None:
 
 async def test_openai_barges_in() -> None:
     assert (await run_child("openai", "barge_in"))["result"] == ["cancelled", "turn_detected"]
+
+
+async def test_openai_approves_a_call_of_a_hosted_tool() -> None:
+    servers = {"docs": {"find_manual": "Page one."}}
+    report = await run_child("openai", "hosted_turn", hosted_servers=servers)
+    assert report["result"] == ["find_manual", "Page one.", "Page one."]
+    assert "mcp_list_tools.completed" in report["types"]
 
 
 async def test_openai_agents_holds_a_text_turn() -> None:

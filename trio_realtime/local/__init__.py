@@ -11,6 +11,7 @@ from .brain import (
     Brain as Brain,
     Call as Call,
     Fail as Fail,
+    HostedCall as HostedCall,
     Incomplete as Incomplete,
     Pause as Pause,
     Say as Say,
@@ -26,6 +27,11 @@ from .ears import (
     Ears as Ears,
     HearingFailed as HearingFailed,
     ScriptedEars as ScriptedEars,
+)
+from .hosted import (
+    HostedAnswer as HostedAnswer,
+    HostedServers as HostedServers,
+    HostedTool as HostedTool,
 )
 from .options import ServiceOptions as ServiceOptions, ServiceSettings as ServiceSettings
 from .rules import RuleBrain as RuleBrain

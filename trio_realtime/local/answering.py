@@ -8,10 +8,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from . import faults, settings
+from . import faults, importing, settings
 from .audio import FORMATS
 from .brain import Fail, ScriptExhausted, Step, Turn, TurnItem
 from .conversation import new_item
+from .hosted import ApprovedCall, Toolbox
 from .responses import Plan, Response
 from .shapes import Json
 from .state import State
@@ -64,8 +65,12 @@ class Answering:
         aside = params.get("conversation") == "none"
         if self._active is not None and not aside:
             raise faults.active_response(self._active.id)
-        turn = self._turn(params)
-        response = Response(self._state.stage, self._plan(params, turn), now=self._state.now)
+        context = tuple(self._context(params.get("input")))
+        if not aside:
+            known = self._state.session["tools"]
+            importing.import_tools(self._state, params.get("tools", []), known=known)
+        plan = self._plan(params, context)
+        response = Response(self._state.stage, plan, now=self._state.now)
         if aside:
             self._aside[response.id] = response
         else:
@@ -127,12 +132,15 @@ class Answering:
         }
         self._state.emit("rate_limits.updated", rate_limits=[limit])
 
-    def _plan(self, params: Json, turn: Turn) -> Plan:
+    def _plan(self, params: Json, context: tuple[TurnItem, ...]) -> Plan:
         session, options = self._state.session, self._state.options
+        toolbox = Toolbox(options.hosted_servers, _chosen("tools", params, session))
+        turn = self._turn(params, context, toolbox)
         output = session["audio"]["output"] | params.get("audio", {}).get("output", {})
         reasons = settings.is_reasoning_model(self._state.model)
         return Plan(
-            steps=self._ask(turn),
+            steps=self._approved_calls(params) or self._ask(turn),
+            toolbox=toolbox,
             modality=turn.modality,
             voice=output["voice"],
             form=FORMATS[output["format"]["type"]],
@@ -146,23 +154,29 @@ class Answering:
             latency=options.latency,
         )
 
+    def _approved_calls(self, params: Json) -> Sequence[ApprovedCall]:
+        """Calls to make first, if the response goes on from where the conversation is."""
+        goes_on = params.get("conversation") != "none" and params.get("input") is None
+        return self._state.stage.approvals.due if goes_on else ()
+
     def _ask(self, turn: Turn) -> Sequence[Step]:
         try:
             return list(self._state.options.brain.answer(turn))
         except ScriptExhausted as exc:
             return [Fail("script_exhausted", str(exc))]
 
-    def _turn(self, params: Json) -> Turn:
+    def _turn(self, params: Json, context: tuple[TurnItem, ...], toolbox: Toolbox) -> Turn:
         session = self._state.session
         modality: Literal["text", "audio"] = _chosen("output_modalities", params, session)[0]
         return Turn(
-            items=tuple(self._context(params.get("input"))),
+            items=context,
             instructions=_chosen("instructions", params, session),
             tools=tuple(_chosen("tools", params, session)),
             tool_choice=_chosen("tool_choice", params, session),
             modality=modality,
             out_of_band=params.get("conversation") == "none",
             metadata=params.get("metadata"),
+            hosted_tools=toolbox.listed,
         )
 
     def _context(self, given: list[Json] | None) -> Iterable[TurnItem]:

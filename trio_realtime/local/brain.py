@@ -18,6 +18,7 @@ __all__ = [
     "Brain",
     "Call",
     "Fail",
+    "HostedCall",
     "Incomplete",
     "Pause",
     "Say",
@@ -52,6 +53,19 @@ class Call:
 
 
 @attrs.frozen
+class HostedCall:
+    """One call of a tool of an MCP server that the service calls by itself.
+
+    Where the client must agree to it first, the response asks instead; the brain is not asked again
+    about the call. ``arguments`` given as text are sent as they are, valid JSON or not.
+    """
+
+    server_label: str
+    name: str
+    arguments: Mapping[str, Any] | str = attrs.field(factory=dict[str, Any])
+
+
+@attrs.frozen
 class Fail:
     """End the response as ``failed``."""
 
@@ -74,7 +88,7 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = Say | Call | Fail | Incomplete | Pause
+Step: TypeAlias = Say | Call | HostedCall | Fail | Incomplete | Pause
 
 
 @attrs.frozen
@@ -82,7 +96,10 @@ class TurnItem:
     """One item of the context, reduced to what a brain may want to know.
 
     ``text`` is what was written or said, as far as anybody heard it; ``audio_ms`` how long a spoken
-    item is. The rest belongs to function calls and their outputs.
+    item is. ``name`` to ``output`` belong to calls and their outputs.
+
+    A hosted call has its ``outcome``, None if it has not come to its end, and an error's message as
+    its output. What a client decided about one is an item with ``approve``, and the reason as text.
     """
 
     id: str
@@ -94,6 +111,10 @@ class TurnItem:
     call_id: str | None = None
     arguments: str = ""
     output: str = ""
+    server_label: str | None = None
+    outcome: Literal["completed", "failed"] | None = None
+    approval_request_id: str | None = None
+    approve: bool | None = None
 
 
 @attrs.frozen
@@ -108,6 +129,7 @@ class Turn:
         modality: ``text`` or ``audio``.
         out_of_band: whether the answer stays out of the conversation.
         metadata: what the client attached to the response.
+        hosted_tools: those of hosted MCP servers, as these list them, each with ``server_label``.
     """
 
     items: tuple[TurnItem, ...] = ()
@@ -117,6 +139,7 @@ class Turn:
     modality: Literal["text", "audio"] = "text"
     out_of_band: bool = False
     metadata: Mapping[str, str] | None = None
+    hosted_tools: tuple[Json, ...] = ()
 
 
 class Brain(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import pybase64
@@ -91,13 +91,34 @@ class Item:
             id=self.id,
             kind=self.data["type"],
             role=self.data.get("role"),
-            text=self.heard or " ".join(filter(None, map(_words, self.data.get("content", [])))),
+            text=self._text(),
             audio_ms=self.audio_ms,
             name=self.data.get("name"),
             call_id=self.data.get("call_id"),
             arguments=self.data.get("arguments", ""),
-            output=self.data.get("output", ""),
+            output=self._output(),
+            server_label=self.data.get("server_label"),
+            outcome=self._outcome(),
+            approval_request_id=self.data.get("approval_request_id"),
+            approve=self.data.get("approve"),
         )
+
+    def _text(self) -> str:
+        said = " ".join(filter(None, map(_words, self.data.get("content", []))))
+        return self.heard or said or self.data.get("reason") or ""
+
+    def _output(self) -> str:
+        if self._outcome() == "failed":
+            return str(self.data["error"]["message"])
+        return self.data.get("output") or ""
+
+    def _outcome(self) -> Literal["completed", "failed"] | None:
+        """How a hosted call ended."""
+        if self.data["type"] != "mcp_call":
+            return None
+        if self.data["error"] is not None:
+            return "failed"
+        return None if self.data["output"] is None else "completed"
 
     @property
     def transcript(self) -> str:

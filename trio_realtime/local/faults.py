@@ -163,6 +163,16 @@ def no_such_call(call_id: str) -> Refusal:
     return Refusal(message, code="invalid_tool_call_id")
 
 
+def no_such_approval_request(request_id: str) -> Refusal:
+    message = f"MCP approval request with id '{request_id}' not found in conversation."
+    return invalid_value("item.approval_request_id", message)
+
+
+def already_decided(request_id: str) -> Refusal:
+    message = f"The MCP approval request with id '{request_id}' already has a response."
+    return invalid_value("item.approval_request_id", message)
+
+
 def not_truncatable() -> Refusal:
     message = "Only model output audio messages can be truncated"
     return Refusal(message, code="unsupported_content_type")

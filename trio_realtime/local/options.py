@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set as AbstractSet
+from collections.abc import Mapping, Sequence, Set as AbstractSet
 from typing import Any, Literal, TypedDict
 
 import attrs
 
 from .brain import Brain
 from .ears import Ears, HearingFailed, ScriptedEars
+from .hosted import HostedServers, HostedTool, declare_servers
 from .rules import RuleBrain
 from .voice import ToneVoice, Voice
 
@@ -53,6 +54,8 @@ class ServiceOptions:
             event and close code 3000; ``"http401"`` refuses the upgrade.
         models: the models that exist; by default any name.
         default_model: for connections that name none; by default they are refused.
+        hosted_servers: the MCP servers that the service can reach, by their label: for each tool
+            its answer, or a :class:`HostedTool`. By default none can be reached.
         interleave: whether the items of one response overlap; by default reasoning models do it.
         seed: of the ids.
         epoch: unix time at which the clock that is handed in says 0; only ``expires_at`` shows it.
@@ -74,6 +77,9 @@ class ServiceOptions:
     auth_failure: Literal["close", "http401"] = "close"
     models: AbstractSet[str] | None = None
     default_model: str | None = None
+    hosted_servers: Mapping[str, Mapping[str, HostedTool]] = attrs.field(
+        factory=dict[str, Mapping[str, HostedTool]], converter=declare_servers
+    )
     interleave: bool | None = None
     seed: str = "local"
     epoch: float | None = None
@@ -94,6 +100,7 @@ class ServiceSettings(TypedDict, total=False):
     auth_failure: Literal["close", "http401"]
     models: AbstractSet[str] | None
     default_model: str | None
+    hosted_servers: HostedServers
     interleave: bool | None
     seed: str
     epoch: float | None

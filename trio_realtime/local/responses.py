@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
@@ -20,8 +20,9 @@ import pybase64
 
 from . import audio
 from .audio import AudioFormat
-from .brain import Call, Fail, Incomplete, Pause, Say, Step
+from .brain import Call, Fail, HostedCall, Incomplete, Pause, Say, Step
 from .conversation import Conversation, Item
+from .hosted import Approvals, ApprovedCall, Toolbox, run_tool
 from .ids import Ids
 from .shapes import Json
 from .voice import Voice
@@ -50,11 +51,12 @@ class Emit(Protocol):
 
 @attrs.frozen
 class Stage:
-    """What a performance works on: the way out, the ids, the conversation, the voice."""
+    """What a performance works on: the way out, the ids, the conversation, consent, the voice."""
 
     emit: Emit
     ids: Ids
     conversation: Conversation
+    approvals: Approvals
     voice: Voice
     pacing: float
 
@@ -64,7 +66,8 @@ class Plan:
     """What a response is to be. Made once, when it is created; later updates do not reach it.
 
     Args:
-        steps: what the brain decided.
+        steps: what the brain decided, or what was approved meanwhile.
+        toolbox: hosted tools that may be called.
         modality: ``text`` or ``audio``.
         voice: name or object of the voice, for the echo.
         form: format of the audio.
@@ -78,7 +81,8 @@ class Plan:
         latency: seconds before the first item.
     """
 
-    steps: Sequence[Step]
+    steps: Sequence[Step | ApprovedCall]
+    toolbox: Toolbox
     modality: str
     voice: Any
     form: AudioFormat
@@ -99,13 +103,16 @@ class Plan:
 
 @attrs.define(eq=False)
 class _OpenItem:
+    """An item that is being generated. ``end`` says what is due before it can be closed."""
+
     item: Item
     index: int
+    end: Callable[[_OpenItem], None]
     streamed: str = ""
 
     @property
-    def is_call(self) -> bool:
-        return bool(self.item.data["type"] == "function_call")
+    def is_message(self) -> bool:
+        return bool(self.item.data["type"] == "message")
 
 
 class _Stopped(Exception):
@@ -169,12 +176,17 @@ class Response:
         else:
             self._finish("completed", None)
 
-    def _play(self, step: Step, position: int) -> Iterator[float]:
+    def _play(self, step: Step | ApprovedCall, position: int) -> Iterator[float]:
         match step:
             case Say():
                 yield from self._say(step, position)
             case Call():
                 yield from self._call(step)
+            case HostedCall():
+                yield from self._call_or_ask(step)
+            case ApprovedCall():
+                self._stage.approvals.begin(step)
+                yield from self._call_hosted(step.call, step.request_id)
             case Pause():
                 yield step.seconds
             case Fail():
@@ -203,9 +215,9 @@ class Response:
         data: Json = {"id": self._stage.ids.new("item"), "type": "message"}
         data |= {"status": "in_progress", "role": "assistant", "content": []}
         if self.plan.labelled:
-            calls = any(isinstance(step, Call) for step in self.plan.steps[position:])
+            calls = any(isinstance(step, Call | HostedCall) for step in self.plan.steps[position:])
             data["phase"] = "commentary" if calls else "final_answer"
-        entry = self._open_item(data)
+        entry = self._open_item(data, self._end_part)
         self._emit_part(entry, "response.content_part.added")
         return entry
 
@@ -254,24 +266,80 @@ class Response:
     # -- calls ---------------------------------------------------------------------------------
 
     def _call(self, step: Call) -> Iterator[float]:
-        arguments = step.arguments
-        if not isinstance(arguments, str):
-            arguments = msgspec.json.encode(dict(arguments)).decode()
         call_id = step.call_id or self._stage.ids.call()
         data: Json = {"id": self._stage.ids.new("item"), "type": "function_call"}
         data |= {"status": "in_progress", "name": step.name, "call_id": call_id, "arguments": ""}
-        entry = self._open_item(data)
-        for token in split_tokens(arguments):
+        entry = self._open_item(data, self._end_arguments)
+        for token in split_tokens(_as_text(step.arguments)):
             yield self._token_wait()
             self._spend_text()
             self._delta(entry, "response.function_call_arguments.delta", token, call_id=call_id)
         self._settle(entry)
 
+    # -- calls of hosted tools -----------------------------------------------------------------
+
+    def _call_or_ask(self, step: HostedCall) -> Iterator[float]:
+        if self.plan.toolbox.needs_approval(step):
+            yield from self._ask_for(step)
+        else:
+            yield from self._call_hosted(step, None)
+
+    def _ask_for(self, step: HostedCall) -> Iterator[float]:
+        arguments = _as_text(step.arguments)
+        for _ in split_tokens(arguments):
+            yield self._token_wait()
+            self._spend_text()
+        data: Json = {"id": self._stage.ids.new("mcpr"), "type": "mcp_approval_request"}
+        data |= {"server_label": step.server_label, "name": step.name, "arguments": arguments}
+        self._close(self._open_item(data, _nothing), "completed")
+        if self.plan.joins:
+            call = HostedCall(step.server_label, step.name, arguments)
+            self._stage.approvals.ask(data["id"], call)
+
+    def _call_hosted(self, step: HostedCall, request_id: str | None) -> Iterator[float]:
+        data: Json = {"id": self._stage.ids.new("mcp"), "type": "mcp_call"}
+        data |= {"server_label": step.server_label, "name": step.name, "arguments": ""}
+        data |= {"approval_request_id": request_id, "output": None, "error": None}
+        entry = self._open_item(data, self._end_hosted_arguments)
+        for token in split_tokens(_as_text(step.arguments)):
+            yield self._token_wait()
+            self._spend_text()
+            self._delta(entry, "response.mcp_call_arguments.delta", token)
+        self._end_hosted_arguments(entry)
+        yield from self._run_hosted(step, entry)
+
+    def _run_hosted(self, step: HostedCall, entry: _OpenItem) -> Iterator[float]:
+        self._emit_hosted(entry, "in_progress")
+        entry.end = self._give_up_hosted
+        tool = self.plan.toolbox.find(step)
+        yield 0.0 if tool is None else tool.seconds
+        self._end_hosted(entry, run_tool(tool, entry.streamed))
+        entry.end = _nothing
+        self._close(entry, "completed")
+
+    def _end_hosted_arguments(self, entry: _OpenItem) -> None:
+        entry.item.data["arguments"] = entry.streamed
+        kind = "response.mcp_call_arguments.done"
+        self._stage.emit(kind, **self._where(entry), arguments=entry.streamed)
+
+    def _give_up_hosted(self, entry: _OpenItem) -> None:
+        """The response is over before the tool has answered."""
+        message = "The response was cancelled."
+        self._end_hosted(entry, {"error": {"type": "tool_execution_error", "message": message}})
+
+    def _end_hosted(self, entry: _OpenItem, result: Json) -> None:
+        entry.item.data |= result
+        self._emit_hosted(entry, "failed" if "error" in result else "completed")
+
+    def _emit_hosted(self, entry: _OpenItem, state: str) -> None:
+        at: Json = {"output_index": entry.index, "item_id": entry.item.id}
+        self._stage.emit(f"response.mcp_call.{state}", **at)
+
     # -- opening and closing -------------------------------------------------------------------
 
-    def _open_item(self, data: Json) -> _OpenItem:
+    def _open_item(self, data: Json, end: Callable[[_OpenItem], None]) -> _OpenItem:
         item = Item(data, self.plan.form)
-        entry = _OpenItem(item, len(self._items))
+        entry = _OpenItem(item, len(self._items), end)
         self._items.append(item)
         self._open.append(entry)
         self._emit_item(entry, "response.output_item.added")
@@ -291,12 +359,9 @@ class Response:
 
     def _close(self, entry: _OpenItem, status: str) -> None:
         self._open.remove(entry)
-        data = entry.item.data
-        data["status"] = status
-        if entry.is_call:
-            self._end_arguments(entry)
-        else:
-            self._end_part(entry)
+        if "status" in entry.item.data:
+            entry.item.data["status"] = status
+        entry.end(entry)
         if self.plan.joins:
             previous = self._stage.conversation.shown_predecessor(entry.item)
             self._stage.emit(
@@ -309,9 +374,7 @@ class Response:
         data["arguments"] = entry.streamed
         self._stage.emit(
             "response.function_call_arguments.done",
-            response_id=self.id,
-            item_id=entry.item.id,
-            output_index=entry.index,
+            **self._where(entry),
             call_id=data["call_id"],
             name=data["name"],
             arguments=entry.streamed,
@@ -335,21 +398,17 @@ class Response:
 
     # -- events --------------------------------------------------------------------------------
 
+    def _where(self, entry: _OpenItem) -> Json:
+        return {"response_id": self.id, "item_id": entry.item.id, "output_index": entry.index}
+
     def _at(self, entry: _OpenItem) -> Json:
-        return {
-            "response_id": self.id,
-            "item_id": entry.item.id,
-            "output_index": entry.index,
-            "content_index": 0,
-        }
+        return self._where(entry) | {"content_index": 0}
 
     def _delta(self, entry: _OpenItem, kind: str, delta: str, **more: Any) -> None:
         entry.streamed += delta
-        at = self._at(entry) | more
-        if entry.is_call:
-            del at["content_index"]
+        at = self._at(entry) if entry.is_message else self._where(entry)
         padding = self._stage.ids.obfuscation(delta)
-        self._stage.emit(kind, **at, delta=delta, obfuscation=padding)
+        self._stage.emit(kind, **at, **more, delta=delta, obfuscation=padding)
 
     def _emit_part(self, entry: _OpenItem, kind: str) -> None:
         key = "text" if self.plan.modality == "text" else "transcript"
@@ -425,6 +484,16 @@ class Response:
     def _began(self) -> bool:
         """A response that failed before it said anything costs nothing."""
         return bool(self._items) or not isinstance(next(iter(self.plan.steps), None), Fail)
+
+
+def _as_text(arguments: Mapping[str, Any] | str) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return msgspec.json.encode(dict(arguments)).decode()
+
+
+def _nothing(_: _OpenItem) -> None:
+    """Nothing is due."""
 
 
 def _incomplete(reason: str) -> _Stopped:

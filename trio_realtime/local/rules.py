@@ -2,7 +2,8 @@
 
 In this order:
 
-1. After tool outputs it reads them out.
+1. After tool outputs it reads them out, those of hosted MCP tools as well; of a hosted call that
+   was rejected it says that it may not make it.
 2. A tool that the user's words name is called: all the telling words of its name must occur
    (``get_weather`` by "weather", ``transfer_to_billing_agent`` by "billing"). Several tools named
    are several calls, in the order of their mention. Arguments come from the same words, by the
@@ -16,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .brain import Call, Say, Step, Turn, TurnItem
+from .brain import Call, HostedCall, Say, Step, Turn, TurnItem
 from .filling import fill_arguments
 from .shapes import Json, is_object
 
@@ -48,14 +49,22 @@ class RuleBrain:
 
 
 def _fresh_results(items: Sequence[TurnItem]) -> list[str]:
-    """Outputs of functions that came after the last thing anybody said."""
+    """What came of calls after the last thing anybody said."""
     fresh: list[str] = []
     for item in reversed(items):
         if item.kind == "message":
             break
-        if item.kind == "function_call_output":
+        if item.kind == "function_call_output" or item.outcome is not None:
             fresh.append(item.output.strip() or "Done.")
+        elif item.approve is False:
+            fresh.append(_refusal(item, items))
     return fresh[::-1]
+
+
+def _refusal(decision: TurnItem, items: Sequence[TurnItem]) -> str:
+    asked = [item.name for item in items if item.id == decision.approval_request_id]
+    name = asked[0] if asked else "it"
+    return f"I may not call {name}: {decision.text}" if decision.text else f"I may not call {name}."
 
 
 def _last_message(items: Sequence[TurnItem]) -> TurnItem | None:
@@ -77,20 +86,31 @@ def _reply(item: TurnItem | None) -> str:
 # -- which tools are meant ---------------------------------------------------------------------
 
 
-def _calls(turn: Turn, words: str) -> Iterator[Call]:
+def _calls(turn: Turn, words: str) -> Iterator[Call | HostedCall]:
     for tool in _chosen_tools(turn, words):
-        yield Call(tool["name"], fill_arguments(tool.get("parameters") or {}, words))
+        if "server_label" in tool:
+            arguments = fill_arguments(tool["input_schema"], words)
+            yield HostedCall(tool["server_label"], tool["name"], arguments)
+        else:
+            yield Call(tool["name"], fill_arguments(tool.get("parameters") or {}, words))
 
 
 def _chosen_tools(turn: Turn, words: str) -> list[Json]:
     functions = [tool for tool in turn.tools if tool["type"] == "function"]
+    tools = functions + list(turn.hosted_tools)
     choice = turn.tool_choice
     if choice == "none":
         return []
     if is_object(choice):
-        return [tool for tool in functions if tool["name"] == choice.get("name")]
-    named = named_tools(functions, words)
-    return functions[:1] if choice == "required" and not named else named
+        tools = [tool for tool in tools if _is_chosen(tool, choice)]
+    named = named_tools(tools, words)
+    return tools[:1] if choice != "auto" and not named else named
+
+
+def _is_chosen(tool: Json, choice: Json) -> bool:
+    """Whether it is the one that is asked for, or one of the hosted server that is."""
+    same_server = tool.get("server_label") == choice.get("server_label")
+    return same_server and choice.get("name") in (None, tool["name"])
 
 
 def named_tools(functions: Sequence[Json], words: str) -> list[Json]:

@@ -25,10 +25,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from . import admission, faults, requests, settings
+from . import admission, faults, importing, requests, settings
 from .answering import Answering
 from .conversation import Conversation, Item, new_item
 from .faults import Refusal
+from .hosted import Approvals
 from .ids import Ids
 from .listening import Listening
 from .options import ServiceOptions
@@ -75,6 +76,10 @@ class Service:
     def session(self) -> Json:
         """The effective session, as ``session.updated`` shows it."""
         return self._state.session
+
+    @property
+    def _approvals(self) -> Approvals:
+        return self._state.stage.approvals
 
     # -- driving it ----------------------------------------------------------------------------
 
@@ -130,7 +135,14 @@ class Service:
         expires_at = int(epoch + self._expires)
         return State(
             options=options,
-            stage=Stage(self._emit, self._ids, Conversation(), options.voice, options.pacing),
+            stage=Stage(
+                self._emit,
+                self._ids,
+                Conversation(),
+                Approvals(),
+                options.voice,
+                options.pacing,
+            ),
             session=self._defaults.session(self._ids.new("sess"), expires_at),
             model=model,
             conversation_id=self._ids.new("conv"),
@@ -180,12 +192,11 @@ class Service:
     def _update_session(self, event: Json) -> None:
         patch = settings.parse_update(event["session"], self._state.session["type"])
         self._check_change(patch)
-        known = _mcp_labels(self._state.session)
+        known = self._state.session.get("tools", [])
         self._state.session = settings.merge(self._state.session, patch, self._defaults)
         self._listening.reconfigure()
         self._emit("session.updated", session=self._state.session)
-        for label in _mcp_labels(self._state.session) - known:
-            self._fail_mcp_import(label)
+        importing.import_tools(self._state, self._state.session.get("tools", []), known=known)
 
     def _check_change(self, patch: Json) -> None:
         """What may not change any more, or not now."""
@@ -203,16 +214,6 @@ class Service:
             raise faults.invalid_value(
                 "session.audio.output.speed", "The speed can only change between responses."
             )
-
-    def _fail_mcp_import(self, label: str) -> None:
-        """There is no network here, so the tools of an MCP server cannot be listed."""
-        item = Item({"id": self._ids.new("mcpl"), "type": "mcp_list_tools"})
-        item.data |= {"server_label": label, "tools": []}
-        previous = self._state.conversation.append(item)
-        self._emit("conversation.item.added", previous_item_id=previous, item=item.view())
-        self._emit("mcp_list_tools.in_progress", item_id=item.id)
-        self._emit("mcp_list_tools.failed", item_id=item.id)
-        self._emit("conversation.item.done", previous_item_id=previous, item=item.view())
 
     def _append_audio(self, event: Json) -> None:
         self._listening.write(event["audio"])
@@ -233,6 +234,8 @@ class Service:
         previous = conversation.insert(place, item)
         for kind in ("conversation.item.added", "conversation.item.done"):
             self._emit(kind, previous_item_id=previous, item=item.view())
+        if given["type"] == "mcp_approval_response":
+            self._approvals.decide(given["approval_request_id"], approve=given["approve"])
 
     def _check_item(self, given: Json) -> None:
         conversation = self._state.conversation
@@ -243,6 +246,8 @@ class Service:
             )
         if given["type"] == "function_call_output" and not conversation.has_call(given["call_id"]):
             raise faults.no_such_call(given["call_id"])
+        if given["type"] == "mcp_approval_response":
+            self._approvals.check(given["approval_request_id"])
 
     def _retrieve_item(self, event: Json) -> None:
         self._emit("conversation.item.retrieved", item=self._item(event, "retrieve").full_view())
@@ -252,6 +257,7 @@ class Service:
         if any(response.owns(item) for response in self._answering.running):
             raise faults.item_in_progress(item.id)
         self._state.conversation.remove(item)
+        self._approvals.withdraw(item.id)
         self._emit("conversation.item.deleted", item_id=item.id)
 
     def _truncate_item(self, event: Json) -> None:
@@ -295,7 +301,3 @@ class Service:
 
 def _changes(key: str, output: Json, session: Json) -> bool:
     return key in output and bool(output[key] != session["audio"]["output"][key])
-
-
-def _mcp_labels(session: Json) -> set[str]:
-    return {tool["server_label"] for tool in session.get("tools", []) if tool["type"] == "mcp"}

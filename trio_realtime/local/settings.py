@@ -14,7 +14,7 @@ from . import check, faults
 from .check import Check
 from .shapes import Json, is_object
 
-__all__ = ["RealtimeDefaults", "is_reasoning_model", "merge", "parse_update"]
+__all__ = ["RealtimeDefaults", "is_reasoning_model", "merge", "parse_update", "shown_tool"]
 
 DEFAULT_INSTRUCTIONS: Final = (
     "You are the assistant of a local realtime server. No model thinks behind you: "
@@ -68,6 +68,16 @@ _FUNCTION: Final = check.record(
     },
     required=["type", "name"],
 )
+_TOOL_FILTER: Final = check.record(
+    {"tool_names": check.array_of(check.string()), "read_only": check.boolean}
+)
+
+
+def _allowed_tools(value: Any, path: str) -> Any:
+    names = check.array_of(check.string())
+    return (_TOOL_FILTER if is_object(value) else names)(value, path)
+
+
 _MCP: Final = check.record(
     {
         "type": check.anything,
@@ -78,9 +88,16 @@ _MCP: Final = check.record(
         "server_description": check.string(),
         "authorization": check.nullable(check.string()),
         "headers": check.nullable(check.json_object),
-        "allowed_tools": check.anything,
+        "allowed_tools": check.nullable(_allowed_tools),
         "allowed_callers": check.anything,
-        "require_approval": check.anything,
+        "require_approval": check.nullable(
+            check.text_or(
+                check.one_of("always", "never"),
+                check.record(
+                    {"always": check.nullable(_TOOL_FILTER), "never": check.nullable(_TOOL_FILTER)}
+                ),
+            )
+        ),
         "defer_loading": check.boolean,
     },
     required=["type", "server_label"],
@@ -330,7 +347,7 @@ def merge(session: Json, patch: Json, defaults: RealtimeDefaults) -> Json:
         for side, current in session["audio"].items()
     }
     if "tools" in patch:
-        merged["tools"] = [_shown_tool(tool) for tool in patch["tools"]]
+        merged["tools"] = [shown_tool(tool) for tool in patch["tools"]]
     return {key: merged[key] for key in sorted(merged, key=_rank) if _is_shown(key, merged[key])}
 
 
@@ -342,8 +359,8 @@ def _is_shown(key: str, value: Any) -> bool:
     return key in _ORDER and not (key == "reasoning" and value is None)
 
 
-def _shown_tool(tool: Json) -> Json:
-    # Credentials of an MCP server are for the service alone.
+def shown_tool(tool: Json) -> Json:
+    """A tool for an event: credentials of an MCP server are for the service alone."""
     return {key: part for key, part in tool.items() if key not in ("authorization", "headers")}
 
 

@@ -1,0 +1,290 @@
+"""Hosted MCP from end to end: a real session, and the local service that calls the tools itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.seen import taken, taken_of
+from support.sessions import PATIENCE
+from trio_realtime import (
+    AgentContext,
+    HostedMcpTool,
+    RealtimeAgent,
+    RealtimeSession,
+    SessionConfig,
+    events,
+    function_tool,
+    open_realtime_session,
+)
+from trio_realtime.items import McpApprovalRequestItem, McpApprovalResponseItem, McpCallItem
+from trio_realtime.local import (
+    Call,
+    HostedCall,
+    HostedTool,
+    LocalConnector,
+    Pause,
+    Say,
+    local_connector,
+)
+from trio_realtime.local.brain import ScriptedBrain
+
+SEARCH = HostedCall("docs", "search", {"q": "trio"})
+
+
+class Library:
+    """A server with one tool, which notes what it is called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def search(self, given: dict[str, Any]) -> str:
+        self.calls.append(given)
+        return f"Found {given['q']}."
+
+
+@function_tool
+async def shout() -> str:
+    """Shout."""
+    return "HEY"
+
+
+@asynccontextmanager
+async def librarian(
+    wire: LocalConnector, *, label: str = "docs", **declared: Any
+) -> AsyncGenerator[RealtimeSession[None]]:
+    """A session with the library, within virtual :data:`PATIENCE`."""
+    hosted = HostedMcpTool(server_label=label, server_url="https://example.com/mcp", **declared)
+    agent = RealtimeAgent[None](name="Librarian", tools=[shout], hosted_tools=[hosted])
+    config = SessionConfig(output_modalities=["text"])
+    with trio.fail_after(PATIENCE):
+        async with open_realtime_session(
+            agent, endpoint=wire.endpoint, transport=wire, config=config
+        ) as session:
+            yield session
+
+
+def library(*answers: Any, **settings: Any) -> tuple[Library, LocalConnector]:
+    found = Library()
+    settings = {"hosted_servers": {"docs": {"search": found.search}}, **settings}
+    wire = local_connector(brain=ScriptedBrain(answers), pacing=math.inf, **settings)
+    return found, wire
+
+
+def received(wire: LocalConnector, kind: str) -> list[dict[str, Any]]:
+    (connection,) = wire.connections
+    return [frame for frame in connection.received if frame["type"] == kind]
+
+
+def errors_of(wire: LocalConnector) -> list[dict[str, Any]]:
+    (connection,) = wire.connections
+    return [frame for frame in connection.sent if frame["type"] == "error"]
+
+
+async def asked(session: RealtimeSession[None]) -> events.ToolApprovalRequired:
+    async for event in session:
+        if isinstance(event, events.ToolApprovalRequired):
+            return event
+    raise AssertionError("the session ended before anything was asked")
+
+
+async def to_the_end(session: RealtimeSession[None]) -> list[events.SessionEvent]:
+    """Events to the end of the turn, and then some time to see that nothing follows."""
+    found: list[events.SessionEvent] = []
+    async for event in session:
+        found.append(event)
+        if isinstance(event, events.AgentEnd):
+            break
+    await trio.sleep(60)
+    return found + taken(session.events)
+
+
+def only(found: list[events.SessionEvent], kind: type[Any]) -> Any:
+    (event,) = [event for event in found if isinstance(event, kind)]
+    return event
+
+
+async def test_a_call_that_needs_no_approval_is_answered_in_the_same_turn(
+    autojump_clock: MockClock,
+) -> None:
+    books, wire = library([Say("I look it up."), SEARCH], Say("There is trio."))
+    async with librarian(wire, require_approval="never") as session:
+        await session.send_message("What is there?")
+        found = await to_the_end(session)
+
+        listed = only(found, events.McpToolsChanged)
+        assert (listed.server, listed.tools) == ("docs", ("search",))
+        done = only(found, events.McpToolCallCompleted)
+        assert (done.item.name, done.item.output) == ("search", "Found trio.")
+        end = only(found, events.AgentEnd)
+        assert (end.output, end.status, end.tool_calls) == ("There is trio.", "completed", 1)
+        assert books.calls == [{"q": "trio"}]
+        assert len(received(wire, "response.create")) == 2
+        assert errors_of(wire) == []
+        (call,) = [item for item in session.history if isinstance(item, McpCallItem)]
+        assert call.output == "Found trio."
+
+
+async def test_a_server_that_cannot_be_reached_is_an_error_and_the_session_goes_on(
+    autojump_clock: MockClock,
+) -> None:
+    _, wire = library(Say("Hello."))
+    async with librarian(wire, label="elsewhere") as session:
+        assert (await session.ask("Hello?")).text == "Hello."
+        (failure,) = taken_of(session.events, events.Error)
+        assert "'elsewhere'" in str(failure.error)
+
+
+async def test_a_tool_that_fails_is_told_and_the_model_goes_on(autojump_clock: MockClock) -> None:
+    def search(_given: dict[str, Any]) -> str:
+        raise LookupError("the library is closed")
+
+    servers = {"docs": {"search": search}}
+    _, wire = library(SEARCH, Say("It is closed."), hosted_servers=servers)
+    async with librarian(wire, require_approval="never") as session:
+        await session.send_message("What is there?")
+        found = await to_the_end(session)
+        done = only(found, events.McpToolCallCompleted)
+        assert done.item.error.message == "the library is closed"
+        assert only(found, events.AgentEnd).output == "It is closed."
+
+
+async def test_ask_returns_the_answer_that_follows_a_hosted_call(autojump_clock: MockClock) -> None:
+    books, wire = library([Say("One moment."), SEARCH], SEARCH, Say("There is trio."))
+    async with librarian(wire, require_approval="never") as session:
+        outcome = await session.ask("What is there?")
+        assert (outcome.text, outcome.status) == ("There is trio.", "completed")
+        assert len(books.calls) == 2
+
+
+async def test_ask_waits_for_a_function_and_a_hosted_call_of_one_response(
+    autojump_clock: MockClock,
+) -> None:
+    _, wire = library([SEARCH, Call("shout")], Say("Both done."))
+    async with librarian(wire, require_approval="never") as session:
+        assert (await session.ask("Do both")).text == "Both done."
+        assert len(received(wire, "response.create")) == 2
+
+
+async def test_an_approved_call_is_made_once_and_answered_in_the_same_turn(
+    autojump_clock: MockClock,
+) -> None:
+    books, wire = library(SEARCH, Say("There is trio."))
+    async with librarian(wire) as session:
+        await session.send_message("What is there?")
+        request = await asked(session)
+        assert (request.tool_name, request.server_label) == ("search", "docs")
+        await trio.sleep(30)
+        assert books.calls == []
+        assert await session.approve_tool_call(request.call_id)
+        found = await to_the_end(session)
+
+        assert only(found, events.McpToolCallCompleted).item.approval_request_id == request.call_id
+        end = only(found, events.AgentEnd)
+        assert (end.output, end.status) == ("There is trio.", "completed")
+        assert books.calls == [{"q": "trio"}]
+        assert errors_of(wire) == []
+
+
+async def test_ask_goes_on_through_an_approval(autojump_clock: MockClock) -> None:
+    books, wire = library(SEARCH, Say("There is trio."))
+
+    async def agree() -> None:
+        await session.approve_tool_call((await asked(session)).call_id)
+
+    async with librarian(wire) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(agree)
+        assert (await session.ask("What is there?")).text == "There is trio."
+        assert len(books.calls) == 1
+
+
+async def test_a_rejected_call_is_not_made_and_the_model_goes_on_with_the_reason(
+    autojump_clock: MockClock,
+) -> None:
+    books, wire = library(SEARCH, Say("As you like."))
+    async with librarian(wire) as session:
+        await session.send_message("What is there?")
+        request = await asked(session)
+        await session.reject_tool_call(request.call_id, message="Not today.")
+        found = await to_the_end(session)
+
+        assert only(found, events.AgentEnd).output == "As you like."
+        assert books.calls == []
+        (answer,) = [item for item in session.history if isinstance(item, McpApprovalResponseItem)]
+        assert (answer.approve, answer.reason) == (False, "Not today.")
+        assert errors_of(wire) == []
+
+
+@pytest.mark.parametrize("decision", [True, False])
+async def test_the_declaration_decides_without_anybody_being_asked(
+    decision: bool, autojump_clock: MockClock
+) -> None:
+    def decide(_about: AgentContext[Any], request: McpApprovalRequestItem) -> bool:
+        return decision and request.arguments == '{"q":"trio"}'
+
+    books, wire = library(SEARCH, Say("Well."))
+    async with librarian(wire, on_approval=decide) as session:
+        assert (await session.ask("What is there?")).text == "Well."
+        assert taken_of(session.events, events.ToolApprovalRequired) == []
+        assert len(books.calls) == decision
+
+
+async def test_only_some_tools_need_approval(autojump_clock: MockClock) -> None:
+    books, wire = library(SEARCH, Say("There is trio."))
+    policy = {"never": {"tool_names": ["search"]}}
+    async with librarian(wire, require_approval=policy) as session:
+        assert (await session.ask("What is there?")).text == "There is trio."
+        assert len(books.calls) == 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
+async def test_an_interrupt_while_a_call_waits_for_approval_rejects_it(
+    seconds: float, autojump_clock: MockClock
+) -> None:
+    books, wire = library([SEARCH, Pause(1.0)], Say("Next."))
+    async with librarian(wire) as session:
+        await session.send_message("What is there?")
+        request = await asked(session)
+        await trio.sleep(seconds)
+        await session.interrupt()
+        assert not await session.approve_tool_call(request.call_id)
+        await session.drain()
+        await trio.sleep(30)
+        assert len(received(wire, "response.create")) == 1
+
+        assert (await session.ask("And now?")).text == "Next."
+        assert books.calls == []
+        (answer,) = [item for item in session.history if isinstance(item, McpApprovalResponseItem)]
+        assert (answer.approve, answer.reason) == (False, "interrupted")
+        assert errors_of(wire) == []
+
+
+async def test_an_interrupt_while_the_service_calls_leaves_nothing_to_speak_of(
+    autojump_clock: MockClock,
+) -> None:
+    servers = {"docs": {"search": HostedTool("found", seconds=20.0)}}
+    _, wire = library(SEARCH, Say("Next."), hosted_servers=servers)
+    async with librarian(wire, require_approval="never") as session:
+        await session.send_message("What is there?")
+        await trio.sleep(5)
+        await session.interrupt()
+        await session.drain()
+        await trio.sleep(60)
+        assert len(received(wire, "response.create")) == 1
+        end = only(taken(session.events), events.AgentEnd)
+        assert end.status == "cancelled"
+        assert (await session.ask("And now?")).text == "Next."
+        await wait_all_tasks_blocked()
+        assert errors_of(wire) == []
+
+
+async def test_the_rules_find_a_hosted_tool_by_its_name(autojump_clock: MockClock) -> None:
+    wire = local_connector(hosted_servers={"docs": {"find_opening_hours": "Nine to five."}})
+    async with librarian(wire, require_approval="never") as session:
+        assert (await session.ask("What are the opening hours?")).text == "Nine to five."
