@@ -257,6 +257,71 @@ async def test_a_refused_part_is_raised_when_all_is_answered(
         assert texts(session.history) == ["one"]
 
 
+async def test_a_refusal_that_names_no_request_is_the_edits(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    peer = ScriptedPeer()
+    refused = trio.Event()
+    async with talk(peer) as session:
+        add(peer, "item_1", "one")
+        await wait_all_tasks_blocked()
+
+        async def empty() -> None:
+            with pytest.raises(RequestRefused, match="no such item"):
+                await session.update_history([])
+            refused.set()
+
+        nursery.start_soon(empty)
+        await wait_all_tasks_blocked()
+        peer.refuse(None, "item_not_found", "There is no such item.")
+        await refused.wait()
+
+
+async def test_edits_are_made_one_after_the_other_each_from_what_it_finds(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        await three(peer, session)
+        ended: list[str] = []
+
+        async def change(name: str, *texts: str) -> None:
+            await session.update_history([user(text, text) for text in texts])
+            ended.append(name)
+
+        nursery.start_soon(change, "first", "four")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(change, "second", "four", "five")
+        await wait_all_tasks_blocked()
+        assert len(await wire(peer)) == 4, "the second waits"
+        nursery.start_soon(obey, peer)
+        await trio.sleep(1)
+        for frame in await wire(peer):
+            _answer(peer, frame)
+        await trio.sleep(5)
+        assert ended == ["first", "second"]
+        assert texts(session.history) == ["four", "five"]
+        assert (await brief_wire(peer))[4:] == [("create", "four", "five")]
+        nursery.cancel_scope.cancel()
+
+
+async def test_of_two_items_that_change_places_the_one_that_can_be_created_moves(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        item = {"id": "item_1", "type": "message", "role": "assistant", "status": "completed"}
+        part = {"type": "output_audio", "transcript": "one"}
+        peer.send({"type": "conversation.item.added", "item": {**item, "content": [part]}})
+        add(peer, "item_2", "two")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(obey, peer)
+        await session.update_history([*reversed(session.history)])
+        assert await brief_wire(peer) == [("delete", "item_2"), ("create", "root", "item_2")]
+        assert texts(session.history) == ["two", "one"]
+        nursery.cancel_scope.cancel()
+
+
 async def test_an_edit_that_waits_hears_of_the_end(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

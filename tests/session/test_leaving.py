@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from support.service import called, start_call
 from support.sessions import BareWire, living, opened, talk
 from support.tools import endless, make_careful
+from support.wire import answers
 from trio_realtime import function_tool
 from trio_realtime.errors import ConnectionLost
 from trio_realtime.testing import ScriptedPeer
@@ -280,3 +281,35 @@ async def test_what_was_sent_before_a_cancellation_arrives(autojump_clock: MockC
     assert len(said) == 20
     assert peer.closed is not None
     assert peer.closed.code == 1000
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_a_tool_that_asked_for_time_has_it_also_where_the_block_is_cancelled(
+    closing: bool,
+    autojump_clock: MockClock,
+    nursery: trio.Nursery,
+) -> None:
+    """And where another task is closing the session already."""
+    finished: list[float] = []
+
+    @function_tool(finish_timeout=5)
+    async def save(seconds: int) -> str:
+        await trio.sleep(seconds)
+        finished.append(seconds)
+        return "saved"
+
+    peer = ScriptedPeer()
+    began = trio.current_time()
+    with trio.CancelScope() as block:
+        async with talk(peer, save) as session:
+            await start_call(peer, "save", '{"seconds": 2}')
+            peer.call("resp_1", "item_2", "call_2", "save", '{"seconds": 20}')
+            await wait_all_tasks_blocked()
+            if closing:
+                nursery.start_soon(session.aclose)
+                await wait_all_tasks_blocked()
+            block.cancel()
+            await trio.sleep_forever()
+    assert finished == [2]
+    assert next(output for _, output in answers(peer)) == "saved"
+    assert trio.current_time() - began == pytest.approx(5)

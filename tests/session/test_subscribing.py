@@ -129,3 +129,9 @@ async def test_subscribing_to_what_is_no_event_is_refused(
             session.subscribe(nonsense),
         ):
             raise AssertionError("it was accepted")
+
+
+async def test_a_policy_that_there_is_not_is_refused(autojump_clock: MockClock) -> None:
+    async with talk(ScriptedPeer()) as session:
+        with pytest.raises(UsageError, match="overflow is one of fail, drop_oldest, not 'block'"):
+            session.subscribe(overflow="block").__enter__()  # type: ignore[arg-type]

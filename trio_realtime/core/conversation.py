@@ -90,7 +90,7 @@ from .responses import (
     outcome_of,
     token_of,
 )
-from .shapes import create_event, response_end, without_answer
+from .shapes import create_event, response_end, said, without_answer
 from .speech import Speech
 from .tools import ToolLedger
 from .turns import Turn
@@ -335,7 +335,7 @@ class Conversation:
             )
         ]
         if self._is_past(response_id):
-            self._stop.cut(now, effects, only=response_id)
+            self._stop.silence(response_id, now, effects)
             return effects
         effects += self.interrupt_response(response_id, now)
         names = ", ".join(trip.name for trip in trips)
@@ -574,8 +574,9 @@ class Conversation:
     ) -> None:
         wish = self._gate.done(state.id) or state.wish
         calls = self._ledger.calls_of(state.id)
+        effects += self._record.response_ended()
         effects.append(response_end(state, outcome, calls))
-        effects += self._replies.end(state.id, state.agent, outcome.text, now)
+        effects += self._replies.end(state.id, state.agent, said(outcome), now)
         if wish is not None:
             self._stop.forget(wish.token)
             self._settle(wish.waiters, outcome, effects)

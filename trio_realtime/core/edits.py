@@ -14,12 +14,16 @@ what the service makes itself (MCP, unknown)  no; such an item can stay or go
 ============================================  ===================================================
 
 An edit is over when the service has told of every item that goes and of every one that comes, or
-has refused. The history changes as the service tells, as ever.
+has refused. The history changes as the service tells, as ever. One edit is under way, the others
+wait: what an edit takes is worked out when its turn comes, from the history that it finds. What was
+sent before it and is not yet in the history is not part of it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import attrs
@@ -28,6 +32,7 @@ from trio_realtime.errors import PeerError, UsageError
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
     ClientEvent,
+    ContentPart,
     ConversationItemAdded,
     ConversationItemCreate,
     ConversationItemCreated,
@@ -81,7 +86,8 @@ class Edits:
     def __init__(self, history: History, token: Callable[[str], str]) -> None:
         self._history = history
         self._token = token
-        self._edits: list[_Edit] = []
+        self._under_way: _Edit | None = None
+        self._waiting: deque[tuple[str, tuple[HistoryItem, ...]]] = deque()
         self.handlers: Handlers = {
             ConversationItemAdded: self._on_added,
             ConversationItemCreated: self._on_added,
@@ -96,17 +102,40 @@ class Edits:
         """
         wanted = self._named(wanted)
         check_order(wanted)
-        kept = kept_ids(self._history.snapshot(), wanted)
-        gone = [item.id for item in self._history.snapshot() if item.id and item.id not in kept]
+        self._plan(wanted)
+        token = self._token("edit")
+        self._waiting.append((token, wanted))
+        return token, self._go_on()
+
+    def _plan(
+        self, wanted: tuple[HistoryItem, ...]
+    ) -> tuple[list[str], list[ConversationItemCreate]]:
+        """Ids to be deleted, and what is to be created after that."""
+        known = self._history.snapshot()
+        kept = kept_ids(known, wanted)
         creations = list(_creations(wanted, kept))
         for creation in creations:
             check_creatable(creation.item)
-        edit = _Edit(self._token("edit"))
+        return [item.id for item in known if item.id and item.id not in kept], creations
+
+    def _go_on(self) -> list[Effect]:
+        """Begin the next edit that takes anything, if none is under way."""
+        effects: list[Effect] = []
+        while self._under_way is None and self._waiting:
+            token, wanted = self._waiting.popleft()
+            try:
+                effects += self._begin(token, wanted)
+            except UsageError as exc:  # since it was asked for, something has changed
+                effects.append(Settle(token=token, outcome=exc))
+        return effects
+
+    def _begin(self, token: str, wanted: tuple[HistoryItem, ...]) -> list[Effect]:
+        gone, creations = self._plan(wanted)
+        edit = _Edit(token)
         effects: list[Effect] = [self._deletion(edit, item_id) for item_id in gone]
         effects += [self._creation(edit, creation) for creation in creations]
-        self._edits.append(edit)
-        self._settle(effects)
-        return edit.token, effects
+        self._under_way = edit
+        return effects + self._finish()
 
     def _named(self, wanted: Iterable[HistoryItem]) -> tuple[HistoryItem, ...]:
         """Each item with an id, so that the next one can be put after it."""
@@ -146,51 +175,89 @@ class Edits:
         return self._told(("deleted", event.item_id))
 
     def _told(self, what: tuple[str, str]) -> list[Effect]:
-        for edit in self._edits:
-            event_id = next((id_ for id_, open_ in edit.open.items() if open_ == what), None)
-            if event_id is not None:
-                return self._answered(edit, event_id)
-        return []
+        edit = self._under_way
+        if edit is None:
+            return []
+        event_id = next((id_ for id_, open_ in edit.open.items() if open_ == what), None)
+        return [] if event_id is None else self._answered(edit, event_id)
 
     def refuse(self, details: ErrorDetails) -> list[Effect] | None:
         """Carry a refusal to its edit; ``None`` if it is of none."""
-        event_id = details.event_id or ""
-        for edit in self._edits:
-            if event_id in edit.open:
-                edit.refusal = edit.refusal or peer_error(details)
-                return self._answered(edit, event_id)
-        return None
+        edit = self._under_way
+        if edit is None:
+            return None
+        event_id = details.event_id
+        if event_id is None and _concerns_items(details):
+            event_id = next(iter(edit.open))
+        if event_id not in edit.open:
+            return None
+        edit.refusal = edit.refusal or peer_error(details)
+        return self._answered(edit, event_id)
 
     def _answered(self, edit: _Edit, event_id: str) -> list[Effect]:
         del edit.open[event_id]
-        effects: list[Effect] = []
-        self._settle(effects)
-        return effects
+        return self._finish() + self._go_on()
 
-    def _settle(self, effects: list[Effect]) -> None:
-        for edit in [edit for edit in self._edits if not edit.open]:
-            self._edits.remove(edit)
-            outcome = edit.refusal or Edited(history=self._history.snapshot())
-            effects.append(Settle(token=edit.token, outcome=outcome))
+    def _finish(self) -> list[Effect]:
+        edit = self._under_way
+        if edit is None or edit.open:
+            return []
+        self._under_way = None
+        outcome = edit.refusal or Edited(history=self._history.snapshot())
+        return [Settle(token=edit.token, outcome=outcome)]
 
     def disconnected(self) -> None:
         """The connection is gone: nothing will be answered."""
-        self._edits.clear()
+        self._under_way = None
+        self._waiting.clear()
+
+
+def _concerns_items(details: ErrorDetails) -> bool:
+    """Whether an error that names no event looks like one about an item."""
+    return (details.param or "").startswith("item") or "item" in details.message
 
 
 # --- from one history to another, as pure functions --------------------------------------------
 
 
 def kept_ids(known: Sequence[HistoryItem], wanted: Sequence[HistoryItem]) -> set[str]:
-    """Ids of the items that can stay where they are."""
+    """Ids of the items that can stay where they are: the most there can be.
+
+    Where one of two has to move, it is not the one that cannot be created.
+    """
     places = {item.id: (place, item) for place, item in enumerate(known)}
-    kept: set[str] = set()
-    last = -1
+    same: list[tuple[int, str, int]] = []
     for item in wanted:
         place, before = places.get(item.id, (-1, None))
-        if item.id and place > last and before is not None and _is_same(before, item):
-            kept.add(item.id)
-            last = place
+        if item.id and before is not None and _is_same(before, item):
+            same.append((place, item.id, _weight(item, len(known))))
+    return set(_heaviest_rising(same))
+
+
+def _weight(item: HistoryItem, many: int) -> int:
+    try:
+        check_creatable(item)
+    except UsageError:
+        return many + 1
+    return 1
+
+
+def _heaviest_rising(found: Sequence[tuple[int, str, int]]) -> list[str]:
+    """Ids of the heaviest rising sequence of places, of (place, id, weight) in the wanted order."""
+    if all(one[0] < other[0] for one, other in pairwise(found)):
+        return [item_id for _, item_id, _ in found]
+    best: list[
+        tuple[int, int]
+    ] = []  # weight of the best sequence that ends here, and what is before
+    for index, (place, _, weight) in enumerate(found):
+        before = [i for i in range(index) if found[i][0] < place]
+        last = max(before, key=lambda i: best[i][0], default=-1)
+        best.append((weight + (best[last][0] if last >= 0 else 0), last))
+    kept: list[str] = []
+    at = max(range(len(best)), key=lambda i: best[i][0], default=-1)
+    while at >= 0:
+        kept.append(found[at][1])
+        at = best[at][1]
     return kept
 
 
@@ -199,10 +266,16 @@ def _is_same(known: HistoryItem, wanted: HistoryItem) -> bool:
 
 
 def _plain(item: HistoryItem) -> HistoryItem:
-    """Without what nobody edits."""
-    if isinstance(item, _OURS):
-        return attrs.evolve(item, status=None)
-    return item
+    """Without what nobody edits: the status, and audio, of which more or less may be known."""
+    if isinstance(item, MessageItem):
+        return attrs.evolve(item, status=None, content=tuple(map(_plain_part, item.content)))
+    return attrs.evolve(item, status=None) if isinstance(item, _OURS) else item
+
+
+def _plain_part(part: ContentPart) -> ContentPart:
+    if isinstance(part, OutputAudio):
+        return attrs.evolve(part, audio=None, heard_ms=None)
+    return attrs.evolve(part, audio=None) if isinstance(part, InputAudio) else part
 
 
 def _creations(wanted: Iterable[HistoryItem], kept: set[str]) -> Iterable[ConversationItemCreate]:

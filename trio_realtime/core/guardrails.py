@@ -8,8 +8,8 @@ when a check of a response trips      then
 ====================================  ==========================================================
 the response runs                     it is interrupted, with its calls; feedback follows
 it has ended, and none came after     what still plays of it is cut; feedback follows
-it has ended, and a create has gone   what still plays of it is cut; nothing else happens
-a newer one has begun                 the same
+it has ended, and a create has gone   what still plays of it is cut, its calls are cancelled
+a newer one has begun                 the same; nothing of the newer one is touched
 it has tripped before                 nothing
 ====================================  ==========================================================
 """
@@ -112,6 +112,11 @@ class GuardrailWindows:
         """Characters that a reply has by now."""
         window = self._windows.get(response_id)
         return 0 if window is None else window.length
+
+    def has_tripped(self, response_id: str) -> bool:
+        """Whether a check of a reply has tripped."""
+        window = self._windows.get(response_id)
+        return window is not None and window.tripped
 
     def is_open(self, response_id: str) -> bool:
         """Whether a reply still grows, or is being checked."""

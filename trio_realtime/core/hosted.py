@@ -22,7 +22,7 @@ Responses beside the conversation are whoever asked's: they get the items, and n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from trio_realtime import events as ev
 from trio_realtime.errors import PeerError
@@ -49,6 +49,9 @@ from .history import History
 from .responses import Responses, Running
 from .tools import ToolLedger
 
+MAX_NOTED = 256
+"""Items of which something is remembered that need not have an end."""
+
 
 class Hosted:
     """See the module. ``handlers`` are by the class of the server event.
@@ -73,8 +76,10 @@ class Hosted:
         self._token = token
         self._agent = agent
         self._owners: dict[str, str] = {}
-        self._open: dict[str, str] = {}
-        self._reported: set[str] = set()
+        self._beside: dict[str, None] = {}
+        self._calls: dict[str, str] = {}
+        self._asked: dict[str, str] = {}
+        self._reported: dict[str, None] = {}
         self.handlers: Handlers = {
             ConversationItemDone: self._on_item_done,
             ResponseOutputItemAdded: self._on_opened,
@@ -87,8 +92,13 @@ class Hosted:
     # --- whose
 
     def _on_opened(self, event: ResponseOutputItemAdded, _now: float) -> Sequence[Effect]:
-        if isinstance(event.item, McpCallItem | McpApprovalRequestItem) and event.item.id:
-            self._owners[event.item.id] = event.response_id
+        item = event.item
+        if isinstance(item, McpCallItem | McpApprovalRequestItem) and item.id:
+            owner = self._responses.get(event.response_id)
+            if owner is not None and owner.beside:
+                _remember(self._beside, item.id, None)
+            else:
+                _remember(self._owners, item.id, event.response_id)
         return ()
 
     def _owner(self, item_id: str) -> Running | None:
@@ -98,12 +108,12 @@ class Hosted:
             return named
         return self._responses.get(running)
 
-    def _enter(self, item_id: str, owner: Running | None) -> bool:
+    def _enter(self, item_id: str, owner: Running | None, entered: dict[str, str]) -> bool:
         """Put a call into the ledger. Returns whether it is new."""
         response_id = owner.id if owner is not None else f"none of {item_id}"
         if not self._ledger.begin(item_id, response_id):
             return False
-        self._open[item_id] = response_id
+        entered[item_id] = response_id
         if owner is None:
             self._ledger.response_done(response_id)
         return True
@@ -119,9 +129,10 @@ class Hosted:
     # --- calls
 
     def _on_begun(self, event: ResponseMcpCallInProgress, _now: float) -> Sequence[Effect]:
-        owner = self._owner(event.item_id)
-        if (owner is None or not owner.beside) and self._enter(event.item_id, owner):
-            self._ledger.keep(event.item_id, insists=False)
+        item_id = event.item_id
+        owner = self._owner(item_id)
+        if item_id not in self._beside and self._enter(item_id, owner, self._calls):
+            self._ledger.keep(item_id, insists=False)
         return ()
 
     def _on_ended(
@@ -131,20 +142,24 @@ class Hosted:
         return ()
 
     def _end(self, item_id: str) -> None:
-        owner = self._owner(item_id)
-        if owner is not None and owner.beside:
+        if item_id in self._beside:
             return
-        self._enter(item_id, owner)
+        owner = self._owner(item_id)
+        self._enter(item_id, owner, self._calls)
         self._owners.pop(item_id, None)
-        if self._open.pop(item_id, None) is not None:
-            self._ledger.finished(item_id, wants_response=True)
+        if self._calls.pop(item_id, None) is not None:
+            silenced = owner is not None and owner.silenced
+            self._ledger.finished(item_id, wants_response=not silenced)
 
     def response_ended(self, response_id: str, *, completed: bool) -> None:
-        """A response has ended. What it did not complete will not be completed."""
+        """A response has ended. The calls that it did not complete will not be completed.
+
+        What was asked is still to be answered: whoever decides may need longer than that.
+        """
         if completed:
             return
-        for item_id in [item_id for item_id, owner in self._open.items() if owner == response_id]:
-            del self._open[item_id]
+        for item_id in [item_id for item_id, owner in self._calls.items() if owner == response_id]:
+            del self._calls[item_id]
             self._ledger.finished(item_id, wants_response=False)
 
     # --- items
@@ -167,15 +182,15 @@ class Hosted:
 
     def _call_done(self, item: McpCallItem) -> Sequence[Effect]:
         item_id = item.id or ""
-        if item_id in self._reported:
+        if item_id in self._reported or item_id in self._beside:
             return ()
-        self._reported.add(item_id)
+        _remember(self._reported, item_id, None)
         self._end(item_id)
         return [ev.McpToolCallCompleted(item=item)]
 
     def _ask(self, item_id: str, item: McpApprovalRequestItem) -> Sequence[Effect]:
         owner = self._owner(item_id)
-        if (owner is not None and owner.beside) or not self._enter(item_id, owner):
+        if item_id in self._beside or not self._enter(item_id, owner, self._asked):
             return ()
         call = Call(
             call_id=item_id,
@@ -193,7 +208,7 @@ class Hosted:
         self, item_id: str, *, approve: bool, reason: str | None, wants_response: bool
     ) -> list[Effect]:
         """It was decided about a call that needs approval: tell the service, once."""
-        if self._open.pop(item_id, None) is None:
+        if self._asked.pop(item_id, None) is None:
             return []
         self._owners.pop(item_id, None)
         self._ledger.finished(item_id, wants_response=wants_response)
@@ -210,6 +225,16 @@ class Hosted:
                 reason=reason,
             ),
         )
+
+
+V = TypeVar("V")
+
+
+def _remember(known: dict[str, V], item_id: str, value: V) -> None:
+    """Note something of an item, and forget what was noted of the oldest."""
+    known[item_id] = value
+    if len(known) > MAX_NOTED:
+        del known[next(iter(known))]
 
 
 def _is_over(item: McpCallItem) -> bool:

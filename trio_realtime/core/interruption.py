@@ -72,7 +72,6 @@ class Interruption:
     ) -> None:
         """A response has begun that goes by these names."""
         hit = self._doomed.intersection(tokens)
-        self._doomed -= hit
         if hit:
             self.cancel(state, effects)
 
@@ -95,6 +94,13 @@ class Interruption:
         state = self._responses.get(response_id)
         if state is not None:
             self.cancel(state, effects)
+        self.silence(response_id, now, effects)
+
+    def silence(self, response_id: str, now: float, effects: list[Effect]) -> None:
+        """Cut what plays of a response and stop its calls, without a word to the service about it."""
+        state = self._responses.get(response_id)
+        if state is not None:
+            state.silenced = True
         self.cut(now, effects, only=response_id)
         self._calls.cancel(response_id, effects)
 

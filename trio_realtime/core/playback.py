@@ -70,7 +70,9 @@ REPORT_SLACK_MS = 20
 
 
 def _is_about_all(track: _Track) -> bool:
-    return track.reported is not None and track.reported + REPORT_SLACK_MS >= track.received
+    if track.reported is None:
+        return False
+    return track.reported < 0 or track.reported + REPORT_SLACK_MS >= track.received
 
 
 class Playback:

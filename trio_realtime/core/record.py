@@ -117,6 +117,12 @@ class Record:
             self._told_at.pop(item.id or "", None)
         return ev.HistoryUpdated(item=item, read=self._history.snapshot)
 
+    def response_ended(self) -> Sequence[Effect]:
+        """A response has ended: whatever has grown and was not told of is told of now."""
+        grown = [self._history.get(item_id) for item_id in sorted(self._untold)]
+        self._untold.clear()
+        return [self._updated(item) for item in grown if item is not None]
+
     def _forget(self, item_id: str) -> None:
         self._told_at.pop(item_id, None)
         self._untold.discard(item_id)
@@ -149,11 +155,12 @@ class Record:
         self, event: InputAudioTranscriptionFailed, _now: float
     ) -> Sequence[Effect]:
         self._history.forget_heard(event.item_id, event.content_index)
-        return (
-            ev.UserTranscriptFailed(
-                item_id=event.item_id,
-                content_index=event.content_index,
-                code=event.error.code,
-                message=event.error.message,
-            ),
+        failed = ev.UserTranscriptFailed(
+            item_id=event.item_id,
+            content_index=event.content_index,
+            code=event.error.code,
+            message=event.error.message,
         )
+        item = self._history.get(event.item_id) if event.item_id in self._untold else None
+        self._forget(event.item_id)
+        return (failed,) if item is None else (failed, self._updated(item))

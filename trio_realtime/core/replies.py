@@ -79,6 +79,8 @@ class Replies:
         """A response has ended; ``text`` as the service tells it."""
         if self._windows is None:
             return ()
+        if self._windows.has_tripped(response_id):
+            self.drop(response_id)
         check = self._windows.end(response_id, agent, text)
         return self._let_go(response_id, now) if check is None else (check,)
 

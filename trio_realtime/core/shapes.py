@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from trio_realtime import events as ev
+from trio_realtime.items import item_text
 from trio_realtime.wire import ResponseCreate, ResponseParams
 
 from .effects import ResponseOutcome
@@ -32,6 +33,12 @@ def response_end(state: Running, outcome: ResponseOutcome, calls: int) -> ev.Res
         tool_calls=calls,
         usage=outcome.usage,
     )
+
+
+def said(outcome: ResponseOutcome) -> str:
+    """All that a response has said, in all of its messages."""
+    texts = [text for item in outcome.items if (text := item_text(item))]
+    return "\n".join(texts) or outcome.text
 
 
 def without_answer(outcome: ResponseOutcome, over: RoundOver) -> ResponseOutcome:

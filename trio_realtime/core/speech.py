@@ -59,21 +59,28 @@ class Speech:
         }
 
     def _on_audio(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
-        response_id, item_id, index = event.response_id, event.item_id, event.content_index
-        state = self._responses.running.get(response_id)
-        effects: list[Effect] = []
+        state = self._responses.running.get(event.response_id)
         if state is None:
-            if self._responses.has_ended(response_id):
-                return effects
-            state = self._begin(response_id, effects)
+            return self._first_audio(event, now)
         if state.beside:
             state.audio.append(event.delta)
-        elif not state.silenced:
-            audio = ev.Audio(
-                data=event.delta, response_id=response_id, item_id=item_id, content_index=index
-            )
-            effects += self._replies.audio(audio, now)
-        return effects
+            return ()
+        if state.silenced:
+            return ()
+        audio = ev.Audio(
+            data=event.delta,
+            response_id=event.response_id,
+            item_id=event.item_id,
+            content_index=event.content_index,
+        )
+        return self._replies.audio(audio, now)
+
+    def _first_audio(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
+        """Audio of a response that has ended, or of which nothing was seen before."""
+        effects: list[Effect] = []
+        if self._state_of(event.response_id, effects) is None:
+            return effects
+        return [*effects, *self._on_audio(event, now)]
 
     def _on_audio_done(self, event: ResponseOutputAudioDone, now: float) -> Sequence[Effect]:
         state = self._responses.get(event.response_id)

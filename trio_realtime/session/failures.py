@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
 
 import msgspec
 
@@ -107,3 +109,17 @@ def _said(body: str) -> tuple[str, str | None]:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return body, None
     return error.message or body, None if error.code is None else str(error.code)
+
+
+ErrorT = TypeVar("ErrorT", bound=RealtimeError)
+
+unheard: ContextVar[bool] = ContextVar("unheard", default=False)
+"""Whether this task's exceptions reach nobody: those of tools and hooks are answered and logged."""
+
+
+def told(error: ErrorT) -> ErrorT:
+    """An error of the session to be raised in this task; nobody counts as told by a tool or a hook."""
+    before = error.was_told
+    other = error.again()
+    error.was_told = before or not unheard.get()
+    return other

@@ -27,6 +27,7 @@ from trio_realtime.events import (
     ToolStart,
 )
 
+from .failures import unheard
 from .hub import EventHub
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class HookRunner:
 
     async def run(self) -> None:
         """Tell the hooks, until the session is over and they were told of all of it."""
+        unheard.set(True)
         inbox, waiting = trio.open_memory_channel[HookEvent](self._max_waiting)
         with waiting, self._scope:
             async with trio.open_nursery() as nursery:

@@ -22,7 +22,8 @@ async def decide_hosted(call: Call, shell: Shell, desk: Desk) -> Decision:
     if tool is not None and tool.on_approval is not None:
         about = AgentContext(context=desk.context, agent=call.agent)
         return Decision(approved=bool(await settled(tool.on_approval(about, _request(call)))))
-    key = ("hosted", call.server_label, call.name)
+    # The server that was declared, not its label: another agent may use that for another one.
+    key = (tool or call.server_label, call.name)
     decision = desk.approvals.standing(key)
     if decision is not None:
         return decision

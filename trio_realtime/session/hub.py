@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import trio
@@ -202,10 +202,22 @@ _UNBOUNDED = BufferLimits(max_events=sys.maxsize, max_audio=sys.maxsize, overflo
 
 
 class _OwnChannel(EventChannel):
-    """A channel of the session itself, to which no error is told: it is for somebody else."""
+    """A channel of the session itself: it gets what still happens at the end, and no error.
 
-    def finish(self, error: Exception | None) -> None:  # noqa: ARG002 - see the class
+    The error is for somebody else to be told.
+    """
+
+    def finish(self, error: Exception | None) -> None:
+        pass
+
+    def finish_own(self) -> None:
+        """Nothing more will happen."""
         super().finish(None)
+
+
+def _check_overflow(overflow: str) -> None:
+    if overflow not in get_args(OverflowPolicy):
+        raise UsageError(f"overflow is one of {', '.join(get_args(OverflowPolicy))}, not {overflow!r}")
 
 
 class EventHub:
@@ -215,6 +227,7 @@ class EventHub:
         self._limits = limits
         self._channels: list[EventChannel] = []
         self._routes: dict[type[SessionEvent], tuple[EventChannel, ...]] = {}
+        self._own: list[_OwnChannel] = []
         self._end: tuple[Exception | None] | None = None
         self.wants_raw: bool = False
 
@@ -226,6 +239,7 @@ class EventHub:
         _check_types(types)
         limits = self._limits
         if overflow is not None:
+            _check_overflow(overflow)
             limits = attrs.evolve(limits, overflow=overflow)
         channel = EventChannel(limits, types, self._remove)
         self._channels.append(channel)
@@ -237,9 +251,10 @@ class EventHub:
     def open_own_channel(self, types: Iterable[type[SessionEvent]]) -> EventChannel:
         """A channel for a task of the session itself, which always reads: nothing else bounds it.
 
-        It ends plainly whatever ends the session.
+        It ends plainly, whatever ends the session, with :meth:`finish_own`.
         """
         channel = _OwnChannel(_UNBOUNDED, tuple(types), self._remove)
+        self._own.append(channel)
         self._channels.append(channel)
         self._find_ways()
         return channel
@@ -268,6 +283,11 @@ class EventHub:
             found = tuple(channel for channel in self._channels if channel.takes(kind))
             self._routes[kind] = found
         return found
+
+    def finish_own(self) -> None:
+        """The last call has ended: nothing more will happen in the session."""
+        for channel in self._own:
+            channel.finish_own()
 
     def finish(self, error: Exception | None) -> None:
         """The session is over, for all consumers there are and will be."""

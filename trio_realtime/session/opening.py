@@ -110,7 +110,9 @@ async def _opened(
             try:
                 yield session
             finally:
-                await session.aclose()
+                # Bounded by itself; also where another task has begun it.
+                with trio.CancelScope(shield=True):
+                    await session.aclose()
             if shell.loss is not None and not shell.loss.was_told:
                 raise shell.loss.again()
 
@@ -266,6 +268,7 @@ class _ShutDown:
                 await self._servers.wait_ended()
         finally:
             self._shell.finish(None, SessionClosed("the session was closed"))
+            self._shell.hub.finish_own()
             self._hooks.end_at(closing + self._close_timeout)
             self._ended.set()
 

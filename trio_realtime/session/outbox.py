@@ -13,6 +13,8 @@ import trio
 from trio_realtime.errors import RealtimeError
 from trio_realtime.wire import ClientEvent, InputAudioBufferAppend, encode
 
+from .failures import told
+
 
 class Outbox:
     """See the module."""
@@ -51,7 +53,7 @@ class Outbox:
         RealtimeError: nothing can be sent any more; it says why.
         """
         if self._refusal is not None:
-            raise self._refusal.again()
+            raise told(self._refusal)
 
     async def wait_room(self) -> None:
         """Wait until audio may be put. A checkpoint in any case.

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, Unpack, final
 import attrs
 import trio
 
-from trio_realtime.agents import RealtimeAgent
+from trio_realtime.agents import FunctionTool, RealtimeAgent
 from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges, settings_of
 from trio_realtime.core import Edited, ResponseOutcome
 from trio_realtime.errors import UsageError
@@ -20,16 +20,22 @@ from trio_realtime.wire import (
     UNSET,
     AudioFormat,
     ContentPart,
+    ConversationItemCreate,
+    InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCommit,
+    InputImage,
     InputItem,
     InputText,
     MessageItem,
+    ResponseCreate,
     ResponseParams,
     Session,
+    SessionUpdate,
     ToolSpec,
     Unset,
+    encode,
 )
 
 from .approvals import Decision
@@ -40,6 +46,7 @@ from .shell import Shell
 from .tools import current_call
 
 ContextT = TypeVar("ContextT")
+SENT_PARTS = (InputText, InputImage, InputAudio)
 MessageContent: TypeAlias = str | Sequence[ContentPart | str]
 
 
@@ -78,6 +85,7 @@ class PlaybackReport:
         to be cut.
         """
         self._shell.core.report_played(item_id, content_index, ms, trio.current_time())
+        self._shell.note_change()
 
     def position(self, item_id: str, content_index: int = 0) -> float:
         """Milliseconds of an item that have been heard; 0 for one that is not in the queue."""
@@ -229,7 +237,7 @@ class RealtimeSession(Generic[ContextT]):
         conversation: str | Unset = UNSET,
         input: Sequence[InputItem] | Unset = UNSET,  # noqa: A002 - the wire name
         metadata: Mapping[str, str] | None = None,
-        tools: Sequence[ToolSpec] | Unset = UNSET,
+        tools: Sequence[FunctionTool | ToolSpec] | Unset = UNSET,
         tool_choice: Any = UNSET,
         output_modalities: Sequence[str] | Unset = UNSET,
         max_output_tokens: int | str | Unset = UNSET,
@@ -258,19 +266,21 @@ class RealtimeSession(Generic[ContextT]):
                 f"metadata may have 15 pairs, not {len(metadata)}: one is the library's"
             )
         with _as_usage_errors():
-            params = ResponseParams(
-                instructions=instructions,
-                conversation=conversation,
-                input=input if isinstance(input, Unset) else tuple(input),
-                metadata=metadata,
-                tools=tools if isinstance(tools, Unset) else tuple(tools),
-                tool_choice=tool_choice,
-                output_modalities=(
-                    output_modalities
-                    if isinstance(output_modalities, Unset)
-                    else tuple(output_modalities)
-                ),
-                max_output_tokens=max_output_tokens,
+            params = _sendable(
+                ResponseParams(
+                    instructions=instructions,
+                    conversation=conversation,
+                    input=input if isinstance(input, Unset) else tuple(input),
+                    metadata=metadata,
+                    tools=tools if isinstance(tools, Unset) else tuple(map(_spec, tools)),
+                    tool_choice=tool_choice,
+                    output_modalities=(
+                        output_modalities
+                        if isinstance(output_modalities, Unset)
+                        else tuple(output_modalities)
+                    ),
+                    max_output_tokens=max_output_tokens,
+                )
             )
         return self._create(params, through_tools=False)
 
@@ -313,14 +323,16 @@ class RealtimeSession(Generic[ContextT]):
     async def interrupt(self) -> None:
         """Make the agent stop: its response, its audio, its tools.
 
-        Returns when the tools have ended, with their ``finally`` blocks, and are answered. If it is
+        Returns when the tools have ended, with their ``finally`` blocks, and are answered; a tool
+        that calls it does not wait for itself. If it is
         cancelled while it waits for them, the interrupt stands all the same.
         """
         await self._ready()
         shell = self._shell
         shell.apply(shell.core.interrupt(trio.current_time()))
         # Only for the calls that it hits: the others go on, and one of them may be who asks.
-        hit = tuple(id_ for id_ in shell.tools.running_ids() if shell.core.was_cancelled(id_))
+        others = set(shell.tools.running_ids()) - {current_call.get()}
+        hit = tuple(id_ for id_ in others if shell.core.was_cancelled(id_))
         await shell.tools.wait_ended(hit)
 
     async def update_settings(self, **changes: Unpack[SettingsChanges]) -> Session:
@@ -345,6 +357,7 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(f"no such settings: {', '.join(sorted(unknown))}")
         with _as_usage_errors():
             wanted = settings_of(changes)
+            encode(SessionUpdate(session=wanted))
         return await self._shell.change_settings(wanted)
 
     async def update_history(
@@ -385,13 +398,17 @@ class RealtimeSession(Generic[ContextT]):
         """Let another agent take over; returns when the service has accepted its settings.
 
         A ``handoff`` event tells when. Responses that have begun by then, and their tools, still
-        belong to the agent before. Audio formats and whatever else is set stay.
+        belong to the agent before. Audio formats and whatever else is set stay. If the wait is
+        cancelled before the settings were sent, nothing happens; after that, the agent takes over
+        all the same.
 
         Raises:
             SettingsRefused: the service refused; the agent before stays.
             McpServerFailed: an MCP server that it requires did not start; likewise.
         """
         await self._ready()
+        if not isinstance(agent, RealtimeAgent):
+            raise UsageError(f"update_agent takes a RealtimeAgent, not {agent!r:.80}")
         await self._shell.tools.desk.take_over(agent)
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> bool:
@@ -551,11 +568,23 @@ class RealtimeSession(Generic[ContextT]):
 
 @contextmanager
 def _as_usage_errors() -> Generator[None]:
-    """What the wire's own classes refuse is the caller's to mend."""
+    """What the wire's own classes refuse is the caller's to mend.
+
+    And what cannot be written: later, somebody would already count on it having been sent.
+    """
     try:
         yield
-    except ValueError as exc:
+    except (ValueError, TypeError) as exc:
         raise UsageError(str(exc)) from None
+
+
+def _sendable(params: ResponseParams) -> ResponseParams:
+    encode(ResponseCreate(response=params))
+    return params
+
+
+def _spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
+    return tool.spec() if isinstance(tool, FunctionTool) else tool
 
 
 def _check_length(name: str, value: str | None, most: int) -> None:
@@ -569,4 +598,11 @@ def _parts(content: MessageContent) -> tuple[ContentPart, ...]:
     parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
     if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
         raise UsageError("a message needs some text, an image or audio")
+    for part in parts:
+        if not isinstance(part, SENT_PARTS):
+            raise UsageError(
+                f"a message may have text, InputImage and InputAudio, not {part!r:.80}"
+            )
+    with _as_usage_errors():
+        encode(ConversationItemCreate(item=MessageItem(role="user", content=parts)))
     return parts

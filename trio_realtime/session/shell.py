@@ -29,7 +29,7 @@ from trio_realtime.events import SessionEvent
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import ClientEvent, Session
 
-from .failures import session_end
+from .failures import session_end, told
 from .guardrails import GuardrailRunner
 from .hub import EventHub
 from .outbox import Outbox
@@ -61,7 +61,7 @@ class Waiter:
         """
         await self._settled.wait()
         if isinstance(self.outcome, RealtimeError):
-            raise self.outcome.again()
+            raise told(self.outcome)
         assert self.outcome is not None
         return self.outcome
 
@@ -84,6 +84,7 @@ class Shell:
         self.guardrails = guardrails
         self.loss: RealtimeError | None = None
         self._waiters: dict[str, Waiter] = {}
+        self._refusal: RealtimeError | None = None
         self._changed = trio.lowlevel.ParkingLot()
 
     def apply(self, effects: Sequence[Effect]) -> None:
@@ -126,8 +127,10 @@ class Shell:
         self.apply(self.core.input_checked(check.serial, check.text, trips, now))
 
     def expect(self, token: str) -> Waiter:
-        """The one to be told when the request of this token is answered."""
+        """The one to be told when the request of this token is answered; never, if all is over."""
         waiter = self._waiters[token] = Waiter()
+        if self._refusal is not None:
+            self.tell_waiters(self._refusal)
         return waiter
 
     async def change_settings(self, wanted: Session, agent: Any = None) -> Session:
@@ -144,8 +147,12 @@ class Shell:
         assert isinstance(accepted, Session)
         return accepted
 
+    def note_change(self) -> None:
+        """Something is otherwise than before, without effects."""
+        self._changed.unpark_all()
+
     async def wait_change(self) -> None:
-        """Wait until something was carried out."""
+        """Wait until something was carried out, or noted."""
         await self._changed.park()
 
     def connection_ended(self, closed: TransportClosed) -> None:
@@ -169,6 +176,7 @@ class Shell:
             end: what consumers get after their buffered events; ``None`` for a plain end.
             refusal: what senders and waiters get.
         """
+        self._refusal = self._refusal or refusal
         self.core.disconnected()
         self.outbox.refuse(refusal)
         self.tools.cancel_all()

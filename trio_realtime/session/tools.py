@@ -20,6 +20,7 @@ from trio_realtime.events import Error, SessionEvent
 
 from .answers import Answer, cancelled_event, ended_event, raised
 from .calls import Desk, answer_call
+from .failures import unheard
 from .running import EarlyAnswer
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class ToolRunner:
             shell.core.keep_call(call.call_id, insists=tool.on_interrupt == "background")
         if tool.finish_timeout is not None:
             self._finishing[call.call_id] = tool.finish_timeout
+            # It may finish whatever ends the session; ``finish`` sees to it that it ends in time.
+            self._scopes[call.call_id].shield = True
 
     def cancel(self, call_ids: tuple[str, ...]) -> None:
         """Cancel calls; each is answered when its task has ended."""
@@ -120,6 +123,7 @@ class ToolRunner:
     async def _run_scoped(self, call: Call, early: EarlyAnswer, shell: Shell) -> Answer | None:
         answer: Answer | None = None
         current_call.set(call.call_id)
+        unheard.set(True)
         try:
             with self._scopes[call.call_id]:
                 # What was cancelled before it began does not begin.

@@ -176,7 +176,7 @@ class McpToolSpec(WireObject):
 
     type: ClassVar[str] = "mcp"
     server_label: str = ""
-    server_url: str | None = None
+    server_url: str | None = attrs.field(default=None, repr=False)
     connector_id: str | None = None
     tunnel_id: str | None = None
     authorization: str | None = attrs.field(default=None, repr=False)
