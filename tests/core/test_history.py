@@ -474,6 +474,9 @@ def test_an_index_out_of_place_never_raises(item: HistoryItem, index: int) -> No
     history.append_arguments("nobody", "x")
     history.append_text("nobody", index, "x", OutputText)
     history.hear("a", index, "transcript", final=True)
+    history.cut("a", index, 100)
+    history.put_audio("a", index, b"\1\2")
+    history.put_audio("nobody", index, b"\1\2")
 
     assert order(history) == ["a"]
 
@@ -513,6 +516,8 @@ OPERATIONS: dict[str, Callable[[History], object]] = {
     "delta": lambda h: h.append_text("i5", 1, "y", OutputText),
     "hear": lambda h: h.hear("i5", 0, "y", final=True),
     "look up": lambda h: h.get("i5"),
+    "cut": lambda h: h.cut("i5", 1, 100),
+    "put audio": lambda h: h.put_audio("i5", 1, b"\1\2"),
     "delete": lambda h: h.delete("i5"),
     "snapshot again": lambda h: h.snapshot(),
 }
@@ -652,3 +657,71 @@ def test_only_the_assistants_audio_can_be_cut() -> None:
     assert history.cut("u", 0, 1) is None
     assert history.cut("u", 5, 1) is None
     assert history.cut("nobody", 0, 1) is None
+
+
+def test_a_cut_may_come_before_any_word_of_its_part() -> None:
+    history = history_of(said("a", status="in_progress"))
+
+    cut = history.cut("a", 0, 700)
+    assert content(history, "a") == (OutputAudio(heard_ms=700),)
+    assert cut == history.get("a")
+    history.append_text("a", 0, "as ", OutputAudio)
+    history.append_text("a", 0, "heard", OutputAudio)
+    assert content(history, "a") == (OutputAudio(transcript="as heard", heard_ms=700),)
+
+    history.finish(said("a", OutputAudio(transcript=""), status="incomplete"))
+    assert content(history, "a") == (OutputAudio(transcript="as heard", heard_ms=700),)
+
+
+def test_a_cut_among_the_words_of_a_part_leaves_them_to_grow() -> None:
+    history = history_of(said("a", status="in_progress"))
+    history.append_text("a", 0, "A text. ", OutputText)
+    history.append_text("a", 1, "Once ", OutputAudio)
+
+    history.cut("a", 1, 700)
+    history.append_text("a", 0, "And more.", OutputText)
+    history.append_text("a", 1, "upon", OutputAudio)
+
+    assert content(history, "a") == (
+        OutputText(text="A text. And more."),
+        OutputAudio(transcript="Once upon", heard_ms=700),
+    )
+
+
+def test_audio_may_come_before_its_part_is_complete() -> None:
+    history = history_of(said("a", status="in_progress"))
+    history.append_text("a", 0, "Good", OutputAudio)
+
+    assert history.put_audio("a", 0, b"\1\2") is True
+    assert history.put_audio("a", 1, b"\3\4") is True
+    assert content(history, "a") == (
+        OutputAudio(transcript="Good", audio=b"\1\2"),
+        OutputAudio(audio=b"\3\4"),
+    )
+
+    assert history.put_audio("a", 0, None) is True
+    assert content(history, "a") == (OutputAudio(transcript="Good"), OutputAudio(audio=b"\3\4"))
+
+
+def test_no_part_is_made_for_the_sake_of_no_audio() -> None:
+    history = history_of(said("a", status="in_progress"))
+    history.put_audio("a", 0, None)
+    assert content(history, "a") == ()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [said("a", OutputText(text="hi")), heard("a", InputText(text="hi")), heard("a"), call()],
+)
+def test_only_a_part_of_audio_can_have_audio(item: HistoryItem) -> None:
+    history = history_of(item)
+    assert history.put_audio("a", 0, b"\1\2") is False
+    assert history.get("a") == item
+
+
+def test_a_part_that_was_opened_as_text_is_not_audio() -> None:
+    history = history_of(said("a", status="in_progress"))
+    history.open_part("a", 0, OutputText)
+    assert history.cut("a", 0, 700) is None
+    assert history.put_audio("a", 0, b"\1\2") is False
+    assert content(history, "a") == ()

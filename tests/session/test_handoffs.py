@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from support.sessions import talk
+from support.wire import answers
 from trio_realtime import (
     PCMU,
     AgentContext,
@@ -219,6 +220,26 @@ async def test_instructions_may_be_asked_for(autojump_clock: MockClock) -> None:
         agent, context="Bo", endpoint=TEST_ENDPOINT, transport=peer.connect
     ):
         assert last_update(peer)["session"]["instructions"] == "Speak with Bo as A."
+
+
+async def test_an_interrupt_stops_a_handoff_whose_agent_is_still_being_described(
+    autojump_clock: MockClock,
+) -> None:
+    async def slow(_about: AgentContext[None]) -> str:
+        await trio.sleep(5)
+        return "Bill."
+
+    peer = ScriptedPeer()
+    agent = triage(RealtimeAgent[None](name="Slow", instructions=slow))
+    async with talk(peer, agent=agent) as session:
+        hand_over(peer, "transfer_to_slow")
+        await trio.sleep(1)
+        await session.interrupt()
+        await trio.sleep(10)
+        assert session.current_agent is agent
+        assert len([f for f in peer.received if f["type"] == "session.update"]) == 1
+        ((_, output),) = answers(peer)
+        assert "cancelled" in output
 
 
 async def test_names_that_clash_are_refused_before_anything_is_dialled() -> None:

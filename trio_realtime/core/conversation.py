@@ -129,7 +129,6 @@ class Conversation:
         self.playback: Playback = Playback()
         self._record = Record(self.history, history_interval)
         self._edits = Edits(self.history, self._token)
-        self._kept = KeptAudio(self.history, self.playback, self._token, history_audio)
         self.usage: Usage = Usage()
         self.last_error: PeerError | None = None
         self._barge_in = barge_in
@@ -138,6 +137,9 @@ class Conversation:
         self._claims = Claims(self._gate)
         self._ledger = ToolLedger()
         self._responses = Responses()
+        self._kept = KeptAudio(
+            self.history, self._responses, self.playback, self._token, history_audio
+        )
         self._speech = Speech(
             self._responses, self.history, self._record, self._replies, self._seen
         )
@@ -413,6 +415,8 @@ class Conversation:
             return True
         if details.code == NOTHING_TO_CANCEL:
             return True  # it had ended by itself
+        if self._kept.refused(token):
+            return True  # nobody else has asked for that
         outstanding = self._gate.outstanding
         if token is None and outstanding is not None and concerns_create(details):
             token = outstanding.token

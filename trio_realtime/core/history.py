@@ -15,6 +15,8 @@ Rules:
   and a final one is never replaced by deltas.
 * A transcript may come before its item, or before the part that it belongs to. It waits for it.
   What comes late, after the final one, changes nothing.
+* That the assistant's audio was cut, and the audio itself, may come before the part, too. The part
+  is made then; its words stand in deltas, or are still to come.
 * An image stays where it was sent: the service may leave out its URL, or the whole part.
 """
 
@@ -148,31 +150,33 @@ class History:
     def cut(self, item_id: str, index: int, heard_ms: int) -> HistoryItem | None:
         """The assistant's audio was cut. Returns the item, ``None`` if there is no such audio."""
         node = self._nodes.get(item_id)
-        item = None if node is None else _current(node)
-        if not isinstance(item, MessageItem) or not 0 <= index < len(item.content):
-            return None
-        part = item.content[index]
+        part = None if node is None else _audio_part(node, index)
         if node is None or not isinstance(part, OutputAudio):
             return None
-        content = list(item.content)
-        content[index] = attrs.evolve(part, heard_ms=heard_ms)
-        node.item = attrs.evolve(item, content=tuple(content))
-        node.deltas.pop(index, None)
-        self._snapshot = None
-        return node.item
+        self._put_part(node, index, attrs.evolve(part, heard_ms=heard_ms))
+        return _current(node)
 
-    def put_audio(self, item_id: str, index: int, audio: bytes | None) -> None:
-        """Let a part of a message have this audio; ``None``: have it no more."""
+    def put_audio(self, item_id: str, index: int, audio: bytes | None) -> bool:
+        """Let a part of a message have this audio; ``None``: have it no more.
+
+        Returns whether there is such a part.
+        """
         node = self._nodes.get(item_id)
-        item = None if node is None else node.item
-        if node is None or not isinstance(item, MessageItem) or index >= len(item.content):
-            return
-        part = item.content[index]
-        if isinstance(part, OutputAudio | InputAudio):
-            content = list(item.content)
-            content[index] = attrs.evolve(part, audio=audio)
-            node.item = attrs.evolve(item, content=tuple(content))
-            self._snapshot = None
+        part = None if node is None else _audio_part(node, index)
+        if node is None or part is None:
+            return False
+        if part.audio is not audio:
+            self._put_part(node, index, attrs.evolve(part, audio=audio))
+        return True
+
+    def _put_part(self, node: _Node, index: int, part: OutputAudio | InputAudio) -> None:
+        item = node.item
+        assert isinstance(item, MessageItem)
+        # Parts before it that stand in deltas only are made without their words: more may come.
+        between = [_part_from_deltas(node.kinds[n], "") for n in range(len(item.content), index)]
+        content = (*item.content[:index], *between, part, *item.content[index + 1 :])
+        node.item = attrs.evolve(item, content=content)
+        self._snapshot = None
 
     def delete(self, item_id: str) -> bool:
         """Drop an item. Returns whether it was known."""
@@ -320,6 +324,23 @@ def _current(node: _Node) -> HistoryItem:
         else:
             content.append(part)
     return attrs.evolve(item, content=tuple(content))
+
+
+def _audio_part(node: _Node, index: int) -> OutputAudio | InputAudio | None:
+    """The audio that the service speaks of, without what stands in deltas.
+
+    Of the assistant's it may speak before there is the part, or any words of it.
+    """
+    item = node.item
+    if not isinstance(item, MessageItem) or index < 0:
+        return None
+    if index < len(item.content):
+        part = item.content[index]
+        return part if isinstance(part, OutputAudio | InputAudio) else None
+    is_next = all(number in node.kinds for number in range(len(item.content), index))
+    if item.role != "assistant" or not is_next or node.kinds.get(index) is OutputText:
+        return None
+    return OutputAudio()
 
 
 def _part_from_deltas(kind: type[OutputText | OutputAudio], text: str) -> ContentPart:

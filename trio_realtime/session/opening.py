@@ -154,10 +154,14 @@ def _make_shell(
         overflow=config.overflow,
     )
 
-    async def take_over(successor: RealtimeAgent[Any]) -> None:
+    async def take_over(successor: RealtimeAgent[Any], call_id: str | None) -> None:
         await servers.start(successor)
         async with servers.turn:
             described = await describe(successor, context, servers.offered(successor))
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if call_id is not None:
+                # Settings that are on their way cannot be called back: from here on it is one thing.
+                core.keep_call(call_id)
             await shell.change_settings(agent_settings(described, config), successor)
 
     core = Conversation(

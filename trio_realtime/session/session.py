@@ -409,7 +409,7 @@ class RealtimeSession(Generic[ContextT]):
         await self._ready()
         if not isinstance(agent, RealtimeAgent):
             raise UsageError(f"update_agent takes a RealtimeAgent, not {agent!r:.80}")
-        await self._shell.tools.desk.take_over(agent)
+        await self._shell.tools.desk.take_over(agent, None)
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> bool:
         """Let a call run that waits for approval.
