@@ -22,6 +22,7 @@ from trio_realtime.wire import (
     ConversationItemCreate,
     FunctionCallOutputItem,
     McpApprovalResponseItem,
+    ResponseCancel,
     ResponseCreate,
     ResponseParams,
 )
@@ -46,8 +47,8 @@ class Reply:
     agent: Any
     length: int = 0
     passed: int = 0
-    audio: deque[tuple[int, bytes]] = attrs.field(factory=deque)
-    calls: set[str] = attrs.field(factory=set)
+    audio: deque[tuple[int, bytes]] = attrs.field(factory=deque[tuple[int, bytes]])
+    calls: set[str] = attrs.field(factory=set[str])
     made_calls: bool = False
     ended: bool = False
     text: str = ""
@@ -100,13 +101,16 @@ class Promises:
                 self._refused(token, code)
             case {"type": "session.updated", "session": {"instructions": str(name)}} if name:
                 self.agent = name
+            case {"type": "conversation.item.done", "item": {"type": "mcp_approval_request"}}:
+                self._approval_asked(frame["item"]["id"])
             case {"response_id": response_id}:
                 self._grow(response_id, frame)
             case _:
                 pass
 
     def _begin(self, response: Frame) -> None:
-        response_id, token = response["id"], (response["metadata"] or {}).get("trio_realtime")
+        metadata: Frame = response["metadata"] or {}
+        response_id, token = response["id"], metadata.get("trio_realtime", "")
         if response_id in self.replies or response_id in self.beside:
             return
         if response["conversation_id"] is None:
@@ -151,12 +155,13 @@ class Promises:
                 if call_id not in self.completed:
                     self.completed.add(call_id)
                     self._open(reply, call_id)
-            case {"type": "mcp_approval_request", "id": item_id}:
-                if item_id not in self.asked_approval:
-                    self.asked_approval.add(item_id)
-                    self._open(reply, item_id)
             case _:
                 pass
+
+    def _approval_asked(self, item_id: str) -> None:
+        if item_id not in self.asked_approval and self.writing is not None:
+            self.asked_approval.add(item_id)
+            self._open(self.replies[self.writing], item_id)
 
     def _open(self, reply: Reply, call_id: str) -> None:
         reply.made_calls = True
@@ -170,6 +175,12 @@ class Promises:
         """It is done. Of no response that made it: a round of its own is over."""
         if not self._answer(item_id):
             self.closed_rounds += 1
+
+    def abandoned(self, response_id: str, item_ids: Iterable[str]) -> None:
+        """A response was not completed: what the service calls for it is over with it."""
+        reply = self.replies[response_id]
+        reply.calls -= {*item_ids}
+        self._close_round(reply)
 
     def _answer(self, call_id: str) -> bool:
         for reply in self.replies.values():
@@ -206,6 +217,12 @@ class Promises:
         """A check of so many characters found nothing."""
         reply = self.replies[response_id]
         reply.passed = max(reply.passed, length)
+
+    def check_let_go(self, response_id: str) -> None:
+        """What has passed does not wait for anything else."""
+        reply = self.replies[response_id]
+        if reply.audio and response_id not in self.silenced | self.tripped:
+            assert reply.audio[0][0] > reply.passed, "audio waits though its text has passed"
 
     def ends(self, call_id: str) -> Call:
         """The task of a call ends, and is going to report that."""
@@ -253,7 +270,9 @@ class Promises:
                 pass
             case ResponseCreate(event_id=str(token)):
                 self._create(token)
-            case ConversationItemCreate(item=FunctionCallOutputItem(call_id=call_id)):
+            case ResponseCancel(response_id=str(response_id)):
+                self.silenced.add(response_id)
+            case ConversationItemCreate(item=FunctionCallOutputItem(id=None, call_id=call_id)):
                 self.answered[call_id] += 1
                 assert self.answered[call_id] == 1, "1: a call was answered twice"
                 assert call_id in self.completed, "1: an answer to no call"

@@ -145,7 +145,7 @@ class Conversation:
         )
         self._calls = CallDesk(self._ledger, self._token)
         self._stop = Interruption(
-            self._responses, self.playback, self._replies, self._calls, self._token
+            self._responses, self.history, self.playback, self._replies, self._calls, self._token
         )
         self._hosted = Hosted(
             self._responses, self._gate, self._ledger, self.history, self._token, lambda: self.agent

@@ -83,6 +83,10 @@ class History:
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._nodes
 
+    def was_deleted(self, item_id: str) -> bool:
+        """Whether an item of this id has left the conversation."""
+        return item_id in self._deleted
+
     def get(self, item_id: str) -> HistoryItem | None:
         """The item with this id, with what has come of it so far."""
         node = self._nodes.get(item_id)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 
 from trio_realtime import events as ev
-from trio_realtime.wire import ClientEvent, ConversationItemTruncate, ResponseCancel
+from trio_realtime.wire import ConversationItemTruncate, ResponseCancel
 
 from .calls import CallDesk
 from .effects import Effect
+from .history import History
 from .playback import ItemKey, Playback, Position
 from .replies import Replies
 from .responses import Responses, Running
@@ -36,12 +37,14 @@ class Interruption:
     def __init__(
         self,
         responses: Responses,
+        history: History,
         playback: Playback,
         replies: Replies,
         calls: CallDesk,
         token: Callable[[str], str],
     ) -> None:
         self._responses = responses
+        self._history = history
         self._playback = playback
         self._replies = replies
         self._calls = calls
@@ -121,17 +124,22 @@ class Interruption:
             state = self._responses.get(position.response_id)
             if state is not None:
                 state.silenced = True
-            key = (position.item_id, position.content_index)
-            effects.append(self._truncate(key, position.played_ms))
-        effects += [self._truncate(unheard, 0) for unheard in self._replies.drop(only)]
+            self._truncate((position.item_id, position.content_index), position.played_ms, effects)
+        for unheard in self._replies.drop(only):
+            self._truncate(unheard, 0, effects)
         effects += [_interrupted(position) for position in positions]
 
-    def _truncate(self, key: ItemKey, heard_ms: int) -> ClientEvent:
-        return ConversationItemTruncate(
-            event_id=self._token("truncate"),
-            item_id=key[0],
-            content_index=key[1],
-            audio_end_ms=heard_ms,
+    def _truncate(self, key: ItemKey, heard_ms: int, effects: list[Effect]) -> None:
+        item_id, index = key
+        if self._history.was_deleted(item_id):
+            return  # an edit took it away while it played: nothing is left of it to cut
+        effects.append(
+            ConversationItemTruncate(
+                event_id=self._token("truncate"),
+                item_id=item_id,
+                content_index=index,
+                audio_end_ms=heard_ms,
+            )
         )
 
 

@@ -1,0 +1,408 @@
+"""A cancellation or an interrupt at every step: of whoever calls the session, and of the tools.
+
+The service is the local one, so that it does what a service does. Whatever happens when, afterwards
+the session is valid: every call was answered once, a question is answered, no task is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from support.service import start_call
+from support.sessions import living, talk
+from support.steps import Steps, cancelled_after, for_every_step, of_this_task, of_tool, watching
+from support.wire import answers
+from trio_realtime import (
+    AgentContext,
+    FunctionTool,
+    RealtimeAgent,
+    RealtimeSession,
+    SessionConfig,
+    ToolContext,
+    events as ev,
+    function_tool,
+    handoff,
+    open_realtime_session,
+    tool_input_guardrail,
+    tool_output_guardrail,
+)
+from trio_realtime.local import Call, LocalConnector, Say, Step, local_connector
+from trio_realtime.testing import ScriptedPeer
+
+Session: TypeAlias = RealtimeSession[None]
+Action: TypeAlias = Callable[["Stage"], Awaitable[object]]
+
+EARLY = "it will take a while"
+TALK = Say("One moment, please, this is going to take a while.", audio_ms=3000)
+
+
+class Brain:
+    """The first answer is a given one, every other one is "fine"."""
+
+    def __init__(self, first: Sequence[Step]) -> None:
+        self._first: list[Sequence[Step]] = [first]
+
+    def answer(self, turn: object) -> Sequence[Step]:
+        return self._first.pop() if self._first else (Say("fine"),)
+
+
+@attrs.define
+class Log:
+    """What the tools did."""
+
+    began: int = 0
+    ended: int = 0
+
+
+@attrs.frozen
+class Stage:
+    """A session in which the agent talks and a call runs or waits."""
+
+    session: Session
+    wire: LocalConnector
+    call_id: str
+
+
+Work: TypeAlias = Callable[[], Awaitable[None]]
+
+
+def make_work(log: Log) -> Work:
+    """Several checkpoints, a wait, and cleaning up that takes its time."""
+
+    async def work() -> None:
+        log.began += 1
+        try:
+            for _ in range(3):
+                await trio.lowlevel.checkpoint()
+            await trio.sleep(1)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.1)
+            log.ended += 1
+
+    return work
+
+
+@tool_input_guardrail
+async def look_at_input(context: ToolContext[None], arguments: dict[str, Any]) -> bool:
+    await trio.sleep(0.1)
+    return False
+
+
+@tool_output_guardrail
+async def look_at_output(context: ToolContext[None], output: Any) -> bool:
+    await trio.sleep(0.1)
+    return bool(output == "secret")
+
+
+async def condition(context: ToolContext[None], arguments: dict[str, Any]) -> bool:
+    await trio.lowlevel.checkpoint()
+    return True
+
+
+def make_tools(work: Work) -> tuple[FunctionTool, ...]:
+    """Tools that do the same work, each with options of its own."""
+
+    async def secret() -> str:
+        await work()
+        return "secret"
+
+    async def early(context: ToolContext[None]) -> str:
+        await trio.lowlevel.checkpoint()
+        await context.answer_early(EARLY)
+        await work()
+        return "done at last"
+
+    async def fails() -> None:
+        await work()
+        raise LookupError("no luck")
+
+    guarded = function_tool(
+        name="guarded",
+        needs_approval=True,
+        guard_before_approval=True,
+        input_guardrails=[look_at_input],
+        output_guardrails=[look_at_output],
+    )
+    return (
+        function_tool(name="plain")(work),
+        function_tool(name="approved", needs_approval=condition)(work),
+        guarded(secret),
+        function_tool(output_guardrails=[look_at_output])(early),
+        function_tool(name="too_slow", timeout=0.5, on_timeout="failure")(work),
+        function_tool(name="finishes", on_interrupt="finish")(work),
+        function_tool(name="goes_on", on_interrupt="background", finish_timeout=5)(work),
+        function_tool(fails),
+    )
+
+
+def make_agent(log: Log) -> RealtimeAgent[None]:
+    async def on_handoff(context: AgentContext[None]) -> None:
+        log.began += 1
+        try:
+            await trio.sleep(0.1)
+        finally:
+            log.ended += 1
+
+    other = RealtimeAgent[None](name="B", instructions="b")
+    return RealtimeAgent(
+        name="A",
+        instructions="a",
+        tools=make_tools(make_work(log)),
+        handoffs=[handoff(other, on_handoff=on_handoff)],
+    )
+
+
+def open_local(wire: LocalConnector, log: Log) -> Any:
+    return open_realtime_session(
+        make_agent(log), endpoint=wire.endpoint, transport=wire, config=SessionConfig()
+    )
+
+
+async def start(session: Session, tool: str) -> str:
+    """Ask for something and wait until the call of it runs or waits. Returns its id."""
+    with session.subscribe(ev.ToolApprovalRequired, ev.ToolStart) as channel:
+        await session.send_message("Do it!")
+        event = await channel.receive()
+    assert isinstance(event, ev.ToolApprovalRequired if tool == "approved" else ev.ToolStart)
+    return event.call_id
+
+
+# --- what holds afterwards ----------------------------------------------------------------------
+
+
+def calls(wire: LocalConnector) -> Counter[str]:
+    """The calls that the service has completed, by their ids."""
+    return Counter(
+        frame["item"]["call_id"]
+        for frame in wire.connections[0].sent
+        if frame["type"] == "response.output_item.done"
+        and frame["item"]["type"] == "function_call"
+        and frame["item"]["status"] == "completed"
+    )
+
+
+def created(wire: LocalConnector, kind: str) -> list[Any]:
+    """The items of this kind that the client has created."""
+    return [
+        frame["item"]
+        for frame in wire.connections[0].received
+        if frame["type"] == "conversation.item.create" and frame["item"]["type"] == kind
+    ]
+
+
+def answered(wire: LocalConnector) -> Counter[str]:
+    """The calls that the client has answered, by their ids."""
+    return Counter(item["call_id"] for item in created(wire, "function_call_output"))
+
+
+def outputs(wire: LocalConnector) -> list[str]:
+    """What the model was told of the calls."""
+    return [item["output"] for item in created(wire, "function_call_output")]
+
+
+def results(wire: LocalConnector) -> int:
+    """How many results the model was told of after an early answer."""
+    return sum("Result of" in str(item["content"]) for item in created(wire, "message"))
+
+
+def place_items(wire: LocalConnector) -> list[str]:
+    """Ids of the service's items in order, from what it has told."""
+    order: list[str] = []
+    for frame in wire.connections[0].sent:
+        if frame["type"] == "conversation.item.added":
+            previous = frame["previous_item_id"]
+            order.insert(order.index(previous) + 1 if previous else 0, frame["item"]["id"])
+        elif frame["type"] == "conversation.item.deleted":
+            order.remove(frame["item_id"])
+    return order
+
+
+def instructions(wire: LocalConnector) -> str:
+    """Those that the service has accepted last."""
+    updated = [f for f in wire.connections[0].sent if f["type"] == "session.updated"]
+    return str(updated[-1]["session"]["instructions"])
+
+
+async def check_valid(session: Session, wire: LocalConnector) -> None:
+    with trio.fail_after(60):
+        assert (await session.ask("Still there?")).text == "fine"
+        await session.drain()
+    assert session.statistics().running_tools == 0
+    assert [item.id for item in session.history] == place_items(wire)
+    assert instructions(wire) == session.current_agent.instructions
+
+
+def check_answered(wire: LocalConnector, log: Log) -> None:
+    assert answered(wire) == calls(wire)
+    assert log.began == log.ended
+
+
+# --- whoever calls the session is cancelled -----------------------------------------------------
+
+
+async def drop_messages(stage: Stage) -> None:
+    await stage.session.update_history(
+        lambda items: [item for item in items if item.type != "message"]
+    )
+
+
+async def create_and_wait(stage: Stage) -> None:
+    await (await stage.session.create_response())
+
+
+async def hear(stage: Stage) -> None:
+    async with stage.session.paced_audio() as frames:
+        for _ in range(20):
+            await frames.receive()
+
+
+ACTIONS: dict[str, Action] = {
+    "approve_tool_call": lambda stage: stage.session.approve_tool_call(stage.call_id),
+    "reject_tool_call": lambda stage: stage.session.reject_tool_call(stage.call_id, always=True),
+    "update_agent": lambda stage: stage.session.update_agent(
+        RealtimeAgent(name="B", instructions="b")
+    ),
+    "update_settings": lambda stage: stage.session.update_settings(max_output_tokens=100),
+    "update_history": drop_messages,
+    "ask": lambda stage: stage.session.ask("Hello?"),
+    "create_response": create_and_wait,
+    "interrupt": lambda stage: stage.session.interrupt(),
+    "drain": lambda stage: stage.session.drain(),
+    "send_message": lambda stage: stage.session.send_message("Hello?"),
+    "paced_audio": hear,
+}
+
+
+@pytest.mark.parametrize("tool", ["plain", "approved"])
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+async def test_whoever_is_cancelled_leaves_a_session_that_works(
+    action: Action, tool: str, autojump_clock: MockClock
+) -> None:
+    async def attempt(steps: int) -> bool:
+        log = Log()
+        wire = local_connector(brain=Brain([TALK, Call(tool)]), pacing=10.0)
+        async with open_local(wire, log) as session:
+            call_id = await start(session, tool)
+            reached = await cancelled_after(steps, partial(action, Stage(session, wire, call_id)))
+            await session.approve_tool_call(call_id)
+            await check_valid(session, wire)
+        check_answered(wire, log)
+        assert living() == before
+        return reached
+
+    before = living()
+    await for_every_step(attempt, at_least=1)
+
+
+@pytest.mark.parametrize("tool", ["plain", "approved", "early", "goes_on"])
+async def test_leaving_the_block_may_be_cancelled_at_every_step(
+    tool: str, autojump_clock: MockClock
+) -> None:
+    """The service here is one that no cancellation reaches, as a real one."""
+
+    async def attempt(steps: int) -> bool:
+        log = Log()
+        peer = ScriptedPeer()
+        scope = trio.CancelScope()
+        counted = Steps(steps, of_this_task(), scope.cancel)
+        with scope, contextlib.ExitStack() as stack:
+            async with talk(peer, agent=make_agent(log)):
+                await start_call(peer, tool)
+                stack.enter_context(watching(counted))
+        assert [call_id for call_id, _ in answers(peer)] == ["call_1"]
+        assert log.began == log.ended
+        assert living() == before
+        return counted.was_reached
+
+    before = living()
+    await for_every_step(attempt, at_least=3)
+
+
+# --- something happens at every step of a tool --------------------------------------------------
+
+TOOLS = [
+    "plain",
+    "approved",
+    "guarded",
+    "early",
+    "too_slow",
+    "finishes",
+    "goes_on",
+    "fails",
+    "transfer_to_b",
+    "unknown",
+]
+
+
+async def approve_all(session: Session, wire: LocalConnector) -> None:
+    """Each call after a while, when it may have been interrupted: then it does not wait any more."""
+    with session.subscribe(ev.ToolApprovalRequired) as channel:
+        async for event in channel:
+            assert isinstance(event, ev.ToolApprovalRequired)
+            await trio.sleep(0.2)
+            is_over = event.call_id in answered(wire)
+            assert not (await session.approve_tool_call(event.call_id) and is_over)
+
+
+def interrupt_now(session: Session) -> None:
+    """As the reader does it when the user speaks: in one go, whoever is about to run."""
+    session._shell.apply(session._shell.core.interrupt(trio.current_time()))
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+async def test_an_interrupt_may_come_at_every_step_of_a_tool(
+    tool: str, autojump_clock: MockClock
+) -> None:
+    async def attempt(steps: int) -> bool:
+        log = Log()
+        wire = local_connector(brain=Brain([Call(tool), Call("plain")]), pacing=10.0)
+        async with open_local(wire, log) as session, trio.open_nursery() as nursery:
+            nursery.start_soon(approve_all, session, wire)
+            with watching(Steps(steps, of_tool(tool), partial(interrupt_now, session))) as counted:
+                await session.send_message("Do it!")
+                await trio.sleep(5)
+            await check_valid(session, wire)
+            # What the model was told is what happened.
+            has_handed_over = '"assistant"' in outputs(wire)[0]
+            assert (session.current_agent.name == "B") == has_handed_over
+            assert results(wire) == outputs(wire).count(EARLY)
+            nursery.cancel_scope.cancel()
+        check_answered(wire, log)
+        assert living() == before
+        return counted.was_reached
+
+    before = living()
+    await for_every_step(attempt, at_least=1)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+async def test_the_session_may_end_at_every_step_of_a_tool(
+    tool: str, autojump_clock: MockClock
+) -> None:
+    async def attempt(steps: int) -> bool:
+        log = Log()
+        leave = trio.Event()
+        wire = local_connector(brain=Brain([Call(tool), Call("plain")]), pacing=10.0)
+        async with open_local(wire, log) as session, trio.open_nursery() as nursery:
+            nursery.start_soon(approve_all, session, wire)
+            with watching(Steps(steps, of_tool(tool), leave.set)) as counted:
+                await session.send_message("Do it!")
+                with trio.move_on_after(5):
+                    await leave.wait()
+            nursery.cancel_scope.cancel()
+        check_answered(wire, log)
+        assert living() == before
+        return counted.was_reached
+
+    before = living()
+    await for_every_step(attempt, at_least=1)
