@@ -6,18 +6,23 @@ import datetime as dt
 import decimal
 import enum
 import json
+import threading
 import uuid
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import attrs
 import jsonschema
 import msgspec
+import pydantic
 import pytest
 
 from trio_realtime import FunctionTool, RealtimeAgent, ToolContext, function_tool
 from trio_realtime.agents import InvalidArguments, result_text
 from trio_realtime.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from decimal import Decimal as Money  # as users do who import for types only
 
 
 class Colour(enum.Enum):
@@ -258,6 +263,21 @@ async def test_a_mutable_default_is_not_shared_between_calls() -> None:
     assert await call(tool, '{"item": "b"}') == ["b"]
 
 
+async def test_a_default_is_not_shared_between_calls_however_deep() -> None:
+    @function_tool
+    async def note(found: dict[str, list[int]] = {"seen": []}) -> int:  # noqa: B006
+        """Note."""
+        found["seen"].append(1)
+        return len(found["seen"])
+
+    assert [await call(note, "{}"), await call(note, "{}")] == [1, 1]
+
+
+def test_a_default_that_cannot_be_copied_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="parameter value: its default cannot be copied"):
+        tool_of(Any, threading.Lock())
+
+
 async def test_a_default_that_is_no_json_is_still_a_default() -> None:
     @function_tool
     async def paint(colour: Colour = Colour.BLUE, at: Point = Point(0, 0)) -> Any:
@@ -307,10 +327,34 @@ async def test_a_wrong_value_is_refused_with_its_place_and_not_bent_to_fit(
     assert "$.value" in str(caught.value)
 
 
+@attrs.frozen
+class Picky:
+    number: int
+
+    def __attrs_post_init__(self) -> None:
+        {1: "one"}[self.number]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "arguments", "says"),
+    [(str, '{"value": "\ud800"}', "surrogates"), (Picky, '{"value": {"number": 2}}', "KeyError")],
+    ids=["no text", "post init"],
+)
+async def test_whatever_is_wrong_with_arguments_is_for_the_model_to_mend(
+    annotation: Any, arguments: str, says: str
+) -> None:
+    with pytest.raises(InvalidArguments, match=f"Invalid arguments for tool.*{says}"):
+        await call(tool_of(annotation), arguments)
+
+
 # --- the context -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("annotation", [ToolContext, ToolContext[str], ToolContext[Any]])
+@pytest.mark.parametrize(
+    "annotation",
+    [ToolContext, ToolContext[str], ToolContext[Any], ToolContext[None] | None,
+     Annotated[ToolContext[None], "who calls"]],
+)  # fmt: skip
 async def test_the_context_is_handed_in_and_hidden_from_the_model(annotation: Any) -> None:
     async def tool(about: str, call_context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         return about, call_context.call_id
@@ -321,6 +365,15 @@ async def test_the_context_is_handed_in_and_hidden_from_the_model(annotation: An
     assert await call(made, '{"about": "it"}') == ("it", "call_1")
     with pytest.raises(InvalidArguments):
         await call(made, '{"about": "it", "call_context": {}}')
+
+
+async def test_each_parameter_for_the_context_is_given_it() -> None:
+    @function_tool
+    async def look(first: ToolContext[None], second: ToolContext[None]) -> bool:
+        """Look."""
+        return first is second
+
+    assert await call(look, "{}") is True
 
 
 # --- names, descriptions, limits ---------------------------------------------------------------
@@ -405,22 +458,102 @@ def test_parameters_that_have_no_name_for_the_model_are_refused() -> None:
     async def positional(value: int, /) -> None:
         """Positional."""
 
-    for function in (many, more, positional):
+    async def private(__value: int) -> None:  # noqa: PYI063
+        """The older way to say it."""
+
+    for function in (many, more, positional, private):
         with pytest.raises(ConfigurationError, match="value"):
             function_tool(function)
 
 
-def test_an_annotation_without_a_schema_is_refused() -> None:
-    class Opaque:
-        pass
-
-    with pytest.raises(ConfigurationError, match="schema"):
-        tool_of(Opaque)
+class Opaque:
+    pass
 
 
-def test_an_annotation_that_cannot_be_resolved_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="Nowhere"):
-        tool_of("Nowhere")
+@dataclass
+class Payment:
+    amount: Money
+
+
+@pytest.mark.parametrize(
+    ("annotation", "says"),
+    [
+        (Opaque, "there is no JSON for .*Opaque"),
+        (type[int], "there is no JSON for .*type"),
+        (list[complex], "there is no JSON for .*complex"),
+        (str | dt.date, r"nobody can tell apart .*str \| datetime.date"),
+        (Payment, "'Money' is not defined; import it for the running program"),
+        (Annotated[str, pydantic.Field(pattern="[")], "unterminated"),
+        (Annotated[str, pydantic.Field(ge=1)], "numeric"),
+        (Annotated[int, pydantic.AfterValidator(abs)], "AfterValidator .* in a model"),
+        ("Nowhere", "'Nowhere' is not defined"),
+        ("list[", "SyntaxError"),
+        ("json.nothing_such", "nothing_such"),
+    ],
+)
+def test_an_annotation_without_a_schema_is_refused_with_its_parameter_and_why(
+    annotation: Any, says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"tool tool: .*parameter value.*{says}") as caught:
+        tool_of(annotation)
+    assert "schema_hook" not in str(caught.value)  # nobody here can give one
+
+
+def test_an_annotation_that_nobody_needs_need_not_be_resolved() -> None:
+    async def tool(value: int) -> Money:
+        raise NotImplementedError
+
+    assert property_of(function_tool(tool)) == {"type": "integer"}
+
+
+class Shop:
+    def count(self, of: str) -> None:
+        """Count."""
+
+    def sell(self: Any, of: str) -> None:
+        """Sell."""
+
+    @classmethod
+    def of_all(cls, of: str) -> None:
+        """Of all."""
+
+
+@pytest.mark.parametrize("function", [Shop.count, Shop.sell])
+def test_self_is_not_for_the_model_to_give(function: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"self is not the model's .* bound method"):
+        function_tool(function)
+
+
+async def yields() -> Any:
+    yield 1
+
+
+def yields_in_a_thread() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        ("look_up", "no function"),
+        (vars(Shop)["of_all"], "no function"),
+        (tool_of(int), "no function"),
+        (max, "its parameters cannot be known"),
+        (yields, "tool yields: it yields"),
+        (yields_in_a_thread, "it yields"),
+    ],
+    ids=["text", "classmethod", "tool", "builtin", "async generator", "generator"],
+)
+def test_what_is_no_function_with_one_answer_is_refused(function: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        function_tool(function)
+
+
+@pytest.mark.parametrize("field", ["tools", "input_guardrails", "hosted_tools"])
+def test_what_is_no_list_is_refused_by_the_agent(field: str) -> None:
+    nothing: Any = {field: None}
+    with pytest.raises(ConfigurationError, match="a list is expected, not NoneType"):
+        RealtimeAgent(name="Assistant", **nothing)
 
 
 def test_what_is_no_tool_is_refused_by_the_agent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from typing import Annotated, Any
 
 import msgspec
@@ -96,6 +97,11 @@ def test_one_description_may_be_of_several_parameters() -> None:
 
 def test_a_text_without_sections_is_the_description_as_it_stands() -> None:
     text = "Look up: a train.\n\nUse it:\n\n* by day\n* by night"
+    assert tool_with(text).description == text
+
+
+def test_a_text_that_the_parser_trips_over_is_the_description_as_it_stands() -> None:
+    text = "Convert.\n\n: : nothing is said of it"
     assert tool_with(text).description == text
 
 
@@ -224,6 +230,26 @@ async def test_a_partial_is_described_by_its_function() -> None:
     assert (tool.name, tool.description) == ("add", "Add.")
     assert described(tool) == {"b": "The second."}
     assert await call(tool, '{"b": 2}') == 42
+
+
+async def test_what_a_partial_has_bound_is_not_the_models_to_see_or_to_change() -> None:
+    async def pay(account: str, amount: int, currency: str = "SEK") -> str:
+        return f"{amount} {currency} from {account}"
+
+    inner = functools.partial(pay, account="mine-secret")
+
+    @functools.wraps(inner)
+    async def wrapped(**given: Any) -> str:
+        return await inner(**given)
+
+    wrapped.__annotations__ = pay.__annotations__
+    tools: list[Any] = [inner, functools.partial(inner, currency="EUR"), wrapped]
+    for tool in [function_tool(name="pay")(one) for one in tools]:
+        assert "mine-secret" not in json.dumps(tool.parameters)
+        assert tool.parameters["required"] == ["amount"]
+        assert (await call(tool, '{"amount": 1}')).endswith("from mine-secret")
+        with pytest.raises(InvalidArguments):
+            await call(tool, '{"amount": 1, "account": "somebody else"}')
 
 
 async def test_wrong_arguments_are_told_with_the_name_that_the_model_knows() -> None:

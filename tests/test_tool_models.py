@@ -7,8 +7,8 @@ import enum
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple, Required, TypeAlias, TypedDict
 
 import attrs
 import jsonschema
@@ -180,6 +180,129 @@ def test_what_cannot_be_told_apart_is_refused_when_the_tool_is_made() -> None:
         tool_of(Pizza | Topping)
 
 
+# --- what pydantic says of types that are not its own ------------------------------------------
+
+Seats: TypeAlias = Annotated[int, pydantic.Field(ge=1, description="how many")]
+
+
+class Row(msgspec.Struct, rename="camel"):
+    free_seats: Seats
+    behind: Row | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Coach:
+    seats: Seats = 2
+    rows: list[Row] = field(default_factory=list)
+
+
+@attrs.frozen
+class Train:
+    coach: Coach
+
+
+class Ticket(TypedDict, total=False):
+    seats: Required[Seats]
+    inside: Ticket
+
+
+class Pair(NamedTuple):
+    first: Seats
+    second: int = 0
+
+
+BOUNDED: dict[str, tuple[Any, Any, Any, Any]] = {
+    # annotation, JSON that fits, what the function gets, JSON that does not fit
+    "in a list": (list[Seats], [1], [1], [0]),
+    "in a dict": (dict[str, Seats], {"a": 1}, {"a": 1}, {"a": 0}),
+    "in a tuple": (tuple[Seats, ...], [1], (1,), [0]),
+    "optional": (Seats | None, None, None, 0),
+    "of an optional": (Annotated[int | None, pydantic.Field(ge=1)], None, None, 0),
+    "in a struct": (Row, {"freeSeats": 1}, Row(1), {"freeSeats": 0}),
+    "in itself": (
+        Row,
+        {"freeSeats": 1, "behind": {"freeSeats": 2}},
+        Row(1, Row(2)),
+        {"freeSeats": 1, "behind": {"freeSeats": 0}},
+    ),
+    "in a dataclass": (list[Coach], [{}], [Coach()], [{"seats": 0}]),
+    "in an attrs class": (
+        Train,
+        {"coach": {"rows": [{"freeSeats": 1}]}},
+        Train(Coach(rows=[Row(1)])),
+        {"coach": {"rows": [{"freeSeats": 0}]}},
+    ),
+    "in a typed dict": (Ticket, {"seats": 1}, {"seats": 1}, {"seats": 0}),
+    "in a named tuple": (Pair, [1], Pair(1), [0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fits", "expected", "wrong"), BOUNDED.values(), ids=BOUNDED.keys()
+)
+async def test_bounds_of_pydantic_hold_wherever_they_stand(
+    annotation: Any, fits: Any, expected: Any, wrong: Any
+) -> None:
+    tool = tool_of(annotation)
+    schema = dict(tool.parameters)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate({"value": fits}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"value": wrong}, schema)
+    got = await call(tool, fits)
+    assert (got, type(got)) == (expected, type(expected))
+    with pytest.raises(InvalidArguments, match=">= 1"):
+        await call(tool, wrong)
+
+
+def test_a_description_reaches_the_model_from_wherever_it_stands() -> None:
+    (row,) = tool_of(list[Row]).parameters["$defs"].values()
+    assert row["properties"]["freeSeats"] == {
+        "type": "integer",
+        "minimum": 1,
+        "description": "how many",
+    }
+
+
+@pydantic.dataclasses.dataclass
+class Booking:
+    seats: int
+    day: dt.date | None = None
+
+    @pydantic.field_validator("seats")
+    @classmethod
+    def _some(cls, seats: int) -> int:
+        if seats < 1:
+            raise ValueError("at least one seat")
+        return {1: 10, 2: 20}[seats]
+
+
+@pytest.mark.parametrize("wrong", [{"seats": -3}, {"seats": "x"}, {}, 3, {"seats": 5}])
+async def test_a_dataclass_of_pydantic_is_validated_by_pydantic(wrong: Any) -> None:
+    fits = {"seats": 2, "day": "2026-01-02"}
+    booking = Booking(2, dt.date(2026, 1, 2))
+    for kind, given, expected, refused in (
+        (Booking, fits, booking, wrong),
+        (list[Booking], [fits], [booking], [wrong]),
+        (Booking | None, fits, booking, wrong),
+    ):
+        tool = tool_of(kind)
+        jsonschema.validate({"value": given}, dict(tool.parameters))
+        assert await call(tool, given) == expected
+        with pytest.raises(InvalidArguments):
+            await call(tool, refused)
+
+
+def test_a_dataclass_of_pydantic_in_a_class_that_would_not_ask_it_is_refused() -> None:
+    @dataclass
+    class Order:
+        booking: list[Booking]
+
+    Order.__annotations__ = {"booking": list[Booking]}
+    with pytest.raises(ConfigurationError, match=r"Order\.booking .* make Order one too"):
+        tool_of(Order)
+
+
 # --- handoffs ----------------------------------------------------------------------------------
 
 
@@ -189,6 +312,8 @@ def test_what_cannot_be_told_apart_is_refused_when_the_tool_is_made() -> None:
         (Pizza, SMALL, PIZZA),
         (Node, {"value": 1, "children": [{"value": 2}]}, Node(value=1, children=[Node(value=2)])),
         (Delivery, {"pizza": SMALL}, Delivery(PIZZA)),
+        (Row, {"freeSeats": 1}, Row(1)),
+        (Booking, {"seats": 2}, Booking(2)),
         (
             Guest,
             {"name": "a", "friend": {"name": "b", "friend": None}},

@@ -20,6 +20,7 @@ from trio_realtime import (
     function_tool,
 )
 from trio_realtime.agents import FunctionTool
+from trio_realtime.errors import UsageError
 from trio_realtime.testing import ScriptedPeer
 
 RAN: list[str] = []
@@ -385,3 +386,16 @@ async def test_an_approval_for_good_may_hold_for_a_tool_that_is_made_anew(
         call(peer, 2)
         await wait_all_tasks_blocked()
         assert RAN == ["paid 5", "paid 5"]
+
+
+async def test_a_rejection_is_told_in_text_or_not_at_all(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer, guarded()) as session:
+        call(peer, 1)
+        await asked(session)
+        message: Any = ValueError("no")
+        with pytest.raises(UsageError, match="text"):
+            await session.reject_tool_call("call_1", message=message)
+        assert await session.reject_tool_call("call_1", message="No.")
+        await wait_all_tasks_blocked()
+        assert outputs(peer) == ["No."]

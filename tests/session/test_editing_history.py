@@ -10,9 +10,10 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.seen import taken
 from support.sessions import talk
 from support.wire import Frame, wire
-from trio_realtime import RealtimeSession
+from trio_realtime import RealtimeSession, events
 from trio_realtime.core.edits import kept_ids
 from trio_realtime.errors import RequestRefused, SessionClosed, UsageError
 from trio_realtime.items import (
@@ -338,6 +339,21 @@ async def test_an_edit_that_waits_hears_of_the_end(
         nursery.start_soon(empty)
         await wait_all_tasks_blocked()
     await ended.wait()
+
+
+async def test_what_an_edit_took_away_while_it_played_is_silenced_and_not_cut(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        peer.begin_response("resp_1")
+        peer.say("resp_1", "item_1", "Good morning", pcm=bytes(48_000))
+        peer.send({"type": "conversation.item.deleted", "item_id": "item_1"})
+        await wait_all_tasks_blocked()
+        with session.subscribe(events.AudioInterrupted) as interrupted:
+            await session.interrupt()
+            assert len(taken(interrupted)) == 1
+        assert [frame["type"] for frame in await wire(peer)] == ["response.cancel"]
 
 
 async def test_a_message_may_have_ids_and_a_place(autojump_clock: MockClock) -> None:

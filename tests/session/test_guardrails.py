@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.failures import STRANGE_FAILURES
+from support.seen import taken_of
 from support.sessions import talk
 from trio_realtime import (
     AgentContext,
@@ -293,3 +295,29 @@ async def test_a_late_trip_of_the_input_does_not_stop_what_the_user_said_since(
 async def test_something_else_is_no_guardrail() -> None:
     with pytest.raises(errors.ConfigurationError, match="OutputGuardrail"):
         RealtimeAgent[None](name="A", output_guardrails=[print])
+
+
+@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+async def test_whatever_a_guardrail_raises_is_an_event_and_ends_nothing(
+    autojump_clock: MockClock, failure: BaseException
+) -> None:
+    @output_guardrail
+    def of_the_reply(_about: AgentContext[None], _text: str) -> bool:
+        raise failure
+
+    @input_guardrail
+    async def of_the_question(_about: AgentContext[None], _text: str) -> bool:
+        raise failure
+
+    peer = ScriptedPeer()
+    agent = guarded(of_the_reply, input_guardrails=[of_the_question])
+    async with talk(peer, agent=agent) as session:
+        await session.send_message("Hello")
+        say(peer, "hello")
+        peer.end_response("resp_1")
+        await wait_all_tasks_blocked()
+        failed = [error.error for error in taken_of(session.events, events.Error)]
+        assert [type(error) for error in failed] == [errors.GuardrailFailed] * 2
+        assert {type(error.__cause__) for error in failed} == {type(failure)}
+        assert all(type(failure).__name__ in str(error) for error in failed)
+        await session.send_message("Still here?")

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from support.failures import STRANGE_FAILURES
 from support.sessions import talk
 from support.wire import answers
 from trio_realtime import (
@@ -22,6 +23,7 @@ from trio_realtime import (
     handoff,
     open_realtime_session,
 )
+from trio_realtime.agents import AgentHandoff
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 
 
@@ -285,6 +287,60 @@ async def test_agents_that_are_made_anew_each_time_do_not_keep_a_session_from_be
 def test_a_handoff_that_cannot_work_is_refused(arguments: dict[str, Any], wrong: str) -> None:
     with pytest.raises(errors.ConfigurationError, match=wrong):
         handoff(BILLING, **arguments)
+
+
+@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+async def test_whatever_on_handoff_raises_there_is_no_handoff_and_the_model_is_told(
+    failure: BaseException, autojump_clock: MockClock
+) -> None:
+    def refuse(_about: AgentContext[None]) -> None:
+        raise failure
+
+    peer = ScriptedPeer()
+    agent = triage(handoff(BILLING, name="transfer", on_handoff=refuse))
+    async with talk(peer, agent=agent) as session:
+        hand_over(peer, "transfer")
+        await trio.sleep(1)
+        ((_, output),) = answers(peer)
+        assert output.startswith(f"The handoff failed: {type(failure).__name__}")
+        assert session.current_agent is agent
+
+
+async def take(_context: Any, _given: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        ({"name": "to the desk!"}, "letters"),
+        ({"name": "x" * 65}, "64"),
+        ({"on_handoff": take, "input_type": int}, "no object"),
+        ({"on_handoff": take, "input_type": list[str]}, "no object"),
+        ({"on_handoff": take, "input_type": Any}, "no object"),
+        ({"on_handoff": take, "input_type": type[int]}, "no JSON"),
+        ({"on_handoff": max}, "1 argument"),
+    ],
+)
+def test_a_handoff_that_the_service_would_refuse_is_refused_when_it_is_made(
+    arguments: dict[str, Any], wrong: str
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match=wrong):
+        handoff(BILLING, **arguments)
+
+
+def test_only_an_agent_takes_over() -> None:
+    desk: Any = "Billing Desk"
+    with pytest.raises(errors.ConfigurationError, match="no agent"):
+        handoff(desk)
+    nobody: Any = None
+    with pytest.raises(errors.ConfigurationError, match="no agent"):
+        AgentHandoff(agent=nobody, name="transfer", description="")
+
+
+def test_an_agents_long_name_is_cut_to_what_the_service_takes() -> None:
+    long = handoff(RealtimeAgent[None](name="returns and refunds, " * 3))
+    assert long.name == "transfer_to_returns_and_refunds_returns_and_refunds_returns_and"
+    assert len(long.name) <= 64
 
 
 async def test_something_else_is_no_handoff() -> None:

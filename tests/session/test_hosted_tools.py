@@ -9,12 +9,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.failures import STRANGE_FAILURES
 from support.seen import taken, taken_of
 from support.service import accept
 from support.sessions import talk
 from support.wire import CREATE, ITEM, creates, kinds, wire
 from trio_realtime import AgentContext, HostedMcpTool, RealtimeAgent, RealtimeSession, events
-from trio_realtime.errors import ConfigurationError
+from trio_realtime.errors import ConfigurationError, UsageError
 from trio_realtime.items import McpApprovalRequestItem
 from trio_realtime.testing import ScriptedPeer
 
@@ -332,3 +333,20 @@ def test_a_server_has_one_place_and_a_label_of_its_own() -> None:
         HostedMcpTool(server_label="docs")
     with pytest.raises(ConfigurationError, match="the same label"):
         RealtimeAgent(name="Twice", hosted_tools=[hosted(), hosted()])
+
+
+@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+async def test_whatever_a_decision_raises_is_an_event_and_no_consent(
+    autojump_clock: MockClock, failure: BaseException
+) -> None:
+    def decide(_about: AgentContext[None], _request: McpApprovalRequestItem) -> bool:
+        raise failure
+
+    peer = ScriptedPeer()
+    async with talk(peer, agent=agent(decide)) as session:
+        await begin(peer, session)
+        request_approval(peer)
+        assert await decisions(peer) == [("ask_1", False, None)]
+        (error,) = taken_of(session.events, events.Error)
+        assert isinstance(error.error, UsageError)
+        assert error.error.__cause__ is not None

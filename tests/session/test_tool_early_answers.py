@@ -371,6 +371,68 @@ async def test_an_interrupted_call_is_not_spoken_of_if_it_answers_all_the_same(
         assert answers(peer) == [("call_1", "half done")]
 
 
+async def test_nothing_goes_on_while_an_interrupted_call_cleans_up_though_it_has_answered(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool
+    async def careful(context: ToolContext[None]) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await context.answer_early("stopped")
+                await trio.sleep(5)
+
+    peer = ScriptedPeer()
+    async with talk(peer, careful) as session, trio.open_nursery() as nursery:
+        await one_call(peer, "careful")
+        nursery.start_soon(session.interrupt)
+        await trio.sleep(1)
+        await session.send_message("Go on")
+        assert CREATE not in await kinds(peer)
+        assert answers(peer) == []
+        await trio.sleep(5)
+        assert answers(peer) == [("call_1", "stopped")]
+        assert (await kinds(peer))[-1] == CREATE
+        found = taken(session.events)
+    early, cancelled = (
+        [type(event) for event in found].index(kind)
+        for kind in (events.ToolAnsweredEarly, events.ToolCancelled)
+    )
+    assert early < cancelled
+
+
+async def test_an_early_answer_whose_check_outlasts_the_call_is_refused(
+    autojump_clock: MockClock,
+) -> None:
+    told: list[str] = []
+
+    @tool_output_guardrail
+    async def thorough(_context: ToolContext[None], _output: Any) -> bool:
+        await trio.sleep(1)
+        return False
+
+    async def answer_later(context: ToolContext[None]) -> None:
+        await trio.sleep(0.5)
+        with pytest.raises(UsageError) as caught:
+            await context.answer_early("early")
+        told.append(str(caught.value))
+
+    async with trio.open_nursery() as nursery:
+
+        @function_tool(output_guardrails=[thorough])
+        async def look(context: ToolContext[None]) -> str:
+            nursery.start_soon(answer_later, context)
+            return "seen"
+
+        peer = ScriptedPeer()
+        async with talk(peer, look):
+            await one_call(peer, "look")
+            await trio.sleep(5)
+    assert answers(peer) == [("call_1", "seen")]
+    assert told == ["call call_1 has ended"]
+
+
 async def test_outside_a_session_an_early_answer_goes_nowhere() -> None:
     tool = search()
     context: ToolContext[None] = ToolContext(

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.failures import STRANGE_FAILURES
 from support.seen import read_all, taken_of
 from support.service import one_call
 from support.sessions import BareWire, talk
@@ -119,6 +120,61 @@ async def test_words_that_cannot_be_had_leave_the_usual_ones(
         await session.send_message("Still here?")
     logged = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
     assert logged == ["format_error of tool broken failed"]
+
+
+# --- failures of every kind --------------------------------------------------------------------
+
+
+def failing(failure: BaseException, **options: Any) -> FunctionTool:
+    @function_tool(**options)
+    async def crash() -> None:
+        raise failure
+
+    return crash
+
+
+@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+async def test_the_tool_words_whatever_it_raises(
+    failure: BaseException, autojump_clock: MockClock
+) -> None:
+    seen: list[Any] = []
+
+    def word(_: ToolContext[None], exc: BaseException) -> str:
+        seen.append(exc)
+        return "Sorry."
+
+    peer = ScriptedPeer()
+    async with talk(peer, failing(failure, format_error=word)) as session:
+        await one_call(peer, "crash")
+        assert answers(peer) == [("call_1", "Sorry.")]
+        (end,) = taken_of(session.events, events.ToolEnd)
+        assert end.error is seen[0]
+        assert type(end.error) is type(failure)
+
+
+@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+async def test_words_of_its_own_may_fail_in_every_way_too(
+    failure: BaseException, autojump_clock: MockClock
+) -> None:
+    def word(_: ToolContext[None], __: Exception) -> str:
+        raise failure
+
+    peer = ScriptedPeer()
+    async with talk(peer, broken(format_error=word)):
+        await one_call(peer, "broken")
+        assert answers(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
+
+
+@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+async def test_a_tool_whose_failures_end_the_session_ends_it_with_each(
+    failure: BaseException, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    with pytest.raises(ToolFailed):
+        async with talk(peer, failing(failure, on_failure="end_session")):
+            await one_call(peer, "crash")
+            await trio.sleep(1)
+    assert len(answers(peer)) == 1
 
 
 # --- the end of the session --------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken
+from support.failures import STRANGE_FAILURES
+from support.seen import taken, taken_of
 from support.service import one_call
 from support.sessions import talk
 from support.wire import CREATE, ITEM, answers, kinds
@@ -55,7 +56,7 @@ class Watch:
     async def __call__(self, context: ToolContext[None], what: Any) -> Any:
         self.asked.append((context.call_id, what))
         await trio.sleep(self._takes)
-        if isinstance(self._verdict, Exception):
+        if isinstance(self._verdict, BaseException):
             raise self._verdict
         return self._verdict
 
@@ -154,6 +155,37 @@ async def test_a_check_that_raises_is_reported_and_its_declaration_decides(
     assert isinstance(error.error, GuardrailFailed)
     assert isinstance(error.error.__cause__, LookupError)
     assert len(of_kind(found, events.GuardrailTripped)) == int(fail_closed)
+
+
+@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+async def test_whatever_a_check_raises_is_an_event_and_the_call_is_answered(
+    failure: BaseException, autojump_clock: MockClock
+) -> None:
+    checks: dict[str, Any] = {
+        "input_guardrails": [Watch(failure).before()],
+        "output_guardrails": [Watch(failure).after()],
+    }
+    peer = ScriptedPeer()
+    async with talk(peer, payer(**checks)) as session:
+        await pay(peer)
+        assert answers(peer) == [("call_1", "paid")]
+        failed = [error.error for error in taken_of(session.events, events.Error)]
+        assert [type(error) for error in failed] == [GuardrailFailed] * 2
+        assert {type(error.__cause__) for error in failed} == {type(failure)}
+
+
+@pytest.mark.parametrize("message", [ValueError("no"), 3, b"no"])
+async def test_a_message_that_is_no_text_leaves_the_verdict_and_the_usual_words(
+    message: Any, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    watch = Watch(GuardrailResult(True, message=message))
+    async with talk(peer, payer(output_guardrails=[watch.after("odd")])) as session:
+        await pay(peer)
+        assert answers(peer) == [("call_1", WITHHELD)]
+        (error,) = taken_of(session.events, events.Error)
+        assert isinstance(error.error, GuardrailFailed)
+        assert "odd" in str(error.error)
 
 
 @pytest.mark.parametrize("arguments", ["{", "null", "[]", "NaN", '"text"'])

@@ -155,3 +155,23 @@ def test_times_have_to_be_positive(options: dict[str, Any]) -> None:
 def test_policies_are_a_closed_list() -> None:
     with pytest.raises(ValueError, match="on_interrupt"):
         slow([], on_interrupt="ignore")
+
+
+@pytest.mark.parametrize(
+    ("policies", "ends"), [(("cancel", "finish"), 1), (("finish", "cancel"), 0)]
+)
+async def test_of_tools_with_one_name_the_policy_is_of_the_one_that_runs(
+    policies: tuple[Any, Any], ends: int, autojump_clock: MockClock
+) -> None:
+    """Two may have one name while a condition lets the model see only one of them."""
+    done: list[str] = []
+    off, on = (
+        slow(done, is_enabled=lambda _about, runs=runs: runs, on_interrupt=policy, finish_timeout=9)
+        for policy, runs in zip(policies, (False, True), strict=True)
+    )
+    peer = ScriptedPeer()
+    async with talk(peer, off, on) as session:
+        call(peer)
+        await trio.sleep(1)
+        await session.interrupt()
+    assert done == ["booked"] * ends

@@ -16,6 +16,7 @@ from .contexts import AgentContext
 from .guardrails import InputGuardrail, OutputGuardrail, guardrails_of
 from .hooks import AgentHooks, hooks_of
 from .hosted import HostedMcpTool, hosted_tools_of
+from .lists import listed
 from .mcp import McpServer, servers_of
 from .tools import FunctionTool
 
@@ -27,7 +28,7 @@ Handoffs: TypeAlias = Sequence[Any] | Callable[[], Sequence[Any]]
 
 
 def _as_tools(tools: Iterable[Any]) -> tuple[FunctionTool, ...]:
-    return tuple(_as_tool(tool) for tool in tools)
+    return tuple(_as_tool(tool) for tool in listed(tools, "tools"))
 
 
 def _as_tool(tool: Any) -> FunctionTool:

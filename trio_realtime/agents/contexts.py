@@ -60,12 +60,16 @@ class ToolContext(Generic[ContextT]):
         its own, and spoken of; a ``BackgroundResult`` is told only, and ``None`` is not. Waits for
         the tool's output guardrails. If it is cancelled, nothing was answered.
 
+        From a ``finally`` block of a call that an interrupt has hit, the answer is kept until the
+        block has ended: nothing may go on before.
+
         Args:
             value: told to the model as a result would be.
             respond: whether the model is asked to speak of it.
 
         Raises:
-            UsageError: the call was answered early before.
+            UsageError: the call was answered early before, or has ended, perhaps while the guardrails
+                were asked. Nothing was answered then.
         """
         await trio.lowlevel.checkpoint()
         if self.early is not None:

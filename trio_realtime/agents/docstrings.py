@@ -32,7 +32,7 @@ def documentation(function: Callable[..., Any]) -> Documentation:
     try:
         # The parser cleans it once more, and would take the second line for the first's margin.
         parsed = docstring_parser.parse("\n" + text)
-    except docstring_parser.ParseError:
+    except Exception:  # noqa: BLE001 - a style of one's own trips it in more ways than ParseError
         return Documentation(text)
     return Documentation(_description(parsed), dict(_parameters(parsed)))
 

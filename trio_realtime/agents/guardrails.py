@@ -10,6 +10,7 @@ import attrs
 from trio_realtime.errors import ConfigurationError
 
 from .contexts import AgentContext
+from .lists import listed
 
 
 @attrs.frozen
@@ -19,7 +20,8 @@ class GuardrailResult:
     Attributes:
         tripped: whether it objects.
         info: for whoever reads the ``guardrail_tripped`` event.
-        message: of a tool's guardrail, what the model is told instead; ``None`` for the usual words.
+        message: of a tool's guardrail, what the model is told instead; ``None`` for the usual words,
+            which also stand in for what is no text.
     """
 
     tripped: bool
@@ -39,8 +41,8 @@ class Guardrail:
         name: what the model and the events call it.
         check: called, sync or async, with the :class:`AgentContext` and the text so far; returns
             whether it trips, or a :class:`GuardrailResult`.
-        fail_closed: whether it counts as tripped when ``check`` raises. The error is an event
-            either way.
+        fail_closed: whether it counts as tripped when ``check`` raises, whatever it is. The error is
+            an event either way.
     """
 
     name: str
@@ -107,7 +109,7 @@ def guardrails_of(kind: type[G], given: Iterable[Any]) -> tuple[G, ...]:
     Raises:
         ConfigurationError: something else is among them.
     """
-    guardrails = tuple(given)
+    guardrails = listed(given, "guardrails")
     for guardrail in guardrails:
         if not isinstance(guardrail, kind):
             raise ConfigurationError(f"{guardrail!r} is no {kind.__name__}: decorate it as one")

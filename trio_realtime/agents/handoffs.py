@@ -14,7 +14,9 @@ from trio_realtime.wire import FunctionToolSpec
 
 from .agent import RealtimeAgent
 from .contexts import AgentContext, Condition, settled
+from .lists import listed
 from .schema import Shape
+from .tools import MAX_NAME, check_tool_name
 
 ContextT = TypeVar("ContextT")
 NO_ARGUMENTS: Mapping[str, Any] = {
@@ -25,12 +27,17 @@ NO_ARGUMENTS: Mapping[str, Any] = {
 }
 
 
+def _check_agent(_handoff: Any, _: Any, agent: Any) -> None:
+    if not isinstance(agent, RealtimeAgent):
+        raise ConfigurationError(f"handoff: {agent!r} is no agent")
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class AgentHandoff(Generic[ContextT]):
     """A handoff as the model sees it: a function without an answer of its own. See :func:`handoff`."""
 
-    agent: RealtimeAgent[ContextT]
-    name: str
+    agent: RealtimeAgent[ContextT] = attrs.field(validator=_check_agent)
+    name: str = attrs.field(validator=check_tool_name)
     description: str = attrs.field(repr=False)
     on_handoff: Callable[..., Any] | None = attrs.field(default=None, repr=False)
     input_type: Any = None
@@ -78,7 +85,8 @@ def handoff(
 
     Args:
         agent: who takes over.
-        name: by default ``transfer_to_`` and the agent's name in lower case.
+        name: by default ``transfer_to_`` and the agent's name in lower case, cut to the 64 letters
+            that the service takes.
         description: for the model: when to ask for it.
         on_handoff: called, sync or async, before the agent takes over, with the
             :class:`AgentContext` and, with an ``input_type``, the model's input. If it raises, there
@@ -88,16 +96,18 @@ def handoff(
         is_enabled: whether the model is offered it; see :class:`FunctionTool`.
 
     Raises:
-        ConfigurationError: ``on_handoff`` does not take these arguments, or an ``input_type`` has
-            nobody to take it, or no schema.
+        ConfigurationError: there is no agent, or a name that the service does not take;
+            ``on_handoff`` does not take these arguments; an ``input_type`` has nobody to take it, no
+            schema, or is no object.
     """
+    _check_agent(None, None, agent)
     if input_type is not None and on_handoff is None:
         raise ConfigurationError("handoff: an input_type needs an on_handoff that takes it")
     if on_handoff is not None:
         _check_arity(on_handoff, 1 if input_type is None else 2)
-    name = name or f"transfer_to_{_snake(agent.name)}"
+    name = name or f"transfer_to_{_snake(agent.name)}"[:MAX_NAME].rstrip("_")
     if input_type is not None:
-        Shape(input_type, name)  # for its complaints, before the service has any
+        _check_input(input_type, name)
     return AgentHandoff(
         agent=agent,
         name=name,
@@ -112,10 +122,18 @@ def _snake(name: str) -> str:
     return re.sub(r"\W+", "_", name.strip(), flags=re.ASCII).strip("_").lower() or "agent"
 
 
+def _check_input(kind: Any, name: str) -> None:
+    """See that the service will take it as the arguments of a function, which are an object."""
+    if Shape(kind, name).schema().get("type") != "object":
+        raise ConfigurationError(
+            f"handoff {name}: the input_type is no object in JSON; use a dataclass with fields"
+        )
+
+
 def _check_arity(function: Callable[..., Any], wanted: int) -> None:
     try:
         inspect.signature(function).bind(*range(wanted))
-    except TypeError:
+    except (TypeError, ValueError):  # the latter from builtins, which do not say what they take
         raise ConfigurationError(
             f"handoff: on_handoff has to take {wanted} argument{'s' if wanted > 1 else ''}: "
             f"the context{' and the input' if wanted > 1 else ''}"
@@ -125,7 +143,7 @@ def _check_arity(function: Callable[..., Any], wanted: int) -> None:
 def as_handoffs(agent: RealtimeAgent[Any]) -> tuple[AgentHandoff[Any], ...]:
     """The agent's handoffs; plain agents among them as :func:`handoff` makes them."""
     declared = agent.handoffs() if callable(agent.handoffs) else agent.handoffs
-    return tuple(_as_handoff(one) for one in declared)
+    return tuple(_as_handoff(one) for one in listed(declared, "handoffs"))
 
 
 def _as_handoff(declared: Any) -> AgentHandoff[Any]:

@@ -12,6 +12,7 @@ from trio_realtime.items import McpApprovalRequestItem
 from trio_realtime.wire import McpToolSpec
 
 from .contexts import AgentContext, Condition
+from .lists import listed
 
 HostedApproval: TypeAlias = Callable[
     [AgentContext[Any], McpApprovalRequestItem], bool | Awaitable[bool]
@@ -80,7 +81,7 @@ def hosted_tools_of(given: Iterable[Any]) -> tuple[HostedMcpTool, ...]:
     Raises:
         ConfigurationError: something else is among them, or a label stands twice.
     """
-    tools = tuple(given)
+    tools = listed(given, "hosted_tools")
     for tool in tools:
         if not isinstance(tool, HostedMcpTool):
             raise ConfigurationError(f"{tool!r} is no HostedMcpTool")

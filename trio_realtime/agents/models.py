@@ -1,10 +1,12 @@
-"""Pydantic's models among the types that tools take and return.
+"""Pydantic's models and dataclasses among the types that tools take and return.
 
 Whoever declares one has imported pydantic; nothing here does so for anybody else.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -19,6 +21,33 @@ REF = "#/$defs/"
 def is_model(kind: Any) -> TypeGuard[type[Any]]:
     """Whether it is a class of pydantic's."""
     return hasattr(kind, "__pydantic_core_schema__") and hasattr(kind, "model_json_schema")
+
+
+def is_dataclass_of_pydantic(kind: Any) -> TypeGuard[type[Any]]:
+    """Whether it is a dataclass of pydantic's, which validates where a plain one does not."""
+    return (
+        isinstance(kind, type)
+        and dataclasses.is_dataclass(kind)
+        and hasattr(kind, "__pydantic_validator__")
+    )
+
+
+class _StandIn(type):
+    """For msgspec, which would fill in a dataclass of pydantic's itself: a class it knows nothing of.
+
+    Attributes:
+        meant: the dataclass.
+    """
+
+    meant: type[Any]
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, cls.meant)
+
+
+def stand_in(kind: type[Any]) -> Any:
+    """What msgspec is given in place of a dataclass of pydantic's, so that pydantic is asked."""
+    return _StandIn(kind.__name__, (), {"meant": kind})
 
 
 def is_field(default: Any) -> bool:
@@ -43,13 +72,31 @@ def read_model(kind: Any, value: Any) -> Any:
         ValueError: it does not fit; the text says what is wrong with which field.
         NotImplementedError: it is no model.
     """
-    if not is_model(kind):
-        raise NotImplementedError
+    model = _model_of(kind)
     try:
         # From JSON, because there a strict model takes what JSON has no type for: dates as text.
-        return kind.model_validate_json(msgspec.json.encode(value))
+        return _validate_json(model, msgspec.json.encode(value))
     except ValueError as exc:
         raise ValueError(_complaints(exc)) from None
+
+
+def _model_of(kind: Any) -> type[Any]:
+    if isinstance(kind, _StandIn):
+        return kind.meant
+    if not is_model(kind):
+        raise NotImplementedError
+    return kind
+
+
+def _validate_json(model: Any, data: bytes) -> Any:
+    if is_model(model):
+        return model.model_validate_json(data)
+    return _adapter(model).validate_json(data)
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter(kind: type[Any]) -> Any:
+    return import_module("pydantic").TypeAdapter(kind)
 
 
 def _complaints(exc: Any) -> str:
@@ -73,10 +120,9 @@ def with_models(kinds: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
     models: list[type[Any]] = []
 
     def note(kind: type[Any]) -> Schema:
-        if not is_model(kind):
-            raise NotImplementedError
-        models.append(kind)
-        return {"$ref": _placeholder(kind)}
+        model = _model_of(kind)
+        models.append(model)
+        return {"$ref": _placeholder(model)}
 
     tops, components = msgspec.json.schema_components(
         kinds, schema_hook=note, ref_template=f"{REF}{{name}}"

@@ -21,7 +21,7 @@ from trio_realtime.wire import FunctionToolSpec
 from .contexts import Condition, ToolContext, settled
 from .docstrings import documentation
 from .guardrails import guardrails_of
-from .schema import Function, Signature, function_name
+from .schema import Function, Signature, check_function, function_name
 from .tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
 MAX_NAME = 64
@@ -30,7 +30,8 @@ MAX_THREADS = 40
 
 Invoke: TypeAlias = Callable[[ToolContext[Any], str], Awaitable[Any]]
 Approval: TypeAlias = bool | Callable[[ToolContext[Any], dict[str, Any]], bool | Awaitable[bool]]
-ErrorFormatter: TypeAlias = Callable[[ToolContext[Any], Exception], str | Awaitable[str]]
+# Any, because of what is no Exception and can fail all the same: asyncio's CancelledError, say.
+ErrorFormatter: TypeAlias = Callable[[ToolContext[Any], Any], str | Awaitable[str]]
 RejectionFormatter: TypeAlias = Callable[[ToolContext[Any]], str | Awaitable[str]]
 InterruptPolicy: TypeAlias = Literal["cancel", "finish", "background"]
 TimeoutPolicy: TypeAlias = Literal["answer", "failure"]
@@ -39,8 +40,13 @@ FailurePolicy: TypeAlias = Literal["answer", "end_session"]
 _threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("tool threads")
 
 
-def _check_name(_tool: Any, _attribute: Any, name: str) -> None:
-    plain = name.replace("_", "").replace("-", "")
+def check_tool_name(_tool: Any, _attribute: Any, name: Any) -> None:
+    """See that the service will take a name: a validator of tools and handoffs.
+
+    Raises:
+        ConfigurationError: it will not.
+    """
+    plain = name.replace("_", "").replace("-", "") if isinstance(name, str) else ""
     if not (plain.isascii() and plain.isalnum() and len(name) <= MAX_NAME):
         raise ConfigurationError(
             f"tool name {name!r}: use up to {MAX_NAME} letters, digits, '_' and '-'"
@@ -88,8 +94,9 @@ class FunctionTool:
             and the model is asked to speak of the result.
         finish_timeout: seconds that a call may go on when the session ends; by default it is
             cancelled at once.
-        format_error: makes the answer from an exception of the tool. By default the model is told
-            the exception's class and text: see that nothing secret is in it.
+        format_error: makes the answer from an exception of the tool, which may be one that is no
+            ``Exception``, such as asyncio's ``CancelledError``. By default the model is told the
+            exception's class and text: see that nothing secret is in it.
         on_failure: whether a failure is just answered, or answered and then ``"end_session"``: with
             :class:`~trio_realtime.errors.ToolFailed`, for consumers as for whoever sends. Arguments
             that are wrong are the model's failure, not the tool's.
@@ -109,7 +116,7 @@ class FunctionTool:
     call is answered after they have run.
     """
 
-    name: str = attrs.field(validator=_check_name)
+    name: str = attrs.field(validator=check_tool_name)
     description: str | None = attrs.field(default=None, repr=False)
     parameters: Mapping[str, Any] = attrs.field(
         factory=lambda: {"type": "object", "properties": {}}, repr=False
@@ -191,11 +198,15 @@ def function_tool(
         description: the docstring by default, without its sections on parameters and the like.
         options: as the arguments of :class:`FunctionTool`.
 
+    What a ``functools.partial`` has bound is not the model's: it neither sees nor changes it.
+
     Raises:
-        ConfigurationError: a parameter has no annotation, or one of which no schema can be made.
+        ConfigurationError: a parameter has no annotation, or one of which no schema can be made; or
+            this is no function of which a tool can be made. The message says what to mend.
     """
 
     def make(function: Function) -> FunctionTool:
+        check_function(function)
         called = name or function_name(function)
         signature = Signature(function, called, ToolContext)
         return FunctionTool(

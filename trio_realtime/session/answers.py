@@ -18,6 +18,8 @@ from trio_realtime.core import CANCELLED_OUTPUT, Call
 from trio_realtime.errors import ToolFailed
 from trio_realtime.events import ToolAnsweredEarly, ToolCancelled, ToolEnd, ToolStart
 
+from .foreign import told_apart, words
+
 logger: logging.Logger = logging.getLogger("trio_realtime.tools")
 
 
@@ -71,7 +73,7 @@ def raised(call: Call, exc: BaseException, tool: FunctionTool | None = None) -> 
 async def failed(
     tool: FunctionTool,
     context: ToolContext[Any],
-    exc: Exception,
+    exc: BaseException,
     *,
     text: str | None = None,
     outcome: str = "failed",
@@ -89,13 +91,16 @@ async def failed(
 
 
 async def _formatted(
-    tool: FunctionTool, context: ToolContext[Any], exc: Exception, default: str
+    tool: FunctionTool, context: ToolContext[Any], exc: BaseException, default: str
 ) -> str:
     if tool.format_error is None:
         return default
     try:
         return as_text(await settled(tool.format_error(context, exc)))
-    except Exception:  # the call is to be answered all the same
+    except BaseException as failure:  # the call is to be answered all the same
+        _, end = told_apart(failure)
+        if end is not None:
+            raise
         logger.exception("format_error of tool %s failed", tool.name)
         return default
 
@@ -109,14 +114,6 @@ def as_text(told: Any) -> str:
     if not isinstance(told, str):
         raise TypeError(f"it returned {told!r}, which is no str")
     return told
-
-
-def words(exc: BaseException) -> str:
-    """An exception in a line."""
-    try:
-        return f"{type(exc).__name__}: {exc}"
-    except Exception:  # noqa: BLE001 - an exception that cannot say what it is
-        return type(exc).__name__
 
 
 # --- events ------------------------------------------------------------------------------------

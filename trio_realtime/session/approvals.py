@@ -7,17 +7,29 @@ something else.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import attrs
 import trio
 
+from trio_realtime.errors import UsageError
+
+
+def _check_message(_decision: Decision, _: object, message: Any) -> None:
+    if message is not None and not isinstance(message, str):
+        raise UsageError(f"what the model is told of a rejection is text, not {type(message)}")
+
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """What was decided about a call. ``message`` is what the model is told of a rejection."""
+    """What was decided about a call. ``message`` is what the model is told of a rejection.
+
+    Raises:
+        UsageError: the message is no text.
+    """
 
     approved: bool
-    message: str | None = None
+    message: str | None = attrs.field(default=None, validator=_check_message)
 
 
 class _Parked:

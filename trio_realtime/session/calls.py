@@ -27,8 +27,9 @@ from trio_realtime.agents import (
 from trio_realtime.core import Call
 from trio_realtime.errors import RealtimeError
 
-from .answers import Answer, refused, started_event, words
+from .answers import Answer, refused, started_event
 from .approvals import Approvals, Decision
+from .foreign import told_apart, words
 from .hosted import decide_hosted
 from .mcp import McpServers
 from .permission import Permission
@@ -45,14 +46,15 @@ class Desk:
     Attributes:
         context: the session's ``context``.
         approvals: calls that wait for a decision.
-        take_over: makes an agent the current one; returns when the service has accepted it.
+        take_over: makes an agent the current one, for a call or for none; returns when the service
+            has accepted it. Once it is asked, an interrupt leaves the call alone.
         servers: the MCP servers of the agents.
         format_rejection: what the model is told of a rejection without words of its own.
     """
 
     context: Any
     approvals: Approvals
-    take_over: Callable[[RealtimeAgent[Any]], Awaitable[None]]
+    take_over: Callable[[RealtimeAgent[Any], str | None], Awaitable[None]]
     servers: McpServers
     format_rejection: RejectionFormatter | None = None
 
@@ -65,7 +67,8 @@ async def answer_call(call: Call, early: EarlyAnswer, shell: Shell, desk: Desk) 
     if offer is None:
         return refused(f"Tool {call.name} not found.", "unknown")
     if isinstance(offer, AgentHandoff):
-        return await _hand_over(offer, call, shell, desk)
+        return await _hand_over(offer, call, desk)
+    shell.tools.follow_policy(call, offer, shell)
     context = _context_of(call, shell, desk, partial(early.give, offer))
     refusal = await Permission(call, offer, context, shell, desk).refusal()
     if refusal is not None:
@@ -99,17 +102,17 @@ def _context_of(call: Call, shell: Shell, desk: Desk, early: TakeEarly) -> ToolC
 # --- handoffs ----------------------------------------------------------------------------------
 
 
-async def _hand_over(offer: AgentHandoff[Any], call: Call, shell: Shell, desk: Desk) -> Answer:
+async def _hand_over(offer: AgentHandoff[Any], call: Call, desk: Desk) -> Answer:
     """Let the other agent take over, and only then answer: what the model says next is its own."""
     try:
         await offer.begin(AgentContext(context=desk.context, agent=call.agent), call.arguments)
-        await desk.servers.start(offer.agent)
-        # Settings that are on their way cannot be called back: from here on it is one thing.
-        shell.core.keep_call(call.call_id)
-        await desk.take_over(offer.agent)
+        await desk.take_over(offer.agent, call.call_id)
     except (InvalidArguments, RealtimeError) as exc:
         return refused(f"The handoff failed: {exc}", "failed")
-    except Exception as exc:  # noqa: BLE001 - what on_handoff raises means that there is no handoff
-        return refused(f"The handoff failed: {words(exc)}", "failed")
+    except BaseException as exc:  # what on_handoff raises means that there is no handoff
+        failure, end = told_apart(exc)
+        if failure is None or end is not None:
+            raise
+        return refused(f"The handoff failed: {words(failure)}", "failed")
     text = result_text({"assistant": offer.agent.name})
     return Answer(output=offer.agent, text=text, outcome="completed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import attrs
 import trio
 
 from trio_realtime.agents import (
@@ -20,6 +21,8 @@ from trio_realtime.agents import (
 from trio_realtime.core import CheckInput, CheckReply, Trip
 from trio_realtime.errors import GuardrailFailed
 from trio_realtime.events import Error
+
+from .foreign import told_apart, words
 
 if TYPE_CHECKING:
     from .hub import EventHub
@@ -108,13 +111,29 @@ async def _verdict(
     hub: EventHub,
 ) -> GuardrailResult:
     try:
-        found = await settled(ask(guardrail))
-    except Exception as exc:  # noqa: BLE001 - a check that fails is an event and ends nothing
-        failure = GuardrailFailed(f"guardrail {guardrail.name} raised {type(exc).__name__}: {exc}")
-        failure.__cause__ = exc
-        hub.emit(Error(error=failure))
-        return GuardrailResult(guardrail.fail_closed, info=exc)
-    return found if isinstance(found, GuardrailResult) else GuardrailResult(bool(found))
+        return _as_result(await settled(ask(guardrail)))
+    except BaseException as exc:  # a check that fails is an event and ends nothing
+        failure, end = told_apart(exc)
+        if failure is None:
+            raise
+        tell_failure(f"guardrail {guardrail.name} raised {words(failure)}", failure, hub)
+        if end is not None:
+            raise end from None
+        return GuardrailResult(guardrail.fail_closed, info=failure)
+
+
+def _as_result(found: Any) -> GuardrailResult:
+    """What a check has returned, whose truth may be a surprise too."""
+    if isinstance(found, GuardrailResult):
+        return attrs.evolve(found, tripped=bool(found.tripped))
+    return GuardrailResult(bool(found))
+
+
+def tell_failure(what: str, cause: BaseException | None, hub: EventHub) -> None:
+    """Tell that a guardrail has failed."""
+    failure = GuardrailFailed(what)
+    failure.__cause__ = cause
+    hub.emit(Error(error=failure))
 
 
 def _unique(guardrails: Sequence[Guardrail]) -> tuple[Guardrail, ...]:

@@ -8,7 +8,6 @@ are given up, loudly, and nothing else notices.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
@@ -28,6 +27,7 @@ from trio_realtime.events import (
 )
 
 from .failures import unheard
+from .foreign import told_apart, words
 from .hub import EventHub
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ logger: logging.Logger = logging.getLogger("trio_realtime.hooks")
 
 HookEvent: TypeAlias = AgentStart | AgentEnd | Handoff | ToolStart | ToolEnd | ToolCancelled
 Told: TypeAlias = Awaitable[None] | None
-
-_NOT_THE_HOOKS = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class HookRunner:
@@ -123,20 +121,16 @@ class HookRunner:
         try:
             # A plain function may override a hook, whatever its declared type says.
             await settled(call())
-        except _NOT_THE_HOOKS:
-            raise
-        except BaseExceptionGroup as group:  # what a nursery of the hook leaves over
-            ends, failures = group.split(_NOT_THE_HOOKS)
-            if failures is not None:
-                self._failed(failures)
-            if ends is not None:
-                raise ends from None
-        except BaseException as exc:  # noqa: BLE001 - a hook's failure is reported and ends nothing
-            self._failed(exc)
+        except BaseException as exc:  # a hook's failure is reported and ends nothing
+            failure, end = told_apart(exc)
+            if failure is None:
+                raise
+            self._failed(failure)
+            if end is not None:
+                raise end from None
 
     def _failed(self, exc: BaseException) -> None:
-        words = traceback.format_exception_only(exc)[-1].strip()
-        error = HookFailed(f"the hook {self._current} raised {words}")
+        error = HookFailed(f"the hook {self._current} raised {words(exc)}")
         error.__cause__ = exc
         logger.warning("%s", error, exc_info=exc)
         self._hub.emit(Error(error=error))

@@ -27,6 +27,7 @@ from trio_realtime.events import ToolApprovalRequired
 
 from .answers import Answer, as_text, logger, raised, refused
 from .approvals import Decision
+from .foreign import told_apart
 from .tool_guardrails import check_input
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ class Permission:
             return standing
         try:
             asks = await self._needs_approval()
-        except Exception as exc:  # noqa: BLE001 - a check that fails lets nothing run
-            return raised(self.call, exc, self.tool)
+        except BaseException as exc:  # a check that fails lets nothing run
+            failure, end = told_apart(exc)
+            if failure is None or end is not None:
+                raise
+            return raised(self.call, failure, self.tool)
         if not asks:
             return self._standing()
         blocked = await self._blocked_before()
@@ -114,7 +118,10 @@ class Permission:
             return REJECTED
         try:
             return as_text(await settled(self.desk.format_rejection(self.context)))
-        except Exception:  # noqa: BLE001 - the call is to be answered all the same
+        except BaseException as exc:  # the call is to be answered all the same
+            _, end = told_apart(exc)
+            if end is not None:
+                raise
             logger.exception("format_rejection failed for tool %s", self.tool.name)
             return REJECTED
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 import trio
@@ -21,6 +22,7 @@ from .answers import (
     failed,
     refused,
 )
+from .foreign import told_apart
 from .tool_guardrails import check_output
 
 if TYPE_CHECKING:
@@ -36,8 +38,11 @@ async def run_tool(tool: FunctionTool, context: ToolContext[Any], shell: Shell) 
             output = await tool.invoke(context, context.arguments)
     except InvalidArguments as exc:
         return refused(str(exc), "failed", tool)
-    except Exception as exc:  # noqa: BLE001 - a tool's failure is the model's to know, and ends nothing
-        return await failed(tool, context, exc)
+    except BaseException as exc:  # a tool's failure is the model's to know, and ends nothing
+        failure, end = told_apart(exc)
+        if failure is None or end is not None:
+            raise
+        return await failed(tool, context, failure)
     if limit.cancelled_caught:
         return await _timed_out(tool, context)
     return await _checked(tool, context, output, shell)
@@ -64,18 +69,30 @@ async def _checked(
 # --- early answers -----------------------------------------------------------------------------
 
 
+_Stage: TypeAlias = Literal["open", "checking", "given", "over"]
+_WHY_NOT: Mapping[_Stage, str] = {
+    "checking": "is already being answered early",
+    "given": "was already answered early",
+    "over": "has ended",
+}
+
+
 class EarlyAnswer:
     """The answer that a call may get while its tool goes on; see ``ToolContext.answer_early``.
 
+    One that an interrupt has hit gets it when its tool has ended: until then its ``finally`` blocks
+    run, and nothing may go on.
+
     Attributes:
-        was_given: whether the call was answered by it.
+        was_given: whether the call is answered by it.
     """
 
     def __init__(self, call: Call, shell: Shell) -> None:
         self.was_given: bool = False
         self._call = call
         self._shell = shell
-        self._too_late: str | None = None
+        self._stage: _Stage = "open"
+        self._held: tuple[FunctionTool, Answer] | None = None
 
     async def give(
         self,
@@ -89,35 +106,48 @@ class EarlyAnswer:
         Raises:
             UsageError: it was answered before, or has ended.
         """
-        if self._too_late is not None:
-            raise UsageError(f"call {self._call.call_id} {self._too_late}")
-        self._too_late = "is already being answered early"
+        self._expect("open")
+        self._stage = "checking"
         try:
             answer = await _checked(
                 tool, context, value if respond else BackgroundResult(value), self._shell
             )
         except BaseException:
-            self._too_late = None
+            self._give_way()
             raise
-        self._too_late = "was already answered early"
-        self._send(tool, answer)
-
-    def _send(self, tool: FunctionTool, answer: Answer) -> None:
+        self._expect("checking")  # it may have ended meanwhile
+        self._stage = "given"
         self.was_given = True
-        call, core = self._call, self._shell.core
-        wants = answer.wants_response and not core.was_cancelled(call.call_id)
-        report = early_event(call, tool, answer)
+        if self._shell.core.was_cancelled(self._call.call_id):
+            self._held = (tool, answer)
+        else:
+            self._send(tool, answer, wants_response=answer.wants_response)
+
+    def _expect(self, stage: _Stage) -> None:
+        if self._stage != stage:
+            raise UsageError(f"call {self._call.call_id} {_WHY_NOT[self._stage]}")
+
+    def _give_way(self) -> None:
+        if self._stage == "checking":
+            self._stage = "open"
+
+    def _send(self, tool: FunctionTool, answer: Answer, *, wants_response: bool) -> None:
+        report = early_event(self._call, tool, answer)
         self._shell.apply(
-            core.call_finished(call.call_id, answer.text, wants_response=wants, report=report)
+            self._shell.core.call_finished(
+                self._call.call_id, answer.text, wants_response=wants_response, report=report
+            )
         )
 
     def close(self) -> None:
         """The call has ended: what its tool may still do elsewhere answers nothing."""
-        self._too_late = "has ended"
+        self._stage = "over"
 
     def follow(self, answer: Answer | None) -> None:
         """The tool of a call that was answered early has ended: tell the model what came of it."""
         shell, call = self._shell, self._call
+        if self._held is not None:
+            self._send(*self._held, wants_response=False)
         if answer is None:
             shell.apply([cancelled_event(call, "")])
             return
@@ -126,5 +156,6 @@ class EarlyAnswer:
         else:
             told = f"Result of {call.name} ({call.call_id}): {answer.text}"
             item = MessageItem(role="system", content=(InputText(text=told),))
-            shell.apply(shell.core.send_item(item, respond=answer.wants_response))
+            wants = answer.wants_response and self._held is None
+            shell.apply(shell.core.send_item(item, respond=wants))
         shell.apply([ended_event(call, answer)])

@@ -334,6 +334,8 @@ class RealtimeSession(Generic[ContextT]):
         others = set(shell.tools.running_ids()) - {current_call.get()}
         hit = tuple(id_ for id_ in others if shell.core.was_cancelled(id_))
         await shell.tools.wait_ended(hit)
+        # Here a tool that interrupts itself ends.
+        await trio.lowlevel.checkpoint()
 
     async def update_settings(self, **changes: Unpack[SettingsChanges]) -> Session:
         """Change settings; returns when the service has accepted them.
@@ -368,7 +370,9 @@ class RealtimeSession(Generic[ContextT]):
 
         What is the same stays, what is gone is deleted, what is new, changed or moved is created.
         Messages may have text, those of the user also images. If the wait is cancelled, the edit is
-        made all the same.
+        made all the same. What was sent before and is not yet in :attr:`history` is not part of it;
+        a call that is taken out while its tool runs cannot be answered any more, and an ``error``
+        event says so.
 
         Args:
             history: items in order; or a function that makes them of the present ones. An item
@@ -431,7 +435,8 @@ class RealtimeSession(Generic[ContextT]):
         Args:
             call_id: of a ``tool_approval_required`` event.
             always: refuse later calls of this tool without asking.
-            message: what the model is told; by default that it was not approved.
+            message: what the model is told; by default that it was not approved. Something else than
+                text is a :class:`~trio_realtime.errors.UsageError`.
 
         Returns:
             bool: whether it was waiting. The first decision counts.

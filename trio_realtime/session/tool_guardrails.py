@@ -10,7 +10,7 @@ from trio_realtime.core import Trip
 from trio_realtime.events import GuardrailTripped
 
 from .answers import Answer, refused
-from .guardrails import Asked, ask_all
+from .guardrails import Asked, ask_all, tell_failure
 
 if TYPE_CHECKING:
     from .shell import Shell
@@ -43,8 +43,8 @@ def _blocked(
     default: str,
     shell: Shell,
 ) -> Answer:
-    first = found[0][1]
-    text = default if first.message is None else first.message
+    message = _message(*found[0], shell)
+    text = default if message is None else message
     trips = tuple(Trip(name=one.name, info=result.info) for one, result in found)
     shell.hub.emit(
         GuardrailTripped(
@@ -55,3 +55,13 @@ def _blocked(
         )
     )
     return refused(text, "blocked", tool)
+
+
+def _message(guardrail: Asked, result: GuardrailResult, shell: Shell) -> str | None:
+    """What a guardrail has the model told. Something else than text does not undo its verdict."""
+    message: Any = result.message
+    if message is None or isinstance(message, str):
+        return message
+    kind = type(message).__name__
+    tell_failure(f"the message of guardrail {guardrail.name} is a {kind}, no text", None, shell.hub)
+    return None

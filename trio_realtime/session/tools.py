@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_realtime.agents import FunctionTool
-from trio_realtime.concurrency import leaves_of
 from trio_realtime.core import CANCELLED_OUTPUT, Call
 from trio_realtime.errors import UsageError
 from trio_realtime.events import Error, SessionEvent
@@ -21,13 +20,12 @@ from trio_realtime.events import Error, SessionEvent
 from .answers import Answer, cancelled_event, ended_event, raised
 from .calls import Desk, answer_call
 from .failures import unheard
+from .foreign import told_apart, words
 from .running import EarlyAnswer
 
 if TYPE_CHECKING:
     from .shell import Shell
 
-
-_NOT_THE_TOOLS = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 current_call: ContextVar[str | None] = ContextVar("current_call", default=None)
 """The call that this task works for: nothing that it does may wait for its own end."""
@@ -56,18 +54,24 @@ class ToolRunner:
     def start(self, call: Call, shell: Shell) -> None:
         """Begin a call."""
         self._scopes[call.call_id] = trio.CancelScope(deadline=self._deadline)
-        self._apply_policy(call, shell)
+        self._foresee_policy(call, shell)
         self._nursery.start_soon(self._run, call, shell, name=f"tool {call.name} {call.call_id}")
 
-    def _apply_policy(self, call: Call, shell: Shell) -> None:
+    def _foresee_policy(self, call: Call, shell: Shell) -> None:
+        """Follow the tool's policy, if it is clear which one is meant.
+
+        Before anything else can happen: an interrupt may be the next thing that comes.
+        """
         if call.server_label is not None:
             return  # the service runs it: here it is only decided
-        # Before anything else can happen: an interrupt may be the next thing that comes.
-        tool: FunctionTool | None = call.agent.find_tool(
-            call.name
-        ) or self.desk.servers.last_offered(call.agent, call.name)
-        if tool is None:
-            return
+        own = [tool for tool in call.agent.tools if tool.name == call.name and tool.is_enabled]
+        if len(own) == 1:
+            self.follow_policy(call, own[0], shell)
+        elif not own and (other := self.desk.servers.last_offered(call.agent, call.name)):
+            self.follow_policy(call, other, shell)
+
+    def follow_policy(self, call: Call, tool: FunctionTool, shell: Shell) -> None:
+        """Let an interrupt, and the end of the session, do to a call what its tool asks for."""
         if tool.on_interrupt != "cancel":
             shell.core.keep_call(call.call_id, insists=tool.on_interrupt == "background")
         if tool.finish_timeout is not None:
@@ -129,14 +133,11 @@ class ToolRunner:
                 # What was cancelled before it began does not begin.
                 await trio.lowlevel.checkpoint_if_cancelled()
                 answer = await answer_call(call, early, shell, self.desk)
-        except (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit):
-            raise
-        except BaseExceptionGroup as group:  # what a nursery of the tool leaves over
-            if any(isinstance(leaf, _NOT_THE_TOOLS) for leaf in leaves_of(group)):
+        except BaseException as exc:  # asyncio's CancelledError is one, and no bug
+            failure, end = told_apart(exc)
+            if failure is None or end is not None:
                 raise
-            answer = raised(call, group)
-        except BaseException as exc:  # noqa: BLE001 - asyncio's CancelledError is one, and no bug
-            answer = raised(call, exc)
+            answer = raised(call, failure)
         return answer
 
 
@@ -170,8 +171,8 @@ def _report_decision(call: Call, answer: Answer | None, shell: Shell) -> None:
     """Tell the service whether it may make a call. Nobody's consent is no consent."""
     approve = answer is not None and answer.outcome == "approved"
     reason = "interrupted" if answer is None else answer.text or None
-    if answer is not None and isinstance(answer.error, Exception):
-        failure = UsageError(f"on_approval of {call.server_label} raised: {answer.error!r}")
+    if answer is not None and answer.error is not None:
+        failure = UsageError(f"on_approval of {call.server_label} raised {words(answer.error)}")
         failure.__cause__ = answer.error
         shell.hub.emit(Error(error=failure))
         reason = None
