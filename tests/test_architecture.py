@@ -48,7 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 
 # Modules of the library that are imported only when somebody asks for what an extra brings.
-OPTIONAL = {f"{PACKAGE}.session.{name}": ("mcp",) for name in ("mcp_client", "mcp_process")}
+OPTIONAL = {
+    f"{PACKAGE}.session.{name}": ("mcp",) for name in ("mcp_client", "mcp_http", "mcp_process")
+}
 
 
 def room_of(module: str) -> str:

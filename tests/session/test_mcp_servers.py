@@ -234,10 +234,10 @@ async def test_an_interrupt_cancels_one_call_in_the_server(autojump_clock: MockC
 # --- names -------------------------------------------------------------------------------------
 
 
-def tools(*names: str) -> tuple[FunctionTool, ...]:
+def tools(*names: str) -> dict[str, FunctionTool]:
     async def invoke(context: Any, arguments: str) -> None: ...
 
-    return tuple(FunctionTool(name=name, invoke=invoke) for name in names)
+    return {name: FunctionTool(name=tool_name(name), invoke=invoke) for name in names}
 
 
 @pytest.mark.parametrize(
@@ -252,11 +252,11 @@ def test_what_clashes_gets_the_name_of_its_server_and_stays_unique() -> None:
     a, b = MemoryServer().declare("a"), MemoryServer().declare("b")
     found = named_apart(
         {"own", "a_own", "b_search"},
-        {a: tools("own", "search", "read"), b: tools("search", "search", "own")},
+        {a: tools("own", "search", "read"), b: tools("search", "own")},
     )
     assert [tool.name for tool in found] == [
-        *("a_own_2", "a_search", "read"),
-        *("b_search_2", "b_search_3", "b_own"),
+        *("a_own_5b3975", "a_search", "read"),
+        *("b_search_241932", "b_own"),
     ]
     long = named_apart({"x" * 64}, {a: tools("x" * 64), b: tools("x" * 64)})
     assert {len(tool.name) for tool in long} == {64}

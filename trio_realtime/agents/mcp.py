@@ -6,10 +6,14 @@ the servers is ``session.mcp``.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import attrs
 from attrs import validators
@@ -23,37 +27,129 @@ ToolNames: TypeAlias = tuple[str, ...]
 
 _SERVER_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
+_POLICIES: tuple[InterruptPolicy, ...] = ("cancel", "finish", "background")
+
+# ``Bearer x``, ``--token=x``, ``KEY=x``, ``Authorization: Bearer x``
+_LABELLED = re.compile(r"(?:-{0,2}[\w.-]+(?:=|:\s*))?(?:[A-Za-z]+\s+)?(\S+)")
+_SHORTEST_SECRET = 4
+"""Of what stands behind a label: a shorter piece would be found in the middle of words."""
 
 
-def _check_name(_server: Any, _attribute: Any, name: str) -> None:
-    if not _SERVER_NAME.fullmatch(name) or not name.strip("_-"):
+# --- what can work -----------------------------------------------------------------------------
+
+
+def _wrong(server: McpServer, attribute: Any, what: str) -> ConfigurationError:
+    return ConfigurationError(f"MCP server {server.name!r}: {attribute.name} {what}")
+
+
+def _check_name(_server: Any, _attribute: Any, name: Any) -> None:
+    if not (isinstance(name, str) and _SERVER_NAME.fullmatch(name) and name.strip("_-")):
         raise ConfigurationError(
             f"MCP server name {name!r}: use up to 32 letters, digits, '_' and '-'"
         )
 
 
-def _check_seconds(server: McpServer, attribute: Any, seconds: float | None) -> None:
-    if seconds is not None and not seconds > 0:
-        raise ConfigurationError(
-            f"MCP server {server.name!r}: {attribute.name} must be positive seconds"
-        )
+def _check_seconds(server: McpServer, attribute: Any, seconds: Any) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not (is_number and seconds > 0):
+        raise _wrong(server, attribute, "must be positive seconds")
 
 
-def _check_url(server: McpServerHttp, _attribute: Any, url: str) -> None:
-    if redact_url(url) == MASK or not url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"MCP server {server.name!r}: not a URL of http or https")
+def _check_approval(server: McpServer, attribute: Any, approval: Any) -> None:
+    if not (isinstance(approval, bool) or callable(approval)):
+        raise _wrong(server, attribute, "must be True, False or a function")
 
 
-def _names(names: Iterable[str] | None) -> ToolNames | None:
-    return None if names is None else tuple(names)
+def _check_policy(server: McpServer, attribute: Any, policy: InterruptPolicy) -> None:
+    if policy not in _POLICIES:
+        raise _wrong(server, attribute, f"must be one of {', '.join(_POLICIES)}")
 
 
-def _strings(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(str(value) for value in values)
+def _check_callable(server: McpServer, attribute: Any, given: Any) -> None:
+    if not callable(given):
+        raise _wrong(server, attribute, "must be a function")
 
 
-def _copied(values: Mapping[str, str] | None) -> Mapping[str, str]:
-    return dict(values or {})
+def _check_url(server: McpServerHttp, attribute: Any, url: Any) -> None:
+    is_url = isinstance(url, str) and url.startswith(("http://", "https://"))
+    if not is_url or redact_url(url) == MASK:
+        raise _wrong(server, attribute, "is not a URL of http or https")
+
+
+def _is_handed_down(text: Any) -> bool:
+    """Whether a program can be given it."""
+    return isinstance(text, str) and "\0" not in text
+
+
+def _check_text(server: McpServer, attribute: Any, text: Any) -> None:
+    if not (_is_handed_down(text) and text):
+        raise _wrong(server, attribute, "must be a string, and not an empty one")
+
+
+def _check_texts(server: McpServer, attribute: Any, texts: tuple[Any, ...]) -> None:
+    if not all(map(_is_handed_down, texts)):
+        raise _wrong(server, attribute, "must be strings")
+
+
+# The values are secrets: the messages do without them.
+
+
+def _check_env(server: McpServer, attribute: Any, values: Any) -> None:
+    for name, value in _items(server, attribute, values):
+        if not (_is_handed_down(name) and name and "=" not in name):
+            raise _wrong(server, attribute, "has a name that is none of a variable")
+        if not _is_handed_down(value):
+            raise _wrong(server, attribute, f"must have strings as values; {name} has none")
+
+
+def _check_headers(server: McpServer, attribute: Any, values: Any) -> None:
+    for name, value in _items(server, attribute, values):
+        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            raise _wrong(server, attribute, "has a name that is none of a header")
+        if not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value)):
+            what = "must be printable ASCII, without a line break or spaces around it"
+            raise _wrong(server, attribute, f"has a value that no header can have: {name} {what}")
+
+
+def _items(server: McpServer, attribute: Any, values: Any) -> Iterable[tuple[Any, Any]]:
+    if not _is_mapping(values):
+        raise _wrong(server, attribute, "must be a dict")
+    return values.items()
+
+
+def _is_mapping(given: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(given, Mapping)
+
+
+def _is_iterable(given: object) -> TypeGuard[Iterable[Any]]:
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
+
+
+def _is_path(given: object) -> TypeGuard[os.PathLike[str]]:
+    return isinstance(given, os.PathLike)
+
+
+# --- what is kept of it, and shown -------------------------------------------------------------
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if _is_path(value) else value
+
+
+def _strings(values: Any) -> tuple[Any, ...]:
+    """Paths may be among them. One string alone would be taken for its letters."""
+    if not _is_iterable(values):
+        raise ConfigurationError("of an MCP server, args and allowed_tools are lists of strings")
+    return tuple(map(_path, values))
+
+
+def _copied(values: Any) -> Any:
+    """The validator says what is wrong with something else."""
+    if values is None:
+        return dict[str, str]()
+    return dict(values) if _is_mapping(values) else values
 
 
 def _masked(values: Mapping[str, str]) -> str:
@@ -93,12 +189,16 @@ class McpServer:
 
     name: str = attrs.field(validator=_check_name)
     connect_timeout: float = attrs.field(default=10.0, validator=_check_seconds)
-    call_timeout: float | None = attrs.field(default=None, validator=_check_seconds)
-    needs_approval: Approval = False
-    allowed_tools: ToolNames | None = attrs.field(default=None, converter=_names)
-    on_interrupt: InterruptPolicy = attrs.field(
-        default="cancel", validator=validators.in_(("cancel", "finish", "background"))
+    call_timeout: float | None = attrs.field(
+        default=None, validator=validators.optional(_check_seconds)
     )
+    needs_approval: Approval = attrs.field(default=False, validator=_check_approval)
+    allowed_tools: ToolNames | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(_strings),
+        validator=validators.optional(_check_texts),
+    )
+    on_interrupt: InterruptPolicy = attrs.field(default="cancel", validator=_check_policy)
     required: bool = True
 
     def secrets(self) -> tuple[str, ...]:
@@ -107,9 +207,24 @@ class McpServer:
 
     def without_secrets(self, text: str) -> str:
         """What somebody else wrote about it, fit to be shown."""
-        for secret in sorted(self.secrets(), key=len, reverse=True):
-            text = text.replace(secret, MASK)
+        found = {form for secret in self.secrets() for form in _forms(secret)}
+        for form in sorted(found, key=len, reverse=True):
+            text = text.replace(form, MASK)
         return text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """As it is, and as ``repr`` and JSON write it."""
+    return (secret, repr(secret)[1:-1], ascii(secret)[1:-1], json.dumps(secret)[1:-1])
+
+
+def _with_pieces(values: Iterable[str]) -> Iterator[str]:
+    """Values, and of those with a label before it, such as ``Bearer x``, also the rest alone."""
+    for value in filter(None, values):
+        yield value
+        labelled = _LABELLED.fullmatch(value)
+        if labelled is not None and len(labelled[1]) >= _SHORTEST_SECRET:
+            yield labelled[1]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -131,14 +246,20 @@ class McpServerStdio(McpServer):
     shown.
     """
 
-    command: str
-    args: tuple[str, ...] = attrs.field(default=(), converter=_strings, repr=_counted)
-    env: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_copied, repr=_masked)
-    cwd: str | None = attrs.field(default=None, converter=attrs.converters.optional(str))
+    command: str = attrs.field(converter=_path, validator=_check_text)
+    args: tuple[str, ...] = attrs.field(
+        default=(), converter=_strings, validator=_check_texts, repr=_counted
+    )
+    env: Mapping[str, str] = attrs.field(
+        factory=dict[str, str], converter=_copied, validator=_check_env, repr=_masked
+    )
+    cwd: str | None = attrs.field(
+        default=None, converter=_path, validator=validators.optional(_check_text)
+    )
 
     def secrets(self) -> tuple[str, ...]:
         """The values of its environment, and its arguments."""
-        return tuple(filter(None, (*self.env.values(), *self.args)))
+        return tuple(_with_pieces((*self.env.values(), *self.args)))
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -147,20 +268,24 @@ class McpServerHttp(McpServer):
 
     Args:
         url: where it is.
-        headers: HTTP headers of each request, such as ``Authorization``. Their values are never
-            shown.
+        headers: HTTP headers of each request, such as ``Authorization``; printable ASCII, without a
+            line break. Their values are never shown.
 
     The other arguments are those of :class:`McpServer`.
     """
 
     url: str = attrs.field(validator=_check_url, repr=_shown_url)
     headers: Mapping[str, str] = attrs.field(
-        factory=dict[str, str], converter=_copied, repr=_masked
+        factory=dict[str, str], converter=_copied, validator=_check_headers, repr=_masked
     )
 
     def secrets(self) -> tuple[str, ...]:
         """The values of its headers, and what a URL hides."""
-        return tuple(filter(None, (*self.headers.values(), *secret_values(self.url))))
+        return (*_with_pieces(self.headers.values()), *secret_values(self.url))
+
+    def shown_url(self, url: str) -> str:
+        """A URL as the server is asked by, fit to be shown."""
+        return redact_url(url)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -175,7 +300,7 @@ class McpServerCustom(McpServer):
     The other arguments are those of :class:`McpServer`.
     """
 
-    connect: Callable[[], Any] = attrs.field(repr=False)
+    connect: Callable[[], Any] = attrs.field(repr=False, validator=_check_callable)
 
 
 def servers_of(given: Iterable[Any]) -> tuple[McpServer, ...]:
@@ -204,32 +329,49 @@ def tool_name(name: str) -> str:
 
 
 def named_apart(
-    taken: Collection[str], offers: Mapping[McpServer, tuple[FunctionTool, ...]]
+    taken: Collection[str], offers: Mapping[McpServer, Mapping[str, FunctionTool]]
 ) -> tuple[FunctionTool, ...]:
     """The tools of all servers, under names that differ from ``taken`` and from each other.
 
-    A tool keeps its name where nothing else has it; all others have the server's before theirs. The
-    same offers in the same order give the same names.
+    A tool keeps its name where nothing else has it; all others have the server's before theirs, and
+    if that is not enough, a few digits after it. These come of the server's own name for the tool,
+    so that a name means the same in whatever order the tools are listed.
+
+    Args:
+        taken: names that nothing else may have.
+        offers: the tools of each server, by its own names for them.
     """
-    times = Counter(taken) + Counter(tool.name for tools in offers.values() for tool in tools)
-    alone = {name for name, count in times.items() if count == 1}
-    used = {*taken, *alone}
-    return tuple(
-        tool if tool.name in alone else attrs.evolve(tool, name=_free(server, tool.name, used))
-        for server, tools in offers.items()
-        for tool in tools
-    )
+    listed = [
+        (server, own, tool) for server, tools in offers.items() for own, tool in tools.items()
+    ]
+    plain = Counter([*taken, *(tool.name for _, _, tool in listed)])
+    alone = {name for name, count in plain.items() if count == 1}
+    full = Counter([*taken, *alone])
+    full.update(_full(server, tool) for server, _, tool in listed if tool.name not in alone)
+    used = {*taken, *alone, *full}
+
+    def renamed(server: McpServer, own: str, tool: FunctionTool) -> FunctionTool:
+        if tool.name in alone:
+            return tool
+        name = _full(server, tool)
+        return attrs.evolve(tool, name=name if full[name] == 1 else _marked(name, own, used))
+
+    return tuple(renamed(*entry) for entry in listed)
 
 
-def _free(server: McpServer, name: str, used: set[str]) -> str:
-    """The server's name and the tool's, with a number if even that is taken. Takes it."""
-    found = next(name for name in _candidates(f"{server.name}_{name}") if name not in used)
+def _full(server: McpServer, tool: FunctionTool) -> str:
+    return f"{server.name}_{tool.name}"[:MAX_NAME]
+
+
+def _marked(name: str, own: str, used: set[str]) -> str:
+    """The name with digits that come of ``own``. Takes it."""
+    found = next(marked for marked in _candidates(name, own) if marked not in used)
     used.add(found)
     return found
 
 
-def _candidates(name: str) -> Iterator[str]:
-    yield name[:MAX_NAME]
-    for number in range(2, 1_000_000):
-        ending = f"_{number}"
-        yield name[: MAX_NAME - len(ending)] + ending
+def _candidates(name: str, own: str) -> Iterator[str]:
+    for number in itertools.count():
+        seed = f"{own}\0{number}" if number else own
+        digits = hashlib.sha256(seed.encode(errors="replace")).hexdigest()[:6]
+        yield f"{name[: MAX_NAME - len(digits) - 1]}_{digits}"

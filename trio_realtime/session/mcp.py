@@ -11,12 +11,13 @@ The MCP SDK is imported when the first agent with servers comes, by ``mcp_client
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import attrs
 import msgspec
 import trio
 
@@ -51,6 +52,9 @@ FIRST_DELAY = 0.5
 MAX_DELAY = 30.0
 """Seconds before a server is connected again: at once, then this long, doubled up to that."""
 
+PACE = 1.0
+"""Seconds from one look at a connected server's tools to the next, however often they change."""
+
 STEADY = 10.0
 """Seconds after which a connection counts as good, so that its end is a first one again."""
 
@@ -83,7 +87,8 @@ class RunningServer:
 
     Attributes:
         failure: why it did not come, or went.
-        tools: its tools as they were listed last, under names that the service allows.
+        tools: its tools as they were listed last, by its own names for them; theirs are such as
+            the service allows.
     """
 
     def __init__(
@@ -95,7 +100,7 @@ class RunningServer:
     ) -> None:
         self.server = server
         self.failure: McpServerFailed | None = None
-        self.tools: tuple[FunctionTool, ...] = ()
+        self.tools: Mapping[str, FunctionTool] = {}
         self._connect = connect
         self._close_timeout = close_timeout
         self._tell = tell
@@ -104,6 +109,7 @@ class RunningServer:
         self._tried = trio.Event()
         self._came = trio.lowlevel.ParkingLot()
         self._calls: set[trio.CancelScope] = set()
+        self._looking = trio.CancelScope()
         self._leaving = trio.Event()
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
@@ -164,14 +170,31 @@ class RunningServer:
         self._came.unpark_all()
         try:
             while await link.wait_stirred():
-                with trio.move_on_after(self.server.connect_timeout) as looking:
-                    self._take(await link.list_tools())
-                if looking.cancelled_caught:
-                    link.lose("it does not list its tools any more")
+                await self._look(link)
+                with trio.move_on_after(PACE):
+                    await link.wait_lost()
         finally:
             self._link = None
             for scope in self._calls:
                 scope.cancel(reason="the connection to the MCP server was lost")
+
+    async def _look(self, link: Link) -> None:
+        """List the tools anew. What is wrong with the list costs no call that is under way."""
+        with trio.CancelScope() as self._looking:
+            self._give_time()
+            try:
+                self._take(await link.list_tools())
+            except LinkFailed as exc:
+                if not self._calls:
+                    raise
+                logger.warning("MCP server %r does not list its tools: %s", self.server.name, exc)
+        if self._looking.cancelled_caught:
+            link.lose("it does not list its tools any more")
+
+    def _give_time(self) -> None:
+        """It may do one thing after the other: then its tools are listed when its calls are done."""
+        limit = float("inf") if self._calls else self.server.connect_timeout
+        self._looking.deadline = trio.current_time() + limit
 
     def _note(self, why: str, *, was_there: bool) -> None:
         """It failed. Told once; that it still fails when it is tried again is only logged."""
@@ -199,11 +222,14 @@ class RunningServer:
 
     def _take(self, listing: Sequence[RemoteTool]) -> None:
         allowed = self.server.allowed_tools
-        offered = tuple(tool for tool in listing if allowed is None or tool.name in allowed)
+        each = {tool.name: tool for tool in reversed(listing)}
+        offered = tuple(
+            tool for tool in reversed(each.values()) if allowed is None or tool.name in allowed
+        )
         if offered == self._listing:
             return
         self._listing = offered
-        self.tools = tuple(map(self._function_tool, offered))
+        self.tools = {tool.name: self._function_tool(tool) for tool in offered}
         if self._tried.is_set():
             names = tuple(tool.name for tool in offered)
             self._tell(McpToolsChanged(server=self.server.name, tools=names))
@@ -236,10 +262,12 @@ class RunningServer:
     async def _call_by(self, link: Link, name: str, given: dict[str, Any]) -> Any:
         with trio.CancelScope() as scope:
             self._calls.add(scope)
+            self._give_time()
             try:
                 return await link.call(name, given)
             finally:
                 self._calls.remove(scope)
+                self._give_time()
         raise link.call_lost()
 
     async def _connected(self) -> Link:
@@ -270,6 +298,15 @@ def _object(name: str, arguments: str) -> dict[str, Any]:
 # --- those of a session ------------------------------------------------------------------------
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class _Offered:
+    """What an agent was offered, and of what it was made."""
+
+    own: AbstractSet[str]
+    there: Mapping[McpServer, Mapping[str, FunctionTool]]
+    tools: tuple[FunctionTool, ...]
+
+
 class McpServers:
     """The servers of a session.
 
@@ -288,7 +325,7 @@ class McpServers:
         self._close_timeout = close_timeout
         self._connect = connect
         self._running: dict[McpServer, RunningServer] = {}
-        self._offered: dict[RealtimeAgent[Any], tuple[FunctionTool, ...]] = {}
+        self._offered: dict[RealtimeAgent[Any], _Offered] = {}
         self._early: list[SessionEvent] = []
         self._shell: Shell | None = None
         self._is_stale = False
@@ -328,12 +365,18 @@ class McpServers:
             for server in agent.mcp_servers
             if server in self._running
         }
-        self._offered[agent] = named_apart(own_names(agent), there)
-        return self._offered[agent]
+        offered = self._offered.get(agent)
+        own = own_names(agent)
+        if offered is None or (offered.own, offered.there) != (own, there):
+            offered = _Offered(own=own, there=there, tools=named_apart(own, there))
+            self._offered[agent] = offered
+        return offered.tools
 
     def last_offered(self, agent: RealtimeAgent[Any], name: str) -> FunctionTool | None:
         """The tool of this name as it was offered last. Asks nobody, so nothing can fail."""
-        return next((tool for tool in self._offered.get(agent, ()) if tool.name == name), None)
+        offered = self._offered.get(agent)
+        tools = () if offered is None else offered.tools
+        return next((tool for tool in tools if tool.name == name), None)
 
     # --- changes
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from functools import partial
 from importlib.metadata import version
 from typing import Any, Self, cast
 
-import httpx2
 import trio
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
+from mcp.shared.message import SessionMessage
 from mcp.types import (
     CONNECTION_CLOSED,
     INVALID_REQUEST,
@@ -30,6 +29,7 @@ from mcp.types import (
     EmbeddedResource,
     ImageContent,
     Implementation,
+    JSONRPCError,
     ResourceLink,
     TextContent,
     TextResourceContents,
@@ -47,7 +47,8 @@ from trio_realtime.agents import (
 from trio_realtime.concurrency import leaves_of
 from trio_realtime.errors import McpCallFailed
 
-from .mcp_link import CallNotTaken, Link, LinkFailed, RemoteTool
+from .mcp_http import http_client
+from .mcp_link import MAX_MESSAGE, CallNotTaken, Link, LinkFailed, RemoteTool
 from .mcp_process import run_program
 
 MAX_PAGES = 1000
@@ -56,7 +57,17 @@ MAX_PAGES = 1000
 _LISTEN_AGAIN = 5.0
 """Seconds until a dropped stream of notifications is opened again."""
 
-_READ_TIMEOUT = 300.0
+_SAID_BY_SERVER = -32099
+"""What becomes of ``CONNECTION_CLOSED`` in an answer of a server.
+
+It is the first of the codes that JSON-RPC leaves to servers, so many use it for whatever goes wrong;
+the SDK says the same when the connection is closed, and it alone shall be understood so.
+"""
+
+_NO_WORDS = "the tool failed, and does not say why"
+
+_CUT_SHORT = ("SSE stream ", "Connection closed")
+"""How the SDK begins where the stream with an answer has ended, and in a server that is ending."""
 
 
 @asynccontextmanager
@@ -86,21 +97,17 @@ async def connected(server: McpServer, close_timeout: float) -> AsyncGenerator[L
 
 
 async def _transport(
-    server: McpServer, link: Link, close_timeout: float, stack: AsyncExitStack
+    server: McpServer, link: SdkLink, close_timeout: float, stack: AsyncExitStack
 ) -> Any:
     match server:
         case McpServerStdio():
             return _watched(run_program(server, close_timeout, link.lose), link)
         case McpServerHttp():
-            http = httpx2.AsyncClient(
-                headers=dict(server.headers),
-                timeout=httpx2.Timeout(
-                    server.connect_timeout, read=max(_READ_TIMEOUT, server.call_timeout or 0)
-                ),
-                event_hooks={"response": [partial(_note_status, link)]},
+            http = await stack.enter_async_context(http_client(server, link))
+            streams = streamable_http_client(
+                server.url, http_client=http, max_sse_event_size=MAX_MESSAGE
             )
-            await stack.enter_async_context(http)
-            return streamable_http_client(server.url, http_client=http)
+            return _watched(streams, link)
         case McpServerCustom():
             given: Any = server.connect()
             local = isinstance(given, Server | MCPServer)
@@ -109,21 +116,24 @@ async def _transport(
             raise TypeError(f"{type(server).__name__} is no MCP server that can be connected")
 
 
-async def _note_status(link: Link, response: httpx2.Response) -> None:
-    link.hint = f"HTTP {response.status_code}" if response.status_code >= 400 else None
-
-
 # --- the end of a connection -------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def _watched(transport: Any, link: Link) -> AsyncGenerator[tuple[Any, Any]]:
+async def _watched(transport: Any, link: SdkLink) -> AsyncGenerator[tuple[Any, Any]]:
     async with transport as (incoming, outgoing):
-        yield _Watched(incoming, link), outgoing
+        link.is_watched = True
+        try:
+            yield _Watched(incoming, link), outgoing
+        finally:
+            link.leave()
 
 
 class _Watched:
-    """A stream to read that tells when there is no more; the SDK would say so at the next call."""
+    """A stream to read that tells when there is no more; the SDK would say so at the next call.
+
+    And of what is read, nothing says that the connection is closed.
+    """
 
     def __init__(self, stream: Any, link: Link) -> None:
         self._stream = stream
@@ -146,7 +156,7 @@ class _Watched:
 
     async def _told(self, receive: Callable[[], Any]) -> Any:
         try:
-            return await receive()
+            return _said_by_server(await receive())
         except Exception:
             self._link.lose("the connection was closed")
             raise
@@ -164,6 +174,13 @@ class _Watched:
         return cast("bool | None", await self._stream.__aexit__(*exc_info))  # noqa: ASYNC102
 
 
+def _said_by_server(item: Any) -> Any:
+    message = item.message if isinstance(item, SessionMessage) else None
+    if isinstance(message, JSONRPCError) and message.error.code == CONNECTION_CLOSED:
+        message.error = message.error.model_copy(update={"code": _SAID_BY_SERVER})
+    return item
+
+
 @contextmanager
 def _one_failure(link: Link) -> Generator[None]:
     """Make one exception of what the SDK raises. Cancellations pass, and what is nobody's error."""
@@ -174,27 +191,40 @@ def _one_failure(link: Link) -> Generator[None]:
         if others is not None:
             raise others from None
         assert errors is not None
-        raise LinkFailed(_words(next(leaves_of(errors)), link)) from None
+        raise LinkFailed(_words(min(leaves_of(errors), key=_is_closed), link)) from None
     except Exception as exc:  # noqa: BLE001 - whatever it is, it is the end of this connection only
         raise LinkFailed(_words(exc, link)) from None
 
 
 def _words(exc: BaseException, link: Link) -> str:
-    """Why: what was noticed first is nearer to the cause than what followed from it."""
-    if link.lost is not None or isinstance(exc, LinkFailed):
-        return link.lost or str(exc)
+    """Why: what the server says itself; or else what was noticed first, for the rest follows."""
+    if isinstance(exc, LinkFailed):
+        return str(exc)
+    if link.lost is not None and (_is_closed(exc) or not isinstance(exc, MCPError)):
+        return link.lost
     text = link.server.without_secrets(str(exc))
     said = text if isinstance(exc, MCPError) else f"{type(exc).__name__}: {text}"
     return f"{said} ({link.hint})" if link.hint else said
+
+
+def _is_closed(exc: BaseException) -> bool:
+    """Whether it says no more than that there is no connection."""
+    return isinstance(exc, MCPError) and exc.code == CONNECTION_CLOSED
 
 
 # --- one connection ----------------------------------------------------------------------------
 
 
 class SdkLink(Link):
-    """A connection by the SDK's client."""
+    """A connection by the SDK's client.
+
+    Attributes:
+        client: the client, once it is there.
+        is_watched: whether there are streams between us and the server, which may be closed.
+    """
 
     client: Client
+    is_watched = False
 
     async def take_notice(self, message: Any) -> None:
         """The server tells something."""
@@ -216,14 +246,26 @@ class SdkLink(Link):
             await trio.sleep(_LISTEN_AGAIN)
 
     async def list_tools(self) -> tuple[RemoteTool, ...]:
-        """All tools of the server."""
+        """All tools of the server.
+
+        Raises:
+            LinkFailed: it says no, or what it says is no list.
+        """
+        try:
+            return await self._list_tools()
+        except Exception as exc:
+            if _is_closed(exc):  # follows from what ends the block that we are in
+                raise
+            raise LinkFailed(_words(next(leaves_of(exc)), self)) from None
+
+    async def _list_tools(self) -> tuple[RemoteTool, ...]:
         tools: list[RemoteTool] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             page = await self.client.list_tools(cursor=cursor)
             tools += map(_remote_tool, page.tools)
             cursor = page.next_cursor
-            if cursor is None:
+            if not cursor:  # some write it always, empty on the last page
                 return tuple(tools)
         raise LinkFailed(f"its list of tools has more than {MAX_PAGES} pages")
 
@@ -239,19 +281,23 @@ class SdkLink(Link):
         except Exception as exc:  # noqa: BLE001 - the SDK raises what its libraries raise
             raise self._call_failed(exc) from None
         if result.is_error:
-            raise McpCallFailed(result_text(_result(result)), server=self.server.name)
+            text = result_text(_result(result)) or _NO_WORDS
+            raise McpCallFailed(text, server=self.server.name)
         return _result(result)
 
     def _call_failed(self, exc: Exception) -> McpCallFailed | CallNotTaken:
         leaf = next(leaves_of(exc))
-        if isinstance(leaf, MCPError) and leaf.code == CONNECTION_CLOSED:
+        if _is_closed(leaf) and self.is_watched:
             self.lose("the connection was closed")
             return self.call_lost()
         if isinstance(leaf, MCPError) and leaf.code == INVALID_REQUEST and self.hint == "HTTP 404":
             self.lose("the server knows nothing of the connection any more")
             return CallNotTaken(self.lost)
         self.look_again()  # if it has forgotten us, or has other tools now, then that will tell
-        return McpCallFailed(_words(leaf, self), server=self.server.name)
+        words = _words(leaf, self)
+        if getattr(leaf, "code", None) == _SAID_BY_SERVER and words.startswith(_CUT_SHORT):
+            return self.call_lost(words)
+        return McpCallFailed(words, server=self.server.name)
 
 
 def _remote_tool(tool: Tool) -> RemoteTool:

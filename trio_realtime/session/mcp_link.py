@@ -16,6 +16,9 @@ import trio
 from trio_realtime.agents import McpServer
 from trio_realtime.errors import McpCallFailed
 
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes of one message. Nobody sends such; a server that goes mad must not take all memory."""
+
 
 class LinkFailed(Exception):
     """A connection did not come about, or broke. The text may be shown."""
@@ -47,13 +50,24 @@ class Link(ABC):
         self.server = server
         self.lost: str | None = None
         self.hint: str | None = None
+        self._is_left = False
         self._is_stale = False
         self._stirred = trio.lowlevel.ParkingLot()
 
     def lose(self, why: str) -> None:
         """The connection is gone. The first reason counts."""
-        self.lost = self.lost or why
+        if not self._is_left:
+            self.lost = self.lost or why
         self._stirred.unpark_all()
+
+    def leave(self) -> None:
+        """We end it: how it goes from here on is no reason for anything."""
+        self._is_left = True
+
+    async def wait_lost(self) -> None:
+        """Wait until it is lost."""
+        while self.lost is None:
+            await self._stirred.park()
 
     def look_again(self) -> None:
         """The tools may be others now, or the server may have forgotten us."""
@@ -67,16 +81,16 @@ class Link(ABC):
         self._is_stale = False
         return self.lost is None
 
-    def call_lost(self) -> McpCallFailed:
-        """The failure of a call that was under way when the connection went."""
-        why = f": {self.lost}" if self.lost else ""
+    def call_lost(self, why: str | None = None) -> McpCallFailed:
+        """The failure of a call that was under way when the connection went, or its part of it."""
+        because = why or self.lost
         name = self.server.name
-        text = f"the connection to MCP server {name!r} was lost during the call{why}"
-        return McpCallFailed(text, server=name)
+        text = f"the connection to MCP server {name!r} was lost during the call"
+        return McpCallFailed(f"{text}: {because}" if because else text, server=name)
 
     @abstractmethod
     async def list_tools(self) -> tuple[RemoteTool, ...]:
-        """All tools of the server."""
+        """All tools of the server. Raises ``LinkFailed`` where it says no."""
 
     @abstractmethod
     async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:

@@ -7,32 +7,43 @@ what it is given. Imported only where the SDK is: see ``mcp``.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
+import msgspec
 import trio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp.types import jsonrpc_message_adapter
+from mcp.types import (
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    jsonrpc_message_adapter,
+)
 
 from trio_realtime.agents import McpServerStdio
+
+from .mcp_link import MAX_MESSAGE
 
 logger: logging.Logger = logging.getLogger("trio_realtime.mcp")
 
 Incoming: TypeAlias = MemoryObjectReceiveStream[SessionMessage | Exception]
 Outgoing: TypeAlias = MemoryObjectSendStream[SessionMessage]
 
-MAX_LINE = 64 * 1024 * 1024
-"""Bytes of one message. Nobody sends such; a program that goes mad must not take all memory."""
+_MAX_END = 500
+"""Bytes at the end of a line in which its id is looked for."""
 
 _WAITING_WRITES = 100
 """So that cancelling a call need not wait for a program that does not read."""
@@ -110,29 +121,29 @@ async def _read_messages(
     stdout: trio.abc.ReceiveStream, to_client: MemoryObjectSendStream[SessionMessage | Exception]
 ) -> None:
     rest = bytearray()
+    garbage = 0
     async for chunk in stdout:
         rest += chunk
         if b"\n" not in chunk:
-            if len(rest) > MAX_LINE:
+            if len(rest) > MAX_MESSAGE:
                 raise ValueError("it sent a line without an end")
             continue
         *lines, tail = rest.split(b"\n")
         rest = tail
-        for line in lines:
-            await _deliver(line, to_client)
+        for line in filter(bytes.strip, map(bytes, lines)):
+            message = _message(line)
+            if message is None:
+                garbage += 1
+                _note_garbage(line, garbage)
+            else:
+                await to_client.send(SessionMessage(message))
 
 
-async def _deliver(
-    line: bytes | bytearray, to_client: MemoryObjectSendStream[SessionMessage | Exception]
-) -> None:
-    if not line.strip():
-        return
-    try:
-        message = jsonrpc_message_adapter.validate_json(bytes(line), by_name=False)
-    except ValueError:
-        logger.warning("an MCP server wrote a line of %d bytes that is no message", len(line))
-        return
-    await to_client.send(SessionMessage(message))
+def _note_garbage(line: bytes, times: int) -> None:
+    """Log the first, the tenth, the hundredth: a program may print without an end."""
+    if times == 10 ** (len(str(times)) - 1):
+        what = "an MCP server wrote a line of %d bytes that is no message (number %d)"
+        logger.warning(what, len(line), times)
 
 
 async def _write(
@@ -172,6 +183,58 @@ async def _watch(
 def _reason(process: trio.Process) -> str:
     status = process.returncode
     return "it closed its streams" if status is None else f"it ended with status {status}"
+
+
+# --- messages ----------------------------------------------------------------------------------
+
+_ID = rb"""\s*"id"\s*:\s*(\d{1,18}|"[^"\\]*")\s*"""
+_VERSION = rb"""\s*"jsonrpc"\s*:\s*"2\.0"\s*"""
+_ANSWER = re.compile(rb"""\s*\{(?:%b,)?%b,\s*"(?:result|error)\b""" % (_VERSION, _ID))
+_ANSWER_END = re.compile(rb""",(?:%b,%b|%b,%b)\}\s*\Z""" % (_VERSION, _ID, _ID, _VERSION))
+
+
+def _message(line: bytes) -> JSONRPCMessage | None:
+    """The message on a line. Of an answer that is none, the error for whoever waits for it."""
+    with suppress(ValueError):
+        return jsonrpc_message_adapter.validate_json(line, by_name=False)
+    number: int | str | None
+    try:
+        found = _mended(line)
+        with suppress(ValueError):
+            return jsonrpc_message_adapter.validate_python(found, by_name=False)
+        number = _number(found)
+    except (ValueError, RecursionError):
+        number = _number_in(line)
+    if number is None:
+        return None
+    error = ErrorData(code=PARSE_ERROR, message="its answer cannot be read")
+    return JSONRPCError(jsonrpc="2.0", id=number, error=error)
+
+
+def _mended(line: bytes) -> Any:
+    """The line as JSON with what no text can have, such as half an emoji, replaced."""
+    found = json.loads(line.decode(errors="replace"), strict=False)
+    return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
+
+
+def _number(found: Any) -> int | str | None:
+    try:
+        answer = msgspec.convert(found, _Answer)
+    except msgspec.ValidationError:
+        return None
+    return None if answer.method is not None else answer.id
+
+
+class _Answer(msgspec.Struct):
+    id: int | str | None = None
+    method: Any = None
+
+
+def _number_in(line: bytes) -> int | str | None:
+    """From where it stands in answers, before the result or after it."""
+    found = _ANSWER.match(line) or _ANSWER_END.search(line[-_MAX_END:])
+    number = next(filter(None, found.groups())).decode(errors="replace") if found else ""
+    return int(number) if number.isdecimal() else number.strip('"') or None
 
 
 # --- ending it ---------------------------------------------------------------------------------
