@@ -76,8 +76,10 @@ def test_at_the_travel_desk_everything_happens_that_can_happen_to_agents() -> No
     said = out.decode().splitlines()
     assert said == [
         # Three tools side by side, each with an end of its own; the interrupt waits for the third.
-        "  find_flights: failed: Tool find_flights failed: ConnectionError: the airline does not "
-        "know Oslo today",
+        (
+            "  find_flights: failed: Tool find_flights failed: ConnectionError: the airline does not "
+            "know Oslo today"
+        ),
         "  find_hotels: timed_out: Tool find_hotels timed out after 0.2 seconds.",
         "    (the planner for Oslo was told to stop)",
         "  plan_tour: cancelled",

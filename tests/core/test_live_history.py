@@ -115,7 +115,7 @@ def test_arguments_that_grow_are_an_event_with_the_call_they_are_of() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_arguments_of_a_response_beside_the_conversation_are_nobodys_business(
-    known: bool,  # noqa: FBT001 - a parameter of the test
+    known: bool,
 ) -> None:
     talk = Talk()
     if known:

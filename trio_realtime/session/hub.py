@@ -217,7 +217,9 @@ class _OwnChannel(EventChannel):
 
 def _check_overflow(overflow: str) -> None:
     if overflow not in get_args(OverflowPolicy):
-        raise UsageError(f"overflow is one of {', '.join(get_args(OverflowPolicy))}, not {overflow!r}")
+        raise UsageError(
+            f"overflow is one of {', '.join(get_args(OverflowPolicy))}, not {overflow!r}"
+        )
 
 
 class EventHub:

@@ -319,7 +319,7 @@ class McpServers:
     def __init__(
         self, nursery: trio.Nursery, close_timeout: float, connect: Connect | None = None
     ) -> None:
-        self.turn = trio.Lock()
+        self.turn: trio.Lock = trio.Lock()
         """Held by whoever tells the service of an agent's tools, to the service's answer."""
         self._nursery = nursery
         self._close_timeout = close_timeout
