@@ -524,7 +524,7 @@ def test_self_is_not_for_the_model_to_give(function: Any) -> None:
         function_tool(function)
 
 
-async def yields() -> Any:
+async def yields() -> Any:  # noqa: ASYNC900 - it is to be refused
     yield 1
 
 

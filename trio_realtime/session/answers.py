@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import attrs
+import trio
 
 from trio_realtime.agents import (
     BackgroundResult,
@@ -97,6 +98,8 @@ async def _formatted(
         return default
     try:
         return as_text(await settled(tool.format_error(context, exc)))
+    except trio.Cancelled:
+        raise
     except BaseException as failure:  # the call is to be answered all the same
         _, end = told_apart(failure)
         if end is not None:

@@ -109,6 +109,8 @@ async def _hand_over(offer: AgentHandoff[Any], call: Call, desk: Desk) -> Answer
         await desk.take_over(offer.agent, call.call_id)
     except (InvalidArguments, RealtimeError) as exc:
         return refused(f"The handoff failed: {exc}", "failed")
+    except trio.Cancelled:
+        raise
     except BaseException as exc:  # what on_handoff raises means that there is no handoff
         failure, end = told_apart(exc)
         if failure is None or end is not None:

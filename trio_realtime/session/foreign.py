@@ -30,6 +30,8 @@ def words(exc: BaseException) -> str:
     """An exception in a line."""
     try:
         return f"{type(exc).__name__}: {exc}"
+    except trio.Cancelled:
+        raise
     except BaseException as failure:
         _, end = told_apart(failure)
         if end is not None:

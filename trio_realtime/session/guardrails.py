@@ -112,6 +112,8 @@ async def _verdict(
 ) -> GuardrailResult:
     try:
         return _as_result(await settled(ask(guardrail)))
+    except trio.Cancelled:
+        raise
     except BaseException as exc:  # a check that fails is an event and ends nothing
         failure, end = told_apart(exc)
         if failure is None:

@@ -121,6 +121,8 @@ class HookRunner:
         try:
             # A plain function may override a hook, whatever its declared type says.
             await settled(call())
+        except trio.Cancelled:
+            raise
         except BaseException as exc:  # a hook's failure is reported and ends nothing
             failure, end = told_apart(exc)
             if failure is None:

@@ -88,7 +88,7 @@ class _Bounded(httpx2.AsyncByteStream):
         self._stream = stream
         self._packed = packed
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900 - what httpx2 asks for
         if self._packed:
             raise httpx2.StreamError("it is compressed, which nobody has asked for")
         size = 0

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
+import trio
 
 from trio_realtime.agents import FunctionTool, ToolContext, settled
 from trio_realtime.core import Call
@@ -71,6 +72,8 @@ class Permission:
             return standing
         try:
             asks = await self._needs_approval()
+        except trio.Cancelled:
+            raise
         except BaseException as exc:  # a check that fails lets nothing run
             failure, end = told_apart(exc)
             if failure is None or end is not None:
@@ -118,6 +121,8 @@ class Permission:
             return REJECTED
         try:
             return as_text(await settled(self.desk.format_rejection(self.context)))
+        except trio.Cancelled:
+            raise
         except BaseException as exc:  # the call is to be answered all the same
             _, end = told_apart(exc)
             if end is not None:

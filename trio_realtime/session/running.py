@@ -33,15 +33,19 @@ async def run_tool(tool: FunctionTool, context: ToolContext[Any], shell: Shell) 
     """Run a tool within its time, and make the answer."""
     limit = trio.move_on_after(tool.timeout if tool.timeout is not None else float("inf"))
     output: Any = None
+    failure: BaseException | None = None
     try:
         with limit:
             output = await tool.invoke(context, context.arguments)
     except InvalidArguments as exc:
         return refused(str(exc), "failed", tool)
+    except trio.Cancelled:
+        raise
     except BaseException as exc:  # a tool's failure is the model's to know, and ends nothing
         failure, end = told_apart(exc)
         if failure is None or end is not None:
             raise
+    if failure is not None:
         return await failed(tool, context, failure)
     if limit.cancelled_caught:
         return await _timed_out(tool, context)

@@ -133,6 +133,8 @@ class ToolRunner:
                 # What was cancelled before it began does not begin.
                 await trio.lowlevel.checkpoint_if_cancelled()
                 answer = await answer_call(call, early, shell, self.desk)
+        except trio.Cancelled:
+            raise
         except BaseException as exc:  # asyncio's CancelledError is one, and no bug
             failure, end = told_apart(exc)
             if failure is None or end is not None:
