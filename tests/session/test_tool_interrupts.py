@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.seen import taken, taken_of
-from support.service import one_call, start_call
+from support.service import one_call, seconds, start_call
 from support.sessions import talk
 from support.tools import make_careful, wait
-from support.wire import CREATE, ITEM, answers, kinds
+from support.wire import CREATE, ITEM, answers, kinds, wire
 from trio_realtime import RealtimeSession, events, function_tool
 from trio_realtime.testing import ScriptedPeer
 
@@ -35,6 +36,49 @@ async def test_an_interrupt_stops_the_tools_waits_for_their_clean_up_and_answers
         (cancelled,) = [event for event in found if isinstance(event, events.ToolCancelled)]
         assert (cancelled.call_id, cancelled.output_text) == ("call_1", output)
         assert not any(isinstance(event, events.ToolEnd) for event in found)
+
+
+async def test_the_order_of_all_that_an_interrupt_tells(autojump_clock: MockClock) -> None:
+    """In mid-sentence, with two tools at work and a question waiting: frame by frame, to the instant.
+
+    The response is told to stop, then what was heard of it; when the slower tool has cleaned up, both
+    calls are answered; only then may the question be asked, and it waits for the response's end.
+    """
+    slow, quick = make_careful(2.0), make_careful(0.5)
+    quick_tool = attrs.evolve(quick.tool, name="quick")
+    peer = ScriptedPeer()
+    async with talk(peer, slow.tool, quick_tool) as session:
+        peer.begin_response("resp_1")
+        peer.open_message("resp_1", "item_1")
+        peer.audio("resp_1", "item_1", seconds(10))
+        peer.call("resp_1", "item_2", "call_slow", "careful")
+        peer.call("resp_1", "item_3", "call_quick", "quick")
+        await trio.sleep(0.75)
+        await session.send_message("And what about Oslo?")
+        began = trio.current_time()
+        await session.interrupt()
+
+        assert trio.current_time() - began == pytest.approx(2.0), "as long as the tools take"
+        told = [
+            (frame["type"], *map(frame.get, ("response_id", "item_id", "audio_end_ms")))
+            for frame in await wire(peer)
+        ]
+        assert told == [
+            (ITEM, None, None, None),
+            ("response.cancel", "resp_1", None, None),
+            ("conversation.item.truncate", None, "item_1", 750),
+            (ITEM, None, None, None),
+            (ITEM, None, None, None),
+        ]
+        assert [call_id for call_id, _ in answers(peer)] == ["call_quick", "call_slow"]
+        found = [event.type for event in taken(session.events)]
+        assert found[found.index("audio_interrupted") :] == [
+            "audio_interrupted",
+            "tool_cancelled",
+            "tool_cancelled",
+        ]
+        peer.end_response("resp_1", "cancelled")
+        assert (await kinds(peer))[5:] == [CREATE]
 
 
 async def test_speech_stops_the_tools_of_the_response_before_the_next_create(
