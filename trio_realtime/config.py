@@ -8,10 +8,9 @@ The settings of the service's own session object keep its names and its types
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import attrs
-from attrs import validators
 
 from .errors import ConfigurationError
 from .wire import (
@@ -39,9 +38,30 @@ if TYPE_CHECKING:
 OverflowPolicy = Literal["fail", "drop_oldest"]
 
 
-def _positive(_config: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ConfigurationError(f"{attribute.name} must be greater than 0, not {value}")
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _positive(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not _is_number(value) or not value > 0:
+        raise ConfigurationError(f"{attribute.name} must be a number greater than 0, not {value!r}")
+
+
+def _not_negative(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not _is_number(value) or not value >= 0:
+        raise ConfigurationError(f"{attribute.name} must be a number from 0 on, not {value!r}")
+
+
+def _check_overflow(_config: Any, _: Any, value: Any) -> None:
+    if value not in get_args(OverflowPolicy):
+        raise ConfigurationError(
+            f"overflow is one of {', '.join(get_args(OverflowPolicy))}, not {value!r}"
+        )
+
+
+def _check_callable(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{attribute.name} is a function, not {value!r}")
 
 
 def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] | Unset:
@@ -51,6 +71,21 @@ def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] |
 def _check_modalities(_config: Any, _: Any, value: tuple[str, ...] | Unset) -> None:
     if not isinstance(value, Unset) and value not in (("audio",), ("text",)):
         raise ConfigurationError(f'output_modalities is ("audio",) or ("text",), not {value!r}')
+
+
+_FORMATS = ((AudioFormat,), "PCM24K, PCMU, PCMA or another AudioFormat")
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "input_format": _FORMATS,
+    "output_format": _FORMATS,
+    "turn_detection": (
+        (*get_args(TurnDetection), Unset, type(None)),
+        "a ServerVad, a SemanticVad, or None for push-to-talk",
+    ),
+    "transcription": ((Transcription, Unset, type(None)), "a Transcription, or None for none"),
+    "noise_reduction": ((NoiseReduction, Unset, type(None)), "a NoiseReduction, or None for none"),
+    "voice": ((str, CustomVoice, Unset), "a name or a CustomVoice"),
+    "reasoning": ((Reasoning, Unset), "a Reasoning"),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -115,28 +150,28 @@ class SessionConfig:
     output_guardrails: Sequence[Any] = ()
     input_guardrails: Sequence[Any] = ()
     hooks: SessionHooks[Any] | None = None
-    format_rejection: RejectionFormatter | None = None
+    format_rejection: RejectionFormatter | None = attrs.field(
+        default=None, validator=_check_callable
+    )
     guardrail_audio_gate: bool = False
-    guardrail_debounce: int = attrs.field(default=100, validator=validators.ge(0))
-    history_interval: float = attrs.field(default=0.1, validator=validators.ge(0))
-    history_audio: int = attrs.field(default=0, validator=validators.ge(0))
+    guardrail_debounce: int = attrs.field(default=100, validator=_not_negative)
+    history_interval: float = attrs.field(default=0.1, validator=_not_negative)
+    history_audio: int = attrs.field(default=0, validator=_not_negative)
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
     max_buffered_events: int = attrs.field(default=16_384, validator=_positive)
     max_buffered_audio: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
-    overflow: OverflowPolicy = attrs.field(
-        default="fail", validator=validators.in_(("fail", "drop_oldest"))
-    )
+    overflow: OverflowPolicy = attrs.field(default="fail", validator=_check_overflow)
     max_outgoing_audio: int = attrs.field(default=1024 * 1024, validator=_positive)
 
     def __attrs_post_init__(self) -> None:
-        for name in ("input_format", "output_format"):
-            if not isinstance(getattr(self, name), AudioFormat):
-                raise ConfigurationError(f"{name} is PCM24K, PCMU, PCMA or another AudioFormat")
+        for name, (kinds, words) in _KINDS.items():
+            if not isinstance(getattr(self, name), kinds):
+                raise ConfigurationError(f"{name} is {words}, not {getattr(self, name)!r}")
         try:
             self.session_settings(instructions="", tools=())
-        except ValueError as exc:
+        except (ValueError, TypeError) as exc:
             raise ConfigurationError(str(exc)) from None
 
     def session_settings(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 from .agents import RealtimeAgent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, Endpoint
+from .errors import ConfigurationError
 from .session import RealtimeSession, open_session
 from .transports import Connector, connect_trio_websocket
 
@@ -86,6 +87,10 @@ async def open_realtime_session(
         SessionExpired: likewise, if it was lost because the session had lasted its time.
     """
     config = config if config is not None else SessionConfig()
+    if endpoint is not None and not isinstance(endpoint, Endpoint):
+        raise ConfigurationError(
+            f"endpoint is an Endpoint, such as Endpoint.compatible(url), not {type(endpoint).__name__}"
+        )
     if endpoint is None and transport is None and not _is_configured():
         endpoint, transport = _embedded()
     async with open_session(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.lowlevel
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.service import accept
 from support.sessions import talk
 from support.tools import endless
-from trio_realtime import RealtimeSession, function_tool
+from trio_realtime import RealtimeAgent, RealtimeSession, function_tool, open_realtime_session
 from trio_realtime.errors import ResponseFailed, UsageError
+from trio_realtime.local import Call, RuleBrain, Say, ScriptedBrain, local_connector
 from trio_realtime.testing import ScriptedPeer, message
 
 
@@ -113,3 +115,57 @@ async def test_a_message_with_nothing_in_it_is_refused(
         with pytest.raises(UsageError):
             await session.send_message(content)
         await peer.expect_nothing()
+
+
+async def test_each_task_gets_the_answer_to_its_own_question_also_through_tools(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool
+    async def double(n: int) -> str:
+        await trio.sleep(1)
+        return f"{n} doubled is {2 * n}"
+
+    service = local_connector(brain=RuleBrain())
+    agent = RealtimeAgent[None](name="Maths", tools=[double])
+    answers: dict[int, str] = {}
+    with trio.fail_after(600):
+        async with (
+            open_realtime_session(agent, transport=service, endpoint=service.endpoint) as session,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def ask(n: int) -> None:
+                answers[n] = (await session.ask(f"double {n}")).text
+
+            for n in (1, 3, 5):
+                nursery.start_soon(ask, n)
+    assert answers == {n: f"{n} doubled is {2 * n}" for n in (1, 3, 5)}
+
+
+async def test_a_question_asked_inside_a_tool_does_not_wait_for_the_turn_it_is_part_of(
+    autojump_clock: MockClock,
+) -> None:
+    sessions: list[RealtimeSession[None]] = []
+
+    @function_tool
+    async def look_up() -> str:
+        return (await sessions[0].ask("And in Oslo?")).text
+
+    brain = ScriptedBrain([Call("look_up"), Say("Rain."), Say("It rains in Oslo.")])
+    service = local_connector(brain=brain)
+    agent = RealtimeAgent[None](name="Weather", tools=[look_up])
+    with trio.fail_after(600):
+        async with (
+            open_realtime_session(agent, transport=service, endpoint=service.endpoint) as session,
+            trio.open_nursery() as nursery,
+        ):
+            sessions.append(session)
+            others: list[str] = []
+
+            async def ask() -> None:
+                await trio.lowlevel.checkpoint()
+                others.append((await session.ask("Anything else?")).text)
+
+            nursery.start_soon(ask)
+            assert (await session.ask("How is the weather?")).text == "It rains in Oslo."
+            nursery.cancel_scope.cancel()

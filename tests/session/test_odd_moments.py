@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -18,14 +18,16 @@ from trio_realtime import (
     HostedMcpTool,
     RealtimeAgent,
     RealtimeSession,
+    SessionConfig,
     SessionHooks,
     events,
     function_tool,
+    handoff,
     open_realtime_session,
     output_guardrail,
 )
 from trio_realtime.agents import OutputGuardrail
-from trio_realtime.errors import ConnectionLost, RealtimeError, UsageError
+from trio_realtime.errors import ConfigurationError, ConnectionLost, RealtimeError, UsageError
 from trio_realtime.local import RuleBrain, local_connector
 from trio_realtime.testing import ScriptedPeer
 from trio_realtime.wire import InputText, MessageItem
@@ -478,3 +480,71 @@ async def test_an_earlier_history_can_be_put_back_when_its_audio_was_dropped(
             await session.update_history(before)
         deleted = [f["item_id"] for f in await wire(peer) if f["type"].endswith("item.delete")]
         assert deleted == ["item_2"]
+
+
+# --- what cannot be -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"history_audio": None}, "history_audio must be a number"),
+        ({"close_timeout": "1"}, "close_timeout must be a number greater than 0, not '1'"),
+        ({"max_buffered_events": True}, "max_buffered_events must be a number"),
+        ({"speed": "fast"}, "'>='|speed|supported"),
+        ({"overflow": "block"}, "overflow is one of fail, drop_oldest, not 'block'"),
+        ({"turn_detection": "server_vad"}, "a ServerVad, a SemanticVad, or None"),
+        ({"transcription": "whisper-1"}, "transcription is a Transcription"),
+        ({"voice": 3}, "voice is a name or a CustomVoice, not 3"),
+        ({"format_rejection": 3}, "format_rejection is a function, not 3"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_in_words(setting: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        SessionConfig(**setting)
+
+
+@pytest.mark.parametrize("history", ["abc", [1], [{"type": "message"}], lambda _items: None])
+async def test_a_history_that_is_none_is_refused_in_words(
+    history: Any, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer) as session:
+        with pytest.raises(UsageError, match="takes a sequence of items"):
+            await session.update_history(history)
+        assert await wire(peer) == []
+
+
+async def test_an_endpoint_that_is_none_is_refused_in_words() -> None:
+    with pytest.raises(ConfigurationError, match="endpoint is an Endpoint"):
+        async with open_realtime_session(
+            RealtimeAgent[None](name="A"),
+            endpoint=cast("Any", "http://localhost"),
+        ):
+            raise AssertionError("it opened")
+
+
+async def test_what_on_handoff_raises_is_told(autojump_clock: MockClock) -> None:
+    def refuse(_about: AgentContext[None]) -> None:
+        raise LookupError("nobody there")
+
+    peer = ScriptedPeer()
+    other = RealtimeAgent[None](name="Other")
+    agent = RealtimeAgent[None](name="A", handoffs=[handoff(other, on_handoff=refuse)])
+    async with talk(peer, agent=agent) as session:
+        await one_call(peer, "transfer_to_other")
+        await wait_all_tasks_blocked()
+        (end,) = taken_of(session.events, events.ToolEnd)
+        assert (end.outcome, type(end.error)) == ("failed", LookupError)
+
+
+async def test_a_hosted_call_that_an_interrupt_withdraws_is_an_event(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with talk(peer, agent=librarian()) as session:
+        ask_approval(peer)
+        await wait_all_tasks_blocked()
+        await session.interrupt()
+        (withdrawn,) = taken_of(session.events, events.ToolCancelled)
+        assert withdrawn.call_id == "ask_1"

@@ -234,6 +234,7 @@ class Conversation:
         *,
         through_tools: bool = False,
         question: MessageItem | None = None,
+        nested: bool = False,
     ) -> tuple[str, Effects]:
         """Wish for a response and wait for it. Returns the token under which it is settled.
 
@@ -241,6 +242,7 @@ class Conversation:
             params: overrides; with ``conversation="none"`` it is asked for at once.
             through_tools: settle with the answer that follows the function calls, if it makes any.
             question: joins the conversation just before, when the turn of this response has come.
+            nested: the question is asked in the work on a turn, and does not wait for its end.
         """
         token = self._token("create")
         params = params if params is not None else ResponseParams()
@@ -251,6 +253,7 @@ class Conversation:
             waiters=() if through_tools else waiters,
             turn_waiters=waiters if through_tools else (),
             question=question,
+            nested=nested,
         )
         effects: Effects = []
         if params.conversation == "none":
@@ -648,7 +651,8 @@ class Conversation:
         """Send the next create if one may be sent."""
         if self._ledger.is_cancelling:
             return
-        wish = self._gate.take()
+        waited_for = any(t.waiters for turns, _ in self._open_turns.values() for t in turns)
+        wish = self._gate.take(questions_wait=waited_for)
         if wish is None:
             return
         self._claims.create_sent()

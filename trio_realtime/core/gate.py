@@ -8,7 +8,8 @@ Rules:
 * One create is outstanding at most: sent, and neither begun nor refused. None is sent while a
   response of the conversation runs, or while the gate is held (calls of an interrupted response
   that are still to be answered).
-* Wishes wait in order. Automatic ones (a message, tool outputs) that wait next to each other become
+* Wishes wait in order, but that a question lets the turn that somebody waits for go on first.
+  Automatic ones (a message, tool outputs) that wait next to each other become
   one create. Manual ones, with parameters of their own, stay apart.
 * Ours is recognised by its own metadata, echoed in ``response.created``. A response without it is
   somebody else's (voice activity detection): it takes the slot, and our create will be refused.
@@ -54,7 +55,9 @@ class Wish:
         waiters: who waits for the response that comes of it.
         turn_waiters: who waits for the end of the turn that it begins or continues.
         turns: the turns that it continues.
-        question: what joins the conversation just before the create is sent the first time.
+        question: what joins the conversation just before the create is sent the first time. It
+            waits until nobody waits for another turn: one response would answer both.
+        nested: it is a part of the work on a turn, so it does not wait for that.
 
     When wishes are merged, these come together.
     """
@@ -65,6 +68,12 @@ class Wish:
     turn_waiters: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
     question: MessageItem | None = None
+    nested: bool = False
+
+    @property
+    def waits_for_turns(self) -> bool:
+        """Whether it is a question that waits for the end of the turns before it."""
+        return self.question is not None and not self.nested
 
 
 def _merged(first: Wish, second: Wish) -> Wish:
@@ -109,16 +118,24 @@ class ResponseGate:
         return self._outstanding if self._unclaimed is not None else None
 
     def wish(self, wish: Wish) -> None:
-        """Queue a wish."""
-        self._wishes.append(wish)
+        """Queue a wish; what a turn needs to go on comes before the questions that wait for its end."""
+        if not (wish.turns or wish.nested):
+            self._wishes.append(wish)
+            return
+        waiting = (place for place, other in enumerate(self._wishes) if other.waits_for_turns)
+        self._wishes.insert(next(waiting, len(self._wishes)), wish)
 
-    def take(self) -> Wish | None:
+    def take(self, *, questions_wait: bool = False) -> Wish | None:
         """The wish to send now, ``None`` if none may be sent.
+
+        ``questions_wait``: somebody still waits for the end of a turn.
 
         Automatic ones that wait next to each other are merged here and not before: a refused one
         may yet turn out to have begun, and what came after it was not in its create.
         """
         if self._outstanding or self._running or self._lost or not self._wishes:
+            return None
+        if questions_wait and self._wishes[0].waits_for_turns:
             return None
         wish = self._wishes.popleft()
         while wish.params is None and self._wishes and self._wishes[0].params is None:

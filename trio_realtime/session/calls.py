@@ -27,7 +27,7 @@ from trio_realtime.agents import (
 from trio_realtime.core import Call
 from trio_realtime.errors import RealtimeError
 
-from .answers import Answer, refused, started_event
+from .answers import Answer, logger, refused, started_event
 from .approvals import Approvals, Decision
 from .foreign import told_apart, words
 from .hosted import decide_hosted
@@ -108,13 +108,14 @@ async def _hand_over(offer: AgentHandoff[Any], call: Call, desk: Desk) -> Answer
         await offer.begin(AgentContext(context=desk.context, agent=call.agent), call.arguments)
         await desk.take_over(offer.agent, call.call_id)
     except (InvalidArguments, RealtimeError) as exc:
-        return refused(f"The handoff failed: {exc}", "failed")
+        return refused(f"The handoff failed: {exc}", "failed", error=exc)
     except trio.Cancelled:
         raise
     except BaseException as exc:  # what on_handoff raises means that there is no handoff
         failure, end = told_apart(exc)
         if failure is None or end is not None:
             raise
-        return refused(f"The handoff failed: {words(failure)}", "failed")
+        logger.warning("handoff %s failed in call %s", call.name, call.call_id, exc_info=failure)
+        return refused(f"The handoff failed: {words(failure)}", "failed", error=failure)
     text = result_text({"assistant": offer.agent.name})
     return Answer(output=offer.agent, text=text, outcome="completed")

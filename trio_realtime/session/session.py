@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeAlias, TypeVar, Unpack, final
+from typing import Any, Generic, TypeAlias, TypeVar, Unpack, final, get_args
 
 import attrs
 import trio
@@ -28,6 +28,7 @@ from trio_realtime.wire import (
     InputImage,
     InputItem,
     InputText,
+    Item,
     MessageItem,
     ResponseCreate,
     ResponseParams,
@@ -287,9 +288,11 @@ class RealtimeSession(Generic[ContextT]):
     async def ask(self, content: MessageContent) -> ResponseOutcome:
         """Say something as the user and wait for the answer, through function calls if it makes any.
 
-        The question joins the conversation when its turn comes, so that several tasks that ask each
-        get the answer to their own question. Events of it come through the channels as ever: whoever
-        iterates afterwards finds them there. Cancelling the wait leaves the answer to run.
+        The question joins the conversation when its turn comes: after the answers to the questions
+        before it, with all the tools that they take. So several tasks that ask each get the answer
+        to their own question; one that is asked inside a tool does not wait. Events of it come
+        through the channels as ever: whoever iterates afterwards finds them there. Cancelling the
+        wait leaves the answer to run, and a question that waits for its turn to be asked.
 
         Returns:
             ResponseOutcome: its ``text`` is what the agent said.
@@ -299,7 +302,8 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._ready()
         question = MessageItem(role="user", content=_parts(content))
-        return await self._create(None, through_tools=True, question=question).wait()
+        nested = current_call.get() in self._shell.tools.running_ids()
+        return await self._create(None, through_tools=True, question=question, nested=nested).wait()
 
     def _create(
         self,
@@ -307,10 +311,11 @@ class RealtimeSession(Generic[ContextT]):
         *,
         through_tools: bool,
         question: MessageItem | None = None,
+        nested: bool = False,
     ) -> Response:
         shell = self._shell
         token, effects = shell.core.create_response(
-            params, through_tools=through_tools, question=question
+            params, through_tools=through_tools, question=question, nested=nested
         )
         waiter = shell.expect(token)
         shell.apply(effects)
@@ -390,7 +395,7 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._ready()
         shell = self._shell
-        wanted = history(self.history) if callable(history) else history
+        wanted = _items(history(self.history) if callable(history) else history)
         token, effects = shell.core.update_history(wanted)
         waiter = shell.expect(token)
         shell.apply(effects)
@@ -595,6 +600,18 @@ def _spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
 def _check_length(name: str, value: str | None, most: int) -> None:
     if value is not None and not 0 < len(value) <= most:
         raise UsageError(f"{name} may have 1 to {most} characters, not {len(value)}")
+
+
+def _items(history: Sequence[HistoryItem]) -> Sequence[HistoryItem]:
+    given: Any = history
+    if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
+        raise UsageError(
+            f"update_history takes a sequence of items (trio_realtime.items), or a function that "
+            f"returns one, not {given!r:.80}"
+        )
+    for item in history:
+        _check_length("an item's id", item.id, 32)
+    return history
 
 
 def _parts(content: MessageContent) -> tuple[ContentPart, ...]:

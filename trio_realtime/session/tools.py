@@ -178,4 +178,6 @@ def _report_decision(call: Call, answer: Answer | None, shell: Shell) -> None:
         failure.__cause__ = answer.error
         shell.hub.emit(Error(error=failure))
         reason = None
+    if answer is None:
+        shell.hub.emit(cancelled_event(call))
     shell.apply(shell.core.approval_decided(call.call_id, approve=approve, reason=reason))
