@@ -52,7 +52,7 @@ def _not_negative(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> 
         raise ConfigurationError(f"{attribute.name} must be a number from 0 on, not {value!r}")
 
 
-def _check_overflow(_config: Any, _: Any, value: Any) -> None:
+def _check_overflow(_config: Any, _: Any, value: OverflowPolicy) -> None:
     if value not in get_args(OverflowPolicy):
         raise ConfigurationError(
             f"overflow is one of {', '.join(get_args(OverflowPolicy))}, not {value!r}"
