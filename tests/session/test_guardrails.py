@@ -9,11 +9,11 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.failures import STRANGE_FAILURES
+from support.guardrails import Watch, begin_reply
 from support.seen import taken_of
 from support.sessions import talk
 from trio_realtime import (
     AgentContext,
-    GuardrailResult,
     RealtimeAgent,
     RealtimeSession,
     errors,
@@ -28,34 +28,8 @@ from trio_realtime.testing import ScriptedPeer
 LONG = "and so it goes on and on, "  # 26 characters
 
 
-class Watch:
-    """A guardrail that notes what it sees and trips on a word, after a while."""
-
-    def __init__(self, word: str = "secret", *, takes: float = 0.0, name: str = "watch") -> None:
-        self.seen: list[str] = []
-        self.agents: list[str] = []
-        self._word = word
-        self._takes = takes
-        self.guardrail = output_guardrail(name=name)(self._check)
-
-    async def _check(self, about: AgentContext[None], text: str) -> GuardrailResult:
-        self.seen.append(text)
-        self.agents.append(about.agent.name)
-        await trio.sleep(self._takes)
-        return GuardrailResult(self._word in text, info=len(text))
-
-
 def guarded(*guardrails: OutputGuardrail, **more: Any) -> RealtimeAgent[None]:
     return RealtimeAgent(name="Guarded", output_guardrails=guardrails, **more)
-
-
-def say(peer: ScriptedPeer, *deltas: str, number: int = 1, audio: bytes = b"") -> None:
-    peer.begin_response(f"resp_{number}")
-    peer.open_message(f"resp_{number}", f"item_{number}")
-    for delta in deltas:
-        peer.transcript(f"resp_{number}", f"item_{number}", delta)
-    if audio:
-        peer.audio(f"resp_{number}", f"item_{number}", audio)
 
 
 async def tripped(session: RealtimeSession[None]) -> events.GuardrailTripped:
@@ -70,7 +44,7 @@ async def test_a_short_reply_is_checked_once_and_in_full(autojump_clock: MockClo
     watch = Watch()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail)):
-        say(peer, "the password ", "is hunter2")
+        begin_reply(peer, "the password ", "is hunter2")
         peer.end_response("resp_1")
         await trio.sleep(1)
     assert watch.seen == ["the password is hunter2"]
@@ -101,7 +75,7 @@ async def test_a_growing_reply_is_checked_each_time_it_has_grown_enough(
     watch = Watch()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail), guardrail_debounce=debounce):
-        say(peer, *[LONG] * 5)
+        begin_reply(peer, *[LONG] * 5)
         peer.end_response("resp_1")
         await trio.sleep(1)
     assert sorted(map(len, watch.seen)) == checks
@@ -123,7 +97,7 @@ async def test_a_trip_interrupts_its_response_and_tells_the_model_once(
     peer = ScriptedPeer()
     agent = guarded(first.guardrail, second.guardrail, tools=[slow])
     async with talk(peer, agent=agent, guardrail_debounce=10) as session:
-        say(peer, "here it comes", audio=bytes(48 * 2000))
+        begin_reply(peer, "here it comes", audio=bytes(48 * 2000))
         peer.call("resp_1", "item_2", "call_1", "slow")
         await trio.sleep(0.5)
         peer.transcript("resp_1", "item_1", " and so is my secret")
@@ -152,10 +126,10 @@ async def test_a_late_trip_does_not_touch_a_newer_response(autojump_clock: MockC
     watch = Watch(takes=5)
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail)) as session:
-        say(peer, "a secret")
+        begin_reply(peer, "a secret")
         peer.end_response("resp_1")
         await trio.sleep(1)
-        say(peer, "something else", number=2, audio=bytes(48 * 60_000))
+        begin_reply(peer, "something else", number=2, audio=bytes(48 * 60_000))
         event = await tripped(session)
         assert event.response_id == "resp_1"
         await peer.expect_nothing()
@@ -165,7 +139,7 @@ async def test_a_late_trip_of_the_last_response_is_still_told(autojump_clock: Mo
     watch = Watch(takes=5)
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail)) as session:
-        say(peer, "a secret", audio=bytes(48 * 60_000))
+        begin_reply(peer, "a secret", audio=bytes(48 * 60_000))
         peer.end_response("resp_1")
         await tripped(session)
         truncate = await peer.expect("conversation.item.truncate")
@@ -181,11 +155,11 @@ async def test_the_guardrails_are_those_of_the_agent_that_began(
     successor = RealtimeAgent[None](name="New", output_guardrails=[new.guardrail])
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(old.guardrail)) as session:
-        say(peer, "begun before")
+        begin_reply(peer, "begun before")
         await trio.sleep(0.1)
         await session.update_agent(successor)
         peer.end_response("resp_1")
-        say(peer, "begun after", number=2)
+        begin_reply(peer, "begun after", number=2)
         peer.end_response("resp_2")
         await trio.sleep(1)
     assert (old.seen, old.agents) == (["begun before"], ["Guarded"])
@@ -197,7 +171,7 @@ async def test_one_guardrail_on_agent_and_session_runs_once(autojump_clock: Mock
     peer = ScriptedPeer()
     both = [watch.guardrail, other.guardrail]
     async with talk(peer, agent=guarded(watch.guardrail), output_guardrails=both):
-        say(peer, "hello")
+        begin_reply(peer, "hello")
         peer.end_response("resp_1")
         await trio.sleep(1)
     assert (watch.seen, other.seen) == (["hello"], ["hello"])
@@ -214,7 +188,7 @@ async def test_a_guardrail_that_raises_is_an_event_and_trips_only_if_it_shall(
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(broken)) as session:
         with session.subscribe(events.Error, events.GuardrailTripped) as channel:
-            say(peer, "hello")
+            begin_reply(peer, "hello")
             peer.end_response("resp_1")
             event = await channel.receive()
             assert isinstance(event, events.Error)
@@ -313,7 +287,7 @@ async def test_whatever_a_guardrail_raises_is_an_event_and_ends_nothing(
     agent = guarded(of_the_reply, input_guardrails=[of_the_question])
     async with talk(peer, agent=agent) as session:
         await session.send_message("Hello")
-        say(peer, "hello")
+        begin_reply(peer, "hello")
         peer.end_response("resp_1")
         await wait_all_tasks_blocked()
         failed = [error.error for error in taken_of(session.events, events.Error)]

@@ -74,8 +74,7 @@ class Interruption:
         self, state: Running, tokens: Iterable[str], effects: list[Effect]
     ) -> None:
         """A response has begun that goes by these names."""
-        hit = self._doomed.intersection(tokens)
-        if hit:
+        if not self._doomed.isdisjoint(tokens):
             self.cancel(state, effects)
 
     # --- what runs and what plays
