@@ -87,7 +87,7 @@ ASYNC_LIBRARY := --enable=ASYNC111
 # and doubles, where a tool may just return.
 ASYNC_SURFACE := --enable=ASYNC910,ASYNC911
 SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/local/server.py \
-  $(PACKAGE)/session/session.py $(PACKAGE)/session/response.py $(PACKAGE)/session/hub.py)
+  $(PACKAGE)/session/session.py $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
 
 # --- the environment -----------------------------------------------------------------------------
 

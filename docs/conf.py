@@ -111,7 +111,7 @@ MADE_BY_THE_LIBRARY = {
     "Response",
     "EventChannel",
     "PacedAudio",
-    "PlaybackReport",
+    "PlaybackTracker",
     "LocalConnector",
     "LocalServer",
     "MemoryTransport",

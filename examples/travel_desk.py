@@ -28,7 +28,7 @@ from trio_realtime import (
     output_guardrail,
     serve_local,
 )
-from trio_realtime.local import Call, Say, ScriptedBrain
+from trio_realtime.local import Call, Say, ScriptedResponder
 
 # The report below says what failed; the log would say it with a traceback.
 logging.getLogger("trio_realtime.tools").setLevel(logging.CRITICAL)
@@ -92,7 +92,7 @@ reception = RealtimeAgent[None](
 # --- what the model says and calls, response by response ----------------------------------------
 
 OSLO = {"city": "Oslo"}
-SCRIPT = ScriptedBrain(
+SCRIPT = ScriptedResponder(
     [
         [Call("find_flights", OSLO), Call("find_hotels", OSLO), Call("plan_tour", OSLO)],
         Call("transfer_to_bookings"),

@@ -16,9 +16,6 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_dir() -> Path:
-    """Recorded frames and the schema of the events, where somebody put them beside the repository."""
-    path = REPOSITORY.parent / "shared"
-    if not path.is_dir():
-        pytest.skip("no recorded frames beside this repository")
-    return path
+def data_dir() -> Path:
+    """Frames recorded on live services, and the JSON Schema of every event."""
+    return REPOSITORY / "tests" / "data"

@@ -1,4 +1,4 @@
-"""The house keeps its shape: who may import whom, how long a module gets, what is public."""
+"""The shape of the package: who may import whom, how long a module may be, what is public."""
 
 from __future__ import annotations
 
@@ -20,40 +20,42 @@ MAX_LINES = 700
 
 PUBLIC_MODULES = {"config", "errors", "events", "items", "endpoints", "usage"}
 
-# What a room may import besides itself. A room that is not listed may not exist.
+# What a package may import besides itself. Every package is listed.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "concurrency": set(),
-    "redaction": set(),
+    "_nursery": set(),
+    "_redaction": set(),
+    "_validation": set(),
     "wire": set(),
-    "transports": {"concurrency", "redaction"},
-    "endpoints": {"errors", "redaction"},
+    "transports": {"_nursery", "_redaction"},
+    "endpoints": {"errors", "_redaction", "_validation"},
     "usage": {"wire"},
     "items": {"wire", "errors"},
     "events": {"wire", "errors", "items", "usage"},
-    "config": {"wire", "errors"},
+    "config": {"wire", "errors", "_validation"},
     "core": {"wire", "errors", "items", "events", "config", "usage"},
-    "agents": {"wire", "errors", "items", "events", "config", "usage", "redaction"},
-    "testing": {"wire", "transports", "concurrency", "errors", "endpoints"},
-    "local": {"wire", "transports", "concurrency", "errors", "endpoints"},
+    "agents": {
+        *("wire", "errors", "items", "events", "config", "usage"),
+        *("_redaction", "_validation"),
+    },
+    "testing": {"wire", "transports", "_nursery", "errors", "endpoints"},
+    "local": {"wire", "transports", "_nursery", "errors", "endpoints"},
     "session": {
-        *("wire", "transports", "concurrency", "endpoints"),
+        *("wire", "transports", "_nursery", "endpoints"),
         *("errors", "items", "events", "config", "usage", "core", "agents"),
     },
-    # The front door knows them all: it decides what the user left open.
-    "front": {"agents", "config", "endpoints", "errors", "local", "session", "transports"},
-    "server": {"", *PUBLIC_MODULES, "concurrency", "transports", "wire", "session", "agents"},
+    # It chooses the endpoint and the transport, so it imports nearly everything.
+    "_open_session": {"agents", "config", "endpoints", "errors", "local", "session", "transports"},
+    "server": {"", *PUBLIC_MODULES, "_nursery", "transports", "wire", "session", "agents"},
     "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "server"},
 }
 
 
 # Modules of the library that are imported only when somebody asks for what an extra brings.
-OPTIONAL = {
-    f"{PACKAGE}.session.{name}": ("mcp",) for name in ("mcp_client", "mcp_http", "mcp_process")
-}
+OPTIONAL = {f"{PACKAGE}.session.mcp.{name}": ("mcp",) for name in ("sdk", "http", "stdio")}
 
 
-def room_of(module: str) -> str:
+def layer_of(module: str) -> str:
     """``trio_realtime.wire.codec`` -> ``wire``; the package itself is ``""``."""
     return module.partition(".")[2].partition(".")[0]
 
@@ -111,30 +113,30 @@ def imported_modules(source: str, package: str) -> set[str]:
     return found
 
 
-def imported_rooms(path: Path) -> set[str]:
+def imported_layers(path: Path) -> set[str]:
     own = {
         module
         for module in imported_modules(path.read_text(encoding="utf-8"), package_of(path))
         if module.partition(".")[0] == PACKAGE
     }
-    return {room_of(module) for module in own} - {room_of(name_of(path))}
+    return {layer_of(module) for module in own} - {layer_of(name_of(path))}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
-    room = room_of(name_of(path))
-    if room == "":  # the public names may come from everywhere
+def test_a_package_imports_only_packages_below_it(path: Path) -> None:
+    layer = layer_of(name_of(path))
+    if layer == "":  # the public names may come from everywhere
         return
-    assert room in MAY_IMPORT, f"the room {room!r} is not in the plan of the house"
-    assert imported_rooms(path) <= MAY_IMPORT[room]
+    assert layer in MAY_IMPORT, f"{layer!r} is not listed in MAY_IMPORT"
+    assert imported_layers(path) <= MAY_IMPORT[layer]
 
 
-def test_the_plan_of_the_house_has_no_circles() -> None:
+def test_the_layers_have_no_cycles() -> None:
     done: set[str] = {""}
     waiting = dict(MAY_IMPORT)
-    while ready := {room for room, below in waiting.items() if below <= done}:
+    while ready := {layer for layer, below in waiting.items() if below <= done}:
         done |= ready
-        waiting = {room: below for room, below in waiting.items() if room not in ready}
+        waiting = {layer: below for layer, below in waiting.items() if layer not in ready}
     assert not waiting
 
 
@@ -155,18 +157,12 @@ def test_imports_are_found_where_they_hide(source: str, expected: set[str]) -> N
     assert imported_modules(source, f"{PACKAGE}.core") == expected
 
 
-def test_core_and_wire_import_neither_trio_nor_a_network() -> None:
-    # In a child: this process has trio already.
-    child = (
-        "import sys\n"
-        f"import {PACKAGE}.wire, {PACKAGE}.core\n"
-        "print(*sorted({'trio', 'trio_websocket', 'wsproto', 'asyncio', 'socket', 'ssl'}\n"
-        "              & sys.modules.keys()))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", child], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", [])
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_core_and_wire_do_no_io(path: Path) -> None:
+    if layer_of(name_of(path)) in ("core", "wire"):
+        modules = imported_modules(path.read_text(encoding="utf-8"), package_of(path))
+        roots = {module.partition(".")[0] for module in modules}
+        assert not roots & {"trio", "trio_websocket", "asyncio", "socket", "ssl", "time"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -194,14 +190,14 @@ def imported_at_once(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_what_is_imported_is_declared(path: Path) -> None:
-    extras = ("cli",) if room_of(name_of(path)) == "cli" else OPTIONAL.get(name_of(path), ())
+    extras = ("cli",) if layer_of(name_of(path)) == "cli" else OPTIONAL.get(name_of(path), ())
     assert imported_at_once(path) <= declared(*extras)
 
 
 def test_what_is_optional_is_not_imported_with_the_rest() -> None:
     child = (
         "import sys\n"
-        f"import {PACKAGE}.front, {PACKAGE}.session, {PACKAGE}.agents\n"
+        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents\n"
         f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]\n"
         "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2'} & sys.modules.keys()))\n"
     )
@@ -212,16 +208,15 @@ def test_what_is_optional_is_not_imported_with_the_rest() -> None:
 
 
 def re_exports(path: Path) -> Iterator[tuple[str, str | None]]:
-    """What the package shows to type checkers: at run time each name is imported when it is used."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for statement in node.body:
-                assert isinstance(statement, ast.ImportFrom)
-                yield from ((alias.name, alias.asname) for alias in statement.names)
+    """Every name that the package imports from its own modules."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from ((alias.name, alias.asname) for alias in node.names)
 
 
 def test_public_names_are_re_exported_as_themselves() -> None:
-    assert [pair for pair in re_exports(ROOT / "__init__.py") if pair[0] != pair[1]] == []
+    pairs = [pair for pair in re_exports(ROOT / "__init__.py") if pair[1] != "function"]
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []
 
 
 def test_all_lists_exactly_the_public_names() -> None:
@@ -233,11 +228,15 @@ def test_all_lists_exactly_the_public_names() -> None:
         package.__getattr__("nonsense")
 
 
-def test_each_public_name_is_looked_for_where_type_checkers_find_it() -> None:
-    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
-    told: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is not None:
-            told |= {alias.name: node.module for alias in node.names}
-    package = importlib.import_module(PACKAGE)
-    assert told == package._ROOMS
+def test_the_local_server_is_imported_on_first_use_only() -> None:
+    child = (
+        "import sys\n"
+        f"import {PACKAGE}\n"
+        f"print('{PACKAGE}.local' in sys.modules)\n"
+        f"{PACKAGE}.serve_local\n"
+        f"print('{PACKAGE}.local' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", child], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["False", "True"])

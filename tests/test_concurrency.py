@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_realtime.concurrency import leaves_of, open_bare_nursery
+from trio_realtime._nursery import leaves_of, open_bare_nursery
 
 
 class Bug(Exception):

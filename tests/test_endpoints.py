@@ -9,9 +9,9 @@ import pytest
 import trio
 from hypothesis import given, settings, strategies as st
 
+from trio_realtime._redaction import redact_url
 from trio_realtime.endpoints import DEFAULT_MODEL, Auth, Endpoint, ResolvedEndpoint
 from trio_realtime.errors import ConfigurationError, ConnectFailed, NetworkError, UsageError
-from trio_realtime.redaction import redact_url
 
 KEY = "sk-test-0123456789"
 OPENAI = "wss://api.openai.com/v1/realtime"

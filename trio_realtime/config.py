@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import attrs
 
+from ._validation import is_number
 from .errors import ConfigurationError
 from .wire import (
     PCM24K,
@@ -38,17 +39,13 @@ if TYPE_CHECKING:
 OverflowPolicy = Literal["fail", "drop_oldest"]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _positive(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not _is_number(value) or not value > 0:
+    if not is_number(value) or not value > 0:
         raise ConfigurationError(f"{attribute.name} must be a number greater than 0, not {value!r}")
 
 
 def _not_negative(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not _is_number(value) or not value >= 0:
+    if not is_number(value) or not value >= 0:
         raise ConfigurationError(f"{attribute.name} must be a number from 0 on, not {value!r}")
 
 
@@ -111,9 +108,9 @@ class SessionConfig:
             output guardrails. It costs the time of a check, and nobody hears what trips.
         guardrail_debounce: characters by which a reply grows between two checks of it; 0 for one
             check, of the whole reply.
-        history_interval: seconds between two ``history_updated`` events of an item that grows; 0
+        history_update_interval: seconds between two ``history_updated`` events of an item that grows; 0
             for one with each delta. The end of an item is always told.
-        history_audio: bytes of audio that the items of the history keep, oldest dropped first; none
+        max_history_audio: bytes of audio that the items of the history keep, oldest dropped first; none
             by default. The user's is asked for from the service, item by item.
         connect_timeout: seconds to connect and have the settings acknowledged.
         close_timeout: seconds that leaving the block may take for the peer's sake.
@@ -155,8 +152,8 @@ class SessionConfig:
     )
     guardrail_audio_gate: bool = False
     guardrail_debounce: int = attrs.field(default=100, validator=_not_negative)
-    history_interval: float = attrs.field(default=0.1, validator=_not_negative)
-    history_audio: int = attrs.field(default=0, validator=_not_negative)
+    history_update_interval: float = attrs.field(default=0.1, validator=_not_negative)
+    max_history_audio: int = attrs.field(default=0, validator=_not_negative)
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)

@@ -26,8 +26,10 @@ from urllib.parse import SplitResult, quote, urlsplit
 import attrs
 import trio
 
-from trio_realtime.errors import ConfigurationError, ConnectFailed
-from trio_realtime.redaction import MASK, redact_url
+from trio_realtime._validation import HEADER_NAME
+
+from ._redaction import MASK, redact_url
+from .errors import ConfigurationError, ConnectFailed
 
 __all__ = ["DEFAULT_MODEL", "Auth", "Endpoint", "Key", "ResolvedEndpoint"]
 
@@ -46,7 +48,6 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _AZURE_HOSTS = (".azure.com", ".azure.us", ".azure.cn")
 _KEY_HEADERS = frozenset({"authorization", "api-key"})
 _MODEL_PARAMETERS = frozenset({"model", "deployment"})
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
 _KEY = re.compile(r"[\x21-\x7e]+")
 
@@ -410,7 +411,7 @@ def _merged(
 
 
 def _check_header(name: str, value: str) -> None:
-    if not _HEADER_NAME.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         raise ConfigurationError("a header name has characters that HTTP does not allow")
     if value and not _HEADER_VALUE.fullmatch(value):
         raise ConfigurationError(

@@ -12,9 +12,9 @@
     │   └── ToolTimedOut          a tool of yours took too long, and that counts as a failure
     ├── PeerError              the service said no
     │   ├── AuthenticationFailed  the key was refused (HTTP 401/403, or close 3000)
-    │   ├── ModelRefused          the model is unknown or not for realtime (close 4000/4004, HTTP 404)
-    │   ├── RequestRefused        one request was answered with an ``error`` event
-    │   │   └── SettingsRefused      ... and that request was a ``session.update``
+    │   ├── ModelNotAvailable          the model is unknown or not for realtime (close 4000/4004, HTTP 404)
+    │   ├── RequestRejected        one request was answered with an ``error`` event
+    │   │   └── SettingsRejected      ... and that request was a ``session.update``
     │   ├── ResponseFailed        a response ended ``failed`` or ``incomplete``, or was cancelled
     │   ├── SessionExpired        the session reached its maximum duration
     │   └── ProtocolViolation     the peer broke the protocol
@@ -45,16 +45,16 @@ __all__ = [
     "InternalError",
     "McpCallFailed",
     "McpServerFailed",
-    "ModelRefused",
+    "ModelNotAvailable",
     "NetworkError",
     "PeerError",
     "ProtocolViolation",
     "RealtimeError",
-    "RequestRefused",
+    "RequestRejected",
     "ResponseFailed",
     "SessionClosed",
     "SessionExpired",
-    "SettingsRefused",
+    "SettingsRejected",
     "ToolFailed",
     "ToolTimedOut",
     "UsageError",
@@ -142,15 +142,15 @@ class AuthenticationFailed(PeerError):
     """The key was refused. Check the key and that it belongs to this endpoint."""
 
 
-class ModelRefused(PeerError):
+class ModelNotAvailable(PeerError):
     """The model does not exist, is not for realtime, or is not yours to use."""
 
 
-class RequestRefused(PeerError):
+class RequestRejected(PeerError):
     """The service answered one of our requests with an ``error`` event. The session goes on."""
 
 
-class SettingsRefused(RequestRefused):
+class SettingsRejected(RequestRejected):
     """The service refused a ``session.update``; none of it was applied."""
 
 

@@ -376,7 +376,7 @@ class HistoryAdded(SessionEvent):
 class HistoryUpdated(SessionEvent):
     """An item changed (``item``) or left the conversation (``deleted_item_id``).
 
-    While an item grows, one comes now and then (``history_interval``), and one with its end.
+    While an item grows, one comes now and then (``history_update_interval``), and one with its end.
     """
 
     type: ClassVar[str] = "history_updated"
@@ -394,18 +394,32 @@ class HistoryUpdated(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class GuardrailTrip:
+    """One guardrail that tripped.
+
+    Attributes:
+        name: the guardrail's name.
+        info: what the guardrail returned as :attr:`GuardrailResult.info
+            <trio_realtime.GuardrailResult.info>`.
+    """
+
+    name: str
+    info: Any = None
+
+
+@attrs.frozen(kw_only=True)
 class GuardrailTripped(SessionEvent):
     """Guardrails tripped.
 
     Attributes:
-        guardrail_results: one :class:`~trio_realtime.core.Trip` for each, with its name and info.
+        guardrail_results: one :class:`GuardrailTrip` for each guardrail.
         message: the text they saw; of a tool's guardrails, what the model is told instead.
         response_id: whose reply or call it was; ``None`` for what the user said.
         call_id: the call, where they are a tool's; nothing is interrupted then.
     """
 
     type: ClassVar[str] = "guardrail_tripped"
-    guardrail_results: tuple[Any, ...]
+    guardrail_results: tuple[GuardrailTrip, ...]
     message: str
     response_id: str | None
     call_id: str | None = None

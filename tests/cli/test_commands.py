@@ -22,7 +22,7 @@ import trio_realtime
 from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.cli import wav
 from trio_realtime.errors import ConnectionLost
-from trio_realtime.local import Say, ScriptedBrain, serve_local
+from trio_realtime.local import Say, ScriptedResponder, serve_local
 
 COMMAND = (sys.executable, "-W", "error", "-m", "trio_realtime.cli")
 SPEECH = Path(wav.__file__).with_name("speech.wav")
@@ -225,7 +225,7 @@ async def test_chat_talks_with_the_agent_that_is_named(tmp_path: Path) -> None:
 
 async def test_chat_streams_what_the_agent_says_before_it_has_ended() -> None:
     # At this pace the answer takes minutes.
-    brain = ScriptedBrain([Say("once upon a time " * 200)])
+    brain = ScriptedResponder([Say("once upon a time " * 200)])
     async with (
         serve_local(brain=brain, pacing=1.0) as server,
         running("chat", "--url", server.url) as process,

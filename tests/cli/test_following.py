@@ -23,23 +23,23 @@ from trio_realtime import (
     open_realtime_session,
 )
 from trio_realtime.cli.assistant import default_agent, get_weather
+from trio_realtime.cli.audio_io import Recorder, speak
 from trio_realtime.cli.chat import LineReader, while_showing
-from trio_realtime.cli.observer import Observer
-from trio_realtime.cli.running import (
+from trio_realtime.cli.console import Terminal
+from trio_realtime.cli.demo_metrics import DemoMetrics
+from trio_realtime.cli.endpoints import Service
+from trio_realtime.cli.event_log import Timeline
+from trio_realtime.cli.exit import (
     FAILED,
     INTERRUPTED,
     MEND,
     OK,
-    MendIt,
+    UserFacingError,
     main_cause,
     report,
     until_signal,
 )
-from trio_realtime.cli.screen import Screen
-from trio_realtime.cli.services import Service
-from trio_realtime.cli.speaking import Recorder, speak
 from trio_realtime.cli.talk import Listener, talk
-from trio_realtime.cli.timeline import Timeline
 from trio_realtime.cli.wav import speech, write_pcm
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 
@@ -70,7 +70,7 @@ def end(status: str = "completed") -> events.AgentEnd:
 
 
 async def test_the_observer_counts_audio_that_comes_after_its_interruption() -> None:
-    observer = Observer(Timeline(Console(quiet=True)))
+    observer = DemoMetrics(Timeline(Console(quiet=True)))
     observer.take(audio(100))
     observer.take(interrupted(40))
     assert observer.stale == 0
@@ -81,7 +81,7 @@ async def test_the_observer_counts_audio_that_comes_after_its_interruption() -> 
 
 
 async def test_whoever_waits_on_the_observer_is_woken_by_the_event(nursery: trio.Nursery) -> None:
-    observer = Observer(Timeline(Console(quiet=True)))
+    observer = DemoMetrics(Timeline(Console(quiet=True)))
     woken = trio.Event()
 
     async def wait() -> None:
@@ -114,7 +114,7 @@ async def test_every_line_of_the_timeline_fits_the_terminal(autojump_clock: obje
 def test_the_screen_streams_each_item_on_a_line_of_its_own(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    screen = Screen("Clerk", prompt=False)
+    screen = Terminal("Clerk", prompt=False)
     for event in (text("Good "), text("day"), text("Bye", "item_2"), end()):
         screen.show(event)
     assert capsys.readouterr().out == "Clerk: Good day\nClerk: Bye\n"
@@ -123,7 +123,7 @@ def test_the_screen_streams_each_item_on_a_line_of_its_own(
 def test_the_screen_leaves_the_terminal_at_the_beginning_of_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    screen = Screen("Clerk", prompt=True)
+    screen = Terminal("Clerk", prompt=True)
     screen.ask_for_line()
     screen.part()
     assert capsys.readouterr().out == "you> \n"
@@ -136,9 +136,9 @@ def test_the_screen_leaves_the_terminal_at_the_beginning_of_a_line(
 def test_errors_go_to_stderr_and_do_not_break_into_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    screen = Screen("Clerk", prompt=False)
+    screen = Terminal("Clerk", prompt=False)
     screen.show(text("Hel"))
-    screen.show(events.Error(error=errors.RequestRefused("no such voice")))
+    screen.show(events.Error(error=errors.RequestRejected("no such voice")))
     screen.show(text("lo"))
     seen = capsys.readouterr()
     assert seen.out == "Clerk: Hel\nClerk: lo"
@@ -205,7 +205,7 @@ async def test_talk_says_that_nobody_spoke_in_a_silent_file(
     autojump_clock: object, tmp_path: Path
 ) -> None:
     with pytest.RaisesGroup(
-        pytest.RaisesExc(MendIt, match="no speech was noticed"), flatten_subgroups=True
+        pytest.RaisesExc(UserFacingError, match="no speech was noticed"), flatten_subgroups=True
     ):
         await talk_about(bytes(48_000), tmp_path)
     assert not (tmp_path / "reply.wav").exists()
@@ -221,7 +221,7 @@ async def test_talk_waits_until_the_last_of_two_turns_is_answered(
 
 
 async def test_who_speaks_again_before_the_answer_has_to_be_answered_again() -> None:
-    listener = Listener(Screen("Clerk", prompt=False))
+    listener = Listener(Terminal("Clerk", prompt=False))
     assert not listener.noticed
     for number in range(2):
         listener.take(events.SpeechStarted(item_id=f"item_{number}", audio_start_ms=0))
@@ -241,12 +241,12 @@ async def test_a_session_that_the_service_ends_in_order_ends_the_wait_for_a_line
     autojump_clock: object,
 ) -> None:
     peer = ScriptedPeer()
-    with pytest.RaisesGroup(pytest.RaisesExc(MendIt, match="ended the session")):
+    with pytest.RaisesGroup(pytest.RaisesExc(UserFacingError, match="ended the session")):
         async with open_realtime_session(
             AGENT, endpoint=TEST_ENDPOINT, transport=peer.connect
         ) as session:
             peer.close(1000)
-            await while_showing(session.events, Screen("Clerk", prompt=False), trio.sleep_forever)
+            await while_showing(session.events, Terminal("Clerk", prompt=False), trio.sleep_forever)
 
 
 async def test_when_the_work_is_done_all_its_events_have_been_shown(
@@ -261,7 +261,7 @@ async def test_when_the_work_is_done_all_its_events_have_been_shown(
         peer.end_response("resp_1")
         # All of it has arrived before whoever shows events has its first turn.
         await trio.testing.wait_all_tasks_blocked()
-        await while_showing(session.events, Screen("Clerk", prompt=False), _nothing)
+        await while_showing(session.events, Terminal("Clerk", prompt=False), _nothing)
         assert capsys.readouterr().out == "Clerk: Good day\n"
 
 
@@ -317,7 +317,7 @@ def group(*inner: BaseException) -> BaseExceptionGroup[BaseException]:
     return BaseExceptionGroup("several", [BaseExceptionGroup("more", list(inner))])
 
 
-MEND_IT = MendIt("mend it")
+MEND_IT = UserFacingError("mend it")
 BUG = KeyError("bug")
 EXIT = KeyboardInterrupt()
 
@@ -338,8 +338,8 @@ def test_the_worst_of_a_group_is_what_counts(error: BaseException, cause: BaseEx
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
-        (MendIt("mend\nit"), MEND, "trio-realtime: mend it\n"),
-        (errors.ModelRefused("no such model"), MEND, "trio-realtime: no such model\n"),
+        (UserFacingError("mend\nit"), MEND, "trio-realtime: mend it\n"),
+        (errors.ModelNotAvailable("no such model"), MEND, "trio-realtime: no such model\n"),
         (
             errors.ResponseFailed("it failed", status="failed"),
             FAILED,

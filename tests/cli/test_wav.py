@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from trio_realtime.cli import wav
-from trio_realtime.cli.running import MendIt
+from trio_realtime.cli.exit import UserFacingError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -112,7 +112,7 @@ def test_floating_point_samples_are_refused_with_a_hint(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[20] = 3  # WAVE_FORMAT_IEEE_FLOAT
     path.write_bytes(data)
-    with pytest.raises(MendIt, match=r"not a PCM WAV file .*convert it first"):
+    with pytest.raises(UserFacingError, match=r"not a PCM WAV file .*convert it first"):
         wav.read_pcm(path)
 
 
@@ -126,9 +126,9 @@ def test_what_is_written_is_24_khz_mono_16_bit(tmp_path: Path) -> None:
 
 
 def test_a_folder_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(MendIt, match="it is a folder"):
+    with pytest.raises(UserFacingError, match="it is a folder"):
         wav.check_writable(tmp_path)
-    with pytest.raises(MendIt, match="cannot write"):
+    with pytest.raises(UserFacingError, match="cannot write"):
         wav.write_pcm(tmp_path, b"")
 
 

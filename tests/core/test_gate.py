@@ -9,7 +9,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trio_realtime.core import Conversation
-from trio_realtime.core.gate import METADATA_KEY, ResponseGate, Wish
+from trio_realtime.core.responses.queue import METADATA_KEY, ResponseQueue, ResponseRequest
 from trio_realtime.wire import (
     InputText,
     MessageItem,
@@ -22,22 +22,22 @@ from trio_realtime.wire import (
 PARAMS = ResponseParams(instructions="Be brief.")
 
 
-def automatic(token: str) -> Wish:
-    return Wish(token=token, waiters=(token,))
+def automatic(token: str) -> ResponseRequest:
+    return ResponseRequest(token=token, waiters=(token,))
 
 
-def manual(token: str) -> Wish:
-    return Wish(token=token, params=PARAMS, waiters=(token,))
+def manual(token: str) -> ResponseRequest:
+    return ResponseRequest(token=token, params=PARAMS, waiters=(token,))
 
 
-def gate_with(*wishes: Wish) -> ResponseGate:
-    gate = ResponseGate()
+def gate_with(*wishes: ResponseRequest) -> ResponseQueue:
+    gate = ResponseQueue()
     for wish in wishes:
         gate.wish(wish)
     return gate
 
 
-def taken(gate: ResponseGate) -> tuple[str, ...] | None:
+def taken(gate: ResponseQueue) -> tuple[str, ...] | None:
     wish = gate.take()
     return None if wish is None else wish.waiters
 
@@ -46,8 +46,8 @@ def taken(gate: ResponseGate) -> tuple[str, ...] | None:
 
 
 def test_free_a_wish_may_be_sent() -> None:
-    assert ResponseGate().is_idle
-    assert ResponseGate().take() is None
+    assert ResponseQueue().is_idle
+    assert ResponseQueue().take() is None
 
     gate = gate_with(automatic("a"))
 
@@ -201,7 +201,7 @@ def test_automatic_wishes_that_wait_together_become_one() -> None:
 
     wish = gate.take()
 
-    assert wish == Wish(token="a", waiters=("a", "b", "c"))
+    assert wish == ResponseRequest(token="a", waiters=("a", "b", "c"))
     gate.created("r1", "a")
     gate.done("r1")
     assert gate.is_idle
@@ -335,7 +335,7 @@ def test_a_response_that_the_service_was_to_make_by_itself_is_not_ours() -> None
 
 
 def test_what_runs_before_a_wish_is_sent_is_not_ours() -> None:
-    gate = ResponseGate()
+    gate = ResponseQueue()
     gate.created("vad", None)
     gate.wish(automatic("a"))
 
@@ -432,7 +432,7 @@ class BusyServer(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gate = ResponseGate()
+        self.gate = ResponseQueue()
         self.numbers = 0
         self.echoes = True
         # the client's side
@@ -507,7 +507,7 @@ class BusyServer(RuleBasedStateMachine):
                 self.waiting.extendleft((w, self.kinds[w]) for w in reversed(waiters))
         self.pump()
 
-    def check_claim(self, claimed: Wish | None, response_id: str) -> None:
+    def check_claim(self, claimed: ResponseRequest | None, response_id: str) -> None:
         token = self.token_of[response_id]
         assert (claimed.token if claimed else None) == token
         if token is not None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from trio_realtime.core import history as history_module
-from trio_realtime.core.history import MAX_WAITING, History
+from trio_realtime.core.history import items as history_module
+from trio_realtime.core.history.items import MAX_WAITING, History
 from trio_realtime.items import HistoryItem, item_text
 from trio_realtime.wire import (
     UNSET,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from trio_realtime.core.history import History
+from trio_realtime.core.history.items import History
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
     ContentPart,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from support.promises import Promises
+from support.invariants import InvariantChecker
 from trio_realtime.core import Conversation, Effect
 from trio_realtime.testing import response_object
 from trio_realtime.wire import (
@@ -122,7 +122,7 @@ class Mixed(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.core = Conversation("agent")
-        self.promises = Promises("agent")
+        self.promises = InvariantChecker("agent")
         self.service = Hosting()
         self.delivered: list[Frame] = []
         self.reused = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trio_realtime.core import Conversation, Effect, ResponseOutcome, Settle
+from trio_realtime.core import Conversation, Effect, ResolveRequest, ResponseOutcome
 from trio_realtime.testing import response_object
 from trio_realtime.wire import ResponseCancel, ResponseCreate, structure_server_event
 
@@ -35,6 +35,6 @@ def test_a_create_that_was_interrupted_is_given_up_though_another_response_was_t
     other = response_object("resp_other", status="cancelled")
     after += say(core, "response.done", response=other)
     assert not [effect for effect in after if isinstance(effect, ResponseCreate)]
-    (settle,) = [effect for effect in after if isinstance(effect, Settle)]
+    (settle,) = [effect for effect in after if isinstance(effect, ResolveRequest)]
     assert isinstance(settle.outcome, ResponseOutcome)
     assert (settle.token, settle.outcome.status) == (token, "cancelled")

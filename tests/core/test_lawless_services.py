@@ -14,9 +14,16 @@ import pytest
 
 from support.service import called
 from trio_realtime import events as ev
-from trio_realtime.core import CancelCalls, Conversation, Effect, ResponseOutcome, Settle, StartCall
-from trio_realtime.core.gate import METADATA_KEY
-from trio_realtime.errors import SettingsRefused
+from trio_realtime.core import (
+    CancelCalls,
+    Conversation,
+    Effect,
+    ResolveRequest,
+    ResponseOutcome,
+    StartCall,
+)
+from trio_realtime.core.responses.queue import METADATA_KEY
+from trio_realtime.errors import SettingsRejected
 from trio_realtime.items import FunctionCallItem
 from trio_realtime.testing import response_object
 from trio_realtime.wire import (
@@ -57,7 +64,7 @@ def of(effects: Sequence[Effect], kind: type[KindT]) -> list[KindT]:
 
 
 def settled(effects: Sequence[Effect]) -> list[str]:
-    return [settle.token for settle in of(effects, Settle)]
+    return [settle.token for settle in of(effects, ResolveRequest)]
 
 
 def cut(effects: Sequence[Effect]) -> set[str]:
@@ -406,9 +413,9 @@ def test_settings_refused_without_a_name_do_not_hold_up_the_next() -> None:
         },
     )
 
-    (refused,) = of(effects, Settle)
+    (refused,) = of(effects, ResolveRequest)
     assert refused.token == first
-    assert isinstance(refused.outcome, SettingsRefused)
+    assert isinstance(refused.outcome, SettingsRejected)
     assert [update.event_id for update in of(effects, SessionUpdate)] == [second]
 
 
@@ -618,7 +625,7 @@ def test_a_cancelled_end_is_the_outcome_of_who_waits() -> None:
     talk = Talk()
     token, create = talk.wish()
 
-    (settle,) = of(talk.ends("r1", create, status="cancelled"), Settle)
+    (settle,) = of(talk.ends("r1", create, status="cancelled"), ResolveRequest)
 
     assert settle.token == token
     assert isinstance(settle.outcome, ResponseOutcome)

@@ -19,7 +19,7 @@ class Talk:
     """A conversation with one message that grows."""
 
     def __init__(self, interval: float = 0.1) -> None:
-        self.core = Conversation("agent", history_interval=interval)
+        self.core = Conversation("agent", history_update_interval=interval)
         self.hears("response.created", response={"id": "r", "status": "in_progress", "output": []})
         self.hears("conversation.item.added", item={**MESSAGE, "content": []})
 

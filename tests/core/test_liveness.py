@@ -13,7 +13,7 @@ import attrs
 from hypothesis import given, settings, strategies as st
 
 from trio_realtime import events as ev
-from trio_realtime.core import Conversation, Effect, Settle, StartCall
+from trio_realtime.core import Conversation, Effect, ResolveRequest, StartCall
 from trio_realtime.testing import response_object
 from trio_realtime.wire import (
     InputText,
@@ -81,7 +81,7 @@ class Play:
                 self.requests.append(effect)
             case StartCall(call=call):
                 self.calls.append(call.call_id)
-            case Settle(token=token):
+            case ResolveRequest(token=token):
                 assert token not in self.settled, "told twice"
                 self.settled.add(token)
             case ev.AudioInterrupted(response_id=response_id):

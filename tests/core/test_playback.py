@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from trio_realtime.core.playback import ItemKey, Playback, Position
+from trio_realtime.core.audio.playback import ItemKey, Playback, TruncatePoint
 from trio_realtime.wire import PCM24K, PCMA, PCMU, AudioFormat
 
 SECOND = 48_000  # bytes of PCM at 24 kHz
@@ -17,8 +17,10 @@ RUNNING = {"r1", "r2"}
 ENDED: Container[str] = ()
 
 
-def position(key: ItemKey, played_ms: int, received_ms: float, response_id: str = "r1") -> Position:
-    return Position(
+def position(
+    key: ItemKey, played_ms: int, received_ms: float, response_id: str = "r1"
+) -> TruncatePoint:
+    return TruncatePoint(
         item_id=key[0],
         content_index=key[1],
         response_id=response_id,

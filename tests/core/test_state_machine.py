@@ -2,7 +2,7 @@
 
 Both are pure, so Hypothesis decides what happens next: what the user does, which frame arrives, when
 a tool ends, who takes over, what is approved, refused or edited, how time goes. The promises are
-checked at every step (``support.promises``), and once more when everything that was under way has
+checked at every step (``support.invariants``), and once more when everything that was under way has
 arrived.
 """
 
@@ -26,10 +26,17 @@ from hypothesis.stateful import (
     rule,
 )
 
-from support.promises import Promises
+from support.invariants import InvariantChecker
 from trio_realtime import events as ev
-from trio_realtime.core import CancelCalls, CheckReply, Conversation, Settle, StartCall, Trip
-from trio_realtime.errors import RequestRefused, SettingsRefused, UsageError
+from trio_realtime.core import (
+    CancelCalls,
+    CheckReply,
+    Conversation,
+    ResolveRequest,
+    StartCall,
+)
+from trio_realtime.errors import RequestRejected, SettingsRejected, UsageError
+from trio_realtime.events import GuardrailTrip
 from trio_realtime.items import HistoryItem, item_text
 from trio_realtime.local import (
     Call as CallStep,
@@ -39,8 +46,8 @@ from trio_realtime.local import (
     Incomplete,
     Pause,
     Say,
-    ScriptedBrain,
-    Service,
+    ScriptedResponder,
+    ServerConnection,
     ServiceOptions,
 )
 from trio_realtime.wire import (
@@ -86,7 +93,7 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 KEPT = {"book": False, "note": True}
 
 
-class EndlessBrain(ScriptedBrain):
+class EndlessBrain(ScriptedResponder):
     """Says what the machine chose, and something short when nothing was chosen."""
 
     def __init__(self) -> None:
@@ -157,14 +164,14 @@ EDITS: tuple[Callable[[Items, int], Items], ...] = (
 
 class Pair(RuleBasedStateMachine):
     core: Conversation
-    promises: Promises
+    promises: InvariantChecker
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
         self.brain = EndlessBrain()
         options = ServiceOptions(brain=self.brain, pacing=20.0, require_key=False)
-        self.service = Service(options, connection=ConnectionRequest(), now=self.now)
+        self.service = ServerConnection(options, connection=ConnectionRequest(), now=self.now)
         self.to_server: deque[str] = deque()
         self.to_client: deque[str] = deque()
         self.server_log: list[dict[str, Any]] = []
@@ -185,7 +192,7 @@ class Pair(RuleBasedStateMachine):
     @initialize(gated=st.booleans())
     def begin(self, gated: bool) -> None:
         self.core = Conversation("agent 0", guardrail_debounce=12, audio_gate=gated)
-        self.promises = Promises("agent 0", gated=gated)
+        self.promises = InvariantChecker("agent 0", gated=gated)
         self._update("agent 0")
         self._from_server(self.service.open(self.now))
         while self.to_client or self.to_server:
@@ -210,11 +217,11 @@ class Pair(RuleBasedStateMachine):
                     self.checks.append(effect)
                 case StartCall(call=call) if call.name in KEPT:
                     self._keep(call.call_id, insists=KEPT[call.name])
-                case Settle(token=token, outcome=outcome):
+                case ResolveRequest(token=token, outcome=outcome):
                     self.on_their_way.discard(token)
-                    self.refused_edits += isinstance(outcome, RequestRefused)
+                    self.refused_edits += isinstance(outcome, RequestRejected)
                     if token in self.hopeless:
-                        assert isinstance(outcome, SettingsRefused)
+                        assert isinstance(outcome, SettingsRejected)
                 case _:
                     pass
 
@@ -303,7 +310,7 @@ class Pair(RuleBasedStateMachine):
 
     def _expect(self, token: str, effects: Sequence[Any]) -> None:
         self.promises.waiting.add(token)
-        if not any(isinstance(effect, Settle) for effect in effects):
+        if not any(isinstance(effect, ResolveRequest) for effect in effects):
             self.on_their_way.add(token)
         self._carry_out(effects)
 
@@ -466,7 +473,7 @@ class Pair(RuleBasedStateMachine):
     @rule(trips=st.booleans(), newest=st.booleans())
     def check_ends(self, trips: bool, newest: bool) -> None:
         check = self.checks.pop(-1 if newest else 0)
-        found = [Trip(name="rule")] if trips else []
+        found = [GuardrailTrip(name="rule")] if trips else []
         if not trips:
             self.promises.passed(check.response_id, len(check.text))
         effects = self.core.reply_checked(check.response_id, check.text, found, self.now)

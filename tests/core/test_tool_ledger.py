@@ -5,11 +5,13 @@ from __future__ import annotations
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from trio_realtime.core.tools import CallState, RoundOver, ToolLedger
+from trio_realtime.core.calls.ledger import CallsCompleted, CallState, ToolLedger
 
 
-def over(response_id: str, *, wants_response: bool, cancelled: bool = False) -> RoundOver:
-    return RoundOver(response_id=response_id, wants_response=wants_response, cancelled=cancelled)
+def over(response_id: str, *, wants_response: bool, cancelled: bool = False) -> CallsCompleted:
+    return CallsCompleted(
+        response_id=response_id, wants_response=wants_response, cancelled=cancelled
+    )
 
 
 def ledger_with(*calls: str) -> ToolLedger:

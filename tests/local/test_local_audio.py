@@ -12,7 +12,7 @@ import pybase64
 import pytest
 from hypothesis import given, strategies as st
 
-from trio_realtime.local import EspeakVoice, ToneVoice
+from trio_realtime.local import EspeakSynthesizer, ToneSynthesizer
 from trio_realtime.local.audio import (
     FORMATS,
     change_speed,
@@ -23,8 +23,8 @@ from trio_realtime.local.audio import (
     loudness,
     samples,
 )
-from trio_realtime.local.bench import Bench
-from trio_realtime.local.voice import split_wave
+from trio_realtime.local.harness import ProtocolHarness
+from trio_realtime.local.synthesizer import split_wave
 
 PCM = FORMATS["audio/pcm"]
 FRAME = 32
@@ -38,8 +38,8 @@ def tone(frames: int, level: int = 8192) -> bytes:
     return struct.pack("<h", level) * (24 * FRAME * frames)
 
 
-def bench_with(**detection: Any) -> Bench:
-    bench = Bench()
+def bench_with(**detection: Any) -> ProtocolHarness:
+    bench = ProtocolHarness()
     bench.update(
         audio={
             "input": {
@@ -50,7 +50,7 @@ def bench_with(**detection: Any) -> Bench:
     return bench
 
 
-def stamps(bench: Bench) -> list[tuple[int, int]]:
+def stamps(bench: ProtocolHarness) -> list[tuple[int, int]]:
     started = bench.of_type("input_audio_buffer.speech_started")
     stopped = bench.of_type("input_audio_buffer.speech_stopped")
     return [(a["audio_start_ms"], b["audio_end_ms"]) for a, b in zip(started, stopped, strict=True)]
@@ -144,7 +144,7 @@ def test_audio_after_a_turn_is_left_for_the_next_commit() -> None:
     ("eagerness", "silence_ms"), [("high", 416), ("medium", 608), ("auto", 608), ("low", 1216)]
 )
 def test_semantic_turns_end_after_a_silence_by_eagerness(eagerness: str, silence_ms: int) -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     detection = {"type": "semantic_vad", "eagerness": eagerness, "create_response": False}
     bench.update(audio={"input": {"turn_detection": detection}})
     bench.append(tone(20) + silence(70))
@@ -247,15 +247,15 @@ def test_fitting_gives_exactly_the_length(pcm: bytes, milliseconds: int) -> None
 
 
 def test_tones_last_as_long_as_the_text_and_are_loud_enough_to_hear() -> None:
-    pcm = ToneVoice().speak("Hello you")
+    pcm = ToneSynthesizer().speak("Hello you")
     assert len(pcm) == 9 * 60 * 48
     assert loudness(pcm, PCM) > 1000
-    assert pcm == ToneVoice().speak("Hello you")
+    assert pcm == ToneSynthesizer().speak("Hello you")
     assert max(map(abs, samples(pcm))) < 16_000
 
 
 def test_silence_between_words_is_silent() -> None:
-    assert not any(ToneVoice(100).speak(" "))
+    assert not any(ToneSynthesizer(100).speak(" "))
 
 
 def wave_of(pcm: bytes, rate: int, length: int) -> bytes:
@@ -296,7 +296,7 @@ def test_espeak_is_resampled_and_asked_once_for_each_text(tmp_path: Path) -> Non
         f"pathlib.Path({str(tmp_path / 'log')!r}).open('a').write(sys.stdin.read() + '\\n')\n"
         f"sys.stdout.buffer.write({wave!r})\n",
     )
-    voice = EspeakVoice(program=program)
+    voice = EspeakSynthesizer(program=program)
     assert voice.blocking
     assert len(voice.speak("Hello")) == pytest.approx(48_000, abs=10)
     assert voice.speak("Hello") == voice.speak("Hello")
@@ -306,4 +306,4 @@ def test_espeak_is_resampled_and_asked_once_for_each_text(tmp_path: Path) -> Non
 
 def test_espeak_must_be_installed() -> None:
     with pytest.raises(FileNotFoundError, match="no-such-speaker"):
-        EspeakVoice(program="no-such-speaker")
+        EspeakSynthesizer(program="no-such-speaker")

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from support.bench import AUDIO_END, CALL, joined, scripted, speak, the
+from support.harness import AUDIO_END, CALL, joined, scripted, speak, the
 from trio_realtime.local import Call, Fail, Incomplete, Pause, Say
-from trio_realtime.local.bench import types_of
+from trio_realtime.local.harness import types_of
 
 # -- stopping ------------------------------------------------------------------------------------
 

@@ -12,16 +12,16 @@ from trio_realtime.local import (
     ConnectionRequest,
     Pause,
     Say,
-    ScriptedBrain,
+    ScriptedResponder,
 )
-from trio_realtime.local.bench import LOCAL_REQUEST, Bench, types_of
+from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness, types_of
 
 WHERE = "/v1/realtime?model=gpt-realtime"
 KEY = (("Authorization", "Bearer sk-right"),)
 USER = {"type": "message", "role": "user", "content": []}
 
 
-def refused(bench: Bench, kind: str, /, **fields: Any) -> dict[str, Any]:
+def refused(bench: ProtocolHarness, kind: str, /, **fields: Any) -> dict[str, Any]:
     """Send an event that must be answered with one error, and with its own id in it."""
     (frame,) = bench.send(kind, event_id="mine", **fields)
     assert frame["type"] == "error"
@@ -40,7 +40,7 @@ def text_message(text: str, role: str = "user", kind: str = "input_text") -> dic
 
 @pytest.mark.parametrize("message", ["", "nonsense", '{"type":', "[" * 100_000, '"\ud800"'])
 def test_what_is_not_json_is_refused_and_the_session_goes_on(message: str) -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     (frame,) = bench.send_raw(message)
     assert frame["error"]["code"] == "invalid_json"
     assert frame["error"]["event_id"] is None
@@ -48,19 +48,19 @@ def test_what_is_not_json_is_refused_and_the_session_goes_on(message: str) -> No
 
 
 def test_a_binary_message_is_refused() -> None:
-    (frame,) = Bench().send_raw(b"{}")
+    (frame,) = ProtocolHarness().send_raw(b"{}")
     assert frame["error"]["code"] == "invalid_event"
     assert "binary frames are not supported" in frame["error"]["message"]
 
 
 @pytest.mark.parametrize("message", ["[]", "1", "null", '"text"'])
 def test_json_that_is_no_object_is_refused(message: str) -> None:
-    (frame,) = Bench().send_raw(message)
+    (frame,) = ProtocolHarness().send_raw(message)
     assert frame["error"]["code"] == "invalid_event"
 
 
 def test_an_unknown_type_is_answered_with_those_there_are() -> None:
-    error = refused(Bench(), "nope")
+    error = refused(ProtocolHarness(), "nope")
     assert (error["code"], error["param"]) == ("invalid_value", "type")
     assert error["message"].startswith(
         "Invalid value: 'nope'. Supported values are: 'session.update', 'input_audio_buffer.append'"
@@ -69,18 +69,18 @@ def test_an_unknown_type_is_answered_with_those_there_are() -> None:
 
 
 def test_events_of_other_transports_are_unknown_here() -> None:
-    assert refused(Bench(), "output_audio_buffer.clear")["code"] == "invalid_value"
+    assert refused(ProtocolHarness(), "output_audio_buffer.clear")["code"] == "invalid_value"
 
 
 def test_a_message_without_a_type_is_refused() -> None:
-    (frame,) = Bench().send_raw('{"event_id":"e1"}')
+    (frame,) = ProtocolHarness().send_raw('{"event_id":"e1"}')
     assert frame["error"]["code"] == "missing_required_parameter"
     assert frame["error"]["param"] == "type"
     assert frame["error"]["event_id"] == "e1"
 
 
 def test_an_event_id_may_have_512_characters() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     (frame,) = bench.send("input_audio_buffer.clear", event_id="x" * 513)
     assert frame["error"]["code"] == "string_above_max_length"
     assert frame["error"]["event_id"] is None
@@ -88,7 +88,7 @@ def test_an_event_id_may_have_512_characters() -> None:
 
 
 def test_an_unknown_field_of_an_event_is_refused() -> None:
-    error = refused(Bench(), "input_audio_buffer.commit", force=True)
+    error = refused(ProtocolHarness(), "input_audio_buffer.commit", force=True)
     assert (error["code"], error["param"]) == ("unknown_parameter", "force")
 
 
@@ -202,7 +202,7 @@ BAD_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
 def test_a_bad_session_is_refused_as_a_whole(
     session: dict[str, Any], code: str, param: str
 ) -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     before = bench.session
     whole = {**({"type": "realtime"} if session else {}), "tool_choice": "none", **session}
     error = refused(bench, "session.update", session=whole)
@@ -212,12 +212,12 @@ def test_a_bad_session_is_refused_as_a_whole(
 
 @pytest.mark.parametrize("session", [None, 5, "realtime", []])
 def test_a_session_must_be_an_object(session: object) -> None:
-    assert refused(Bench(), "session.update", session=session)["code"] == "invalid_type"
+    assert refused(ProtocolHarness(), "session.update", session=session)["code"] == "invalid_type"
 
 
 def test_both_modalities_are_refused_in_the_words_of_the_service() -> None:
     session = {"type": "realtime", "output_modalities": ["text", "audio"]}
-    message = refused(Bench(), "session.update", session=session)["message"]
+    message = refused(ProtocolHarness(), "session.update", session=session)["message"]
     assert message.startswith("Invalid modalities: ['text', 'audio'].")
 
 
@@ -226,14 +226,14 @@ def test_a_sample_rate_is_refused_in_the_words_of_the_service() -> None:
         "type": "realtime",
         "audio": {"input": {"format": {"type": "audio/pcm", "rate": 8000}}},
     }
-    assert refused(Bench(), "session.update", session=session)["message"] == (
+    assert refused(ProtocolHarness(), "session.update", session=session)["message"] == (
         "Invalid 'session.audio.input.format.rate': integer below minimum value. "
         "Expected a value >= 24000, but got 8000 instead."
     )
 
 
 def test_the_voice_is_locked_once_the_model_has_spoken() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     output = {"voice": "ash"}
     assert bench.update(audio={"output": output})[0]["type"] == "session.updated"
     bench.respond(output_modalities=["text"])
@@ -249,7 +249,7 @@ def test_the_voice_is_locked_once_the_model_has_spoken() -> None:
 
 
 def test_speed_changes_only_between_responses() -> None:
-    bench = Bench(brain=ScriptedBrain([[Pause(1.0)]]))
+    bench = ProtocolHarness(brain=ScriptedResponder([[Pause(1.0)]]))
     bench.send("response.create")
     session = {"type": "realtime", "audio": {"output": {"speed": 1.2}}}
     error = refused(bench, "session.update", session=session)
@@ -259,7 +259,7 @@ def test_speed_changes_only_between_responses() -> None:
 
 
 def test_tracing_cannot_change_once_enabled() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(tracing="auto")
     assert bench.update(tracing="auto")[0]["type"] == "session.updated"
     session = {"type": "realtime", "tracing": None}
@@ -308,13 +308,13 @@ BAD_ITEMS: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("item", "code", "param"), BAD_ITEMS)
 def test_a_bad_item_is_refused(item: dict[str, Any], code: str, param: str) -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     error = refused(bench, "conversation.item.create", item=item)
     assert (error["code"], error["param"]) == (code, param)
 
 
 def test_a_text_may_have_256000_characters() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     error = refused(bench, "conversation.item.create", item=text_message("x" * 256_001))
     assert error["code"] == "string_above_max_length"
     assert error["param"] == "item.content[0].text"
@@ -326,13 +326,13 @@ def test_a_text_may_have_256000_characters() -> None:
 
 def test_an_output_needs_its_call() -> None:
     item = {"type": "function_call_output", "call_id": "call_x", "output": ""}
-    error = refused(Bench(), "conversation.item.create", item=item)
+    error = refused(ProtocolHarness(), "conversation.item.create", item=item)
     assert error["code"] == "invalid_tool_call_id"
     assert error["message"] == "Tool call ID 'call_x' not found in conversation."
 
 
 def test_an_unknown_predecessor_adds_nothing() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     error = refused(
         bench, "conversation.item.create", item=text_message("x"), previous_item_id="nix"
     )
@@ -341,7 +341,7 @@ def test_an_unknown_predecessor_adds_nothing() -> None:
 
 
 def test_an_id_is_used_once() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     item = {**text_message("x"), "id": "item_mine"}
     assert bench.send("conversation.item.create", item=item)[0]["item"]["id"] == "item_mine"
     error = refused(bench, "conversation.item.create", item=item)
@@ -353,13 +353,13 @@ def test_an_id_is_used_once() -> None:
     [("delete", {}), ("retrieve", {}), ("truncate", {"content_index": 0, "audio_end_ms": 0})],
 )
 def test_an_unknown_item_is_named(verb: str, fields: dict[str, Any]) -> None:
-    error = refused(Bench(), f"conversation.item.{verb}", item_id="item_x", **fields)
+    error = refused(ProtocolHarness(), f"conversation.item.{verb}", item_id="item_x", **fields)
     assert error["code"] == f"item_{verb}_invalid_item_id"
     assert error["message"].endswith("item: the item with id 'item_x' does not exist.")
 
 
 def test_an_item_in_progress_cannot_be_deleted() -> None:
-    bench = Bench(brain=ScriptedBrain([Say("x", audio_ms=5000)]), pacing=1.0)
+    bench = ProtocolHarness(brain=ScriptedResponder([Say("x", audio_ms=5000)]), pacing=1.0)
     bench.send("response.create")
     item_id = bench.run_until("conversation.item.added")[-1]["item"]["id"]
     error = refused(bench, "conversation.item.delete", item_id=item_id)
@@ -370,14 +370,14 @@ def test_an_item_in_progress_cannot_be_deleted() -> None:
     ]
 
 
-def spoken_item(bench: Bench) -> str:
+def spoken_item(bench: ProtocolHarness) -> str:
     frames = bench.respond()
     (item_id,) = [f["item"]["id"] for f in frames if f["type"] == "response.output_item.done"]
     return str(item_id)
 
 
 def test_truncating_beyond_the_audio_is_refused() -> None:
-    bench = Bench(brain=ScriptedBrain([Say("x", audio_ms=3700)]))
+    bench = ProtocolHarness(brain=ScriptedResponder([Say("x", audio_ms=3700)]))
     item_id = spoken_item(bench)
     error = refused(
         bench, "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=3760
@@ -390,13 +390,13 @@ def test_truncating_beyond_the_audio_is_refused() -> None:
     ("index", "end_ms", "code"), [(0, -1, "integer_below_min_value"), (1, 0, "invalid_value")]
 )
 def test_truncating_takes_sensible_numbers(index: int, end_ms: int, code: str) -> None:
-    bench = Bench(brain=ScriptedBrain([Say("x")]))
+    bench = ProtocolHarness(brain=ScriptedResponder([Say("x")]))
     fields = {"item_id": spoken_item(bench), "content_index": index, "audio_end_ms": end_ms}
     assert refused(bench, "conversation.item.truncate", **fields)["code"] == code
 
 
 def test_only_speech_of_the_model_can_be_truncated() -> None:
-    bench = Bench(brain=ScriptedBrain([Say("x")]))
+    bench = ProtocolHarness(brain=ScriptedResponder([Say("x")]))
     user = bench.say("hi")["id"]
     bench.respond(output_modalities=["text"])
     written = bench.of_type("response.output_item.done")[0]["item"]["id"]
@@ -412,13 +412,13 @@ def test_only_speech_of_the_model_can_be_truncated() -> None:
 
 @pytest.mark.parametrize("audio", ["not base64!", "AAA", 5, None])
 def test_audio_must_be_base64(audio: object) -> None:
-    error = refused(Bench(), "input_audio_buffer.append", audio=audio)
+    error = refused(ProtocolHarness(), "input_audio_buffer.append", audio=audio)
     assert error["param"] == "audio"
     assert error["code"] in ("invalid_value", "invalid_type")
 
 
 def test_an_append_may_have_15_mebibytes() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(audio={"input": {"turn_detection": None}})
     assert bench.append(bytes(15 * 1024 * 1024)) == []
     audio = pybase64.b64encode(bytes(15 * 1024 * 1024 + 2)).decode()
@@ -426,7 +426,7 @@ def test_an_append_may_have_15_mebibytes() -> None:
 
 
 def test_a_commit_needs_a_tenth_of_a_second() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(audio={"input": {"turn_detection": None}})
     error = refused(bench, "input_audio_buffer.commit")
     assert error["code"] == "input_audio_buffer_commit_empty"
@@ -441,7 +441,7 @@ def test_a_commit_needs_a_tenth_of_a_second() -> None:
 
 
 def test_one_response_at_a_time() -> None:
-    bench = Bench(brain=ScriptedBrain([[Pause(1.0)]]))
+    bench = ProtocolHarness(brain=ScriptedResponder([[Pause(1.0)]]))
     created = bench.send("response.create")[0]["response"]["id"]
     error = refused(bench, "response.create")
     assert error["code"] == "conversation_already_has_active_response"
@@ -450,7 +450,7 @@ def test_one_response_at_a_time() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"response_id": "resp_unknown"}])
 def test_there_must_be_something_to_cancel(fields: dict[str, Any]) -> None:
-    error = refused(Bench(), "response.cancel", **fields)
+    error = refused(ProtocolHarness(), "response.cancel", **fields)
     assert error["code"] == "response_cancel_not_active"
     assert error["message"] == "Cancellation failed: no active response found"
 
@@ -478,20 +478,22 @@ BAD_RESPONSES: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("response", "code", "param"), BAD_RESPONSES)
 def test_a_bad_response_is_refused(response: dict[str, Any], code: str, param: str) -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     error = refused(bench, "response.create", response=response)
     assert (error["code"], error["param"]) == (code, param)
     assert bench.send("response.create")[0]["type"] == "response.created"
 
 
 def test_after_a_refused_item_the_next_events_go_on() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.send("conversation.item.create", item={"type": "song"})
     assert bench.respond()[-1]["type"] == "rate_limits.updated"
 
 
 def test_a_transcription_session_has_no_responses() -> None:
-    bench = Bench(ConnectionRequest("/v1/realtime?intent=transcription", LOCAL_REQUEST.headers))
+    bench = ProtocolHarness(
+        ConnectionRequest("/v1/realtime?intent=transcription", LOCAL_REQUEST.headers)
+    )
     for kind in ("response.create", "response.cancel"):
         assert refused(bench, kind)["param"] == "type"
     error = refused(bench, "session.update", session={"type": "realtime"})
@@ -532,7 +534,7 @@ def test_a_transcription_session_has_no_responses() -> None:
 def test_who_is_not_let_in_gets_an_error_and_a_close(
     request_: ConnectionRequest, code: str | None, close: Close
 ) -> None:
-    bench = Bench(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
+    bench = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
     (frame,) = bench.frames
     assert frame["error"]["code"] == code
     assert frame["error"]["event_id"] is None
@@ -547,7 +549,7 @@ def test_no_key_is_ever_printed() -> None:
         (("Authorization", "Bearer sk-in-header"),),
         ("realtime", "openai-insecure-api-key.sk-in-protocol"),
     )
-    bench = Bench(request, api_keys={"sk-right"})
+    bench = ProtocolHarness(request, api_keys={"sk-right"})
     printed = f"{request!r} {bench.frames} {bench.service._options!r}"
     assert "sk-" not in printed
 
@@ -565,17 +567,19 @@ def test_no_key_is_ever_printed() -> None:
     ],
 )
 def test_a_key_is_found_in_every_known_place(request_: ConnectionRequest) -> None:
-    bench = Bench(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
+    bench = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
     assert types_of(bench.frames) == ["session.created"]
 
 
 def test_any_key_or_none_at_all_may_be_let_in() -> None:
-    assert Bench(ConnectionRequest(WHERE), require_key=False).closed is None
-    assert Bench(ConnectionRequest(WHERE, (("Authorization", "Bearer any"),))).closed is None
+    assert ProtocolHarness(ConnectionRequest(WHERE), require_key=False).closed is None
+    assert (
+        ProtocolHarness(ConnectionRequest(WHERE, (("Authorization", "Bearer any"),))).closed is None
+    )
 
 
 def test_a_session_expires() -> None:
-    bench = Bench(session_seconds=3600.0, epoch=1000.0)
+    bench = ProtocolHarness(session_seconds=3600.0, epoch=1000.0)
     assert bench.session["expires_at"] == 4600
     bench.run(3599.9)
     assert bench.closed is None

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from support.bench import Frames, scripted, squeezed, the
+from support.harness import Frames, scripted, squeezed, the
 from trio_realtime.local import (
-    Brain,
     Call,
     HostedCall,
     HostedTool,
     Pause,
-    RuleBrain,
+    Responder,
+    RuleResponder,
     Say,
-    ScriptedBrain,
+    ScriptedResponder,
     ServiceOptions,
     Turn,
     TurnItem,
 )
-from trio_realtime.local.bench import Bench, types_of
+from trio_realtime.local.harness import ProtocolHarness, types_of
 
 SERVERS: dict[str, Any] = {
     "docs": {
@@ -62,23 +62,23 @@ def docs(**declared: Any) -> dict[str, Any]:
     return {**server, **declared}
 
 
-def opened(*answers: Any, approval: Any = "never", **settings: Any) -> Bench:
-    return with_brain(ScriptedBrain(answers), approval, **settings)
+def opened(*answers: Any, approval: Any = "never", **settings: Any) -> ProtocolHarness:
+    return with_brain(ScriptedResponder(answers), approval, **settings)
 
 
-def with_brain(brain: Brain, approval: Any = "never", **settings: Any) -> Bench:
+def with_brain(brain: Responder, approval: Any = "never", **settings: Any) -> ProtocolHarness:
     settings = {"hosted_servers": SERVERS, **settings}
-    bench = Bench(brain=brain, **settings)
+    bench = ProtocolHarness(brain=brain, **settings)
     bench.update(tools=[docs(require_approval=approval)], output_modalities=["text"])
     return bench
 
 
-def decide(bench: Bench, request_id: str, *, approve: bool, **more: Any) -> Frames:
+def decide(bench: ProtocolHarness, request_id: str, *, approve: bool, **more: Any) -> Frames:
     item = {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": approve}
     return bench.send("conversation.item.create", item={**item, **more})
 
 
-def items_of(bench: Bench, kind: str) -> Frames:
+def items_of(bench: ProtocolHarness, kind: str) -> Frames:
     done = bench.of_type("conversation.item.done")
     return [frame["item"] for frame in done if frame["item"]["type"] == kind]
 
@@ -87,7 +87,7 @@ def items_of(bench: Bench, kind: str) -> Frames:
 
 
 def test_the_tools_of_a_known_server_are_listed_and_the_item_has_them_at_the_end() -> None:
-    bench = Bench(hosted_servers=SERVERS)
+    bench = ProtocolHarness(hosted_servers=SERVERS)
     frames = bench.update(tools=[docs()])
     assert types_of(frames) == [
         *("session.updated", *IMPORT, "mcp_list_tools.completed", "conversation.item.done")
@@ -113,17 +113,19 @@ def test_the_tools_of_a_known_server_are_listed_and_the_item_has_them_at_the_end
 
 @pytest.mark.parametrize("allowed", [["fetch", "none"], {"tool_names": ["fetch"]}])
 def test_only_allowed_tools_are_listed(allowed: Any) -> None:
-    frames = Bench(hosted_servers=SERVERS).update(tools=[docs(allowed_tools=allowed)])
+    frames = ProtocolHarness(hosted_servers=SERVERS).update(tools=[docs(allowed_tools=allowed)])
     assert [tool["name"] for tool in frames[-1]["item"]["tools"]] == ["fetch"]
 
 
 def test_nothing_is_known_to_be_read_only() -> None:
-    frames = Bench(hosted_servers=SERVERS).update(tools=[docs(allowed_tools={"read_only": True})])
+    frames = ProtocolHarness(hosted_servers=SERVERS).update(
+        tools=[docs(allowed_tools={"read_only": True})]
+    )
     assert frames[-1]["item"]["tools"] == []
 
 
 def test_a_server_that_cannot_be_reached_is_no_hindrance_to_the_others() -> None:
-    bench = Bench(hosted_servers=SERVERS)
+    bench = ProtocolHarness(hosted_servers=SERVERS)
     frames = bench.update(tools=[docs(server_label="elsewhere"), docs()])
     assert types_of(frames)[1:] == [
         *(*IMPORT, "mcp_list_tools.failed", "conversation.item.done"),
@@ -132,7 +134,7 @@ def test_a_server_that_cannot_be_reached_is_no_hindrance_to_the_others() -> None
 
 
 def test_tools_are_listed_again_only_when_the_declaration_changes() -> None:
-    bench = Bench(hosted_servers=SERVERS)
+    bench = ProtocolHarness(hosted_servers=SERVERS)
     bench.update(tools=[docs(authorization="s3cret")])
     assert types_of(bench.update(tools=[docs(authorization="other")])) == ["session.updated"]
     assert len(bench.update(tools=[docs(allowed_tools=["fetch"])])) == 5
@@ -176,7 +178,7 @@ def test_a_response_beside_the_conversation_calls_but_leaves_no_trace() -> None:
     ],
 )
 def test_a_declaration_without_sense_is_refused(declared: dict[str, Any], path: str) -> None:
-    bench = Bench(hosted_servers=SERVERS)
+    bench = ProtocolHarness(hosted_servers=SERVERS)
     (frame,) = bench.update(tools=[docs(**declared)])
     assert frame["error"]["param"] == path
 
@@ -365,7 +367,7 @@ def test_a_call_that_needs_approval_is_asked_about_and_the_response_goes_on() ->
 
 
 def test_the_next_response_makes_an_approved_call_and_the_one_after_speaks_of_it() -> None:
-    brain = ScriptedBrain([SEARCH, Say("Found.")])
+    brain = ScriptedResponder([SEARCH, Say("Found.")])
     bench = with_brain(brain, "always")
     bench.respond()
     (request,) = items_of(bench, "mcp_approval_request")
@@ -392,7 +394,7 @@ def test_several_approved_calls_are_made_in_one_response() -> None:
 
 
 def test_a_rejected_call_is_not_made_and_the_brain_is_told() -> None:
-    brain = ScriptedBrain([SEARCH, Say("As you like.")])
+    brain = ScriptedResponder([SEARCH, Say("As you like.")])
     bench = with_brain(brain, "always")
     bench.respond()
     (request,) = items_of(bench, "mcp_approval_request")
@@ -411,7 +413,7 @@ def test_a_rejected_call_is_not_made_and_the_brain_is_told() -> None:
     assert decision.approval_request_id == asked.id
 
 
-def refused_param(bench: Bench, request_id: str) -> Any:
+def refused_param(bench: ProtocolHarness, request_id: str) -> Any:
     (frame,) = decide(bench, request_id, approve=True)
     return frame["error"]["code"], frame["error"]["param"]
 
@@ -480,7 +482,7 @@ def test_a_response_cancelled_before_it_begins_an_approved_call_leaves_it_to_the
 def test_a_brain_sees_the_tools_and_how_calls_ended() -> None:
     servers = {"docs": {"search": "found", "fetch": raising}}
     calls = [SEARCH, HostedCall("docs", "fetch"), HostedCall("docs", "search", "[]")]
-    brain = ScriptedBrain([calls, Say("Well.")])
+    brain = ScriptedResponder([calls, Say("Well.")])
     bench = with_brain(brain, hosted_servers=servers)
     bench.respond()
     bench.respond()
@@ -501,7 +503,7 @@ def spoken(frames: Frames) -> str:
 
 
 def test_the_rules_call_a_hosted_tool_that_is_named_and_read_out_what_came() -> None:
-    bench = with_brain(RuleBrain())
+    bench = with_brain(RuleResponder())
     bench.say("Please fetch it")
     bench.respond()
     assert items_of(bench, "mcp_call")[0]["name"] == "fetch"
@@ -509,7 +511,7 @@ def test_the_rules_call_a_hosted_tool_that_is_named_and_read_out_what_came() -> 
 
 
 def test_the_rules_speak_of_a_call_that_failed_and_of_an_empty_answer() -> None:
-    bench = with_brain(RuleBrain(), hosted_servers={"docs": {"fetch": raising, "wipe": ""}})
+    bench = with_brain(RuleResponder(), hosted_servers={"docs": {"fetch": raising, "wipe": ""}})
     bench.say("Fetch it and wipe it")
     bench.respond()
     assert spoken(bench.respond()) == "no such page Done."
@@ -522,7 +524,7 @@ def test_the_rules_speak_of_a_call_that_failed_and_of_an_empty_answer() -> None:
 def test_the_rules_do_not_ask_again_for_what_was_rejected(
     reason: dict[str, str], answer: str
 ) -> None:
-    bench = with_brain(RuleBrain(), "always")
+    bench = with_brain(RuleResponder(), "always")
     bench.say("Please fetch it")
     bench.respond()
     (request,) = items_of(bench, "mcp_approval_request")
@@ -539,7 +541,7 @@ def test_the_rules_do_not_ask_again_for_what_was_rejected(
     ],
 )
 def test_the_rules_keep_to_the_choice_of_a_hosted_tool(choice: Any, name: str) -> None:
-    bench = with_brain(RuleBrain())
+    bench = with_brain(RuleResponder())
     bench.say("Hello")
     bench.respond(tool_choice=choice)
     assert [call["name"] for call in items_of(bench, "mcp_call")] == [name]
@@ -554,7 +556,7 @@ def test_a_function_is_not_meant_by_the_name_of_a_hosted_tool_and_the_other_way_
         ({"type": "mcp", "server_label": "docs", "name": "fetch"}, HostedCall("docs", "fetch")),
     ]:
         turn = Turn(items, tools=(function,), tool_choice=choice, hosted_tools=(hosted,))
-        assert list(RuleBrain().answer(turn)) == [step]
+        assert list(RuleResponder().answer(turn)) == [step]
 
 
 # -- the rest ------------------------------------------------------------------------------------
@@ -565,8 +567,8 @@ def test_a_plain_answer_is_a_tool() -> None:
     assert options.hosted_servers == {"docs": {"fetch": HostedTool("a page")}}
 
 
-def test_every_event_fits_the_schema(shared_dir: Path) -> None:
-    path = shared_dir / "reference" / "realtime_events.wire.schema.json"
+def test_every_event_fits_the_schema(data_dir: Path) -> None:
+    path = data_dir / "realtime_events.wire.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     fetch = HostedCall("docs", "fetch")
     bench = opened(

@@ -19,15 +19,15 @@ from trio_realtime.local import (
     Call,
     ConnectionRequest,
     Fail,
-    HearingFailed,
     Incomplete,
     Pause,
     Say,
     Step,
+    TranscriptionFailed,
     Turn,
 )
-from trio_realtime.local.bench import LOCAL_REQUEST, Bench
-from trio_realtime.local.ears import ScriptedEars
+from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness
+from trio_realtime.local.transcriber import ScriptedTranscriber
 
 Frame = dict[str, Any]
 
@@ -136,9 +136,9 @@ class Conversation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.brain = Chance()
-        self.bench = Bench(
+        self.bench = ProtocolHarness(
             brain=self.brain,
-            ears=ScriptedEars(["one two", HearingFailed(), "three"] * 50),
+            ears=ScriptedTranscriber(["one two", TranscriptionFailed(), "three"] * 50),
             pacing=4.0,
         )
         self.bench.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
@@ -270,7 +270,7 @@ NEAR = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(TYPES, st.dictionaries(FIELDS, NEAR, max_size=4)), max_size=5))
 def test_no_event_crashes_the_service(events: list[tuple[str, Frame]]) -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     for kind, fields in events:
         message = json.dumps({**fields, "type": kind})
         frames = bench.send_raw(message)
@@ -283,14 +283,14 @@ def test_no_event_crashes_the_service(events: list[tuple[str, Frame]]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.binary())
 def test_no_message_crashes_the_service(message: str | bytes) -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     (frame,) = bench.send_raw(message)
     assert frame["type"] == "error"
 
 
 @given(st.text(max_size=30))
 def test_no_path_crashes_the_service(path: str) -> None:
-    assert Bench(ConnectionRequest(f"/{path}", LOCAL_REQUEST.headers)).frames
+    assert ProtocolHarness(ConnectionRequest(f"/{path}", LOCAL_REQUEST.headers)).frames
 
 
 # -- the schema ----------------------------------------------------------------------------------
@@ -310,10 +310,10 @@ def validator_of(schema: Frame, kind: str) -> Draft202012Validator:
 def varied_session() -> list[Frame]:
     """A session that brings out every type of event there is."""
     brain = Chance()
-    bench = Bench(
+    bench = ProtocolHarness(
         ConnectionRequest("/v1/realtime?model=gpt-realtime-2.1", LOCAL_REQUEST.headers),
         brain=brain,
-        ears=ScriptedEars(["Hello there", HearingFailed()]),
+        ears=ScriptedTranscriber(["Hello there", TranscriptionFailed()]),
         pacing=4.0,
     )
     bench.update(
@@ -350,8 +350,8 @@ def varied_session() -> list[Frame]:
     return bench.frames
 
 
-def test_every_event_fits_the_schema(shared_dir: Path) -> None:
-    schema = load_schema(shared_dir / "reference" / "realtime_events.wire.schema.json")
+def test_every_event_fits_the_schema(data_dir: Path) -> None:
+    schema = load_schema(data_dir / "realtime_events.wire.schema.json")
     frames = varied_session()
     for frame in frames:
         validator_of(schema, frame["type"]).validate(frame)
@@ -369,11 +369,11 @@ def test_every_event_fits_the_schema(shared_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["item", "response"])
-def test_live_events_have_no_key_that_ours_lack(shared_dir: Path, kind: str) -> None:
+def test_live_events_have_no_key_that_ours_lack(data_dir: Path, kind: str) -> None:
     ours: dict[str, set[str]] = {}
     for frame in varied_session():
         ours.setdefault(frame["type"], set()).update(frame, frame.get(kind, {}))
-    for path in sorted((shared_dir / "live_frames").glob("*.jsonl")):
+    for path in sorted((data_dir / "live_frames").glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
             data = record["data"]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
-from trio_realtime.local import Call, RuleBrain, Say, Turn, TurnItem
-from trio_realtime.local.filling import fill_arguments
-from trio_realtime.local.rules import named_tools, split_name
+from trio_realtime.local import Call, RuleResponder, Say, Turn, TurnItem
+from trio_realtime.local.argument_guesser import fill_arguments
+from trio_realtime.local.rule_responder import named_tools, split_name
 
 
 def tool(name: str, /, *required: str, **properties: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def user(text: str, audio_ms: float = 0.0) -> TurnItem:
 
 def answer(text: str, *tools: dict[str, Any], choice: Any = "auto") -> list[Any]:
     turn = Turn(items=(user(text),), tools=tools or TOOLS, tool_choice=choice)
-    return list(RuleBrain().answer(turn))
+    return list(RuleResponder().answer(turn))
 
 
 # -- what is said --------------------------------------------------------------------------------
@@ -44,25 +44,25 @@ def test_it_repeats_what_was_said() -> None:
 
 def test_it_tells_how_much_audio_it_heard() -> None:
     turn = Turn(items=(user("", 2796.0),))
-    assert RuleBrain().answer(turn) == [Say("I heard 2.8 seconds of audio.")]
+    assert RuleResponder().answer(turn) == [Say("I heard 2.8 seconds of audio.")]
 
 
 def test_it_greets_when_nobody_spoke_and_asks_when_nothing_was_said() -> None:
-    assert RuleBrain().answer(Turn()) == [Say("Hello! How can I help you?")]
+    assert RuleResponder().answer(Turn()) == [Say("Hello! How can I help you?")]
     idle = Turn(items=(user(""),))
-    assert RuleBrain().answer(idle) == [Say("Are you still there?")]
+    assert RuleResponder().answer(idle) == [Say("Are you still there?")]
 
 
 def test_it_reads_out_what_tools_gave() -> None:
     outputs = [TurnItem(f"o{n}", "function_call_output", output=f"Fact {n}.") for n in (1, 2)]
     turn = Turn(items=(user("weather in Oslo"), *outputs), tools=TOOLS)
-    assert RuleBrain().answer(turn) == [Say("Fact 1. Fact 2.")]
+    assert RuleResponder().answer(turn) == [Say("Fact 1. Fact 2.")]
 
 
 def test_old_results_are_not_read_out_again() -> None:
     output = TurnItem("o", "function_call_output", output="Old.")
     turn = Turn(items=(user("weather"), output, user("thanks")), tools=TOOLS)
-    assert RuleBrain().answer(turn) == [Say("You said: thanks")]
+    assert RuleResponder().answer(turn) == [Say("You said: thanks")]
 
 
 # -- which tools ---------------------------------------------------------------------------------

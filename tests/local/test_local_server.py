@@ -23,16 +23,16 @@ from trio_realtime.local import (
     LocalServer,
     Pause,
     Say,
-    ScriptedBrain,
+    ScriptedResponder,
     Step,
-    ToneVoice,
+    ToneSynthesizer,
     Turn,
     local_connector,
     serve_local,
 )
 from trio_realtime.transports import (
+    ConnectOptions,
     Connector,
-    Dial,
     HandshakeRejected,
     Transport,
     TransportClosed,
@@ -72,8 +72,8 @@ async def ask(transport: Transport, text: str) -> str:
     return "".join(f["delta"] for f in frames if f["type"] == "response.output_text.delta")
 
 
-def dial(server: LocalServer, **changes: Any) -> Dial:
-    return attrs.evolve(Dial(f"{server.url}{PATH}", headers=KEY), **changes)
+def dial(server: LocalServer, **changes: Any) -> ConnectOptions:
+    return attrs.evolve(ConnectOptions(f"{server.url}{PATH}", headers=KEY), **changes)
 
 
 @asynccontextmanager
@@ -109,7 +109,9 @@ async def test_its_endpoint_leads_to_it() -> None:
     async with serve_local(api_keys={"sk-one"}) as server:
         resolved = await server.endpoint.resolve("gpt-realtime")
         assert resolved.url == f"{server.url}{PATH}"
-        async with connect_trio_websocket(Dial(resolved.url, tuple(resolved.headers))) as transport:
+        async with connect_trio_websocket(
+            ConnectOptions(resolved.url, tuple(resolved.headers))
+        ) as transport:
             assert (await receive(transport))["type"] == "session.created"
 
 
@@ -286,7 +288,7 @@ async def test_a_chosen_port_is_served() -> None:
         assert server.url == f"ws://127.0.0.1:{port}/v1/realtime"
 
 
-class SlowVoice(ToneVoice):
+class SlowVoice(ToneSynthesizer):
     """Says that it blocks, and remembers whether it ran outside of trio's thread."""
 
     def __init__(self) -> None:
@@ -324,7 +326,7 @@ async def test_a_bug_ends_one_connection_and_is_logged(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     connector = local_connector(brain=Broken())
-    async with connector(Dial(IN_MEMORY, KEY)) as transport:
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         await send(transport, "response.create")
         await receive(transport)
         with pytest.raises(TransportClosed) as caught:
@@ -333,16 +335,16 @@ async def test_a_bug_ends_one_connection_and_is_logged(
     (record,) = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
-    async with connector(Dial(IN_MEMORY, KEY)) as transport:
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         assert (await receive(transport))["type"] == "session.created"
 
 
 async def test_a_session_in_memory_runs_on_the_virtual_clock(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    brain = ScriptedBrain([[Pause(100.0), Say("slow", audio_ms=60_000)]])
+    brain = ScriptedResponder([[Pause(100.0), Say("slow", audio_ms=60_000)]])
     connector = local_connector(brain=brain, pacing=1.0)
-    async with connector(Dial(IN_MEMORY, KEY)) as transport:
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         began = trio.current_time()
         await send(transport, "response.create")
         await receive_until(transport, "rate_limits.updated")
@@ -353,9 +355,9 @@ async def test_a_session_in_memory_runs_on_the_virtual_clock(
 async def test_a_response_can_be_cancelled_however_fast_it_is_generated(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    brain = ScriptedBrain([Say("word " * 200)])
+    brain = ScriptedResponder([Say("word " * 200)])
     connector = local_connector(brain=brain, pacing=math.inf)
-    async with connector(Dial(IN_MEMORY, KEY)) as transport:
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         await send(transport, "response.create")
         await receive_until(transport, "response.output_audio.delta")
         await send(transport, "response.cancel")
@@ -368,14 +370,14 @@ async def test_the_endpoint_in_memory_has_a_key_that_is_let_in(
 ) -> None:
     connector = local_connector(api_keys={"sk-right"})
     resolved = await connector.endpoint.resolve()
-    async with connector(Dial(resolved.url, tuple(resolved.headers))) as transport:
+    async with connector(ConnectOptions(resolved.url, tuple(resolved.headers))) as transport:
         assert (await receive(transport))["type"] == "session.created"
 
 
 async def test_two_runs_in_memory_are_the_same(autojump_clock: trio.testing.MockClock) -> None:
     async def run() -> list[Frame]:
         connector = local_connector(epoch=0.0)
-        async with connector(Dial(IN_MEMORY, KEY)) as transport:
+        async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
             frames = [await receive(transport)]
             await send(transport, "response.create")
             frames += await receive_until(transport, "rate_limits.updated")
@@ -387,7 +389,7 @@ async def test_two_runs_in_memory_are_the_same(autojump_clock: trio.testing.Mock
 
 
 async def test_a_session_in_memory_expires(autojump_clock: trio.testing.MockClock) -> None:
-    async with local_connector()(Dial(IN_MEMORY, KEY)) as transport:
+    async with local_connector()(ConnectOptions(IN_MEMORY, KEY)) as transport:
         began = trio.current_time()
         await receive_until(transport, "error")
         with pytest.raises(TransportClosed) as caught:
@@ -399,10 +401,10 @@ async def test_a_session_in_memory_expires(autojump_clock: trio.testing.MockCloc
 async def test_a_client_that_does_not_read_is_closed_with_1013(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    brain = ScriptedBrain([Say("word " * 2000)])
+    brain = ScriptedResponder([Say("word " * 2000)])
     limits = Limits(read_timeout=5.0)
     connector = local_connector(brain=brain, pacing=math.inf, limits=limits)
-    async with connector(Dial(IN_MEMORY, KEY)) as transport:
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         await send(transport, "response.create")
         await trio.sleep(20.0)
         with pytest.raises(TransportClosed):
@@ -413,17 +415,17 @@ async def test_a_client_that_does_not_read_is_closed_with_1013(
 async def test_in_memory_a_bad_key_is_told_either_way(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with local_connector(api_keys={"sk-right"})(Dial(IN_MEMORY, KEY)) as transport:
+    async with local_connector(api_keys={"sk-right"})(ConnectOptions(IN_MEMORY, KEY)) as transport:
         assert (await receive(transport))["error"]["code"] == "invalid_api_key"
     by_http = local_connector(api_keys={"sk-right"}, auth_failure="http401")
     with pytest.raises(HandshakeRejected):
-        async with by_http(Dial(IN_MEMORY, KEY)):
+        async with by_http(ConnectOptions(IN_MEMORY, KEY)):
             pass
 
 
 async def test_recorded_frames_are_bounded(autojump_clock: trio.testing.MockClock) -> None:
     connector = local_connector(limits=Limits(recorded_frames=3))
-    async with connector(Dial(IN_MEMORY, KEY)) as transport:
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         await send(transport, "response.create")
         await receive_until(transport, "rate_limits.updated")
     assert len(connector.connections[0].frames) == 3

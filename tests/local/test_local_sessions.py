@@ -10,8 +10,8 @@ from typing import Any
 import pybase64
 import pytest
 
-from trio_realtime.local import ConnectionRequest, Say, ScriptedBrain
-from trio_realtime.local.bench import LOCAL_REQUEST, Bench, types_of
+from trio_realtime.local import ConnectionRequest, Say, ScriptedResponder
+from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness, types_of
 
 KEYS = [
     *("type", "object", "id", "model", "output_modalities", "instructions", "tools"),
@@ -29,11 +29,11 @@ VAD = {
 }
 
 
-def for_model(model: str) -> Bench:
-    return Bench(ConnectionRequest(f"/v1/realtime?model={model}", LOCAL_REQUEST.headers))
+def for_model(model: str) -> ProtocolHarness:
+    return ProtocolHarness(ConnectionRequest(f"/v1/realtime?model={model}", LOCAL_REQUEST.headers))
 
 
-def detection_of(bench: Bench) -> Any:
+def detection_of(bench: ProtocolHarness) -> Any:
     return bench.session["audio"]["input"]["turn_detection"]
 
 
@@ -41,7 +41,7 @@ def detection_of(bench: Bench) -> Any:
 
 
 def test_a_new_session_looks_like_a_recorded_one() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     (created,) = bench.frames
     assert created["type"] == "session.created"
     session = created["session"]
@@ -80,8 +80,8 @@ def recorded(path: Path, kind: str) -> dict[str, Any]:
         "azure_spoken_turn_drives_a_tool",
     ],
 )
-def test_updates_are_echoed_like_the_recorded_ones(shared_dir: Path, name: str) -> None:
-    path = shared_dir / "live_frames" / f"{name}.jsonl"
+def test_updates_are_echoed_like_the_recorded_ones(data_dir: Path, name: str) -> None:
+    path = data_dir / "live_frames" / f"{name}.jsonl"
     created = recorded(path, "session.created")["session"]
     bench = for_model(created["model"])
     unlike = {"id", "instructions", "expires_at"}
@@ -96,7 +96,7 @@ def test_updates_are_echoed_like_the_recorded_ones(shared_dir: Path, name: str) 
     assert json.dumps(updated["session"]) == json.dumps(expected)
 
 
-ANY = Bench().session["instructions"]
+ANY = ProtocolHarness().session["instructions"]
 
 
 def test_reasoning_models_have_other_defaults() -> None:
@@ -106,7 +106,7 @@ def test_reasoning_models_have_other_defaults() -> None:
 
 
 def test_only_what_is_named_changes() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(instructions="Be brief.", audio={"output": {"voice": "ash"}})
     (updated,) = bench.update(audio={"output": {"speed": 1.25}})
     session = updated["session"]
@@ -120,7 +120,7 @@ def test_only_what_is_named_changes() -> None:
 
 
 def test_lists_are_replaced_and_empty_values_clear() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(tools=[{"type": "function", "name": "a"}], instructions="x")
     bench.update(tools=[{"type": "function", "name": "b"}])
     assert [tool["name"] for tool in bench.session["tools"]] == ["b"]
@@ -129,7 +129,7 @@ def test_lists_are_replaced_and_empty_values_clear() -> None:
 
 
 def test_turn_detection_takes_defaults_for_what_is_left_out() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(audio={"input": {"turn_detection": {"type": "server_vad", "threshold": 0.9}}})
     assert detection_of(bench) == {**VAD, "threshold": 0.9}
     bench.update(audio={"input": {"turn_detection": {"type": "server_vad"}}})
@@ -146,7 +146,7 @@ def test_turn_detection_takes_defaults_for_what_is_left_out() -> None:
 
 
 def test_transcription_is_echoed_with_nulls() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     for model, more in (("whisper-1", {}), ("gpt-live-transcribe", {"languages": None})):
         bench.update(audio={"input": {"transcription": {"model": model}}})
         assert bench.session["audio"]["input"]["transcription"] == {
@@ -158,7 +158,7 @@ def test_transcription_is_echoed_with_nulls() -> None:
 
 
 def test_tools_are_echoed_in_the_recorded_key_order() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(
         tools=[
             {"parameters": {"type": "object"}, "description": "d", "name": "n", "type": "function"}
@@ -168,7 +168,7 @@ def test_tools_are_echoed_in_the_recorded_key_order() -> None:
 
 
 def test_credentials_of_an_mcp_server_are_not_echoed_and_its_import_fails() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     tool = {
         "type": "mcp",
         "server_label": "x",
@@ -188,7 +188,7 @@ def test_credentials_of_an_mcp_server_are_not_echoed_and_its_import_fails() -> N
 
 
 def test_reasoning_is_shown_once_it_was_set() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(reasoning={"effort": "none"})
     keys = list(bench.session)
     assert keys[keys.index("reasoning") - 1 : keys.index("reasoning") + 2] == [
@@ -197,7 +197,9 @@ def test_reasoning_is_shown_once_it_was_set() -> None:
 
 
 def test_a_transcription_session_has_only_an_input() -> None:
-    bench = Bench(ConnectionRequest("/v1/realtime?intent=transcription", LOCAL_REQUEST.headers))
+    bench = ProtocolHarness(
+        ConnectionRequest("/v1/realtime?intent=transcription", LOCAL_REQUEST.headers)
+    )
     assert list(bench.session) == ["type", "object", "id", "expires_at", "audio", "include"]
     assert bench.session["object"] == "realtime.transcription_session"
     assert list(detection_of(bench)) == [
@@ -218,7 +220,7 @@ def test_a_transcription_session_has_only_an_input() -> None:
 
 def test_the_same_inputs_give_the_same_outputs_and_other_seeds_do_not() -> None:
     def play(seed: str) -> list[dict[str, Any]]:
-        bench = Bench(seed=seed)
+        bench = ProtocolHarness(seed=seed)
         bench.say("hello")
         bench.respond()
         return bench.frames
@@ -228,7 +230,7 @@ def test_the_same_inputs_give_the_same_outputs_and_other_seeds_do_not() -> None:
 
 
 def test_ids_begin_with_their_time() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     first = bench.say("a")["id"]
     bench.run(100.0)
     assert first[:11] < bench.say("b")["id"][:11]
@@ -237,12 +239,12 @@ def test_ids_begin_with_their_time() -> None:
 # -- items ---------------------------------------------------------------------------------------
 
 
-def order_of(bench: Bench) -> list[str]:
+def order_of(bench: ProtocolHarness) -> list[str]:
     return [item.id for item in bench.service._state.conversation]
 
 
 def test_items_go_where_they_are_put() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     a = bench.say("a")["id"]
     b = bench.say("b", previous_item_id="")["id"]
     first = bench.say("first", previous_item_id="root")["id"]
@@ -253,7 +255,7 @@ def test_items_go_where_they_are_put() -> None:
 
 
 def test_deleting_repairs_the_chain() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     a, b = bench.say("a")["id"], bench.say("b")["id"]
     (deleted,) = bench.send("conversation.item.delete", item_id=b)
     assert (deleted["type"], deleted["item_id"]) == ("conversation.item.deleted", b)
@@ -262,7 +264,7 @@ def test_deleting_repairs_the_chain() -> None:
 
 
 def test_audio_and_images_are_not_echoed_but_can_be_retrieved() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     audio = pybase64.b64encode(b"\x01\x02" * 100).decode()
     image = "data:image/png;base64,AAAA"
     parts = [
@@ -284,7 +286,7 @@ def test_audio_and_images_are_not_echoed_but_can_be_retrieved() -> None:
 
 
 def test_a_spoken_answer_can_be_retrieved_and_cut_off() -> None:
-    bench = Bench(brain=ScriptedBrain([Say("hello", audio_ms=1000)]))
+    bench = ProtocolHarness(brain=ScriptedResponder([Say("hello", audio_ms=1000)]))
     item_id = bench.respond()[-2]["response"]["output"][0]["id"]
 
     def kept() -> tuple[int, dict[str, Any]]:
@@ -303,7 +305,7 @@ def test_a_spoken_answer_can_be_retrieved_and_cut_off() -> None:
 
 
 def test_an_answer_can_be_cut_off_while_it_is_spoken() -> None:
-    bench = Bench(brain=ScriptedBrain([Say("hello", audio_ms=4000)]), pacing=1.0)
+    bench = ProtocolHarness(brain=ScriptedResponder([Say("hello", audio_ms=4000)]), pacing=1.0)
     bench.send("response.create")
     bench.run(2.0)
     item_id = bench.of_type("response.output_item.added")[0]["item"]["id"]
@@ -320,7 +322,7 @@ def test_an_answer_can_be_cut_off_while_it_is_spoken() -> None:
 
 
 def test_a_function_call_of_the_client_gets_a_call_id() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     item = {"type": "function_call", "name": "x", "arguments": "{}"}
     added = bench.send("conversation.item.create", item=item)[0]["item"]
     assert added["call_id"].startswith("call_")
@@ -329,7 +331,7 @@ def test_a_function_call_of_the_client_gets_a_call_id() -> None:
 
 
 def test_chains_of_items_agree_with_the_order() -> None:
-    bench = Bench(brain=ScriptedBrain([Say("x")] * 3))
+    bench = ProtocolHarness(brain=ScriptedResponder([Say("x")] * 3))
     for text in "abc":
         bench.say(text)
         bench.respond()

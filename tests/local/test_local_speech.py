@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from support.bench import be_silent, joined, scripted, speak, squeezed, the
-from trio_realtime.local import HearingFailed, Pause, Say
-from trio_realtime.local.bench import Bench, types_of
-from trio_realtime.local.ears import ScriptedEars
+from support.harness import be_silent, joined, scripted, speak, squeezed, the
+from trio_realtime.local import Pause, Say, TranscriptionFailed
+from trio_realtime.local.harness import ProtocolHarness, types_of
+from trio_realtime.local.transcriber import ScriptedTranscriber
 
 # -- speech --------------------------------------------------------------------------------------
 
@@ -47,7 +47,7 @@ def test_two_utterances_in_one_append_are_two_turns_and_a_barge_in() -> None:
 
 
 def test_the_words_of_speech_are_answered_when_they_are_known() -> None:
-    bench = Bench(transcripts=["turn the light off"])
+    bench = ProtocolHarness(transcripts=["turn the light off"])
     bench.update(output_modalities=["text"])
     speak(bench, 640)
     be_silent(bench, 640)
@@ -74,7 +74,7 @@ def test_without_interrupting_a_second_turn_is_refused_its_response() -> None:
 
 
 def test_turn_detection_may_leave_answering_to_the_client() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     detection = {"type": "server_vad", "create_response": False}
     bench.update(audio={"input": {"turn_detection": detection}})
     speak(bench, 640)
@@ -82,7 +82,7 @@ def test_turn_detection_may_leave_answering_to_the_client() -> None:
 
 
 def test_push_to_talk_answers_only_when_asked() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(audio={"input": {"turn_detection": None}})
     assert speak(bench, 2800) == []
     frames = bench.send("input_audio_buffer.commit")
@@ -98,7 +98,7 @@ def test_push_to_talk_answers_only_when_asked() -> None:
 
 
 def test_a_commit_while_speaking_ends_the_turn_without_speech_stopped() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     started = speak(bench, 640)[0]
     frames = bench.send("input_audio_buffer.commit")
     assert frames[0]["type"] == "input_audio_buffer.committed"
@@ -107,7 +107,7 @@ def test_a_commit_while_speaking_ends_the_turn_without_speech_stopped() -> None:
 
 
 def test_clear_forgets_the_speech() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     speak(bench, 640)
     assert types_of(bench.send("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
     assert be_silent(bench, 2000) == []
@@ -117,8 +117,10 @@ def test_clear_forgets_the_speech() -> None:
 # -- transcription -------------------------------------------------------------------------------
 
 
-def transcribing(model: str, *transcripts: str | HearingFailed, **settings: Any) -> Bench:
-    bench = Bench(ears=ScriptedEars(transcripts), **settings)
+def transcribing(
+    model: str, *transcripts: str | TranscriptionFailed, **settings: Any
+) -> ProtocolHarness:
+    bench = ProtocolHarness(ears=ScriptedTranscriber(transcripts), **settings)
     bench.update(audio={"input": {"transcription": {"model": model}}})
     return bench
 
@@ -178,7 +180,7 @@ def test_audio_that_nobody_understood_is_described() -> None:
 
 
 def test_transcription_may_fail_and_the_turn_goes_on() -> None:
-    bench = transcribing("gpt-4o-transcribe", HearingFailed("unclear", "Mumbling."))
+    bench = transcribing("gpt-4o-transcribe", TranscriptionFailed("unclear", "Mumbling."))
     speak(bench, 640)
     be_silent(bench, 640)
     frames = bench.run()
@@ -188,7 +190,7 @@ def test_transcription_may_fail_and_the_turn_goes_on() -> None:
 
 
 def test_without_a_model_nothing_is_transcribed() -> None:
-    bench = Bench(ears=ScriptedEars(["Hello"]))
+    bench = ProtocolHarness(ears=ScriptedTranscriber(["Hello"]))
     speak(bench, 640)
     be_silent(bench, 640)
     assert not [frame for frame in bench.run() if "transcription" in frame["type"]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pybase64
 import pytest
 
-from support.bench import AUDIO_END, CALL, joined, scripted, speak, squeezed, the
-from trio_realtime.local import Call, Frame, Pause, Say, ScriptedBrain, Step
-from trio_realtime.local.bench import Bench, types_of
+from support.harness import AUDIO_END, CALL, joined, scripted, speak, squeezed, the
+from trio_realtime.local import Call, Frame, Pause, Say, ScriptedResponder, Step
+from trio_realtime.local.harness import ProtocolHarness, types_of
 
 TEXT_TURN = [
     "response.created",
@@ -37,7 +37,7 @@ WEATHER = {
 
 
 def test_a_text_turn_has_the_recorded_order() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(output_modalities=["text"])
     added = bench.say("hello there")
     assert types_of(bench.frames[-2:]) == ["conversation.item.added", "conversation.item.done"]
@@ -69,7 +69,7 @@ def test_short_deltas_are_padded_to_sixteen_characters() -> None:
 
 
 def test_done_of_an_item_after_the_first_one_names_no_predecessor() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     user = bench.say("hi")
     frames = bench.respond(output_modalities=["text"])
     assert the(frames, "conversation.item.added")["previous_item_id"] == user["id"]
@@ -80,7 +80,7 @@ def test_done_of_an_item_after_the_first_one_names_no_predecessor() -> None:
 
 
 def test_created_has_all_keys_in_the_recorded_order() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     created = the(bench.respond(metadata={"a": "b"}), "response.created")["response"]
     assert list(created) == [
         *("object", "id", "status", "status_details", "output", "conversation_id"),
@@ -180,7 +180,7 @@ def test_latency_holds_back_the_first_item() -> None:
 
 
 def test_a_function_call_has_the_recorded_order() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(tools=[WEATHER])
     bench.say("What's the weather in Oslo?")
     frames = bench.respond()
@@ -201,7 +201,7 @@ def test_a_function_call_has_the_recorded_order() -> None:
 
 
 def test_the_output_of_a_call_is_echoed_without_status_and_read_out() -> None:
-    bench = Bench()
+    bench = ProtocolHarness()
     bench.update(tools=[WEATHER], output_modalities=["text"])
     bench.say("What's the weather in Oslo?")
     call_id = the(bench.respond(), "response.function_call_arguments.done")["call_id"]
@@ -246,9 +246,9 @@ def test_a_reasoning_model_interleaves_message_and_call() -> None:
 
 def test_phases_are_labelled_for_reasoning_models_only() -> None:
     steps: list[Step] = [Say("I'll check."), Call("look")]
-    request = Bench().service._connection
+    request = ProtocolHarness().service._connection
     clever = type(request)("/v1/realtime?model=gpt-realtime-2.1", request.headers)
-    bench = Bench(clever, brain=ScriptedBrain([steps, Say("Fine.")]))
+    bench = ProtocolHarness(clever, brain=ScriptedResponder([steps, Say("Fine.")]))
     first = the(bench.respond(), "response.done")["response"]["output"]
     second = the(bench.respond(), "response.done")["response"]["output"]
     assert (first[0]["phase"], second[0]["phase"]) == ("commentary", "final_answer")
@@ -288,8 +288,8 @@ def test_out_of_band_responses_run_beside_the_one_of_the_conversation() -> None:
 
 
 def test_the_input_of_a_response_replaces_its_context() -> None:
-    brain = ScriptedBrain([Say("1"), Say("2"), Say("3")])
-    bench = Bench(brain=brain)
+    brain = ScriptedResponder([Say("1"), Say("2"), Say("3")])
+    bench = ProtocolHarness(brain=brain)
     first = bench.say("first")
     bench.say("second")
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "raw"}]}
@@ -303,8 +303,8 @@ def test_the_input_of_a_response_replaces_its_context() -> None:
 
 
 def test_overrides_are_for_one_response() -> None:
-    brain = ScriptedBrain([Say("1"), Say("2")])
-    bench = Bench(brain=brain)
+    brain = ScriptedResponder([Say("1"), Say("2")])
+    bench = ProtocolHarness(brain=brain)
     bench.update(instructions="Be brief.", tools=[WEATHER])
     bench.respond(instructions="Be long.", tools=[], output_modalities=["text"])
     bench.respond()

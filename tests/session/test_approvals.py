@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken_of
+from support.events import taken_of
 from support.sessions import talk
 from trio_realtime import (
     AgentContext,
@@ -376,8 +376,8 @@ async def test_an_approval_for_good_may_hold_for_a_tool_that_is_made_anew(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    first = RealtimeAgent[None](name="First", tools=[attrs.evolve(guarded(), approved_as="pay")])
-    second = RealtimeAgent[None](name="Second", tools=[attrs.evolve(guarded(), approved_as="pay")])
+    first = RealtimeAgent[None](name="First", tools=[attrs.evolve(guarded(), approval_key="pay")])
+    second = RealtimeAgent[None](name="Second", tools=[attrs.evolve(guarded(), approval_key="pay")])
     async with talk(peer, agent=first) as session:
         call(peer, 1)
         await asked(session)

@@ -12,7 +12,7 @@ from support.sessions import talk
 from support.tools import endless
 from trio_realtime import RealtimeAgent, RealtimeSession, function_tool, open_realtime_session
 from trio_realtime.errors import ResponseFailed, UsageError
-from trio_realtime.local import Call, RuleBrain, Say, ScriptedBrain, local_connector
+from trio_realtime.local import Call, RuleResponder, Say, ScriptedResponder, local_connector
 from trio_realtime.testing import ScriptedPeer, message
 
 
@@ -125,7 +125,7 @@ async def test_each_task_gets_the_answer_to_its_own_question_also_through_tools(
         await trio.sleep(1)
         return f"{n} doubled is {2 * n}"
 
-    service = local_connector(brain=RuleBrain())
+    service = local_connector(brain=RuleResponder())
     agent = RealtimeAgent[None](name="Maths", tools=[double])
     answers: dict[int, str] = {}
     with trio.fail_after(600):
@@ -151,7 +151,7 @@ async def test_a_question_asked_inside_a_tool_does_not_wait_for_the_turn_it_is_p
     async def look_up() -> str:
         return (await sessions[0].ask("And in Oslo?")).text
 
-    brain = ScriptedBrain([Call("look_up"), Say("Rain."), Say("It rains in Oslo.")])
+    brain = ScriptedResponder([Call("look_up"), Say("Rain."), Say("It rains in Oslo.")])
     service = local_connector(brain=brain)
     agent = RealtimeAgent[None](name="Weather", tools=[look_up])
     with trio.fail_after(600):

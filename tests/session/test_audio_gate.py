@@ -9,7 +9,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken, taken_of, voices
+from support.events import taken, taken_of, voices
 from support.sessions import talk
 from support.wire import CANCEL, TRUNCATE, kinds, wire
 from trio_realtime import (
@@ -22,8 +22,8 @@ from trio_realtime import (
     output_guardrail,
 )
 from trio_realtime.agents import OutputGuardrail
-from trio_realtime.core.held import HeldAudio
-from trio_realtime.core.playback import Playback
+from trio_realtime.core.audio.guardrail_gate import GuardedAudio
+from trio_realtime.core.audio.playback import Playback
 from trio_realtime.testing import ScriptedPeer
 
 HALF_SECOND = bytes(24_000)
@@ -271,7 +271,7 @@ def test_the_gate_is_off_by_default() -> None:
 def test_each_piece_comes_through_once_in_order_and_not_before_its_text(
     steps: list[tuple[str, int]], pieces: int
 ) -> None:
-    held = HeldAudio(Playback())
+    held = GuardedAudio(Playback())
     length = passed = sent = 0
     out: list[ev.Audio | ev.AudioEnd] = []
     covered: dict[bytes, int] = {}

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken, taken_of
+from support.events import taken, taken_of
 from support.service import accept, called, one_call
 from support.sessions import talk
 from support.tools import make_note
@@ -274,7 +274,7 @@ async def test_a_rejection_for_good_wins_over_guardrails_that_are_still_checking
         return bool(arguments["text"] == "slowly")
 
     note, runs = make_note(
-        needs_approval=True, input_guardrails=[slow_check], guard_before_approval=True
+        needs_approval=True, input_guardrails=[slow_check], check_input_before_approval=True
     )
     peer = ScriptedPeer()
     async with talk(peer, note) as session:
@@ -313,7 +313,7 @@ async def test_a_guardrail_that_objects_before_approval_spares_the_question(
     """33."""
     checks = Checks(True)
     note, runs = make_note(
-        needs_approval=True, input_guardrails=[checks.guardrail], guard_before_approval=True
+        needs_approval=True, input_guardrails=[checks.guardrail], check_input_before_approval=True
     )
     peer = ScriptedPeer()
     async with talk(peer, note) as session:
@@ -334,7 +334,7 @@ async def test_a_guardrail_checks_after_approval_whether_it_did_before_or_not(
     """33: time has passed since. By default nothing is checked before somebody was asked."""
     checks = Checks(*[False] * before, trips_after)
     note, runs = make_note(
-        needs_approval=True, input_guardrails=[checks.guardrail], guard_before_approval=before
+        needs_approval=True, input_guardrails=[checks.guardrail], check_input_before_approval=before
     )
     peer = ScriptedPeer()
     async with talk(peer, note) as session:

@@ -14,8 +14,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.guardrails import Watch, begin_reply
-from support.seen import read_all, taken_of
+from support.events import read_all, taken_of
+from support.guardrails import RecordingGuardrail, begin_reply
 from support.service import make_call, one_call
 from support.sessions import talk
 from support.wire import CREATE, ITEM, Frame, kinds
@@ -282,7 +282,7 @@ async def test_what_a_guardrail_finds_after_the_connection_is_told_to_nobody_els
     autojump_clock: MockClock,
 ) -> None:
     """52: no cancel, no cut, no feedback, no event in the new session."""
-    watch = Watch(takes=5)
+    watch = RecordingGuardrail(takes=5)
     agent = Agent(name="A", output_guardrails=[watch.guardrail])
 
     async def begin(_: Session, peer: ScriptedPeer) -> None:

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.guardrails import Watch, begin_reply
-from support.seen import taken, taken_of
+from support.events import taken, taken_of
+from support.guardrails import RecordingGuardrail, begin_reply
 from support.service import seconds
 from support.sessions import talk
 from support.wire import CANCEL, CREATE, ITEM, TRUNCATE, Frame, kinds, wire
@@ -27,7 +27,7 @@ Session: TypeAlias = RealtimeSession[None]
 LONG = "and so it goes on and on, "  # 26 characters
 
 
-def guarded(*watches: Watch, name: str = "Guarded") -> RealtimeAgent[None]:
+def guarded(*watches: RecordingGuardrail, name: str = "Guarded") -> RealtimeAgent[None]:
     return RealtimeAgent(name=name, output_guardrails=[watch.guardrail for watch in watches])
 
 
@@ -50,7 +50,11 @@ async def test_a_reply_that_has_grown_enough_trips_while_it_is_spoken(
     autojump_clock: MockClock,
 ) -> None:
     """39: one event, one interrupt, and feedback that names all that tripped."""
-    first, second, calm = Watch(name="first"), Watch(name="second"), Watch("other", name="calm")
+    first, second, calm = (
+        RecordingGuardrail(name="first"),
+        RecordingGuardrail(name="second"),
+        RecordingGuardrail("other", name="calm"),
+    )
     peer = ScriptedPeer()
     agent = guarded(first, calm, second)
     async with talk(peer, agent=agent, guardrail_debounce=52) as session:
@@ -72,7 +76,7 @@ async def test_a_reply_that_has_grown_enough_trips_while_it_is_spoken(
 
 async def test_two_checks_at_once_that_both_trip_are_one_trip(autojump_clock: MockClock) -> None:
     """39: the second one adds nothing, on the wire or to the events."""
-    watch = Watch(takes=3)
+    watch = RecordingGuardrail(takes=3)
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch), guardrail_debounce=10) as session:
         begin_reply(peer, "the first secret", audio=seconds(9))
@@ -95,7 +99,7 @@ async def test_a_trip_in_a_text_cancels_its_response_and_leaves_older_audio_alon
 ) -> None:
     """40: what still plays is another response's, and nobody objected to it."""
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(Watch()), guardrail_debounce=5) as session:
+    async with talk(peer, agent=guarded(RecordingGuardrail()), guardrail_debounce=5) as session:
         begin_reply(peer, "a story", audio=seconds(60))
         peer.end_response("resp_1")
         await trio.sleep(1)
@@ -118,7 +122,7 @@ async def test_a_late_trip_cuts_its_own_audio_and_nothing_of_a_newer_response(
 ) -> None:
     """41: no cancel, no feedback: the conversation has gone on."""
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(Watch(takes=3))) as session:
+    async with talk(peer, agent=guarded(RecordingGuardrail(takes=3))) as session:
         audio = seconds(60) if spoken else b""
         begin_reply(peer, "the secret", audio=audio, spoken=spoken)
         peer.end_response("resp_1")
@@ -145,7 +149,7 @@ async def test_a_trip_after_the_end_cancels_nothing_and_is_told_to_the_model(
 ) -> None:
     """42: with a create at once, since nothing runs."""
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(Watch(takes=3))):
+    async with talk(peer, agent=guarded(RecordingGuardrail(takes=3))):
         begin_reply(peer, "the secret", spoken=False)
         peer.end_response("resp_1")
         await peer.expect_nothing()
@@ -187,7 +191,7 @@ async def test_a_trip_after_the_end_leaves_what_was_asked_for_since_alone(
 ) -> None:
     """42: the user has gone on, and that answer is on its way; feedback would make another one."""
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(Watch(takes=3))) as session:
+    async with talk(peer, agent=guarded(RecordingGuardrail(takes=3))) as session:
         begin_reply(peer, "the secret", spoken=False)
         peer.end_response("resp_1")
         await wait_all_tasks_blocked()
@@ -205,7 +209,7 @@ async def test_a_reply_is_checked_by_the_guardrails_of_the_agent_that_began_it(
     announced: str, autojump_clock: MockClock
 ) -> None:
     """43: also where its first delta came before its ``response.created``."""
-    old, new = Watch(), Watch()
+    old, new = RecordingGuardrail(), RecordingGuardrail()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(old, name="Old")) as session:
         if announced == "before the text":
@@ -230,7 +234,7 @@ async def test_a_guardrail_of_agent_and_session_checks_once_and_is_named_once(
     autojump_clock: MockClock,
 ) -> None:
     """43."""
-    watch = Watch()
+    watch = RecordingGuardrail()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch), output_guardrails=[watch.guardrail]):
         begin_reply(peer, "the secret")
@@ -247,7 +251,7 @@ async def test_what_plays_is_known_until_the_check_of_its_response_is_over(
 ) -> None:
     """44: the response is long done, and a newer one too; the cut is at the right millisecond."""
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(Watch(takes=7))):
+    async with talk(peer, agent=guarded(RecordingGuardrail(takes=7))):
         begin_reply(peer, "the secret", audio=seconds(5))
         peer.open_message("resp_1", "item_1b")
         peer.audio("resp_1", "item_1b", seconds(5))
@@ -264,7 +268,7 @@ async def test_a_late_end_of_an_older_response_leaves_the_running_one_alone(
     autojump_clock: MockClock,
 ) -> None:
     """44: no second end of a turn, no create before its time, and its checks go on."""
-    watch = Watch()
+    watch = RecordingGuardrail()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch), guardrail_debounce=5) as session:
         begin_reply(peer, "hello")

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import read_all
+from support.events import read_all
 from support.service import begin_speech, start_call
 from support.sessions import talk
 from support.tools import make_careful
@@ -23,7 +23,7 @@ from trio_realtime import (
     item_text,
     open_realtime_session,
 )
-from trio_realtime.errors import ConfigurationError, ConnectionLost, SessionClosed, SettingsRefused
+from trio_realtime.errors import ConfigurationError, ConnectionLost, SessionClosed, SettingsRejected
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 
 TOLD = ("text_delta", "history_added", "history_updated", "tool_start", "error")
@@ -239,7 +239,7 @@ async def test_after_refused_settings_the_connection_is_closed_and_the_next_one_
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse, peer)
-        with pytest.raises(SettingsRefused, match="nobody"):
+        with pytest.raises(SettingsRejected, match="nobody"):
             async with open_realtime_session(
                 agent, endpoint=TEST_ENDPOINT, transport=peer.connect, config=config
             ):

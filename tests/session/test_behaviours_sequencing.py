@@ -9,12 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken_of
+from support.events import taken_of
 from support.service import begin_speech, start_call
 from support.sessions import talk
 from support.wire import CREATE, ITEM, creates, kinds
 from trio_realtime import RealtimeSession, events, function_tool
-from trio_realtime.errors import RequestRefused
+from trio_realtime.errors import RequestRejected
 from trio_realtime.testing import ScriptedPeer
 
 ACTIVE = "conversation_already_has_active_response"
@@ -215,7 +215,7 @@ async def test_only_an_error_about_our_create_frees_its_slot(
         after = [ITEM, CREATE, ITEM, ITEM] + [CREATE] * frees
         assert await kinds(peer) == after
         (error,) = [event.error for event in taken_of(session.events, events.Error)]
-        assert isinstance(error, RequestRefused)
+        assert isinstance(error, RequestRejected)
         assert (error.code, str(error)) == (code, message)
 
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import read_all, taken, taken_of
+from support.events import read_all, taken, taken_of
 from support.service import accept, called, make_call, one_call
 from support.sessions import BareWire, talk
 from support.tools import make_note, wait

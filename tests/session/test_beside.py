@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken
+from support.events import taken
 from support.sessions import talk
-from trio_realtime.errors import RequestRefused, ResponseFailed
+from trio_realtime.errors import RequestRejected, ResponseFailed
 from trio_realtime.testing import ScriptedPeer, message
 from trio_realtime.wire import InputText, MessageItem
 
@@ -111,6 +111,6 @@ async def test_a_refused_response_beside_the_conversation_frees_no_slot(
         await peer.expect("conversation.item.create")
         handle = await session.create_response(conversation="none")
         peer.refuse(await peer.expect("response.create"), "invalid_value", "no")
-        with pytest.raises(RequestRefused):
+        with pytest.raises(RequestRejected):
             await handle
         await peer.expect_nothing()

@@ -18,13 +18,19 @@ from trio_realtime.errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
-    ModelRefused,
+    ModelNotAvailable,
     PeerError,
     RealtimeError,
-    SettingsRefused,
+    SettingsRejected,
 )
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
-from trio_realtime.transports import Dial, DialFailed, DialTimeout, HandshakeRejected, Transport
+from trio_realtime.transports import (
+    ConnectOptions,
+    HandshakeRejected,
+    Transport,
+    TransportConnectError,
+    TransportConnectTimeout,
+)
 
 
 async def try_to_open(peer: Reachable, **settings: Any) -> None:
@@ -37,10 +43,10 @@ async def try_to_open(peer: Reachable, **settings: Any) -> None:
     [
         (HandshakeRejected(401, "Incorrect API key"), AuthenticationFailed, "Incorrect API key"),
         (HandshakeRejected(403, "not yours"), AuthenticationFailed, "403"),
-        (HandshakeRejected(404, "DeploymentNotFound"), ModelRefused, "DeploymentNotFound"),
+        (HandshakeRejected(404, "DeploymentNotFound"), ModelNotAvailable, "DeploymentNotFound"),
         (HandshakeRejected(503, "overloaded"), ConnectFailed, "overloaded"),
-        (DialFailed("name not found"), ConnectFailed, "name not found"),
-        (DialTimeout("no answer"), ConnectTimeout, "no answer"),
+        (TransportConnectError("name not found"), ConnectFailed, "name not found"),
+        (TransportConnectTimeout("no answer"), ConnectTimeout, "no answer"),
     ],
 )
 async def test_a_failed_dial_is_one_plain_error(
@@ -54,7 +60,7 @@ async def test_a_failed_dial_is_one_plain_error(
             pytest.fail("it was never entered")
 
     class Unreachable:
-        def connect(self, dial: Dial) -> Connecting:
+        def connect(self, dial: ConnectOptions) -> Connecting:
             return Connecting()
 
     before = living()
@@ -72,8 +78,8 @@ async def test_a_failed_dial_is_one_plain_error(
     [
         (3000, "invalid_api_key", AuthenticationFailed),
         (3000, None, AuthenticationFailed),
-        (4000, "invalid_model", ModelRefused),
-        (4004, "model_not_found", ModelRefused),
+        (4000, "invalid_model", ModelNotAvailable),
+        (4004, "model_not_found", ModelNotAvailable),
         (4000, "beta_api_shape_disabled", PeerError),
         (1011, None, ConnectionLost),
         (1000, None, ConnectionLost),
@@ -113,7 +119,7 @@ async def test_refused_settings_come_out_with_the_services_words(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse)
-        with pytest.raises(SettingsRefused, match="Invalid value: 'loud'") as caught:
+        with pytest.raises(SettingsRejected, match="Invalid value: 'loud'") as caught:
             await try_to_open(peer, voice="loud")
     assert caught.value.code == "invalid_value"
     assert caught.value.param == "session.audio.output.voice"
@@ -206,7 +212,7 @@ async def test_the_words_of_an_http_refusal_are_the_services(
     body: str, words: str, code: str | None, autojump_clock: MockClock
 ) -> None:
     @asynccontextmanager
-    async def refuse(_dial: Dial) -> AsyncGenerator[Transport]:
+    async def refuse(_dial: ConnectOptions) -> AsyncGenerator[Transport]:
         raise HandshakeRejected(401, body)
         yield
 

@@ -10,12 +10,12 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken
+from support.events import taken
 from support.sessions import talk
 from support.wire import Frame, wire
 from trio_realtime import RealtimeSession, events
-from trio_realtime.core.edits import kept_ids
-from trio_realtime.errors import RequestRefused, SessionClosed, UsageError
+from trio_realtime.core.history.edits import kept_ids
+from trio_realtime.errors import RequestRejected, SessionClosed, UsageError
 from trio_realtime.items import (
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -234,12 +234,12 @@ async def test_a_refused_part_is_raised_when_all_is_answered(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    refused: list[RequestRefused] = []
+    refused: list[RequestRejected] = []
     async with talk(peer) as session:
         await three(peer, session)
 
         async def empty() -> None:
-            with pytest.raises(RequestRefused) as caught:
+            with pytest.raises(RequestRejected) as caught:
                 await session.update_history([])
             refused.append(caught.value)
 
@@ -268,7 +268,7 @@ async def test_a_refusal_that_names_no_request_is_the_edits(
         await wait_all_tasks_blocked()
 
         async def empty() -> None:
-            with pytest.raises(RequestRefused, match="no such item"):
+            with pytest.raises(RequestRejected, match="no such item"):
                 await session.update_history([])
             refused.set()
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import read_all
+from support.events import read_all
 from support.service import start_call
 from support.sessions import BareWire, talk
 from support.tools import endless

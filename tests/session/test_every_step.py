@@ -17,9 +17,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from support.cancellation import (
+    Steps,
+    cancelled_after,
+    for_every_step,
+    of_this_task,
+    of_tool,
+    watching,
+)
 from support.service import start_call
 from support.sessions import living, talk
-from support.steps import Steps, cancelled_after, for_every_step, of_this_task, of_tool, watching
 from support.wire import answers
 from trio_realtime import (
     AgentContext,
@@ -129,7 +136,7 @@ def make_tools(work: Work) -> tuple[FunctionTool, ...]:
     guarded = function_tool(
         name="guarded",
         needs_approval=True,
-        guard_before_approval=True,
+        check_input_before_approval=True,
         input_guardrails=[look_at_input],
         output_guardrails=[look_at_output],
     )

@@ -8,9 +8,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.events import taken_of
 from support.failures import STRANGE_FAILURES
-from support.guardrails import Watch, begin_reply
-from support.seen import taken_of
+from support.guardrails import RecordingGuardrail, begin_reply
 from support.sessions import talk
 from trio_realtime import (
     AgentContext,
@@ -41,7 +41,7 @@ async def tripped(session: RealtimeSession[None]) -> events.GuardrailTripped:
 
 
 async def test_a_short_reply_is_checked_once_and_in_full(autojump_clock: MockClock) -> None:
-    watch = Watch()
+    watch = RecordingGuardrail()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail)):
         begin_reply(peer, "the password ", "is hunter2")
@@ -51,7 +51,7 @@ async def test_a_short_reply_is_checked_once_and_in_full(autojump_clock: MockClo
 
 
 async def test_a_reply_without_deltas_is_checked_too(autojump_clock: MockClock) -> None:
-    watch = Watch()
+    watch = RecordingGuardrail()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail)):
         peer.begin_response("resp_1")
@@ -72,7 +72,7 @@ async def test_a_reply_without_deltas_is_checked_too(autojump_clock: MockClock) 
 async def test_a_growing_reply_is_checked_each_time_it_has_grown_enough(
     debounce: int, checks: list[int], autojump_clock: MockClock
 ) -> None:
-    watch = Watch()
+    watch = RecordingGuardrail()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail), guardrail_debounce=debounce):
         begin_reply(peer, *[LONG] * 5)
@@ -84,7 +84,7 @@ async def test_a_growing_reply_is_checked_each_time_it_has_grown_enough(
 async def test_a_trip_interrupts_its_response_and_tells_the_model_once(
     autojump_clock: MockClock,
 ) -> None:
-    first, second = Watch(name="first"), Watch(name="second")
+    first, second = RecordingGuardrail(name="first"), RecordingGuardrail(name="second")
     ended: list[str] = []
 
     @function_tool
@@ -123,7 +123,7 @@ async def test_a_trip_interrupts_its_response_and_tells_the_model_once(
 
 
 async def test_a_late_trip_does_not_touch_a_newer_response(autojump_clock: MockClock) -> None:
-    watch = Watch(takes=5)
+    watch = RecordingGuardrail(takes=5)
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail)) as session:
         begin_reply(peer, "a secret")
@@ -136,7 +136,7 @@ async def test_a_late_trip_does_not_touch_a_newer_response(autojump_clock: MockC
 
 
 async def test_a_late_trip_of_the_last_response_is_still_told(autojump_clock: MockClock) -> None:
-    watch = Watch(takes=5)
+    watch = RecordingGuardrail(takes=5)
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch.guardrail)) as session:
         begin_reply(peer, "a secret", audio=bytes(48 * 60_000))
@@ -151,7 +151,7 @@ async def test_a_late_trip_of_the_last_response_is_still_told(autojump_clock: Mo
 async def test_the_guardrails_are_those_of_the_agent_that_began(
     autojump_clock: MockClock,
 ) -> None:
-    old, new = Watch(), Watch()
+    old, new = RecordingGuardrail(), RecordingGuardrail()
     successor = RealtimeAgent[None](name="New", output_guardrails=[new.guardrail])
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(old.guardrail)) as session:
@@ -167,7 +167,7 @@ async def test_the_guardrails_are_those_of_the_agent_that_began(
 
 
 async def test_one_guardrail_on_agent_and_session_runs_once(autojump_clock: MockClock) -> None:
-    watch, other = Watch(), Watch()
+    watch, other = RecordingGuardrail(), RecordingGuardrail()
     peer = ScriptedPeer()
     both = [watch.guardrail, other.guardrail]
     async with talk(peer, agent=guarded(watch.guardrail), output_guardrails=both):

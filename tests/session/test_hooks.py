@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken_of
+from support.events import taken_of
 from support.service import accept, start_call
 from support.sessions import living, talk
 from support.tools import endless, wait

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken, taken_of
+from support.events import taken, taken_of
 from support.sessions import PATIENCE
 from trio_realtime import (
     AgentContext,
@@ -33,7 +33,7 @@ from trio_realtime.local import (
     Say,
     local_connector,
 )
-from trio_realtime.local.brain import ScriptedBrain
+from trio_realtime.local.responders import ScriptedResponder
 
 SEARCH = HostedCall("docs", "search", {"q": "trio"})
 
@@ -73,7 +73,7 @@ async def librarian(
 def library(*answers: Any, **settings: Any) -> tuple[Library, LocalConnector]:
     found = Library()
     settings = {"hosted_servers": {"docs": {"search": found.search}}, **settings}
-    wire = local_connector(brain=ScriptedBrain(answers), pacing=math.inf, **settings)
+    wire = local_connector(brain=ScriptedResponder(answers), pacing=math.inf, **settings)
     return found, wire
 
 

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.events import taken, taken_of
 from support.failures import STRANGE_FAILURES
-from support.seen import taken, taken_of
 from support.service import accept
 from support.sessions import talk
 from support.wire import CREATE, ITEM, creates, kinds, wire

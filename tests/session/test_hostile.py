@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import read_all, taken_of
+from support.events import read_all, taken_of
 from support.service import accept, called, one_call, seconds, start_call
 from support.sessions import opened, talk
 from support.tools import make_careful
@@ -29,10 +29,10 @@ from trio_realtime import (
 )
 from trio_realtime.errors import (
     ConnectTimeout,
-    SettingsRefused,
+    SettingsRejected,
 )
 from trio_realtime.testing import ScriptedPeer
-from trio_realtime.transports import Dial, Transport
+from trio_realtime.transports import ConnectOptions, Transport
 
 Session: TypeAlias = RealtimeSession[None]
 Method: TypeAlias = Callable[[Session], Awaitable[object]]
@@ -354,7 +354,7 @@ async def test_the_connect_timeout_is_one_for_everything(autojump_clock: MockClo
         return "test-key"
 
     @asynccontextmanager
-    async def connect(dial: Dial) -> AsyncGenerator[Transport]:
+    async def connect(dial: ConnectOptions) -> AsyncGenerator[Transport]:
         await trio.sleep(3)
         async with peer.connect(dial) as transport:
             yield transport
@@ -412,7 +412,7 @@ async def test_settings_that_are_refused_without_a_name_are_refused_at_once(
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse)
-        with pytest.raises(SettingsRefused, match="Invalid value"):
+        with pytest.raises(SettingsRejected, match="Invalid value"):
             async with opened(peer):
                 pytest.fail("the block must not run")
     assert trio.current_time() == began

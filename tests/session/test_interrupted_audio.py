@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from support.seen import taken, voices
+from support.events import taken, voices
 from support.service import end_audio, seconds, speak
 from support.sessions import talk
 from trio_realtime import events

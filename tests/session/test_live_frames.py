@@ -36,9 +36,9 @@ recorded = pytest.mark.parametrize("name", NAMES)
 
 
 @pytest.fixture
-def frames(shared_dir: Path, name: str) -> list[Frame]:
+def frames(data_dir: Path, name: str) -> list[Frame]:
     """What the service sent, in order."""
-    lines = (shared_dir / "live_frames" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (data_dir / "live_frames" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
     received = [entry["data"] for entry in entries if entry["direction"] == "received"]
     return [json.loads(data) if isinstance(data, str) else data for data in received]

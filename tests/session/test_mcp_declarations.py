@@ -10,8 +10,8 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
+from support.events import taken_of
 from support.mcp_servers import MemoryServer
-from support.seen import taken_of
 from support.sessions import talk
 from trio_realtime import (
     McpServer,
@@ -32,8 +32,8 @@ def having(*servers: McpServer, **settings: Any) -> RealtimeAgent[None]:
 async def test_without_the_sdk_there_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    monkeypatch.delitem(sys.modules, "trio_realtime.session.mcp_client", raising=False)
-    monkeypatch.delitem(sys.modules, "trio_realtime.session.mcp_process", raising=False)
+    monkeypatch.delitem(sys.modules, "trio_realtime.session.mcp.sdk", raising=False)
+    monkeypatch.delitem(sys.modules, "trio_realtime.session.mcp.stdio", raising=False)
     monkeypatch.setitem(sys.modules, "mcp", None)
     peer = ScriptedPeer()
     with pytest.raises(errors.ConfigurationError, match=r"pip install 'trio-realtime\[mcp\]'"):

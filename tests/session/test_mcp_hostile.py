@@ -20,8 +20,8 @@ from mcp.server import Server
 from mcp.types import CallToolResult, ListToolsResult, TextContent, Tool
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.events import taken_of
 from support.mcp_servers import MemoryServer
-from support.seen import taken_of
 from support.service import make_call, one_call
 from support.sessions import talk
 from support.wire import answers
@@ -35,7 +35,7 @@ from trio_realtime import (
     errors,
     events,
 )
-from trio_realtime.agents import named_apart, tool_name
+from trio_realtime.agents import disambiguate_names, tool_name
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -414,7 +414,7 @@ async def test_thousands_of_tools_of_one_name_are_named_apart(autojump_clock: Mo
 
     names = [f"{number:b}".replace("0", ".").replace("1", "/") for number in range(5000)]
     given = {name: FunctionTool(name=tool_name(f"x{name}"), invoke=invoke) for name in names}
-    found = named_apart((), {MemoryServer().declare(): given})
+    found = disambiguate_names((), {MemoryServer().declare(): given})
     assert len({tool.name for tool in found}) == 5000
 
 
@@ -548,7 +548,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 async def test_a_call_without_a_time_limit_has_none_on_the_network_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trio_realtime.session.mcp_http._READ_TIMEOUT", 0.3)
+    monkeypatch.setattr("trio_realtime.session.mcp.http._READ_TIMEOUT", 0.3)
 
     async def nothing(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
@@ -567,7 +567,7 @@ async def test_a_call_without_a_time_limit_has_none_on_the_network_either(
 async def test_an_answer_without_an_end_costs_its_call_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trio_realtime.session.mcp_http.MAX_MESSAGE", 1_000_000)
+    monkeypatch.setattr("trio_realtime.session.mcp.http.MAX_MESSAGE", 1_000_000)
     sent = 0
 
     async def flood(stream: trio.SocketStream) -> None:

@@ -12,8 +12,8 @@ import pytest
 import trio
 from mcp import Client
 
-from support.mcp_servers import PROGRAM, HttpProgram, Life, Witness, witnessed
-from support.seen import taken_of
+from support.events import taken_of
+from support.mcp_servers import PROGRAM, HttpProgram, ServerLifetime, ServerObserver, witnessed
 from support.sessions import talk
 from support.wire import CREATE, ITEM, Frame
 from trio_realtime import (
@@ -37,7 +37,7 @@ PATIENCE = 60
 """Real seconds."""
 
 
-def stdio(witness: Witness, *more: str, name: str = "local") -> McpServerStdio:
+def stdio(witness: ServerObserver, *more: str, name: str = "local") -> McpServerStdio:
     return McpServerStdio(
         name=name, command=sys.executable, args=[PROGRAM, "stdio", *more], env=witness.env
     )
@@ -79,19 +79,19 @@ class Served:
     """A server as an agent has it, the life of its program, and how the next life comes about."""
 
     declaration: McpServer
-    first: Callable[[], Awaitable[Life]]
-    next: Callable[[], Awaitable[Life]]
+    first: Callable[[], Awaitable[ServerLifetime]]
+    next: Callable[[], Awaitable[ServerLifetime]]
 
 
 @asynccontextmanager
-async def served(kind: str, witness: Witness) -> AsyncIterator[Served]:
+async def served(kind: str, witness: ServerObserver) -> AsyncIterator[Served]:
     if kind == "stdio":
         yield Served(stdio(witness), witness.next_life, witness.next_life)
         return
     program = HttpProgram(witness)
     life = await program.start()
 
-    async def first() -> Life:
+    async def first() -> ServerLifetime:
         return life
 
     try:
@@ -107,7 +107,7 @@ async def test_a_server_that_is_killed_in_a_call_comes_back_and_the_session_goes
 ) -> None:
     if kind == "old http":
         old = functools.partial(Client, mode="legacy")
-        monkeypatch.setattr("trio_realtime.session.mcp_client.Client", old)
+        monkeypatch.setattr("trio_realtime.session.mcp.sdk.Client", old)
     peer = ScriptedPeer()
     model = Caller(peer)
     with trio.fail_after(PATIENCE):
@@ -139,7 +139,7 @@ async def test_a_server_on_the_network_that_was_started_anew_meanwhile_is_not_no
 ) -> None:
     """By a client of the older protocol, which has sessions that a server may forget."""
     old = functools.partial(Client, mode="legacy")
-    monkeypatch.setattr("trio_realtime.session.mcp_client.Client", old)
+    monkeypatch.setattr("trio_realtime.session.mcp.sdk.Client", old)
     peer = ScriptedPeer()
     model = Caller(peer)
     with trio.fail_after(PATIENCE):

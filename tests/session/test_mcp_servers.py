@@ -22,8 +22,8 @@ from mcp.types import (
 )
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.events import taken_of
 from support.mcp_servers import MemoryServer
-from support.seen import taken_of
 from support.service import one_call, start_call
 from support.sessions import BareWire, living, talk
 from support.wire import answers
@@ -37,9 +37,9 @@ from trio_realtime import (
     events,
     function_tool,
 )
-from trio_realtime.agents import named_apart, tool_name
-from trio_realtime.session.mcp import McpServers
-from trio_realtime.session.mcp_link import Link, RemoteTool
+from trio_realtime.agents import disambiguate_names, tool_name
+from trio_realtime.session.mcp.connection import McpConnection, RemoteTool
+from trio_realtime.session.mcp.manager import McpServers
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -246,7 +246,7 @@ def test_names_become_what_the_service_allows(name: str, allowed: str) -> None:
 
 def test_what_clashes_gets_the_name_of_its_server_and_stays_unique() -> None:
     a, b = MemoryServer().declare("a"), MemoryServer().declare("b")
-    found = named_apart(
+    found = disambiguate_names(
         {"own", "a_own", "b_search"},
         {a: tools("own", "search", "read"), b: tools("search", "own")},
     )
@@ -254,7 +254,7 @@ def test_what_clashes_gets_the_name_of_its_server_and_stays_unique() -> None:
         *("a_own_5b3975", "a_search", "read"),
         *("b_search_241932", "b_own"),
     ]
-    long = named_apart({"x" * 64}, {a: tools("x" * 64), b: tools("x" * 64)})
+    long = disambiguate_names({"x" * 64}, {a: tools("x" * 64), b: tools("x" * 64)})
     assert {len(tool.name) for tool in long} == {64}
     assert len({tool.name for tool in long}) == 2
 
@@ -425,7 +425,7 @@ async def test_the_service_may_refuse_the_new_tools(autojump_clock: MockClock) -
         peer.refuse(frame, "invalid_value", "too many")
         await wait_all_tasks_blocked()
         (error,) = taken_of(session.events, events.Error)
-        assert isinstance(error.error, errors.SettingsRefused)
+        assert isinstance(error.error, errors.SettingsRejected)
 
 
 # --- failures ----------------------------------------------------------------------------------
@@ -635,9 +635,9 @@ async def test_servers_end_while_the_connection_to_the_service_is_closed(
 
 
 async def test_a_call_ends_with_its_connection_whatever_the_sdk_does() -> None:
-    link: Link | None = None
+    link: McpConnection | None = None
 
-    class Deaf(Link):
+    class Deaf(McpConnection):
         async def list_tools(self) -> tuple[RemoteTool, ...]:
             return (RemoteTool(name="wait", description=None, parameters={}),)
 
@@ -645,7 +645,7 @@ async def test_a_call_ends_with_its_connection_whatever_the_sdk_does() -> None:
             await trio.sleep_forever()
 
     @asynccontextmanager
-    async def connect(server: McpServer, close_timeout: float) -> AsyncIterator[Link]:
+    async def connect(server: McpServer, close_timeout: float) -> AsyncIterator[McpConnection]:
         nonlocal link
         link = Deaf(server)
         yield link

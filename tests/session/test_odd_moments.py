@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken_of, voices
+from support.events import taken_of, voices
 from support.service import one_call, seconds
 from support.sessions import talk
 from support.tools import endless, make_careful
@@ -28,7 +28,7 @@ from trio_realtime import (
 )
 from trio_realtime.agents import OutputGuardrail
 from trio_realtime.errors import ConfigurationError, ConnectionLost, RealtimeError, UsageError
-from trio_realtime.local import RuleBrain, local_connector
+from trio_realtime.local import RuleResponder, local_connector
 from trio_realtime.testing import ScriptedPeer
 from trio_realtime.wire import InputText, MessageItem
 
@@ -444,7 +444,7 @@ def text_item(text: str) -> MessageItem:
 
 
 async def test_two_edits_at_once_do_not_trip_over_each_other(autojump_clock: MockClock) -> None:
-    local = local_connector(brain=RuleBrain())
+    local = local_connector(brain=RuleResponder())
     agent = RealtimeAgent[None](name="Assistant")
     with trio.fail_after(100):
         async with open_realtime_session(
@@ -470,7 +470,7 @@ async def test_an_earlier_history_can_be_put_back_when_its_audio_was_dropped(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, history_audio=60_000) as session:
+    async with talk(peer, max_history_audio=60_000) as session:
         say(peer, 1)
         await wait_all_tasks_blocked()
         before = session.history
@@ -488,7 +488,7 @@ async def test_an_earlier_history_can_be_put_back_when_its_audio_was_dropped(
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"history_audio": None}, "history_audio must be a number"),
+        ({"max_history_audio": None}, "max_history_audio must be a number"),
         ({"close_timeout": "1"}, "close_timeout must be a number greater than 0, not '1'"),
         ({"max_buffered_events": True}, "max_buffered_events must be a number"),
         ({"speed": "fast"}, "'>='|speed|supported"),

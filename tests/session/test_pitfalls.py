@@ -11,8 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.guardrails import Watch, begin_reply
-from support.seen import read_all, taken, taken_of, texts
+from support.events import read_all, taken, taken_of, texts
+from support.guardrails import RecordingGuardrail, begin_reply
 from support.service import accept, end_audio, make_call, one_call, seconds, speak, start_call
 from support.sessions import BareWire, living, opened, talk
 from support.tools import make_careful, wait
@@ -39,7 +39,7 @@ Context: TypeAlias = AgentContext[Any]
 Told: TypeAlias = list[tuple[str, Any]]
 
 
-def guarded(watch: Watch) -> RealtimeAgent[None]:
+def guarded(watch: RecordingGuardrail) -> RealtimeAgent[None]:
     return RealtimeAgent(name="Guarded", output_guardrails=[watch.guardrail])
 
 
@@ -139,7 +139,7 @@ async def test_a_reply_shorter_than_the_debounce_length_is_checked(
     spoken: bool, autojump_clock: MockClock
 ) -> None:
     """D2: checks run at multiples of a length only, so a short reply is never checked."""
-    watch = Watch("hunter2")
+    watch = RecordingGuardrail("hunter2")
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch)):
         begin_reply(peer, "the password is ", "hunter2", spoken=spoken)
@@ -484,7 +484,7 @@ async def test_what_is_asked_beside_the_conversation_stays_beside_it(
     autojump_clock: MockClock,
 ) -> None:
     """D16: it waits for the response that runs, and its items, turns and checks are the agent's."""
-    watch = Watch()
+    watch = RecordingGuardrail()
     peer = ScriptedPeer()
     async with talk(peer, agent=guarded(watch)) as session:
         begin_reply(peer, "a story")

@@ -6,12 +6,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken
+from support.events import taken
 from support.service import accept
 from support.sessions import talk
 from support.tools import endless
 from trio_realtime import events, item_text
-from trio_realtime.errors import RequestRefused, ResponseFailed, UsageError
+from trio_realtime.errors import RequestRejected, ResponseFailed, UsageError
 from trio_realtime.testing import ScriptedPeer, message
 
 
@@ -76,7 +76,7 @@ async def test_a_handle_raises_when_the_request_was_refused(autojump_clock: Mock
     async with talk(peer) as session:
         handle = await session.create_response(max_output_tokens=-1)
         peer.refuse(await peer.expect("response.create"), "invalid_value", "no such number")
-        with pytest.raises(RequestRefused, match="no such number"):
+        with pytest.raises(RequestRejected, match="no such number"):
             await handle
         # Who holds the handle has been told; nobody else needs to be.
         assert not any(isinstance(e, events.Error) for e in taken(session.events))

@@ -57,7 +57,7 @@ async def test_a_refused_setting_raises_at_the_call_and_changes_nothing(
         peer.acknowledge = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_refuse_next, peer)
-            with pytest.raises(errors.SettingsRefused, match="no such voice") as caught:
+            with pytest.raises(errors.SettingsRejected, match="no such voice") as caught:
                 await session.update_settings(voice="nobody")
         assert caught.value.code == "invalid_value"
         peer.acknowledge = True
@@ -82,7 +82,7 @@ async def test_updates_go_one_at_a_time_and_each_caller_gets_its_own_answer(
         async def change(name: str, **changes: Any) -> None:
             try:
                 await session.update_settings(**changes)
-            except errors.SettingsRefused:
+            except errors.SettingsRejected:
                 outcomes[name] = "refused"
             else:
                 outcomes[name] = "accepted"
@@ -149,7 +149,7 @@ async def test_a_refused_agent_leaves_the_one_before(autojump_clock: MockClock) 
         peer.acknowledge = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_refuse_next, peer)
-            with pytest.raises(errors.SettingsRefused):
+            with pytest.raises(errors.SettingsRejected):
                 await session.update_agent(SECOND)
         assert session.current_agent is FIRST
 

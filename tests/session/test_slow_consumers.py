@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import read_all, taken, texts
+from support.events import read_all, taken, texts
 from support.service import seconds, write
 from support.sessions import talk
 from trio_realtime import EventChannel, events

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken, texts
+from support.events import taken, texts
 from support.service import write
 from support.sessions import talk
 from trio_realtime import EventChannel, RealtimeSession, events

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from support.seen import taken_of
+from support.events import taken_of
 from support.service import one_call
 from support.sessions import talk
 from support.wire import CREATE, ITEM, answers, kinds

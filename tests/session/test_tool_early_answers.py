@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken
+from support.events import taken
 from support.service import accept, one_call
 from support.sessions import talk
 from support.tools import wait

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.events import read_all, taken_of
 from support.failures import STRANGE_FAILURES
-from support.seen import read_all, taken_of
 from support.service import one_call
 from support.sessions import BareWire, talk
 from support.tools import endless, make_careful

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.events import taken, taken_of
 from support.failures import STRANGE_FAILURES
-from support.seen import taken, taken_of
 from support.service import one_call
 from support.sessions import talk
 from support.wire import CREATE, ITEM, answers, kinds
@@ -350,7 +350,9 @@ async def test_nobody_is_asked_to_approve_what_a_guardrail_refuses_before(
 ) -> None:
     watch = Watch(True)
     peer = ScriptedPeer()
-    tool = payer(needs_approval=True, guard_before_approval=True, input_guardrails=[watch.before()])
+    tool = payer(
+        needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
+    )
     async with talk(peer, tool) as session:
         await pay(peer)
         assert answers(peer) == [("call_1", REFUSED)]
@@ -362,7 +364,9 @@ async def test_nobody_is_asked_to_approve_what_a_guardrail_refuses_before(
 async def test_guardrails_are_asked_again_after_the_approval(autojump_clock: MockClock) -> None:
     watch = Watch(False)
     peer = ScriptedPeer()
-    tool = payer(needs_approval=True, guard_before_approval=True, input_guardrails=[watch.before()])
+    tool = payer(
+        needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
+    )
     async with talk(peer, tool) as session:
         await pay(peer)
         assert len(watch.asked) == 1
@@ -378,7 +382,7 @@ async def test_where_nobody_has_to_approve_guardrails_are_asked_once(
     peer = ScriptedPeer()
     tool = payer(
         needs_approval=lambda _, __: False,
-        guard_before_approval=True,
+        check_input_before_approval=True,
         input_guardrails=[watch.before()],
     )
     async with talk(peer, tool):
@@ -389,7 +393,9 @@ async def test_where_nobody_has_to_approve_guardrails_are_asked_once(
 async def test_what_nobody_can_judge_is_parked_and_then_wrong(autojump_clock: MockClock) -> None:
     watch = Watch(False)
     peer = ScriptedPeer()
-    tool = payer(needs_approval=True, guard_before_approval=True, input_guardrails=[watch.before()])
+    tool = payer(
+        needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
+    )
     async with talk(peer, tool) as session:
         await pay(peer, "{")
         assert len(of_kind(taken(session.events), events.ToolApprovalRequired)) == 1
@@ -422,7 +428,9 @@ async def test_a_rejection_for_good_that_comes_while_guardrails_are_asked_wins(
 
     peer = ScriptedPeer()
     tool = payer(
-        needs_approval=True, guard_before_approval=before, input_guardrails=[slow_for_the_second]
+        needs_approval=True,
+        check_input_before_approval=before,
+        input_guardrails=[slow_for_the_second],
     )
     async with talk(peer, tool) as session:
         await pay(peer)

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import taken, taken_of
+from support.events import taken, taken_of
 from support.service import one_call, seconds, start_call
 from support.sessions import talk
 from support.tools import make_careful, wait

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.seen import read_all, taken
+from support.events import read_all, taken
 from support.service import seconds, start_call
 from support.sessions import living, opened, talk
 from support.tools import endless, make_careful

@@ -16,7 +16,7 @@ import attrs
 import trio
 from hypothesis import given, settings, strategies as st
 
-from support.timeline import Entry, Frame, Timeline
+from support.frame_log import Entry, Frame, Timeline
 from trio_realtime import (
     AgentContext,
     BackgroundResult,
@@ -242,7 +242,7 @@ async def act_once(
                 await session.update_agent(attrs.evolve(session.current_agent, name=f"a{number}"))
         case "settings":
             # One that the service never takes.
-            with contextlib.suppress(errors.SettingsRefused):
+            with contextlib.suppress(errors.SettingsRejected):
                 await session.update_settings(voice="nobody", max_output_tokens=0)
         case "edit":
             with contextlib.suppress(errors.RealtimeError):

@@ -9,7 +9,7 @@ from trio_realtime.agents import OutputGuardrail
 from trio_realtime.testing import ScriptedPeer
 
 
-class Watch:
+class RecordingGuardrail:
     """Trips on a word, after a while.
 
     Args:

@@ -31,7 +31,7 @@ PROGRAM = str(Path(__file__).with_name("mcp_program.py"))
 # --- programs ----------------------------------------------------------------------------------
 
 
-class Life:
+class ServerLifetime:
     """What one program tells, from its start to the end of the last process of it."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -66,17 +66,17 @@ class Life:
         await self._stream.aclose()
 
 
-class Witness:
+class ServerObserver:
     """Sees programs come, act and go."""
 
     def __init__(self, listener: trio.SocketListener) -> None:
         self._listener = listener
         self.env = {"WITNESS": str(listener.socket.getsockname()[1])}
-        self.lives: list[Life] = []
+        self.lives: list[ServerLifetime] = []
 
-    async def next_life(self) -> Life:
+    async def next_life(self) -> ServerLifetime:
         """The next program that starts."""
-        life = Life(await self._listener.accept())
+        life = ServerLifetime(await self._listener.accept())
         word, pid = (await life.next()).split()
         assert word == "pid"
         life.pid = int(pid)
@@ -90,11 +90,11 @@ class Witness:
 
 
 @asynccontextmanager
-async def witnessed() -> AsyncIterator[Witness]:
+async def witnessed() -> AsyncIterator[ServerObserver]:
     """A witness, and at the end no process is left."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
-        witness = Witness(listener)
+        witness = ServerObserver(listener)
         try:
             yield witness
             await witness.wait_all_gone()
@@ -107,12 +107,12 @@ async def witnessed() -> AsyncIterator[Witness]:
 class HttpProgram:
     """The program as a server on the network, which a test starts and kills."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: ServerObserver) -> None:
         self._witness = witness
         self._process: trio.Process | None = None
         self.port = 0
 
-    async def start(self) -> Life:
+    async def start(self) -> ServerLifetime:
         """Start it, the second time on the port that it had."""
         await self.end()
         self._process = await trio.lowlevel.open_process(

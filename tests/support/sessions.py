@@ -17,7 +17,7 @@ from trio_realtime import (
     open_realtime_session,
 )
 from trio_realtime.testing import TEST_ENDPOINT, MemoryTransport, memory_transport_pair
-from trio_realtime.transports import Dial, Transport
+from trio_realtime.transports import ConnectOptions, Transport
 
 PATIENCE = 600
 """Virtual seconds after which a test that hangs fails."""
@@ -26,7 +26,7 @@ PATIENCE = 600
 class Reachable(Protocol):
     """What a session can be opened against, as a ``ScriptedPeer`` is."""
 
-    def connect(self, dial: Dial, /) -> AbstractAsyncContextManager[Transport]: ...
+    def connect(self, dial: ConnectOptions, /) -> AbstractAsyncContextManager[Transport]: ...
 
 
 def opened(
@@ -77,7 +77,7 @@ class BareWire:
         self._max_messages = max_messages
 
     @asynccontextmanager
-    async def connect(self, dial: Dial) -> AsyncIterator[Transport]:
+    async def connect(self, dial: ConnectOptions) -> AsyncIterator[Transport]:
         near, self.far = memory_transport_pair(
             max_messages=self._max_messages, close_timeout=dial.close_timeout
         )

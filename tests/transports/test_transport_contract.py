@@ -28,9 +28,9 @@ from wsproto.events import (
     TextMessage,
 )
 
-from trio_realtime.concurrency import open_bare_nursery
+from trio_realtime._nursery import open_bare_nursery
 from trio_realtime.transports import (
-    Dial,
+    ConnectOptions,
     Transport,
     TransportClosed,
     connect_trio_websocket,
@@ -194,7 +194,7 @@ async def open_memory(
 
 @asynccontextmanager
 async def open_websocket(
-    dial: Dial, far: WebSocketFar
+    dial: ConnectOptions, far: WebSocketFar
 ) -> AsyncGenerator[tuple[Transport, Far], None]:
     async with open_bare_nursery(AssertionError) as nursery:
         await nursery.start(far.serve)
@@ -217,14 +217,14 @@ async def open_over_streams(
 ) -> AsyncGenerator[tuple[Transport, Far], None]:
     near_end, far_end = (trio.testing.lockstep_stream_pair if deaf else stream_pair)()
 
-    async def dialled(_: Dial) -> trio.abc.Stream:
+    async def dialled(_: ConnectOptions) -> trio.abc.Stream:
         return near_end
 
     async def accepted() -> trio.abc.Stream:
         return far_end
 
     monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", dialled)
-    dial = Dial(
+    dial = ConnectOptions(
         "ws://peer.test/v1/realtime",
         close_timeout=close_timeout,
         max_message_size=max_message_size,
@@ -244,7 +244,7 @@ async def open_over_sockets(
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         port = listener.socket.getsockname()[1]
-        dial = Dial(
+        dial = ConnectOptions(
             f"ws://127.0.0.1:{port}/v1/realtime",
             close_timeout=close_timeout,
             max_message_size=max_message_size,

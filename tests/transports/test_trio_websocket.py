@@ -20,11 +20,11 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request
 
 from trio_realtime.transports import (
-    Dial,
-    DialFailed,
-    DialTimeout,
+    ConnectOptions,
     HandshakeRejected,
     TransportClosed,
+    TransportConnectError,
+    TransportConnectTimeout,
     TransportError,
     connect_trio_websocket,
 )
@@ -39,7 +39,7 @@ PEM = Path(__file__).with_name("localhost.pem")
 @asynccontextmanager
 async def serve_bytes(
     handler: Callable[[trio.SocketStream], Awaitable[None]],
-) -> AsyncGenerator[Dial, None]:
+) -> AsyncGenerator[ConnectOptions, None]:
     """A TCP server that answers with whatever the handler writes."""
 
     async def handle(stream: trio.SocketStream) -> None:
@@ -50,7 +50,7 @@ async def serve_bytes(
         serve = partial(trio.serve_tcp, handle, 0, host="127.0.0.1")
         [listener] = await nursery.start(serve)
         port = listener.socket.getsockname()[1]
-        yield Dial(f"ws://127.0.0.1:{port}/v1/realtime?model=m", AUTHORIZED)
+        yield ConnectOptions(f"ws://127.0.0.1:{port}/v1/realtime?model=m", AUTHORIZED)
         nursery.cancel_scope.cancel()
 
 
@@ -58,7 +58,7 @@ async def serve_bytes(
 async def serve_requests(
     handler: Callable[[WebSocketRequest], Awaitable[None]],
     ssl_context: ssl.SSLContext | None = None,
-) -> AsyncGenerator[Dial, None]:
+) -> AsyncGenerator[ConnectOptions, None]:
     """Somebody else's WebSocket server."""
 
     async def handle(request: WebSocketRequest) -> None:
@@ -69,7 +69,7 @@ async def serve_requests(
         serve = partial(serve_websocket, handle, "127.0.0.1", 0, ssl_context)
         server = await nursery.start(serve)
         scheme, host = ("wss", "localhost") if ssl_context else ("ws", "127.0.0.1")
-        yield Dial(f"{scheme}://{host}:{server.port}/v1/realtime?model=m", AUTHORIZED)
+        yield ConnectOptions(f"{scheme}://{host}:{server.port}/v1/realtime?model=m", AUTHORIZED)
         nursery.cancel_scope.cancel()
 
 
@@ -94,7 +94,7 @@ def saying(answer: bytes) -> Callable[[trio.SocketStream], Awaitable[None]]:
     return handle
 
 
-async def failure_of(dial: Dial) -> TransportError:
+async def failure_of(dial: ConnectOptions) -> TransportError:
     with pytest.raises(TransportError) as caught:
         async with connect_trio_websocket(dial):
             raise AssertionError("connected")
@@ -209,7 +209,7 @@ async def test_a_refusal_without_end_is_cut() -> None:
 async def test_what_is_no_websocket_fails_at_once_and_plainly(answer: bytes) -> None:
     async with serve_bytes(saying(answer)) as dial:
         failure = await failure_of(dial)
-    assert type(failure) is DialFailed
+    assert type(failure) is TransportConnectError
 
 
 async def test_a_connection_that_is_reset_in_the_handshake_fails_at_once() -> None:
@@ -219,7 +219,7 @@ async def test_a_connection_that_is_reset_in_the_handshake_fails_at_once() -> No
 
     async with serve_bytes(reset) as dial:
         failure = await failure_of(dial)
-    assert type(failure) is DialFailed
+    assert type(failure) is TransportConnectError
 
 
 async def test_a_connection_that_takes_no_request_fails_at_once(
@@ -228,12 +228,12 @@ async def test_a_connection_that_takes_no_request_fails_at_once(
     near, far = trio.testing.memory_stream_pair()
     await far.aclose()
 
-    async def dialled(_: Dial) -> trio.abc.Stream:
+    async def dialled(_: ConnectOptions) -> trio.abc.Stream:
         return near
 
     monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", dialled)
-    failure = await failure_of(Dial("ws://peer.test", AUTHORIZED))
-    assert type(failure) is DialFailed
+    failure = await failure_of(ConnectOptions("ws://peer.test", AUTHORIZED))
+    assert type(failure) is TransportConnectError
 
 
 async def test_a_connection_that_is_reset_later_ends_with_1006() -> None:
@@ -250,8 +250,8 @@ async def test_a_refused_port_fails_plainly() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
-    failure = await failure_of(Dial(f"ws://127.0.0.1:{port}/", AUTHORIZED))
-    assert type(failure) is DialFailed
+    failure = await failure_of(ConnectOptions(f"ws://127.0.0.1:{port}/", AUTHORIZED))
+    assert type(failure) is TransportConnectError
     assert f"127.0.0.1:{port}" in str(failure)
     assert "refused" in str(failure).lower()
 
@@ -261,8 +261,8 @@ async def test_a_name_that_nobody_has_fails_plainly(monkeypatch: pytest.MonkeyPa
         raise OSError(-2, "Name or service not known")
 
     monkeypatch.setattr(trio, "open_tcp_stream", nobody)
-    failure = await failure_of(Dial("wss://nobody.invalid/v1", AUTHORIZED))
-    assert type(failure) is DialFailed
+    failure = await failure_of(ConnectOptions("wss://nobody.invalid/v1", AUTHORIZED))
+    assert type(failure) is TransportConnectError
     assert "nobody.invalid:443" in str(failure)
     assert "not known" in str(failure)
 
@@ -273,7 +273,7 @@ async def test_a_server_that_says_nothing_costs_connect_timeout() -> None:
 
     async with serve_bytes(silent) as dial:
         failure = await failure_of(attrs.evolve(dial, connect_timeout=0.02))
-    assert type(failure) is DialTimeout
+    assert type(failure) is TransportConnectTimeout
     assert "0.02" in str(failure)
 
 
@@ -299,7 +299,7 @@ async def test_a_cancel_at_any_step_of_connecting_leaves_nothing(
 ) -> None:
     near, far = trio.testing.memory_stream_pair()
 
-    async def dialled(_: Dial) -> trio.abc.Stream:
+    async def dialled(_: ConnectOptions) -> trio.abc.Stream:
         return near
 
     async def answer(scope: trio.CancelScope) -> None:
@@ -312,7 +312,9 @@ async def test_a_cancel_at_any_step_of_connecting_leaves_nothing(
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, nursery.cancel_scope)
-            async with connect_trio_websocket(Dial("ws://peer.test", close_timeout=0.001)):
+            async with connect_trio_websocket(
+                ConnectOptions("ws://peer.test", close_timeout=0.001)
+            ):
                 await trio.Event().wait()
     assert nursery.cancel_scope.cancelled_caught
     with pytest.raises(trio.ClosedResourceError):
@@ -328,7 +330,7 @@ async def test_tls_with_a_trusted_certificate() -> None:
             await transport.send("x" * 500_000)
             assert await transport.receive() == "x" * 500_000
         failure = await failure_of(dial)
-    assert type(failure) is DialFailed
+    assert type(failure) is TransportConnectError
     assert "localhost" in str(failure)
     assert "certificate" in str(failure).lower()
 
@@ -337,7 +339,7 @@ async def test_tls_to_a_server_without_tls_fails_plainly() -> None:
     async with serve_bytes(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as dial:
         url = dial.url.replace("ws://", "wss://")
         failure = await failure_of(attrs.evolve(dial, url=url))
-    assert type(failure) is DialFailed
+    assert type(failure) is TransportConnectError
     assert "no TLS" in str(failure)
 
 
@@ -363,7 +365,7 @@ async def test_the_transport_of_a_left_block_is_closed() -> None:
 
 
 def test_the_repr_of_a_dial_shows_no_secret() -> None:
-    dial = Dial(
+    dial = ConnectOptions(
         f"wss://user:{SECRET}@host.test/v1/realtime?model=m&key={SECRET}&{SECRET}",
         (*AUTHORIZED, ("X-Other", SECRET)),
         subprotocols=("realtime", f"openai-insecure-api-key.{SECRET}"),
@@ -377,21 +379,23 @@ def test_the_repr_of_a_dial_shows_no_secret() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Dial(f"https://user:{SECRET}@host.test"),
-        lambda: Dial(f"ws:///v1?key={SECRET}"),
-        lambda: Dial(f"ws://host.test:99999/?key={SECRET}"),
-        lambda: Dial(f"ws://host.test/a b?key={SECRET}"),
-        lambda: Dial(f"ws://host.test/\r\nX: {SECRET}"),
-        lambda: Dial("ws://host.test", (("Authorization", f"Bearer {SECRET}\n"),)),
-        lambda: Dial("ws://host.test", (("Authorization", f"Bearer \u2028{SECRET}"),)),
-        lambda: Dial("ws://host.test", ((f"A: {SECRET}", "x"),)),
-        lambda: Dial("ws://host.test", subprotocols=(f"a, {SECRET}",)),
-        lambda: Dial("ws://host.test", connect_timeout=0),
-        lambda: Dial("ws://host.test", close_timeout=-1),
-        lambda: Dial("ws://host.test", max_message_size=0),
+        lambda: ConnectOptions(f"https://user:{SECRET}@host.test"),
+        lambda: ConnectOptions(f"ws:///v1?key={SECRET}"),
+        lambda: ConnectOptions(f"ws://host.test:99999/?key={SECRET}"),
+        lambda: ConnectOptions(f"ws://host.test/a b?key={SECRET}"),
+        lambda: ConnectOptions(f"ws://host.test/\r\nX: {SECRET}"),
+        lambda: ConnectOptions("ws://host.test", (("Authorization", f"Bearer {SECRET}\n"),)),
+        lambda: ConnectOptions("ws://host.test", (("Authorization", f"Bearer \u2028{SECRET}"),)),
+        lambda: ConnectOptions("ws://host.test", ((f"A: {SECRET}", "x"),)),
+        lambda: ConnectOptions("ws://host.test", subprotocols=(f"a, {SECRET}",)),
+        lambda: ConnectOptions("ws://host.test", connect_timeout=0),
+        lambda: ConnectOptions("ws://host.test", close_timeout=-1),
+        lambda: ConnectOptions("ws://host.test", max_message_size=0),
     ],
 )
-def test_a_dial_that_cannot_work_is_refused_without_showing_it(make: Callable[[], Dial]) -> None:
+def test_a_dial_that_cannot_work_is_refused_without_showing_it(
+    make: Callable[[], ConnectOptions],
+) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         make()
     assert SECRET not in "".join(traceback.format_exception_only(caught.value))

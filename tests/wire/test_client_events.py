@@ -383,7 +383,7 @@ def frame_of(event: ClientEvent) -> dict[str, Any]:
 
 @cache
 def published_validators(directory: Path) -> dict[str, jsonschema.Draft202012Validator]:
-    path = directory / "reference" / "realtime_events.wire.schema.json"
+    path = directory / "realtime_events.wire.schema.json"
     schema = json.loads(path.read_text("utf-8"))
     return {
         name: jsonschema.Draft202012Validator(
@@ -460,11 +460,11 @@ def test_there_is_a_strategy_for_every_client_event() -> None:
 @given(data=st.data())
 @settings(FAIRLY_MANY, max_examples=60)
 def test_a_frame_holds_against_the_published_schema(
-    shared_dir: Path, cls: type[ClientEvent], data: st.DataObject
+    data_dir: Path, cls: type[ClientEvent], data: st.DataObject
 ) -> None:
     event = data.draw(EVENTS[cls])
 
-    published_validators(shared_dir)[event.type].validate(frame_of(event))
+    published_validators(data_dir)[event.type].validate(frame_of(event))
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.type)

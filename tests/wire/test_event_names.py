@@ -57,8 +57,8 @@ def test_every_server_event_has_one_class() -> None:
     assert names(SERVER_EVENTS) == sorted(SERVER_NAMES)
 
 
-def test_the_names_are_those_of_the_published_schema(shared_dir: Path) -> None:
-    path = shared_dir / "reference" / "realtime_events.wire.schema.json"
+def test_the_names_are_those_of_the_published_schema(data_dir: Path) -> None:
+    path = data_dir / "realtime_events.wire.schema.json"
     index = json.loads(path.read_text("utf-8"))["x-event-index"]
 
     assert names(CLIENT_EVENTS) == sorted(index["client"])

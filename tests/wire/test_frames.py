@@ -168,25 +168,25 @@ def test_metadata_that_is_no_text_is_left_to_the_server_to_refuse() -> None:
 # --- the live service ---------------------------------------------------------------------------
 
 
-def recorded(shared_dir: Path, direction: str) -> list[Any]:
+def recorded(data_dir: Path, direction: str) -> list[Any]:
     lines = [
         json.loads(line)
-        for path in sorted((shared_dir / "live_frames").glob("*.jsonl"))
+        for path in sorted((data_dir / "live_frames").glob("*.jsonl"))
         for line in path.read_text("utf-8").splitlines()
     ]
     return [line["data"] for line in lines if line["direction"] == direction]
 
 
-def test_recorded_frames_of_clients_come_back_unchanged(shared_dir: Path) -> None:
-    frames = recorded(shared_dir, "sent")
+def test_recorded_frames_of_clients_come_back_unchanged(data_dir: Path) -> None:
+    frames = recorded(data_dir, "sent")
 
     assert len(frames) > 20
     for frame in frames:
         assert json.loads(encode(decode_client_event(json.dumps(frame)))) == frame
 
 
-def test_every_recorded_frame_of_the_service_is_known(shared_dir: Path) -> None:
-    frames = recorded(shared_dir, "received")
+def test_every_recorded_frame_of_the_service_is_known(data_dir: Path) -> None:
+    frames = recorded(data_dir, "received")
 
     assert len(frames) > 250
     for frame in frames:
@@ -215,8 +215,8 @@ def lost(sent: Any, kept: Any, path: str = "") -> list[str]:
     return [] if sent == kept else [f"{path}: {sent!r} became {kept!r}"]
 
 
-def test_nothing_that_the_service_said_is_lost(shared_dir: Path) -> None:
-    for frame in recorded(shared_dir, "received"):
+def test_nothing_that_the_service_said_is_lost(data_dir: Path) -> None:
+    for frame in recorded(data_dir, "received"):
         event = decode_server_event(json.dumps(frame))
         assert lost(frame, unstructure(event)) == [], frame["type"]
 

@@ -571,8 +571,8 @@ class Schema:
 
 
 @pytest.fixture(scope="module")
-def schema(shared_dir: Path) -> Schema:
-    return Schema(shared_dir / "reference" / "realtime_events.wire.schema.json")
+def schema(data_dir: Path) -> Schema:
+    return Schema(data_dir / "realtime_events.wire.schema.json")
 
 
 def missing(sent: Any, kept: Any, path: str = "") -> Iterator[str]:

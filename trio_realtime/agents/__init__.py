@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+from ._schema.function_schema import InvalidArguments as InvalidArguments
 from .agent import RealtimeAgent as RealtimeAgent
 from .contexts import (
     AgentContext as AgentContext,
-    TakeEarly as TakeEarly,
+    EarlyAnswerCallback as EarlyAnswerCallback,
     ToolContext as ToolContext,
-    holds as holds,
-    settled as settled,
-)
-from .description import (
-    Description as Description,
-    check_agents as check_agents,
-    describe as describe,
-    describe_tools as describe_tools,
-    find_offer as find_offer,
-    own_names as own_names,
+    evaluate as evaluate,
+    maybe_await as maybe_await,
 )
 from .guardrails import (
     Guardrail as Guardrail,
@@ -33,25 +26,32 @@ from .hooks import (
     SessionHooks as SessionHooks,
     hooks_of as hooks_of,
 )
-from .hosted import HostedMcpTool as HostedMcpTool
+from .hosted_mcp import HostedMcpTool as HostedMcpTool
 from .mcp import (
     McpServer as McpServer,
     McpServerCustom as McpServerCustom,
     McpServerHttp as McpServerHttp,
     McpServerStdio as McpServerStdio,
-    named_apart as named_apart,
+    disambiguate_names as disambiguate_names,
     tool_name as tool_name,
 )
-from .results import BackgroundResult as BackgroundResult, result_text as result_text
-from .schema import InvalidArguments as InvalidArguments
 from .tool_guardrails import (
     ToolInputGuardrail as ToolInputGuardrail,
     ToolOutputGuardrail as ToolOutputGuardrail,
     tool_input_guardrail as tool_input_guardrail,
     tool_output_guardrail as tool_output_guardrail,
 )
+from .tool_result import BackgroundResult as BackgroundResult, result_text as result_text
 from .tools import (
     FunctionTool as FunctionTool,
     RejectionFormatter as RejectionFormatter,
     function_tool as function_tool,
+)
+from .toolset import (
+    AgentDescription as AgentDescription,
+    check_agents as check_agents,
+    describe as describe,
+    describe_tools as describe_tools,
+    find_offer as find_offer,
+    own_names as own_names,
 )

@@ -12,11 +12,11 @@ from typing_extensions import TypeVar
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import UNSET, Unset
 
+from ._validation import as_tuple
 from .contexts import AgentContext
 from .guardrails import InputGuardrail, OutputGuardrail, guardrails_of
 from .hooks import AgentHooks, hooks_of
-from .hosted import HostedMcpTool, hosted_tools_of
-from .lists import listed
+from .hosted_mcp import HostedMcpTool, hosted_tools_of
 from .mcp import McpServer, servers_of
 from .tools import FunctionTool
 
@@ -28,7 +28,7 @@ Handoffs: TypeAlias = Sequence[Any] | Callable[[], Sequence[Any]]
 
 
 def _as_tools(tools: Iterable[Any]) -> tuple[FunctionTool, ...]:
-    return tuple(_as_tool(tool) for tool in listed(tools, "tools"))
+    return tuple(_as_tool(tool) for tool in as_tuple(tools, "tools"))
 
 
 def _as_tool(tool: Any) -> FunctionTool:

@@ -14,7 +14,7 @@ from trio_realtime.usage import Usage
 
 ContextT = TypeVar("ContextT")
 T = TypeVar("T")
-TakeEarly: TypeAlias = Callable[["ToolContext[Any]", Any, bool], Awaitable[None]]
+EarlyAnswerCallback: TypeAlias = Callable[["ToolContext[Any]", Any, bool], Awaitable[None]]
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +50,7 @@ class ToolContext(Generic[ContextT]):
     response_id: str
     history: tuple[HistoryItem, ...] = attrs.field(default=(), repr=False)
     usage: Usage = Usage()
-    early: TakeEarly | None = attrs.field(default=None, repr=False, eq=False)
+    early: EarlyAnswerCallback | None = attrs.field(default=None, repr=False, eq=False)
 
     async def answer_early(self, value: Any, *, respond: bool = True) -> None:
         """Answer the call now and go on: the conversation need not wait for long work.
@@ -79,12 +79,12 @@ class ToolContext(Generic[ContextT]):
 Condition: TypeAlias = bool | Callable[[AgentContext[Any]], bool | Awaitable[bool]]
 
 
-async def holds(condition: Condition, context: AgentContext[Any]) -> bool:
+async def evaluate(condition: Condition, context: AgentContext[Any]) -> bool:
     """Whether a condition holds now; one that is a function is asked."""
-    return bool(await settled(condition(context) if callable(condition) else condition))
+    return bool(await maybe_await(condition(context) if callable(condition) else condition))
 
 
-async def settled(value: T | Awaitable[T]) -> T:
+async def maybe_await(value: T | Awaitable[T]) -> T:
     """The value, awaited if it has to be: what users declare may be sync or async."""
     if isawaitable(value):
         result: T = await value

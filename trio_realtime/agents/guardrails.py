@@ -9,8 +9,8 @@ import attrs
 
 from trio_realtime.errors import ConfigurationError
 
+from ._validation import as_tuple
 from .contexts import AgentContext
-from .lists import listed
 
 
 @attrs.frozen
@@ -109,7 +109,7 @@ def guardrails_of(kind: type[G], given: Iterable[Any]) -> tuple[G, ...]:
     Raises:
         ConfigurationError: something else is among them.
     """
-    guardrails = listed(given, "guardrails")
+    guardrails = as_tuple(given, "guardrails")
     for guardrail in guardrails:
         if not isinstance(guardrail, kind):
             raise ConfigurationError(f"{guardrail!r} is no {kind.__name__}: decorate it as one")

@@ -12,10 +12,10 @@ import attrs
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
+from ._schema.function_schema import TypeSchema
+from ._validation import as_tuple
 from .agent import RealtimeAgent
-from .contexts import AgentContext, Condition, settled
-from .lists import listed
-from .schema import Shape
+from .contexts import AgentContext, Condition, maybe_await
 from .tools import MAX_NAME, check_tool_name
 
 ContextT = TypeVar("ContextT")
@@ -52,7 +52,7 @@ class AgentHandoff(Generic[ContextT]):
     def _parameters(self) -> Mapping[str, Any]:
         if self.input_type is None:
             return NO_ARGUMENTS
-        return Shape(self.input_type, self.name).schema()
+        return TypeSchema(self.input_type, self.name).schema()
 
     async def begin(self, context: AgentContext[Any], arguments: str) -> None:
         """Tell ``on_handoff`` that the model wants it.
@@ -64,12 +64,12 @@ class AgentHandoff(Generic[ContextT]):
         given = self._input(arguments)
         if self.on_handoff is not None:
             extra = () if self.input_type is None else (given,)
-            await settled(self.on_handoff(context, *extra))
+            await maybe_await(self.on_handoff(context, *extra))
 
     def _input(self, arguments: str) -> Any:
         if self.input_type is None:
             return None
-        return Shape(self.input_type, self.name).read(arguments)
+        return TypeSchema(self.input_type, self.name).read(arguments)
 
 
 def handoff(
@@ -124,7 +124,7 @@ def _snake(name: str) -> str:
 
 def _check_input(kind: Any, name: str) -> None:
     """See that the service will take it as the arguments of a function, which are an object."""
-    if Shape(kind, name).schema().get("type") != "object":
+    if TypeSchema(kind, name).schema().get("type") != "object":
         raise ConfigurationError(
             f"handoff {name}: the input_type is no object in JSON; use a dataclass with fields"
         )
@@ -143,7 +143,7 @@ def _check_arity(function: Callable[..., Any], wanted: int) -> None:
 def as_handoffs(agent: RealtimeAgent[Any]) -> tuple[AgentHandoff[Any], ...]:
     """The agent's handoffs; plain agents among them as :func:`handoff` makes them."""
     declared = agent.handoffs() if callable(agent.handoffs) else agent.handoffs
-    return tuple(_as_handoff(one) for one in listed(declared, "handoffs"))
+    return tuple(_as_handoff(one) for one in as_tuple(declared, "handoffs"))
 
 
 def _as_handoff(declared: Any) -> AgentHandoff[Any]:

@@ -18,8 +18,9 @@ from typing import Any, TypeAlias, TypeGuard
 import attrs
 from attrs import validators
 
+from trio_realtime._redaction import MASK, redact_url, secret_values
+from trio_realtime._validation import HEADER_NAME, is_number
 from trio_realtime.errors import ConfigurationError
-from trio_realtime.redaction import MASK, redact_url, secret_values
 
 from .tools import MAX_NAME, Approval, FunctionTool, InterruptPolicy
 
@@ -27,7 +28,6 @@ ToolNames: TypeAlias = tuple[str, ...]
 
 _SERVER_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 _POLICIES: tuple[InterruptPolicy, ...] = ("cancel", "finish", "background")
 
@@ -52,8 +52,7 @@ def _check_name(_server: Any, _attribute: Any, name: Any) -> None:
 
 
 def _check_seconds(server: McpServer, attribute: Any, seconds: Any) -> None:
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not (is_number and seconds > 0):
+    if not (is_number(seconds) and seconds > 0):
         raise _wrong(server, attribute, "must be positive seconds")
 
 
@@ -106,7 +105,7 @@ def _check_env(server: McpServer, attribute: Any, values: Any) -> None:
 
 def _check_headers(server: McpServer, attribute: Any, values: Any) -> None:
     for name, value in _items(server, attribute, values):
-        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+        if not (isinstance(name, str) and HEADER_NAME.fullmatch(name)):
             raise _wrong(server, attribute, "has a name that is none of a header")
         if not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value)):
             what = "must be printable ASCII, without a line break or spaces around it"
@@ -328,7 +327,7 @@ def tool_name(name: str) -> str:
     return plain if plain.strip("_-") else "tool"
 
 
-def named_apart(
+def disambiguate_names(
     taken: Collection[str], offers: Mapping[McpServer, Mapping[str, FunctionTool]]
 ) -> tuple[FunctionTool, ...]:
     """The tools of all servers, under names that differ from ``taken`` and from each other.
@@ -341,13 +340,13 @@ def named_apart(
         taken: names that nothing else may have.
         offers: the tools of each server, by its own names for them.
     """
-    listed = [
+    as_tuple = [
         (server, own, tool) for server, tools in offers.items() for own, tool in tools.items()
     ]
-    plain = Counter([*taken, *(tool.name for _, _, tool in listed)])
+    plain = Counter([*taken, *(tool.name for _, _, tool in as_tuple)])
     alone = {name for name, count in plain.items() if count == 1}
     full = Counter([*taken, *alone])
-    full.update(_full(server, tool) for server, _, tool in listed if tool.name not in alone)
+    full.update(_full(server, tool) for server, _, tool in as_tuple if tool.name not in alone)
     used = {*taken, *alone, *full}
 
     def renamed(server: McpServer, own: str, tool: FunctionTool) -> FunctionTool:
@@ -356,7 +355,7 @@ def named_apart(
         name = _full(server, tool)
         return attrs.evolve(tool, name=name if full[name] == 1 else _marked(name, own, used))
 
-    return tuple(renamed(*entry) for entry in listed)
+    return tuple(renamed(*entry) for entry in as_tuple)
 
 
 def _full(server: McpServer, tool: FunctionTool) -> str:

@@ -18,10 +18,10 @@ from attrs import validators
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
-from .contexts import Condition, ToolContext, settled
-from .docstrings import documentation
+from ._schema.docstrings import documentation
+from ._schema.function_schema import Function, FunctionSchema, check_function, function_name
+from .contexts import Condition, ToolContext, maybe_await
 from .guardrails import guardrails_of
-from .schema import Function, Signature, check_function, function_name
 from .tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
 MAX_NAME = 64
@@ -104,11 +104,11 @@ class FunctionTool:
             :func:`tool_input_guardrail`.
         output_guardrails: checks of the result before the model is told, made with
             :func:`tool_output_guardrail`.
-        guard_before_approval: whether ``input_guardrails`` are asked before a person is, and then
+        check_input_before_approval: whether ``input_guardrails`` are asked before a person is, and then
             once more after.
         limiter: what counts the thread of a plain function, in place of the 40 threads that all such
             tools share.
-        approved_as: what a decision for good about it is kept under; by default this very object,
+        approval_key: what a decision for good about it is kept under; by default this very object,
             so that another tool of the same name is asked about for itself.
         function: the function that it was made of, for tests and for calling it yourself.
 
@@ -138,11 +138,11 @@ class FunctionTool:
     )
     input_guardrails: tuple[ToolInputGuardrail, ...] = attrs.field(default=(), converter=_inputs)
     output_guardrails: tuple[ToolOutputGuardrail, ...] = attrs.field(default=(), converter=_outputs)
-    guard_before_approval: bool = False
+    check_input_before_approval: bool = False
     limiter: trio.CapacityLimiter | None = attrs.field(
         default=None, validator=_check_limiter, repr=False
     )
-    approved_as: Hashable = attrs.field(default=None, repr=False)
+    approval_key: Hashable = attrs.field(default=None, repr=False)
     function: Function | None = attrs.field(default=None, repr=False)
 
     def spec(self) -> FunctionToolSpec:
@@ -165,7 +165,7 @@ class ToolOptions(TypedDict, total=False):
     on_failure: FailurePolicy
     input_guardrails: Iterable[ToolInputGuardrail]
     output_guardrails: Iterable[ToolOutputGuardrail]
-    guard_before_approval: bool
+    check_input_before_approval: bool
     limiter: trio.CapacityLimiter | None
 
 
@@ -208,7 +208,7 @@ def function_tool(
     def make(function: Function) -> FunctionTool:
         check_function(function)
         called = name or function_name(function)
-        signature = Signature(function, called, ToolContext)
+        signature = FunctionSchema(function, called, ToolContext)
         return FunctionTool(
             name=called,
             description=description or documentation(function).description,
@@ -223,7 +223,7 @@ def function_tool(
 
 async def _invoke(
     function: Function,
-    signature: Signature,
+    signature: FunctionSchema,
     limiter: trio.CapacityLimiter | None,
     context: ToolContext[Any],
     arguments: str,
@@ -235,7 +235,7 @@ async def _invoke(
         _in_tuple, function, keywords, abandon_on_cancel=True, limiter=limiter or _tool_threads()
     )
     # A plain function may be one that makes an async call: a wrapper, an object's ``__call__``.
-    return await settled(result)
+    return await maybe_await(result)
 
 
 def _in_tuple(function: Function, keywords: dict[str, Any]) -> tuple[Any]:

@@ -18,7 +18,7 @@ def main() -> None:
     mended first (one line on stderr says what), 130 after Ctrl-C.
     """
     try:
-        from trio_realtime.cli.app import run
+        from .app import run
     except ModuleNotFoundError as exc:
         if exc.name not in _EXTRA:
             raise

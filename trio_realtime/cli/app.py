@@ -11,10 +11,11 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.validators import Number
 
 from trio_realtime import SessionConfig, __version__
-from trio_realtime.cli.assistant import load_agent
-from trio_realtime.cli.running import MEND, OK, notes_on_stderr, report, tell, until_signal
-from trio_realtime.cli.services import Service
 from trio_realtime.wire import UNSET, ServerVad
+
+from .assistant import load_agent
+from .endpoints import Service
+from .exit import MEND, OK, notes_on_stderr, report, tell, until_signal
 
 app: App = App(
     name="trio-realtime",
@@ -59,7 +60,7 @@ async def demo(
         output: where to write what the agent was heard to say.
         voice: how the agent sounds; auto is espeak where it is installed.
     """
-    from trio_realtime.cli.demo import demo as run_demo
+    from .demo import demo as run_demo
 
     return await until_signal(partial(run_demo, as_json=json, output=output, voice=voice))
 
@@ -75,7 +76,7 @@ async def chat(
     voice: VoiceName = None,
 ) -> int:
     """Write with an agent, line by line. /quit or the end of the input leaves."""
-    from trio_realtime.cli.chat import chat as run_chat
+    from .chat import chat as run_chat
 
     service = Service(local=local, url=url, api_key=api_key)
     config = SessionConfig(
@@ -106,7 +107,7 @@ async def talk(
         realtime: speak at the speed of speech, or as fast as the line takes it.
         timeout: seconds to wait for the answer.
     """
-    from trio_realtime.cli.talk import talk as run_talk
+    from .talk import talk as run_talk
 
     config = SessionConfig(
         model=model,
@@ -149,7 +150,7 @@ async def serve(
         voice: how answers sound.
         api_key: keys to let in; any by default.
     """
-    from trio_realtime.cli.serve import make_settings, serve as run_serve
+    from .serve import make_settings, serve as run_serve
 
     settings = make_settings(pace=pace, voice=voice, api_keys=api_key)
     return await until_signal(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from trio_realtime import RealtimeAgent, RealtimeError, function_tool
-from trio_realtime.cli.running import MendIt
+
+from .exit import UserFacingError
 
 INSTRUCTIONS = "You are a friendly assistant at a terminal. Answer in one or two short sentences."
 
@@ -51,10 +52,10 @@ def load_agent(spec: str | None) -> RealtimeAgent[None]:
         return default_agent()
     module, colon, name = spec.partition(":")
     if not (module and colon and name):
-        raise MendIt(f"--agent is module:name, for example my_agents:clerk, not {spec!r}")
+        raise UserFacingError(f"--agent is module:name, for example my_agents:clerk, not {spec!r}")
     found = getattr(_import(module), name, None)
     if not isinstance(found, RealtimeAgent):
-        raise MendIt(f"--agent {spec}: {module} has no RealtimeAgent named {name!r}")
+        raise UserFacingError(f"--agent {spec}: {module} has no RealtimeAgent named {name!r}")
     return cast("RealtimeAgent[None]", found)
 
 
@@ -65,4 +66,4 @@ def _import(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except (ImportError, RealtimeError) as exc:
-        raise MendIt(f"--agent: cannot import {module!r}: {exc}") from exc
+        raise UserFacingError(f"--agent: cannot import {module!r}: {exc}") from exc

@@ -13,10 +13,11 @@ from typing import TypeVar
 import trio
 
 from trio_realtime import EventChannel, RealtimeAgent, RealtimeSession, SessionConfig
-from trio_realtime.cli.running import OK, MendIt, tell
-from trio_realtime.cli.screen import Screen
-from trio_realtime.cli.services import Service, open_session
-from trio_realtime.errors import RequestRefused, ResponseFailed
+from trio_realtime.errors import RequestRejected, ResponseFailed
+
+from .console import Terminal
+from .endpoints import Service, open_session
+from .exit import OK, UserFacingError, tell
 
 T = TypeVar("T")
 _STDIN = 0
@@ -31,7 +32,7 @@ async def chat(agent: RealtimeAgent[None], service: Service, config: SessionConf
         RealtimeError: no session came about, or it ended.
     """
     async with open_session(agent, service, config) as session:
-        screen = Screen(agent.name, prompt=sys.stdin.isatty() and sys.stdout.isatty())
+        screen = Terminal(agent.name, prompt=sys.stdin.isatty() and sys.stdout.isatty())
         screen.greet()
         try:
             await _converse(session, screen)
@@ -40,7 +41,7 @@ async def chat(agent: RealtimeAgent[None], service: Service, config: SessionConf
     return OK
 
 
-async def _converse(session: RealtimeSession[None], screen: Screen) -> None:
+async def _converse(session: RealtimeSession[None], screen: Terminal) -> None:
     lines = LineReader()
     while True:
         screen.ask_for_line()
@@ -57,12 +58,12 @@ async def _converse(session: RealtimeSession[None], screen: Screen) -> None:
 async def _ask(session: RealtimeSession[None], line: str) -> None:
     try:
         await session.ask(line)
-    except (ResponseFailed, RequestRefused) as exc:
+    except (ResponseFailed, RequestRejected) as exc:
         tell(str(exc))  # the session goes on
 
 
 async def while_showing(
-    channel: EventChannel, screen: Screen, work: Callable[[], Awaitable[T]]
+    channel: EventChannel, screen: Terminal, work: Callable[[], Awaitable[T]]
 ) -> T:
     """Do something while events are shown; when it is done, all of its events have been."""
     async with trio.open_nursery() as nursery:
@@ -74,10 +75,10 @@ async def while_showing(
     return result
 
 
-async def _show_all(channel: EventChannel, screen: Screen) -> None:
+async def _show_all(channel: EventChannel, screen: Terminal) -> None:
     async for event in channel:
         screen.show(event)
-    raise MendIt("the service ended the session; start again to go on")
+    raise UserFacingError("the service ended the session; start again to go on")
 
 
 class LineReader:

@@ -26,16 +26,26 @@ from trio_realtime import (
     open_realtime_session,
     serve_local,
 )
-from trio_realtime.cli.assistant import INSTRUCTIONS, get_weather
-from trio_realtime.cli.observer import Observer
-from trio_realtime.cli.report import CallFigures, Interruption, Report, TurnFigures, TurnKind
-from trio_realtime.cli.running import FAILED, OK, is_for_people, main_cause
-from trio_realtime.cli.serve import make_voice
-from trio_realtime.cli.speaking import FRAME_MS, Recorder, speak
-from trio_realtime.cli.timeline import Timeline
-from trio_realtime.cli.wav import check_writable, speech, write_pcm
-from trio_realtime.local import Call, Connection, Limits, RuleBrain, Say, Step, Turn, Voice
+from trio_realtime.local import (
+    Call,
+    Connection,
+    Limits,
+    RuleResponder,
+    Say,
+    Step,
+    Synthesizer,
+    Turn,
+)
 from trio_realtime.wire import ServerVad
+
+from .assistant import INSTRUCTIONS, get_weather
+from .audio_io import FRAME_MS, Recorder, speak
+from .demo_metrics import DemoMetrics
+from .event_log import Timeline
+from .exit import FAILED, OK, is_for_people, main_cause
+from .report import CallFigures, Interruption, Report, TurnFigures, TurnKind
+from .serve import make_voice
+from .wav import check_writable, speech, write_pcm
 
 #: Speech is generated this many times faster than it is spoken: fast enough to be ahead, slow
 #: enough that the interruption comes while it is still being generated.
@@ -51,11 +61,11 @@ _STORY = (
 )
 
 
-class TalkativeBrain:
+class TalkativeResponder:
     """The local server's usual brain, which also chats while the slow tool works."""
 
     def __init__(self) -> None:
-        self._rules = RuleBrain()
+        self._rules = RuleResponder()
 
     def answer(self, turn: Turn) -> Sequence[Step]:
         """As the rules have it; a search is followed by a story in the same response."""
@@ -126,10 +136,10 @@ def _summarise(report: Report, console: Console, seconds: float) -> None:
 class DemoCall:
     """The call, and everything that is learned in it."""
 
-    def __init__(self, timeline: Timeline, voice: Voice) -> None:
+    def __init__(self, timeline: Timeline, voice: Synthesizer) -> None:
         self.timeline = timeline
         self._voice = voice
-        self._observer = Observer(timeline)
+        self._observer = DemoMetrics(timeline)
         self._diary = _Diary(timeline)
         self._ear = Recorder()
         self._turns: list[TurnFigures] = []
@@ -158,7 +168,7 @@ class DemoCall:
     async def _serve_and_talk(self) -> None:
         limits = Limits(recorded_frames=100_000)
         async with serve_local(
-            brain=TalkativeBrain(), voice=self._voice, pacing=_PACE, limits=limits
+            brain=TalkativeResponder(), voice=self._voice, pacing=_PACE, limits=limits
         ) as server:
             self.timeline.say("", f"a local server: {server.url}")
             self.timeline.say(

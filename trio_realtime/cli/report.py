@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from trio_realtime.cli.speaking import FRAME_MS
+from .audio_io import FRAME_MS
 
 TurnKind = Literal["text", "tool", "speech", "barge_in"]
 

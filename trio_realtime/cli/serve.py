@@ -9,8 +9,9 @@ from typing import NoReturn
 import trio
 
 from trio_realtime import serve_local
-from trio_realtime.cli.running import MendIt
-from trio_realtime.local import EspeakVoice, ServiceSettings, ToneVoice, Voice
+from trio_realtime.local import EspeakSynthesizer, ServiceSettings, Synthesizer, ToneSynthesizer
+
+from .exit import UserFacingError
 
 
 async def serve(*, host: str, port: int, settings: ServiceSettings) -> NoReturn:
@@ -24,7 +25,7 @@ async def serve(*, host: str, port: int, settings: ServiceSettings) -> NoReturn:
             print(server.url, flush=True)
             await trio.sleep_forever()
     except OSError as exc:
-        raise MendIt(f"{exc.strerror or exc}; {_hint(exc)}") from exc
+        raise UserFacingError(f"{exc.strerror or exc}; {_hint(exc)}") from exc
 
 
 def _hint(error: OSError) -> str:
@@ -51,21 +52,21 @@ def _pacing(pace: str) -> float:
     except ValueError:
         factor = math.nan
     if not factor > 0:
-        raise MendIt(f"--pace is a number greater than 0, or unlimited; not {pace!r}")
+        raise UserFacingError(f"--pace is a number greater than 0, or unlimited; not {pace!r}")
     return factor
 
 
-def make_voice(name: str) -> Voice:
+def make_voice(name: str) -> Synthesizer:
     """``tone``, ``espeak``, or ``auto``: espeak where it is installed.
 
     Raises:
         MendIt: espeak was asked for, and is not installed.
     """
     if name == "tone":
-        return ToneVoice()
+        return ToneSynthesizer()
     try:
-        return EspeakVoice()
+        return EspeakSynthesizer()
     except FileNotFoundError as exc:
         if name == "auto":
-            return ToneVoice()
-        raise MendIt(f"{exc}; install espeak-ng, or choose --voice tone") from exc
+            return ToneSynthesizer()
+        raise UserFacingError(f"{exc}; install espeak-ng, or choose --voice tone") from exc

@@ -7,11 +7,12 @@ from pathlib import Path
 import trio
 
 from trio_realtime import RealtimeAgent, RealtimeSession, SessionConfig, events
-from trio_realtime.cli.running import FAILED, OK, MendIt, tell
-from trio_realtime.cli.screen import Screen
-from trio_realtime.cli.services import Service, open_session
-from trio_realtime.cli.speaking import Recorder, speak
-from trio_realtime.cli.wav import check_writable, read_pcm, write_pcm
+
+from .audio_io import Recorder, speak
+from .console import Terminal
+from .endpoints import Service, open_session
+from .exit import FAILED, OK, UserFacingError, tell
+from .wav import check_writable, read_pcm, write_pcm
 
 #: More than the 500 ms after which voice activity detection ends a turn.
 SILENCE_MS = 1000
@@ -38,7 +39,7 @@ async def talk(
     check_writable(target)
     pcm = await trio.to_thread.run_sync(read_pcm, source)
     async with open_session(agent, service, config) as session:
-        listener = Listener(Screen(agent.name, prompt=False))
+        listener = Listener(Terminal(agent.name, prompt=False))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_hear, session, listener)
             await speak(session, pcm, silence_ms=SILENCE_MS, realtime=realtime)
@@ -51,24 +52,24 @@ async def talk(
 async def _hear(session: RealtimeSession[None], listener: Listener) -> None:
     async for event in session:
         listener.take(event)
-    raise MendIt("the service ended the session before it had answered")
+    raise UserFacingError("the service ended the session before it had answered")
 
 
 async def _wait_answered(listener: Listener, source: Path, timeout: float) -> None:
     with trio.move_on_after(_NOTICE_TIMEOUT) as noticing:
         await listener.wait_noticed()
     if noticing.cancelled_caught:
-        raise MendIt(f"no speech was noticed in {source}: is it loud enough?")
+        raise UserFacingError(f"no speech was noticed in {source}: is it loud enough?")
     with trio.move_on_after(timeout) as answering:
         await listener.wait_answered()
     if answering.cancelled_caught:
-        raise MendIt(f"no complete answer came within {timeout:g} s; see --timeout")
+        raise UserFacingError(f"no complete answer came within {timeout:g} s; see --timeout")
 
 
 class Listener:
     """Follows the turns: shows what is said, records it, and knows when all is answered."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Terminal) -> None:
         self.recorder: Recorder = Recorder()
         self.noticed: bool = False
         self.answered: bool = False

@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from trio_realtime.cli.running import MendIt
+from .exit import UserFacingError
 
 RATE = 24_000
 BYTES_PER_MS = RATE * 2 // 1000
@@ -48,12 +48,12 @@ def read_pcm(path: Path) -> bytes:
     try:
         recording = _decode(path.read_bytes())
     except OSError as exc:
-        raise MendIt(f"cannot read {path}: {exc.strerror}") from exc
+        raise UserFacingError(f"cannot read {path}: {exc.strerror}") from exc
     except (wave.Error, EOFError) as exc:
         detail = str(exc) or "it ends too early"
-        raise MendIt(f"{path} is not a PCM WAV file ({detail}); convert it first") from exc
+        raise UserFacingError(f"{path} is not a PCM WAV file ({detail}); convert it first") from exc
     if not len(recording.samples):
-        raise MendIt(f"{path} is empty: the file has a header, but no sound")
+        raise UserFacingError(f"{path} is empty: the file has a header, but no sound")
     return pcm_of(recording)
 
 
@@ -108,7 +108,7 @@ def write_pcm(path: Path, pcm: bytes) -> None:
             target.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
             target.writeframes(pcm)
     except OSError as exc:
-        raise MendIt(f"cannot write {path}: {exc.strerror}") from exc
+        raise UserFacingError(f"cannot write {path}: {exc.strerror}") from exc
 
 
 def check_writable(path: Path) -> None:
@@ -118,6 +118,6 @@ def check_writable(path: Path) -> None:
         MendIt: there is no such folder, or the path is one.
     """
     if path.is_dir():
-        raise MendIt(f"cannot write {path}: it is a folder")
+        raise UserFacingError(f"cannot write {path}: it is a folder")
     if not path.parent.is_dir():
-        raise MendIt(f"cannot write {path}: there is no folder {path.parent}")
+        raise UserFacingError(f"cannot write {path}: there is no folder {path.parent}")

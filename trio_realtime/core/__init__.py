@@ -7,16 +7,19 @@ them out. The same inputs always give the same effects.
 
 from __future__ import annotations
 
-from .calls import CANCELLED_OUTPUT as CANCELLED_OUTPUT
+from .calls.function_calls import CANCELLED_OUTPUT as CANCELLED_OUTPUT
 from .conversation import Conversation as Conversation
 from .effects import (
-    Call as Call,
     CancelCalls as CancelCalls,
-    Edited as Edited,
     Effect as Effect,
+    HistoryEdited as HistoryEdited,
     Outcome as Outcome,
+    ResolveRequest as ResolveRequest,
     ResponseOutcome as ResponseOutcome,
-    Settle as Settle,
     StartCall as StartCall,
+    ToolCall as ToolCall,
 )
-from .guardrails import CheckInput as CheckInput, CheckReply as CheckReply, Trip as Trip
+from .guardrails import (
+    CheckInput as CheckInput,
+    CheckReply as CheckReply,
+)

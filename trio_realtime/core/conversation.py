@@ -23,8 +23,7 @@ Who decides what:
 * ``updates``   settings on their way, and who speaks
 * ``notices``   events that are only told on
 
-and this module only carries each event to those it concerns. Whoever looks for the way of an event
-finds its handler in ``_make_handlers``, at the end.
+This module carries each event to the components that handle it; see ``_make_handlers``.
 """
 
 from __future__ import annotations
@@ -36,8 +35,9 @@ from typing import Any, TypeAlias
 from trio_realtime import events as ev
 from trio_realtime.errors import (
     PeerError,
-    SettingsRefused,
+    SettingsRejected,
 )
+from trio_realtime.events import GuardrailTrip
 from trio_realtime.items import item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
@@ -60,21 +60,14 @@ from trio_realtime.wire import (
     Session,
 )
 
-from .calls import CallDesk
-from .claims import Claims
-from .edits import Edits
-from .effects import Effect, ResponseOutcome, Settle
-from .gate import ResponseGate, Wish
-from .guardrails import CheckInput, Trip
-from .handlers import Handlers, merged
-from .history import History
-from .hosted import Hosted
-from .interruption import Interruption
-from .kept import KeptAudio
-from .notices import NOTICES
-from .playback import Playback
-from .record import Record
-from .refusals import (
+from .audio.playback import Playback
+from .audio.retention import RetainedAudio
+from .calls.function_calls import FunctionCalls
+from .calls.hosted_mcp import HostedMcpCalls
+from .calls.ledger import ToolLedger
+from .dispatch import Handlers, merged
+from .effects import Effect, ResolveRequest, ResponseOutcome
+from .error_events import (
     ACTIVE_RESPONSE,
     GIVEN_UP,
     NOTHING_TO_CANCEL,
@@ -83,18 +76,25 @@ from .refusals import (
     peer_error,
     refused_outcome,
 )
-from .replies import Replies
-from .responses import (
-    Responses,
-    Running,
+from .guardrails import CheckInput
+from .history.edits import HistoryEdits
+from .history.items import History
+from .history.updates import HistoryUpdater
+from .interruption import Interruption
+from .notices import NOTICES
+from .replies import ReplyGuard
+from .responses.attribution import ResponseAttribution
+from .responses.output import OutputStream
+from .responses.queue import ResponseQueue, ResponseRequest
+from .responses.running import (
+    RunningResponse,
+    RunningResponses,
     outcome_of,
     token_of,
 )
+from .responses.turns import Turn
 from .shapes import create_event, response_end, said, without_answer
-from .speech import Speech
-from .tools import ToolLedger
-from .turns import Turn
-from .updates import SettingsDesk
+from .updates import SessionSettings
 
 Effects: TypeAlias = list[Effect]
 Told: TypeAlias = ResponseOutcome | PeerError
@@ -110,8 +110,8 @@ class Conversation:
         barge_in: whether the user's speech interrupts also where the service does not do so itself.
         guardrail_debounce: characters between two checks of a reply; ``None`` for no checks.
         audio_gate: hold audio until the text that covers it was checked.
-        history_audio: bytes of audio that the history keeps.
-        history_interval: seconds between two history events of an item that grows.
+        max_history_audio: bytes of audio that the history keeps.
+        history_update_interval: seconds between two history events of an item that grows.
     """
 
     def __init__(
@@ -120,41 +120,41 @@ class Conversation:
         *,
         barge_in: bool = True,
         guardrail_debounce: int | None = None,
-        history_interval: float = 0.1,
+        history_update_interval: float = 0.1,
         audio_gate: bool = False,
-        history_audio: int = 0,
+        max_history_audio: int = 0,
     ) -> None:
         self._numbers = count(1)
         self.history: History = History()
         self.playback: Playback = Playback()
-        self._record = Record(self.history, history_interval)
-        self._edits = Edits(self.history, self._token)
+        self._record = HistoryUpdater(self.history, history_update_interval)
+        self._edits = HistoryEdits(self.history, self._token)
         self.usage: Usage = Usage()
         self.last_error: PeerError | None = None
         self._barge_in = barge_in
-        self._replies = Replies(self.playback, guardrail_debounce, gated=audio_gate)
-        self._gate = ResponseGate()
-        self._claims = Claims(self._gate)
+        self._replies = ReplyGuard(self.playback, guardrail_debounce, gated=audio_gate)
+        self._gate = ResponseQueue()
+        self._claims = ResponseAttribution(self._gate)
         self._ledger = ToolLedger()
-        self._responses = Responses()
-        self._kept = KeptAudio(
-            self.history, self._responses, self.playback, self._token, history_audio
+        self._responses = RunningResponses()
+        self._kept = RetainedAudio(
+            self.history, self._responses, self.playback, self._token, max_history_audio
         )
-        self._speech = Speech(
+        self._speech = OutputStream(
             self._responses, self.history, self._record, self._replies, self._seen
         )
-        self._calls = CallDesk(self._ledger, self._token)
+        self._calls = FunctionCalls(self._ledger, self._token)
         self._stop = Interruption(
             self._responses, self.history, self.playback, self._replies, self._calls, self._token
         )
-        self._hosted = Hosted(
+        self._hosted = HostedMcpCalls(
             self._responses, self._gate, self._ledger, self.history, self._token, lambda: self.agent
         )
-        self._desk = SettingsDesk(agent, self.playback, self._token)
+        self._desk = SessionSettings(agent, self.playback, self._token)
         self._latest: str | None = None
         self._said = 0
         self._open_turns: dict[str, tuple[tuple[Turn, ...], ResponseOutcome]] = {}
-        self._handlers = self._make_handlers(keeps_audio=history_audio > 0)
+        self._handlers = self._make_handlers(keeps_audio=max_history_audio > 0)
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Conversation:
             )
         ]
         if respond:
-            self._gate.wish(Wish(token=self._token("create")))
+            self._gate.wish(ResponseRequest(token=self._token("create")))
             self._pump(effects)
         return effects
 
@@ -247,7 +247,7 @@ class Conversation:
         token = self._token("create")
         params = params if params is not None else ResponseParams()
         waiters = (token,)
-        wish = Wish(
+        wish = ResponseRequest(
             token=token,
             params=params,
             waiters=() if through_tools else waiters,
@@ -328,7 +328,7 @@ class Conversation:
         return [*effects, *self._go_on()]
 
     def reply_checked(
-        self, response_id: str, text: str, trips: Sequence[Trip], now: float
+        self, response_id: str, text: str, trips: Sequence[GuardrailTrip], now: float
     ) -> Effects:
         """A check of a reply is over; see ``guardrails`` for what a trip does."""
         first, passed = self._replies.checked(response_id, len(text), now, tripped=bool(trips))
@@ -354,7 +354,9 @@ class Conversation:
         ended = self._responses.get(response_id) is None
         return self._latest != response_id or (ended and self._gate.outstanding is not None)
 
-    def input_checked(self, serial: int, text: str, trips: Sequence[Trip], now: float) -> Effects:
+    def input_checked(
+        self, serial: int, text: str, trips: Sequence[GuardrailTrip], now: float
+    ) -> Effects:
         """A check of what the user said is over: a trip stops the agent, unless the user went on."""
         if not trips:
             return []
@@ -408,7 +410,7 @@ class Conversation:
         token = details.event_id
         refused = self._desk.refuse(token, details)
         if refused:
-            self.last_error = peer_error(details, SettingsRefused)
+            self.last_error = peer_error(details, SettingsRejected)
             effects += refused
             return True
         edited = self._edits.refuse(details)
@@ -445,7 +447,9 @@ class Conversation:
         self._pump(effects)
         return True
 
-    def _give_up(self, wish: Wish, outcome: ResponseOutcome, told: Told, effects: Effects) -> None:
+    def _give_up(
+        self, wish: ResponseRequest, outcome: ResponseOutcome, told: Told, effects: Effects
+    ) -> None:
         """No response will come of this wish: its turns end here, and who waits is told so."""
         self._settle((*wish.waiters, *wish.turn_waiters), told, effects)
         for turn in wish.turns:
@@ -520,8 +524,8 @@ class Conversation:
         effects: Effects,
         *,
         beside: bool = False,
-        wish: Wish | None = None,
-    ) -> Running:
+        wish: ResponseRequest | None = None,
+    ) -> RunningResponse:
         """The response of this id; it begins now if it was not seen before."""
         state = self._responses.get(response_id)
         if state is None:
@@ -533,18 +537,18 @@ class Conversation:
                 effects.append(ev.ResponseStart(agent=state.agent, response_id=response_id))
         return state
 
-    def _continue_turns(self, state: Running, wish: Wish) -> None:
+    def _continue_turns(self, state: RunningResponse, wish: ResponseRequest) -> None:
         """Its deltas came before its ``response.created``: it had been taken for a turn of its own."""
         if wish.turns:
             state.turns = (*wish.turns, *state.turns)
 
-    def _begin_turn(self, state: Running, effects: Effects) -> None:
+    def _begin_turn(self, state: RunningResponse, effects: Effects) -> None:
         if not state.turns:
             turn = Turn(state.id, state.agent)
             state.turns = (turn,)
             effects.append(turn.start())
 
-    def _running_state(self) -> Running | None:
+    def _running_state(self) -> RunningResponse | None:
         running = self._gate.running
         return None if running is None else self._responses.get(running)
 
@@ -577,7 +581,7 @@ class Conversation:
         return effects
 
     def _end_in_conversation(
-        self, state: Running, outcome: ResponseOutcome, effects: Effects, now: float
+        self, state: RunningResponse, outcome: ResponseOutcome, effects: Effects, now: float
     ) -> None:
         wish = self._gate.done(state.id) or state.wish
         calls = self._ledger.calls_of(state.id)
@@ -610,7 +614,7 @@ class Conversation:
     def _settle(self, waiters: tuple[str, ...], outcome: Told, effects: Effects) -> None:
         for waiter in waiters:
             self._stop.forget(waiter)
-            effects.append(Settle(token=waiter, outcome=outcome))
+            effects.append(ResolveRequest(token=waiter, outcome=outcome))
 
     # --- ... what responses do
 
@@ -633,7 +637,7 @@ class Conversation:
         for over in self._ledger.take_over():
             turns, outcome = self._open_turns.pop(over.response_id, NO_TURN)
             if over.wants_response:
-                self._gate.wish(Wish(token=self._token("create"), turns=turns))
+                self._gate.wish(ResponseRequest(token=self._token("create"), turns=turns))
             else:
                 self._end_turns(turns, without_answer(outcome, over), effects)
 

@@ -19,7 +19,7 @@ from .guardrails import CheckInput, CheckReply
 
 
 @attrs.frozen(kw_only=True)
-class Call:
+class ToolCall:
     """A function call that the model completed.
 
     ``agent`` is the one that the response began with. With a ``server_label`` the service will make
@@ -39,7 +39,7 @@ class Call:
 class StartCall:
     """Run this call, then report it with ``Conversation.call_finished``."""
 
-    call: Call
+    call: ToolCall
 
 
 @attrs.frozen(kw_only=True)
@@ -74,17 +74,17 @@ class ResponseOutcome:
 
 
 @attrs.frozen(kw_only=True)
-class Edited:
+class HistoryEdited:
     """The conversation was edited; this is what came of it."""
 
     history: tuple[Item, ...] = attrs.field(repr=False)
 
 
-Outcome: TypeAlias = ResponseOutcome | Session | Edited | RealtimeError
+Outcome: TypeAlias = ResponseOutcome | Session | HistoryEdited | RealtimeError
 
 
 @attrs.frozen(kw_only=True)
-class Settle:
+class ResolveRequest:
     """Tell whoever waits under this token how it ended."""
 
     token: str
@@ -92,5 +92,5 @@ class Settle:
 
 
 Effect: TypeAlias = (
-    ClientEvent | SessionEvent | StartCall | CancelCalls | CheckReply | CheckInput | Settle
+    ClientEvent | SessionEvent | StartCall | CancelCalls | CheckReply | CheckInput | ResolveRequest
 )

@@ -39,15 +39,7 @@ class CheckInput:
     agent: Any
 
 
-@attrs.frozen(kw_only=True)
-class Trip:
-    """One guardrail that tripped."""
-
-    name: str
-    info: Any = None
-
-
-class _Window:
+class _ReplyText:
     __slots__ = ("agent", "checked", "ended", "length", "pending", "pieces", "tripped")
 
     def __init__(self, agent: Any) -> None:
@@ -75,13 +67,13 @@ class GuardrailWindows:
 
     def __init__(self, debounce: int) -> None:
         self._debounce = debounce
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[str, _ReplyText] = {}
 
     def grow(self, response_id: str, agent: Any, delta: str) -> CheckReply | None:
         """A reply has grown. Returns the check that is due."""
         window = self._windows.get(response_id)
         if window is None:
-            window = self._windows[response_id] = _Window(agent)
+            window = self._windows[response_id] = _ReplyText(agent)
         window.pieces.append(delta)
         window.length += len(delta)
         if not self._debounce or window.length - window.checked < self._debounce:
@@ -100,7 +92,7 @@ class GuardrailWindows:
         if window is None:
             if not text:
                 return None
-            window = self._windows[response_id] = _Window(agent)
+            window = self._windows[response_id] = _ReplyText(agent)
             window.pieces, window.length = [text], len(text)
         window.ended = True
         if window.tripped or window.checked >= window.length:
@@ -129,7 +121,7 @@ class GuardrailWindows:
             return None
         return self._check(response_id, window)
 
-    def _check(self, response_id: str, window: _Window) -> CheckReply | None:
+    def _check(self, response_id: str, window: _ReplyText) -> CheckReply | None:
         if window.tripped:
             return None
         window.checked = window.length
@@ -147,6 +139,6 @@ class GuardrailWindows:
         self._forget_if_over(response_id, window)
         return first
 
-    def _forget_if_over(self, response_id: str, window: _Window) -> None:
+    def _forget_if_over(self, response_id: str, window: _ReplyText) -> None:
         if window.ended and not window.pending:
             del self._windows[response_id]

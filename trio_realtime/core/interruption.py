@@ -12,18 +12,18 @@ from collections.abc import Callable, Container, Iterable
 from trio_realtime import events as ev
 from trio_realtime.wire import ConversationItemTruncate, ResponseCancel
 
-from .calls import CallDesk
+from .audio.playback import ItemKey, Playback, TruncatePoint
+from .calls.function_calls import FunctionCalls
 from .effects import Effect
-from .history import History
-from .playback import ItemKey, Playback, Position
-from .replies import Replies
-from .responses import Responses, Running
+from .history.items import History
+from .replies import ReplyGuard
+from .responses.running import RunningResponse, RunningResponses
 
 
 class _Unfinished:
     """The responses of which more may be heard than was received: they run, or are held back."""
 
-    def __init__(self, responses: Responses, replies: Replies) -> None:
+    def __init__(self, responses: RunningResponses, replies: ReplyGuard) -> None:
         self._running = responses.running
         self._replies = replies
 
@@ -36,11 +36,11 @@ class Interruption:
 
     def __init__(
         self,
-        responses: Responses,
+        responses: RunningResponses,
         history: History,
         playback: Playback,
-        replies: Replies,
-        calls: CallDesk,
+        replies: ReplyGuard,
+        calls: FunctionCalls,
         token: Callable[[str], str],
     ) -> None:
         self._responses = responses
@@ -71,7 +71,7 @@ class Interruption:
         self._doomed.clear()
 
     def cancel_if_doomed(
-        self, state: Running, tokens: Iterable[str], effects: list[Effect]
+        self, state: RunningResponse, tokens: Iterable[str], effects: list[Effect]
     ) -> None:
         """A response has begun that goes by these names."""
         if not self._doomed.isdisjoint(tokens):
@@ -106,7 +106,7 @@ class Interruption:
         self.cut(now, effects, only=response_id)
         self._calls.cancel(response_id, effects)
 
-    def cancel(self, state: Running, effects: list[Effect]) -> None:
+    def cancel(self, state: RunningResponse, effects: list[Effect]) -> None:
         """Have the service stop a response, once."""
         state.silenced = True
         if not state.cancel_sent:
@@ -142,7 +142,7 @@ class Interruption:
         )
 
 
-def _interrupted(position: Position) -> ev.AudioInterrupted:
+def _interrupted(position: TruncatePoint) -> ev.AudioInterrupted:
     return ev.AudioInterrupted(
         response_id=position.response_id,
         item_id=position.item_id,

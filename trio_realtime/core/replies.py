@@ -11,13 +11,13 @@ from typing import Any
 
 from trio_realtime import events as ev
 
+from .audio.guardrail_gate import GuardedAudio
+from .audio.playback import ItemKey, Playback
 from .effects import Effect
 from .guardrails import GuardrailWindows
-from .held import HeldAudio
-from .playback import ItemKey, Playback
 
 
-class Replies:
+class ReplyGuard:
     """See the module.
 
     Args:
@@ -29,7 +29,7 @@ class Replies:
     def __init__(self, playback: Playback, debounce: int | None, *, gated: bool) -> None:
         self._playback = playback
         self._windows = None if debounce is None else GuardrailWindows(debounce)
-        self._held = HeldAudio(playback) if gated and debounce is not None else None
+        self._held = GuardedAudio(playback) if gated and debounce is not None else None
 
     @property
     def are_checked(self) -> bool:
@@ -57,7 +57,9 @@ class Replies:
         """All audio of an item has come."""
         return (event,) if self._held is None else self._hold(self._held, event, now)
 
-    def _hold(self, held: HeldAudio, event: ev.Audio | ev.AudioEnd, now: float) -> Sequence[Effect]:
+    def _hold(
+        self, held: GuardedAudio, event: ev.Audio | ev.AudioEnd, now: float
+    ) -> Sequence[Effect]:
         assert self._windows is not None
         length = self._windows.length(event.response_id)
         return [*held.hold(event, length, now), *self._check_what_waits(event.response_id)]

@@ -8,20 +8,20 @@ from trio_realtime import events as ev
 from trio_realtime.items import item_text
 from trio_realtime.wire import ResponseCreate, ResponseParams
 
+from .calls.ledger import CallsCompleted
 from .effects import ResponseOutcome
-from .gate import METADATA_KEY, Wish
-from .responses import Running
-from .tools import RoundOver
+from .responses.queue import METADATA_KEY, ResponseRequest
+from .responses.running import RunningResponse
 
 
-def create_event(wish: Wish) -> ResponseCreate:
+def create_event(wish: ResponseRequest) -> ResponseCreate:
     """The create of a wish, marked as ours."""
     params = wish.params if wish.params is not None else ResponseParams()
     metadata = {**(params.metadata or {}), METADATA_KEY: wish.token}
     return ResponseCreate(event_id=wish.token, response=attrs.evolve(params, metadata=metadata))
 
 
-def response_end(state: Running, outcome: ResponseOutcome, calls: int) -> ev.ResponseEnd:
+def response_end(state: RunningResponse, outcome: ResponseOutcome, calls: int) -> ev.ResponseEnd:
     """The event of a response that has ended."""
     return ev.ResponseEnd(
         agent=state.agent,
@@ -41,7 +41,7 @@ def said(outcome: ResponseOutcome) -> str:
     return "\n".join(texts) or outcome.text
 
 
-def without_answer(outcome: ResponseOutcome, over: RoundOver) -> ResponseOutcome:
+def without_answer(outcome: ResponseOutcome, over: CallsCompleted) -> ResponseOutcome:
     """What waiters get whose response called functions and to which no answer will follow."""
     if outcome.status == "completed" and over.cancelled:
         return attrs.evolve(outcome, status="cancelled", reason="interrupted")

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from trio_realtime import events as ev
-from trio_realtime.errors import SettingsRefused
+from trio_realtime.errors import SettingsRejected
 from trio_realtime.wire import (
     ErrorDetails,
     Session,
@@ -25,15 +25,15 @@ from trio_realtime.wire import (
     SessionUpdated,
 )
 
-from .effects import Effect, Settle
-from .handlers import Handlers
-from .playback import Playback
-from .refusals import peer_error
+from .audio.playback import Playback
+from .dispatch import Handlers
+from .effects import Effect, ResolveRequest
+from .error_events import peer_error
 from .settings import settings_after, settings_change
 
 
 @attrs.frozen(kw_only=True)
-class Update:
+class SettingsUpdate:
     """Settings that are wanted; ``agent`` is who speaks once they hold, ``None`` for no change."""
 
     token: str
@@ -41,19 +41,19 @@ class Update:
     agent: Any = None
 
 
-class Updates:
+class UpdateQueue:
     """See the module."""
 
     def __init__(self) -> None:
         self._accepted: Session | None = None
-        self._waiting: deque[Update] = deque()
-        self._sent: tuple[Update, Session] | None = None
+        self._waiting: deque[SettingsUpdate] = deque()
+        self._sent: tuple[SettingsUpdate, Session] | None = None
 
-    def ask(self, update: Update) -> None:
+    def ask(self, update: SettingsUpdate) -> None:
         """Put an update in line."""
         self._waiting.append(update)
 
-    def take(self) -> tuple[Update, Session | None] | None:
+    def take(self) -> tuple[SettingsUpdate, Session | None] | None:
         """The next update to carry out, if none is under way.
 
         Returns:
@@ -68,7 +68,7 @@ class Updates:
             self._sent = (update, change)
         return update, change
 
-    def accepted(self) -> Update | None:
+    def accepted(self) -> SettingsUpdate | None:
         """The service has accepted an update. Returns which; ``None`` if none of ours."""
         if self._sent is None:
             return None
@@ -77,7 +77,7 @@ class Updates:
         self._accepted = change if known is None else settings_after(known, change)
         return update
 
-    def refused(self, token: str | None) -> Update | None:
+    def refused(self, token: str | None) -> SettingsUpdate | None:
         """The service has refused the update of this token. Returns it if it is under way."""
         if self._sent is None or self._sent[0].token != token:
             return None
@@ -95,7 +95,7 @@ class Updates:
         self._sent = None
 
 
-class SettingsDesk:
+class SessionSettings:
     """Keeps the session as the service tells it, and changes it. ``handlers`` are by event class.
 
     An agent takes over when the settings that make it hold are accepted, so a response that began
@@ -107,7 +107,7 @@ class SettingsDesk:
         self.session: Session | None = None
         self._playback = playback
         self._token = token
-        self._updates = Updates()
+        self._updates = UpdateQueue()
         self.handlers: Handlers = {
             SessionCreated: self._on_created,
             SessionUpdated: self._on_updated,
@@ -121,7 +121,7 @@ class SettingsDesk:
             agent: who speaks once it holds; ``None`` for no change.
         """
         token = self._token("settings")
-        self._updates.ask(Update(token=token, wanted=wanted, agent=agent))
+        self._updates.ask(SettingsUpdate(token=token, wanted=wanted, agent=agent))
         effects: list[Effect] = []
         self._send(effects)
         return token, effects
@@ -133,8 +133,8 @@ class SettingsDesk:
         update = self._updates.refused(token)
         if update is None:
             return []
-        refusal = peer_error(details, SettingsRefused)
-        effects: list[Effect] = [Settle(token=update.token, outcome=refusal)]
+        refusal = peer_error(details, SettingsRejected)
+        effects: list[Effect] = [ResolveRequest(token=update.token, outcome=refusal)]
         self._send(effects)
         return effects
 
@@ -168,11 +168,11 @@ class SettingsDesk:
                 return
             self._finish(update, self.session or update.wanted, effects)
 
-    def _finish(self, update: Update, session: Session, effects: list[Effect]) -> None:
+    def _finish(self, update: SettingsUpdate, session: Session, effects: list[Effect]) -> None:
         if update.agent is not None and update.agent is not self.agent:
             before, self.agent = self.agent, update.agent
             effects.append(ev.Handoff(from_agent=before, to_agent=update.agent))
-        effects.append(Settle(token=update.token, outcome=session))
+        effects.append(ResolveRequest(token=update.token, outcome=session))
 
 
 def _concerns_settings(details: ErrorDetails) -> bool:

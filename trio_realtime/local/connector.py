@@ -12,15 +12,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trio_realtime.concurrency import open_bare_nursery
+from trio_realtime._nursery import open_bare_nursery
 from trio_realtime.endpoints import DEFAULT_MODEL, Endpoint
 from trio_realtime.errors import InternalError
-from trio_realtime.transports import Dial, HandshakeRejected, Transport, memory_transport_pair
+from trio_realtime.transports import (
+    ConnectOptions,
+    HandshakeRejected,
+    Transport,
+    memory_transport_pair,
+)
 
-from . import admission, faults
-from .driver import Connection, Limits, converse, with_wall_clock
-from .options import ServiceOptions, ServiceSettings
-from .shapes import ConnectionRequest
+from . import errors, handshake
+from .config import ServiceOptions, ServiceSettings
+from .connection import Connection, Limits, converse, with_wall_clock
+from .types import ConnectionRequest
 
 __all__ = ["LocalConnector", "local_connector", "refusal_body"]
 
@@ -62,7 +67,7 @@ class LocalConnector:
         key = min(keys) if keys else "local"
         return Endpoint.compatible("ws://localhost/v1/realtime", api_key=key, model=DEFAULT_MODEL)
 
-    def __call__(self, dial: Dial) -> AbstractAsyncContextManager[Transport]:
+    def __call__(self, dial: ConnectOptions) -> AbstractAsyncContextManager[Transport]:
         """Open one connection, for the time of an ``async with`` block.
 
         Raises:
@@ -71,9 +76,9 @@ class LocalConnector:
         return self._connect(dial)
 
     @asynccontextmanager
-    async def _connect(self, dial: Dial) -> AsyncGenerator[Transport, None]:
+    async def _connect(self, dial: ConnectOptions) -> AsyncGenerator[Transport, None]:
         request = _request_of(dial, len(self._connections))
-        if admission.is_refused_by_http(request, self._options):
+        if handshake.is_refused_by_http(request, self._options):
             raise HandshakeRejected(401, refusal_body(request))
         connection = Connection.of(request, self._limits)
         self._connections.append(connection)
@@ -89,7 +94,7 @@ class LocalConnector:
                 await near.aclose()
 
 
-def _request_of(dial: Dial, serial: int) -> ConnectionRequest:
+def _request_of(dial: ConnectOptions, serial: int) -> ConnectionRequest:
     parts = urlsplit(dial.url)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     return ConnectionRequest(path, dial.headers, dial.subprotocols, serial)
@@ -97,5 +102,5 @@ def _request_of(dial: Dial, serial: int) -> ConnectionRequest:
 
 def refusal_body(request: ConnectionRequest) -> str:
     """The body of an HTTP 401."""
-    fault = faults.no_key() if request.api_key is None else faults.bad_key()
+    fault = errors.no_key() if request.api_key is None else errors.bad_key()
     return msgspec.json.encode({"error": fault.body()}).decode()

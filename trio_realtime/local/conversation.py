@@ -9,11 +9,11 @@ from typing import Any, Literal
 import attrs
 import pybase64
 
-from . import faults
+from . import errors
 from .audio import FORMATS, AudioFormat
-from .brain import TurnItem
-from .ears import describe_audio
-from .shapes import Json
+from .responders import TurnItem
+from .transcriber import describe_audio
+from .types import Json
 
 __all__ = ["Conversation", "Item"]
 
@@ -79,7 +79,7 @@ class Item:
             Refusal: there is less audio than that.
         """
         if end_ms > self.audio_ms:
-            raise faults.audio_already_shorter(int(self.audio_ms), end_ms)
+            raise errors.audio_already_shorter(int(self.audio_ms), end_ms)
         self.cut_ms = end_ms
         del self.audio[0][self.form.size(end_ms) :]
         for part in self.data["content"]:
@@ -206,7 +206,7 @@ class Conversation:
         for index, item in enumerate(self._items):
             if item.id == previous_id:
                 return index + 1
-        raise faults.no_such_previous_item(previous_id)
+        raise errors.no_such_previous_item(previous_id)
 
     def insert(self, index: int, item: Item) -> str | None:
         """Put the item there; returns the id of its predecessor."""

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from . import check, faults, settings
-from .check import Check
-from .faults import Refusal
-from .shapes import Json, is_object
+from . import errors, settings, validation
+from .errors import Refusal
+from .types import Json, is_object
+from .validation import Check
 
 __all__ = ["MAX_APPEND_BYTES", "parse_event", "read_message"]
 
@@ -18,44 +18,44 @@ MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
 _MAX_TEXT: Final = 256_000
 _MAX_EVENT_ID: Final = 512
 
-_ID: Final = check.nullable(check.string(min_length=1, max_length=512))
-_STATUS: Final = check.nullable(check.one_of("completed", "incomplete", "in_progress"))
-_TEXT: Final = check.string(max_length=_MAX_TEXT)
+_ID: Final = validation.nullable(validation.string(min_length=1, max_length=512))
+_STATUS: Final = validation.nullable(validation.one_of("completed", "incomplete", "in_progress"))
+_TEXT: Final = validation.string(max_length=_MAX_TEXT)
 _COMMON: Final[Mapping[str, Check]] = {
     "id": _ID,
-    "object": check.nullable(check.one_of("realtime.item")),
-    "type": check.anything,
+    "object": validation.nullable(validation.one_of("realtime.item")),
+    "type": validation.anything,
     "status": _STATUS,
 }
 
 
 def _image(value: Any, path: str) -> Any:
-    url: str = check.string(min_length=1)(value, path)
+    url: str = validation.string(min_length=1)(value, path)
     if not url.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")):
-        raise faults.invalid_value(
+        raise errors.invalid_value(
             path, f"Invalid '{path}': expected a base64 data URI of a PNG or JPEG image."
         )
     return url
 
 
 def _text_part(kind: str) -> dict[str, Check]:
-    part = check.record({"type": check.anything, "text": _TEXT}, required=["text"])
+    part = validation.record({"type": validation.anything, "text": _TEXT}, required=["text"])
     return {kind: part}
 
 
-_AUDIO_PART: Final = check.record(
+_AUDIO_PART: Final = validation.record(
     {
-        "type": check.anything,
-        "audio": check.base64_bytes(max_bytes=MAX_APPEND_BYTES),
-        "transcript": check.nullable(_TEXT),
+        "type": validation.anything,
+        "audio": validation.base64_bytes(max_bytes=MAX_APPEND_BYTES),
+        "transcript": validation.nullable(_TEXT),
     },
     required=["audio"],
 )
-_IMAGE_PART: Final = check.record(
+_IMAGE_PART: Final = validation.record(
     {
-        "type": check.anything,
+        "type": validation.anything,
         "image_url": _image,
-        "detail": check.nullable(check.one_of("auto", "low", "high")),
+        "detail": validation.nullable(validation.one_of("auto", "low", "high")),
     },
     required=["image_url"],
 )
@@ -67,21 +67,21 @@ _USER_PARTS: Final = {
 
 
 def _message(parts: Mapping[str, Check]) -> Check:
-    return check.record(
+    return validation.record(
         {
             **_COMMON,
-            "role": check.anything,
-            "content": check.array_of(check.tagged("type", parts)),
-            "phase": check.nullable(check.string()),
+            "role": validation.anything,
+            "content": validation.array_of(validation.tagged("type", parts)),
+            "phase": validation.nullable(validation.string()),
         },
         required=["type", "role", "content"],
     )
 
 
-_ITEM: Final = check.tagged(
+_ITEM: Final = validation.tagged(
     "type",
     {
-        "message": check.tagged(
+        "message": validation.tagged(
             "role",
             {
                 "user": _message(_USER_PARTS),
@@ -89,27 +89,32 @@ _ITEM: Final = check.tagged(
                 "system": _message(_text_part("input_text")),
             },
         ),
-        "function_call": check.record(
-            {**_COMMON, "name": check.string(min_length=1), "call_id": _ID, "arguments": _TEXT},
-            required=["name", "arguments"],
-        ),
-        "function_call_output": check.record(
-            {**_COMMON, "call_id": check.string(min_length=1), "output": check.string()},
-            required=["call_id", "output"],
-        ),
-        "mcp_approval_response": check.record(
+        "function_call": validation.record(
             {
                 **_COMMON,
-                "approval_request_id": check.string(min_length=1),
-                "approve": check.boolean,
-                "reason": check.nullable(check.string()),
+                "name": validation.string(min_length=1),
+                "call_id": _ID,
+                "arguments": _TEXT,
+            },
+            required=["name", "arguments"],
+        ),
+        "function_call_output": validation.record(
+            {**_COMMON, "call_id": validation.string(min_length=1), "output": validation.string()},
+            required=["call_id", "output"],
+        ),
+        "mcp_approval_response": validation.record(
+            {
+                **_COMMON,
+                "approval_request_id": validation.string(min_length=1),
+                "approve": validation.boolean,
+                "reason": validation.nullable(validation.string()),
             },
             required=["approval_request_id", "approve"],
         ),
     },
 )
-_REFERENCE: Final = check.record(
-    {"type": check.anything, "id": check.string(min_length=1)}, required=["id"]
+_REFERENCE: Final = validation.record(
+    {"type": validation.anything, "id": validation.string(min_length=1)}, required=["id"]
 )
 
 
@@ -118,20 +123,22 @@ def _input_item(value: Any, path: str) -> Any:
     return (_REFERENCE if refers else _ITEM)(value, path)
 
 
-_RESPONSE: Final = check.record(
+_RESPONSE: Final = validation.record(
     {
         "output_modalities": settings.MODALITIES,
-        "instructions": check.string(),
-        "audio": check.record({"output": settings.AUDIO_OUTPUT}),
+        "instructions": validation.string(),
+        "audio": validation.record({"output": settings.AUDIO_OUTPUT}),
         "tools": settings.TOOLS,
         "tool_choice": settings.TOOL_CHOICE,
-        "parallel_tool_calls": check.nullable(check.boolean),
+        "parallel_tool_calls": validation.nullable(validation.boolean),
         "reasoning": settings.REASONING,
         "max_output_tokens": settings.MAX_OUTPUT_TOKENS,
-        "conversation": check.nullable(check.one_of("auto", "none")),
-        "metadata": check.nullable(check.text_map(max_pairs=16, max_key=64, max_value=512)),
+        "conversation": validation.nullable(validation.one_of("auto", "none")),
+        "metadata": validation.nullable(
+            validation.text_map(max_pairs=16, max_key=64, max_value=512)
+        ),
         "prompt": settings.PROMPT,
-        "input": check.nullable(check.array_of(_input_item)),
+        "input": validation.nullable(validation.array_of(_input_item)),
     }
 )
 
@@ -139,26 +146,31 @@ _RESPONSE: Final = check.record(
 def _event(fields: Mapping[str, Check] | None = None, *optional: str) -> Check:
     given = dict(fields or {})
     required = [key for key in given if key not in optional]
-    head: dict[str, Check] = {"type": check.anything, "event_id": check.anything}
-    return check.record({**head, **given}, required=required)
+    head: dict[str, Check] = {"type": validation.anything, "event_id": validation.anything}
+    return validation.record({**head, **given}, required=required)
 
 
-_ITEM_ID: Final[Mapping[str, Check]] = {"item_id": check.string()}
+_ITEM_ID: Final[Mapping[str, Check]] = {"item_id": validation.string()}
 _EVENTS: Final[Mapping[str, Check]] = {
-    "session.update": _event({"session": check.anything}),
-    "input_audio_buffer.append": _event({"audio": check.base64_bytes(max_bytes=MAX_APPEND_BYTES)}),
+    "session.update": _event({"session": validation.anything}),
+    "input_audio_buffer.append": _event(
+        {"audio": validation.base64_bytes(max_bytes=MAX_APPEND_BYTES)}
+    ),
     "input_audio_buffer.commit": _event(),
     "input_audio_buffer.clear": _event(),
     "conversation.item.create": _event(
-        {"item": _ITEM, "previous_item_id": check.nullable(check.string())}, "previous_item_id"
+        {"item": _ITEM, "previous_item_id": validation.nullable(validation.string())},
+        "previous_item_id",
     ),
     "conversation.item.truncate": _event(
-        {**_ITEM_ID, "content_index": check.integer(0), "audio_end_ms": check.integer(0)}
+        {**_ITEM_ID, "content_index": validation.integer(0), "audio_end_ms": validation.integer(0)}
     ),
     "conversation.item.delete": _event(_ITEM_ID),
     "conversation.item.retrieve": _event(_ITEM_ID),
-    "response.create": _event({"response": check.nullable(_RESPONSE)}, "response"),
-    "response.cancel": _event({"response_id": check.nullable(check.string())}, "response_id"),
+    "response.create": _event({"response": validation.nullable(_RESPONSE)}, "response"),
+    "response.cancel": _event(
+        {"response_id": validation.nullable(validation.string())}, "response_id"
+    ),
 }
 
 
@@ -169,11 +181,11 @@ def read_message(message: str | bytes) -> Json:
         Refusal: a binary message, not JSON, or not an object.
     """
     if isinstance(message, bytes):
-        raise faults.binary_frame()
+        raise errors.binary_frame()
     try:
         value: Any = msgspec.json.decode(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise faults.bad_json(str(exc)) from None
+        raise errors.bad_json(str(exc)) from None
     if not is_object(value):
         raise Refusal("Invalid event: expected a JSON object.", code="invalid_event")
     return value
@@ -192,9 +204,11 @@ def parse_event(event: Json) -> Json:
     Raises:
         Refusal: for the first fault found.
     """
-    check.nullable(check.string(max_length=_MAX_EVENT_ID))(event.get("event_id"), "event_id")
+    validation.nullable(validation.string(max_length=_MAX_EVENT_ID))(
+        event.get("event_id"), "event_id"
+    )
     if "type" not in event:
-        raise faults.missing_parameter("type")
-    kind = check.one_of(*_EVENTS)(event["type"], "type")
+        raise errors.missing_parameter("type")
+    kind = validation.one_of(*_EVENTS)(event["type"], "type")
     parsed: Json = _EVENTS[kind](event, "")
     return parsed

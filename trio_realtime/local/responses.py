@@ -20,14 +20,14 @@ import pybase64
 
 from . import audio
 from .audio import AudioFormat
-from .brain import Call, Fail, HostedCall, Incomplete, Pause, Say, Step
 from .conversation import Conversation, Item
-from .hosted import Approvals, ApprovedCall, Toolbox, run_tool
+from .hosted_mcp import Approvals, ApprovedCall, Toolbox, run_tool
 from .ids import Ids
-from .shapes import Json
-from .voice import Voice
+from .responders import Call, Fail, HostedCall, Incomplete, Pause, Say, Step
+from .synthesizer import Synthesizer
+from .types import Json
 
-__all__ = ["Plan", "Response", "Stage", "split_tokens"]
+__all__ = ["ResponsePlan", "Response", "ResponseEnvironment", "split_tokens"]
 
 #: Seconds that a token takes to write at a pacing of 1.
 _TOKEN_SECONDS: Final = 0.06
@@ -50,19 +50,19 @@ class Emit(Protocol):
 
 
 @attrs.frozen
-class Stage:
+class ResponseEnvironment:
     """What a performance works on: the way out, the ids, the conversation, consent, the voice."""
 
     emit: Emit
     ids: Ids
     conversation: Conversation
     approvals: Approvals
-    voice: Voice
+    voice: Synthesizer
     pacing: float
 
 
 @attrs.frozen
-class Plan:
+class ResponsePlan:
     """What a response is to be. Made once, when it is created; later updates do not reach it.
 
     Args:
@@ -130,7 +130,7 @@ class Response:
     ``due`` is when :meth:`step` wants to be called next; None once ``response.done`` is out.
     """
 
-    def __init__(self, stage: Stage, plan: Plan, *, now: float) -> None:
+    def __init__(self, stage: ResponseEnvironment, plan: ResponsePlan, *, now: float) -> None:
         self.id: str = stage.ids.new("resp")
         self.plan = plan
         self.due: float | None = now

@@ -21,16 +21,16 @@ from trio_websocket import (
     wrap_server_stream,
 )
 
-from trio_realtime.concurrency import open_bare_nursery
+from trio_realtime._nursery import open_bare_nursery
 from trio_realtime.endpoints import DEFAULT_MODEL, Endpoint
 from trio_realtime.errors import InternalError
 from trio_realtime.transports import TransportClosed
 
-from . import admission
+from . import handshake
+from .config import ServiceOptions, ServiceSettings
+from .connection import Connection, Limits, converse, logger, with_wall_clock
 from .connector import refusal_body
-from .driver import Connection, Limits, converse, logger, with_wall_clock
-from .options import ServiceOptions, ServiceSettings
-from .shapes import ConnectionRequest
+from .types import ConnectionRequest
 
 __all__ = ["LocalServer", "serve_local"]
 
@@ -201,7 +201,7 @@ class LocalServer:
         self._served += 1
         if not request.route.rstrip("/").endswith("/realtime"):
             await _reject(upgrade, 404, '{"error":{"message":"Not found."}}')
-        elif admission.is_refused_by_http(request, self._options):
+        elif handshake.is_refused_by_http(request, self._options):
             await _reject(upgrade, 401, refusal_body(request))
         else:
             await self._serve(upgrade, request)

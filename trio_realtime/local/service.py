@@ -13,7 +13,7 @@ Rules that the parts keep between them:
 1. Client events are worked off strictly in order; each gives its answers before the next one's.
    An event is checked as a whole before anything changes: an error means that nothing happened.
 2. At most one response writes to the conversation; others run beside it and leave no trace there.
-3. A response emits one piece at each :meth:`Service.advance`, so between any two pieces it can be
+3. A response emits one piece at each :meth:`ServerConnection.advance`, so between any two pieces it can be
    cancelled. After its closing events nothing of it follows.
 4. Speech is detected in audio time, so audio may come faster than real time.
 
@@ -25,26 +25,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from . import admission, faults, importing, requests, settings
-from .answering import Answering
+from . import errors, handshake, mcp_listing, requests, settings
+from .config import ServiceOptions
 from .conversation import Conversation, Item, new_item
-from .faults import Refusal
-from .hosted import Approvals
+from .errors import Refusal
+from .hosted_mcp import Approvals
 from .ids import Ids
-from .listening import Listening
-from .options import ServiceOptions
-from .responses import Response, Stage
-from .shapes import Close, ConnectionRequest, Frame, Json, Output
-from .state import State
+from .input_audio import Listening
+from .response_scheduler import ResponseScheduler
+from .responses import Response, ResponseEnvironment
+from .session_state import State
+from .types import Close, ConnectionRequest, Frame, Json, Output
 
-__all__ = ["Service"]
+__all__ = ["ServerConnection"]
 
 _FALLBACK_MODEL = "gpt-realtime"
 #: Where unix time stands when nobody says: the first of January 2026.
 _EPOCH = 1_767_225_600.0
 
 
-class Service:
+class ServerConnection:
     """One connection's state.
 
     Args:
@@ -64,7 +64,7 @@ class Service:
         self._expires = now + options.session_seconds
         self._close: Close | None = None
         self._state = self._new_state(now)
-        self._answering = Answering(self._state, self._answered)
+        self._answering = ResponseScheduler(self._state, self._answered)
         self._listening = Listening(self._state, self._answering)
 
     @property
@@ -86,12 +86,12 @@ class Service:
     def open(self, now: float) -> list[Output]:
         """Greet the client: ``session.created``, or an ``error`` and a close."""
         self._set_time(now)
-        fault = admission.find_fault(self._connection, self._options)
+        fault = handshake.find_fault(self._connection, self._options)
         if fault is None:
             self._emit("session.created", session=self._state.session)
         else:
             self._emit("error", error=fault[0].body())
-            self._end(admission.closing(*fault))
+            self._end(handshake.closing(*fault))
         return self._flush()
 
     def receive(self, message: str | bytes, now: float) -> list[Output]:
@@ -130,12 +130,12 @@ class Service:
     def _new_state(self, now: float) -> State:
         options = self._options
         model = self._connection.model or options.default_model or _FALLBACK_MODEL
-        self._defaults = settings.RealtimeDefaults(model, admission.session_kind(self._connection))
+        self._defaults = settings.RealtimeDefaults(model, handshake.session_kind(self._connection))
         epoch = _EPOCH if options.epoch is None else options.epoch
         expires_at = int(epoch + self._expires)
         return State(
             options=options,
-            stage=Stage(
+            stage=ResponseEnvironment(
                 self._emit,
                 self._ids,
                 Conversation(),
@@ -166,7 +166,7 @@ class Service:
         self._out.append(close)
 
     def _expire(self) -> None:
-        refusal = faults.session_expired(self._options.session_seconds / 60)
+        refusal = errors.session_expired(self._options.session_seconds / 60)
         self._emit("error", error=refusal.body())
         self._end(Close(1001, refusal.message))
 
@@ -181,7 +181,7 @@ class Service:
 
     def _dispatch(self, event: Json) -> None:
         if self._state.transcribes_only and event["type"].startswith("response."):
-            raise faults.invalid_value("type", "A transcription session has no responses.")
+            raise errors.invalid_value("type", "A transcription session has no responses.")
         self._handlers[event["type"]](self, event)
 
     def _answered(self, response: Response) -> None:
@@ -196,22 +196,22 @@ class Service:
         self._state.session = settings.merge(self._state.session, patch, self._defaults)
         self._listening.reconfigure()
         self._emit("session.updated", session=self._state.session)
-        importing.import_tools(self._state, self._state.session.get("tools", []), known=known)
+        mcp_listing.import_tools(self._state, self._state.session.get("tools", []), known=known)
 
     def _check_change(self, patch: Json) -> None:
         """What may not change any more, or not now."""
         session = self._state.session
         output = patch.get("audio", {}).get("output", {})
         if patch.get("model", self._state.model) != self._state.model:
-            raise faults.invalid_value("session.model", "The model of a session cannot be changed.")
+            raise errors.invalid_value("session.model", "The model of a session cannot be changed.")
         if "tracing" in patch and session["tracing"] not in (None, patch["tracing"]):
-            raise faults.invalid_value(
+            raise errors.invalid_value(
                 "session.tracing", "Tracing cannot be changed once it is enabled."
             )
         if _changes("voice", output, session) and self._state.conversation.has_model_audio:
-            raise faults.voice_is_locked()
+            raise errors.voice_is_locked()
         if _changes("speed", output, session) and self._answering.active is not None:
-            raise faults.invalid_value(
+            raise errors.invalid_value(
                 "session.audio.output.speed", "The speed can only change between responses."
             )
 
@@ -241,11 +241,11 @@ class Service:
         conversation = self._state.conversation
         item_id = given.get("id")
         if item_id is not None and conversation.find(item_id) is not None:
-            raise faults.invalid_value(
+            raise errors.invalid_value(
                 "item.id", f"Invalid value: an item with id '{item_id}' already exists."
             )
         if given["type"] == "function_call_output" and not conversation.has_call(given["call_id"]):
-            raise faults.no_such_call(given["call_id"])
+            raise errors.no_such_call(given["call_id"])
         if given["type"] == "mcp_approval_response":
             self._approvals.check(given["approval_request_id"])
 
@@ -255,7 +255,7 @@ class Service:
     def _delete_item(self, event: Json) -> None:
         item = self._item(event, "delete")
         if any(response.owns(item) for response in self._answering.running):
-            raise faults.item_in_progress(item.id)
+            raise errors.item_in_progress(item.id)
         self._state.conversation.remove(item)
         self._approvals.withdraw(item.id)
         self._emit("conversation.item.deleted", item_id=item.id)
@@ -263,9 +263,9 @@ class Service:
     def _truncate_item(self, event: Json) -> None:
         item = self._item(event, "truncate")
         if not item.is_model_audio:
-            raise faults.not_truncatable()
+            raise errors.not_truncatable()
         if event["content_index"] != 0:
-            raise faults.invalid_value("content_index", "Audio is in content part 0.")
+            raise errors.invalid_value("content_index", "Audio is in content part 0.")
         item.truncate(event["audio_end_ms"])
         echo = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
         self._emit("conversation.item.truncated", **echo)
@@ -273,7 +273,7 @@ class Service:
     def _item(self, event: Json, verb: str) -> Item:
         item = self._state.conversation.find(event["item_id"])
         if item is None:
-            raise faults.no_such_item(verb, event["item_id"])
+            raise errors.no_such_item(verb, event["item_id"])
         return item
 
     def _create_response(self, event: Json) -> None:
@@ -285,7 +285,7 @@ class Service:
     def _cancel_response(self, event: Json) -> None:
         self._answering.cancel(event.get("response_id"))
 
-    _handlers: ClassVar[dict[str, Callable[[Service, Json], None]]] = {
+    _handlers: ClassVar[dict[str, Callable[[ServerConnection, Json], None]]] = {
         "session.update": _update_session,
         "input_audio_buffer.append": _append_audio,
         "input_audio_buffer.commit": _commit_audio,

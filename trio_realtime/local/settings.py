@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from . import check, faults
-from .check import Check
-from .shapes import Json, is_object
+from . import errors, validation
+from .types import Json, is_object
+from .validation import Check
 
 __all__ = ["RealtimeDefaults", "is_reasoning_model", "merge", "parse_update", "shown_tool"]
 
@@ -22,7 +22,7 @@ DEFAULT_INSTRUCTIONS: Final = (
 )
 PCM: Final[Json] = {"type": "audio/pcm", "rate": 24000}
 
-_TRANSCRIPTION_MODEL: Final = check.string(min_length=1)
+_TRANSCRIPTION_MODEL: Final = validation.string(min_length=1)
 _SEVERAL_LANGUAGES: Final = frozenset({"gpt-live-transcribe"})
 _EAGERNESS: Final = ("low", "medium", "high", "auto")
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -37,172 +37,182 @@ _ORDER: Final = (
 
 
 def _modalities(value: Any, path: str) -> Any:
-    names = check.array_of(check.one_of("text", "audio"))(value, path)
+    names = validation.array_of(validation.one_of("text", "audio"))(value, path)
     if len(names) != 1:
-        raise faults.invalid_value(
+        raise errors.invalid_value(
             path,
             f"Invalid modalities: {names}. Supported combinations are: ['text'] and ['audio'].",
         )
     return names
 
 
-FORMAT: Final = check.tagged(
+FORMAT: Final = validation.tagged(
     "type",
     {
-        "audio/pcm": check.record(
-            {"type": check.anything, "rate": check.integer(24000, 24000)}, required=["type"]
+        "audio/pcm": validation.record(
+            {"type": validation.anything, "rate": validation.integer(24000, 24000)},
+            required=["type"],
         ),
-        "audio/pcmu": check.record({"type": check.anything}, required=["type"]),
-        "audio/pcma": check.record({"type": check.anything}, required=["type"]),
+        "audio/pcmu": validation.record({"type": validation.anything}, required=["type"]),
+        "audio/pcma": validation.record({"type": validation.anything}, required=["type"]),
     },
 )
-VOICE: Final = check.text_or(
-    check.string(min_length=1), check.record({"id": check.string(min_length=1)}, required=["id"])
+VOICE: Final = validation.text_or(
+    validation.string(min_length=1),
+    validation.record({"id": validation.string(min_length=1)}, required=["id"]),
 )
-_FUNCTION: Final = check.record(
+_FUNCTION: Final = validation.record(
     {
-        "type": check.anything,
-        "name": check.string(pattern="[a-zA-Z0-9_-]{1,64}"),
-        "description": check.string(),
-        "parameters": check.json_object,
+        "type": validation.anything,
+        "name": validation.string(pattern="[a-zA-Z0-9_-]{1,64}"),
+        "description": validation.string(),
+        "parameters": validation.json_object,
     },
     required=["type", "name"],
 )
-_TOOL_FILTER: Final = check.record(
-    {"tool_names": check.array_of(check.string()), "read_only": check.boolean}
+_TOOL_FILTER: Final = validation.record(
+    {"tool_names": validation.array_of(validation.string()), "read_only": validation.boolean}
 )
 
 
 def _allowed_tools(value: Any, path: str) -> Any:
-    names = check.array_of(check.string())
+    names = validation.array_of(validation.string())
     return (_TOOL_FILTER if is_object(value) else names)(value, path)
 
 
-_MCP: Final = check.record(
+_MCP: Final = validation.record(
     {
-        "type": check.anything,
-        "server_label": check.string(min_length=1),
-        "server_url": check.string(min_length=1),
-        "connector_id": check.string(min_length=1),
-        "tunnel_id": check.string(min_length=1),
-        "server_description": check.string(),
-        "authorization": check.nullable(check.string()),
-        "headers": check.nullable(check.json_object),
-        "allowed_tools": check.nullable(_allowed_tools),
-        "allowed_callers": check.anything,
-        "require_approval": check.nullable(
-            check.text_or(
-                check.one_of("always", "never"),
-                check.record(
-                    {"always": check.nullable(_TOOL_FILTER), "never": check.nullable(_TOOL_FILTER)}
+        "type": validation.anything,
+        "server_label": validation.string(min_length=1),
+        "server_url": validation.string(min_length=1),
+        "connector_id": validation.string(min_length=1),
+        "tunnel_id": validation.string(min_length=1),
+        "server_description": validation.string(),
+        "authorization": validation.nullable(validation.string()),
+        "headers": validation.nullable(validation.json_object),
+        "allowed_tools": validation.nullable(_allowed_tools),
+        "allowed_callers": validation.anything,
+        "require_approval": validation.nullable(
+            validation.text_or(
+                validation.one_of("always", "never"),
+                validation.record(
+                    {
+                        "always": validation.nullable(_TOOL_FILTER),
+                        "never": validation.nullable(_TOOL_FILTER),
+                    }
                 ),
             )
         ),
-        "defer_loading": check.boolean,
+        "defer_loading": validation.boolean,
     },
     required=["type", "server_label"],
 )
-TOOLS: Final = check.array_of(check.tagged("type", {"function": _FUNCTION, "mcp": _MCP}))
-TOOL_CHOICE: Final = check.text_or(
-    check.one_of("none", "auto", "required"),
-    check.tagged(
+TOOLS: Final = validation.array_of(validation.tagged("type", {"function": _FUNCTION, "mcp": _MCP}))
+TOOL_CHOICE: Final = validation.text_or(
+    validation.one_of("none", "auto", "required"),
+    validation.tagged(
         "type",
         {
-            "function": check.record(
-                {"type": check.anything, "name": check.string(min_length=1)}, required=["name"]
+            "function": validation.record(
+                {"type": validation.anything, "name": validation.string(min_length=1)},
+                required=["name"],
             ),
-            "mcp": check.record(
+            "mcp": validation.record(
                 {
-                    "type": check.anything,
-                    "server_label": check.string(min_length=1),
-                    "name": check.nullable(check.string()),
+                    "type": validation.anything,
+                    "server_label": validation.string(min_length=1),
+                    "name": validation.nullable(validation.string()),
                 },
                 required=["server_label"],
             ),
         },
     ),
 )
-MAX_OUTPUT_TOKENS: Final = check.text_or(check.one_of("inf"), check.integer(1, 4096))
-PROMPT: Final = check.nullable(
-    check.record(
+MAX_OUTPUT_TOKENS: Final = validation.text_or(validation.one_of("inf"), validation.integer(1, 4096))
+PROMPT: Final = validation.nullable(
+    validation.record(
         {
-            "id": check.string(min_length=1),
-            "version": check.nullable(check.string()),
-            "variables": check.nullable(check.json_object),
+            "id": validation.string(min_length=1),
+            "version": validation.nullable(validation.string()),
+            "variables": validation.nullable(validation.json_object),
         },
         required=["id"],
     )
 )
-REASONING: Final = check.nullable(check.record({"effort": check.one_of(*_EFFORTS)}))
+REASONING: Final = validation.nullable(validation.record({"effort": validation.one_of(*_EFFORTS)}))
 MODALITIES: Final[Check] = _modalities
 
-_TURN_DETECTION: Final = check.nullable(
-    check.tagged(
+_TURN_DETECTION: Final = validation.nullable(
+    validation.tagged(
         "type",
         {
-            "server_vad": check.record(
+            "server_vad": validation.record(
                 {
-                    "type": check.anything,
-                    "threshold": check.number(0.0, 1.0),
-                    "prefix_padding_ms": check.integer(0, 60_000),
-                    "silence_duration_ms": check.integer(0, 60_000),
-                    "idle_timeout_ms": check.nullable(check.integer(5000, 30000)),
-                    "create_response": check.boolean,
-                    "interrupt_response": check.boolean,
+                    "type": validation.anything,
+                    "threshold": validation.number(0.0, 1.0),
+                    "prefix_padding_ms": validation.integer(0, 60_000),
+                    "silence_duration_ms": validation.integer(0, 60_000),
+                    "idle_timeout_ms": validation.nullable(validation.integer(5000, 30000)),
+                    "create_response": validation.boolean,
+                    "interrupt_response": validation.boolean,
                 }
             ),
-            "semantic_vad": check.record(
+            "semantic_vad": validation.record(
                 {
-                    "type": check.anything,
-                    "eagerness": check.one_of(*_EAGERNESS),
-                    "create_response": check.boolean,
-                    "interrupt_response": check.boolean,
+                    "type": validation.anything,
+                    "eagerness": validation.one_of(*_EAGERNESS),
+                    "create_response": validation.boolean,
+                    "interrupt_response": validation.boolean,
                 }
             ),
         },
     )
 )
-_TRANSCRIPTION: Final = check.nullable(
-    check.record(
+_TRANSCRIPTION: Final = validation.nullable(
+    validation.record(
         {
             "model": _TRANSCRIPTION_MODEL,
-            "language": check.nullable(check.string()),
-            "prompt": check.nullable(check.string()),
-            "languages": check.nullable(check.array_of(check.string(), min_length=1)),
-            "keywords": check.nullable(check.array_of(check.string())),
-            "delay": check.one_of("minimal", "low", "medium", "high", "xhigh"),
+            "language": validation.nullable(validation.string()),
+            "prompt": validation.nullable(validation.string()),
+            "languages": validation.nullable(
+                validation.array_of(validation.string(), min_length=1)
+            ),
+            "keywords": validation.nullable(validation.array_of(validation.string())),
+            "delay": validation.one_of("minimal", "low", "medium", "high", "xhigh"),
         },
         required=["model"],
     )
 )
-_NOISE_REDUCTION: Final = check.nullable(
-    check.record({"type": check.one_of("near_field", "far_field")}, required=["type"])
+_NOISE_REDUCTION: Final = validation.nullable(
+    validation.record({"type": validation.one_of("near_field", "far_field")}, required=["type"])
 )
-_TRACING: Final = check.nullable(
-    check.text_or(
-        check.one_of("auto"),
-        check.record(
+_TRACING: Final = validation.nullable(
+    validation.text_or(
+        validation.one_of("auto"),
+        validation.record(
             {
-                "workflow_name": check.string(),
-                "group_id": check.string(),
-                "metadata": check.json_object,
+                "workflow_name": validation.string(),
+                "group_id": validation.string(),
+                "metadata": validation.json_object,
             }
         ),
     )
 )
-_TRUNCATION: Final = check.text_or(
-    check.one_of("auto", "disabled"),
-    check.record(
+_TRUNCATION: Final = validation.text_or(
+    validation.one_of("auto", "disabled"),
+    validation.record(
         {
-            "type": check.one_of("retention_ratio"),
-            "retention_ratio": check.number(0.0, 1.0),
-            "token_limits": check.nullable(check.record({"post_instructions": check.integer(0)})),
+            "type": validation.one_of("retention_ratio"),
+            "retention_ratio": validation.number(0.0, 1.0),
+            "token_limits": validation.nullable(
+                validation.record({"post_instructions": validation.integer(0)})
+            ),
         },
         required=["type", "retention_ratio"],
     ),
 )
-_INCLUDE: Final = check.nullable(check.array_of(check.one_of(_LOGPROBS)))
-_AUDIO_INPUT: Final = check.record(
+_INCLUDE: Final = validation.nullable(validation.array_of(validation.one_of(_LOGPROBS)))
+_AUDIO_INPUT: Final = validation.record(
     {
         "format": FORMAT,
         "transcription": _TRANSCRIPTION,
@@ -210,28 +220,28 @@ _AUDIO_INPUT: Final = check.record(
         "turn_detection": _TURN_DETECTION,
     }
 )
-AUDIO_OUTPUT: Final = check.record({"format": FORMAT, "voice": VOICE})
-_TYPE: Final = check.one_of("realtime", "transcription")
+AUDIO_OUTPUT: Final = validation.record({"format": FORMAT, "voice": VOICE})
+_TYPE: Final = validation.one_of("realtime", "transcription")
 
-_REALTIME: Final = check.record(
+_REALTIME: Final = validation.record(
     {
         "type": _TYPE,
-        "model": check.string(min_length=1),
+        "model": validation.string(min_length=1),
         "output_modalities": MODALITIES,
-        "instructions": check.string(),
+        "instructions": validation.string(),
         "tools": TOOLS,
         "tool_choice": TOOL_CHOICE,
-        "parallel_tool_calls": check.nullable(check.boolean),
+        "parallel_tool_calls": validation.nullable(validation.boolean),
         "max_output_tokens": MAX_OUTPUT_TOKENS,
         "tracing": _TRACING,
         "truncation": _TRUNCATION,
         "prompt": PROMPT,
         "reasoning": REASONING,
-        "audio": check.record(
+        "audio": validation.record(
             {
                 "input": _AUDIO_INPUT,
-                "output": check.record(
-                    {"format": FORMAT, "voice": VOICE, "speed": check.number(0.25, 1.5)}
+                "output": validation.record(
+                    {"format": FORMAT, "voice": VOICE, "speed": validation.number(0.25, 1.5)}
                 ),
             }
         ),
@@ -239,8 +249,8 @@ _REALTIME: Final = check.record(
     },
     required=["type"],
 )
-_TRANSCRIBING: Final = check.record(
-    {"type": _TYPE, "audio": check.record({"input": _AUDIO_INPUT}), "include": _INCLUDE},
+_TRANSCRIBING: Final = validation.record(
+    {"type": _TYPE, "audio": validation.record({"input": _AUDIO_INPUT}), "include": _INCLUDE},
     required=["type"],
 )
 
@@ -253,7 +263,7 @@ def parse_update(value: Any, kind: str) -> Json:
     """
     if is_object(value) and value.get("type", kind) != kind:
         given = _TYPE(value["type"], "session.type")
-        raise faults.invalid_value(
+        raise errors.invalid_value(
             "session.type",
             f"Passing a {given} session update event to a {kind} session is not allowed.",
         )

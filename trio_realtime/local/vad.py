@@ -21,7 +21,7 @@ import attrs
 
 from . import audio
 from .audio import AudioFormat
-from .shapes import Json
+from .types import Json
 
 __all__ = ["Detector", "InputBuffer", "SpeechStarted", "SpeechStopped"]
 

@@ -6,12 +6,12 @@ Wire -> ``reader`` -> core -> ``shell`` -> ``hub`` (consumers), ``tools``, ``out
 
 from __future__ import annotations
 
-from .hub import ChannelStatistics as ChannelStatistics, EventChannel as EventChannel
-from .opening import open_session as open_session
-from .paced import PacedAudio as PacedAudio
-from .response import Response as Response
+from .consumers.bus import ChannelStatistics as ChannelStatistics, EventChannel as EventChannel
+from .consumers.paced_audio import PacedAudio as PacedAudio
+from .lifecycle import open_session as open_session
+from .response_handle import Response as Response
 from .session import (
-    PlaybackReport as PlaybackReport,
+    PlaybackTracker as PlaybackTracker,
     RealtimeSession as RealtimeSession,
     SessionStatistics as SessionStatistics,
 )

@@ -16,17 +16,17 @@ from trio_realtime.agents import (
     OutputGuardrail,
     ToolInputGuardrail,
     ToolOutputGuardrail,
-    settled,
+    maybe_await,
 )
-from trio_realtime.core import CheckInput, CheckReply, Trip
+from trio_realtime.core import CheckInput, CheckReply
 from trio_realtime.errors import GuardrailFailed
-from trio_realtime.events import Error
+from trio_realtime.events import Error, GuardrailTrip
 
-from .foreign import told_apart, words
+from .user_code import told_apart, words
 
 if TYPE_CHECKING:
-    from .hub import EventHub
-    from .shell import Shell
+    from .consumers.bus import EventBus
+    from .runtime import SessionRuntime
 
 Asked: TypeAlias = Guardrail | ToolInputGuardrail | ToolOutputGuardrail
 AskedT = TypeVar("AskedT", bound=Asked)
@@ -54,7 +54,7 @@ class GuardrailRunner:
         self._outputs = outputs
         self._inputs = inputs
 
-    def check_reply(self, check: CheckReply, shell: Shell) -> None:
+    def check_reply(self, check: CheckReply, shell: SessionRuntime) -> None:
         """Have a reply checked by the guardrails of the agent that began it."""
         guardrails = _unique((*check.agent.output_guardrails, *self._outputs))
         if not guardrails:
@@ -63,34 +63,34 @@ class GuardrailRunner:
             self._nursery.start_soon(self._check_reply, guardrails, check, shell)
 
     async def _check_reply(
-        self, guardrails: Sequence[Guardrail], check: CheckReply, shell: Shell
+        self, guardrails: Sequence[Guardrail], check: CheckReply, shell: SessionRuntime
     ) -> None:
         shell.reply_checked(check, await self._ask(guardrails, check, shell))
 
-    def check_input(self, check: CheckInput, shell: Shell) -> None:
+    def check_input(self, check: CheckInput, shell: SessionRuntime) -> None:
         """Have what the user said checked by the guardrails of the agent that it was said to."""
         guardrails = _unique((*check.agent.input_guardrails, *self._inputs))
         if guardrails:
             self._nursery.start_soon(self._check_input, guardrails, check, shell)
 
     async def _check_input(
-        self, guardrails: Sequence[Guardrail], check: CheckInput, shell: Shell
+        self, guardrails: Sequence[Guardrail], check: CheckInput, shell: SessionRuntime
     ) -> None:
         shell.input_checked(check, await self._ask(guardrails, check, shell))
 
     async def _ask(
-        self, guardrails: Sequence[Guardrail], check: CheckReply | CheckInput, shell: Shell
-    ) -> tuple[Trip, ...]:
+        self, guardrails: Sequence[Guardrail], check: CheckReply | CheckInput, shell: SessionRuntime
+    ) -> tuple[GuardrailTrip, ...]:
         """Who trips, in the order in which they are declared."""
         about = AgentContext(context=self._context, agent=check.agent)
         found = await ask_all(guardrails, lambda one: one.check(about, check.text), shell.hub)
-        return tuple(Trip(name=one.name, info=result.info) for one, result in found)
+        return tuple(GuardrailTrip(name=one.name, info=result.info) for one, result in found)
 
 
 async def ask_all(
     guardrails: Sequence[AskedT],
     ask: Callable[[AskedT], Verdict | Awaitable[Verdict]],
-    hub: EventHub,
+    hub: EventBus,
 ) -> list[tuple[AskedT, GuardrailResult]]:
     """Ask guardrails at the same time. Returns those that trip, in the order of their declaration."""
     results: dict[int, GuardrailResult] = {}
@@ -108,10 +108,10 @@ async def ask_all(
 async def _verdict(
     guardrail: AskedT,
     ask: Callable[[AskedT], Verdict | Awaitable[Verdict]],
-    hub: EventHub,
+    hub: EventBus,
 ) -> GuardrailResult:
     try:
-        return _as_result(await settled(ask(guardrail)))
+        return _as_result(await maybe_await(ask(guardrail)))
     except trio.Cancelled:
         raise
     except BaseException as exc:  # a check that fails is an event and ends nothing
@@ -131,7 +131,7 @@ def _as_result(found: Any) -> GuardrailResult:
     return GuardrailResult(bool(found))
 
 
-def tell_failure(what: str, cause: BaseException | None, hub: EventHub) -> None:
+def tell_failure(what: str, cause: BaseException | None, hub: EventBus) -> None:
     """Tell that a guardrail has failed."""
     failure = GuardrailFailed(what)
     failure.__cause__ = cause

@@ -11,7 +11,7 @@ import trio
 
 from trio_realtime.agents import FunctionTool, RealtimeAgent
 from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges, settings_of
-from trio_realtime.core import Edited, ResponseOutcome
+from trio_realtime.core import HistoryEdited, ResponseOutcome
 from trio_realtime.errors import UsageError
 from trio_realtime.events import SessionEvent
 from trio_realtime.items import HistoryItem, item_text
@@ -39,15 +39,15 @@ from trio_realtime.wire import (
     encode,
 )
 
-from .approvals import Decision
-from .hub import ChannelStatistics, EventChannel
-from .paced import EVENTS as PACED_EVENTS, PacedAudio
-from .response import Response
-from .shell import Shell
-from .tools import current_call
+from .consumers.bus import ChannelStatistics, EventChannel
+from .consumers.paced_audio import EVENTS as PACED_EVENTS, PacedAudio
+from .response_handle import Response
+from .runtime import SessionRuntime
+from .tools.approvals import Decision
+from .tools.runner import current_call
 
 ContextT = TypeVar("ContextT")
-SENT_PARTS = (InputText, InputImage, InputAudio)
+SENDABLE_PARTS = (InputText, InputImage, InputAudio)
 MessageContent: TypeAlias = str | Sequence[ContentPart | str]
 
 
@@ -71,10 +71,10 @@ class SessionStatistics:
 
 
 @final
-class PlaybackReport:
+class PlaybackTracker:
     """How much of the agent's audio was heard, where the application knows better than a clock."""
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: SessionRuntime) -> None:
         self._shell = shell
 
     def played(self, item_id: str, content_index: int, ms: float) -> None:
@@ -112,7 +112,7 @@ class RealtimeSession(Generic[ContextT]):
     def __init__(
         self,
         *,
-        shell: Shell,
+        shell: SessionRuntime,
         config: SessionConfig,
         context: ContextT,
         shut_down: Callable[[], Awaitable[None]],
@@ -122,7 +122,7 @@ class RealtimeSession(Generic[ContextT]):
         self._context = context
         self._shut_down = shut_down
         self._events = shell.hub.open_channel()
-        self._playback = PlaybackReport(shell)
+        self._playback = PlaybackTracker(shell)
         self._muted = False
 
     def __repr__(self) -> str:
@@ -355,7 +355,7 @@ class RealtimeSession(Generic[ContextT]):
             Session: the whole effective session.
 
         Raises:
-            SettingsRefused: the service refused; nothing was changed.
+            SettingsRejected: the service refused; nothing was changed.
             UsageError: a setting that cannot be. Nothing was sent.
         """
         await self._ready()
@@ -390,7 +390,7 @@ class RealtimeSession(Generic[ContextT]):
             UsageError: an item cannot be created: audio of the assistant, audio of the user without
                 its bytes, what the service makes itself, an output without its call. Nothing was
                 sent.
-            RequestRefused: the service refused a part of it. What it did not refuse is done, and
+            RequestRejected: the service refused a part of it. What it did not refuse is done, and
                 stands in :attr:`history`.
         """
         await self._ready()
@@ -400,7 +400,7 @@ class RealtimeSession(Generic[ContextT]):
         waiter = shell.expect(token)
         shell.apply(effects)
         edited = await waiter.wait()
-        assert isinstance(edited, Edited)
+        assert isinstance(edited, HistoryEdited)
         return edited.history
 
     async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
@@ -412,7 +412,7 @@ class RealtimeSession(Generic[ContextT]):
         all the same.
 
         Raises:
-            SettingsRefused: the service refused; the agent before stays.
+            SettingsRejected: the service refused; the agent before stays.
             McpServerFailed: an MCP server that it requires did not start; likewise.
         """
         await self._ready()
@@ -522,7 +522,7 @@ class RealtimeSession(Generic[ContextT]):
         return self._shell.core.usage
 
     @property
-    def playback(self) -> PlaybackReport:
+    def playback(self) -> PlaybackTracker:
         """How much was heard, and the way to tell it."""
         return self._playback
 
@@ -621,7 +621,7 @@ def _parts(content: MessageContent) -> tuple[ContentPart, ...]:
     if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
         raise UsageError("a message needs some text, an image or audio")
     for part in parts:
-        if not isinstance(part, SENT_PARTS):
+        if not isinstance(part, SENDABLE_PARTS):
             raise UsageError(
                 f"a message may have text, InputImage and InputAudio, not {part!r:.80}"
             )

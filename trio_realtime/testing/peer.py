@@ -24,8 +24,13 @@ import msgspec
 import pybase64
 import trio
 
-from trio_realtime.concurrency import open_bare_nursery
-from trio_realtime.transports import Dial, Transport, TransportClosed, memory_transport_pair
+from trio_realtime._nursery import open_bare_nursery
+from trio_realtime.transports import (
+    ConnectOptions,
+    Transport,
+    TransportClosed,
+    memory_transport_pair,
+)
 
 Frame = dict[str, Any]
 
@@ -81,7 +86,7 @@ class ScriptedPeer:
         greet: bool = True,
         acknowledge: bool = True,
     ) -> None:
-        self.dials: list[Dial] = []
+        self.dials: list[ConnectOptions] = []
         self.received: list[Frame] = []
         self.session: Frame = merged(DEFAULT_SESSION, session or {})
         self._greet = greet
@@ -96,7 +101,7 @@ class ScriptedPeer:
         self.closed: TransportClosed | None = None
 
     @asynccontextmanager
-    async def connect(self, dial: Dial) -> AsyncGenerator[Transport]:
+    async def connect(self, dial: ConnectOptions) -> AsyncGenerator[Transport]:
         """The connector: give it as ``transport=`` of a session."""
         self.dials.append(dial)
         ours, theirs = memory_transport_pair(close_timeout=dial.close_timeout)

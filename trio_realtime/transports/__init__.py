@@ -10,20 +10,20 @@ is cut off breaks the connection.
 
 from __future__ import annotations
 
-from trio_realtime.transports._trio_websocket import (
+from ._trio_websocket import (
     connect_trio_websocket as connect_trio_websocket,
 )
-from trio_realtime.transports.base import (
+from .base import (
+    ConnectOptions as ConnectOptions,
     Connector as Connector,
-    Dial as Dial,
-    DialFailed as DialFailed,
-    DialTimeout as DialTimeout,
     HandshakeRejected as HandshakeRejected,
     Transport as Transport,
     TransportClosed as TransportClosed,
+    TransportConnectError as TransportConnectError,
+    TransportConnectTimeout as TransportConnectTimeout,
     TransportError as TransportError,
 )
-from trio_realtime.transports.memory import (
+from .memory import (
     MemoryTransport as MemoryTransport,
     memory_transport_pair as memory_transport_pair,
 )

@@ -2,7 +2,7 @@
 
 What trio-websocket does on its own, and what is done about it here:
 
-- A send cancelled in mid-frame leaves it "open" with half a frame on the wire: :class:`_Tap`, the
+- A send cancelled in mid-frame leaves it "open" with half a frame on the wire: :class:`_GuardedStream`, the
   stream that it is given, drops the socket instead.
 - A server that hangs up during the handshake leaves it waiting for ever: the tap notices.
 - Its reader task raises in the nursery that it is given (a refusal; a ping that meets our close):
@@ -30,23 +30,24 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from trio_realtime.concurrency import leaves_of, open_bare_nursery
-from trio_realtime.redaction import MASK, secret_values
-from trio_realtime.transports._dialling import (
+from trio_realtime._nursery import leaves_of, open_bare_nursery
+from trio_realtime._redaction import MASK, secret_values
+
+from ._connect import (
     ByteStream,
     host_header,
     open_stream,
     request_headers,
     resource,
 )
-from trio_realtime.transports.base import (
+from .base import (
     ABNORMAL,
-    Dial,
-    DialFailed,
-    DialTimeout,
+    ConnectOptions,
     HandshakeRejected,
     Transport,
     TransportClosed,
+    TransportConnectError,
+    TransportConnectTimeout,
     TransportError,
 )
 
@@ -61,7 +62,7 @@ _HEAD_END = b"\r\n\r\n"
 
 
 @asynccontextmanager
-async def connect_trio_websocket(dial: Dial) -> AsyncGenerator[Transport, None]:
+async def connect_trio_websocket(dial: ConnectOptions) -> AsyncGenerator[Transport, None]:
     """Open a WebSocket for the time of the block.
 
     Leaving the block closes with code 1000 within ``dial.close_timeout`` and drops the socket,
@@ -69,8 +70,8 @@ async def connect_trio_websocket(dial: Dial) -> AsyncGenerator[Transport, None]:
 
     Raises:
         HandshakeRejected: the server answered with an HTTP status; its body says why.
-        DialTimeout: ``dial.connect_timeout`` was over. Trying again may help.
-        DialFailed: no connection; the message says at which step.
+        TransportConnectTimeout: ``dial.connect_timeout`` was over. Trying again may help.
+        TransportConnectError: no connection; the message says at which step.
     """
     async with open_bare_nursery(TransportError) as nursery:
         link = await _dial(nursery, dial)
@@ -80,18 +81,23 @@ async def connect_trio_websocket(dial: Dial) -> AsyncGenerator[Transport, None]:
             await link.aclose()
 
 
-async def _dial(nursery: trio.Nursery, dial: Dial) -> _Link:
+async def _dial(nursery: trio.Nursery, dial: ConnectOptions) -> _TrioWebSocketTransport:
     try:
         with trio.fail_after(dial.connect_timeout):
             stream = await open_stream(dial)
-            return cast("_Link", await nursery.start(_run_link, dial, stream))
+            return cast("_TrioWebSocketTransport", await nursery.start(_run_link, dial, stream))
     except trio.TooSlowError:
-        raise DialTimeout(f"no connection within {dial.connect_timeout:g} s") from None
+        raise TransportConnectTimeout(f"no connection within {dial.connect_timeout:g} s") from None
 
 
-async def _run_link(dial: Dial, stream: ByteStream, *, task_status: trio.TaskStatus[_Link]) -> None:
+async def _run_link(
+    dial: ConnectOptions,
+    stream: ByteStream,
+    *,
+    task_status: trio.TaskStatus[_TrioWebSocketTransport],
+) -> None:
     """Hold trio-websocket's reader for the life of one connection."""
-    link = _Link(dial, stream)
+    link = _TrioWebSocketTransport(dial, stream)
     refusal: TransportError | None = None
     with link.service:
         try:
@@ -121,7 +127,7 @@ class _HandshakeEnded(Exception):
 
 @final
 @attrs.define(eq=False, repr=False)
-class _Tap:
+class _GuardedStream:
     """The byte stream as trio-websocket sees it: it breaks for good where a frame was cut.
 
     It has as much of a stream as trio-websocket uses.
@@ -173,10 +179,10 @@ def _is_upgrade(said: bytearray) -> bool:
 
 @final
 @attrs.define(eq=False, repr=False)
-class _Link:
+class _TrioWebSocketTransport:
     """One connection: the transport that the block gets, and the scope its reader lives in."""
 
-    _dial: Dial
+    _dial: ConnectOptions
     _stream: ByteStream
     service: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
     _ws: WebSocketConnection = attrs.field(init=False)
@@ -188,7 +194,7 @@ class _Link:
         self._ws = await wrap_client_stream(
             nursery,
             # The annotation names the two kinds that trio-websocket opens itself.
-            cast("trio.SocketStream", _Tap(self._stream)),
+            cast("trio.SocketStream", _GuardedStream(self._stream)),
             host_header(self._dial),
             resource(self._dial),
             subprotocols=self._dial.subprotocols,
@@ -240,7 +246,7 @@ class _Link:
         return (ABNORMAL, "") if seen is None else (int(seen.code), seen.reason or "")
 
 
-def _explain(exc: BaseException, dial: Dial) -> TransportError:
+def _explain(exc: BaseException, dial: ConnectOptions) -> TransportError:
     match exc:
         case ConnectionRejected():
             return _rejection(exc.status_code, exc.headers, exc.body or b"", dial)
@@ -248,22 +254,22 @@ def _explain(exc: BaseException, dial: Dial) -> TransportError:
             return _explain_end(exc.said, dial)
         case _:
             # No details: they could quote the request, so its key.
-            return DialFailed(f"no WebSocket at the other end ({type(exc).__name__})")
+            return TransportConnectError(f"no WebSocket at the other end ({type(exc).__name__})")
 
 
-def _explain_end(said: bytes, dial: Dial) -> TransportError:
+def _explain_end(said: bytes, dial: ConnectOptions) -> TransportError:
     """An answer without a length, or one too long, still has a status."""
     head, _, body = said.partition(_HEAD_END)
     status = re.match(rb"HTTP/1\.\d ([2-5]\d\d)\b", head)
     if status is None:
-        return DialFailed("the server closed the connection during the handshake")
+        return TransportConnectError("the server closed the connection during the handshake")
     pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
     headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
     return _rejection(int(status[1]), headers, body, dial)
 
 
 def _rejection(
-    status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes, dial: Dial
+    status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes, dial: ConnectOptions
 ) -> HandshakeRejected:
     text = _scrub(body.decode("utf-8", "replace"), dial)[:_MAX_BODY]
     plain = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
@@ -272,14 +278,14 @@ def _rejection(
     )
 
 
-def _scrub(text: str, dial: Dial) -> str:
+def _scrub(text: str, dial: ConnectOptions) -> str:
     """Mask what the peer quotes of our own headers, subprotocols and query: it may be the key."""
     for secret in _secrets(dial):
         text = text.replace(secret, MASK)
     return text
 
 
-def _secrets(dial: Dial) -> list[str]:
+def _secrets(dial: ConnectOptions) -> list[str]:
     """The longest first; what is shorter than a key can be would only garble the text."""
     said = [value for _, value in dial.headers]
     said += dial.subprotocols

@@ -1,7 +1,7 @@
 """What every transport promises, whatever carries it: one dial, one wire, five failures.
 
 A transport moves whole text messages and knows nothing of what they mean. This module says what a
-connector is given (:class:`Dial`), what it must hand out (:class:`Transport`) and which exceptions
+connector is given (:class:`ConnectOptions`), what it must hand out (:class:`Transport`) and which exceptions
 may come out of either. It touches no socket.
 """
 
@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from trio_realtime.redaction import MASK, redact_url
+from trio_realtime._redaction import MASK, redact_url
 
 __all__ = [
     "ABNORMAL",
     "Connector",
-    "Dial",
-    "DialFailed",
-    "DialTimeout",
+    "ConnectOptions",
+    "TransportConnectError",
+    "TransportConnectTimeout",
     "HandshakeRejected",
     "Transport",
     "TransportClosed",
@@ -70,17 +70,17 @@ class HandshakeRejected(TransportError):
         self.headers = headers
 
 
-class DialFailed(TransportError):
+class TransportConnectError(TransportError):
     """No connection came about: name not found, refused, TLS, or no WebSocket at the other end."""
 
 
-class DialTimeout(DialFailed):
+class TransportConnectTimeout(TransportConnectError):
     """No connection came about within ``connect_timeout``."""
 
 
 @final
 @attrs.frozen(repr=False)
-class Dial:
+class ConnectOptions:
     """Everything a connector needs for one connection. Its repr shows no secret.
 
     Args:
@@ -117,7 +117,7 @@ class Dial:
     def __repr__(self) -> str:
         names = ", ".join(f"{name}: {MASK}" for name, _ in self.headers)
         return (
-            f"Dial(url={redact_url(self.url)!r}, headers=<{names}>, "
+            f"ConnectOptions(url={redact_url(self.url)!r}, headers=<{names}>, "
             f"subprotocols=<{len(self.subprotocols)}>, "
             f"connect_timeout={self.connect_timeout}, close_timeout={self.close_timeout})"
         )
@@ -184,6 +184,6 @@ class Transport(Protocol):
         ...
 
 
-#: Opens one connection for a :class:`Dial`. Connecting raises :class:`HandshakeRejected`,
-#: :class:`DialFailed` or :class:`DialTimeout`, never a group; leaving closes and drops the socket.
-Connector: TypeAlias = Callable[[Dial], AbstractAsyncContextManager[Transport]]
+#: Opens one connection for a :class:`ConnectOptions`. Connecting raises :class:`HandshakeRejected`,
+#: :class:`TransportConnectError` or :class:`TransportConnectTimeout`, never a group; leaving closes and drops the socket.
+Connector: TypeAlias = Callable[[ConnectOptions], AbstractAsyncContextManager[Transport]]

@@ -12,7 +12,7 @@ from typing import final
 import attrs
 import trio
 
-from trio_realtime.transports.base import ABNORMAL, TransportClosed
+from .base import ABNORMAL, TransportClosed
 
 __all__ = ["MemoryTransport", "memory_transport_pair"]
 

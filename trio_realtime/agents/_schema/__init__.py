@@ -1,0 +1,1 @@
+"""How the arguments and results of tools become JSON Schema."""

@@ -1,0 +1,1 @@
+"""Responses: which may be requested, which run, and how they end."""

@@ -1,0 +1,337 @@
+"""Arguments for a call, out of the user's words, by the tool's JSON schema.
+
+What is required is always filled, with something of the right type; what is optional only when the
+words have something for it. The guesses are simple on purpose: capitalised words for a string,
+numbers in the order of their mention, an enum's member that was said.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from .types import Json, is_array, is_object
+
+__all__ = ["fill_arguments"]
+
+_MAX_DEPTH: Final = 8
+_NOTHING: Final[Any] = object()
+_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
+_CAPITALISED: Final = re.compile(r"[A-Z][\w'’-]*(?:\s+[A-Z][\w'’-]*)*")
+_AFTER: Final = re.compile(
+    r"\b(?:in|at|to|for|from|about|named|called|is|of|with)\s+([^\W\d_][\w'’-]*)", re.IGNORECASE
+)
+_QUOTED: Final = re.compile(r"[\"“]([^\"”]+)[\"”]")
+_EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_ADDRESS: Final = re.compile(r"https?://\S+")
+_NO: Final = re.compile(r"\b(?:not|no|never|off|false|disable[d]?|without)\b|n't\b", re.IGNORECASE)
+_YES: Final = re.compile(r"\b(?:yes|on|true|enable[d]?|please|with)\b", re.IGNORECASE)
+_FORMATS: Final[Mapping[str, str]] = {
+    "date": "2026-01-01",
+    "date-time": "2026-01-01T12:00:00Z",
+    "time": "12:00:00Z",
+    "email": "user@example.com",
+    "uri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "ipv4": "127.0.0.1",
+    "hostname": "example.com",
+}
+
+
+def fill_arguments(schema: Json, words: str) -> Json:
+    """Arguments that fit a function's ``parameters``, taken from the words where they can be."""
+    filled = _Filler(schema, words).fill({"type": "object", **schema}, required=True, depth=0)
+    return filled if is_object(filled) else {}
+
+
+class _Filler:
+    """One call's worth of words; every number in them is used once."""
+
+    def __init__(self, root: Json, words: str) -> None:
+        self._root = root
+        self._words = words
+        self._numbers = [float(n) for n in _NUMBER.findall(words)]
+
+    def fill(self, schema: Json, *, required: bool, depth: int) -> Any:
+        """A value for the schema; nothing when the words have none and none is required."""
+        schema = self._resolve(schema)
+        found = self._find(schema, depth)
+        if found is not _NOTHING or not required:
+            return found
+        if "default" in schema:
+            return schema["default"]
+        return None if _allows_null(schema) else self._fallback(schema, depth)
+
+    # -- from the words ------------------------------------------------------------------------
+
+    def _find(self, schema: Json, depth: int) -> Any:
+        if "const" in schema:
+            return schema["const"]
+        if is_array(schema.get("enum")):
+            return self._find_member(schema["enum"])
+        match _type_of(schema):
+            case "string":
+                return self._find_string(schema)
+            case "integer" | "number":
+                return self._find_number(schema)
+            case "boolean":
+                return self._find_boolean()
+            case "array" if depth < _MAX_DEPTH:
+                return self._find_array(schema, depth)
+            case "object":
+                return self._find_object(schema, depth)
+            case _:
+                return _NOTHING
+
+    def _find_member(self, members: list[Any]) -> Any:
+        said = self._words.lower()
+        named = [m for m in members if isinstance(m, str) and m and _is_said(m.lower(), said)]
+        if named:
+            return max(named, key=len)
+        numbers = [m for m in members if _is_number(m) and float(m) in self._numbers]
+        return numbers[0] if numbers else _NOTHING
+
+    def _find_string(self, schema: Json) -> Any:
+        text = self._guess_text(schema.get("format"))
+        return text if text and _fits_text(text, schema) else _NOTHING
+
+    def _guess_text(self, form: str | None) -> str | None:
+        if form == "email":
+            return _first(_EMAIL, self._words)
+        if form == "uri":
+            return _first(_ADDRESS, self._words)
+        if form is not None:
+            return None
+        return _first(_QUOTED, self._words) or self._name() or _last(_AFTER, self._words)
+
+    def _name(self) -> str | None:
+        """The last capitalised words; one that only begins a sentence does not count."""
+        names = [m for m in _CAPITALISED.finditer(self._words) if m[0] not in ("I", "I'm", "I’m")]
+        inside = [m[0] for m in names if not _begins_sentence(self._words, m.start())]
+        return inside[-1] if inside else None
+
+    def _find_number(self, schema: Json) -> Any:
+        for number in self._numbers:
+            value = int(number) if number.is_integer() else number
+            if _Range.of(schema).has(value):
+                self._numbers.remove(number)
+                return value
+        return _NOTHING
+
+    def _find_boolean(self) -> Any:
+        if _NO.search(self._words):
+            return False
+        return True if _YES.search(self._words) else _NOTHING
+
+    def _find_array(self, schema: Json, depth: int) -> Any:
+        inner: Json = schema["items"] if is_object(schema.get("items")) else {}
+        most = schema.get("maxItems", 16)
+        values = self._elements(self._resolve(inner), depth)[:most]
+        if not values:
+            return _NOTHING
+        while len(values) < schema.get("minItems", 0):
+            values.append(self.fill(inner, required=True, depth=depth + 1))
+        return values
+
+    def _elements(self, inner: Json, depth: int) -> list[Any]:
+        if is_array(inner.get("enum")):
+            said = self._words.lower()
+            return [m for m in inner["enum"] if isinstance(m, str) and _is_said(m.lower(), said)]
+        match _type_of(inner):
+            case "string":
+                names = [m[0] for m in _CAPITALISED.finditer(self._words)]
+                inside = [n for n in names if not self._words.lstrip().startswith(n)]
+                return [name for name in inside if _fits_text(name, inner)]
+            case "integer" | "number":
+                found = [self._find_number(inner) for _ in list(self._numbers)]
+                return [value for value in found if value is not _NOTHING]
+            case _:
+                one = self._find(inner, depth + 1)
+                return [] if one is _NOTHING else [one]
+
+    def _find_object(self, schema: Json, depth: int) -> Any:
+        filled = self._members(schema, depth)
+        return filled if filled or depth == 0 else _NOTHING
+
+    def _members(self, schema: Json, depth: int) -> Json:
+        if depth >= _MAX_DEPTH:
+            return {}
+        required = schema.get("required", [])
+        filled: Json = {}
+        for key, inner in schema.get("properties", {}).items():
+            part: Json = inner if is_object(inner) else {}
+            value = self.fill(part, required=key in required, depth=depth + 1)
+            if value is not _NOTHING:
+                filled[key] = value
+        return filled
+
+    # -- from nothing --------------------------------------------------------------------------
+
+    def _fallback(self, schema: Json, depth: int) -> Any:
+        if is_array(schema.get("enum")):
+            return next(iter(schema["enum"]), None)
+        match _type_of(schema):
+            case "string":
+                return self._some_text(schema)
+            case "integer" | "number":
+                return _Range.of(schema).some()
+            case "boolean":
+                return True
+            case "array":
+                return self._some_array(schema, depth)
+            case "object":
+                return self._members(schema, depth)
+            case _:
+                return self._words.strip()
+
+    def _some_text(self, schema: Json) -> str:
+        form = schema.get("format")
+        text = _FORMATS.get(form, "") if isinstance(form, str) else self._words.strip()
+        text = text or "something"
+        most = schema.get("maxLength")
+        return text.ljust(schema.get("minLength", 0), ".")[: most if most is not None else None]
+
+    def _some_array(self, schema: Json, depth: int) -> list[Any]:
+        inner: Json = schema["items"] if is_object(schema.get("items")) else {}
+        least = schema.get("minItems", 0) if depth < _MAX_DEPTH else 0
+        return [self.fill(inner, required=True, depth=depth + 1) for _ in range(least)]
+
+    # -- references and choices ----------------------------------------------------------------
+
+    def _resolve(self, schema: Json) -> Json:
+        """The schema with references followed, parts merged, and the first real choice taken."""
+        for _ in range(_MAX_DEPTH):
+            if isinstance(schema.get("$ref"), str):
+                rest = {key: value for key, value in schema.items() if key != "$ref"}
+                schema = self._target(schema["$ref"]) | rest
+            elif is_array(schema.get("allOf")):
+                schema = _merged(schema)
+            elif choices := schema.get("anyOf") or schema.get("oneOf"):
+                schema = _chosen(schema, choices)
+            else:
+                break
+        return schema
+
+    def _target(self, reference: str) -> Json:
+        found: Any = self._root
+        for key in reference.removeprefix("#").strip("/").split("/"):
+            name = key.replace("~1", "/").replace("~0", "~")
+            found = found.get(name, {}) if is_object(found) else {}
+        return found if is_object(found) else {}
+
+
+def _merged(schema: Json) -> Json:
+    merged = {key: value for key, value in schema.items() if key != "allOf"}
+    for part in schema["allOf"]:
+        merged = part | merged if is_object(part) else merged
+    return merged
+
+
+def _chosen(schema: Json, choices: Any) -> Json:
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+    parts: list[Json] = [part for part in choices if is_object(part)]
+    real = [part for part in parts if part.get("type") != "null"]
+    chosen = real[0] if real else {"type": "null"}
+    return chosen | rest | ({"nullable": True} if len(real) < len(parts) else {})
+
+
+def _type_of(schema: Json) -> str:
+    kind = schema.get("type")
+    if is_array(kind):
+        return next((str(name) for name in kind if name != "null"), "null")
+    if kind is None:
+        return "object" if "properties" in schema else "array" if "items" in schema else ""
+    return str(kind)
+
+
+def _allows_null(schema: Json) -> bool:
+    kind = schema.get("type")
+    listed = is_array(kind) and "null" in kind
+    return listed or kind == "null" or bool(schema.get("nullable"))
+
+
+def _first(pattern: re.Pattern[str], words: str) -> str | None:
+    match = pattern.search(words)
+    return None if match is None else match[match.lastindex or 0].strip()
+
+
+def _last(pattern: re.Pattern[str], words: str) -> str | None:
+    found = [match[match.lastindex or 0].strip() for match in pattern.finditer(words)]
+    return found[-1] if found else None
+
+
+def _begins_sentence(words: str, place: int) -> bool:
+    before = words[:place].rstrip()
+    return not before or before[-1] in ".!?:"
+
+
+def _is_said(member: str, said: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(member)}(?!\w)", said) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fits_text(text: str, schema: Json) -> bool:
+    pattern = schema.get("pattern")
+    long_enough = schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", len(text))
+    return long_enough and (not isinstance(pattern, str) or _matches(pattern, text))
+
+
+def _matches(pattern: str, text: str) -> bool:
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return True
+
+
+@attrs.frozen
+class _Range:
+    """What a schema says of a number."""
+
+    low: float
+    high: float
+    above: float
+    below: float
+    step: float
+    whole: bool
+
+    @classmethod
+    def of(cls, schema: Json) -> _Range:
+        whole = _type_of(schema) == "integer"
+        return cls(
+            low=_bound(schema, "minimum", -math.inf),
+            high=_bound(schema, "maximum", math.inf),
+            above=_bound(schema, "exclusiveMinimum", -math.inf),
+            below=_bound(schema, "exclusiveMaximum", math.inf),
+            step=_bound(schema, "multipleOf", 1 if whole else 0),
+            whole=whole,
+        )
+
+    def has(self, value: float) -> bool:
+        inside = self.low <= value <= self.high and self.above < value < self.below
+        return inside and (not self.step or value % self.step == 0)
+
+    def some(self) -> float:
+        """The value nearest to zero that is allowed, as far as a short search finds one."""
+        value = next(filter(self.has, self._guesses()), max(self.low, 0.0))
+        return int(value) if self.whole or float(value).is_integer() else value
+
+    def _guesses(self) -> Iterator[float]:
+        yield 0
+        step = self.step or 1
+        for bound in (self.low, self.above, self.high, self.below):
+            if math.isfinite(bound):
+                yield from (bound, math.ceil(bound / step) * step, math.floor(bound / step) * step)
+                yield from ((bound // step + 1) * step, (-(-bound // step) - 1) * step)
+        yield (max(self.low, self.above) + min(self.high, self.below)) / 2
+
+
+def _bound(schema: Json, key: str, otherwise: float) -> float:
+    value: Any = schema.get(key)
+    return float(value) if _is_number(value) else otherwise

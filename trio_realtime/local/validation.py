@@ -1,0 +1,197 @@
+"""Small checks that combine: each takes a value and its path, and returns the value to keep.
+
+The published schema is too weak in places and says nothing about which error is due, so the checks
+are written out. A check never changes anything but its result; the first fault found is raised.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeAlias
+
+import pybase64
+
+from . import errors
+from .types import Json, is_array, is_object
+
+__all__ = ["Check"]
+
+Check: TypeAlias = Callable[[Any, str], Any]
+
+
+def anything(value: Any, path: str) -> Any:  # noqa: ARG001
+    """Whatever it is: it was checked before, or nobody cares."""
+    return value
+
+
+def string(
+    *, max_length: int | None = None, min_length: int = 0, pattern: str | None = None
+) -> Check:
+    def check(value: Any, path: str) -> Any:
+        if not isinstance(value, str):
+            raise errors.invalid_type(path, "a string", value)
+        if max_length is not None and len(value) > max_length:
+            raise errors.too_long(path, max_length, len(value))
+        if len(value) < min_length:
+            raise errors.invalid_value(path, f"Invalid '{path}': the string must not be empty.")
+        if pattern is not None and not re.fullmatch(pattern, value):
+            raise errors.invalid_value(
+                path, f"Invalid '{path}': string does not match pattern '^{pattern}$'."
+            )
+        return value
+
+    return check
+
+
+def boolean(value: Any, path: str) -> Any:
+    if not isinstance(value, bool):
+        raise errors.invalid_type(path, "a boolean", value)
+    return value
+
+
+def integer(low: int | None = None, high: int | None = None) -> Check:
+    def check(value: Any, path: str) -> Any:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise errors.invalid_type(path, "an integer", value)
+        return _within(value, path, low, high)
+
+    return check
+
+
+def number(low: float | None = None, high: float | None = None) -> Check:
+    def check(value: Any, path: str) -> Any:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise errors.invalid_type(path, "a number", value)
+        return _within(float(value), path, low, high)
+
+    return check
+
+
+def _within(value: float, path: str, low: float | None, high: float | None) -> float:
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise errors.out_of_range(path, value, low=low, high=high)
+    return value
+
+
+def one_of(*legal: str) -> Check:
+    def check(value: Any, path: str) -> Any:
+        if not isinstance(value, str):
+            raise errors.invalid_type(path, "a string", value)
+        if value not in legal:
+            raise errors.unsupported_value(path, value, legal)
+        return value
+
+    return check
+
+
+def nullable(inner: Check) -> Check:
+    return lambda value, path: None if value is None else inner(value, path)
+
+
+def array_of(inner: Check, *, min_length: int = 0) -> Check:
+    def check(value: Any, path: str) -> Any:
+        if not is_array(value):
+            raise errors.invalid_type(path, "an array", value)
+        if len(value) < min_length:
+            raise errors.invalid_value(
+                path, f"Invalid '{path}': expected an array of at least {min_length} element(s)."
+            )
+        return [inner(part, f"{path}[{index}]") for index, part in enumerate(value)]
+
+    return check
+
+
+def json_object(value: Any, path: str) -> Any:
+    """Any object, for example a JSON schema."""
+    if not is_object(value):
+        raise errors.invalid_type(path, "an object", value)
+    return value
+
+
+def record(fields: Mapping[str, Check], *, required: Collection[str] = ()) -> Check:
+    """An object with these fields and no others; the result has them in the order declared."""
+
+    def check(value: Any, path: str) -> Any:
+        given: Json = json_object(value, path)
+        for key in given:
+            if key not in fields:
+                raise errors.unknown_parameter(_join(path, key))
+        for key in required:
+            if key not in given:
+                raise errors.missing_parameter(_join(path, key))
+        return {
+            key: inner(given[key], _join(path, key))
+            for key, inner in fields.items()
+            if key in given
+        }
+
+    return check
+
+
+def tagged(key: str, branches: Mapping[str, Check]) -> Check:
+    """An object whose member ``key`` says which of the branches it must pass."""
+
+    def check(value: Any, path: str) -> Any:
+        given: Json = json_object(value, path)
+        if key not in given:
+            raise errors.missing_parameter(_join(path, key))
+        tag = one_of(*branches)(given[key], _join(path, key))
+        return branches[tag](given, path)
+
+    return check
+
+
+def text_or(text: Check, other: Check) -> Check:
+    """A string by the first check, everything else by the second."""
+
+    def check(value: Any, path: str) -> Any:
+        return (text if isinstance(value, str) else other)(value, path)
+
+    return check
+
+
+def base64_bytes(*, max_bytes: int) -> Check:
+    """Base64 text; the result is the decoded bytes."""
+
+    def check(value: Any, path: str) -> Any:
+        if not isinstance(value, str):
+            raise errors.invalid_type(path, "a string", value)
+        data = _decode(value, path)
+        if len(data) > max_bytes:
+            raise errors.invalid_value(
+                path, f"Invalid '{path}': {len(data)} bytes of audio, at most {max_bytes} allowed."
+            )
+        return data
+
+    return check
+
+
+def _decode(value: str, path: str) -> bytes:
+    try:
+        return pybase64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise errors.invalid_value(path, f"Invalid '{path}': not valid base64.") from None
+
+
+def text_map(*, max_pairs: int, max_key: int, max_value: int) -> Check:
+    """An object of strings, such as ``metadata``."""
+    inner = string(max_length=max_value)
+
+    def check(value: Any, path: str) -> Any:
+        given: Json = json_object(value, path)
+        if len(given) > max_pairs:
+            raise errors.invalid_value(
+                path, f"Invalid '{path}': at most {max_pairs} pairs allowed, got {len(given)}."
+            )
+        for key in given:
+            if len(key) > max_key:
+                raise errors.too_long(f"{path}.{key[:max_key]}", max_key, len(key))
+        return {key: inner(part, _join(path, key)) for key, part in given.items()}
+
+    return check
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

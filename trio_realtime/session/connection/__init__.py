@@ -1,0 +1,1 @@
+"""One connection: handshake, reader, writer and send queue."""

@@ -1,0 +1,1 @@
+"""What delivers session events: the bus, channels, paced audio and hooks."""

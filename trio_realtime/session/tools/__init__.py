@@ -1,0 +1,1 @@
+"""How a call is carried out: permission, execution and result."""
