@@ -233,7 +233,7 @@ async def test_an_error_without_words_gets_some(autojump_clock: MockClock) -> No
     peer = ScriptedPeer()
     async with talk(peer, agent=having(MemoryServer(fail=fail).declare())):
         await one_call(peer, "fail")
-        assert answers(peer) == [("call_1", "the tool failed, and does not say why")]
+        assert answers(peer) == [("call_1", "the tool failed without an error message")]
 
 
 PROGRAM = r"""
@@ -281,11 +281,11 @@ VERY_DEEP = "[" * 5000 + "]" * 5000
             f'{{"jsonrpc":"2.0","id":ID,"result":{{"content":[],"structuredContent":{{"a":{DEEP}}}}}}}',
             "depth exceeded",
         ),
-        ('{"jsonrpc":"2.0","id":ID,"result":null}', "its answer cannot be read"),
-        (f'{{"jsonrpc":"2.0","id":ID,"result":{VERY_DEEP}}}', "its answer cannot be read"),
-        (f'{{"result":{VERY_DEEP},"jsonrpc":"2.0","id":ID}}', "its answer cannot be read"),
-        ('{"jsonrpc":"2.0","id":ID,"result":{"content":[{"ty', "its answer cannot be read"),
-        ('{"id":ID,"error":{"code":"no"}}', "its answer cannot be read"),
+        ('{"jsonrpc":"2.0","id":ID,"result":null}', "the response of the server is invalid"),
+        (f'{{"jsonrpc":"2.0","id":ID,"result":{VERY_DEEP}}}', "the response of the server is invalid"),
+        (f'{{"result":{VERY_DEEP},"jsonrpc":"2.0","id":ID}}', "the response of the server is invalid"),
+        ('{"jsonrpc":"2.0","id":ID,"result":{"content":[{"ty', "the response of the server is invalid"),
+        ('{"id":ID,"error":{"code":"no"}}', "the response of the server is invalid"),
     ],
     ids=["emoji", "deep", "null", "very deep", "id at the end", "cut", "odd error"],
 )
@@ -305,7 +305,7 @@ async def test_what_is_no_message_at_all_is_logged_now_and_then(
     async with talk(peer, agent=having(program("garbage"))):
         make_call(peer, "cut")
         assert await real_answer(peer) == ""
-    noted = [record for record in caplog.records if "no message" in record.getMessage()]
+    noted = [record for record in caplog.records if "not a JSON-RPC message" in record.getMessage()]
     assert len(noted) == 4  # the first, the 10th, the 100th and the 1000th
 
 
@@ -491,11 +491,11 @@ async def test_a_list_that_cannot_be_had_costs_no_call_that_is_under_way(
         await trio.sleep(35)
         assert answers(peer) == [("call_1", "done")]
         assert len(server.attempts) == 1
-    assert "does not list its tools: the list is gone" in caplog.text
+    assert "failed to list its tools: the list is gone" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("speaks", "why"), [(True, "the list is gone"), (False, "does not list its tools any more")]
+    ("speaks", "why"), [(True, "the list is gone"), (False, "listing its tools timed out")]
 )
 async def test_a_server_that_is_in_no_call_and_lists_no_tools_is_started_anew(
     speaks: bool, why: str, autojump_clock: MockClock
@@ -567,7 +567,7 @@ async def test_a_call_without_a_time_limit_has_none_on_the_network_either(
 async def test_an_answer_without_an_end_costs_its_call_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("trio_realtime.session.mcp.http.MAX_MESSAGE", 1_000_000)
+    monkeypatch.setattr("trio_realtime.session.mcp.http.MAX_MESSAGE_SIZE", 1_000_000)
     sent = 0
 
     async def flood(stream: trio.SocketStream) -> None:

@@ -205,7 +205,7 @@ async def test_a_program_that_ends_at_once_is_told_with_its_status() -> None:
     server = McpServerStdio(
         name="local", command=sys.executable, args=["-c", "raise SystemExit(7)"]
     )
-    with pytest.raises(errors.McpServerFailed, match="it ended with status 7"):
+    with pytest.raises(errors.McpServerFailed, match="it exited with status 7"):
         async with talk(ScriptedPeer(), agent=RealtimeAgent(name="A", mcp_servers=[server])):
             pytest.fail("the session opened")
 

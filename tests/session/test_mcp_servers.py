@@ -641,7 +641,7 @@ async def test_a_call_ends_with_its_connection_whatever_the_sdk_does() -> None:
         async def list_tools(self) -> tuple[RemoteTool, ...]:
             return (RemoteTool(name="wait", description=None, parameters={}),)
 
-        async def call(self, name: str, arguments: Any) -> Any:
+        async def call_tool(self, name: str, arguments: Any) -> Any:
             await trio.sleep_forever()
 
     @asynccontextmanager
@@ -667,8 +667,8 @@ async def test_a_call_ends_with_its_connection_whatever_the_sdk_does() -> None:
 
             await wait_all_tasks_blocked()
             assert link is not None
-            link.lose("gone")
-        servers.leave()
+            link.mark_lost("gone")
+        servers.stop()
 
 
 async def test_an_exception_of_the_block_comes_out_bare(autojump_clock: MockClock) -> None:
