@@ -60,7 +60,7 @@ async def _record_status(connection: McpConnection, response: httpx2.Response) -
 
 
 class _Message(msgspec.Struct):
-    """The part of a JSON-RPC message that tells which method it calls."""
+    """The part of a JSON-RPC message that names its method."""
 
     method: str | None = None
     id: int | str | None = None
