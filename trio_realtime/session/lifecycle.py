@@ -106,7 +106,7 @@ async def _opened(
                 f"{config.connect_timeout:g} s{f'; it said: {said}' if said else ''}"
             )
         async with _served(connection, shell, hooks):
-            servers.follow(shell, context)
+            servers.attach(shell, context)
             try:
                 yield session
             finally:
@@ -156,7 +156,7 @@ def _make_shell(
 
     async def take_over(successor: RealtimeAgent[Any], call_id: str | None) -> None:
         await servers.start(successor)
-        async with servers.turn:
+        async with servers.settings_lock:
             described = await describe(successor, context, servers.offered(successor))
             await trio.lowlevel.checkpoint_if_cancelled()
             if call_id is not None:
@@ -268,10 +268,10 @@ class _Shutdown:
             with trio.CancelScope(shield=True):
                 await self._shell.tools.finish()
             closing = trio.current_time()
-            self._servers.leave()
+            self._servers.stop()
             with trio.move_on_after(self._close_timeout, shield=True):
                 await self._end_in_order()
-                await self._servers.wait_ended()
+                await self._servers.wait_stopped()
         finally:
             self._shell.finish(None, SessionClosed("the session was closed"))
             self._shell.hub.finish_own()
