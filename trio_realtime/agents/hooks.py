@@ -87,15 +87,16 @@ class AgentHooks(Generic[ContextT]):
         result: Any,
         event: ToolEnd,
     ) -> None:
-        """Called when a call has been answered, even if no tool ran.
+        """Called when a call has been answered, including a call that ran no tool.
 
-        No tool runs for a handoff, or if ``event.outcome`` is ``"rejected"`` or ``"unknown"``.
+        No tool runs if the call was rejected, if its name is unknown, or if it was a handoff.
 
         Args:
             context: the session's context and the agent.
             agent: the agent that made the call.
             tool: the tool; ``None`` for a handoff and for an unknown name.
-            result: the value that the tool returned, or else the text that the model receives.
+            result: the value that the tool returned; for a handoff, the agent that takes over; for a
+                call that did not complete, the text that the model receives.
             event: the session event; ``event.outcome`` says how the call ended.
         """
 
