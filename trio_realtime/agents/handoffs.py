@@ -94,7 +94,9 @@ def handoff(
     input_type: Any = None,
     is_enabled: Condition = True,
 ) -> AgentHandoff[ContextT]:
-    """Make a handoff to an agent, with options that the agent alone does not give.
+    """Make a handoff to an agent.
+
+    Without options, this is equivalent to listing the agent itself in ``handoffs``.
 
     Args:
         agent: the agent that takes over.

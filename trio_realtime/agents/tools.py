@@ -119,8 +119,7 @@ class FunctionTool:
         output_guardrails: checks of the result before the model receives it, made with
             :func:`tool_output_guardrail`.
         check_input_before_approval: whether to run ``input_guardrails`` also before approval is
-            requested, so that nobody has to decide about calls that the guardrails block. They run
-            again after the approval.
+            requested, so that calls they block need no decision. They run again after the approval.
         limiter: limits the threads of a plain function; by default all such tools share 40 threads.
         approval_key: identifies the tool for decisions made with ``always=True``. Tools with equal keys
             share such decisions. By default a decision holds only for this very object, so another
