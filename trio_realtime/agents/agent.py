@@ -14,8 +14,8 @@ from trio_realtime.wire import UNSET, Unset
 
 from ._validation import as_tuple
 from .contexts import AgentContext
-from .guardrails import InputGuardrail, OutputGuardrail, guardrails_of
-from .hooks import AgentHooks, hooks_of
+from .guardrails import InputGuardrail, OutputGuardrail, as_guardrails
+from .hooks import AgentHooks, as_hooks
 from .hosted_mcp import HostedMcpTool, as_hosted_tools
 from .mcp import McpServer, as_mcp_servers
 from .tools import FunctionTool
@@ -39,15 +39,15 @@ def _as_tool(tool: Any) -> FunctionTool:
 
 
 def _as_output_guardrails(guardrails: Iterable[Any]) -> tuple[OutputGuardrail, ...]:
-    return guardrails_of(OutputGuardrail, guardrails)
+    return as_guardrails(OutputGuardrail, guardrails)
 
 
 def _as_input_guardrails(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...]:
-    return guardrails_of(InputGuardrail, guardrails)
+    return as_guardrails(InputGuardrail, guardrails)
 
 
 def _check_hooks(_agent: Any, _: Any, hooks: AgentHooks[Any] | None) -> None:
-    hooks_of(AgentHooks, hooks)
+    as_hooks(AgentHooks, hooks)
 
 
 def _check_tool_names(agent: RealtimeAgent[Any], _: Any, tools: tuple[FunctionTool, ...]) -> None:

@@ -156,7 +156,7 @@ def input_guardrail(
 # --- validation --------------------------------------------------------------------------------
 
 
-def guardrails_of(kind: type[GuardrailT], values: Iterable[Any]) -> tuple[GuardrailT, ...]:
+def as_guardrails(kind: type[GuardrailT], values: Iterable[Any]) -> tuple[GuardrailT, ...]:
     """Return guardrails of one kind as a tuple.
 
     Raises:

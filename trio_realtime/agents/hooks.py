@@ -177,7 +177,7 @@ class SessionHooks(Generic[ContextT]):
 HooksT = PlainTypeVar("HooksT", AgentHooks[Any], SessionHooks[Any])
 
 
-def hooks_of(kind: type[HooksT], hooks: Any) -> HooksT | None:
+def as_hooks(kind: type[HooksT], hooks: Any) -> HooksT | None:
     """Return ``hooks`` if they are of the right kind, or ``None`` if there are none.
 
     Raises:

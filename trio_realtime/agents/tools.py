@@ -21,7 +21,7 @@ from trio_realtime.wire import FunctionToolSpec
 from ._schema.docstrings import parse_docstring
 from ._schema.function_schema import Function, FunctionSchema, check_function, function_name
 from .contexts import Condition, ToolContext, maybe_await
-from .guardrails import guardrails_of
+from .guardrails import as_guardrails
 from .tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
 MAX_NAME = 64
@@ -69,11 +69,11 @@ def _check_limiter(tool: FunctionTool, _: Any, limiter: trio.CapacityLimiter | N
 
 
 def _as_input_guardrails(guardrails: Iterable[Any]) -> tuple[ToolInputGuardrail, ...]:
-    return guardrails_of(ToolInputGuardrail, guardrails)
+    return as_guardrails(ToolInputGuardrail, guardrails)
 
 
 def _as_output_guardrails(guardrails: Iterable[Any]) -> tuple[ToolOutputGuardrail, ...]:
-    return guardrails_of(ToolOutputGuardrail, guardrails)
+    return as_guardrails(ToolOutputGuardrail, guardrails)
 
 
 @attrs.frozen(kw_only=True, eq=False)
