@@ -281,7 +281,7 @@ async def test_agents_that_are_made_anew_each_time_do_not_keep_a_session_from_be
     [
         ({"on_handoff": lambda: None}, "1 argument"),
         ({"on_handoff": lambda _c: None, "input_type": Reason}, "2 arguments"),
-        ({"input_type": Reason}, "needs an on_handoff"),
+        ({"input_type": Reason}, "requires an on_handoff"),
     ],
 )
 def test_a_handoff_that_cannot_work_is_refused(arguments: dict[str, Any], wrong: str) -> None:
@@ -314,9 +314,9 @@ async def take(_context: Any, _given: Any) -> None: ...
     [
         ({"name": "to the desk!"}, "letters"),
         ({"name": "x" * 65}, "64"),
-        ({"on_handoff": take, "input_type": int}, "no object"),
-        ({"on_handoff": take, "input_type": list[str]}, "no object"),
-        ({"on_handoff": take, "input_type": Any}, "no object"),
+        ({"on_handoff": take, "input_type": int}, "must be an object"),
+        ({"on_handoff": take, "input_type": list[str]}, "must be an object"),
+        ({"on_handoff": take, "input_type": Any}, "must be an object"),
         ({"on_handoff": take, "input_type": type[int]}, "no JSON"),
         ({"on_handoff": max}, "1 argument"),
     ],
@@ -330,10 +330,10 @@ def test_a_handoff_that_the_service_would_refuse_is_refused_when_it_is_made(
 
 def test_only_an_agent_takes_over() -> None:
     desk: Any = "Billing Desk"
-    with pytest.raises(errors.ConfigurationError, match="no agent"):
+    with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
         handoff(desk)
     nobody: Any = None
-    with pytest.raises(errors.ConfigurationError, match="no agent"):
+    with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
         AgentHandoff(agent=nobody, name="transfer", description="")
 
 

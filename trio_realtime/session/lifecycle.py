@@ -20,10 +20,10 @@ from trio_realtime.agents import (
     OutputGuardrail,
     RealtimeAgent,
     SessionHooks,
+    as_guardrails,
+    as_hooks,
     check_agents,
     describe,
-    guardrails_of,
-    hooks_of,
 )
 from trio_realtime.config import SessionConfig
 from trio_realtime.core import Conversation
@@ -61,7 +61,7 @@ async def open_session(
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Connect, have the settings acknowledged, run the block, close. See ``open_realtime_session``."""
     check_agents(agent)
-    declared = hooks_of(SessionHooks, config.hooks)
+    declared = as_hooks(SessionHooks, config.hooks)
     async with open_bare_nursery(InternalError) as nursery:
         servers = McpServers(nursery, config.close_timeout)
         await servers.start(agent)
@@ -184,8 +184,8 @@ def _make_shell(
         GuardrailRunner(
             nursery,
             context,
-            guardrails_of(OutputGuardrail, config.output_guardrails),
-            guardrails_of(InputGuardrail, config.input_guardrails),
+            as_guardrails(OutputGuardrail, config.output_guardrails),
+            as_guardrails(InputGuardrail, config.input_guardrails),
         ),
     )
     return shell

@@ -1,4 +1,4 @@
-"""MCP servers as they are declared: what cannot work is refused there, and nothing secret prints."""
+"""Declarations of MCP servers: validation, and masking of secrets."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from trio_realtime import (
 from trio_realtime.testing import ScriptedPeer
 
 
-def having(*servers: McpServer, **settings: Any) -> RealtimeAgent[None]:
+def agent_with(*servers: McpServer, **settings: Any) -> RealtimeAgent[None]:
     return RealtimeAgent(name="Assistant", mcp_servers=servers, **settings)
 
 
-async def test_without_the_sdk_there_is_one_clear_error(
+async def test_a_missing_sdk_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     monkeypatch.delitem(sys.modules, "trio_realtime.session.mcp.sdk", raising=False)
@@ -37,26 +37,26 @@ async def test_without_the_sdk_there_is_one_clear_error(
     monkeypatch.setitem(sys.modules, "mcp", None)
     peer = ScriptedPeer()
     with pytest.raises(errors.ConfigurationError, match=r"pip install 'trio-realtime\[mcp\]'"):
-        async with talk(peer, agent=having(MemoryServer().declare())):
+        async with talk(peer, agent=agent_with(MemoryServer().declare())):
             pytest.fail("the session opened")
     assert peer.dials == []
 
 
-def test_secrets_are_not_shown() -> None:
+def test_secrets_are_not_in_the_repr() -> None:
     stdio = McpServerStdio(
         name="files", command="files", args=["--token", "hush-1"], env={"TOKEN": "hush-2"}
     )
     http = McpServerHttp(
         name="net", url="https://me:hush-3@host/mcp?key=hush-4", headers={"X": "hush-5"}
     )
-    agent = having(stdio, http)
+    agent = agent_with(stdio, http)
     for shown in (repr(stdio), repr(http), repr(agent)):
         assert "hush" not in shown
     assert "TOKEN" in repr(stdio)
     assert "https://***@host/mcp" in repr(http)
 
 
-async def test_what_others_say_of_a_server_is_told_without_its_secrets(
+async def test_secrets_are_masked_in_errors_from_a_server(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     @attrs.frozen(kw_only=True, eq=False)
@@ -75,7 +75,7 @@ async def test_what_others_say_of_a_server_is_told_without_its_secrets(
 
     server = Talkative(name="net", connect=Leaking, required=False)
     with caplog.at_level(logging.DEBUG):
-        async with talk(ScriptedPeer(), agent=having(server)) as session:
+        async with talk(ScriptedPeer(), agent=agent_with(server)) as session:
             (error,) = taken_of(session.events, events.Error)
     assert "the token *** is wrong" in str(error.error)
     assert "hush" not in caplog.text
@@ -92,17 +92,17 @@ async def test_what_others_say_of_a_server_is_told_without_its_secrets(
         (McpServerHttp, {"name": "a", "url": "host"}),
     ],
 )
-def test_a_declaration_that_cannot_work_is_refused(
+def test_an_invalid_declaration_is_rejected(
     kind: type[McpServer], settings: dict[str, Any]
 ) -> None:
     with pytest.raises(errors.ConfigurationError):
         kind(**settings)
 
 
-def test_an_agent_takes_servers_only_and_tells_them_apart_by_name() -> None:
+def test_an_agent_accepts_only_servers_with_distinct_names() -> None:
     one, other = MemoryServer().declare(), MemoryServer().declare()
-    assert having(one, one).mcp_servers == (one,)
+    assert agent_with(one, one).mcp_servers == (one,)
     with pytest.raises(errors.ConfigurationError, match="more than one MCP server named memory"):
-        having(one, other)
-    with pytest.raises(errors.ConfigurationError, match="no MCP server"):
-        having("npx files")  # type: ignore[arg-type]
+        agent_with(one, other)
+    with pytest.raises(errors.ConfigurationError, match="expected an MCP server"):
+        agent_with("npx files")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Pydantic's models as parameters of tools, as inputs of handoffs and as results."""
+"""Pydantic models as parameters of tools, inputs of handoffs, and results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import msgspec
 import pydantic
 import pytest
 
-from trio_realtime import AgentContext, FunctionTool, RealtimeAgent, ToolContext, handoff
-from trio_realtime.agents import InvalidArguments, function_tool, result_text
+from support.function_tools import call_tool, tool_with_parameter
+from trio_realtime import AgentContext, FunctionTool, RealtimeAgent, handoff
+from trio_realtime.agents import InvalidArguments, result_text
 from trio_realtime.errors import ConfigurationError
 
 
@@ -57,24 +58,11 @@ class Guest:
 
 
 def tool_of(annotation: Any) -> FunctionTool:
-    async def order(value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        return value
-
-    order.__annotations__ = {"value": annotation}
-    return function_tool(order)
+    return tool_with_parameter(annotation, name="order")
 
 
 async def call(tool: FunctionTool, value: Any) -> Any:
-    arguments = json.dumps({"value": value})
-    context = ToolContext(
-        context=None,
-        call_id="call_1",
-        tool_name=tool.name,
-        arguments=arguments,
-        agent=None,
-        response_id="resp_1",
-    )
-    return await tool.invoke(context, arguments)
+    return await call_tool(tool, json.dumps({"value": value}))
 
 
 SMALL = {"size": "small", "toppings": [{"name": "basil"}], "due": "2026-01-02"}
@@ -84,13 +72,13 @@ KINDS: dict[str, tuple[Any, Any, Any]] = {
     "a list": (list[Pizza], [SMALL, SMALL], [PIZZA, PIZZA]),
     "a dict": (dict[str, Topping], {"a": {"name": "x"}}, {"a": Topping(name="x")}),
     "optional": (Pizza | None, SMALL, PIZZA),
-    "optional, not given": (Pizza | None, None, None),
+    "optional, None": (Pizza | None, None, None),
     "in a dataclass": (
         Delivery,
         {"pizza": SMALL, "extra": {"name": "x", "grams": 2}},
         Delivery(PIZZA, Topping(name="x", grams=2)),
     ),
-    "one that contains itself": (
+    "a model that contains itself": (
         Node,
         {"value": 1, "children": [{"value": 2}]},
         Node(value=1, children=[Node(value=2)]),
@@ -100,7 +88,7 @@ KINDS: dict[str, tuple[Any, Any, Any]] = {
 
 
 @pytest.mark.parametrize(("annotation", "value", "expected"), KINDS.values(), ids=KINDS.keys())
-async def test_the_schema_takes_what_the_function_gets_as_models(
+async def test_the_schema_accepts_what_the_function_receives_as_models(
     annotation: Any, value: Any, expected: Any
 ) -> None:
     tool = tool_of(annotation)
@@ -121,7 +109,7 @@ async def test_the_schema_takes_what_the_function_gets_as_models(
         (Pizza, 3, ["object", "$.value"]),
     ],
 )
-async def test_wrong_arguments_are_refused_with_the_field_and_what_is_wrong(
+async def test_invalid_arguments_are_rejected_with_field_and_reason(
     annotation: Any, wrong: Any, says: list[str]
 ) -> None:
     tool = tool_of(annotation)
@@ -134,34 +122,34 @@ async def test_wrong_arguments_are_refused_with_the_field_and_what_is_wrong(
     assert "pydantic.dev" not in text
 
 
-async def test_classes_of_one_name_do_not_get_in_each_others_way() -> None:
-    """A dataclass and a model, each named like something that the other kind has."""
+async def test_classes_with_the_same_name_do_not_clash() -> None:
+    """A dataclass is named like a pydantic model."""
 
     @dataclass
-    class Topping_:  # noqa: N801 - what a name that is taken is made into
+    class Topping_:  # noqa: N801 - the name that a clash would produce
         colour: str
 
     Topping_.__name__ = Topping_.__qualname__ = "Topping"
 
     @dataclass
     class Both:
-        ours: Topping_
-        theirs: Pizza
+        extra: Topping_
+        pizza: Pizza
 
-    Both.__annotations__ = {"ours": Topping_, "theirs": Pizza}
+    Both.__annotations__ = {"extra": Topping_, "pizza": Pizza}
     tool = tool_of(Both)
-    fits = {"ours": {"colour": "red"}, "theirs": SMALL}
+    fits = {"extra": {"colour": "red"}, "pizza": SMALL}
     jsonschema.validate({"value": fits}, dict(tool.parameters))
     for wrong in (
-        {"ours": {"name": "x"}, "theirs": SMALL},
-        {"ours": {"colour": "red"}, "theirs": {"size": "small", "toppings": [{"colour": "red"}]}},
+        {"extra": {"name": "x"}, "pizza": SMALL},
+        {"extra": {"colour": "red"}, "pizza": {"size": "small", "toppings": [{"colour": "red"}]}},
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"value": wrong}, dict(tool.parameters))
-    assert (await call(tool, fits)).ours.colour == "red"
+    assert (await call(tool, fits)).extra.colour == "red"
 
 
-async def test_a_strict_model_takes_what_json_has_no_type_for() -> None:
+async def test_a_strict_model_accepts_types_that_json_lacks() -> None:
     class Strict(pydantic.BaseModel):
         model_config = pydantic.ConfigDict(strict=True, extra="forbid")
         day: dt.date
@@ -175,12 +163,12 @@ async def test_a_strict_model_takes_what_json_has_no_type_for() -> None:
             await call(tool, wrong)
 
 
-def test_what_cannot_be_told_apart_is_refused_when_the_tool_is_made() -> None:
-    with pytest.raises(ConfigurationError, match="no schema"):
+def test_an_ambiguous_union_is_rejected_when_the_tool_is_made() -> None:
+    with pytest.raises(ConfigurationError, match="no JSON Schema"):
         tool_of(Pizza | Topping)
 
 
-# --- what pydantic says of types that are not its own ------------------------------------------
+# --- pydantic metadata on other types ------------------------------------------
 
 Seats: TypeAlias = Annotated[int, pydantic.Field(ge=1, description="how many")]
 
@@ -212,7 +200,7 @@ class Pair(NamedTuple):
 
 
 BOUNDED: dict[str, tuple[Any, Any, Any, Any]] = {
-    # annotation, JSON that fits, what the function gets, JSON that does not fit
+    # annotation, valid JSON, what the function receives, invalid JSON
     "in a list": (list[Seats], [1], [1], [0]),
     "in a dict": (dict[str, Seats], {"a": 1}, {"a": 1}, {"a": 0}),
     "in a tuple": (tuple[Seats, ...], [1], (1,), [0]),
@@ -240,7 +228,7 @@ BOUNDED: dict[str, tuple[Any, Any, Any, Any]] = {
 @pytest.mark.parametrize(
     ("annotation", "fits", "expected", "wrong"), BOUNDED.values(), ids=BOUNDED.keys()
 )
-async def test_bounds_of_pydantic_hold_wherever_they_stand(
+async def test_constraints_of_pydantic_are_enforced_everywhere(
     annotation: Any, fits: Any, expected: Any, wrong: Any
 ) -> None:
     tool = tool_of(annotation)
@@ -255,7 +243,7 @@ async def test_bounds_of_pydantic_hold_wherever_they_stand(
         await call(tool, wrong)
 
 
-def test_a_description_reaches_the_model_from_wherever_it_stands() -> None:
+def test_a_description_in_a_nested_class_is_in_the_schema() -> None:
     (row,) = tool_of(list[Row]).parameters["$defs"].values()
     assert row["properties"]["freeSeats"] == {
         "type": "integer",
@@ -278,28 +266,30 @@ class Booking:
 
 
 @pytest.mark.parametrize("wrong", [{"seats": -3}, {"seats": "x"}, {}, 3, {"seats": 5}])
-async def test_a_dataclass_of_pydantic_is_validated_by_pydantic(wrong: Any) -> None:
+async def test_a_pydantic_dataclass_is_validated_by_pydantic(wrong: Any) -> None:
     fits = {"seats": 2, "day": "2026-01-02"}
     booking = Booking(2, dt.date(2026, 1, 2))
-    for kind, given, expected, refused in (
+    for kind, valid, expected, invalid in (
         (Booking, fits, booking, wrong),
         (list[Booking], [fits], [booking], [wrong]),
         (Booking | None, fits, booking, wrong),
     ):
         tool = tool_of(kind)
-        jsonschema.validate({"value": given}, dict(tool.parameters))
-        assert await call(tool, given) == expected
+        jsonschema.validate({"value": valid}, dict(tool.parameters))
+        assert await call(tool, valid) == expected
         with pytest.raises(InvalidArguments):
-            await call(tool, refused)
+            await call(tool, invalid)
 
 
-def test_a_dataclass_of_pydantic_in_a_class_that_would_not_ask_it_is_refused() -> None:
+def test_a_pydantic_dataclass_in_a_class_that_would_not_validate_it_is_rejected() -> None:
     @dataclass
     class Order:
         booking: list[Booking]
 
     Order.__annotations__ = {"booking": list[Booking]}
-    with pytest.raises(ConfigurationError, match=r"Order\.booking .* make Order one too"):
+    with pytest.raises(
+        ConfigurationError, match=r"Order\.booking .* make Order a pydantic dataclass too"
+    ):
         tool_of(Order)
 
 
@@ -321,26 +311,28 @@ def test_a_dataclass_of_pydantic_in_a_class_that_would_not_ask_it_is_refused() -
         ),
     ],
 )
-async def test_a_handoff_takes_the_same_as_a_tool(kind: Any, value: Any, expected: Any) -> None:
-    taken: list[Any] = []
+async def test_a_handoff_accepts_the_same_types_as_a_tool(
+    kind: Any, value: Any, expected: Any
+) -> None:
+    inputs: list[Any] = []
     agent: RealtimeAgent[None] = RealtimeAgent(name="Kitchen")
-    over = handoff(agent, input_type=kind, on_handoff=lambda _, given: taken.append(given))
-    schema = dict(over.spec().parameters or {})
+    transfer = handoff(agent, input_type=kind, on_handoff=lambda _, value: inputs.append(value))
+    schema = dict(transfer.spec().parameters or {})
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(value, schema)
     assert schema["type"] == "object"
-    about = AgentContext(context=None, agent=agent)
-    await over.begin(about, json.dumps(value))
-    assert taken == [expected]
+    context = AgentContext(context=None, agent=agent)
+    await transfer.begin(context, json.dumps(value))
+    assert inputs == [expected]
     with pytest.raises(InvalidArguments, match="Invalid arguments for transfer_to_kitchen"):
-        await over.begin(about, '{"size": 3}')
+        await transfer.begin(context, '{"size": 3}')
 
 
-def test_a_handoff_whose_input_has_no_schema_is_refused_when_it_is_made() -> None:
+def test_a_handoff_input_without_a_schema_is_rejected() -> None:
     class Opaque:
         pass
 
-    with pytest.raises(ConfigurationError, match="no schema"):
+    with pytest.raises(ConfigurationError, match="no JSON Schema"):
         handoff(RealtimeAgent(name="A"), input_type=Opaque, on_handoff=lambda _, __: None)
 
 
@@ -368,14 +360,14 @@ class Struct(msgspec.Struct):
          '{"guest":{"name":"ö","friend":null},"topping":{"name":"x","grams":10}}'),
     ],
 )  # fmt: skip
-def test_models_are_told_as_json_wherever_they_stand(result: Any, text: str) -> None:
-    told = result_text(result)
-    assert json.loads(told) == json.loads(text)
-    assert sorted(told) == sorted(text)  # nothing escaped, nothing spaced; the order may differ
+def test_models_in_results_become_json(result: Any, text: str) -> None:
+    encoded = result_text(result)
+    assert json.loads(encoded) == json.loads(text)
+    assert sorted(encoded) == sorted(text)  # compact and unescaped; the order may differ
 
 
-def test_pydantic_is_not_imported_for_those_who_do_not_use_it() -> None:
-    # In a child: this process has it already.
+def test_pydantic_is_not_imported_unless_it_is_used() -> None:
+    # In a child process, because this one has imported pydantic already.
     child = """
 import sys
 from trio_realtime import FunctionTool, function_tool

@@ -1,4 +1,4 @@
-"""What a docstring and an annotation say of a tool reaches the model, each in its place."""
+"""Docstrings and annotations describe a tool and its parameters to the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import msgspec
 import pydantic
 import pytest
 
-from trio_realtime import FunctionTool, ToolContext, function_tool
+from support.function_tools import call_tool
+from trio_realtime import FunctionTool, function_tool
 from trio_realtime.agents import InvalidArguments
 
 GOOGLE = """Look up a train.
@@ -84,28 +85,28 @@ def test_a_tool_without_a_docstring_has_no_descriptions(docstring: str | None) -
     assert described(tool) == {"to": None, "seats": None}
 
 
-def test_a_docstring_of_parameters_only_is_no_description_of_the_tool() -> None:
-    tool = tool_with("\n    Args:\n        to: Where.\n        nobody: Is not a parameter.\n")
+def test_a_docstring_with_parameters_only_does_not_describe_the_tool() -> None:
+    tool = tool_with("\n    Args:\n        to: Where.\n        other: Is not a parameter.\n")
     assert tool.description is None
     assert described(tool) == {"to": "Where.", "seats": None}
 
 
-def test_one_description_may_be_of_several_parameters() -> None:
+def test_parameters_may_share_a_description() -> None:
     tool = tool_with("Do.\n\nParameters\n----------\nto, seats : int\n    Both.\n")
     assert described(tool) == {"to": "Both.", "seats": "Both."}
 
 
-def test_a_text_without_sections_is_the_description_as_it_stands() -> None:
+def test_a_docstring_without_sections_is_used_unchanged() -> None:
     text = "Look up: a train.\n\nUse it:\n\n* by day\n* by night"
     assert tool_with(text).description == text
 
 
-def test_a_text_that_the_parser_trips_over_is_the_description_as_it_stands() -> None:
-    text = "Convert.\n\n: : nothing is said of it"
+def test_a_docstring_that_the_parser_rejects_is_used_unchanged() -> None:
+    text = "Convert.\n\n: : nothing follows"
     assert tool_with(text).description == text
 
 
-def test_a_description_given_to_the_decorator_leaves_the_parameters_theirs() -> None:
+def test_a_description_from_the_decorator_does_not_affect_the_parameters() -> None:
     @function_tool(description="Trains.")
     async def look_up(to: str) -> str:
         """Look up a train.
@@ -119,7 +120,7 @@ def test_a_description_given_to_the_decorator_leaves_the_parameters_theirs() -> 
     assert described(look_up) == {"to": "Where it goes."}
 
 
-def test_an_annotation_says_it_before_the_docstring_does() -> None:
+def test_a_description_in_an_annotation_precedes_the_docstring() -> None:
     @function_tool
     async def look_up(
         to: Annotated[str, msgspec.Meta(description="from Meta")],
@@ -144,7 +145,7 @@ def test_an_annotation_says_it_before_the_docstring_does() -> None:
     }
 
 
-async def test_bounds_hold_in_whatever_words_they_are_given() -> None:
+async def test_constraints_of_msgspec_and_pydantic_are_both_enforced() -> None:
     @function_tool
     async def order(
         amount: Annotated[int, pydantic.Field(ge=1, lt=10)],
@@ -156,13 +157,13 @@ async def test_bounds_hold_in_whatever_words_they_are_given() -> None:
     schema = order.parameters["properties"]
     assert (schema["amount"]["minimum"], schema["amount"]["exclusiveMaximum"]) == (1, 10)
     assert schema["code"]["pattern"] == "^[a-z]+$"
-    assert await call(order, '{"amount": 2, "code": "ab"}') == "abab"
+    assert await call_tool(order, '{"amount": 2, "code": "ab"}') == "abab"
     for wrong in ('{"amount": 10, "code": "ab"}', '{"amount": 2, "code": "A"}'):
         with pytest.raises(InvalidArguments):
-            await call(order, wrong)
+            await call_tool(order, wrong)
 
 
-async def test_a_field_as_default_is_no_value_but_a_declaration() -> None:
+async def test_a_pydantic_field_as_default_is_a_declaration() -> None:
     @function_tool
     async def order(
         what: str = pydantic.Field(description="of the menu", min_length=2),
@@ -181,40 +182,28 @@ async def test_a_field_as_default_is_no_value_but_a_declaration() -> None:
         "default": 1,
     }
     for _ in range(2):
-        assert await call(order, '{"what": "tea"}') == ["tea", 1, ["a smile"]]
+        assert await call_tool(order, '{"what": "tea"}') == ["tea", 1, ["a smile"]]
     with pytest.raises(InvalidArguments):
-        await call(order, '{"what": "t"}')
-
-
-async def call(tool: FunctionTool, arguments: str) -> Any:
-    context = ToolContext(
-        context=None,
-        call_id="call_1",
-        tool_name=tool.name,
-        arguments=arguments,
-        agent=None,
-        response_id="resp_1",
-    )
-    return await tool.invoke(context, arguments)
+        await call_tool(order, '{"what": "t"}')
 
 
 async def test_a_callable_object_is_described_by_its_class() -> None:
     class Adder:
-        """Add to what is there.
+        """Add to the stock.
 
         Args:
             number: What to add.
         """
 
-        there = 1
+        stock = 1
 
         async def __call__(self, number: int) -> int:
-            return self.there + number
+            return self.stock + number
 
     tool = function_tool(Adder())
-    assert (tool.name, tool.description) == ("Adder", "Add to what is there.")
+    assert (tool.name, tool.description) == ("Adder", "Add to the stock.")
     assert described(tool) == {"number": "What to add."}
-    assert await call(tool, '{"number": 2}') == 3
+    assert await call_tool(tool, '{"number": 2}') == 3
 
 
 async def test_a_partial_is_described_by_its_function() -> None:
@@ -229,34 +218,34 @@ async def test_a_partial_is_described_by_its_function() -> None:
     tool = function_tool(functools.partial(add, 40))
     assert (tool.name, tool.description) == ("add", "Add.")
     assert described(tool) == {"b": "The second."}
-    assert await call(tool, '{"b": 2}') == 42
+    assert await call_tool(tool, '{"b": 2}') == 42
 
 
-async def test_what_a_partial_has_bound_is_not_the_models_to_see_or_to_change() -> None:
+async def test_arguments_bound_by_a_partial_are_hidden_from_the_model() -> None:
     async def pay(account: str, amount: int, currency: str = "SEK") -> str:
         return f"{amount} {currency} from {account}"
 
     inner = functools.partial(pay, account="mine-secret")
 
     @functools.wraps(inner)
-    async def wrapped(**given: Any) -> str:
-        return await inner(**given)
+    async def wrapped(**kwargs: Any) -> str:
+        return await inner(**kwargs)
 
     wrapped.__annotations__ = pay.__annotations__
     tools: list[Any] = [inner, functools.partial(inner, currency="EUR"), wrapped]
     for tool in [function_tool(name="pay")(one) for one in tools]:
         assert "mine-secret" not in json.dumps(tool.parameters)
         assert tool.parameters["required"] == ["amount"]
-        assert (await call(tool, '{"amount": 1}')).endswith("from mine-secret")
+        assert (await call_tool(tool, '{"amount": 1}')).endswith("from mine-secret")
         with pytest.raises(InvalidArguments):
-            await call(tool, '{"amount": 1, "account": "somebody else"}')
+            await call_tool(tool, '{"amount": 1, "account": "somebody else"}')
 
 
-async def test_wrong_arguments_are_told_with_the_name_that_the_model_knows() -> None:
+async def test_invalid_arguments_are_reported_with_the_name_that_the_model_knows() -> None:
     @function_tool(name="find")
     async def look_up(to: str) -> str:
         """Look up."""
         return to
 
     with pytest.raises(InvalidArguments, match="Invalid arguments for find"):
-        await call(look_up, "{}")
+        await call_tool(look_up, "{}")
