@@ -516,7 +516,7 @@ async def test_a_history_that_is_none_is_refused_in_words(
 
 
 async def test_an_endpoint_that_is_none_is_refused_in_words() -> None:
-    with pytest.raises(ConfigurationError, match="endpoint is an Endpoint"):
+    with pytest.raises(ConfigurationError, match="expected endpoint to be an Endpoint"):
         async with open_realtime_session(
             RealtimeAgent[None](name="A"),
             endpoint=cast("Any", "http://localhost"),
