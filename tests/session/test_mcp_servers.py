@@ -500,7 +500,7 @@ async def test_a_call_fails_clearly_when_the_server_does_not_come_back(
         await trio.sleep(0.2)
         text = await only_answer(peer)
         assert text.startswith("MCP server 'memory' is not connected: ")
-        assert text.endswith("ConnectionRefusedError: nobody listens")
+        assert text.endswith("ConnectionRefusedError: connection refused")
 
 
 async def test_a_required_server_that_does_not_start_is_the_error_of_opening(
@@ -510,7 +510,7 @@ async def test_a_required_server_that_does_not_start_is_the_error_of_opening(
     server.refusing = True
     peer = ScriptedPeer()
     before = living()
-    with pytest.raises(errors.McpServerFailed, match=r"'memory' did not start: .*nobody listens"):
+    with pytest.raises(errors.McpServerFailed, match=r"'memory' did not start: .*connection refused"):
         async with talk(peer, agent=having(server.declare())):
             pytest.fail("the session opened")
     assert peer.dials == [], "before the service was called"

@@ -1,4 +1,4 @@
-"""What consumers got, and how much of it is of which kind."""
+"""Read the events that consumers received."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EventT = TypeVar("EventT", bound=events.SessionEvent)
 
 
 def taken(channel: EventChannel) -> list[events.SessionEvent]:
-    """What a channel holds now."""
+    """Return all events that a channel has buffered."""
     found: list[events.SessionEvent] = []
     while True:
         try:
@@ -23,23 +23,23 @@ def taken(channel: EventChannel) -> list[events.SessionEvent]:
 
 
 def taken_of(channel: EventChannel, kind: type[EventT]) -> list[EventT]:
-    """The events of one kind of what a channel holds now; the others are taken as well."""
+    """Return the buffered events of one class, and discard the others."""
     return [event for event in taken(channel) if isinstance(event, kind)]
 
 
 async def read_all(
     channel: AsyncIterable[events.SessionEvent], received: list[events.SessionEvent]
 ) -> None:
-    """Note all events, to the end."""
+    """Append all events to ``received`` until the channel ends."""
     async for event in channel:
-        received.append(event)  # noqa: PERF401 - what came before a failure counts
+        received.append(event)  # noqa: PERF401 - keeps the events before a failure
 
 
 def texts(found: Iterable[events.SessionEvent]) -> list[str]:
-    """What each text delta says."""
+    """Return the deltas of all text events."""
     return [event.delta for event in found if isinstance(event, events.TextDelta)]
 
 
 def voices(found: Iterable[events.SessionEvent]) -> list[str]:
-    """Response of each audio event."""
+    """Return the response id of each audio event."""
     return [event.response_id for event in found if isinstance(event, events.Audio)]

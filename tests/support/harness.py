@@ -1,4 +1,4 @@
-"""The local service by hand: what it is told, and how its frames are read."""
+"""Drive the local server with a harness and read its frames."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AUDIO_END = [
 
 
 def squeezed(frames: Frames) -> list[str]:
-    """Types, each run of the same type once."""
+    """Return the types of frames, with runs of the same type collapsed."""
     return [kind for kind, _ in groupby(types_of(frames))]
 
 

@@ -1,8 +1,8 @@
-"""A real MCP server as a program, by the SDK: ``python mcp_program.py stdio`` or ``... http PORT``.
+"""A real MCP server as a program: ``python mcp_program.py stdio`` or ``... http PORT``.
 
-What happens in it, and on which port it listens, it tells a test by a socket: the port of the test
-stands in the environment as ``WITNESS``. ``stubborn`` as a further argument makes it ignore
-that it should end, and start a program that does so too.
+It sends messages to the test through a socket, such as its process id and its port. The test's own
+port is in the environment variable ``OBSERVER_PORT``. With the additional argument ``stubborn``, the
+program ignores SIGTERM and starts a child process that ignores it too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import anyio
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 
-witness = socket.create_connection(("127.0.0.1", int(os.environ["WITNESS"])))
+observer = socket.create_connection(("127.0.0.1", int(os.environ["OBSERVER_PORT"])))
 
 
-def tell(what: str) -> None:
-    witness.sendall(f"{what}\n".encode())
+def send_message(what: str) -> None:
+    observer.sendall(f"{what}\n".encode())
 
 
 server = MCPServer("program", log_level="CRITICAL")
@@ -35,33 +35,33 @@ async def echo(text: str) -> str:
 
 @server.tool()
 async def hang() -> str:
-    """Never end."""
-    tell("hangs")
+    """Block until cancelled."""
+    send_message("hangs")
     try:
         await anyio.sleep_forever()
     finally:
-        tell("cancelled")
+        send_message("cancelled")
     return ""
 
 
-def be_stubborn() -> None:
+def ignore_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # It holds the connection to the witness as well, so that its end is seen too.
+    # The child inherits the connection to the observer, so that the observer notices its end.
     subprocess.Popen(
         [sys.executable, "-c", "import signal\nwhile True: signal.pause()"],
-        pass_fds=[witness.fileno()],
+        pass_fds=[observer.fileno()],
     )
 
 
 def main() -> None:
     if "stubborn" in sys.argv:
-        be_stubborn()
-    tell(f"pid {os.getpid()}")
+        ignore_sigterm()
+    send_message(f"pid {os.getpid()}")
     if sys.argv[1] == "stdio":
         server.run("stdio")
     else:
         listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
-        tell(f"port {listener.getsockname()[1]}")
+        send_message(f"port {listener.getsockname()[1]}")
         config = uvicorn.Config(server.streamable_http_app(), log_level="critical")
         uvicorn.Server(config).run(sockets=[listener])
     while "stubborn" in sys.argv:

@@ -1,4 +1,4 @@
-"""MCP servers for tests: real programs with a witness, and one in memory whose life a test rules."""
+"""MCP servers for tests: real programs with an observer, and a controllable in-memory server."""
 
 from __future__ import annotations
 
@@ -32,105 +32,105 @@ PROGRAM = str(Path(__file__).with_name("mcp_program.py"))
 
 
 class ServerLifetime:
-    """What one program tells, from its start to the end of the last process of it."""
+    """The messages of one program, from its start to the end of its last process."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._rest = b""
+        self._buffer = b""
         self.pid = 0
 
     async def next(self) -> str:
-        """What it tells next; ``""`` when no process of it is left."""
-        while b"\n" not in self._rest:
+        """Return the next message, or ``""`` if all its processes have ended."""
+        while b"\n" not in self._buffer:
             try:
                 chunk = await self._stream.receive_some()
-            except trio.BrokenResourceError:  # killed
+            except trio.BrokenResourceError:  # the program was killed
                 chunk = b""
             if not chunk:
                 return ""
-            self._rest += chunk
-        line, _, self._rest = self._rest.partition(b"\n")
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode()
 
     def kill(self) -> None:
-        """Kill its first process."""
+        """Kill the first process."""
         os.kill(self.pid, signal.SIGKILL)
 
     async def wait_gone(self) -> None:
-        """Wait until no process of it is left."""
+        """Wait until all its processes have ended."""
         while await self.next():
             pass
 
     async def forget(self) -> None:
-        """Hear no more of it."""
+        """Close the connection to the program."""
         await self._stream.aclose()
 
 
 class ServerObserver:
-    """Sees programs come, act and go."""
+    """Receives the messages of programs. Pass :attr:`env` to them as environment."""
 
     def __init__(self, listener: trio.SocketListener) -> None:
         self._listener = listener
-        self.env = {"WITNESS": str(listener.socket.getsockname()[1])}
+        self.env = {"OBSERVER_PORT": str(listener.socket.getsockname()[1])}
         self.lives: list[ServerLifetime] = []
 
     async def next_life(self) -> ServerLifetime:
-        """The next program that starts."""
-        life = ServerLifetime(await self._listener.accept())
-        word, pid = (await life.next()).split()
+        """Wait for the next program to start."""
+        lifetime = ServerLifetime(await self._listener.accept())
+        word, pid = (await lifetime.next()).split()
         assert word == "pid"
-        life.pid = int(pid)
-        self.lives.append(life)
-        return life
+        lifetime.pid = int(pid)
+        self.lives.append(lifetime)
+        return lifetime
 
     async def wait_all_gone(self) -> None:
-        """Wait until no process of any is left."""
-        for life in self.lives:
-            await life.wait_gone()
+        """Wait until the processes of all programs have ended."""
+        for lifetime in self.lives:
+            await lifetime.wait_gone()
 
 
 @asynccontextmanager
 async def witnessed() -> AsyncIterator[ServerObserver]:
-    """A witness, and at the end no process is left."""
+    """Create an observer. Leaving the block waits until all processes have ended."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
-        witness = ServerObserver(listener)
+        observer = ServerObserver(listener)
         try:
-            yield witness
-            await witness.wait_all_gone()
+            yield observer
+            await observer.wait_all_gone()
         finally:
             with trio.move_on_after(5, shield=True):
-                for life in witness.lives:
-                    await life.forget()
+                for lifetime in observer.lives:
+                    await lifetime.forget()
 
 
 class HttpProgram:
-    """The program as a server on the network, which a test starts and kills."""
+    """The program as an HTTP server, which a test starts and kills."""
 
-    def __init__(self, witness: ServerObserver) -> None:
-        self._witness = witness
+    def __init__(self, observer: ServerObserver) -> None:
+        self._observer = observer
         self._process: trio.Process | None = None
         self.port = 0
 
     async def start(self) -> ServerLifetime:
-        """Start it, the second time on the port that it had."""
+        """Start the server. A restarted server uses the same port."""
         await self.end()
         self._process = await trio.lowlevel.open_process(
             [sys.executable, PROGRAM, "http", str(self.port)],
-            env={**os.environ, **self._witness.env},
+            env={**os.environ, **self._observer.env},
         )
-        life = await self._witness.next_life()
-        word, port = (await life.next()).split()
+        lifetime = await self._observer.next_life()
+        word, port = (await lifetime.next()).split()
         assert word == "port"
         self.port = int(port)
-        return life
+        return lifetime
 
     def declare(self, **settings: Any) -> McpServerHttp:
-        """The server as an agent has it."""
+        """Return the server's declaration for an agent."""
         return McpServerHttp(name="net", url=f"http://127.0.0.1:{self.port}/mcp", **settings)
 
     async def end(self) -> None:
-        """Kill it, and wait for that."""
+        """Kill the server and wait until it has ended."""
         if self._process is not None:
             self._process.kill()
             await self._process.wait()
@@ -142,15 +142,17 @@ Handler = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
 class MemoryServer:
-    """A server of the SDK in this process, behind a connection that a test can cut.
+    """An in-process server of the MCP SDK whose connection a test can cut.
 
     Attributes:
-        handlers: by name of tool; each gets the arguments, and returns a text, content, or a whole
-            result.
-        attempts: when it was asked for a connection.
-        refusing: whether connections are refused.
-        silent: whether it reads nothing.
-        page_size: tools on a page of the list.
+        handlers: The handlers by tool name. A handler takes the arguments and returns a text, a
+            list of content, or a complete result.
+        schemas: The input schemas by tool name. By default a tool has no arguments.
+        attempts: The times at which a connection was requested.
+        refusing: Whether connections are refused.
+        silent: Whether the server reads nothing.
+        page_size: The number of tools on each page of the tool list.
+        log: What happened to calls of the tool ``hang``.
     """
 
     def __init__(self, **handlers: Handler) -> None:
@@ -162,31 +164,31 @@ class MemoryServer:
         self.page_size = 2
         self.log: list[str] = []
         self._streams: Any = None
-        self._cut = trio.CancelScope()
+        self._serving_scope = trio.CancelScope()
         self._server = Server("memory", on_list_tools=self._list, on_call_tool=self._call)
 
     def declare(self, name: str = "memory", **settings: Any) -> McpServerCustom:
-        """The server as an agent has it."""
+        """Return the server's declaration for an agent."""
         return McpServerCustom(name=name, connect=self.connect, **settings)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[tuple[Any, Any]]:
-        """A transport of the SDK."""
+        """Open a transport of the MCP SDK."""
         self.attempts.append(trio.current_time())
         if self.refusing:
-            raise ConnectionRefusedError("nobody listens")
+            raise ConnectionRefusedError("connection refused")
         async with (
-            create_client_server_memory_streams() as (ours, theirs),
+            create_client_server_memory_streams() as (client_streams, server_streams),
             trio.open_nursery() as nursery,
         ):
             if not self.silent:
-                nursery.start_soon(self._serve, *theirs)
-            yield ours
+                nursery.start_soon(self._serve, *server_streams)
+            yield client_streams
             nursery.cancel_scope.cancel()
 
     async def _serve(self, incoming: Any, outgoing: Any) -> None:
         self._streams = outgoing
-        with trio.CancelScope() as self._cut:
+        with trio.CancelScope() as self._serving_scope:
             await self._server.run(incoming, outgoing, self._server.create_initialization_options())
         with trio.CancelScope(shield=True):
             await incoming.aclose()
@@ -194,10 +196,10 @@ class MemoryServer:
 
     def cut(self) -> None:
         """End the connection."""
-        self._cut.cancel()
+        self._serving_scope.cancel()
 
     async def tell_changed(self) -> None:
-        """Notify of other tools, as servers did before the protocol had subscriptions for it."""
+        """Send ``tools/list_changed``, the notification that needs no subscription."""
         changed = JSONRPCNotification(jsonrpc="2.0", method="notifications/tools/list_changed")
         await self._streams.send(SessionMessage(changed))
 
@@ -217,11 +219,11 @@ class MemoryServer:
         return self.schemas.get(name, {"type": "object", "properties": {}})
 
     async def _call(self, _context: Any, params: Any) -> CallToolResult:
-        found = await self.handlers[params.name](params.arguments or {})
-        if isinstance(found, CallToolResult):
-            return found
+        result = await self.handlers[params.name](params.arguments or {})
+        if isinstance(result, CallToolResult):
+            return result
         content: list[ContentBlock] = (
-            [TextContent(text=found)] if isinstance(found, str) else list(found)
+            [TextContent(text=result)] if isinstance(result, str) else list(result)
         )
         return CallToolResult(content=content)
 
