@@ -2,7 +2,7 @@
 
 Decoding is lenient. A key that a server adds, omits or sets to ``null`` does not cost an event:
 
-* Unknown keys are ignored, and unknown enum values are kept.
+* Unknown keys are ignored, and unknown enum values are preserved.
 * ``null``, or a value of the wrong JSON type, counts as absent if the field does not allow it.
 * An absent key gets the field's default. An event that lacks a required key becomes an
   :class:`UnknownEvent` with a ``problem``. An event of an unknown type becomes an
