@@ -10,9 +10,9 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import MemoryServer
-from support.sessions import talk
+from support.sessions import open_test_session
 from trio_realtime import (
     McpServer,
     McpServerCustom,
@@ -37,9 +37,9 @@ async def test_without_the_sdk_there_is_one_clear_error(
     monkeypatch.setitem(sys.modules, "mcp", None)
     peer = ScriptedPeer()
     with pytest.raises(errors.ConfigurationError, match=r"pip install 'trio-realtime\[mcp\]'"):
-        async with talk(peer, agent=having(MemoryServer().declare())):
+        async with open_test_session(peer, agent=having(MemoryServer().declare())):
             pytest.fail("the session opened")
-    assert peer.dials == []
+    assert peer.connections == []
 
 
 def test_secrets_are_not_shown() -> None:
@@ -75,8 +75,8 @@ async def test_what_others_say_of_a_server_is_told_without_its_secrets(
 
     server = Talkative(name="net", connect=Leaking, required=False)
     with caplog.at_level(logging.DEBUG):
-        async with talk(ScriptedPeer(), agent=having(server)) as session:
-            (error,) = taken_of(session.events, events.Error)
+        async with open_test_session(ScriptedPeer(), agent=having(server)) as session:
+            (error,) = drain_events(session.events, events.Error)
     assert "the token *** is wrong" in str(error.error)
     assert "hush" not in caplog.text
 

@@ -20,11 +20,11 @@ from mcp.server import Server
 from mcp.types import CallToolResult, ListToolsResult, TextContent, Tool
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import MemoryServer
-from support.service import make_call, one_call
-from support.sessions import talk
-from support.wire import answers
+from support.service import send_call, send_call_and_wait
+from support.sessions import open_test_session
+from support.wire import sent_outputs
 from trio_realtime import (
     FunctionTool,
     McpServer,
@@ -74,9 +74,9 @@ def call_both(peer: ScriptedPeer, one: str, other: str) -> None:
 async def real_answer(peer: ScriptedPeer, seconds: float = 5) -> str:
     """The answer of the only call, of a server that is real."""
     with trio.fail_after(seconds):
-        while not answers(peer):  # noqa: ASYNC110 - the peer only collects
+        while not sent_outputs(peer):  # noqa: ASYNC110 - the peer only collects
             await trio.sleep(0.01)
-    ((_, output),) = answers(peer)
+    ((_, output),) = sent_outputs(peer)
     return output
 
 
@@ -165,7 +165,7 @@ async def test_a_key_in_the_url_is_logged_by_nobody(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.DEBUG)
     async with on_the_network(http_refuse, "/mcp?key=hush-hush") as server:
         with pytest.raises(errors.McpServerFailed) as caught:
-            async with talk(ScriptedPeer(), agent=having(server)):
+            async with open_test_session(ScriptedPeer(), agent=having(server)):
                 pytest.fail("the session opened")
     assert "hush" not in str(caught.value)
     assert "hush" not in caplog.text
@@ -180,7 +180,7 @@ async def test_what_others_log_of_their_requests_is_left_as_it_is(
     before = list(logger.filters)
     async with (
         on_the_network(serving(), "/mcp?key=hush") as server,
-        talk(ScriptedPeer(), agent=having(server)),
+        open_test_session(ScriptedPeer(), agent=having(server)),
     ):
         logger.info("HTTP Request: %s", httpx2.URL("http://example.com/?q=mine"))
         assert "q=mine" in caplog.text
@@ -199,12 +199,12 @@ async def test_an_error_of_a_call_is_told_whatever_its_code_and_costs_nothing_el
         fail=refuse_with(code, "your quota is used up"), slow=say("done", after=3)
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())) as session:
+    async with open_test_session(peer, agent=having(server.declare())) as session:
         call_both(peer, "fail", "slow")
         await trio.sleep(5)
-        assert answers(peer) == [("call_1", "your quota is used up"), ("call_2", "done")]
+        assert sent_outputs(peer) == [("call_1", "your quota is used up"), ("call_2", "done")]
         assert len(server.attempts) == 1
-        assert taken_of(session.events, events.Error) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_that_holds_for_a_server_object_in_the_same_process_too(
@@ -219,11 +219,11 @@ async def test_that_holds_for_a_server_object_in_the_same_process_too(
     server = Server("here", on_list_tools=list_tools, on_call_tool=refuse)
     peer = ScriptedPeer()
     declared = McpServerCustom(name="here", connect=lambda: server)
-    async with talk(peer, agent=having(declared)) as session:
-        await one_call(peer, "fail")
+    async with open_test_session(peer, agent=having(declared)) as session:
+        await send_call_and_wait(peer, "fail")
         await trio.sleep(5)
-        assert answers(peer) == [("call_1", "your quota is used up")]
-        assert taken_of(session.events, events.Error) == []
+        assert sent_outputs(peer) == [("call_1", "your quota is used up")]
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_an_error_without_words_gets_some(autojump_clock: MockClock) -> None:
@@ -231,9 +231,9 @@ async def test_an_error_without_words_gets_some(autojump_clock: MockClock) -> No
         return CallToolResult(content=[], is_error=True)
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(MemoryServer(fail=fail).declare())):
-        await one_call(peer, "fail")
-        assert answers(peer) == [("call_1", "the tool failed, and does not say why")]
+    async with open_test_session(peer, agent=having(MemoryServer(fail=fail).declare())):
+        await send_call_and_wait(peer, "fail")
+        assert sent_outputs(peer) == [("call_1", "the tool failed, and does not say why")]
 
 
 PROGRAM = r"""
@@ -292,18 +292,18 @@ VERY_DEEP = "[" * 5000 + "]" * 5000
 async def test_an_answer_that_is_hard_to_read_is_an_answer(line: str, answer: str) -> None:
     """What can be mended is; of the rest the id can be read, and whoever waits is told."""
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(program(line))) as session:
-        make_call(peer, "cut")
+    async with open_test_session(peer, agent=having(program(line))) as session:
+        send_call(peer, "cut")
         assert answer in await real_answer(peer)
-        assert taken_of(session.events, events.Error) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_what_is_no_message_at_all_is_logged_now_and_then(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(program("garbage"))):
-        make_call(peer, "cut")
+    async with open_test_session(peer, agent=having(program("garbage"))):
+        send_call(peer, "cut")
         assert await real_answer(peer) == ""
     noted = [record for record in caplog.records if "no message" in record.getMessage()]
     assert len(noted) == 4  # the first, the 10th, the 100th and the 1000th
@@ -320,7 +320,7 @@ async def test_what_is_no_message_at_all_is_logged_now_and_then(
 async def test_why_a_program_cannot_be_used_is_told(how: str, why: str) -> None:
     """And not that it has ended, which it does because we end it."""
     with pytest.raises(errors.McpServerFailed, match=why):
-        async with talk(ScriptedPeer(), agent=having(program(how))):
+        async with open_test_session(ScriptedPeer(), agent=having(program(how))):
             pytest.fail("the session opened")
 
 
@@ -335,7 +335,7 @@ class EndsWithNothing(MemoryServer):
 
 async def test_an_empty_cursor_ends_the_list(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(EndsWithNothing().declare())):
+    async with open_test_session(peer, agent=having(EndsWithNothing().declare())):
         assert updates(peer) == [["echo", "hang"]]
 
 
@@ -352,17 +352,17 @@ class Restless(MemoryServer):
         self.handlers = {f"tool_{self.asked}": self.handlers.popitem()[1]}
         found = await super()._list(_context, None)
         if self.asked < self.times:
-            await self.tell_changed()
+            await self.notify_tools_changed()
         return found
 
 
 async def test_changes_are_passed_on_once_a_second_at_most(autojump_clock: MockClock) -> None:
     server = Restless(300)
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())) as session:
+    async with open_test_session(peer, agent=having(server.declare())) as session:
         await trio.sleep(9.5)
         assert len(updates(peer)) <= 11
-        assert len(taken_of(session.events, events.McpToolsChanged)) <= 10
+        assert len(drain_events(session.events, events.McpToolsChanged)) <= 10
 
 
 async def test_of_many_changes_the_first_is_told_at_once_and_the_last_in_the_end(
@@ -370,10 +370,10 @@ async def test_of_many_changes_the_first_is_told_at_once_and_the_last_in_the_end
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())):
+    async with open_test_session(peer, agent=having(server.declare())):
         for number in range(50):
             server.handlers = {f"tool_{number}": say("")}
-            await server.tell_changed()
+            await server.notify_tools_changed()
             await wait_all_tasks_blocked()
         assert updates(peer)[1:] == [["tool_0"]]
         await trio.sleep(1.1)
@@ -384,12 +384,12 @@ async def test_a_connection_that_is_lost_between_two_looks_is_noticed_at_once(
     autojump_clock: MockClock,
 ) -> None:
     server = MemoryServer()
-    async with talk(ScriptedPeer(), agent=having(server.declare())) as session:
-        await server.tell_changed()
+    async with open_test_session(ScriptedPeer(), agent=having(server.declare())) as session:
+        await server.notify_tools_changed()
         await wait_all_tasks_blocked()
         server.cut()
         await wait_all_tasks_blocked()
-        assert len(taken_of(session.events, events.Error)) == 1
+        assert len(drain_events(session.events, events.Error)) == 1
 
 
 async def test_a_name_means_the_same_tool_when_the_list_comes_in_another_order(
@@ -399,14 +399,14 @@ async def test_a_name_means_the_same_tool_when_the_list_comes_in_another_order(
     server = MemoryServer()
     server.handlers = {"room.free": say("free"), "room/free": say("freed")}
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())):
+    async with open_test_session(peer, agent=having(server.declare())):
         first, _ = updates(peer)[0]
         peer.acknowledge = False
         server.handlers = dict(reversed(server.handlers.items()))
-        await server.tell_changed()
+        await server.notify_tools_changed()
         await wait_all_tasks_blocked()
-        await one_call(peer, first)
-        assert answers(peer) == [("call_1", "free")]
+        await send_call_and_wait(peer, first)
+        assert sent_outputs(peer) == [("call_1", "free")]
 
 
 async def test_thousands_of_tools_of_one_name_are_named_apart(autojump_clock: MockClock) -> None:
@@ -426,7 +426,7 @@ class Twice(MemoryServer):
 
 async def test_a_tool_that_is_listed_twice_is_one_tool(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(Twice().declare())):
+    async with open_test_session(peer, agent=having(Twice().declare())):
         assert updates(peer) == [["echo", "hang"]]
 
 
@@ -452,12 +452,12 @@ async def test_a_call_has_its_time_while_the_tools_cannot_be_listed(
     """After an error of a call they are listed anew, and such a server does so after the call."""
     server = Serial(fail=refuse_with(-32602, "no such room"), slow=say("done", after=30))
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())):
+    async with open_test_session(peer, agent=having(server.declare())):
         call_both(peer, "fail", "slow")
         await trio.sleep(15)
-        await server.tell_changed()
+        await server.notify_tools_changed()
         await trio.sleep(25)
-        assert answers(peer) == [("call_1", "no such room"), ("call_2", "done")]
+        assert sent_outputs(peer) == [("call_1", "no such room"), ("call_2", "done")]
         assert len(server.attempts) == 1
 
 
@@ -484,12 +484,12 @@ async def test_a_list_that_cannot_be_had_costs_no_call_that_is_under_way(
 ) -> None:
     server = Ungrateful(speaks=True, slow=say("done", after=30))
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())):
-        make_call(peer, "slow")
+    async with open_test_session(peer, agent=having(server.declare())):
+        send_call(peer, "slow")
         await trio.sleep(1)
-        await server.tell_changed()
+        await server.notify_tools_changed()
         await trio.sleep(35)
-        assert answers(peer) == [("call_1", "done")]
+        assert sent_outputs(peer) == [("call_1", "done")]
         assert len(server.attempts) == 1
     assert "does not list its tools: the list is gone" in caplog.text
 
@@ -501,10 +501,12 @@ async def test_a_server_that_is_in_no_call_and_lists_no_tools_is_started_anew(
     speaks: bool, why: str, autojump_clock: MockClock
 ) -> None:
     server = Ungrateful(speaks=speaks)
-    async with talk(ScriptedPeer(), agent=having(server.declare(connect_timeout=4))) as session:
-        await server.tell_changed()
+    async with open_test_session(
+        ScriptedPeer(), agent=having(server.declare(connect_timeout=4))
+    ) as session:
+        await server.notify_tools_changed()
         await trio.sleep(6)
-        (error,) = taken_of(session.events, events.Error)
+        (error,) = drain_events(session.events, events.Error)
         assert why in str(error.error)
         assert len(server.attempts) == 2
 
@@ -556,12 +558,12 @@ async def test_a_call_without_a_time_limit_has_none_on_the_network_either(
     peer = ScriptedPeer()
     async with (
         on_the_network(serving(nothing)) as server,
-        talk(peer, agent=having(server)) as session,
+        open_test_session(peer, agent=having(server)) as session,
     ):
-        make_call(peer, "echo")
+        send_call(peer, "echo")
         await trio.sleep(0.8)
-        assert answers(peer) == []
-        assert taken_of(session.events, events.Error) == []
+        assert sent_outputs(peer) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_an_answer_without_an_end_costs_its_call_alone(
@@ -580,12 +582,12 @@ async def test_an_answer_without_an_end_costs_its_call_alone(
     peer = ScriptedPeer()
     async with (
         on_the_network(serving(flood)) as server,
-        talk(peer, agent=having(server)) as session,
+        open_test_session(peer, agent=having(server)) as session,
     ):
-        make_call(peer, "echo")
+        send_call(peer, "echo")
         assert "more than 1000000 bytes" in await real_answer(peer)
         assert sent < 500
-        assert taken_of(session.events, events.Error) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_a_call_goes_where_the_server_sends_it_on_its_own_host() -> None:
@@ -595,8 +597,11 @@ async def test_a_call_goes_where_the_server_sends_it_on_its_own_host() -> None:
         await reply_to(stream, await read_request(stream))
 
     peer = ScriptedPeer()
-    async with on_the_network(serving(send_on)) as server, talk(peer, agent=having(server)):
-        make_call(peer, "echo")
+    async with (
+        on_the_network(serving(send_on)) as server,
+        open_test_session(peer, agent=having(server)),
+    ):
+        send_call(peer, "echo")
         assert await real_answer(peer) == "?"
 
 
@@ -608,8 +613,11 @@ async def test_an_answer_that_is_packed_unasked_is_not_unpacked() -> None:
         await stream.send_all(HEAD + more + body)
 
     peer = ScriptedPeer()
-    async with on_the_network(serving(pack)) as server, talk(peer, agent=having(server)):
-        make_call(peer, "echo")
+    async with (
+        on_the_network(serving(pack)) as server,
+        open_test_session(peer, agent=having(server)),
+    ):
+        send_call(peer, "echo")
         assert "compressed" in await real_answer(peer)
 
 
@@ -628,8 +636,11 @@ async def test_a_long_answer_as_an_event_is_an_answer_too() -> None:
         await stream.send_all(head % len(event) + event)
 
     peer = ScriptedPeer()
-    async with on_the_network(serving(tell)) as server, talk(peer, agent=having(server)):
-        make_call(peer, "echo")
+    async with (
+        on_the_network(serving(tell)) as server,
+        open_test_session(peer, agent=having(server)),
+    ):
+        send_call(peer, "echo")
         assert await real_answer(peer) == text
 
 

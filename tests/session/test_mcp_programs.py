@@ -12,9 +12,15 @@ import pytest
 import trio
 from mcp import Client
 
-from support.events import taken_of
-from support.mcp_servers import PROGRAM, HttpProgram, ServerLifetime, ServerObserver, witnessed
-from support.sessions import talk
+from support.events import drain_events
+from support.mcp_servers import (
+    PROGRAM,
+    HttpProgram,
+    ServerLifetime,
+    ServerObserver,
+    observe_programs,
+)
+from support.sessions import open_test_session
 from support.wire import CREATE, ITEM, Frame
 from trio_realtime import (
     McpServer,
@@ -86,7 +92,7 @@ class Served:
 @asynccontextmanager
 async def served(kind: str, witness: ServerObserver) -> AsyncIterator[Served]:
     if kind == "stdio":
-        yield Served(stdio(witness), witness.next_life, witness.next_life)
+        yield Served(stdio(witness), witness.next_lifetime, witness.next_lifetime)
         return
     program = HttpProgram(witness)
     life = await program.start()
@@ -111,9 +117,9 @@ async def test_a_server_that_is_killed_in_a_call_comes_back_and_the_session_goes
     peer = ScriptedPeer()
     model = Caller(peer)
     with trio.fail_after(PATIENCE):
-        async with witnessed() as witness, served(kind, witness) as server:
+        async with observe_programs() as witness, served(kind, witness) as server:
             agent = RealtimeAgent[None](name="A", tools=[own], mcp_servers=[server.declaration])
-            async with talk(peer, agent=agent) as session:
+            async with open_test_session(peer, agent=agent) as session:
                 life = await server.first()
                 offered = peer.received[0]["session"]["tools"]
                 assert [tool["name"] for tool in offered] == ["own", "echo", "hang"]
@@ -130,7 +136,7 @@ async def test_a_server_that_is_killed_in_a_call_comes_back_and_the_session_goes
                 await server.next()
                 assert await model.call("echo", '{"text": "two"}') == "two"
 
-                found = taken_of(session.events, events.Error)
+                found = drain_events(session.events, events.Error)
                 assert [type(event.error) for event in found] == [errors.McpServerFailed]
 
 
@@ -143,11 +149,11 @@ async def test_a_server_on_the_network_that_was_started_anew_meanwhile_is_not_no
     peer = ScriptedPeer()
     model = Caller(peer)
     with trio.fail_after(PATIENCE):
-        async with witnessed() as witness:
+        async with observe_programs() as witness:
             program = HttpProgram(witness)
             life = await program.start()
             agent = RealtimeAgent[None](name="A", mcp_servers=[program.declare()])
-            async with talk(peer, agent=agent):
+            async with open_test_session(peer, agent=agent):
                 assert await model.call("echo", '{"text": "one"}') == "one"
                 life.kill()
                 await life.wait_gone()
@@ -161,9 +167,9 @@ async def test_an_interrupt_cancels_the_call_in_the_server_and_nothing_else(kind
     peer = ScriptedPeer()
     model = Caller(peer)
     with trio.fail_after(PATIENCE):
-        async with witnessed() as witness, served(kind, witness) as server:
+        async with observe_programs() as witness, served(kind, witness) as server:
             agent = RealtimeAgent[None](name="A", mcp_servers=[server.declaration])
-            async with talk(peer, agent=agent) as session:
+            async with open_test_session(peer, agent=agent) as session:
                 life = await server.first()
                 peer.begin_response("resp_x")
                 peer.call("resp_x", "item_x", "call_x", "hang")
@@ -175,16 +181,16 @@ async def test_an_interrupt_cancels_the_call_in_the_server_and_nothing_else(kind
                 assert "cancelled" in answer["item"]["output"]
                 peer.end_response("resp_x", "cancelled")
                 assert await model.call("echo", '{"text": "on"}') == "on"
-                assert taken_of(session.events, events.Error) == []
+                assert drain_events(session.events, events.Error) == []
 
 
 async def test_leaving_kills_a_program_that_will_not_end_and_all_that_it_has_started() -> None:
     peer = ScriptedPeer()
     with trio.fail_after(PATIENCE):
-        async with witnessed() as witness:
+        async with observe_programs() as witness:
             agent = RealtimeAgent[None](name="A", mcp_servers=[stdio(witness, "stubborn")])
-            async with talk(peer, agent=agent, close_timeout=0.4):
-                life = await witness.next_life()
+            async with open_test_session(peer, agent=agent, close_timeout=0.4):
+                life = await witness.next_lifetime()
                 peer.begin_response("resp_1")
                 peer.call("resp_1", "item_1", "call_1", "hang")
                 assert await life.next() == "hangs"
@@ -196,7 +202,9 @@ async def test_leaving_kills_a_program_that_will_not_end_and_all_that_it_has_sta
 async def test_a_program_that_is_not_there_is_a_plain_error() -> None:
     server = McpServerStdio(name="local", command="no-such-program-anywhere")
     with pytest.raises(errors.McpServerFailed, match=r"'local' did not start: .*no-such") as caught:
-        async with talk(ScriptedPeer(), agent=RealtimeAgent(name="A", mcp_servers=[server])):
+        async with open_test_session(
+            ScriptedPeer(), agent=RealtimeAgent(name="A", mcp_servers=[server])
+        ):
             pytest.fail("the session opened")
     assert caught.value.server == "local"
 
@@ -206,7 +214,9 @@ async def test_a_program_that_ends_at_once_is_told_with_its_status() -> None:
         name="local", command=sys.executable, args=["-c", "raise SystemExit(7)"]
     )
     with pytest.raises(errors.McpServerFailed, match="it ended with status 7"):
-        async with talk(ScriptedPeer(), agent=RealtimeAgent(name="A", mcp_servers=[server])):
+        async with open_test_session(
+            ScriptedPeer(), agent=RealtimeAgent(name="A", mcp_servers=[server])
+        ):
             pytest.fail("the session opened")
 
 
@@ -228,7 +238,9 @@ async def test_a_server_that_refuses_the_headers_is_told_without_them() -> None:
             headers={"Authorization": "Bearer hush-hush"},
         )
         with pytest.raises(errors.McpServerFailed, match="HTTP 401") as caught:
-            async with talk(ScriptedPeer(), agent=RealtimeAgent(name="A", mcp_servers=[server])):
+            async with open_test_session(
+                ScriptedPeer(), agent=RealtimeAgent(name="A", mcp_servers=[server])
+            ):
                 pytest.fail("the session opened")
         assert "hush" not in str(caught.value)
         nursery.cancel_scope.cancel()

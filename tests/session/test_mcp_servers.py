@@ -22,11 +22,11 @@ from mcp.types import (
 )
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import MemoryServer
-from support.service import one_call, start_call
-from support.sessions import BareWire, living, talk
-from support.wire import answers
+from support.service import send_call_and_wait, start_call
+from support.sessions import PassivePeer, open_test_session, task_count
+from support.wire import sent_outputs
 from trio_realtime import (
     FunctionTool,
     McpServer,
@@ -58,7 +58,7 @@ def offered(peer: ScriptedPeer) -> list[str]:
 
 async def only_answer(peer: ScriptedPeer) -> str:
     await wait_all_tasks_blocked()
-    ((_, output),) = answers(peer)
+    ((_, output),) = sent_outputs(peer)
     return output
 
 
@@ -73,7 +73,7 @@ async def test_the_tools_of_all_pages_are_offered(autojump_clock: MockClock) -> 
     schema = {"type": "object", "properties": {"text": {"type": "string"}}}
     server.schemas["echo"] = schema
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())):
+    async with open_test_session(peer, agent=having(server.declare())):
         assert offered(peer) == ["echo", "hang", "one", "two", "three"]
         assert updates(peer)[0]["tools"][0] == {
             "type": "function",
@@ -88,10 +88,10 @@ async def test_a_call_goes_to_the_server_and_its_text_is_the_answer(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(MemoryServer().declare())) as session:
-        await one_call(peer, "echo", '{"text": "hello"}')
+    async with open_test_session(peer, agent=having(MemoryServer().declare())) as session:
+        await send_call_and_wait(peer, "echo", '{"text": "hello"}')
         assert await only_answer(peer) == "hello"
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert (end.outcome, end.tool is not None) == ("completed", True)
 
 
@@ -107,8 +107,8 @@ async def test_a_server_object_in_the_same_process_is_a_server_too(
 
     peer = ScriptedPeer()
     declared = McpServerCustom(name="here", connect=lambda: server)
-    async with talk(peer, agent=having(declared)):
-        await one_call(peer, "add", '{"a": 2, "b": 3}')
+    async with open_test_session(peer, agent=having(declared)):
+        await send_call_and_wait(peer, "add", '{"a": 2, "b": 3}')
         assert '"sum"' in await only_answer(peer)
 
 
@@ -155,8 +155,8 @@ async def test_what_a_result_says_to_the_model(
         return result
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(MemoryServer(give=give).declare())):
-        await one_call(peer, "give")
+    async with open_test_session(peer, agent=having(MemoryServer(give=give).declare())):
+        await send_call_and_wait(peer, "give")
         assert await only_answer(peer) == answer
 
 
@@ -167,10 +167,10 @@ async def test_an_error_of_the_tool_is_the_answer_and_the_call_has_failed(
         return CallToolResult(content=[TextContent(text="no such file")], is_error=True)
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(MemoryServer(fail=fail).declare())) as session:
-        await one_call(peer, "fail")
+    async with open_test_session(peer, agent=having(MemoryServer(fail=fail).declare())) as session:
+        await send_call_and_wait(peer, "fail")
         assert await only_answer(peer) == "no such file"
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "failed"
         assert isinstance(end.error, errors.McpCallFailed)
         assert end.error.server == "memory"
@@ -180,8 +180,8 @@ async def test_arguments_that_are_no_object_do_not_reach_the_server(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(MemoryServer().declare())):
-        await one_call(peer, "echo", "[1]")
+    async with open_test_session(peer, agent=having(MemoryServer().declare())):
+        await send_call_and_wait(peer, "echo", "[1]")
         assert (await only_answer(peer)).startswith("Invalid arguments for echo")
 
 
@@ -190,14 +190,14 @@ async def test_the_options_of_a_server_hold_for_its_tools(autojump_clock: MockCl
         allowed_tools=["hang"], needs_approval=True, call_timeout=3, on_interrupt="finish"
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server)) as session:
+    async with open_test_session(peer, agent=having(server)) as session:
         assert offered(peer) == ["hang"]
         await start_call(peer, "hang")
-        (ask,) = taken_of(session.events, events.ToolApprovalRequired)
+        (ask,) = drain_events(session.events, events.ToolApprovalRequired)
         await session.approve_tool_call(ask.call_id)
         await session.interrupt()
         await trio.sleep(2.9)
-        assert answers(peer) == [], "it goes on"
+        assert sent_outputs(peer) == [], "it goes on"
         await trio.sleep(0.2)
         assert await only_answer(peer) == "Tool hang timed out after 3 seconds."
 
@@ -213,7 +213,7 @@ async def test_an_interrupt_cancels_one_call_in_the_server(autojump_clock: MockC
         other.declare("b", on_interrupt="background", allowed_tools=["slow"]),
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         await start_call(peer, "hang")
         peer.call("resp_1", "item_2", "call_2", "slow")
         await wait_all_tasks_blocked()
@@ -221,10 +221,10 @@ async def test_an_interrupt_cancels_one_call_in_the_server(autojump_clock: MockC
         await session.interrupt()
         await wait_all_tasks_blocked()
         assert server.log == ["hangs", "cancelled"]
-        ((call_id, _),) = answers(peer)
+        ((call_id, _),) = sent_outputs(peer)
         assert call_id == "call_1"
         await trio.sleep(6)
-        assert answers(peer)[1] == ("call_2", "slow")
+        assert sent_outputs(peer)[1] == ("call_2", "slow")
 
 
 # --- names -------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ async def test_clashing_tools_of_two_servers_are_both_renamed_and_each_is_called
         tools=[echo],
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent):
+    async with open_test_session(peer, agent=agent):
         assert offered(peer) == [
             *("echo", "left_echo", "hang", "left_who", "right_echo", "right_who")
         ]
@@ -288,7 +288,7 @@ async def test_clashing_tools_of_two_servers_are_both_renamed_and_each_is_called
             await wait_all_tasks_blocked()
         peer.end_response("resp_1")
         await wait_all_tasks_blocked()
-        assert sorted(answers(peer)) == [
+        assert sorted(sent_outputs(peer)) == [
             *(("call_0", "right"), ("call_1", "left"), ("call_2", "own"))
         ]
 
@@ -306,23 +306,23 @@ async def test_a_change_of_the_list_is_told_to_the_service_and_nothing_but_it(
     server = MemoryServer()
     peer = ScriptedPeer()
     agent = having(server.declare(), instructions="Be brief.")
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         server.handlers["fresh"] = new_tool
         del server.handlers["hang"]
-        await server.tell_changed()
+        await server.notify_tools_changed()
         await wait_all_tasks_blocked()
         assert offered(peer) == ["echo", "fresh"]
         assert set(updates(peer)[-1]) == {"type", "tools"}
-        assert taken_of(session.events, events.McpToolsChanged) == [
+        assert drain_events(session.events, events.McpToolsChanged) == [
             events.McpToolsChanged(server="memory", tools=("echo", "fresh"))
         ]
-        await one_call(peer, "hang")
+        await send_call_and_wait(peer, "hang")
         assert await only_answer(peer) == "Tool hang not found."
 
-        await server.tell_changed()
+        await server.notify_tools_changed()
         await wait_all_tasks_blocked()
         assert len(updates(peer)) == 2, "nothing has changed"
-        assert taken_of(session.events, events.McpToolsChanged) == []
+        assert drain_events(session.events, events.McpToolsChanged) == []
 
 
 async def test_a_server_of_the_newer_protocol_is_asked_to_tell_of_changes(
@@ -341,9 +341,9 @@ async def test_a_server_of_the_newer_protocol_is_asked_to_tell_of_changes(
 
     peer = ScriptedPeer()
     declared = McpServerCustom(name="here", connect=lambda: server)
-    async with talk(peer, agent=having(declared)):
+    async with open_test_session(peer, agent=having(declared)):
         assert offered(peer) == ["learn"]
-        await one_call(peer, "learn")
+        await send_call_and_wait(peer, "learn")
         assert offered(peer) == ["learn", "extra"]
 
 
@@ -354,13 +354,13 @@ async def test_a_change_while_another_agent_takes_over_is_told_of_that_agent(
     declared = server.declare()
     successor = RealtimeAgent[None](name="Next", mcp_servers=[declared])
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(declared)) as session:
+    async with open_test_session(peer, agent=having(declared)) as session:
         peer.acknowledge = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.update_agent, attrs.evolve(successor, instructions="Next."))
             await wait_all_tasks_blocked()
             server.handlers["fresh"] = new_tool
-            await server.tell_changed()
+            await server.notify_tools_changed()
             await wait_all_tasks_blocked()
             assert len(updates(peer)) == 2, "it waits for its turn"
             peer.acknowledge = True
@@ -382,12 +382,12 @@ async def test_a_change_while_the_next_agent_is_described_is_not_lost(
 
     next_one = RealtimeAgent[None](name="Next", instructions=slowly, mcp_servers=[declared])
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(declared)) as session:
+    async with open_test_session(peer, agent=having(declared)) as session:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.update_agent, next_one)
             await trio.sleep(1)
             server.handlers["fresh"] = new_tool
-            await server.tell_changed()
+            await server.notify_tools_changed()
         await wait_all_tasks_blocked()
         assert session.current_agent is next_one
         assert offered(peer) == ["echo", "hang", "fresh"]
@@ -399,12 +399,12 @@ async def test_an_agent_that_was_on_its_way_has_its_own_tools_in_the_end(
     server = MemoryServer()
     next_one = RealtimeAgent[None](name="Next")
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())) as session:
+    async with open_test_session(peer, agent=having(server.declare())) as session:
         peer.acknowledge = False
         with trio.move_on_after(1):
             await session.update_agent(next_one)
         server.handlers["fresh"] = new_tool
-        await server.tell_changed()
+        await server.notify_tools_changed()
         await wait_all_tasks_blocked()
         peer.acknowledge = True
         peer.send({"type": "session.updated", "session": peer.session})
@@ -416,15 +416,15 @@ async def test_an_agent_that_was_on_its_way_has_its_own_tools_in_the_end(
 async def test_the_service_may_refuse_the_new_tools(autojump_clock: MockClock) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())) as session:
+    async with open_test_session(peer, agent=having(server.declare())) as session:
         peer.acknowledge = False
         server.handlers["fresh"] = new_tool
-        await server.tell_changed()
+        await server.notify_tools_changed()
         await wait_all_tasks_blocked()
         frame = [frame for frame in peer.received if frame["type"] == "session.update"][-1]
-        peer.refuse(frame, "invalid_value", "too many")
+        peer.reject(frame, "invalid_value", "too many")
         await wait_all_tasks_blocked()
-        (error,) = taken_of(session.events, events.Error)
+        (error,) = drain_events(session.events, events.Error)
         assert isinstance(error.error, errors.SettingsRejected)
 
 
@@ -436,7 +436,7 @@ async def test_a_lost_connection_fails_its_calls_and_comes_back_later_each_time(
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare())) as session:
+    async with open_test_session(peer, agent=having(server.declare())) as session:
         await start_call(peer, "hang")
         server.refusing = True
         lost = trio.current_time()
@@ -450,12 +450,12 @@ async def test_a_lost_connection_fails_its_calls_and_comes_back_later_each_time(
 
         server.refusing = False
         await trio.sleep(30)
-        assert [type(event.error) for event in taken_of(session.events, events.Error)] == [
+        assert [type(event.error) for event in drain_events(session.events, events.Error)] == [
             errors.McpServerFailed
         ], "told once"
         peer.call("resp_1", "item_2", "call_2", "echo", '{"text": "back"}')
         await wait_all_tasks_blocked()
-        assert answers(peer)[-1] == ("call_2", "back")
+        assert sent_outputs(peer)[-1] == ("call_2", "back")
         assert len(updates(peer)) == 1, "the tools are the same"
 
 
@@ -463,7 +463,7 @@ async def test_one_that_was_there_for_a_while_is_connected_again_at_once(
     autojump_clock: MockClock,
 ) -> None:
     server = MemoryServer()
-    async with talk(ScriptedPeer(), agent=having(server.declare())):
+    async with open_test_session(ScriptedPeer(), agent=having(server.declare())):
         for _ in range(3):
             await trio.sleep(60)
             server.cut()
@@ -476,13 +476,13 @@ async def test_a_call_waits_for_a_server_that_is_being_restarted(
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare(connect_timeout=8))):
+    async with open_test_session(peer, agent=having(server.declare(connect_timeout=8))):
         server.cut()
         await wait_all_tasks_blocked()
-        await one_call(peer, "echo", '{"text": "patience"}')
-        assert answers(peer) == []
+        await send_call_and_wait(peer, "echo", '{"text": "patience"}')
+        assert sent_outputs(peer) == []
         await trio.sleep(1)
-        assert answers(peer) == [("call_1", "patience")]
+        assert sent_outputs(peer) == [("call_1", "patience")]
 
 
 async def test_a_call_fails_clearly_when_the_server_does_not_come_back(
@@ -490,13 +490,13 @@ async def test_a_call_fails_clearly_when_the_server_does_not_come_back(
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare(connect_timeout=8))):
+    async with open_test_session(peer, agent=having(server.declare(connect_timeout=8))):
         server.refusing = True
         server.cut()
         await wait_all_tasks_blocked()
-        await one_call(peer, "echo", '{"text": "patience"}')
+        await send_call_and_wait(peer, "echo", '{"text": "patience"}')
         await trio.sleep(7.9)
-        assert answers(peer) == []
+        assert sent_outputs(peer) == []
         await trio.sleep(0.2)
         text = await only_answer(peer)
         assert text.startswith("MCP server 'memory' is not connected: ")
@@ -509,19 +509,23 @@ async def test_a_required_server_that_does_not_start_is_the_error_of_opening(
     server = MemoryServer()
     server.refusing = True
     peer = ScriptedPeer()
-    before = living()
-    with pytest.raises(errors.McpServerFailed, match=r"'memory' did not start: .*connection refused"):
-        async with talk(peer, agent=having(server.declare())):
+    before = task_count()
+    with pytest.raises(
+        errors.McpServerFailed, match=r"'memory' did not start: .*connection refused"
+    ):
+        async with open_test_session(peer, agent=having(server.declare())):
             pytest.fail("the session opened")
-    assert peer.dials == [], "before the service was called"
-    assert living() == before
+    assert peer.connections == [], "before the service was called"
+    assert task_count() == before
 
 
 async def test_a_server_that_says_nothing_is_given_up_in_time(autojump_clock: MockClock) -> None:
     server = MemoryServer()
     server.silent = True
     with pytest.raises(errors.McpServerFailed, match="no connection within 4 s"):
-        async with talk(ScriptedPeer(), agent=having(server.declare(connect_timeout=4))):
+        async with open_test_session(
+            ScriptedPeer(), agent=having(server.declare(connect_timeout=4))
+        ):
             pytest.fail("the session opened")
     assert trio.current_time() == pytest.approx(4, abs=0.5)
 
@@ -530,15 +534,15 @@ async def test_one_that_is_not_required_comes_when_it_comes(autojump_clock: Mock
     server = MemoryServer()
     server.refusing = True
     peer = ScriptedPeer()
-    async with talk(peer, agent=having(server.declare(required=False))) as session:
+    async with open_test_session(peer, agent=having(server.declare(required=False))) as session:
         assert offered(peer) == []
         await trio.sleep(5)
-        (error,) = taken_of(session.events, events.Error)
+        (error,) = drain_events(session.events, events.Error)
         assert "did not start" in str(error.error)
         server.refusing = False
         await trio.sleep(10)
         assert offered(peer) == ["echo", "hang"]
-        await one_call(peer, "echo", '{"text": "late"}')
+        await send_call_and_wait(peer, "echo", '{"text": "late"}')
         assert await only_answer(peer) == "late"
 
 
@@ -550,8 +554,8 @@ async def test_a_handoff_to_an_agent_whose_server_does_not_start_does_not_happen
     next_one = RealtimeAgent[None](name="Next", mcp_servers=[server.declare()])
     agent = RealtimeAgent[None](name="First", handoffs=[next_one])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
-        await one_call(peer, "transfer_to_next")
+    async with open_test_session(peer, agent=agent) as session:
+        await send_call_and_wait(peer, "transfer_to_next")
         assert "The handoff failed: MCP server 'memory' did not start" in await only_answer(peer)
         assert session.current_agent is agent
         assert len(updates(peer)) == 1
@@ -571,7 +575,7 @@ async def test_a_handoff_that_waits_for_a_server_can_be_interrupted(
     next_one = RealtimeAgent[None](name="Next", mcp_servers=[server.declare()])
     agent = RealtimeAgent[None](name="First", handoffs=[next_one])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         await start_call(peer, "transfer_to_next")
         await session.interrupt()
         assert "cancelled" in await only_answer(peer)
@@ -582,7 +586,7 @@ async def test_one_server_of_two_agents_is_connected_once(autojump_clock: MockCl
     server = MemoryServer()
     declared = server.declare()
     next_one = RealtimeAgent[None](name="Next", mcp_servers=[declared])
-    async with talk(ScriptedPeer(), agent=having(declared)) as session:
+    async with open_test_session(ScriptedPeer(), agent=having(declared)) as session:
         await session.update_agent(next_one)
         assert len(server.attempts) == 1
 
@@ -590,13 +594,13 @@ async def test_one_server_of_two_agents_is_connected_once(autojump_clock: MockCl
 async def test_leaving_while_a_call_hangs_leaves_nothing(autojump_clock: MockClock) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    before = living()
-    async with talk(peer, agent=having(server.declare())):
+    before = task_count()
+    async with open_test_session(peer, agent=having(server.declare())):
         await start_call(peer, "hang")
         left = trio.current_time()
     assert trio.current_time() - left <= 1
     assert server.log == ["hangs", "cancelled"]
-    assert living() == before
+    assert task_count() == before
 
 
 @pytest.mark.parametrize("refusing", [True, False])
@@ -604,14 +608,14 @@ async def test_leaving_while_a_server_is_away_leaves_nothing(
     refusing: bool, autojump_clock: MockClock
 ) -> None:
     server = MemoryServer()
-    before = living()
-    async with talk(ScriptedPeer(), agent=having(server.declare())):
+    before = task_count()
+    async with open_test_session(ScriptedPeer(), agent=having(server.declare())):
         server.refusing, server.silent = refusing, not refusing
         server.cut()
         await trio.sleep(5)
         left = trio.current_time()
     assert trio.current_time() - left <= 1
-    assert living() == before
+    assert task_count() == before
 
 
 async def test_servers_end_while_the_connection_to_the_service_is_closed(
@@ -629,7 +633,7 @@ async def test_servers_end_while_the_connection_to_the_service_is_closed(
                     await trio.sleep_forever()
 
     declared = McpServerCustom(name="slow", connect=slow_to_end)
-    async with talk(BareWire(), agent=having(declared)):
+    async with open_test_session(PassivePeer(), agent=having(declared)):
         left = trio.current_time()
     assert trio.current_time() - left == pytest.approx(0.9, abs=0.2), "and not one after the other"
 
@@ -673,5 +677,5 @@ async def test_a_call_ends_with_its_connection_whatever_the_sdk_does() -> None:
 
 async def test_an_exception_of_the_block_comes_out_bare(autojump_clock: MockClock) -> None:
     with pytest.raises(KeyError, match="mine"):
-        async with talk(ScriptedPeer(), agent=having(MemoryServer().declare())):
+        async with open_test_session(ScriptedPeer(), agent=having(MemoryServer().declare())):
             raise KeyError("mine")

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import trio
 
-MOST_STEPS = 200
+MAX_STEPS = 200
 
 
-class Steps(trio.abc.Instrument):
+class StepTrigger(trio.abc.Instrument):
     """A trio instrument that runs an action once, after the n-th step of a task.
 
     Args:
@@ -50,7 +50,7 @@ class Steps(trio.abc.Instrument):
 
 
 @contextmanager
-def watching(steps: Steps) -> Generator[Steps]:
+def installed(steps: StepTrigger) -> Generator[StepTrigger]:
     """Install the instrument for the duration of a block."""
     trio.lowlevel.add_instrument(steps)
     try:
@@ -59,25 +59,25 @@ def watching(steps: Steps) -> Generator[Steps]:
         trio.lowlevel.remove_instrument(steps)
 
 
-def of_this_task() -> Callable[[trio.lowlevel.Task], bool]:
+def matches_current_task() -> Callable[[trio.lowlevel.Task], bool]:
     """Match the current task."""
     current = trio.lowlevel.current_task()
     return lambda task: task is current
 
 
-def of_tool(name: str) -> Callable[[trio.lowlevel.Task], bool]:
+def matches_tool(name: str) -> Callable[[trio.lowlevel.Task], bool]:
     """Match the tasks that run calls of this tool."""
     return lambda task: task.name.startswith(f"tool {name} ")
 
 
-async def cancelled_after(steps: int, action: Callable[[], Awaitable[object]]) -> bool:
+async def cancel_after_steps(steps: int, action: Callable[[], Awaitable[object]]) -> bool:
     """Run an action and cancel it after some steps; 0 cancels it before it starts.
 
     The action also has a timeout of 5 seconds. Returns whether it took that many steps.
     """
     scope = trio.move_on_after(5)
-    counted = Steps(steps, of_this_task(), scope.cancel)
-    with scope, watching(counted):
+    counted = StepTrigger(steps, matches_current_task(), scope.cancel)
+    with scope, installed(counted):
         if not steps:
             scope.cancel()
         await action()
@@ -86,8 +86,8 @@ async def cancelled_after(steps: int, action: Callable[[], Awaitable[object]]) -
 
 async def for_every_step(attempt: Callable[[int], Awaitable[bool]], *, at_least: int) -> None:
     """Call ``attempt`` with 0, 1, 2, ... until it returns False: there were fewer steps."""
-    for steps in range(MOST_STEPS):
+    for steps in range(MAX_STEPS):
         if not await attempt(steps):
             assert steps >= at_least, f"there were only {steps} steps"
             return
-    raise AssertionError(f"there were more than {MOST_STEPS} steps")
+    raise AssertionError(f"there were more than {MAX_STEPS} steps")

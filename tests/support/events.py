@@ -12,7 +12,7 @@ from trio_realtime import EventChannel, events
 EventT = TypeVar("EventT", bound=events.SessionEvent)
 
 
-def taken(channel: EventChannel) -> list[events.SessionEvent]:
+def drain_channel(channel: EventChannel) -> list[events.SessionEvent]:
     """Return all events that a channel has buffered."""
     found: list[events.SessionEvent] = []
     while True:
@@ -22,12 +22,12 @@ def taken(channel: EventChannel) -> list[events.SessionEvent]:
             return found
 
 
-def taken_of(channel: EventChannel, kind: type[EventT]) -> list[EventT]:
+def drain_events(channel: EventChannel, kind: type[EventT]) -> list[EventT]:
     """Return the buffered events of one class, and discard the others."""
-    return [event for event in taken(channel) if isinstance(event, kind)]
+    return [event for event in drain_channel(channel) if isinstance(event, kind)]
 
 
-async def read_all(
+async def collect_events(
     channel: AsyncIterable[events.SessionEvent], received: list[events.SessionEvent]
 ) -> None:
     """Append all events to ``received`` until the channel ends."""
@@ -35,11 +35,11 @@ async def read_all(
         received.append(event)  # noqa: PERF401 - keeps the events before a failure
 
 
-def texts(found: Iterable[events.SessionEvent]) -> list[str]:
+def text_deltas(found: Iterable[events.SessionEvent]) -> list[str]:
     """Return the deltas of all text events."""
     return [event.delta for event in found if isinstance(event, events.TextDelta)]
 
 
-def voices(found: Iterable[events.SessionEvent]) -> list[str]:
+def audio_response_ids(found: Iterable[events.SessionEvent]) -> list[str]:
     """Return the response id of each audio event."""
     return [event.response_id for event in found if isinstance(event, events.Audio)]

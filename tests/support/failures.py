@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - its CancelledError is what is raised here
 
-__all__ = ["STRANGE_FAILURES", "Panic", "Speechless"]
+__all__ = ["UNUSUAL_EXCEPTIONS", "Panic", "UnprintableError"]
 
 
 class Panic(BaseException):
     """Not an ``Exception``, like the panics that bindings of other languages raise."""
 
 
-class Speechless(Exception):
+class UnprintableError(Exception):
     """An exception whose ``str`` and ``repr`` raise."""
 
     def __str__(self) -> str:
@@ -20,10 +20,10 @@ class Speechless(Exception):
     __repr__ = __str__
 
 
-STRANGE_FAILURES: dict[str, BaseException] = {
+UNUSUAL_EXCEPTIONS: dict[str, BaseException] = {
     "BaseException": Panic("all is lost"),
     "asyncio cancellation": asyncio.CancelledError("gone"),
-    "unprintable": Speechless(),
+    "unprintable": UnprintableError(),
     "exception group": BaseExceptionGroup(
         "of a nursery", [Panic("all is lost"), ValueError("and more")]
     ),

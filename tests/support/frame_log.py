@@ -17,7 +17,7 @@ Frame: TypeAlias = dict[str, Any]
 
 
 @attrs.frozen
-class Entry:
+class LogEntry:
     """An entry of the log. ``what`` is ``"in"`` or ``"out"`` for a frame, or chosen by the test."""
 
     time: float
@@ -25,7 +25,7 @@ class Entry:
     about: Any
 
 
-class Timeline:
+class FrameLog:
     """A log of a session. It wraps a connector and records all frames.
 
     Args:
@@ -35,7 +35,7 @@ class Timeline:
     """
 
     def __init__(self, connector: Connector, *, late: int | None = None) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[LogEntry] = []
         self._connector = connector
         self._random = None if late is None else random.Random(late)
         self._seen: dict[str, list[str]] = {}
@@ -43,7 +43,7 @@ class Timeline:
 
     def note(self, what: str, about: Any) -> None:
         """Add an entry that is not a frame."""
-        self.entries.append(Entry(trio.current_time(), what, about))
+        self.entries.append(LogEntry(trio.current_time(), what, about))
 
     def frames(self, direction: str) -> list[Frame]:
         """Return all frames of one direction."""
@@ -55,7 +55,7 @@ class Timeline:
         async with self._connector(options) as transport:
             yield _RecordingTransport(transport, self)
 
-    def passes(self, direction: str, message: str | bytes) -> None:
+    def record_message(self, direction: str, message: str | bytes) -> None:
         """Record a message."""
         self.note(direction, msgspec.json.decode(message))
 
@@ -77,14 +77,14 @@ class Timeline:
 class _RecordingTransport:
     """A transport that records all messages in a log."""
 
-    def __init__(self, transport: Transport, timeline: Timeline) -> None:
+    def __init__(self, transport: Transport, log: FrameLog) -> None:
         self._transport = transport
-        self._timeline = timeline
+        self._log = log
         self._late: str | None = None
 
     async def send(self, text: str) -> None:
         # Recorded before it is sent, so that its effects come later in the log.
-        self._timeline.passes("out", text)
+        self._log.record_message("out", text)
         await self._transport.send(text)
 
     async def receive(self) -> str | bytes:
@@ -92,8 +92,8 @@ class _RecordingTransport:
             message, self._late = self._late, None
             return message
         received = await self._transport.receive()
-        self._timeline.passes("in", received)
-        self._late = self._timeline.late_message(str(received))
+        self._log.record_message("in", received)
+        self._late = self._log.late_message(str(received))
         return received
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:

@@ -14,7 +14,7 @@ class RecordingGuardrail:
 
     Args:
         word: The word that trips the guardrail.
-        takes: Virtual seconds that a check takes.
+        delay: Virtual seconds that a check takes.
         name: The name of the guardrail.
 
     Attributes:
@@ -23,17 +23,17 @@ class RecordingGuardrail:
         guardrail: The guardrail itself.
     """
 
-    def __init__(self, word: str = "secret", *, takes: float = 0.0, name: str = "watch") -> None:
+    def __init__(self, word: str = "secret", *, delay: float = 0.0, name: str = "watch") -> None:
         self.seen: list[str] = []
         self.agents: list[str] = []
         self._word = word
-        self._takes = takes
+        self._delay = delay
         self.guardrail: OutputGuardrail = output_guardrail(name=name)(self._check)
 
     async def _check(self, about: AgentContext[None], text: str) -> GuardrailResult:
         self.seen.append(text)
         self.agents.append(about.agent.name)
-        await trio.sleep(self._takes)
+        await trio.sleep(self._delay)
         return GuardrailResult(self._word in text, info=len(text))
 
 

@@ -1,7 +1,7 @@
 """A model of the core's invariants, independent of the core.
 
 A test passes every frame to the checker before the core handles it, and every effect afterwards.
-The checker asserts the invariants of each step. :meth:`InvariantChecker.check_at_the_end` asserts
+The checker asserts the invariants of each step. :meth:`InvariantChecker.check_final_state` asserts
 the invariants of the final state, in which no response, call or request is pending.
 """
 
@@ -76,21 +76,21 @@ class InvariantChecker:
         self.completed: set[str] = set()
         self.answered: Counter[str] = Counter()
         self.approval_requests: set[str] = set()
-        self.decided: Counter[str] = Counter()
+        self.decisions: Counter[str] = Counter()
         self.cancelling: set[str] = set()
-        self.kept: set[str] = set()
+        self.protected: set[str] = set()
         self.outstanding: set[str] = set()
         self.cancelled_in_advance: set[str] = set()
-        self.wishes: deque[str] = deque()
+        self.requests: deque[str] = deque()
         self.completed_rounds = 0
         self.waiting: set[str] = set()
-        self.settled: Counter[str] = Counter()
+        self.resolved: Counter[str] = Counter()
         self.suppressed: set[str] = set()
         self.tripped: set[str] = set()
         self.checked: dict[str, list[str]] = {}
         self.errors: list[Any] = []
         self.violations = 0
-        self.writing: str | None = None
+        self.active_response: str | None = None
 
     # --- inputs of the core
 
@@ -122,7 +122,7 @@ class InvariantChecker:
             return
         self.outstanding.discard(token)
         self.replies[response_id] = Reply(self.agent)
-        self.writing = response_id
+        self.active_response = response_id
         if token in self.cancelled_in_advance:
             self.suppressed.add(response_id)
 
@@ -130,7 +130,7 @@ class InvariantChecker:
         reply = self.replies.get(response_id)
         if reply is not None and not reply.ended:
             reply.ended = True
-            self.writing = None
+            self.active_response = None
             self._complete_round(reply)
 
     def _request_rejected(self, token: str, code: str) -> None:
@@ -140,7 +140,7 @@ class InvariantChecker:
                 code == "conversation_already_has_active_response"
                 and token not in self.cancelled_in_advance
             ):
-                self.wishes.appendleft(token if token in self.waiting else AUTOMATIC)
+                self.requests.appendleft(token if token in self.waiting else AUTOMATIC)
 
     def _grow(self, response_id: str, frame: Frame) -> None:
         reply = self.replies.get(response_id)
@@ -166,19 +166,19 @@ class InvariantChecker:
                 pass
 
     def _approval_requested(self, item_id: str) -> None:
-        if item_id not in self.approval_requests and self.writing is not None:
+        if item_id not in self.approval_requests and self.active_response is not None:
             self.approval_requests.add(item_id)
-            self._add_call(self.replies[self.writing], item_id)
+            self._add_call(self.replies[self.active_response], item_id)
 
     def _add_call(self, reply: Reply, call_id: str) -> None:
         reply.made_calls = True
         reply.calls.add(call_id)
 
-    def hosted_began(self, response_id: str, item_id: str) -> None:
+    def hosted_call_started(self, response_id: str, item_id: str) -> None:
         """Record a call that the service executes as part of this response."""
         self._add_call(self.replies[response_id], item_id)
 
-    def hosted_ended(self, item_id: str) -> None:
+    def hosted_call_ended(self, item_id: str) -> None:
         """Record the end of a hosted call. Without a response, the call is a round of its own."""
         if not self._finish_call(item_id):
             self.completed_rounds += 1
@@ -203,16 +203,16 @@ class InvariantChecker:
 
     # --- requests
 
-    def wish(self, token: str = AUTOMATIC) -> None:
+    def request(self, token: str = AUTOMATIC) -> None:
         """Record a request for a response. A caller waits for it unless it is automatic."""
-        self.wishes.append(token)
+        self.requests.append(token)
         if token:
             self.waiting.add(token)
 
-    def withdrawn(self, token: str) -> None:
+    def cancel_request(self, token: str) -> None:
         """Record that the caller no longer waits: the request must not be sent any more."""
-        if token in self.wishes:
-            self.wishes.remove(token)
+        if token in self.requests:
+            self.requests.remove(token)
         self.cancelled_in_advance |= self.outstanding & {token}
 
     def interrupted(self) -> None:
@@ -220,12 +220,12 @@ class InvariantChecker:
         self.suppressed |= self.replies.keys()
         self.cancelled_in_advance |= self.outstanding
 
-    def passed(self, response_id: str, length: int) -> None:
+    def text_passed(self, response_id: str, length: int) -> None:
         """Record that a check has approved this many characters."""
         reply = self.replies[response_id]
         reply.passed = max(reply.passed, length)
 
-    def check_let_go(self, response_id: str) -> None:
+    def check_released(self, response_id: str) -> None:
         """Assert that audio with approved text was delivered."""
         reply = self.replies[response_id]
         if reply.audio and response_id not in self.suppressed | self.tripped:
@@ -233,7 +233,7 @@ class InvariantChecker:
                 "audio is held back although its text has passed"
             )
 
-    def ends(self, call_id: str) -> ToolCall:
+    def end_call(self, call_id: str) -> ToolCall:
         """Record that the task of a call has ended and is about to report its result."""
         self.cancelling.discard(call_id)
         return self.running.pop(call_id)
@@ -253,8 +253,8 @@ class InvariantChecker:
                 assert agent == self.replies[response_id].agent, "guardrails of another agent"
                 self.checked.setdefault(response_id, []).append(text)
             case ResolveRequest(token=token):
-                self.settled[token] += 1
-                assert self.settled[token] == 1, "a request was resolved twice"
+                self.resolved[token] += 1
+                assert self.resolved[token] == 1, "a request was resolved twice"
             case _:
                 self._event(effect)
 
@@ -272,7 +272,7 @@ class InvariantChecker:
     def _cancel(self, call_ids: Iterable[str]) -> None:
         """Protected calls are not cancelled, and no call is cancelled twice."""
         cancelled = set(call_ids)
-        assert cancelled <= self.running.keys() - self.kept - self.cancelling
+        assert cancelled <= self.running.keys() - self.protected - self.cancelling
         self.cancelling |= cancelled
 
     def _sent(self, event: ClientEvent) -> None:
@@ -292,8 +292,8 @@ class InvariantChecker:
                 )
                 self._finish_call(call_id)
             case ConversationItemCreate(item=McpApprovalResponseItem(approval_request_id=item_id)):
-                self.decided[item_id] += 1
-                assert self.decided[item_id] == 1, "an approval was decided twice"
+                self.decisions[item_id] += 1
+                assert self.decisions[item_id] == 1, "an approval was decided twice"
                 assert item_id in self.approval_requests, (
                     "a decision without a request for approval"
                 )
@@ -302,22 +302,22 @@ class InvariantChecker:
                 pass
 
     def _create(self, token: str) -> None:
-        assert self.writing is None, "a create while a response is running"
+        assert self.active_response is None, "a create while a response is running"
         assert not self.cancelling, "a create before cancelled calls have ended"
         self.outstanding.add(token)
         assert len(self.outstanding) == 1, "two pending creates"
         if token in self.waiting:
-            assert token in self.wishes, "a create for a cancelled request"
-            self.wishes.remove(token)
+            assert token in self.requests, "a create for a cancelled request"
+            self.requests.remove(token)
             return
         served = 0
-        while self.wishes and self.wishes[0] == AUTOMATIC:
-            self.wishes.popleft()
+        while self.requests and self.requests[0] == AUTOMATIC:
+            self.requests.popleft()
             served += 1
         assert served or self.completed_rounds, (
             "a create before all calls of a response are answered"
         )
-        if not self.wishes:
+        if not self.requests:
             self.completed_rounds = 0
 
     def _event(self, event: Any) -> None:
@@ -359,7 +359,7 @@ class InvariantChecker:
 
     # --- final state
 
-    def check_at_the_end(self) -> None:
+    def check_final_state(self) -> None:
         """Assert the invariants of a state in which nothing is pending."""
         self._check_calls()
         self._check_waiters()
@@ -368,14 +368,14 @@ class InvariantChecker:
     def _check_calls(self) -> None:
         """Each call has exactly one output, and each approval request one decision."""
         assert self.answered.keys() == self.completed
-        assert self.decided.keys() == self.approval_requests
+        assert self.decisions.keys() == self.approval_requests
         assert not any(reply.calls for reply in self.replies.values())
 
     def _check_waiters(self) -> None:
         """Each caller that waits gets exactly one result."""
-        assert self.settled.keys() >= self.waiting
+        assert self.resolved.keys() >= self.waiting
         assert not self.outstanding
-        assert not self.wishes, "a request was lost"
+        assert not self.requests, "a request was lost"
 
     def _check_replies(self) -> None:
         """Each complete text was checked, and all audio that may be played was delivered."""

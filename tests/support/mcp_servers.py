@@ -61,7 +61,7 @@ class ServerLifetime:
         while await self.next():
             pass
 
-    async def forget(self) -> None:
+    async def aclose(self) -> None:
         """Close the connection to the program."""
         await self._stream.aclose()
 
@@ -72,25 +72,25 @@ class ServerObserver:
     def __init__(self, listener: trio.SocketListener) -> None:
         self._listener = listener
         self.env = {"OBSERVER_PORT": str(listener.socket.getsockname()[1])}
-        self.lives: list[ServerLifetime] = []
+        self.lifetimes: list[ServerLifetime] = []
 
-    async def next_life(self) -> ServerLifetime:
+    async def next_lifetime(self) -> ServerLifetime:
         """Wait for the next program to start."""
         lifetime = ServerLifetime(await self._listener.accept())
         word, pid = (await lifetime.next()).split()
         assert word == "pid"
         lifetime.pid = int(pid)
-        self.lives.append(lifetime)
+        self.lifetimes.append(lifetime)
         return lifetime
 
     async def wait_all_gone(self) -> None:
         """Wait until the processes of all programs have ended."""
-        for lifetime in self.lives:
+        for lifetime in self.lifetimes:
             await lifetime.wait_gone()
 
 
 @asynccontextmanager
-async def witnessed() -> AsyncIterator[ServerObserver]:
+async def observe_programs() -> AsyncIterator[ServerObserver]:
     """Create an observer. Leaving the block waits until all processes have ended."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
@@ -100,8 +100,8 @@ async def witnessed() -> AsyncIterator[ServerObserver]:
             await observer.wait_all_gone()
         finally:
             with trio.move_on_after(5, shield=True):
-                for lifetime in observer.lives:
-                    await lifetime.forget()
+                for lifetime in observer.lifetimes:
+                    await lifetime.aclose()
 
 
 class HttpProgram:
@@ -119,7 +119,7 @@ class HttpProgram:
             [sys.executable, PROGRAM, "http", str(self.port)],
             env={**os.environ, **self._observer.env},
         )
-        lifetime = await self._observer.next_life()
+        lifetime = await self._observer.next_lifetime()
         word, port = (await lifetime.next()).split()
         assert word == "port"
         self.port = int(port)
@@ -198,7 +198,7 @@ class MemoryServer:
         """End the connection."""
         self._serving_scope.cancel()
 
-    async def tell_changed(self) -> None:
+    async def notify_tools_changed(self) -> None:
         """Send ``tools/list_changed``, the notification that needs no subscription."""
         changed = JSONRPCNotification(jsonrpc="2.0", method="notifications/tools/list_changed")
         await self._streams.send(SessionMessage(changed))

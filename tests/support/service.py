@@ -8,21 +8,23 @@ from support.wire import CREATE, Frame
 from trio_realtime.testing import ScriptedPeer
 
 
-def seconds(count: float) -> bytes:
+def silence(count: float) -> bytes:
     """Return this many seconds of silence, as PCM16 at 24 kHz."""
     return bytes(int(48_000 * count))
 
 
-def begin_speech(peer: ScriptedPeer, response_id: str, item_id: str, pcm: bytes) -> None:
+def begin_audio_response(peer: ScriptedPeer, response_id: str, item_id: str, pcm: bytes) -> None:
     """Start a response with a message and send audio."""
     peer.begin_response(response_id)
     peer.open_message(response_id, item_id)
     peer.audio(response_id, item_id, pcm)
 
 
-async def speak(peer: ScriptedPeer, response_id: str, item_id: str, *, audio: float) -> None:
+async def start_audio_response(
+    peer: ScriptedPeer, response_id: str, item_id: str, *, audio: float
+) -> None:
     """Start a response with this many seconds of audio, and let the client process it."""
-    begin_speech(peer, response_id, item_id, seconds(audio))
+    begin_audio_response(peer, response_id, item_id, silence(audio))
     await wait_all_tasks_blocked()
 
 
@@ -39,19 +41,19 @@ def end_audio(peer: ScriptedPeer, response_id: str, item_id: str) -> None:
     )
 
 
-async def write(peer: ScriptedPeer, *deltas: str) -> None:
+async def send_text(peer: ScriptedPeer, *deltas: str) -> None:
     """Send text deltas and let the client process them."""
     for delta in deltas:
         peer.text("resp_1", "item_1", delta)
     await wait_all_tasks_blocked()
 
 
-async def accept(peer: ScriptedPeer, response_id: str) -> None:
+async def accept_create(peer: ScriptedPeer, response_id: str) -> None:
     """Expect ``response.create`` and start its response."""
     peer.begin_response(response_id, await peer.expect(CREATE))
 
 
-def called(
+def function_call_item(
     item_id: str, call_id: str, name: str, arguments: str = "{}", *, status: str = "completed"
 ) -> Frame:
     """Return the item of a function call."""
@@ -72,14 +74,14 @@ async def start_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> No
     await wait_all_tasks_blocked()
 
 
-def make_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
+def send_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
     """Send a complete response with one call."""
     peer.begin_response("resp_1")
     peer.call("resp_1", "item_1", "call_1", name, arguments)
     peer.end_response("resp_1")
 
 
-async def one_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
+async def send_call_and_wait(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
     """Send a complete response with one call, and let the client process it."""
-    make_call(peer, name, arguments)
+    send_call(peer, name, arguments)
     await wait_all_tasks_blocked()

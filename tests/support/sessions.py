@@ -19,18 +19,18 @@ from trio_realtime import (
 from trio_realtime.testing import TEST_ENDPOINT, MemoryTransport, memory_transport_pair
 from trio_realtime.transports import ConnectOptions, Transport
 
-PATIENCE = 600
+TEST_TIMEOUT = 600
 """Virtual seconds after which a hanging test fails."""
 
 
-class Reachable(Protocol):
+class SupportsConnect(Protocol):
     """A peer that a session can connect to, such as a ``ScriptedPeer``."""
 
     def connect(self, options: ConnectOptions, /) -> AbstractAsyncContextManager[Transport]: ...
 
 
-def opened(
-    peer: Reachable,
+def open_session_with(
+    peer: SupportsConnect,
     *tools: FunctionTool,
     agent: RealtimeAgent[None] | None = None,
     **settings: Any,
@@ -48,24 +48,24 @@ def opened(
 
 
 @asynccontextmanager
-async def talk(
-    peer: Reachable,
+async def open_test_session(
+    peer: SupportsConnect,
     *tools: FunctionTool,
     agent: RealtimeAgent[None] | None = None,
     **settings: Any,
 ) -> AsyncIterator[RealtimeSession[None]]:
-    """Open a session like :func:`opened`, with a timeout of :data:`PATIENCE` for the block."""
-    with trio.fail_after(PATIENCE):
-        async with opened(peer, *tools, agent=agent, **settings) as session:
+    """Open a session like :func:`open_session_with`, with :data:`TEST_TIMEOUT` for the block."""
+    with trio.fail_after(TEST_TIMEOUT):
+        async with open_session_with(peer, *tools, agent=agent, **settings) as session:
             yield session
 
 
-def living() -> int:
+def task_count() -> int:
     """Return the number of living tasks, to check that a test leaves none behind."""
     return trio.lowlevel.current_statistics().tasks_living
 
 
-class BareWire:
+class PassivePeer:
     """A passive peer: it opens the session and then does nothing on its own.
 
     It neither reads nor answers a close. A test can do so with :attr:`far`.

@@ -24,14 +24,14 @@ async def wait(seconds: float) -> str:
 
 
 @attrs.frozen
-class Careful:
+class CleanupTool:
     """A tool named ``careful`` that performs a shielded cleanup when cancelled, and its log."""
 
     tool: FunctionTool
     log: list[str]
 
 
-def make_careful(clean_up: float = 0.5) -> Careful:
+def make_cleanup_tool(clean_up: float = 0.5) -> CleanupTool:
     """Create the tool. ``clean_up`` is the duration of the cleanup in seconds."""
     log: list[str] = []
 
@@ -46,10 +46,10 @@ def make_careful(clean_up: float = 0.5) -> Careful:
                 await trio.sleep(clean_up)
             log.append("cleaned up")
 
-    return Careful(careful, log)
+    return CleanupTool(careful, log)
 
 
-def make_note(**options: Any) -> tuple[FunctionTool, list[str]]:
+def make_note_tool(**options: Any) -> tuple[FunctionTool, list[str]]:
     """Return a tool named ``note`` that records its ``text``, and the list of recorded texts."""
     runs: list[str] = []
 

@@ -152,11 +152,11 @@ async def test_given_headers_override_default_headers() -> None:
 
 
 async def test_a_rejected_upgrade_has_status_body_and_headers() -> None:
-    async def refuse(request: WebSocketRequest) -> None:
+    async def reject(request: WebSocketRequest) -> None:
         body = f'{{"error": "bad key {SECRET}"}}'.encode()
         await request.reject(401, extra_headers=[(b"x-request-id", b"req_1")], body=body)
 
-    async with serve_requests(refuse) as options:
+    async with serve_requests(reject) as options:
         failure = await connect_error(options)
     assert isinstance(failure, HandshakeRejected)
     assert (failure.status, failure.body) == (401, '{"error": "bad key ***"}')

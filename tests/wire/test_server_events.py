@@ -388,7 +388,7 @@ def test_objects_of_unknown_types_contain_their_json() -> None:
     assert updated.session.audio.input.turn_detection == UnknownTurnDetection(raw=vad)
 
 
-def test_unknown_enum_values_are_kept() -> None:
+def test_unknown_enum_values_are_preserved() -> None:
     event = structure_server_event(
         {
             "type": "response.done",

@@ -76,7 +76,7 @@ class ScriptedPeer:
             automatically.
 
     Attributes:
-        dials: The options of each connection.
+        connections: The options of each connection.
         received: All frames of the client, in order, over all connections.
         session: The current session object.
         acknowledge: The argument; may be changed at any time.
@@ -90,7 +90,7 @@ class ScriptedPeer:
         greet: bool = True,
         acknowledge: bool = True,
     ) -> None:
-        self.dials: list[ConnectOptions] = []
+        self.connections: list[ConnectOptions] = []
         self.received: list[Frame] = []
         self.session: Frame = _merge_objects(DEFAULT_SESSION, session or {})
         self._greet = greet
@@ -106,7 +106,7 @@ class ScriptedPeer:
     @asynccontextmanager
     async def connect(self, options: ConnectOptions) -> AsyncGenerator[Transport]:
         """Open a connection to the peer. Pass this method as ``transport=`` to a session."""
-        self.dials.append(options)
+        self.connections.append(options)
         client_end, service_end = memory_transport_pair(close_timeout=options.close_timeout)
         self.closed = None
         queued, self._outgoing = self._outgoing, []
@@ -372,7 +372,7 @@ class ScriptedPeer:
         )
         self.send({"type": "response.done", "response": response})
 
-    def refuse(self, frame: Mapping[str, Any] | None, code: str, message: str = "rejected") -> None:
+    def reject(self, frame: Mapping[str, Any] | None, code: str, message: str = "rejected") -> None:
         """Send an ``error`` that rejects ``frame``, or names no client event if it is ``None``."""
         event_id = frame.get("event_id") if frame is not None else None
         self.send(
@@ -388,7 +388,7 @@ class ScriptedPeer:
             }
         )
 
-    def user_speaks(self, item_id: str = "item_user", at_ms: int = 0) -> None:
+    def start_user_speech(self, item_id: str = "item_user", at_ms: int = 0) -> None:
         """Send ``input_audio_buffer.speech_started``, at ``at_ms`` milliseconds."""
         self.send(
             {
