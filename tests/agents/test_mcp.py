@@ -10,9 +10,9 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import MemoryServer
-from support.sessions import talk
+from support.sessions import open_test_session
 from trio_realtime import (
     McpServer,
     McpServerCustom,
@@ -37,9 +37,9 @@ async def test_a_missing_sdk_is_one_clear_error(
     monkeypatch.setitem(sys.modules, "mcp", None)
     peer = ScriptedPeer()
     with pytest.raises(errors.ConfigurationError, match=r"pip install 'trio-realtime\[mcp\]'"):
-        async with talk(peer, agent=agent_with(MemoryServer().declare())):
+        async with open_test_session(peer, agent=agent_with(MemoryServer().declare())):
             pytest.fail("the session opened")
-    assert peer.dials == []
+    assert peer.connections == []
 
 
 def test_secrets_are_not_in_the_repr() -> None:
@@ -75,8 +75,8 @@ async def test_secrets_are_masked_in_errors_from_a_server(
 
     server = Talkative(name="net", connect=Leaking, required=False)
     with caplog.at_level(logging.DEBUG):
-        async with talk(ScriptedPeer(), agent=agent_with(server)) as session:
-            (error,) = taken_of(session.events, events.Error)
+        async with open_test_session(ScriptedPeer(), agent=agent_with(server)) as session:
+            (error,) = drain_events(session.events, events.Error)
     assert "the token *** is wrong" in str(error.error)
     assert "hush" not in caplog.text
 

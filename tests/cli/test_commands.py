@@ -255,7 +255,7 @@ async def test_chat_tells_in_one_line_that_nobody_serves_there() -> None:
     async with running("chat", "--url", "ws://127.0.0.1:9/v1/realtime") as process:
         assert await status_of(process) == 2
         error = await read_all(process.stderr)
-    assert error.startswith("trio-realtime: no connection to 127.0.0.1:9")
+    assert error.startswith("trio-realtime: could not connect to 127.0.0.1:9")
     assert error.count("\n") == 1
 
 

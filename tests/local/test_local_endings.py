@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from support.harness import AUDIO_END, CALL, joined, scripted, speak, the
+from support.harness import AUDIO_END, CALL, append_speech, joined_deltas, only, scripted
 from trio_realtime.local import Call, Fail, Incomplete, Pause, Say
 from trio_realtime.local.harness import types_of
 
@@ -17,15 +17,15 @@ def test_a_barge_in_has_the_recorded_order() -> None:
     bench = scripted(Say("A long story about a small thing", audio_ms=6000), pacing=1.0)
     bench.send("response.create")
     spoken = bench.run(2.0)
-    frames = speak(bench, 64)
+    frames = append_speech(bench, 64)
     assert types_of(frames) == ["input_audio_buffer.speech_started", *AUDIO_END]
-    done = the(frames, "response.done")["response"]
+    done = only(frames, "response.done")["response"]
     assert done["status"] == "cancelled"
     assert done["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
     assert done["output"][0]["status"] == "incomplete"
     assert done["usage"]["output_tokens"] > 0
-    heard = joined(spoken, "response.output_audio_transcript.delta")
-    assert the(frames, "response.output_audio_transcript.done")["transcript"] == heard
+    heard = joined_deltas(spoken, "response.output_audio_transcript.delta")
+    assert only(frames, "response.output_audio_transcript.done")["transcript"] == heard
     assert bench.run(10.0) == []
 
 
@@ -35,7 +35,7 @@ def test_cancel_closes_in_the_same_order_and_nothing_follows() -> None:
     bench.run(2.0)
     frames = bench.send("response.cancel")
     assert types_of(frames) == AUDIO_END
-    details = the(frames, "response.done")["response"]["status_details"]
+    details = only(frames, "response.done")["response"]["status_details"]
     assert details == {"type": "cancelled", "reason": "client_cancelled"}
     assert bench.run(10.0) == []
 
@@ -43,7 +43,7 @@ def test_cancel_closes_in_the_same_order_and_nothing_follows() -> None:
 def test_a_cancelled_text_ends_with_what_was_written() -> None:
     bench = scripted(Say("one two three four five"), pacing=1.0)
     bench.send("response.create", response={"output_modalities": ["text"]})
-    written = joined(bench.run(0.15), "response.output_text.delta")
+    written = joined_deltas(bench.run(0.15), "response.output_text.delta")
     frames = bench.send("response.cancel")
     assert types_of(frames)[0] == "response.output_text.done"
     assert frames[0]["text"] == written != ""
@@ -52,11 +52,11 @@ def test_a_cancelled_text_ends_with_what_was_written() -> None:
 def test_a_cancelled_call_is_incomplete_and_keeps_its_partial_arguments() -> None:
     bench = scripted(Call("send_mail", {"to": "somebody", "text": "hello"}), pacing=1.0)
     bench.send("response.create")
-    partial = joined(bench.run(0.3), "response.function_call_arguments.delta")
+    partial = joined_deltas(bench.run(0.3), "response.function_call_arguments.delta")
     frames = bench.send("response.cancel")
     assert types_of(frames) == [*CALL[3:], "response.done"]
-    assert the(frames, "response.function_call_arguments.done")["arguments"] == partial != ""
-    assert the(frames, "response.output_item.done")["item"]["status"] == "incomplete"
+    assert only(frames, "response.function_call_arguments.done")["arguments"] == partial != ""
+    assert only(frames, "response.output_item.done")["item"]["status"] == "incomplete"
 
 
 def test_a_response_cancelled_before_its_first_item_has_no_output() -> None:
@@ -95,13 +95,13 @@ def test_a_failure_before_anything_was_said_costs_nothing() -> None:
 def test_a_failure_in_the_middle_closes_what_is_open() -> None:
     frames = scripted([Say("Well,"), Fail("oops")], interleave=True).respond()
     assert types_of(frames)[-6:] == AUDIO_END
-    assert the(frames, "response.output_item.done")["item"]["status"] == "incomplete"
+    assert only(frames, "response.output_item.done")["item"]["status"] == "incomplete"
 
 
 def test_a_script_that_ran_out_fails_loudly_and_by_name() -> None:
     bench = scripted(Say("only one"))
     bench.respond()
-    error = the(bench.respond(), "response.done")["response"]["status_details"]["error"]
+    error = only(bench.respond(), "response.done")["response"]["status_details"]["error"]
     assert error["code"] == "script_exhausted"
     assert error["message"] == "the script has 1 answer(s), but response number 2 was asked for"
 
@@ -110,7 +110,7 @@ def test_a_script_that_ran_out_fails_loudly_and_by_name() -> None:
 def test_the_token_limit_stops_an_answer_in_mid_sentence(modality: str) -> None:
     bench = scripted(Say("one two three four five six seven eight nine ten"))
     frames = bench.respond(max_output_tokens=6, output_modalities=[modality])
-    done = the(frames, "response.done")["response"]
+    done = only(frames, "response.done")["response"]
     assert done["status"] == "incomplete"
     assert done["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
     assert done["output"][0]["status"] == "incomplete"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from support.harness import Frames, scripted, squeezed, the
+from support.harness import Frames, collapsed_types, only, scripted
 from trio_realtime.local import (
     Call,
     HostedCall,
@@ -162,7 +162,7 @@ def test_a_response_beside_the_conversation_calls_but_leaves_no_trace() -> None:
     tools = [docs(require_approval="never")]
     frames = bench.respond(conversation="none", tools=tools, output_modalities=["text"])
     assert not [kind for kind in types_of(frames) if kind.startswith("conversation.")]
-    assert the(frames, "response.done")["response"]["output"][0]["output"] == "found trio"
+    assert only(frames, "response.done")["response"]["output"][0]["output"] == "found trio"
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_a_declaration_without_sense_is_refused(declared: dict[str, Any], path: 
 def test_a_call_streams_its_arguments_is_made_and_ends_with_the_output() -> None:
     bench = opened(SEARCH)
     frames = bench.respond()
-    assert squeezed(frames) == ["response.created", *CALLED, *END]
-    added, done = the(frames, "conversation.item.added"), the(frames, "conversation.item.done")
+    assert collapsed_types(frames) == ["response.created", *CALLED, *END]
+    added, done = only(frames, "conversation.item.added"), only(frames, "conversation.item.done")
     arguments = '{"q":"trio"}'
     assert added["item"] == {
         "id": added["item"]["id"],
@@ -203,9 +203,9 @@ def test_a_call_streams_its_arguments_is_made_and_ends_with_the_output() -> None
         "error": None,
     }
     assert done["item"] == added["item"] | {"arguments": arguments, "output": "found trio"}
-    assert the(frames, "response.mcp_call_arguments.done")["arguments"] == arguments
-    assert the(frames, "response.done")["response"]["output"] == [done["item"]]
-    assert "response_id" not in the(frames, "response.mcp_call.completed")
+    assert only(frames, "response.mcp_call_arguments.done")["arguments"] == arguments
+    assert only(frames, "response.done")["response"]["output"] == [done["item"]]
+    assert "response_id" not in only(frames, "response.mcp_call.completed")
 
 
 def test_nothing_follows_a_call_by_itself() -> None:
@@ -216,7 +216,7 @@ def test_nothing_follows_a_call_by_itself() -> None:
 
 def test_a_call_may_stand_between_other_steps() -> None:
     bench = opened([Say("I look."), SEARCH, Call("shout"), Say("So.")])
-    kinds = [item["type"] for item in the(bench.respond(), "response.done")["response"]["output"]]
+    kinds = [item["type"] for item in only(bench.respond(), "response.done")["response"]["output"]]
     assert kinds == ["message", "mcp_call", "function_call", "message"]
 
 
@@ -255,7 +255,7 @@ def test_a_tool_that_raises_fails_its_call_and_nothing_else(answer: Any, message
     (item,) = items_of(bench, "mcp_call")
     assert item["error"] == {"type": "tool_execution_error", "message": message}
     assert item["output"] is None
-    assert the(frames, "response.done")["response"]["status"] == "completed"
+    assert only(frames, "response.done")["response"]["status"] == "completed"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_call_that_is_cut_off_while_it_is_made_has_failed() -> None:
 
 def test_a_call_counts_against_the_limit_of_tokens() -> None:
     bench = opened(HostedCall("docs", "search", {"q": "one two three four five"}))
-    response = the(bench.respond(max_output_tokens=4), "response.done")["response"]
+    response = only(bench.respond(max_output_tokens=4), "response.done")["response"]
     assert response["status"] == "incomplete"
     assert items_of(bench, "mcp_call")[0]["output"] is None
 
@@ -352,7 +352,7 @@ def test_who_is_asked_is_a_matter_of_the_declaration(policy: Any, name: str, ask
 def test_a_call_that_needs_approval_is_asked_about_and_the_response_goes_on() -> None:
     bench = opened([SEARCH, Say("May I?")], approval="always")
     frames = bench.respond()
-    assert squeezed(frames)[1:5] == ASKED
+    assert collapsed_types(frames)[1:5] == ASKED
     (request,) = items_of(bench, "mcp_approval_request")
     assert request == {
         "id": request["id"],
@@ -361,7 +361,7 @@ def test_a_call_that_needs_approval_is_asked_about_and_the_response_goes_on() ->
         "name": "search",
         "arguments": '{"q":"trio"}',
     }
-    kinds = [item["type"] for item in the(frames, "response.done")["response"]["output"]]
+    kinds = [item["type"] for item in only(frames, "response.done")["response"]["output"]]
     assert kinds == ["mcp_approval_request", "message"]
     assert bench.run(600) == []
 
@@ -373,12 +373,12 @@ def test_the_next_response_makes_an_approved_call_and_the_one_after_speaks_of_it
     (request,) = items_of(bench, "mcp_approval_request")
     frames = decide(bench, request["id"], approve=True)
     assert types_of(frames) == ["conversation.item.added", "conversation.item.done"]
-    assert squeezed(bench.respond()) == ["response.created", *CALLED, *END]
+    assert collapsed_types(bench.respond()) == ["response.created", *CALLED, *END]
     (call,) = items_of(bench, "mcp_call")
     assert (call["approval_request_id"], call["output"]) == (request["id"], "found trio")
     assert brain.remaining == 1
     frames = bench.respond()
-    assert the(frames, "response.output_text.done")["text"] == "Found."
+    assert only(frames, "response.output_text.done")["text"] == "Found."
     assert len(items_of(bench, "mcp_call")) == 1
 
 
@@ -448,7 +448,7 @@ def test_what_nobody_asked_cannot_be_decided() -> None:
 def test_a_request_beside_the_conversation_cannot_be_decided_in_it() -> None:
     bench = opened(SEARCH, approval="always")
     frames = bench.respond(conversation="none")
-    (request,) = the(frames, "response.done")["response"]["output"]
+    (request,) = only(frames, "response.done")["response"]["output"]
     assert refused_param(bench, request["id"])[0] == "invalid_value"
 
 
@@ -498,7 +498,7 @@ def test_a_brain_sees_the_tools_and_how_calls_ended() -> None:
 
 
 def spoken(frames: Frames) -> str:
-    text: str = the(frames, "response.output_text.done")["text"]
+    text: str = only(frames, "response.output_text.done")["text"]
     return text
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from support.harness import be_silent, joined, scripted, speak, squeezed, the
+from support.harness import (
+    append_silence,
+    append_speech,
+    collapsed_types,
+    joined_deltas,
+    only,
+    scripted,
+)
 from trio_realtime.local import Pause, Say, TranscriptionFailed
 from trio_realtime.local.harness import ProtocolHarness, types_of
 from trio_realtime.local.transcriber import ScriptedTranscriber
@@ -17,8 +24,8 @@ from trio_realtime.local.transcriber import ScriptedTranscriber
 
 def test_a_spoken_turn_has_the_recorded_order() -> None:
     bench = scripted(Say("ok"))
-    be_silent(bench, 640)
-    frames = speak(bench, 960) + be_silent(bench, 640)
+    append_silence(bench, 640)
+    frames = append_speech(bench, 960) + append_silence(bench, 640)
     assert types_of(frames) == [
         "input_audio_buffer.speech_started",
         "input_audio_buffer.speech_stopped",
@@ -49,11 +56,11 @@ def test_two_utterances_in_one_append_are_two_turns_and_a_barge_in() -> None:
 def test_the_words_of_speech_are_answered_when_they_are_known() -> None:
     bench = ProtocolHarness(transcripts=["turn the light off"])
     bench.update(output_modalities=["text"])
-    speak(bench, 640)
-    be_silent(bench, 640)
+    append_speech(bench, 640)
+    append_silence(bench, 640)
     bench.run()
-    speak(bench, 1024)
-    be_silent(bench, 640)
+    append_speech(bench, 1024)
+    append_silence(bench, 640)
     bench.run()
     said = [frame["text"] for frame in bench.of_type("response.output_text.done")]
     assert said == ["You said: turn the light off", "I heard 1.5 seconds of audio."]
@@ -65,8 +72,8 @@ def test_without_interrupting_a_second_turn_is_refused_its_response() -> None:
     bench.update(audio={"input": {"turn_detection": detection}})
     bench.send("response.create")
     bench.run(1.0)
-    speak(bench, 640)
-    frames = be_silent(bench, 640)
+    append_speech(bench, 640)
+    frames = append_silence(bench, 640)
     assert frames[-1]["type"] == "error"
     assert frames[-1]["error"]["code"] == "conversation_already_has_active_response"
     assert frames[-1]["error"]["event_id"] is None
@@ -77,14 +84,14 @@ def test_turn_detection_may_leave_answering_to_the_client() -> None:
     bench = ProtocolHarness()
     detection = {"type": "server_vad", "create_response": False}
     bench.update(audio={"input": {"turn_detection": detection}})
-    speak(bench, 640)
-    assert types_of(be_silent(bench, 640))[-1] == "conversation.item.done"
+    append_speech(bench, 640)
+    assert types_of(append_silence(bench, 640))[-1] == "conversation.item.done"
 
 
 def test_push_to_talk_answers_only_when_asked() -> None:
     bench = ProtocolHarness()
     bench.update(audio={"input": {"turn_detection": None}})
-    assert speak(bench, 2800) == []
+    assert append_speech(bench, 2800) == []
     frames = bench.send("input_audio_buffer.commit")
     assert types_of(frames) == [
         "input_audio_buffer.committed",
@@ -94,23 +101,23 @@ def test_push_to_talk_answers_only_when_asked() -> None:
     assert frames[0]["previous_item_id"] is None
     assert bench.run() == []
     frames = bench.respond(output_modalities=["text"])
-    assert the(frames, "response.output_text.done")["text"] == "I heard 2.8 seconds of audio."
+    assert only(frames, "response.output_text.done")["text"] == "I heard 2.8 seconds of audio."
 
 
 def test_a_commit_while_speaking_ends_the_turn_without_speech_stopped() -> None:
     bench = ProtocolHarness()
-    started = speak(bench, 640)[0]
+    started = append_speech(bench, 640)[0]
     frames = bench.send("input_audio_buffer.commit")
     assert frames[0]["type"] == "input_audio_buffer.committed"
     assert frames[0]["item_id"] == started["item_id"]
-    assert be_silent(bench, 2000) == []
+    assert append_silence(bench, 2000) == []
 
 
 def test_clear_forgets_the_speech() -> None:
     bench = ProtocolHarness()
-    speak(bench, 640)
+    append_speech(bench, 640)
     assert types_of(bench.send("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
-    assert be_silent(bench, 2000) == []
+    assert append_silence(bench, 2000) == []
     assert types_of(bench.send("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
 
 
@@ -132,11 +139,11 @@ FAILED = "conversation.item.input_audio_transcription.failed"
 
 def test_a_transcript_comes_in_pieces_and_then_whole() -> None:
     bench = transcribing("gpt-4o-transcribe", "Hello, my name is Marcelo.")
-    speak(bench, 2300)
-    item_id = be_silent(bench, 640)[0]["item_id"]
+    append_speech(bench, 2300)
+    item_id = append_silence(bench, 640)[0]["item_id"]
     frames = bench.run()
-    assert joined(frames, DELTA) == "Hello, my name is Marcelo."
-    completed = the(frames, COMPLETED)
+    assert joined_deltas(frames, DELTA) == "Hello, my name is Marcelo."
+    completed = only(frames, COMPLETED)
     assert (completed["item_id"], completed["content_index"]) == (item_id, 0)
     usage = completed["usage"]
     assert usage["type"] == "tokens"
@@ -147,25 +154,25 @@ def test_a_transcript_comes_in_pieces_and_then_whole() -> None:
 
 def test_whisper_transcribes_in_one_piece_and_bills_whole_seconds() -> None:
     bench = transcribing("whisper-1", "Hi there")
-    speak(bench, 2304)
-    be_silent(bench, 640)
+    append_speech(bench, 2304)
+    append_silence(bench, 640)
     frames = bench.run()
     assert types_of(frames).count(DELTA) == 1
-    assert the(frames, COMPLETED)["usage"] == {"type": "duration", "seconds": 3}
+    assert only(frames, COMPLETED)["usage"] == {"type": "duration", "seconds": 3}
 
 
 def test_a_streaming_model_transcribes_before_the_item_exists() -> None:
     bench = transcribing("gpt-realtime-whisper", "Hello there")
-    item_id = speak(bench, 640)[0]["item_id"]
+    item_id = append_speech(bench, 640)[0]["item_id"]
     early = bench.run(1.0)
     assert [frame["item_id"] for frame in early] == [item_id, item_id]
-    be_silent(bench, 640)
-    assert the(bench.run(), COMPLETED)["transcript"] == "Hello there"
+    append_silence(bench, 640)
+    assert only(bench.run(), COMPLETED)["transcript"] == "Hello there"
 
 
 def test_clearing_the_buffer_ends_a_streaming_transcription() -> None:
     bench = transcribing("gpt-realtime-whisper", "Hello there", pacing=1.0)
-    speak(bench, 640)
+    append_speech(bench, 640)
     bench.run(0.01)
     bench.send("input_audio_buffer.clear")
     assert bench.run(10.0) == []
@@ -174,32 +181,32 @@ def test_clearing_the_buffer_ends_a_streaming_transcription() -> None:
 
 def test_audio_that_nobody_understood_is_described() -> None:
     bench = transcribing("gpt-4o-transcribe")
-    speak(bench, 2560)
-    be_silent(bench, 640)
-    assert the(bench.run(), COMPLETED)["transcript"] == "(2.8 seconds of audio)"
+    append_speech(bench, 2560)
+    append_silence(bench, 640)
+    assert only(bench.run(), COMPLETED)["transcript"] == "(2.8 seconds of audio)"
 
 
 def test_transcription_may_fail_and_the_turn_goes_on() -> None:
     bench = transcribing("gpt-4o-transcribe", TranscriptionFailed("unclear", "Mumbling."))
-    speak(bench, 640)
-    be_silent(bench, 640)
+    append_speech(bench, 640)
+    append_silence(bench, 640)
     frames = bench.run()
-    assert the(frames, FAILED)["error"]["code"] == "unclear"
-    assert the(frames, "response.done")["response"]["status"] == "completed"
+    assert only(frames, FAILED)["error"]["code"] == "unclear"
+    assert only(frames, "response.done")["response"]["status"] == "completed"
     assert not bench.of_type(COMPLETED)
 
 
 def test_without_a_model_nothing_is_transcribed() -> None:
     bench = ProtocolHarness(ears=ScriptedTranscriber(["Hello"]))
-    speak(bench, 640)
-    be_silent(bench, 640)
+    append_speech(bench, 640)
+    append_silence(bench, 640)
     assert not [frame for frame in bench.run() if "transcription" in frame["type"]]
 
 
 def test_a_deleted_item_is_no_longer_transcribed() -> None:
     bench = transcribing("gpt-4o-transcribe", "one two three", pacing=1.0)
-    speak(bench, 640)
-    item_id = be_silent(bench, 640)[0]["item_id"]
+    append_speech(bench, 640)
+    item_id = append_silence(bench, 640)[0]["item_id"]
     bench.send("conversation.item.delete", item_id=item_id)
     assert not [frame for frame in bench.run(10.0) if frame["type"] in (DELTA, COMPLETED)]
 
@@ -211,13 +218,13 @@ def test_an_idle_user_is_asked_after_the_recorded_order() -> None:
     bench = scripted(Say("Hello", audio_ms=800), Say("Still there?"))
     detection = {"type": "server_vad", "idle_timeout_ms": 5000}
     bench.update(audio={"input": {"turn_detection": detection}})
-    be_silent(bench, 672)
+    append_silence(bench, 672)
     bench.respond()
     bench.run(0.8)
-    be_silent(bench, 5120)
+    append_silence(bench, 5120)
     assert bench.run(4.9) == []
     frames = bench.run(0.2)
-    assert squeezed(frames)[:7] == [
+    assert collapsed_types(frames)[:7] == [
         "input_audio_buffer.timeout_triggered",
         "conversation.item.added",
         "conversation.item.done",
@@ -241,7 +248,7 @@ def test_a_transcribed_idle_item_says_nothing_and_costs_nothing() -> None:
     )
     bench.respond()
     bench.run_until("input_audio_buffer.timeout_triggered")
-    completed = the(bench.run(), COMPLETED)
+    completed = only(bench.run(), COMPLETED)
     assert completed["transcript"] == ""
     assert completed["usage"] == {"type": "duration", "seconds": 0}
 
@@ -254,7 +261,7 @@ def test_a_user_who_is_not_idle_is_not_asked(disturbance: str) -> None:
     bench.respond()
     bench.run(4.0)
     if disturbance == "speech":
-        speak(bench, 640)
+        append_speech(bench, 640)
     else:
         bench.send("response.create")
     bench.run(30.0)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pybase64
 import pytest
 
-from support.harness import AUDIO_END, CALL, joined, scripted, speak, squeezed, the
+from support.harness import (
+    AUDIO_END,
+    CALL,
+    append_speech,
+    collapsed_types,
+    joined_deltas,
+    only,
+    scripted,
+)
 from trio_realtime.local import Call, Frame, Pause, Say, ScriptedResponder, Step
 from trio_realtime.local.harness import ProtocolHarness, types_of
 
@@ -43,8 +51,8 @@ def test_a_text_turn_has_the_recorded_order() -> None:
     assert types_of(bench.frames[-2:]) == ["conversation.item.added", "conversation.item.done"]
     assert added["status"] == "completed"
     frames = bench.respond()
-    assert squeezed(frames) == TEXT_TURN
-    assert joined(frames, "response.output_text.delta") == "You said: hello there"
+    assert collapsed_types(frames) == TEXT_TURN
+    assert joined_deltas(frames, "response.output_text.delta") == "You said: hello there"
 
 
 def test_a_text_answer_is_the_same_in_all_its_places() -> None:
@@ -53,10 +61,10 @@ def test_a_text_answer_is_the_same_in_all_its_places() -> None:
     frames = bench.respond(output_modalities=["text"])
     text = "Yes, it's 12 degrees."
     content = [{"type": "output_text", "text": text}]
-    assert the(frames, "response.output_text.done")["text"] == text
-    assert the(frames, "response.content_part.done")["part"] == {"type": "text", "text": text}
-    assert the(frames, "response.output_item.done")["item"]["content"] == content
-    done = the(frames, "response.done")["response"]
+    assert only(frames, "response.output_text.done")["text"] == text
+    assert only(frames, "response.content_part.done")["part"] == {"type": "text", "text": text}
+    assert only(frames, "response.output_item.done")["item"]["content"] == content
+    done = only(frames, "response.done")["response"]
     assert done["output"][0]["content"] == content
     assert done["status"] == "completed"
     assert done["status_details"] is None
@@ -72,16 +80,16 @@ def test_done_of_an_item_after_the_first_one_names_no_predecessor() -> None:
     bench = ProtocolHarness()
     user = bench.say("hi")
     frames = bench.respond(output_modalities=["text"])
-    assert the(frames, "conversation.item.added")["previous_item_id"] == user["id"]
-    assert the(frames, "conversation.item.done")["previous_item_id"] is None
+    assert only(frames, "conversation.item.added")["previous_item_id"] == user["id"]
+    assert only(frames, "conversation.item.done")["previous_item_id"] is None
     second = bench.say("and")
     frames = bench.respond(output_modalities=["text"])
-    assert the(frames, "conversation.item.done")["previous_item_id"] == second["id"]
+    assert only(frames, "conversation.item.done")["previous_item_id"] == second["id"]
 
 
 def test_created_has_all_keys_in_the_recorded_order() -> None:
     bench = ProtocolHarness()
-    created = the(bench.respond(metadata={"a": "b"}), "response.created")["response"]
+    created = only(bench.respond(metadata={"a": "b"}), "response.created")["response"]
     assert list(created) == [
         *("object", "id", "status", "status_details", "output", "conversation_id"),
         *("output_modalities", "max_output_tokens", "audio", "usage", "metadata"),
@@ -99,7 +107,7 @@ def test_an_audio_answer_has_the_recorded_order() -> None:
     bench = scripted(Say("Hello Marcelo, it is great to meet you today."))
     bench.say("hi")
     frames = bench.respond()
-    kinds = squeezed(frames)
+    kinds = collapsed_types(frames)
     assert kinds[:4] == TEXT_TURN[:4]
     assert kinds[-7:] == [*AUDIO_END, "rate_limits.updated"]
     assert set(kinds[4:-7]) == {
@@ -115,14 +123,14 @@ def test_the_transcript_runs_ahead_of_the_audio_and_both_are_complete() -> None:
     assert kinds.index("response.output_audio_transcript.delta") < kinds.index(
         "response.output_audio.delta"
     )
-    assert joined(frames, "response.output_audio_transcript.delta") == text
+    assert joined_deltas(frames, "response.output_audio_transcript.delta") == text
     audio = b"".join(
         pybase64.b64decode(frame["delta"])
         for frame in frames
         if frame["type"] == "response.output_audio.delta"
     )
     assert len(audio) == len(text) * 60 * 48
-    done = the(frames, "response.output_item.done")["item"]
+    done = only(frames, "response.output_item.done")["item"]
     assert done["content"] == [{"type": "output_audio", "transcript": text}]
 
 
@@ -138,7 +146,7 @@ def test_g711_audio_is_a_sixth_of_the_bytes(name: str) -> None:
     frames = bench.respond(audio={"output": {"format": {"type": name}}})
     audio = [f["delta"] for f in frames if f["type"] == "response.output_audio.delta"]
     assert sum(len(pybase64.b64decode(delta)) for delta in audio) == 600 * 8
-    created = the(frames, "response.created")["response"]
+    created = only(frames, "response.created")["response"]
     assert created["audio"]["output"]["format"] == {"type": name}
 
 
@@ -173,7 +181,7 @@ def test_latency_holds_back_the_first_item() -> None:
     bench = scripted(Say("x"), latency=0.3)
     bench.send("response.create")
     assert bench.run(0.2) == []
-    assert squeezed(bench.run(0.2))[0] == "response.output_item.added"
+    assert collapsed_types(bench.run(0.2))[0] == "response.output_item.added"
 
 
 # -- function calls ------------------------------------------------------------------------------
@@ -184,17 +192,17 @@ def test_a_function_call_has_the_recorded_order() -> None:
     bench.update(tools=[WEATHER])
     bench.say("What's the weather in Oslo?")
     frames = bench.respond()
-    assert squeezed(frames) == [
+    assert collapsed_types(frames) == [
         "response.created",
         *CALL,
         "response.done",
         "rate_limits.updated",
     ]
-    done = the(frames, "response.function_call_arguments.done")
+    done = only(frames, "response.function_call_arguments.done")
     assert (done["name"], done["arguments"]) == ("get_weather", '{"city":"Oslo"}')
-    assert joined(frames, "response.function_call_arguments.delta") == done["arguments"]
-    assert the(frames, "conversation.item.added")["item"]["arguments"] == ""
-    item = the(frames, "response.output_item.done")["item"]
+    assert joined_deltas(frames, "response.function_call_arguments.delta") == done["arguments"]
+    assert only(frames, "conversation.item.added")["item"]["arguments"] == ""
+    item = only(frames, "response.output_item.done")["item"]
     assert item["status"] == "completed"
     assert item["call_id"] == done["call_id"]
     assert len(done["call_id"]) == len("call_") + 16
@@ -204,18 +212,18 @@ def test_the_output_of_a_call_is_echoed_without_status_and_read_out() -> None:
     bench = ProtocolHarness()
     bench.update(tools=[WEATHER], output_modalities=["text"])
     bench.say("What's the weather in Oslo?")
-    call_id = the(bench.respond(), "response.function_call_arguments.done")["call_id"]
+    call_id = only(bench.respond(), "response.function_call_arguments.done")["call_id"]
     item = {"type": "function_call_output", "call_id": call_id, "output": "Sunny"}
     added = bench.send("conversation.item.create", item=item)[0]["item"]
     assert added == {"id": added["id"], **item}
-    assert joined(bench.respond(), "response.output_text.delta") == "Sunny"
+    assert joined_deltas(bench.respond(), "response.output_text.delta") == "Sunny"
 
 
 def test_several_calls_are_items_of_one_response() -> None:
     bench = scripted([Call("a", {"x": 1}), Call("b", "not json", call_id="call_mine")])
     frames = bench.respond()
-    assert squeezed(frames)[1:-2] == CALL * 2
-    output = the(frames, "response.done")["response"]["output"]
+    assert collapsed_types(frames)[1:-2] == CALL * 2
+    output = only(frames, "response.done")["response"]["output"]
     assert [(item["name"], item["arguments"]) for item in output] == [
         ("a", '{"x":1}'),
         ("b", "not json"),
@@ -249,10 +257,10 @@ def test_phases_are_labelled_for_reasoning_models_only() -> None:
     request = ProtocolHarness().service._connection
     clever = type(request)("/v1/realtime?model=gpt-realtime-2.1", request.headers)
     bench = ProtocolHarness(clever, brain=ScriptedResponder([steps, Say("Fine.")]))
-    first = the(bench.respond(), "response.done")["response"]["output"]
-    second = the(bench.respond(), "response.done")["response"]["output"]
+    first = only(bench.respond(), "response.done")["response"]["output"]
+    second = only(bench.respond(), "response.done")["response"]["output"]
     assert (first[0]["phase"], second[0]["phase"]) == ("commentary", "final_answer")
-    plain = the(scripted(steps).respond(), "response.done")["response"]["output"]
+    plain = only(scripted(steps).respond(), "response.done")["response"]["output"]
     assert "phase" not in plain[0]
 
 
@@ -264,10 +272,10 @@ def test_an_out_of_band_response_leaves_no_trace_in_the_conversation() -> None:
     user = bench.say("hi")
     frames = bench.respond(conversation="none", output_modalities=["text"], metadata={"k": "v"})
     kinds = [kind for kind in TEXT_TURN[:-1] if not kind.startswith("conversation")]
-    assert squeezed(frames) == kinds
+    assert collapsed_types(frames) == kinds
     created = frames[0]["response"]
     assert (created["conversation_id"], created["metadata"]) == (None, {"k": "v"})
-    added = the(bench.respond(), "conversation.item.added")
+    added = only(bench.respond(), "conversation.item.added")
     assert added["previous_item_id"] == user["id"]
 
 
@@ -277,9 +285,9 @@ def test_out_of_band_responses_run_beside_the_one_of_the_conversation() -> None:
     for _ in range(2):
         created = bench.send("response.create", response={"conversation": "none"})[0]
         ids.append(created["response"]["id"])
-    speak(bench, 64)  # a barge-in is for the conversation's response alone
+    append_speech(bench, 64)  # a barge-in is for the conversation's response alone
     assert [f["response"]["id"] for f in bench.of_type("response.done")] == ids[:1]
-    assert the(bench.send("response.cancel", response_id=ids[2]), "response.done")
+    assert only(bench.send("response.cancel", response_id=ids[2]), "response.done")
     bench.run(5.0)
     statuses = {
         f["response"]["id"]: f["response"]["status"] for f in bench.of_type("response.done")
@@ -319,16 +327,16 @@ def test_overrides_are_for_one_response() -> None:
 def test_usage_adds_up_and_audio_is_counted_by_its_length() -> None:
     bench = scripted(Say("Hello you", audio_ms=1000), Say("And again"))
     bench.update(audio={"input": {"turn_detection": None}})
-    speak(bench, 2796)
+    append_speech(bench, 2796)
     bench.send("input_audio_buffer.commit")
-    usage = the(bench.respond(), "response.done")["response"]["usage"]
+    usage = only(bench.respond(), "response.done")["response"]["usage"]
     details = usage["input_token_details"]
     assert details["audio_tokens"] == 27
     assert usage["output_token_details"] == {"text_tokens": 2, "audio_tokens": 20}
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
     assert usage["input_tokens"] == details["text_tokens"] + details["audio_tokens"]
     assert details["cached_tokens"] == 0
-    again = the(bench.respond(), "response.done")["response"]["usage"]["input_token_details"]
+    again = only(bench.respond(), "response.done")["response"]["usage"]["input_token_details"]
     assert again["audio_tokens"] == 27 + 20
     assert again["cached_tokens"] % 64 == 0
 

@@ -1,4 +1,4 @@
-"""The local service by hand: what it is told, and how its frames are read."""
+"""Drive the local server with a harness and read its frames."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ AUDIO_END = [
 ]
 
 
-def squeezed(frames: Frames) -> list[str]:
-    """Types, each run of the same type once."""
+def collapsed_types(frames: Frames) -> list[str]:
+    """Return the types of frames, with runs of the same type collapsed."""
     return [kind for kind, _ in groupby(types_of(frames))]
 
 
-def the(frames: Frames, kind: str) -> dict[str, Any]:
+def only(frames: Frames, kind: str) -> dict[str, Any]:
     (frame,) = [frame for frame in frames if frame["type"] == kind]
     return frame
 
 
-def joined(frames: Frames, kind: str) -> str:
+def joined_deltas(frames: Frames, kind: str) -> str:
     return "".join(frame["delta"] for frame in frames if frame["type"] == kind)
 
 
@@ -46,9 +46,9 @@ def scripted(*answers: Any, **settings: Any) -> ProtocolHarness:
     return ProtocolHarness(brain=ScriptedResponder(answers), **settings)
 
 
-def speak(bench: ProtocolHarness, milliseconds: int) -> Frames:
-    return bench.append(b"\x00\x20" * (24 * milliseconds))
+def append_speech(harness: ProtocolHarness, milliseconds: int) -> Frames:
+    return harness.append(b"\x00\x20" * (24 * milliseconds))
 
 
-def be_silent(bench: ProtocolHarness, milliseconds: int) -> Frames:
-    return bench.append(bytes(48 * milliseconds))
+def append_silence(harness: ProtocolHarness, milliseconds: int) -> Frames:
+    return harness.append(bytes(48 * milliseconds))

@@ -25,7 +25,7 @@ from mcp.types import (
 )
 from trio.testing import wait_all_tasks_blocked
 
-from support.wire import answers, updates
+from support.wire import sent_outputs, sent_settings
 from trio_realtime import McpServer, McpServerCustom, McpServerHttp, McpServerStdio, RealtimeAgent
 from trio_realtime.testing import ScriptedPeer
 
@@ -42,12 +42,12 @@ def agent_with(*servers: McpServer, **settings: Any) -> RealtimeAgent[None]:
 
 def offered_names(peer: ScriptedPeer) -> list[str]:
     """Return the names of the tools in the last settings update that the peer has received."""
-    return [tool["name"] for tool in updates(peer)[-1]["tools"]]
+    return [tool["name"] for tool in sent_settings(peer)[-1]["tools"]]
 
 
 def all_offered_names(peer: ScriptedPeer) -> list[list[str]]:
     """Return the names of the tools in each settings update that the peer has received."""
-    return [[tool["name"] for tool in session["tools"]] for session in updates(peer)]
+    return [[tool["name"] for tool in session["tools"]] for session in sent_settings(peer)]
 
 
 def call_two_tools(peer: ScriptedPeer, first: str, second: str) -> None:
@@ -61,16 +61,16 @@ def call_two_tools(peer: ScriptedPeer, first: str, second: str) -> None:
 async def only_output(peer: ScriptedPeer) -> str:
     """Return the output of the only answered call, once all tasks are blocked."""
     await wait_all_tasks_blocked()
-    ((_, output),) = answers(peer)
+    ((_, output),) = sent_outputs(peer)
     return output
 
 
 async def wait_real_output(peer: ScriptedPeer, seconds: float = 5) -> str:
     """Wait in real time for the output of the only call, and return it."""
     with trio.fail_after(seconds):
-        while not answers(peer):  # noqa: ASYNC110 - the peer has nothing to wait on
+        while not sent_outputs(peer):  # noqa: ASYNC110 - the peer has nothing to wait on
             await trio.sleep(0.01)
-    ((_, output),) = answers(peer)
+    ((_, output),) = sent_outputs(peer)
     return output
 
 

@@ -14,7 +14,7 @@ import trio
 from mcp import Client
 from trio.testing import MockClock
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import (
     HttpProgram,
     ServerLifetime,
@@ -23,7 +23,7 @@ from support.mcp_servers import (
     observe_programs,
     program_server,
 )
-from support.sessions import talk
+from support.sessions import open_test_session
 from support.wire import CREATE, ITEM, Frame
 from trio_realtime import McpServer, McpServerStdio, errors, events, function_tool
 from trio_realtime.session.mcp.connection import McpConnection, RemoteTool
@@ -153,7 +153,7 @@ async def test_a_server_killed_during_a_call_is_reconnected(
     with trio.fail_after(TIMEOUT):
         async with observe_programs() as observer, run_server(kind, observer) as server:
             agent = agent_with(server.declaration, tools=[own])
-            async with talk(peer, agent=agent) as session:
+            async with open_test_session(peer, agent=agent) as session:
                 lifetime = await server.first_run()
                 offered = peer.received[0]["session"]["tools"]
                 assert [tool["name"] for tool in offered] == ["own", "echo", "hang"]
@@ -170,7 +170,7 @@ async def test_a_server_killed_during_a_call_is_reconnected(
                 await server.next_run()
                 assert await model.call("echo", '{"text": "two"}') == "two"
 
-                reported = taken_of(session.events, events.Error)
+                reported = drain_events(session.events, events.Error)
                 assert [type(event.error) for event in reported] == [errors.McpServerFailed]
 
 
@@ -187,7 +187,7 @@ async def test_a_call_to_a_restarted_http_server_is_repeated_over_a_new_connecti
             program = HttpProgram(observer)
             lifetime = await program.start()
             agent = agent_with(program.declare())
-            async with talk(peer, agent=agent):
+            async with open_test_session(peer, agent=agent):
                 assert await model.call("echo", '{"text": "one"}') == "one"
                 lifetime.kill()
                 await lifetime.wait_exited()
@@ -203,7 +203,7 @@ async def test_an_interrupt_cancels_the_call_in_the_server(kind: str) -> None:
     with trio.fail_after(TIMEOUT):
         async with observe_programs() as observer, run_server(kind, observer) as server:
             agent = agent_with(server.declaration)
-            async with talk(peer, agent=agent) as session:
+            async with open_test_session(peer, agent=agent) as session:
                 lifetime = await server.first_run()
                 peer.begin_response("resp_x")
                 peer.call("resp_x", "item_x", "call_x", "hang")
@@ -215,4 +215,4 @@ async def test_an_interrupt_cancels_the_call_in_the_server(kind: str) -> None:
                 assert "cancelled" in frame["item"]["output"]
                 peer.end_response("resp_x", "cancelled")
                 assert await model.call("echo", '{"text": "on"}') == "on"
-                assert taken_of(session.events, events.Error) == []
+                assert drain_events(session.events, events.Error) == []

@@ -16,11 +16,11 @@ import pytest
 import trio
 from mcp.types import CallToolResult, TextContent
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import agent_with, wait_real_output
-from support.service import make_call
-from support.sessions import talk
-from support.wire import answers
+from support.service import send_call
+from support.sessions import open_test_session
+from support.wire import sent_outputs
 from trio_realtime import McpServerHttp, errors, events
 from trio_realtime.testing import ScriptedPeer
 
@@ -112,7 +112,7 @@ async def test_a_rejected_request_is_reported_with_its_status_but_without_the_he
     async with open_http_server(reject_request) as declaration:
         server = attrs.evolve(declaration, headers={"Authorization": "Bearer hush-hush"})
         with pytest.raises(errors.McpServerFailed, match="HTTP 401") as caught:
-            async with talk(ScriptedPeer(), agent=agent_with(server)):
+            async with open_test_session(ScriptedPeer(), agent=agent_with(server)):
                 pytest.fail("the session opened")
         assert "hush" not in str(caught.value)
 
@@ -121,7 +121,7 @@ async def test_a_key_in_the_url_is_not_logged(caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.DEBUG)
     async with open_http_server(reject_request, "/mcp?key=hush-hush") as server:
         with pytest.raises(errors.McpServerFailed) as caught:
-            async with talk(ScriptedPeer(), agent=agent_with(server)):
+            async with open_test_session(ScriptedPeer(), agent=agent_with(server)):
                 pytest.fail("the session opened")
     assert "hush" not in str(caught.value)
     assert "hush" not in caplog.text
@@ -136,7 +136,7 @@ async def test_logs_of_other_requests_are_unchanged(
     before = list(logger.filters)
     async with (
         open_http_server(mcp_handler(), "/mcp?key=hush") as server,
-        talk(ScriptedPeer(), agent=agent_with(server)),
+        open_test_session(ScriptedPeer(), agent=agent_with(server)),
     ):
         logger.info("HTTP Request: %s", httpx2.URL("http://example.com/?q=mine"))
         assert "q=mine" in caplog.text
@@ -157,12 +157,12 @@ async def test_a_call_without_a_timeout_has_no_read_timeout(
     peer = ScriptedPeer()
     async with (
         open_http_server(mcp_handler(hang)) as server,
-        talk(peer, agent=agent_with(server)) as session,
+        open_test_session(peer, agent=agent_with(server)) as session,
     ):
-        make_call(peer, "echo")
+        send_call(peer, "echo")
         await trio.sleep(0.8)
-        assert answers(peer) == []
-        assert taken_of(session.events, events.Error) == []
+        assert sent_outputs(peer) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_an_endless_response_fails_only_its_call(
@@ -181,12 +181,12 @@ async def test_an_endless_response_fails_only_its_call(
     peer = ScriptedPeer()
     async with (
         open_http_server(mcp_handler(flood)) as server,
-        talk(peer, agent=agent_with(server)) as session,
+        open_test_session(peer, agent=agent_with(server)) as session,
     ):
-        make_call(peer, "echo")
+        send_call(peer, "echo")
         assert "more than 1000000 bytes" in await wait_real_output(peer)
         assert sent < 500
-        assert taken_of(session.events, events.Error) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_a_compressed_response_is_not_decompressed() -> None:
@@ -199,9 +199,9 @@ async def test_a_compressed_response_is_not_decompressed() -> None:
     peer = ScriptedPeer()
     async with (
         open_http_server(mcp_handler(compress)) as server,
-        talk(peer, agent=agent_with(server)),
+        open_test_session(peer, agent=agent_with(server)),
     ):
-        make_call(peer, "echo")
+        send_call(peer, "echo")
         assert "compressed" in await wait_real_output(peer)
 
 
@@ -222,9 +222,9 @@ async def test_a_large_event_is_accepted() -> None:
     peer = ScriptedPeer()
     async with (
         open_http_server(mcp_handler(send_event)) as server,
-        talk(peer, agent=agent_with(server)),
+        open_test_session(peer, agent=agent_with(server)),
     ):
-        make_call(peer, "echo")
+        send_call(peer, "echo")
         assert await wait_real_output(peer) == text
 
 
@@ -237,7 +237,7 @@ async def test_a_redirect_on_the_same_host_is_followed() -> None:
     peer = ScriptedPeer()
     async with (
         open_http_server(mcp_handler(redirect)) as server,
-        talk(peer, agent=agent_with(server)),
+        open_test_session(peer, agent=agent_with(server)),
     ):
-        make_call(peer, "echo")
+        send_call(peer, "echo")
         assert await wait_real_output(peer) == "?"

@@ -23,7 +23,7 @@ from mcp.types import (
 )
 from trio.testing import MockClock
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import (
     MemoryServer,
     agent_with,
@@ -34,9 +34,9 @@ from support.mcp_servers import (
     raise_mcp_error,
     return_text,
 )
-from support.service import one_call
-from support.sessions import talk
-from support.wire import answers, updates
+from support.service import send_call_and_wait
+from support.sessions import open_test_session
+from support.wire import sent_outputs, sent_settings
 from trio_realtime import McpServerCustom, errors, events
 from trio_realtime.testing import ScriptedPeer
 
@@ -55,8 +55,8 @@ async def test_a_server_object_in_the_same_process_can_be_used(
 
     peer = ScriptedPeer()
     declaration = McpServerCustom(name="here", connect=lambda: server)
-    async with talk(peer, agent=agent_with(declaration)):
-        await one_call(peer, "add", '{"a": 2, "b": 3}')
+    async with open_test_session(peer, agent=agent_with(declaration)):
+        await send_call_and_wait(peer, "add", '{"a": 2, "b": 3}')
         assert '"sum"' in await only_output(peer)
 
 
@@ -71,15 +71,15 @@ async def test_the_tools_of_all_pages_are_offered(autojump_clock: MockClock) -> 
     schema = {"type": "object", "properties": {"text": {"type": "string"}}}
     server.schemas["echo"] = schema
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare())):
+    async with open_test_session(peer, agent=agent_with(server.declare())):
         assert offered_names(peer) == ["echo", "hang", "one", "two", "three"]
-        assert updates(peer)[0]["tools"][0] == {
+        assert sent_settings(peer)[0]["tools"][0] == {
             "type": "function",
             "name": "echo",
             "description": "echo!",
             "parameters": schema,
         }
-        assert len(updates(peer)) == 1
+        assert len(sent_settings(peer)) == 1
 
 
 class EmptyCursor(MemoryServer):
@@ -90,7 +90,7 @@ class EmptyCursor(MemoryServer):
 
 async def test_an_empty_cursor_ends_the_list(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(EmptyCursor().declare())):
+    async with open_test_session(peer, agent=agent_with(EmptyCursor().declare())):
         assert all_offered_names(peer) == [["echo", "hang"]]
 
 
@@ -110,9 +110,9 @@ async def test_changes_are_subscribed_to_if_the_server_supports_it(
 
     peer = ScriptedPeer()
     declaration = McpServerCustom(name="here", connect=lambda: server)
-    async with talk(peer, agent=agent_with(declaration)):
+    async with open_test_session(peer, agent=agent_with(declaration)):
         assert offered_names(peer) == ["learn"]
-        await one_call(peer, "learn")
+        await send_call_and_wait(peer, "learn")
         assert offered_names(peer) == ["learn", "extra"]
 
 
@@ -162,8 +162,8 @@ async def test_a_result_is_converted_to_text(
         return result
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(MemoryServer(give=give).declare())):
-        await one_call(peer, "give")
+    async with open_test_session(peer, agent=agent_with(MemoryServer(give=give).declare())):
+        await send_call_and_wait(peer, "give")
         assert await only_output(peer) == output
 
 
@@ -174,10 +174,12 @@ async def test_an_error_result_fails_the_call_and_its_text_is_the_output(
         return CallToolResult(content=[TextContent(text="no such file")], is_error=True)
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(MemoryServer(fail=fail).declare())) as session:
-        await one_call(peer, "fail")
+    async with open_test_session(
+        peer, agent=agent_with(MemoryServer(fail=fail).declare())
+    ) as session:
+        await send_call_and_wait(peer, "fail")
         assert await only_output(peer) == "no such file"
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "failed"
         assert isinstance(end.error, errors.McpCallFailed)
         assert end.error.server == "memory"
@@ -188,9 +190,9 @@ async def test_an_error_result_without_text_gets_a_default_text(autojump_clock: 
         return CallToolResult(content=[], is_error=True)
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(MemoryServer(fail=fail).declare())):
-        await one_call(peer, "fail")
-        assert answers(peer) == [("call_1", "the tool failed without an error message")]
+    async with open_test_session(peer, agent=agent_with(MemoryServer(fail=fail).declare())):
+        await send_call_and_wait(peer, "fail")
+        assert sent_outputs(peer) == [("call_1", "the tool failed without an error message")]
 
 
 # --- errors ------------------------------------------------------------------------------------
@@ -205,12 +207,12 @@ async def test_an_error_response_fails_only_its_call_whatever_its_code(
         fail=raise_mcp_error(code, "your quota is used up"), slow=return_text("done", after=3)
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare())) as session:
+    async with open_test_session(peer, agent=agent_with(server.declare())) as session:
         call_two_tools(peer, "fail", "slow")
         await trio.sleep(5)
-        assert answers(peer) == [("call_1", "your quota is used up"), ("call_2", "done")]
+        assert sent_outputs(peer) == [("call_1", "your quota is used up"), ("call_2", "done")]
         assert len(server.attempts) == 1
-        assert taken_of(session.events, events.Error) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_an_error_of_a_server_object_fails_only_its_call(
@@ -225,8 +227,8 @@ async def test_an_error_of_a_server_object_fails_only_its_call(
     server = Server("here", on_list_tools=list_tools, on_call_tool=fail)
     peer = ScriptedPeer()
     declaration = McpServerCustom(name="here", connect=lambda: server)
-    async with talk(peer, agent=agent_with(declaration)) as session:
-        await one_call(peer, "fail")
+    async with open_test_session(peer, agent=agent_with(declaration)) as session:
+        await send_call_and_wait(peer, "fail")
         await trio.sleep(5)
-        assert answers(peer) == [("call_1", "your quota is used up")]
-        assert taken_of(session.events, events.Error) == []
+        assert sent_outputs(peer) == [("call_1", "your quota is used up")]
+        assert drain_events(session.events, events.Error) == []

@@ -12,7 +12,7 @@ from mcp import MCPError
 from mcp.types import ListToolsResult
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import (
     MemoryServer,
     agent_with,
@@ -23,9 +23,9 @@ from support.mcp_servers import (
     raise_mcp_error,
     return_text,
 )
-from support.service import make_call, one_call, start_call
-from support.sessions import talk
-from support.wire import answers, updates
+from support.service import send_call, send_call_and_wait, start_call
+from support.sessions import open_test_session
+from support.wire import sent_outputs, sent_settings
 from trio_realtime import McpServer, ToolContext, errors, events
 from trio_realtime.session.mcp.connection import McpConnection, RemoteTool
 from trio_realtime.session.mcp.manager import McpServers
@@ -38,10 +38,10 @@ async def test_a_call_is_answered_with_the_text_of_the_server(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(MemoryServer().declare())) as session:
-        await one_call(peer, "echo", '{"text": "hello"}')
+    async with open_test_session(peer, agent=agent_with(MemoryServer().declare())) as session:
+        await send_call_and_wait(peer, "echo", '{"text": "hello"}')
         assert await only_output(peer) == "hello"
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert (end.outcome, end.tool is not None) == ("completed", True)
 
 
@@ -49,8 +49,8 @@ async def test_arguments_that_are_not_an_object_are_not_sent_to_the_server(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(MemoryServer().declare())):
-        await one_call(peer, "echo", "[1]")
+    async with open_test_session(peer, agent=agent_with(MemoryServer().declare())):
+        await send_call_and_wait(peer, "echo", "[1]")
         assert (await only_output(peer)).startswith("Invalid arguments for echo")
 
 
@@ -59,14 +59,14 @@ async def test_the_options_of_a_server_apply_to_its_tools(autojump_clock: MockCl
         allowed_tools=["hang"], needs_approval=True, call_timeout=3, on_interrupt="finish"
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server)) as session:
+    async with open_test_session(peer, agent=agent_with(server)) as session:
         assert offered_names(peer) == ["hang"]
         await start_call(peer, "hang")
-        (ask,) = taken_of(session.events, events.ToolApprovalRequired)
+        (ask,) = drain_events(session.events, events.ToolApprovalRequired)
         await session.approve_tool_call(ask.call_id)
         await session.interrupt()
         await trio.sleep(2.9)
-        assert answers(peer) == [], "the call continues"
+        assert sent_outputs(peer) == [], "the call continues"
         await trio.sleep(0.2)
         assert await only_output(peer) == "Tool hang timed out after 3 seconds."
 
@@ -82,7 +82,7 @@ async def test_an_interrupt_cancels_only_calls_that_allow_it(autojump_clock: Moc
         other.declare("b", on_interrupt="background", allowed_tools=["slow"]),
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         await start_call(peer, "hang")
         peer.call("resp_1", "item_2", "call_2", "slow")
         await wait_all_tasks_blocked()
@@ -90,10 +90,10 @@ async def test_an_interrupt_cancels_only_calls_that_allow_it(autojump_clock: Moc
         await session.interrupt()
         await wait_all_tasks_blocked()
         assert server.log == ["called", "cancelled"]
-        ((call_id, _),) = answers(peer)
+        ((call_id, _),) = sent_outputs(peer)
         assert call_id == "call_1"
         await trio.sleep(6)
-        assert answers(peer)[1] == ("call_2", "slow")
+        assert sent_outputs(peer)[1] == ("call_2", "slow")
 
 
 async def test_a_call_fails_when_its_connection_is_lost_even_if_the_client_hangs() -> None:
@@ -141,7 +141,7 @@ async def test_a_lost_connection_fails_its_calls_and_is_retried_with_growing_del
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare())) as session:
+    async with open_test_session(peer, agent=agent_with(server.declare())) as session:
         await start_call(peer, "hang")
         server.refuse_connections = True
         lost = trio.current_time()
@@ -155,20 +155,20 @@ async def test_a_lost_connection_fails_its_calls_and_is_retried_with_growing_del
 
         server.refuse_connections = False
         await trio.sleep(30)
-        assert [type(event.error) for event in taken_of(session.events, events.Error)] == [
+        assert [type(event.error) for event in drain_events(session.events, events.Error)] == [
             errors.McpServerFailed
         ], "reported once"
         peer.call("resp_1", "item_2", "call_2", "echo", '{"text": "back"}')
         await wait_all_tasks_blocked()
-        assert answers(peer)[-1] == ("call_2", "back")
-        assert len(updates(peer)) == 1, "the tools are the same"
+        assert sent_outputs(peer)[-1] == ("call_2", "back")
+        assert len(sent_settings(peer)) == 1, "the tools are the same"
 
 
 async def test_a_stable_connection_is_reconnected_immediately(
     autojump_clock: MockClock,
 ) -> None:
     server = MemoryServer()
-    async with talk(ScriptedPeer(), agent=agent_with(server.declare())):
+    async with open_test_session(ScriptedPeer(), agent=agent_with(server.declare())):
         for _ in range(3):
             await trio.sleep(60)
             server.disconnect()
@@ -181,13 +181,13 @@ async def test_a_call_waits_while_the_server_is_reconnected(
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare(connect_timeout=8))):
+    async with open_test_session(peer, agent=agent_with(server.declare(connect_timeout=8))):
         server.disconnect()
         await wait_all_tasks_blocked()
-        await one_call(peer, "echo", '{"text": "delayed"}')
-        assert answers(peer) == []
+        await send_call_and_wait(peer, "echo", '{"text": "delayed"}')
+        assert sent_outputs(peer) == []
         await trio.sleep(1)
-        assert answers(peer) == [("call_1", "delayed")]
+        assert sent_outputs(peer) == [("call_1", "delayed")]
 
 
 async def test_a_call_fails_if_the_server_is_not_reconnected_in_time(
@@ -195,13 +195,13 @@ async def test_a_call_fails_if_the_server_is_not_reconnected_in_time(
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare(connect_timeout=8))):
+    async with open_test_session(peer, agent=agent_with(server.declare(connect_timeout=8))):
         server.refuse_connections = True
         server.disconnect()
         await wait_all_tasks_blocked()
-        await one_call(peer, "echo", '{"text": "delayed"}')
+        await send_call_and_wait(peer, "echo", '{"text": "delayed"}')
         await trio.sleep(7.9)
-        assert answers(peer) == []
+        assert sent_outputs(peer) == []
         await trio.sleep(0.2)
         text = await only_output(peer)
         assert text.startswith("MCP server 'memory' is not connected: ")
@@ -212,7 +212,9 @@ async def test_connecting_to_an_unresponsive_server_times_out(autojump_clock: Mo
     server = MemoryServer()
     server.unresponsive = True
     with pytest.raises(errors.McpServerFailed, match="no connection within 4 s"):
-        async with talk(ScriptedPeer(), agent=agent_with(server.declare(connect_timeout=4))):
+        async with open_test_session(
+            ScriptedPeer(), agent=agent_with(server.declare(connect_timeout=4))
+        ):
             pytest.fail("the session opened")
     assert trio.current_time() == pytest.approx(4, abs=0.5)
 
@@ -221,15 +223,15 @@ async def test_an_optional_server_may_start_later(autojump_clock: MockClock) -> 
     server = MemoryServer()
     server.refuse_connections = True
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare(required=False))) as session:
+    async with open_test_session(peer, agent=agent_with(server.declare(required=False))) as session:
         assert offered_names(peer) == []
         await trio.sleep(5)
-        (error,) = taken_of(session.events, events.Error)
+        (error,) = drain_events(session.events, events.Error)
         assert "did not start" in str(error.error)
         server.refuse_connections = False
         await trio.sleep(10)
         assert offered_names(peer) == ["echo", "hang"]
-        await one_call(peer, "echo", '{"text": "late"}')
+        await send_call_and_wait(peer, "echo", '{"text": "late"}')
         assert await only_output(peer) == "late"
 
 
@@ -244,7 +246,7 @@ class DuplicateTools(MemoryServer):
 
 async def test_a_tool_that_is_listed_twice_is_offered_once(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(DuplicateTools().declare())):
+    async with open_test_session(peer, agent=agent_with(DuplicateTools().declare())):
         assert all_offered_names(peer) == [["echo", "hang"]]
 
 
@@ -268,10 +270,10 @@ class ConstantlyChanging(MemoryServer):
 async def test_changes_are_sent_at_most_once_a_second(autojump_clock: MockClock) -> None:
     server = ConstantlyChanging(300)
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare())) as session:
+    async with open_test_session(peer, agent=agent_with(server.declare())) as session:
         await trio.sleep(9.5)
         assert len(all_offered_names(peer)) <= 11
-        assert len(taken_of(session.events, events.McpToolsChanged)) <= 10
+        assert len(drain_events(session.events, events.McpToolsChanged)) <= 10
 
 
 async def test_the_first_of_many_changes_is_sent_immediately_and_the_last_after_a_second(
@@ -279,7 +281,7 @@ async def test_the_first_of_many_changes_is_sent_immediately_and_the_last_after_
 ) -> None:
     server = MemoryServer()
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare())):
+    async with open_test_session(peer, agent=agent_with(server.declare())):
         for number in range(50):
             server.handlers = {f"tool_{number}": return_text("")}
             await server.notify_tools_changed()
@@ -293,12 +295,12 @@ async def test_a_connection_lost_between_two_refreshes_is_noticed_immediately(
     autojump_clock: MockClock,
 ) -> None:
     server = MemoryServer()
-    async with talk(ScriptedPeer(), agent=agent_with(server.declare())) as session:
+    async with open_test_session(ScriptedPeer(), agent=agent_with(server.declare())) as session:
         await server.notify_tools_changed()
         await wait_all_tasks_blocked()
         server.disconnect()
         await wait_all_tasks_blocked()
-        assert len(taken_of(session.events, events.Error)) == 1
+        assert len(drain_events(session.events, events.Error)) == 1
 
 
 class OneRequestAtATime(MemoryServer):
@@ -325,12 +327,12 @@ async def test_a_refresh_waits_for_calls_if_the_server_handles_one_request_at_a_
         fail=raise_mcp_error(-32602, "no such file"), slow=return_text("done", after=30)
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare())):
+    async with open_test_session(peer, agent=agent_with(server.declare())):
         call_two_tools(peer, "fail", "slow")
         await trio.sleep(15)
         await server.notify_tools_changed()
         await trio.sleep(25)
-        assert answers(peer) == [("call_1", "no such file"), ("call_2", "done")]
+        assert sent_outputs(peer) == [("call_1", "no such file"), ("call_2", "done")]
         assert len(server.attempts) == 1
 
 
@@ -357,12 +359,12 @@ async def test_a_failed_refresh_does_not_abort_calls(
 ) -> None:
     server = FailingSecondList(responds=True, slow=return_text("done", after=30))
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(server.declare())):
-        make_call(peer, "slow")
+    async with open_test_session(peer, agent=agent_with(server.declare())):
+        send_call(peer, "slow")
         await trio.sleep(1)
         await server.notify_tools_changed()
         await trio.sleep(35)
-        assert answers(peer) == [("call_1", "done")]
+        assert sent_outputs(peer) == [("call_1", "done")]
         assert len(server.attempts) == 1
     assert "failed to list its tools: the list is gone" in caplog.text
 
@@ -374,9 +376,11 @@ async def test_a_server_without_calls_that_fails_to_list_its_tools_is_reconnecte
     responds: bool, reason: str, autojump_clock: MockClock
 ) -> None:
     server = FailingSecondList(responds=responds)
-    async with talk(ScriptedPeer(), agent=agent_with(server.declare(connect_timeout=4))) as session:
+    async with open_test_session(
+        ScriptedPeer(), agent=agent_with(server.declare(connect_timeout=4))
+    ) as session:
         await server.notify_tools_changed()
         await trio.sleep(6)
-        (error,) = taken_of(session.events, events.Error)
+        (error,) = drain_events(session.events, events.Error)
         assert reason in str(error.error)
         assert len(server.attempts) == 2

@@ -7,10 +7,10 @@ import sys
 import pytest
 import trio
 
-from support.events import taken_of
+from support.events import drain_events
 from support.mcp_servers import agent_with, observe_programs, program_server, wait_real_output
-from support.service import make_call
-from support.sessions import talk
+from support.service import send_call
+from support.sessions import open_test_session
 from trio_realtime import McpServerStdio, errors, events
 from trio_realtime.testing import ScriptedPeer
 
@@ -90,18 +90,18 @@ async def test_an_invalid_response_is_repaired_or_fails_only_its_call(
 ) -> None:
     """Invalid characters are replaced. In other cases the id is recovered, and the call fails."""
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(minimal_program(line))) as session:
-        make_call(peer, "cut")
+    async with open_test_session(peer, agent=agent_with(minimal_program(line))) as session:
+        send_call(peer, "cut")
         assert output in await wait_real_output(peer)
-        assert taken_of(session.events, events.Error) == []
+        assert drain_events(session.events, events.Error) == []
 
 
 async def test_lines_that_are_not_messages_are_ignored_and_logged_sparsely(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent_with(minimal_program("garbage"))):
-        make_call(peer, "cut")
+    async with open_test_session(peer, agent=agent_with(minimal_program("garbage"))):
+        send_call(peer, "cut")
         assert await wait_real_output(peer) == ""
     logged = [
         record for record in caplog.records if "not a JSON-RPC message" in record.getMessage()
@@ -123,14 +123,14 @@ async def test_lines_that_are_not_messages_are_ignored_and_logged_sparsely(
 async def test_a_failed_handshake_is_reported_with_its_cause(behavior: str, reason: str) -> None:
     """The reason is not the exit of the program, which the client causes itself."""
     with pytest.raises(errors.McpServerFailed, match=reason):
-        async with talk(ScriptedPeer(), agent=agent_with(minimal_program(behavior))):
+        async with open_test_session(ScriptedPeer(), agent=agent_with(minimal_program(behavior))):
             pytest.fail("the session opened")
 
 
 async def test_a_missing_program_is_reported() -> None:
     server = McpServerStdio(name="local", command="no-such-program-anywhere")
     with pytest.raises(errors.McpServerFailed, match=r"'local' did not start: .*no-such") as caught:
-        async with talk(ScriptedPeer(), agent=agent_with(server)):
+        async with open_test_session(ScriptedPeer(), agent=agent_with(server)):
             pytest.fail("the session opened")
     assert caught.value.server == "local"
 
@@ -140,7 +140,7 @@ async def test_a_program_that_exits_immediately_is_reported_with_its_status() ->
         name="local", command=sys.executable, args=["-c", "raise SystemExit(7)"]
     )
     with pytest.raises(errors.McpServerFailed, match="it exited with status 7"):
-        async with talk(ScriptedPeer(), agent=agent_with(server)):
+        async with open_test_session(ScriptedPeer(), agent=agent_with(server)):
             pytest.fail("the session opened")
 
 
@@ -150,7 +150,7 @@ async def test_leaving_kills_a_program_that_ignores_signals_and_its_children() -
     with trio.fail_after(TIMEOUT):
         async with observe_programs() as observer:
             server = program_server(observer, "ignore-exit")
-            async with talk(peer, agent=agent_with(server), close_timeout=0.4):
+            async with open_test_session(peer, agent=agent_with(server), close_timeout=0.4):
                 lifetime = await observer.wait_started()
                 peer.begin_response("resp_1")
                 peer.call("resp_1", "item_1", "call_1", "hang")
