@@ -14,13 +14,15 @@ from typing import Any, Unpack
 import pytest
 import trio
 
-from trio_realtime.local import ServiceSettings, serve_local
+from trio_realtime.local import ServerConfigDict, serve_local
 
 HERE = Path(__file__).parent
 CHILDREN = {"openai": "openai_child.py", "agents": "agents_child.py"}
 
 
-async def run_child(package: str, turn: str, **settings: Unpack[ServiceSettings]) -> dict[str, Any]:
+async def run_child(
+    package: str, turn: str, **settings: Unpack[ServerConfigDict]
+) -> dict[str, Any]:
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"the package {package!r} is not installed")
     async with serve_local(**settings) as server:

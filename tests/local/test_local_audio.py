@@ -19,7 +19,7 @@ from trio_realtime.local.audio import (
     decode,
     encode,
     encoding_table,
-    fit,
+    fit_duration,
     loudness,
     samples,
 )
@@ -38,21 +38,21 @@ def tone(frames: int, level: int = 8192) -> bytes:
     return struct.pack("<h", level) * (24 * FRAME * frames)
 
 
-def bench_with(**detection: Any) -> ProtocolHarness:
-    bench = ProtocolHarness()
-    bench.update(
+def harness_with(**detection: Any) -> ProtocolHarness:
+    harness = ProtocolHarness()
+    harness.update(
         audio={
             "input": {
                 "turn_detection": {"type": "server_vad", "create_response": False, **detection}
             }
         }
     )
-    return bench
+    return harness
 
 
-def stamps(bench: ProtocolHarness) -> list[tuple[int, int]]:
-    started = bench.of_type("input_audio_buffer.speech_started")
-    stopped = bench.of_type("input_audio_buffer.speech_stopped")
+def stamps(harness: ProtocolHarness) -> list[tuple[int, int]]:
+    started = harness.of_type("input_audio_buffer.speech_started")
+    stopped = harness.of_type("input_audio_buffer.speech_stopped")
     return [(a["audio_start_ms"], b["audio_end_ms"]) for a, b in zip(started, stopped, strict=True)]
 
 
@@ -65,49 +65,49 @@ def stamps(bench: ProtocolHarness) -> list[tuple[int, int]]:
 )
 def test_the_recorded_stamps_come_out(silence_ms: int, end_ms: int) -> None:
     """Speech from frame 55 to 4032 ms: 1460 = 55 * 32 - 300, 4256 = 4032 + 7 * 32."""
-    bench = bench_with(silence_duration_ms=silence_ms)
-    bench.append(silence(55) + tone(126 - 55) + silence(40))
-    assert stamps(bench) == [(1460, end_ms)]
+    harness = harness_with(silence_duration_ms=silence_ms)
+    harness.append(silence(55) + tone(126 - 55) + silence(40))
+    assert stamps(harness) == [(1460, end_ms)]
 
 
 def test_speech_from_the_first_frame_starts_at_zero() -> None:
-    bench = bench_with()
-    bench.append(tone(20) + silence(20))
-    assert stamps(bench) == [(0, 20 * FRAME + 224)]
+    harness = harness_with()
+    harness.append(tone(20) + silence(20))
+    assert stamps(harness) == [(0, 20 * FRAME + 224)]
 
 
 @pytest.mark.parametrize("chunk", [1, 333, 1536, 4800, 10**6])
 def test_stamps_do_not_depend_on_how_the_audio_is_cut(chunk: int) -> None:
-    bench = bench_with()
+    harness = harness_with()
     audio = silence(30) + tone(20) + silence(12) + tone(10) + silence(12)
     pieces = range(0, len(audio), chunk) if chunk > 1 else range(0, len(audio), 4801)
     size = max(chunk, 4801) if chunk == 1 else chunk
     for start in pieces:
-        bench.append(audio[start : start + size])
-    assert stamps(bench) == [(660, 50 * FRAME + 224), (62 * FRAME - 300, 72 * FRAME + 224)]
+        harness.append(audio[start : start + size])
+    assert stamps(harness) == [(660, 50 * FRAME + 224), (62 * FRAME - 300, 72 * FRAME + 224)]
 
 
 def test_stamps_count_all_audio_of_the_session() -> None:
-    bench = bench_with()
-    bench.append(tone(20))
-    bench.send("input_audio_buffer.commit")
-    bench.append(silence(30))
-    bench.send("input_audio_buffer.clear")
-    bench.append(tone(20) + silence(20))
-    stopped = bench.of_type("input_audio_buffer.speech_stopped")
+    harness = harness_with()
+    harness.append(tone(20))
+    harness.send("input_audio_buffer.commit")
+    harness.append(silence(30))
+    harness.send("input_audio_buffer.clear")
+    harness.append(tone(20) + silence(20))
+    stopped = harness.of_type("input_audio_buffer.speech_stopped")
     assert [frame["audio_end_ms"] for frame in stopped] == [70 * FRAME + 224]
 
 
 def test_a_short_gap_does_not_end_the_turn() -> None:
-    bench = bench_with(silence_duration_ms=500)
-    bench.append(tone(20) + silence(15) + tone(20) + silence(16))
-    assert stamps(bench) == [(0, 55 * FRAME + 512)]
+    harness = harness_with(silence_duration_ms=500)
+    harness.append(tone(20) + silence(15) + tone(20) + silence(16))
+    assert stamps(harness) == [(0, 55 * FRAME + 512)]
 
 
 def test_a_click_is_no_speech() -> None:
-    bench = bench_with()
-    bench.append(silence(20) + tone(1) + silence(20))
-    assert bench.of_type("input_audio_buffer.speech_started") == []
+    harness = harness_with()
+    harness.append(silence(20) + tone(1) + silence(20))
+    assert harness.of_type("input_audio_buffer.speech_started") == []
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_a_click_is_no_speech() -> None:
     [(0.5, 400, True), (0.5, 250, False), (1.0, 2500, False), (1.0, 4000, True), (0.0, 40, True)],
 )
 def test_a_higher_threshold_takes_louder_speech(threshold: float, level: int, heard: bool) -> None:
-    bench = bench_with(threshold=threshold)
-    bench.append(tone(10, level))
-    assert bool(bench.of_type("input_audio_buffer.speech_started")) is heard
+    harness = harness_with(threshold=threshold)
+    harness.append(tone(10, level))
+    assert bool(harness.of_type("input_audio_buffer.speech_started")) is heard
 
 
 def test_the_item_holds_the_audio_between_the_stamps() -> None:
-    bench = bench_with()
-    bench.append(silence(55) + tone(71) + silence(40))
-    item_id = bench.of_type("input_audio_buffer.committed")[0]["item_id"]
-    (frame,) = bench.send("conversation.item.retrieve", item_id=item_id)
+    harness = harness_with()
+    harness.append(silence(55) + tone(71) + silence(40))
+    item_id = harness.of_type("input_audio_buffer.committed")[0]["item_id"]
+    (frame,) = harness.send("conversation.item.retrieve", item_id=item_id)
     audio = pybase64.b64decode(frame["item"]["content"][0]["audio"])
     assert len(audio) == (4256 - 1460) * 48
     assert audio.rstrip(b"\0").endswith(b"\x20")
@@ -132,11 +132,11 @@ def test_the_item_holds_the_audio_between_the_stamps() -> None:
 
 
 def test_audio_after_a_turn_is_left_for_the_next_commit() -> None:
-    bench = bench_with()
-    bench.append(tone(20) + silence(7) + silence(20))
-    bench.send("input_audio_buffer.commit")
-    item_id = bench.of_type("input_audio_buffer.committed")[1]["item_id"]
-    (frame,) = bench.send("conversation.item.retrieve", item_id=item_id)
+    harness = harness_with()
+    harness.append(tone(20) + silence(7) + silence(20))
+    harness.send("input_audio_buffer.commit")
+    item_id = harness.of_type("input_audio_buffer.committed")[1]["item_id"]
+    (frame,) = harness.send("conversation.item.retrieve", item_id=item_id)
     assert len(pybase64.b64decode(frame["item"]["content"][0]["audio"])) == 20 * FRAME * 48
 
 
@@ -144,46 +144,46 @@ def test_audio_after_a_turn_is_left_for_the_next_commit() -> None:
     ("eagerness", "silence_ms"), [("high", 416), ("medium", 608), ("auto", 608), ("low", 1216)]
 )
 def test_semantic_turns_end_after_a_silence_by_eagerness(eagerness: str, silence_ms: int) -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     detection = {"type": "semantic_vad", "eagerness": eagerness, "create_response": False}
-    bench.update(audio={"input": {"turn_detection": detection}})
-    bench.append(tone(20) + silence(70))
-    assert stamps(bench) == [(0, 20 * FRAME + silence_ms)]
+    harness.update(audio={"input": {"turn_detection": detection}})
+    harness.append(tone(20) + silence(70))
+    assert stamps(harness) == [(0, 20 * FRAME + silence_ms)]
 
 
 @pytest.mark.parametrize("name", ["audio/pcmu", "audio/pcma"])
 def test_g711_input_is_heard_like_pcm(name: str) -> None:
-    bench = bench_with()
-    bench.update(audio={"input": {"format": {"type": name}}})
-    bench.append(encode(silence(55) + tone(71) + silence(40), FORMATS[name]))
-    assert stamps(bench) == [(1460, 4256)]
+    harness = harness_with()
+    harness.update(audio={"input": {"format": {"type": name}}})
+    harness.append(encode(silence(55) + tone(71) + silence(40), FORMATS[name]))
+    assert stamps(harness) == [(1460, 4256)]
 
 
 def test_a_change_of_format_keeps_the_clock() -> None:
-    bench = bench_with()
-    bench.append(silence(10))
-    bench.update(audio={"input": {"format": {"type": "audio/pcmu"}}})
-    bench.append(encode(tone(20) + silence(20), FORMATS["audio/pcmu"]))
-    assert stamps(bench) == [(20, 30 * FRAME + 224)]
+    harness = harness_with()
+    harness.append(silence(10))
+    harness.update(audio={"input": {"format": {"type": "audio/pcmu"}}})
+    harness.append(encode(tone(20) + silence(20), FORMATS["audio/pcmu"]))
+    assert stamps(harness) == [(20, 30 * FRAME + 224)]
 
 
 def test_turning_detection_off_drops_the_speech_and_keeps_the_audio() -> None:
-    bench = bench_with()
-    bench.append(tone(20))
-    bench.update(audio={"input": {"turn_detection": None}})
-    assert bench.append(silence(40)) == []
-    started = bench.of_type("input_audio_buffer.speech_started")[0]["item_id"]
-    committed = bench.send("input_audio_buffer.commit")[0]["item_id"]
+    harness = harness_with()
+    harness.append(tone(20))
+    harness.update(audio={"input": {"turn_detection": None}})
+    assert harness.append(silence(40)) == []
+    started = harness.of_type("input_audio_buffer.speech_started")[0]["item_id"]
+    committed = harness.send("input_audio_buffer.commit")[0]["item_id"]
     assert committed != started
-    (frame,) = bench.send("conversation.item.retrieve", item_id=committed)
+    (frame,) = harness.send("conversation.item.retrieve", item_id=committed)
     assert len(pybase64.b64decode(frame["item"]["content"][0]["audio"])) == 60 * FRAME * 48
 
 
 def test_endless_silence_is_not_kept() -> None:
-    bench = bench_with()
+    harness = harness_with()
     for _ in range(4):
-        bench.append(silence(1000))
-    assert bench.service._listening._buffer.held_ms <= 61_000
+        harness.append(silence(1000))
+    assert harness.protocol._input_audio._buffer.buffered_ms <= 61_000
 
 
 # -- G.711 ---------------------------------------------------------------------------------------
@@ -240,22 +240,22 @@ def test_speed_divides_the_length(milliseconds: int, speed: float) -> None:
 
 @given(st.binary(max_size=300), st.integers(0, 500))
 def test_fitting_gives_exactly_the_length(pcm: bytes, milliseconds: int) -> None:
-    assert len(fit(pcm, milliseconds)) == 48 * milliseconds
+    assert len(fit_duration(pcm, milliseconds)) == 48 * milliseconds
 
 
 # -- voices --------------------------------------------------------------------------------------
 
 
 def test_tones_last_as_long_as_the_text_and_are_loud_enough_to_hear() -> None:
-    pcm = ToneSynthesizer().speak("Hello you")
+    pcm = ToneSynthesizer().synthesize("Hello you")
     assert len(pcm) == 9 * 60 * 48
     assert loudness(pcm, PCM) > 1000
-    assert pcm == ToneSynthesizer().speak("Hello you")
+    assert pcm == ToneSynthesizer().synthesize("Hello you")
     assert max(map(abs, samples(pcm))) < 16_000
 
 
 def test_silence_between_words_is_silent() -> None:
-    assert not any(ToneSynthesizer(100).speak(" "))
+    assert not any(ToneSynthesizer(100).synthesize(" "))
 
 
 def wave_of(pcm: bytes, rate: int, length: int) -> bytes:
@@ -298,9 +298,9 @@ def test_espeak_is_resampled_and_asked_once_for_each_text(tmp_path: Path) -> Non
     )
     voice = EspeakSynthesizer(program=program)
     assert voice.blocking
-    assert len(voice.speak("Hello")) == pytest.approx(48_000, abs=10)
-    assert voice.speak("Hello") == voice.speak("Hello")
-    assert voice.speak("  ") == b""
+    assert len(voice.synthesize("Hello")) == pytest.approx(48_000, abs=10)
+    assert voice.synthesize("Hello") == voice.synthesize("Hello")
+    assert voice.synthesize("  ") == b""
     assert (tmp_path / "log").read_text(encoding="utf-8") == "Hello\n"
 
 

@@ -21,9 +21,9 @@ KEY = (("Authorization", "Bearer sk-right"),)
 USER = {"type": "message", "role": "user", "content": []}
 
 
-def refused(bench: ProtocolHarness, kind: str, /, **fields: Any) -> dict[str, Any]:
+def refused(harness: ProtocolHarness, kind: str, /, **fields: Any) -> dict[str, Any]:
     """Send an event that must be answered with one error, and with its own id in it."""
-    (frame,) = bench.send(kind, event_id="mine", **fields)
+    (frame,) = harness.send(kind, event_id="mine", **fields)
     assert frame["type"] == "error"
     error: dict[str, Any] = frame["error"]
     assert list(error) == ["type", "code", "message", "param", "event_id"]
@@ -40,11 +40,11 @@ def text_message(text: str, role: str = "user", kind: str = "input_text") -> dic
 
 @pytest.mark.parametrize("message", ["", "nonsense", '{"type":', "[" * 100_000, '"\ud800"'])
 def test_what_is_not_json_is_refused_and_the_session_goes_on(message: str) -> None:
-    bench = ProtocolHarness()
-    (frame,) = bench.send_raw(message)
+    harness = ProtocolHarness()
+    (frame,) = harness.send_raw(message)
     assert frame["error"]["code"] == "invalid_json"
     assert frame["error"]["event_id"] is None
-    assert bench.say("still there")
+    assert harness.say("still there")
 
 
 def test_a_binary_message_is_refused() -> None:
@@ -80,11 +80,11 @@ def test_a_message_without_a_type_is_refused() -> None:
 
 
 def test_an_event_id_may_have_512_characters() -> None:
-    bench = ProtocolHarness()
-    (frame,) = bench.send("input_audio_buffer.clear", event_id="x" * 513)
+    harness = ProtocolHarness()
+    (frame,) = harness.send("input_audio_buffer.clear", event_id="x" * 513)
     assert frame["error"]["code"] == "string_above_max_length"
     assert frame["error"]["event_id"] is None
-    assert bench.send("input_audio_buffer.clear", event_id="x" * 512)[0]["type"] != "error"
+    assert harness.send("input_audio_buffer.clear", event_id="x" * 512)[0]["type"] != "error"
 
 
 def test_an_unknown_field_of_an_event_is_refused() -> None:
@@ -202,12 +202,12 @@ BAD_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
 def test_a_bad_session_is_refused_as_a_whole(
     session: dict[str, Any], code: str, param: str
 ) -> None:
-    bench = ProtocolHarness()
-    before = bench.session
+    harness = ProtocolHarness()
+    before = harness.session
     whole = {**({"type": "realtime"} if session else {}), "tool_choice": "none", **session}
-    error = refused(bench, "session.update", session=whole)
+    error = refused(harness, "session.update", session=whole)
     assert (error["code"], error["param"]) == (code, param)
-    assert bench.session == before
+    assert harness.session == before
 
 
 @pytest.mark.parametrize("session", [None, 5, "realtime", []])
@@ -233,37 +233,37 @@ def test_a_sample_rate_is_refused_in_the_words_of_the_service() -> None:
 
 
 def test_the_voice_is_locked_once_the_model_has_spoken() -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     output = {"voice": "ash"}
-    assert bench.update(audio={"output": output})[0]["type"] == "session.updated"
-    bench.respond(output_modalities=["text"])
-    assert bench.update(audio={"output": {"voice": "echo"}})[0]["type"] == "session.updated"
-    bench.respond()
+    assert harness.update(audio={"output": output})[0]["type"] == "session.updated"
+    harness.respond(output_modalities=["text"])
+    assert harness.update(audio={"output": {"voice": "echo"}})[0]["type"] == "session.updated"
+    harness.respond()
     session = {"type": "realtime", "audio": {"output": {"voice": "alloy"}}}
-    error = refused(bench, "session.update", session=session)
+    error = refused(harness, "session.update", session=session)
     assert error["code"] == "cannot_update_voice"
     assert error["message"] == (
         "Cannot update a conversation's voice if assistant audio is present."
     )
-    assert bench.update(audio={"output": {"voice": "echo"}})[0]["type"] == "session.updated"
+    assert harness.update(audio={"output": {"voice": "echo"}})[0]["type"] == "session.updated"
 
 
 def test_speed_changes_only_between_responses() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([[Pause(1.0)]]))
-    bench.send("response.create")
+    harness = ProtocolHarness(responder=ScriptedResponder([[Pause(1.0)]]))
+    harness.send("response.create")
     session = {"type": "realtime", "audio": {"output": {"speed": 1.2}}}
-    error = refused(bench, "session.update", session=session)
+    error = refused(harness, "session.update", session=session)
     assert error["param"] == "session.audio.output.speed"
-    bench.run(2.0)
-    assert bench.send("session.update", session=session)[0]["type"] == "session.updated"
+    harness.run(2.0)
+    assert harness.send("session.update", session=session)[0]["type"] == "session.updated"
 
 
 def test_tracing_cannot_change_once_enabled() -> None:
-    bench = ProtocolHarness()
-    bench.update(tracing="auto")
-    assert bench.update(tracing="auto")[0]["type"] == "session.updated"
+    harness = ProtocolHarness()
+    harness.update(tracing="auto")
+    assert harness.update(tracing="auto")[0]["type"] == "session.updated"
     session = {"type": "realtime", "tracing": None}
-    assert refused(bench, "session.update", session=session)["param"] == "session.tracing"
+    assert refused(harness, "session.update", session=session)["param"] == "session.tracing"
 
 
 # -- items ---------------------------------------------------------------------------------------
@@ -308,20 +308,20 @@ BAD_ITEMS: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("item", "code", "param"), BAD_ITEMS)
 def test_a_bad_item_is_refused(item: dict[str, Any], code: str, param: str) -> None:
-    bench = ProtocolHarness()
-    error = refused(bench, "conversation.item.create", item=item)
+    harness = ProtocolHarness()
+    error = refused(harness, "conversation.item.create", item=item)
     assert (error["code"], error["param"]) == (code, param)
 
 
 def test_a_text_may_have_256000_characters() -> None:
-    bench = ProtocolHarness()
-    error = refused(bench, "conversation.item.create", item=text_message("x" * 256_001))
+    harness = ProtocolHarness()
+    error = refused(harness, "conversation.item.create", item=text_message("x" * 256_001))
     assert error["code"] == "string_above_max_length"
     assert error["param"] == "item.content[0].text"
     assert error["message"].endswith(
         "maximum length 256000, but got a string with length 256001 instead."
     )
-    assert bench.send("conversation.item.create", item=text_message("x" * 256_000))
+    assert harness.send("conversation.item.create", item=text_message("x" * 256_000))
 
 
 def test_an_output_needs_its_call() -> None:
@@ -332,19 +332,19 @@ def test_an_output_needs_its_call() -> None:
 
 
 def test_an_unknown_predecessor_adds_nothing() -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     error = refused(
-        bench, "conversation.item.create", item=text_message("x"), previous_item_id="nix"
+        harness, "conversation.item.create", item=text_message("x"), previous_item_id="nix"
     )
     assert error["code"] == "item_create_invalid_previous_item_id"
-    assert len(bench.service._state.conversation) == 0
+    assert len(harness.protocol._state.conversation) == 0
 
 
 def test_an_id_is_used_once() -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     item = {**text_message("x"), "id": "item_mine"}
-    assert bench.send("conversation.item.create", item=item)[0]["item"]["id"] == "item_mine"
-    error = refused(bench, "conversation.item.create", item=item)
+    assert harness.send("conversation.item.create", item=item)[0]["item"]["id"] == "item_mine"
+    error = refused(harness, "conversation.item.create", item=item)
     assert (error["code"], error["param"]) == ("invalid_value", "item.id")
 
 
@@ -359,28 +359,28 @@ def test_an_unknown_item_is_named(verb: str, fields: dict[str, Any]) -> None:
 
 
 def test_an_item_in_progress_cannot_be_deleted() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([Say("x", audio_ms=5000)]), pacing=1.0)
-    bench.send("response.create")
-    item_id = bench.run_until("conversation.item.added")[-1]["item"]["id"]
-    error = refused(bench, "conversation.item.delete", item_id=item_id)
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("x", audio_ms=5000)]), pacing=1.0)
+    harness.send("response.create")
+    item_id = harness.run_until("conversation.item.added")[-1]["item"]["id"]
+    error = refused(harness, "conversation.item.delete", item_id=item_id)
     assert error["code"] == "item_delete_invalid_item_id"
-    bench.run(10.0)
-    assert types_of(bench.send("conversation.item.delete", item_id=item_id)) == [
+    harness.run(10.0)
+    assert types_of(harness.send("conversation.item.delete", item_id=item_id)) == [
         "conversation.item.deleted"
     ]
 
 
-def spoken_item(bench: ProtocolHarness) -> str:
-    frames = bench.respond()
+def spoken_item(harness: ProtocolHarness) -> str:
+    frames = harness.respond()
     (item_id,) = [f["item"]["id"] for f in frames if f["type"] == "response.output_item.done"]
     return str(item_id)
 
 
 def test_truncating_beyond_the_audio_is_refused() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([Say("x", audio_ms=3700)]))
-    item_id = spoken_item(bench)
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("x", audio_ms=3700)]))
+    item_id = spoken_item(harness)
     error = refused(
-        bench, "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=3760
+        harness, "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=3760
     )
     assert error["code"] == "invalid_value"
     assert error["message"] == "Audio content of 3700ms is already shorter than 3760ms"
@@ -390,19 +390,19 @@ def test_truncating_beyond_the_audio_is_refused() -> None:
     ("index", "end_ms", "code"), [(0, -1, "integer_below_min_value"), (1, 0, "invalid_value")]
 )
 def test_truncating_takes_sensible_numbers(index: int, end_ms: int, code: str) -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([Say("x")]))
-    fields = {"item_id": spoken_item(bench), "content_index": index, "audio_end_ms": end_ms}
-    assert refused(bench, "conversation.item.truncate", **fields)["code"] == code
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("x")]))
+    fields = {"item_id": spoken_item(harness), "content_index": index, "audio_end_ms": end_ms}
+    assert refused(harness, "conversation.item.truncate", **fields)["code"] == code
 
 
 def test_only_speech_of_the_model_can_be_truncated() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([Say("x")]))
-    user = bench.say("hi")["id"]
-    bench.respond(output_modalities=["text"])
-    written = bench.of_type("response.output_item.done")[0]["item"]["id"]
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("x")]))
+    user = harness.say("hi")["id"]
+    harness.respond(output_modalities=["text"])
+    written = harness.of_type("response.output_item.done")[0]["item"]["id"]
     for item_id in (user, written):
         fields = {"item_id": item_id, "content_index": 0, "audio_end_ms": 0}
-        error = refused(bench, "conversation.item.truncate", **fields)
+        error = refused(harness, "conversation.item.truncate", **fields)
         assert error["code"] == "unsupported_content_type"
         assert error["message"] == "Only model output audio messages can be truncated"
 
@@ -418,32 +418,32 @@ def test_audio_must_be_base64(audio: object) -> None:
 
 
 def test_an_append_may_have_15_mebibytes() -> None:
-    bench = ProtocolHarness()
-    bench.update(audio={"input": {"turn_detection": None}})
-    assert bench.append(bytes(15 * 1024 * 1024)) == []
+    harness = ProtocolHarness()
+    harness.update(audio={"input": {"turn_detection": None}})
+    assert harness.append(bytes(15 * 1024 * 1024)) == []
     audio = pybase64.b64encode(bytes(15 * 1024 * 1024 + 2)).decode()
-    assert refused(bench, "input_audio_buffer.append", audio=audio)["param"] == "audio"
+    assert refused(harness, "input_audio_buffer.append", audio=audio)["param"] == "audio"
 
 
 def test_a_commit_needs_a_tenth_of_a_second() -> None:
-    bench = ProtocolHarness()
-    bench.update(audio={"input": {"turn_detection": None}})
-    error = refused(bench, "input_audio_buffer.commit")
+    harness = ProtocolHarness()
+    harness.update(audio={"input": {"turn_detection": None}})
+    error = refused(harness, "input_audio_buffer.commit")
     assert error["code"] == "input_audio_buffer_commit_empty"
     assert "buffer only has 0.00ms of audio" in error["message"]
-    bench.append(bytes(48 * 99))
-    assert "99.00ms" in refused(bench, "input_audio_buffer.commit")["message"]
-    bench.append(bytes(48))
-    assert bench.send("input_audio_buffer.commit")[0]["type"] == "input_audio_buffer.committed"
+    harness.append(bytes(48 * 99))
+    assert "99.00ms" in refused(harness, "input_audio_buffer.commit")["message"]
+    harness.append(bytes(48))
+    assert harness.send("input_audio_buffer.commit")[0]["type"] == "input_audio_buffer.committed"
 
 
 # -- responses -----------------------------------------------------------------------------------
 
 
 def test_one_response_at_a_time() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([[Pause(1.0)]]))
-    created = bench.send("response.create")[0]["response"]["id"]
-    error = refused(bench, "response.create")
+    harness = ProtocolHarness(responder=ScriptedResponder([[Pause(1.0)]]))
+    created = harness.send("response.create")[0]["response"]["id"]
+    error = refused(harness, "response.create")
     assert error["code"] == "conversation_already_has_active_response"
     assert f"in progress: {created}." in error["message"]
 
@@ -478,25 +478,25 @@ BAD_RESPONSES: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("response", "code", "param"), BAD_RESPONSES)
 def test_a_bad_response_is_refused(response: dict[str, Any], code: str, param: str) -> None:
-    bench = ProtocolHarness()
-    error = refused(bench, "response.create", response=response)
+    harness = ProtocolHarness()
+    error = refused(harness, "response.create", response=response)
     assert (error["code"], error["param"]) == (code, param)
-    assert bench.send("response.create")[0]["type"] == "response.created"
+    assert harness.send("response.create")[0]["type"] == "response.created"
 
 
 def test_after_a_refused_item_the_next_events_go_on() -> None:
-    bench = ProtocolHarness()
-    bench.send("conversation.item.create", item={"type": "song"})
-    assert bench.respond()[-1]["type"] == "rate_limits.updated"
+    harness = ProtocolHarness()
+    harness.send("conversation.item.create", item={"type": "song"})
+    assert harness.respond()[-1]["type"] == "rate_limits.updated"
 
 
 def test_a_transcription_session_has_no_responses() -> None:
-    bench = ProtocolHarness(
+    harness = ProtocolHarness(
         ConnectionRequest("/v1/realtime?intent=transcription", LOCAL_REQUEST.headers)
     )
     for kind in ("response.create", "response.cancel"):
-        assert refused(bench, kind)["param"] == "type"
-    error = refused(bench, "session.update", session={"type": "realtime"})
+        assert refused(harness, kind)["param"] == "type"
+    error = refused(harness, "session.update", session={"type": "realtime"})
     assert error["message"] == (
         "Passing a realtime session update event to a transcription session is not allowed."
     )
@@ -534,13 +534,13 @@ def test_a_transcription_session_has_no_responses() -> None:
 def test_who_is_not_let_in_gets_an_error_and_a_close(
     request_: ConnectionRequest, code: str | None, close: Close
 ) -> None:
-    bench = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
-    (frame,) = bench.frames
+    harness = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
+    (frame,) = harness.frames
     assert frame["error"]["code"] == code
     assert frame["error"]["event_id"] is None
-    assert bench.closed == close
-    assert bench.send("response.create") == []
-    assert bench.service.next_deadline() is None
+    assert harness.closed == close
+    assert harness.send("response.create") == []
+    assert harness.protocol.next_deadline() is None
 
 
 def test_no_key_is_ever_printed() -> None:
@@ -549,8 +549,8 @@ def test_no_key_is_ever_printed() -> None:
         (("Authorization", "Bearer sk-in-header"),),
         ("realtime", "openai-insecure-api-key.sk-in-protocol"),
     )
-    bench = ProtocolHarness(request, api_keys={"sk-right"})
-    printed = f"{request!r} {bench.frames} {bench.service._options!r}"
+    harness = ProtocolHarness(request, api_keys={"sk-right"})
+    printed = f"{request!r} {harness.frames} {harness.protocol._config!r}"
     assert "sk-" not in printed
 
 
@@ -567,8 +567,8 @@ def test_no_key_is_ever_printed() -> None:
     ],
 )
 def test_a_key_is_found_in_every_known_place(request_: ConnectionRequest) -> None:
-    bench = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
-    assert types_of(bench.frames) == ["session.created"]
+    harness = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
+    assert types_of(harness.frames) == ["session.created"]
 
 
 def test_any_key_or_none_at_all_may_be_let_in() -> None:
@@ -579,11 +579,11 @@ def test_any_key_or_none_at_all_may_be_let_in() -> None:
 
 
 def test_a_session_expires() -> None:
-    bench = ProtocolHarness(session_seconds=3600.0, epoch=1000.0)
-    assert bench.session["expires_at"] == 4600
-    bench.run(3599.9)
-    assert bench.closed is None
-    (frame,) = bench.run(0.2)
+    harness = ProtocolHarness(session_seconds=3600.0, epoch=1000.0)
+    assert harness.session["expires_at"] == 4600
+    harness.run(3599.9)
+    assert harness.closed is None
+    (frame,) = harness.run(0.2)
     message = "Your session hit the maximum duration of 60 minutes."
     assert (frame["error"]["code"], frame["error"]["message"]) == ("session_expired", message)
-    assert bench.closed == Close(1001, message)
+    assert harness.closed == Close(1001, message)

@@ -46,7 +46,7 @@ class Chance:
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
-    def answer(self, turn: Turn) -> list[Step]:
+    def respond(self, turn: Turn) -> list[Step]:
         return self.steps
 
 
@@ -135,18 +135,18 @@ class Conversation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.brain = Chance()
-        self.bench = ProtocolHarness(
-            brain=self.brain,
-            ears=ScriptedTranscriber(["one two", TranscriptionFailed(), "three"] * 50),
+        self.responder = Chance()
+        self.harness = ProtocolHarness(
+            responder=self.responder,
+            transcriber=ScriptedTranscriber(["one two", TranscriptionFailed(), "three"] * 50),
             pacing=4.0,
         )
-        self.bench.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
+        self.harness.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
 
     @rule(steps=st.lists(STEPS, max_size=4), aside=st.booleans(), text=st.booleans())
     def respond(self, steps: list[Step], aside: bool, text: bool) -> None:
-        self.brain.steps = steps
-        self.bench.send(
+        self.responder.steps = steps
+        self.harness.send(
             "response.create",
             response={
                 "conversation": "none" if aside else "auto",
@@ -156,31 +156,31 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 20))
     def limit_tokens(self, limit: int) -> None:
-        self.bench.update(max_output_tokens=limit)
+        self.harness.update(max_output_tokens=limit)
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.1, 1.0, 8.0]))
     def wait(self, seconds: float) -> None:
-        self.bench.run(seconds)
+        self.harness.run(seconds)
 
     @rule()
     def step(self) -> None:
-        self.bench.step()
-        assume(self.bench.now < 3000)
+        self.harness.step()
+        assume(self.harness.now < 3000)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        ids = [frame["response"]["id"] for frame in self.bench.of_type("response.created")]
+        ids = [frame["response"]["id"] for frame in self.harness.of_type("response.created")]
         chosen = data.draw(st.none() | st.sampled_from(ids)) if ids else None
-        self.bench.send("response.cancel", **({"response_id": chosen} if chosen else {}))
+        self.harness.send("response.cancel", **({"response_id": chosen} if chosen else {}))
 
     @rule(audio=st.sampled_from([LOUD, QUIET]), times=st.integers(1, 4))
     def write(self, audio: str, times: int) -> None:
         for _ in range(times):
-            self.bench.send("input_audio_buffer.append", audio=audio)
+            self.harness.send("input_audio_buffer.append", audio=audio)
 
     @rule(kind=st.sampled_from(["commit", "clear"]))
     def end_input(self, kind: str) -> None:
-        self.bench.send(f"input_audio_buffer.{kind}")
+        self.harness.send(f"input_audio_buffer.{kind}")
 
     @rule(text=st.text(max_size=20), data=st.data())
     def say(self, text: str, data: st.DataObject) -> None:
@@ -191,13 +191,13 @@ class Conversation(RuleBasedStateMachine):
             "role": "user",
             "content": [{"type": "input_text", "text": text}],
         }
-        self.bench.send("conversation.item.create", item=item, previous_item_id=place)
+        self.harness.send("conversation.item.create", item=item, previous_item_id=place)
 
     @rule(verb=st.sampled_from(["delete", "retrieve", "truncate"]), data=st.data())
     def touch(self, verb: str, data: st.DataObject) -> None:
         item_id = data.draw(st.sampled_from(["unknown", *self.item_ids()]))
         more = {"content_index": 0, "audio_end_ms": 100} if verb == "truncate" else {}
-        self.bench.send(f"conversation.item.{verb}", item_id=item_id, **more)
+        self.harness.send(f"conversation.item.{verb}", item_id=item_id, **more)
 
     @rule(
         detection=st.sampled_from(
@@ -212,20 +212,22 @@ class Conversation(RuleBasedStateMachine):
         name=st.sampled_from(["audio/pcm", "audio/pcmu", "audio/pcma"]),
     )
     def update(self, detection: Frame | None, name: str) -> None:
-        self.bench.update(audio={"input": {"turn_detection": detection, "format": {"type": name}}})
+        self.harness.update(
+            audio={"input": {"turn_detection": detection, "format": {"type": name}}}
+        )
 
     def item_ids(self) -> list[str]:
-        return [frame["item"]["id"] for frame in self.bench.of_type("conversation.item.added")]
+        return [frame["item"]["id"] for frame in self.harness.of_type("conversation.item.added")]
 
     @invariant()
     def holds(self) -> None:
-        frames = self.bench.frames
+        frames = self.harness.frames
         check_ids(frames)
         check_responses(frames)
         check_items(frames)
         check_deltas(frames)
         order = check_chain(frames)
-        assert order == [item.id for item in self.bench.service._state.conversation]
+        assert order == [item.id for item in self.harness.protocol._state.conversation]
 
 
 TestConversation = Conversation.TestCase
@@ -270,21 +272,21 @@ NEAR = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(TYPES, st.dictionaries(FIELDS, NEAR, max_size=4)), max_size=5))
 def test_no_event_crashes_the_service(events: list[tuple[str, Frame]]) -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     for kind, fields in events:
         message = json.dumps({**fields, "type": kind})
-        frames = bench.send_raw(message)
+        frames = harness.send_raw(message)
         errors = [frame for frame in frames if frame["type"] == "error"]
         assert not errors or len(frames) == 1
-        bench.run()
-    check_ids(bench.frames)
+        harness.run()
+    check_ids(harness.frames)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.binary())
 def test_no_message_crashes_the_service(message: str | bytes) -> None:
-    bench = ProtocolHarness()
-    (frame,) = bench.send_raw(message)
+    harness = ProtocolHarness()
+    (frame,) = harness.send_raw(message)
     assert frame["type"] == "error"
 
 
@@ -309,14 +311,14 @@ def validator_of(schema: Frame, kind: str) -> Draft202012Validator:
 
 def varied_session() -> list[Frame]:
     """A session that brings out every type of event there is."""
-    brain = Chance()
-    bench = ProtocolHarness(
+    responder = Chance()
+    harness = ProtocolHarness(
         ConnectionRequest("/v1/realtime?model=gpt-realtime-2.1", LOCAL_REQUEST.headers),
-        brain=brain,
-        ears=ScriptedTranscriber(["Hello there", TranscriptionFailed()]),
+        responder=responder,
+        transcriber=ScriptedTranscriber(["Hello there", TranscriptionFailed()]),
         pacing=4.0,
     )
-    bench.update(
+    harness.update(
         tools=[{"type": "mcp", "server_label": "x", "server_url": "https://example.com"}],
         audio={
             "input": {
@@ -325,29 +327,29 @@ def varied_session() -> list[Frame]:
             }
         },
     )
-    brain.steps = [Say("I'll look."), Call("get_weather", {"city": "Oslo"})]
+    responder.steps = [Say("I'll look."), Call("get_weather", {"city": "Oslo"})]
     for _ in range(2):
         for audio in (LOUD, QUIET, QUIET):
-            bench.send("input_audio_buffer.append", audio=audio)
-        bench.run(1.0)
-    bench.run(8.0)
-    bench.update(audio={"input": {"turn_detection": None}})
-    item_id = bench.of_type("response.output_item.done")[0]["item"]["id"]
-    bench.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=50)
-    bench.send("conversation.item.retrieve", item_id=item_id)
-    bench.send("conversation.item.delete", item_id=item_id)
-    call_id = bench.of_type("response.function_call_arguments.done")[0]["call_id"]
+            harness.send("input_audio_buffer.append", audio=audio)
+        harness.run(1.0)
+    harness.run(8.0)
+    harness.update(audio={"input": {"turn_detection": None}})
+    item_id = harness.of_type("response.output_item.done")[0]["item"]["id"]
+    harness.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=50)
+    harness.send("conversation.item.retrieve", item_id=item_id)
+    harness.send("conversation.item.delete", item_id=item_id)
+    call_id = harness.of_type("response.function_call_arguments.done")[0]["call_id"]
     output = {"type": "function_call_output", "call_id": call_id, "output": "Sunny"}
-    bench.send("conversation.item.create", item=output)
-    bench.send("input_audio_buffer.clear")
-    bench.send("nope")
+    harness.send("conversation.item.create", item=output)
+    harness.send("input_audio_buffer.clear")
+    harness.send("nope")
     endings: list[list[Step]] = [[Say("text")], [Fail()], [Say("half"), Incomplete()], []]
     for steps in endings:
-        brain.steps = steps
-        bench.send("response.cancel")
-        bench.respond(output_modalities=["text"], conversation="none", metadata={"k": "v"})
-    bench.run(math.inf)
-    return bench.frames
+        responder.steps = steps
+        harness.send("response.cancel")
+        harness.respond(output_modalities=["text"], conversation="none", metadata={"k": "v"})
+    harness.run(math.inf)
+    return harness.frames
 
 
 def test_every_event_fits_the_schema(data_dir: Path) -> None:

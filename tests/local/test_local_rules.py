@@ -1,4 +1,4 @@
-"""The default brain: which tools words name, and what arguments they give."""
+"""The default responder: which tools words name, and what arguments they give."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
 from trio_realtime.local import Call, RuleResponder, Say, Turn, TurnItem
-from trio_realtime.local.argument_guesser import fill_arguments
+from trio_realtime.local.argument_guesser import guess_arguments
 from trio_realtime.local.rule_responder import named_tools, split_name
 
 
@@ -32,7 +32,7 @@ def user(text: str, audio_ms: float = 0.0) -> TurnItem:
 
 def answer(text: str, *tools: dict[str, Any], choice: Any = "auto") -> list[Any]:
     turn = Turn(items=(user(text),), tools=tools or TOOLS, tool_choice=choice)
-    return list(RuleResponder().answer(turn))
+    return list(RuleResponder().respond(turn))
 
 
 # -- what is said --------------------------------------------------------------------------------
@@ -44,25 +44,25 @@ def test_it_repeats_what_was_said() -> None:
 
 def test_it_tells_how_much_audio_it_heard() -> None:
     turn = Turn(items=(user("", 2796.0),))
-    assert RuleResponder().answer(turn) == [Say("I heard 2.8 seconds of audio.")]
+    assert RuleResponder().respond(turn) == [Say("I heard 2.8 seconds of audio.")]
 
 
 def test_it_greets_when_nobody_spoke_and_asks_when_nothing_was_said() -> None:
-    assert RuleResponder().answer(Turn()) == [Say("Hello! How can I help you?")]
+    assert RuleResponder().respond(Turn()) == [Say("Hello! How can I help you?")]
     idle = Turn(items=(user(""),))
-    assert RuleResponder().answer(idle) == [Say("Are you still there?")]
+    assert RuleResponder().respond(idle) == [Say("Are you still there?")]
 
 
 def test_it_reads_out_what_tools_gave() -> None:
     outputs = [TurnItem(f"o{n}", "function_call_output", output=f"Fact {n}.") for n in (1, 2)]
     turn = Turn(items=(user("weather in Oslo"), *outputs), tools=TOOLS)
-    assert RuleResponder().answer(turn) == [Say("Fact 1. Fact 2.")]
+    assert RuleResponder().respond(turn) == [Say("Fact 1. Fact 2.")]
 
 
 def test_old_results_are_not_read_out_again() -> None:
     output = TurnItem("o", "function_call_output", output="Old.")
     turn = Turn(items=(user("weather"), output, user("thanks")), tools=TOOLS)
-    assert RuleResponder().answer(turn) == [Say("You said: thanks")]
+    assert RuleResponder().respond(turn) == [Say("You said: thanks")]
 
 
 # -- which tools ---------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def filled(words: str, required: bool = True, **properties: Any) -> dict[str, An
         "properties": properties,
         "required": list(properties) if required else [],
     }
-    return fill_arguments(schema, words)
+    return guess_arguments(schema, words)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_references_are_followed() -> None:
             "Place": {"type": "object", "properties": {"city": STRING}, "required": ["city"]}
         },
     }
-    assert fill_arguments(schema, "weather in Oslo") == {"place": {"city": "Oslo"}}
+    assert guess_arguments(schema, "weather in Oslo") == {"place": {"city": "Oslo"}}
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,12 @@ def test_references_are_followed() -> None:
 )
 def test_endless_schemas_come_to_an_end(inner: dict[str, Any]) -> None:
     schema = {"properties": {"x": inner}, "required": ["x"], "$defs": {"Node": inner}}
-    assert "x" in fill_arguments(schema, "weather in Oslo 1 2 3")
+    assert "x" in guess_arguments(schema, "weather in Oslo 1 2 3")
 
 
 @pytest.mark.parametrize("schema", [{}, {"type": "object"}, {"properties": {"x": True}}])
 def test_sparse_schemas_give_no_arguments(schema: dict[str, Any]) -> None:
-    assert set(fill_arguments(schema, "Hello there")) <= {"x"}
+    assert set(guess_arguments(schema, "Hello there")) <= {"x"}
 
 
 def schemas() -> st.SearchStrategy[dict[str, Any]]:
@@ -275,4 +275,4 @@ WORDS = st.one_of(
 @given(schemas(), WORDS)
 def test_arguments_always_fit_the_schema(schema: dict[str, Any], words: str) -> None:
     whole = {"type": "object", "properties": {"x": schema}, "required": ["x"]}
-    Draft202012Validator(whole).validate(fill_arguments(whole, words))
+    Draft202012Validator(whole).validate(guess_arguments(whole, words))

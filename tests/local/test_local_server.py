@@ -203,7 +203,7 @@ async def test_who_speaks_no_websocket_does_not_end_the_server(
 
 async def test_a_port_in_use_is_a_clear_error() -> None:
     async with serve_local() as server:
-        with pytest.raises(OSError, match=f"cannot listen at 127.0.0.1 port {server.port}: "):
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {server.port}: "):
             async with serve_local(port=server.port):
                 pass
 
@@ -299,14 +299,17 @@ class SlowVoice(ToneSynthesizer):
     def blocking(self) -> bool:
         return True
 
-    def speak(self, text: str) -> bytes:
+    def synthesize(self, text: str) -> bytes:
         self.outside.append(not trio.lowlevel.in_trio_run())
-        return super().speak(text)
+        return super().synthesize(text)
 
 
 async def test_a_blocking_voice_speaks_in_a_thread() -> None:
     voice = SlowVoice()
-    async with serve_local(voice=voice, pacing=math.inf) as server, connect(server) as transport:
+    async with (
+        serve_local(synthesizer=voice, pacing=math.inf) as server,
+        connect(server) as transport,
+    ):
         await send(transport, "response.create")
         await receive_until(transport, "rate_limits.updated")
     assert voice.outside == [True]
@@ -318,14 +321,14 @@ async def test_a_blocking_voice_speaks_in_a_thread() -> None:
 class Broken:
     """A brain with a bug."""
 
-    def answer(self, turn: Turn) -> list[Step]:
+    def respond(self, turn: Turn) -> list[Step]:
         raise ZeroDivisionError("a bug in the brain")
 
 
 async def test_a_bug_ends_one_connection_and_is_logged(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connector = local_connector(brain=Broken())
+    connector = local_connector(responder=Broken())
     async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         await send(transport, "response.create")
         await receive(transport)
@@ -342,8 +345,8 @@ async def test_a_bug_ends_one_connection_and_is_logged(
 async def test_a_session_in_memory_runs_on_the_virtual_clock(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    brain = ScriptedResponder([[Pause(100.0), Say("slow", audio_ms=60_000)]])
-    connector = local_connector(brain=brain, pacing=1.0)
+    responder = ScriptedResponder([[Pause(100.0), Say("slow", audio_ms=60_000)]])
+    connector = local_connector(responder=responder, pacing=1.0)
     async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         began = trio.current_time()
         await send(transport, "response.create")
@@ -355,8 +358,8 @@ async def test_a_session_in_memory_runs_on_the_virtual_clock(
 async def test_a_response_can_be_cancelled_however_fast_it_is_generated(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    brain = ScriptedResponder([Say("word " * 200)])
-    connector = local_connector(brain=brain, pacing=math.inf)
+    responder = ScriptedResponder([Say("word " * 200)])
+    connector = local_connector(responder=responder, pacing=math.inf)
     async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         await send(transport, "response.create")
         await receive_until(transport, "response.output_audio.delta")
@@ -401,9 +404,9 @@ async def test_a_session_in_memory_expires(autojump_clock: trio.testing.MockCloc
 async def test_a_client_that_does_not_read_is_closed_with_1013(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    brain = ScriptedResponder([Say("word " * 2000)])
+    responder = ScriptedResponder([Say("word " * 2000)])
     limits = Limits(read_timeout=5.0)
-    connector = local_connector(brain=brain, pacing=math.inf, limits=limits)
+    connector = local_connector(responder=responder, pacing=math.inf, limits=limits)
     async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
         await send(transport, "response.create")
         await trio.sleep(20.0)

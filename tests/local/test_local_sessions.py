@@ -33,16 +33,16 @@ def for_model(model: str) -> ProtocolHarness:
     return ProtocolHarness(ConnectionRequest(f"/v1/realtime?model={model}", LOCAL_REQUEST.headers))
 
 
-def detection_of(bench: ProtocolHarness) -> Any:
-    return bench.session["audio"]["input"]["turn_detection"]
+def detection_of(harness: ProtocolHarness) -> Any:
+    return harness.session["audio"]["input"]["turn_detection"]
 
 
 # -- sessions ------------------------------------------------------------------------------------
 
 
 def test_a_new_session_looks_like_a_recorded_one() -> None:
-    bench = ProtocolHarness()
-    (created,) = bench.frames
+    harness = ProtocolHarness()
+    (created,) = harness.frames
     assert created["type"] == "session.created"
     session = created["session"]
     assert list(session) == KEYS
@@ -83,12 +83,12 @@ def recorded(path: Path, kind: str) -> dict[str, Any]:
 def test_updates_are_echoed_like_the_recorded_ones(data_dir: Path, name: str) -> None:
     path = data_dir / "live_frames" / f"{name}.jsonl"
     created = recorded(path, "session.created")["session"]
-    bench = for_model(created["model"])
+    harness = for_model(created["model"])
     unlike = {"id", "instructions", "expires_at"}
-    shown = {key: value for key, value in bench.session.items() if key not in unlike}
+    shown = {key: value for key, value in harness.session.items() if key not in unlike}
     assert shown == {key: value for key, value in created.items() if key not in unlike}
     update = recorded(path, "session.update")
-    (updated,) = bench.send("session.update", session=update["session"])
+    (updated,) = harness.send("session.update", session=update["session"])
     expected = recorded(path, "session.updated")["session"]
     same = {"id": updated["session"]["id"], "expires_at": updated["session"]["expires_at"]}
     expected |= same if "instructions" in update["session"] else {**same, "instructions": ANY}
@@ -100,15 +100,15 @@ ANY = ProtocolHarness().session["instructions"]
 
 
 def test_reasoning_models_have_other_defaults() -> None:
-    bench = for_model("gpt-realtime-2.1")
-    assert detection_of(bench)["silence_duration_ms"] == 500
-    assert bench.session["audio"]["output"]["voice"] == "marin"
+    harness = for_model("gpt-realtime-2.1")
+    assert detection_of(harness)["silence_duration_ms"] == 500
+    assert harness.session["audio"]["output"]["voice"] == "marin"
 
 
 def test_only_what_is_named_changes() -> None:
-    bench = ProtocolHarness()
-    bench.update(instructions="Be brief.", audio={"output": {"voice": "ash"}})
-    (updated,) = bench.update(audio={"output": {"speed": 1.25}})
+    harness = ProtocolHarness()
+    harness.update(instructions="Be brief.", audio={"output": {"voice": "ash"}})
+    (updated,) = harness.update(audio={"output": {"speed": 1.25}})
     session = updated["session"]
     assert session["instructions"] == "Be brief."
     assert session["audio"]["output"] == {
@@ -120,36 +120,36 @@ def test_only_what_is_named_changes() -> None:
 
 
 def test_lists_are_replaced_and_empty_values_clear() -> None:
-    bench = ProtocolHarness()
-    bench.update(tools=[{"type": "function", "name": "a"}], instructions="x")
-    bench.update(tools=[{"type": "function", "name": "b"}])
-    assert [tool["name"] for tool in bench.session["tools"]] == ["b"]
-    bench.update(tools=[], instructions="")
-    assert (bench.session["tools"], bench.session["instructions"]) == ([], "")
+    harness = ProtocolHarness()
+    harness.update(tools=[{"type": "function", "name": "a"}], instructions="x")
+    harness.update(tools=[{"type": "function", "name": "b"}])
+    assert [tool["name"] for tool in harness.session["tools"]] == ["b"]
+    harness.update(tools=[], instructions="")
+    assert (harness.session["tools"], harness.session["instructions"]) == ([], "")
 
 
 def test_turn_detection_takes_defaults_for_what_is_left_out() -> None:
-    bench = ProtocolHarness()
-    bench.update(audio={"input": {"turn_detection": {"type": "server_vad", "threshold": 0.9}}})
-    assert detection_of(bench) == {**VAD, "threshold": 0.9}
-    bench.update(audio={"input": {"turn_detection": {"type": "server_vad"}}})
-    assert detection_of(bench) == VAD
-    bench.update(audio={"input": {"turn_detection": {"type": "semantic_vad"}}})
-    assert detection_of(bench) == {
+    harness = ProtocolHarness()
+    harness.update(audio={"input": {"turn_detection": {"type": "server_vad", "threshold": 0.9}}})
+    assert detection_of(harness) == {**VAD, "threshold": 0.9}
+    harness.update(audio={"input": {"turn_detection": {"type": "server_vad"}}})
+    assert detection_of(harness) == VAD
+    harness.update(audio={"input": {"turn_detection": {"type": "semantic_vad"}}})
+    assert detection_of(harness) == {
         "type": "semantic_vad",
         "eagerness": "auto",
         "create_response": True,
         "interrupt_response": True,
     }
-    bench.update(audio={"input": {"turn_detection": None}})
-    assert detection_of(bench) is None
+    harness.update(audio={"input": {"turn_detection": None}})
+    assert detection_of(harness) is None
 
 
 def test_transcription_is_echoed_with_nulls() -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     for model, more in (("whisper-1", {}), ("gpt-live-transcribe", {"languages": None})):
-        bench.update(audio={"input": {"transcription": {"model": model}}})
-        assert bench.session["audio"]["input"]["transcription"] == {
+        harness.update(audio={"input": {"transcription": {"model": model}}})
+        assert harness.session["audio"]["input"]["transcription"] == {
             "model": model,
             "language": None,
             "prompt": None,
@@ -158,24 +158,24 @@ def test_transcription_is_echoed_with_nulls() -> None:
 
 
 def test_tools_are_echoed_in_the_recorded_key_order() -> None:
-    bench = ProtocolHarness()
-    bench.update(
+    harness = ProtocolHarness()
+    harness.update(
         tools=[
             {"parameters": {"type": "object"}, "description": "d", "name": "n", "type": "function"}
         ]
     )
-    assert list(bench.session["tools"][0]) == ["type", "name", "description", "parameters"]
+    assert list(harness.session["tools"][0]) == ["type", "name", "description", "parameters"]
 
 
 def test_credentials_of_an_mcp_server_are_not_echoed_and_its_import_fails() -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     tool = {
         "type": "mcp",
         "server_label": "x",
         "server_url": "https://x",
         "authorization": "s3cret",
     }
-    frames = bench.update(tools=[tool])
+    frames = harness.update(tools=[tool])
     assert "s3cret" not in json.dumps(frames)
     assert types_of(frames) == [
         "session.updated",
@@ -184,30 +184,30 @@ def test_credentials_of_an_mcp_server_are_not_echoed_and_its_import_fails() -> N
         "mcp_list_tools.failed",
         "conversation.item.done",
     ]
-    assert types_of(bench.update(tools=[tool])) == ["session.updated"]
+    assert types_of(harness.update(tools=[tool])) == ["session.updated"]
 
 
 def test_reasoning_is_shown_once_it_was_set() -> None:
-    bench = ProtocolHarness()
-    bench.update(reasoning={"effort": "none"})
-    keys = list(bench.session)
+    harness = ProtocolHarness()
+    harness.update(reasoning={"effort": "none"})
+    keys = list(harness.session)
     assert keys[keys.index("reasoning") - 1 : keys.index("reasoning") + 2] == [
         *("prompt", "reasoning", "expires_at")
     ]
 
 
 def test_a_transcription_session_has_only_an_input() -> None:
-    bench = ProtocolHarness(
+    harness = ProtocolHarness(
         ConnectionRequest("/v1/realtime?intent=transcription", LOCAL_REQUEST.headers)
     )
-    assert list(bench.session) == ["type", "object", "id", "expires_at", "audio", "include"]
-    assert bench.session["object"] == "realtime.transcription_session"
-    assert list(detection_of(bench)) == [
+    assert list(harness.session) == ["type", "object", "id", "expires_at", "audio", "include"]
+    assert harness.session["object"] == "realtime.transcription_session"
+    assert list(detection_of(harness)) == [
         *("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
     ]
-    bench.update(audio={"input": {"transcription": {"model": "whisper-1"}}})
-    bench.append(b"\x00\x20" * (24 * 640))
-    frames = bench.append(bytes(48 * 640)) + bench.run()
+    harness.update(audio={"input": {"transcription": {"model": "whisper-1"}}})
+    harness.append(b"\x00\x20" * (24 * 640))
+    frames = harness.append(bytes(48 * 640)) + harness.run()
     assert types_of(frames) == [
         "input_audio_buffer.speech_stopped",
         "input_audio_buffer.committed",
@@ -220,51 +220,51 @@ def test_a_transcription_session_has_only_an_input() -> None:
 
 def test_the_same_inputs_give_the_same_outputs_and_other_seeds_do_not() -> None:
     def play(seed: str) -> list[dict[str, Any]]:
-        bench = ProtocolHarness(seed=seed)
-        bench.say("hello")
-        bench.respond()
-        return bench.frames
+        harness = ProtocolHarness(seed=seed)
+        harness.say("hello")
+        harness.respond()
+        return harness.frames
 
     assert play("a") == play("a")
     assert play("a")[0]["session"]["id"] != play("b")[0]["session"]["id"]
 
 
 def test_ids_begin_with_their_time() -> None:
-    bench = ProtocolHarness()
-    first = bench.say("a")["id"]
-    bench.run(100.0)
-    assert first[:11] < bench.say("b")["id"][:11]
+    harness = ProtocolHarness()
+    first = harness.say("a")["id"]
+    harness.run(100.0)
+    assert first[:11] < harness.say("b")["id"][:11]
 
 
 # -- items ---------------------------------------------------------------------------------------
 
 
-def order_of(bench: ProtocolHarness) -> list[str]:
-    return [item.id for item in bench.service._state.conversation]
+def order_of(harness: ProtocolHarness) -> list[str]:
+    return [item.id for item in harness.protocol._state.conversation]
 
 
 def test_items_go_where_they_are_put() -> None:
-    bench = ProtocolHarness()
-    a = bench.say("a")["id"]
-    b = bench.say("b", previous_item_id="")["id"]
-    first = bench.say("first", previous_item_id="root")["id"]
-    assert bench.frames[-1]["previous_item_id"] is None
-    middle = bench.say("middle", previous_item_id=a)["id"]
-    assert bench.frames[-1]["previous_item_id"] == a
-    assert order_of(bench) == [first, a, middle, b]
+    harness = ProtocolHarness()
+    a = harness.say("a")["id"]
+    b = harness.say("b", previous_item_id="")["id"]
+    first = harness.say("first", previous_item_id="root")["id"]
+    assert harness.frames[-1]["previous_item_id"] is None
+    middle = harness.say("middle", previous_item_id=a)["id"]
+    assert harness.frames[-1]["previous_item_id"] == a
+    assert order_of(harness) == [first, a, middle, b]
 
 
 def test_deleting_repairs_the_chain() -> None:
-    bench = ProtocolHarness()
-    a, b = bench.say("a")["id"], bench.say("b")["id"]
-    (deleted,) = bench.send("conversation.item.delete", item_id=b)
+    harness = ProtocolHarness()
+    a, b = harness.say("a")["id"], harness.say("b")["id"]
+    (deleted,) = harness.send("conversation.item.delete", item_id=b)
     assert (deleted["type"], deleted["item_id"]) == ("conversation.item.deleted", b)
-    bench.say("c")
-    assert bench.frames[-1]["previous_item_id"] == a
+    harness.say("c")
+    assert harness.frames[-1]["previous_item_id"] == a
 
 
 def test_audio_and_images_are_not_echoed_but_can_be_retrieved() -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     audio = pybase64.b64encode(b"\x01\x02" * 100).decode()
     image = "data:image/png;base64,AAAA"
     parts = [
@@ -273,68 +273,70 @@ def test_audio_and_images_are_not_echoed_but_can_be_retrieved() -> None:
         {"type": "input_image", "image_url": image, "detail": "low"},
     ]
     item = {"type": "message", "role": "user", "content": parts, "id": "item_x"}
-    added = bench.send("conversation.item.create", item=item)[0]["item"]
+    added = harness.send("conversation.item.create", item=item)[0]["item"]
     assert added["content"] == [
         parts[0],
         {"type": "input_audio", "transcript": "listen"},
         {"type": "input_image", "detail": "low"},
     ]
-    (retrieved,) = bench.send("conversation.item.retrieve", item_id="item_x")
+    (retrieved,) = harness.send("conversation.item.retrieve", item_id="item_x")
     content = retrieved["item"]["content"]
     assert content[1]["audio"] == audio
     assert content[2]["image_url"] == image
 
 
 def test_a_spoken_answer_can_be_retrieved_and_cut_off() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([Say("hello", audio_ms=1000)]))
-    item_id = bench.respond()[-2]["response"]["output"][0]["id"]
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("hello", audio_ms=1000)]))
+    item_id = harness.respond()[-2]["response"]["output"][0]["id"]
 
     def kept() -> tuple[int, dict[str, Any]]:
-        (frame,) = bench.send("conversation.item.retrieve", item_id=item_id)
+        (frame,) = harness.send("conversation.item.retrieve", item_id=item_id)
         part = frame["item"]["content"][0]
         return len(pybase64.b64decode(part["audio"])) // 48, part
 
     assert kept()[0] == 1000
     assert kept()[1]["transcript"] == "hello"
     fields = {"item_id": item_id, "content_index": 0, "audio_end_ms": 250}
-    (truncated,) = bench.send("conversation.item.truncate", **fields)
+    (truncated,) = harness.send("conversation.item.truncate", **fields)
     assert {key: truncated[key] for key in fields} == fields
     assert kept()[0] == 250
     assert "transcript" not in kept()[1]
-    assert bench.send("conversation.item.truncate", **{**fields, "audio_end_ms": 0})
+    assert harness.send("conversation.item.truncate", **{**fields, "audio_end_ms": 0})
 
 
 def test_an_answer_can_be_cut_off_while_it_is_spoken() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([Say("hello", audio_ms=4000)]), pacing=1.0)
-    bench.send("response.create")
-    bench.run(2.0)
-    item_id = bench.of_type("response.output_item.added")[0]["item"]["id"]
+    harness = ProtocolHarness(
+        responder=ScriptedResponder([Say("hello", audio_ms=4000)]), pacing=1.0
+    )
+    harness.send("response.create")
+    harness.run(2.0)
+    item_id = harness.of_type("response.output_item.added")[0]["item"]["id"]
     fields = {"item_id": item_id, "content_index": 0, "audio_end_ms": 500}
-    assert types_of(bench.send("conversation.item.truncate", **fields)) == [
+    assert types_of(harness.send("conversation.item.truncate", **fields)) == [
         "conversation.item.truncated"
     ]
-    assert types_of(bench.send("conversation.item.retrieve", item_id=item_id)) == [
+    assert types_of(harness.send("conversation.item.retrieve", item_id=item_id)) == [
         "conversation.item.retrieved"
     ]
-    bench.run(5.0)
-    (frame,) = bench.send("conversation.item.retrieve", item_id=item_id)
+    harness.run(5.0)
+    (frame,) = harness.send("conversation.item.retrieve", item_id=item_id)
     assert len(pybase64.b64decode(frame["item"]["content"][0]["audio"])) == 500 * 48
 
 
 def test_a_function_call_of_the_client_gets_a_call_id() -> None:
-    bench = ProtocolHarness()
+    harness = ProtocolHarness()
     item = {"type": "function_call", "name": "x", "arguments": "{}"}
-    added = bench.send("conversation.item.create", item=item)[0]["item"]
+    added = harness.send("conversation.item.create", item=item)[0]["item"]
     assert added["call_id"].startswith("call_")
     output = {"type": "function_call_output", "call_id": added["call_id"], "output": ""}
-    assert len(bench.send("conversation.item.create", item=output)) == 2
+    assert len(harness.send("conversation.item.create", item=output)) == 2
 
 
 def test_chains_of_items_agree_with_the_order() -> None:
-    bench = ProtocolHarness(brain=ScriptedResponder([Say("x")] * 3))
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("x")] * 3))
     for text in "abc":
-        bench.say(text)
-        bench.respond()
-    added = bench.of_type("conversation.item.added")
+        harness.say(text)
+        harness.respond()
+    added = harness.of_type("conversation.item.added")
     pairs = [(frame["previous_item_id"], frame["item"]["id"]) for frame in added]
-    assert pairs == list(itertools.pairwise([None, *order_of(bench)]))
+    assert pairs == list(itertools.pairwise([None, *order_of(harness)]))

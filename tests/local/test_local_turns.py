@@ -37,20 +37,20 @@ WEATHER = {
 
 
 def test_a_text_turn_has_the_recorded_order() -> None:
-    bench = ProtocolHarness()
-    bench.update(output_modalities=["text"])
-    added = bench.say("hello there")
-    assert types_of(bench.frames[-2:]) == ["conversation.item.added", "conversation.item.done"]
+    harness = ProtocolHarness()
+    harness.update(output_modalities=["text"])
+    added = harness.say("hello there")
+    assert types_of(harness.frames[-2:]) == ["conversation.item.added", "conversation.item.done"]
     assert added["status"] == "completed"
-    frames = bench.respond()
+    frames = harness.respond()
     assert squeezed(frames) == TEXT_TURN
     assert joined(frames, "response.output_text.delta") == "You said: hello there"
 
 
 def test_a_text_answer_is_the_same_in_all_its_places() -> None:
-    bench = scripted(Say("Yes, it's 12 degrees."))
-    bench.say("cold?")
-    frames = bench.respond(output_modalities=["text"])
+    harness = scripted(Say("Yes, it's 12 degrees."))
+    harness.say("cold?")
+    frames = harness.respond(output_modalities=["text"])
     text = "Yes, it's 12 degrees."
     content = [{"type": "output_text", "text": text}]
     assert the(frames, "response.output_text.done")["text"] == text
@@ -69,19 +69,19 @@ def test_short_deltas_are_padded_to_sixteen_characters() -> None:
 
 
 def test_done_of_an_item_after_the_first_one_names_no_predecessor() -> None:
-    bench = ProtocolHarness()
-    user = bench.say("hi")
-    frames = bench.respond(output_modalities=["text"])
+    harness = ProtocolHarness()
+    user = harness.say("hi")
+    frames = harness.respond(output_modalities=["text"])
     assert the(frames, "conversation.item.added")["previous_item_id"] == user["id"]
     assert the(frames, "conversation.item.done")["previous_item_id"] is None
-    second = bench.say("and")
-    frames = bench.respond(output_modalities=["text"])
+    second = harness.say("and")
+    frames = harness.respond(output_modalities=["text"])
     assert the(frames, "conversation.item.done")["previous_item_id"] == second["id"]
 
 
 def test_created_has_all_keys_in_the_recorded_order() -> None:
-    bench = ProtocolHarness()
-    created = the(bench.respond(metadata={"a": "b"}), "response.created")["response"]
+    harness = ProtocolHarness()
+    created = the(harness.respond(metadata={"a": "b"}), "response.created")["response"]
     assert list(created) == [
         *("object", "id", "status", "status_details", "output", "conversation_id"),
         *("output_modalities", "max_output_tokens", "audio", "usage", "metadata"),
@@ -96,9 +96,9 @@ def test_created_has_all_keys_in_the_recorded_order() -> None:
 
 
 def test_an_audio_answer_has_the_recorded_order() -> None:
-    bench = scripted(Say("Hello Marcelo, it is great to meet you today."))
-    bench.say("hi")
-    frames = bench.respond()
+    harness = scripted(Say("Hello Marcelo, it is great to meet you today."))
+    harness.say("hi")
+    frames = harness.respond()
     kinds = squeezed(frames)
     assert kinds[:4] == TEXT_TURN[:4]
     assert kinds[-7:] == [*AUDIO_END, "rate_limits.updated"]
@@ -134,8 +134,8 @@ def test_audio_deltas_are_small() -> None:
 
 @pytest.mark.parametrize("name", ["audio/pcmu", "audio/pcma"])
 def test_g711_audio_is_a_sixth_of_the_bytes(name: str) -> None:
-    bench = scripted(Say("hello", audio_ms=600))
-    frames = bench.respond(audio={"output": {"format": {"type": name}}})
+    harness = scripted(Say("hello", audio_ms=600))
+    frames = harness.respond(audio={"output": {"format": {"type": name}}})
     audio = [f["delta"] for f in frames if f["type"] == "response.output_audio.delta"]
     assert sum(len(pybase64.b64decode(delta)) for delta in audio) == 600 * 8
     created = the(frames, "response.created")["response"]
@@ -143,47 +143,47 @@ def test_g711_audio_is_a_sixth_of_the_bytes(name: str) -> None:
 
 
 def test_pacing_spreads_the_audio_over_time() -> None:
-    bench = scripted(Say("slow", audio_ms=2000), pacing=2.0)
-    bench.send("response.create")
-    bench.run_until("response.done")
-    assert bench.now == pytest.approx(1.0)
+    harness = scripted(Say("slow", audio_ms=2000), pacing=2.0)
+    harness.send("response.create")
+    harness.run_until("response.done")
+    assert harness.now == pytest.approx(1.0)
 
 
 def test_speed_shortens_the_speech() -> None:
-    bench = scripted(Say("a" * 50))
-    bench.update(audio={"output": {"speed": 1.5}})
-    bench.respond()
+    harness = scripted(Say("a" * 50))
+    harness.update(audio={"output": {"speed": 1.5}})
+    harness.respond()
     total = sum(
-        len(pybase64.b64decode(f["delta"])) for f in bench.of_type("response.output_audio.delta")
+        len(pybase64.b64decode(f["delta"])) for f in harness.of_type("response.output_audio.delta")
     )
     assert total / 48 == pytest.approx(2000, abs=20)
 
 
 def test_draining_runs_to_quiescence_at_one_time() -> None:
-    bench = scripted([Say("one"), Pause(1.0), Say("two")])
-    bench.send("response.create")
-    outputs = bench.service.drain(0.0)
+    harness = scripted([Say("one"), Pause(1.0), Say("two")])
+    harness.send("response.create")
+    outputs = harness.protocol.drain(0.0)
     kinds = [output.type for output in outputs if isinstance(output, Frame)]
     assert kinds[-1] == "response.output_item.done"
-    assert bench.service.drain(0.5) == []
-    assert bench.service.drain(1.0)
+    assert harness.protocol.drain(0.5) == []
+    assert harness.protocol.drain(1.0)
 
 
 def test_latency_holds_back_the_first_item() -> None:
-    bench = scripted(Say("x"), latency=0.3)
-    bench.send("response.create")
-    assert bench.run(0.2) == []
-    assert squeezed(bench.run(0.2))[0] == "response.output_item.added"
+    harness = scripted(Say("x"), latency=0.3)
+    harness.send("response.create")
+    assert harness.run(0.2) == []
+    assert squeezed(harness.run(0.2))[0] == "response.output_item.added"
 
 
 # -- function calls ------------------------------------------------------------------------------
 
 
 def test_a_function_call_has_the_recorded_order() -> None:
-    bench = ProtocolHarness()
-    bench.update(tools=[WEATHER])
-    bench.say("What's the weather in Oslo?")
-    frames = bench.respond()
+    harness = ProtocolHarness()
+    harness.update(tools=[WEATHER])
+    harness.say("What's the weather in Oslo?")
+    frames = harness.respond()
     assert squeezed(frames) == [
         "response.created",
         *CALL,
@@ -201,19 +201,19 @@ def test_a_function_call_has_the_recorded_order() -> None:
 
 
 def test_the_output_of_a_call_is_echoed_without_status_and_read_out() -> None:
-    bench = ProtocolHarness()
-    bench.update(tools=[WEATHER], output_modalities=["text"])
-    bench.say("What's the weather in Oslo?")
-    call_id = the(bench.respond(), "response.function_call_arguments.done")["call_id"]
+    harness = ProtocolHarness()
+    harness.update(tools=[WEATHER], output_modalities=["text"])
+    harness.say("What's the weather in Oslo?")
+    call_id = the(harness.respond(), "response.function_call_arguments.done")["call_id"]
     item = {"type": "function_call_output", "call_id": call_id, "output": "Sunny"}
-    added = bench.send("conversation.item.create", item=item)[0]["item"]
+    added = harness.send("conversation.item.create", item=item)[0]["item"]
     assert added == {"id": added["id"], **item}
-    assert joined(bench.respond(), "response.output_text.delta") == "Sunny"
+    assert joined(harness.respond(), "response.output_text.delta") == "Sunny"
 
 
 def test_several_calls_are_items_of_one_response() -> None:
-    bench = scripted([Call("a", {"x": 1}), Call("b", "not json", call_id="call_mine")])
-    frames = bench.respond()
+    harness = scripted([Call("a", {"x": 1}), Call("b", "not json", call_id="call_mine")])
+    frames = harness.respond()
     assert squeezed(frames)[1:-2] == CALL * 2
     output = the(frames, "response.done")["response"]["output"]
     assert [(item["name"], item["arguments"]) for item in output] == [
@@ -226,8 +226,10 @@ def test_several_calls_are_items_of_one_response() -> None:
 
 
 def test_a_reasoning_model_interleaves_message_and_call() -> None:
-    bench = scripted([Say("I'll check."), Call("get_weather", {"city": "London"})], interleave=True)
-    frames = bench.respond(output_modalities=["text"])
+    harness = scripted(
+        [Say("I'll check."), Call("get_weather", {"city": "London"})], interleave=True
+    )
+    frames = harness.respond(output_modalities=["text"])
     assert [(f["type"], f.get("output_index")) for f in frames if "delta" not in f][1:-2] == [
         ("response.output_item.added", 0),
         ("conversation.item.added", None),
@@ -246,11 +248,11 @@ def test_a_reasoning_model_interleaves_message_and_call() -> None:
 
 def test_phases_are_labelled_for_reasoning_models_only() -> None:
     steps: list[Step] = [Say("I'll check."), Call("look")]
-    request = ProtocolHarness().service._connection
+    request = ProtocolHarness().protocol._connection
     clever = type(request)("/v1/realtime?model=gpt-realtime-2.1", request.headers)
-    bench = ProtocolHarness(clever, brain=ScriptedResponder([steps, Say("Fine.")]))
-    first = the(bench.respond(), "response.done")["response"]["output"]
-    second = the(bench.respond(), "response.done")["response"]["output"]
+    harness = ProtocolHarness(clever, responder=ScriptedResponder([steps, Say("Fine.")]))
+    first = the(harness.respond(), "response.done")["response"]["output"]
+    second = the(harness.respond(), "response.done")["response"]["output"]
     assert (first[0]["phase"], second[0]["phase"]) == ("commentary", "final_answer")
     plain = the(scripted(steps).respond(), "response.done")["response"]["output"]
     assert "phase" not in plain[0]
@@ -260,82 +262,82 @@ def test_phases_are_labelled_for_reasoning_models_only() -> None:
 
 
 def test_an_out_of_band_response_leaves_no_trace_in_the_conversation() -> None:
-    bench = scripted(Say("aside"), Say("main"))
-    user = bench.say("hi")
-    frames = bench.respond(conversation="none", output_modalities=["text"], metadata={"k": "v"})
+    harness = scripted(Say("aside"), Say("main"))
+    user = harness.say("hi")
+    frames = harness.respond(conversation="none", output_modalities=["text"], metadata={"k": "v"})
     kinds = [kind for kind in TEXT_TURN[:-1] if not kind.startswith("conversation")]
     assert squeezed(frames) == kinds
     created = frames[0]["response"]
     assert (created["conversation_id"], created["metadata"]) == (None, {"k": "v"})
-    added = the(bench.respond(), "conversation.item.added")
+    added = the(harness.respond(), "conversation.item.added")
     assert added["previous_item_id"] == user["id"]
 
 
 def test_out_of_band_responses_run_beside_the_one_of_the_conversation() -> None:
-    bench = scripted(*[Say("x", audio_ms=1000)] * 3, pacing=1.0)
-    ids = [bench.send("response.create")[0]["response"]["id"]]
+    harness = scripted(*[Say("x", audio_ms=1000)] * 3, pacing=1.0)
+    ids = [harness.send("response.create")[0]["response"]["id"]]
     for _ in range(2):
-        created = bench.send("response.create", response={"conversation": "none"})[0]
+        created = harness.send("response.create", response={"conversation": "none"})[0]
         ids.append(created["response"]["id"])
-    speak(bench, 64)  # a barge-in is for the conversation's response alone
-    assert [f["response"]["id"] for f in bench.of_type("response.done")] == ids[:1]
-    assert the(bench.send("response.cancel", response_id=ids[2]), "response.done")
-    bench.run(5.0)
+    speak(harness, 64)  # a barge-in is for the conversation's response alone
+    assert [f["response"]["id"] for f in harness.of_type("response.done")] == ids[:1]
+    assert the(harness.send("response.cancel", response_id=ids[2]), "response.done")
+    harness.run(5.0)
     statuses = {
-        f["response"]["id"]: f["response"]["status"] for f in bench.of_type("response.done")
+        f["response"]["id"]: f["response"]["status"] for f in harness.of_type("response.done")
     }
     assert [statuses[key] for key in ids] == ["cancelled", "completed", "cancelled"]
 
 
 def test_the_input_of_a_response_replaces_its_context() -> None:
-    brain = ScriptedResponder([Say("1"), Say("2"), Say("3")])
-    bench = ProtocolHarness(brain=brain)
-    first = bench.say("first")
-    bench.say("second")
+    responder = ScriptedResponder([Say("1"), Say("2"), Say("3")])
+    harness = ProtocolHarness(responder=responder)
+    first = harness.say("first")
+    harness.say("second")
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "raw"}]}
     reference = {"type": "item_reference", "id": first["id"]}
-    bench.respond(conversation="none", input=[item, reference])
-    bench.respond(conversation="none", input=[])
-    bench.respond(conversation="none")
-    heard = [[entry.text for entry in turn.items] for turn in brain.turns]
+    harness.respond(conversation="none", input=[item, reference])
+    harness.respond(conversation="none", input=[])
+    harness.respond(conversation="none")
+    heard = [[entry.text for entry in turn.items] for turn in responder.turns]
     assert heard == [["raw", "first"], [], ["first", "second"]]
-    assert brain.turns[0].out_of_band
+    assert responder.turns[0].out_of_band
 
 
 def test_overrides_are_for_one_response() -> None:
-    brain = ScriptedResponder([Say("1"), Say("2")])
-    bench = ProtocolHarness(brain=brain)
-    bench.update(instructions="Be brief.", tools=[WEATHER])
-    bench.respond(instructions="Be long.", tools=[], output_modalities=["text"])
-    bench.respond()
-    assert [turn.instructions for turn in brain.turns] == ["Be long.", "Be brief."]
-    assert [len(turn.tools) for turn in brain.turns] == [0, 1]
-    assert [turn.modality for turn in brain.turns] == ["text", "audio"]
+    responder = ScriptedResponder([Say("1"), Say("2")])
+    harness = ProtocolHarness(responder=responder)
+    harness.update(instructions="Be brief.", tools=[WEATHER])
+    harness.respond(instructions="Be long.", tools=[], output_modalities=["text"])
+    harness.respond()
+    assert [turn.instructions for turn in responder.turns] == ["Be long.", "Be brief."]
+    assert [len(turn.tools) for turn in responder.turns] == [0, 1]
+    assert [turn.modality for turn in responder.turns] == ["text", "audio"]
 
 
 # -- usage ---------------------------------------------------------------------------------------
 
 
 def test_usage_adds_up_and_audio_is_counted_by_its_length() -> None:
-    bench = scripted(Say("Hello you", audio_ms=1000), Say("And again"))
-    bench.update(audio={"input": {"turn_detection": None}})
-    speak(bench, 2796)
-    bench.send("input_audio_buffer.commit")
-    usage = the(bench.respond(), "response.done")["response"]["usage"]
+    harness = scripted(Say("Hello you", audio_ms=1000), Say("And again"))
+    harness.update(audio={"input": {"turn_detection": None}})
+    speak(harness, 2796)
+    harness.send("input_audio_buffer.commit")
+    usage = the(harness.respond(), "response.done")["response"]["usage"]
     details = usage["input_token_details"]
     assert details["audio_tokens"] == 27
     assert usage["output_token_details"] == {"text_tokens": 2, "audio_tokens": 20}
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
     assert usage["input_tokens"] == details["text_tokens"] + details["audio_tokens"]
     assert details["cached_tokens"] == 0
-    again = the(bench.respond(), "response.done")["response"]["usage"]["input_token_details"]
+    again = the(harness.respond(), "response.done")["response"]["usage"]["input_token_details"]
     assert again["audio_tokens"] == 27 + 20
     assert again["cached_tokens"] % 64 == 0
 
 
 def test_rate_limits_count_down() -> None:
-    bench = scripted(Say("one"), Say("two"))
-    bench.respond()
-    bench.respond()
-    left = [f["rate_limits"][0]["remaining"] for f in bench.of_type("rate_limits.updated")]
+    harness = scripted(Say("one"), Say("two"))
+    harness.respond()
+    harness.respond()
+    left = [f["rate_limits"][0]["remaining"] for f in harness.of_type("rate_limits.updated")]
     assert left[1] < left[0] < 15_000_000

@@ -43,7 +43,7 @@ def joined(frames: Frames, kind: str) -> str:
 
 
 def scripted(*answers: Any, **settings: Any) -> ProtocolHarness:
-    return ProtocolHarness(brain=ScriptedResponder(answers), **settings)
+    return ProtocolHarness(responder=ScriptedResponder(answers), **settings)
 
 
 def speak(bench: ProtocolHarness, milliseconds: int) -> Frames:
