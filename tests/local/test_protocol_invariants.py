@@ -1,20 +1,16 @@
-"""What holds for the local service whatever clients send: by Hypothesis, and by the schema."""
+"""Invariants of the protocol for any sequence of client messages."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pybase64
-import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from jsonschema import Draft202012Validator
 
+from support.harness import NextStepsResponder
 from trio_realtime.local import (
     Call,
     ConnectionRequest,
@@ -24,12 +20,15 @@ from trio_realtime.local import (
     Say,
     Step,
     TranscriptionFailed,
-    Turn,
 )
 from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness
 from trio_realtime.local.transcriber import ScriptedTranscriber
 
+# -- sessions ------------------------------------------------------------------------------------
+
+
 Frame = dict[str, Any]
+
 
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Say, st.text(max_size=30), st.none() | st.sampled_from([0.0, 130.0, 900.0])),
@@ -40,21 +39,8 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 )
 
 
-class Chance:
-    """A brain that does what the test drew last."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def respond(self, turn: Turn) -> list[Step]:
-        return self.steps
-
-
-# -- invariants over whole sessions --------------------------------------------------------------
-
-
 def check_chain(frames: list[Frame]) -> list[str]:
-    """Rebuild the order of the items from what a client sees; every predecessor must be known."""
+    """Rebuild the order of the items from the events. Every predecessor must be known."""
     order: list[str] = []
     for frame in frames:
         match frame["type"]:
@@ -72,7 +58,7 @@ def check_chain(frames: list[Frame]) -> list[str]:
 
 
 def check_responses(frames: list[Frame]) -> None:
-    """``created`` first, ``done`` last, one of each; one response of the conversation at a time."""
+    """Each response has one ``created`` first and one ``done`` last; at most one is active."""
     running: dict[str, str | None] = {}
     for frame in frames:
         response: Frame = frame.get("response", {})
@@ -92,7 +78,7 @@ def check_responses(frames: list[Frame]) -> None:
 
 
 def check_items(frames: list[Frame]) -> None:
-    """What a response opened is closed, once, before it is done, and is then in its output."""
+    """Each output item is closed once, before ``response.done``, which lists it."""
     opened = Counter(f["item"]["id"] for f in frames if f["type"] == "response.output_item.added")
     closed = [f for f in frames if f["type"] == "response.output_item.done"]
     done = {f["response"]["id"]: f["response"] for f in frames if f["type"] == "response.done"}
@@ -108,7 +94,7 @@ def check_ids(frames: list[Frame]) -> None:
 
 
 def check_deltas(frames: list[Frame]) -> None:
-    """What was streamed is what was said in the end."""
+    """Joined deltas equal the text of the ``done`` event."""
     streamed: Counter[str] = Counter()
     texts: dict[str, str] = {}
     final = {
@@ -127,15 +113,17 @@ def check_deltas(frames: list[Frame]) -> None:
 
 
 LOUD = pybase64.b64encode(b"\x00\x20" * 24 * 320).decode()
+
+
 QUIET = pybase64.b64encode(bytes(48 * 320)).decode()
 
 
-class Conversation(RuleBasedStateMachine):
-    """A client that does sensible and senseless things in any order."""
+class ProtocolMachine(RuleBasedStateMachine):
+    """A client that sends valid and invalid events in any order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.responder = Chance()
+        self.responder = NextStepsResponder()
         self.harness = ProtocolHarness(
             responder=self.responder,
             transcriber=ScriptedTranscriber(["one two", TranscriptionFailed(), "three"] * 50),
@@ -143,13 +131,13 @@ class Conversation(RuleBasedStateMachine):
         )
         self.harness.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
 
-    @rule(steps=st.lists(STEPS, max_size=4), aside=st.booleans(), text=st.booleans())
-    def respond(self, steps: list[Step], aside: bool, text: bool) -> None:
+    @rule(steps=st.lists(STEPS, max_size=4), out_of_band=st.booleans(), text=st.booleans())
+    def respond(self, steps: list[Step], out_of_band: bool, text: bool) -> None:
         self.responder.steps = steps
         self.harness.send(
             "response.create",
             response={
-                "conversation": "none" if aside else "auto",
+                "conversation": "none" if out_of_band else "auto",
                 "output_modalities": ["text" if text else "audio"],
             },
         )
@@ -220,7 +208,7 @@ class Conversation(RuleBasedStateMachine):
         return [frame["item"]["id"] for frame in self.harness.of_type("conversation.item.added")]
 
     @invariant()
-    def holds(self) -> None:
+    def check(self) -> None:
         frames = self.harness.frames
         check_ids(frames)
         check_responses(frames)
@@ -230,8 +218,10 @@ class Conversation(RuleBasedStateMachine):
         assert order == [item.id for item in self.harness.protocol._state.conversation]
 
 
-TestConversation = Conversation.TestCase
-TestConversation.settings = settings(
+TestProtocol = ProtocolMachine.TestCase
+
+
+TestProtocol.settings = settings(
     max_examples=40,
     stateful_step_count=25,
     deadline=None,
@@ -239,7 +229,26 @@ TestConversation.settings = settings(
 )
 
 
-# -- nothing crashes it --------------------------------------------------------------------------
+# -- arbitrary messages --------------------------------------------------------------------------
+
+
+TYPES = st.sampled_from(
+    [
+        *("session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
+        *("conversation.item.create", "conversation.item.truncate", "conversation.item.delete"),
+        *("conversation.item.retrieve", "response.create", "response.cancel"),
+    ]
+)
+
+
+FIELDS = st.sampled_from(
+    [
+        *("session", "audio", "item", "item_id", "previous_item_id", "content_index", "response"),
+        *("audio_end_ms", "response_id", "event_id", "type", "role", "content", "tools", "input"),
+        *("turn_detection", "format", "metadata", "conversation", "output", "call_id"),
+    ]
+)
+
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -248,20 +257,8 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-TYPES = st.sampled_from(
-    [
-        *("session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
-        *("conversation.item.create", "conversation.item.truncate", "conversation.item.delete"),
-        *("conversation.item.retrieve", "response.create", "response.cancel"),
-    ]
-)
-FIELDS = st.sampled_from(
-    [
-        *("session", "audio", "item", "item_id", "previous_item_id", "content_index", "response"),
-        *("audio_end_ms", "response_id", "event_id", "type", "role", "content", "tools", "input"),
-        *("turn_detection", "format", "metadata", "conversation", "output", "call_id"),
-    ]
-)
+
+
 NEAR = st.recursive(
     JSON | st.sampled_from(["realtime", "message", "user", "server_vad", "audio/pcm", "function"]),
     lambda inner: st.dictionaries(FIELDS, inner, max_size=4) | st.lists(inner, max_size=2),
@@ -271,7 +268,7 @@ NEAR = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(TYPES, st.dictionaries(FIELDS, NEAR, max_size=4)), max_size=5))
-def test_no_event_crashes_the_service(events: list[tuple[str, Frame]]) -> None:
+def test_no_event_crashes_the_server(events: list[tuple[str, Frame]]) -> None:
     harness = ProtocolHarness()
     for kind, fields in events:
         message = json.dumps({**fields, "type": kind})
@@ -284,102 +281,12 @@ def test_no_event_crashes_the_service(events: list[tuple[str, Frame]]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.binary())
-def test_no_message_crashes_the_service(message: str | bytes) -> None:
+def test_no_message_crashes_the_server(message: str | bytes) -> None:
     harness = ProtocolHarness()
     (frame,) = harness.send_raw(message)
     assert frame["type"] == "error"
 
 
 @given(st.text(max_size=30))
-def test_no_path_crashes_the_service(path: str) -> None:
+def test_no_path_crashes_the_server(path: str) -> None:
     assert ProtocolHarness(ConnectionRequest(f"/{path}", LOCAL_REQUEST.headers)).frames
-
-
-# -- the schema ----------------------------------------------------------------------------------
-
-
-@cache
-def load_schema(path: Path) -> Frame:
-    schema: Frame = json.loads(path.read_text(encoding="utf-8"))
-    return schema
-
-
-def validator_of(schema: Frame, kind: str) -> Draft202012Validator:
-    name = schema["x-event-index"]["server"][kind]
-    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
-
-
-def varied_session() -> list[Frame]:
-    """A session that brings out every type of event there is."""
-    responder = Chance()
-    harness = ProtocolHarness(
-        ConnectionRequest("/v1/realtime?model=gpt-realtime-2.1", LOCAL_REQUEST.headers),
-        responder=responder,
-        transcriber=ScriptedTranscriber(["Hello there", TranscriptionFailed()]),
-        pacing=4.0,
-    )
-    harness.update(
-        tools=[{"type": "mcp", "server_label": "x", "server_url": "https://example.com"}],
-        audio={
-            "input": {
-                "turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000},
-                "transcription": {"model": "gpt-4o-transcribe"},
-            }
-        },
-    )
-    responder.steps = [Say("I'll look."), Call("get_weather", {"city": "Oslo"})]
-    for _ in range(2):
-        for audio in (LOUD, QUIET, QUIET):
-            harness.send("input_audio_buffer.append", audio=audio)
-        harness.run(1.0)
-    harness.run(8.0)
-    harness.update(audio={"input": {"turn_detection": None}})
-    item_id = harness.of_type("response.output_item.done")[0]["item"]["id"]
-    harness.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=50)
-    harness.send("conversation.item.retrieve", item_id=item_id)
-    harness.send("conversation.item.delete", item_id=item_id)
-    call_id = harness.of_type("response.function_call_arguments.done")[0]["call_id"]
-    output = {"type": "function_call_output", "call_id": call_id, "output": "Sunny"}
-    harness.send("conversation.item.create", item=output)
-    harness.send("input_audio_buffer.clear")
-    harness.send("nope")
-    endings: list[list[Step]] = [[Say("text")], [Fail()], [Say("half"), Incomplete()], []]
-    for steps in endings:
-        responder.steps = steps
-        harness.send("response.cancel")
-        harness.respond(output_modalities=["text"], conversation="none", metadata={"k": "v"})
-    harness.run(math.inf)
-    return harness.frames
-
-
-def test_every_event_fits_the_schema(data_dir: Path) -> None:
-    schema = load_schema(data_dir / "realtime_events.wire.schema.json")
-    frames = varied_session()
-    for frame in frames:
-        validator_of(schema, frame["type"]).validate(frame)
-    seen = {frame["type"] for frame in frames}
-    others = {
-        *("conversation.created", "conversation.item.created", "mcp_list_tools.completed"),
-        "conversation.item.input_audio_transcription.segment",
-        "input_audio_buffer.dtmf_event_received",
-    }
-    unseen = set(schema["x-event-index"]["server"]) - seen - others
-    assert {kind for kind in unseen if "mcp_call" not in kind} == {
-        *("output_audio_buffer.started", "output_audio_buffer.stopped"),
-        "output_audio_buffer.cleared",
-    }
-
-
-@pytest.mark.parametrize("kind", ["item", "response"])
-def test_live_events_have_no_key_that_ours_lack(data_dir: Path, kind: str) -> None:
-    ours: dict[str, set[str]] = {}
-    for frame in varied_session():
-        ours.setdefault(frame["type"], set()).update(frame, frame.get(kind, {}))
-    for path in sorted((data_dir / "live_frames").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            data = record["data"]
-            if record["direction"] == "received" and data["type"] in ours:
-                keys = {*data, *data.get(kind, {})}
-                # Azure says the part of ``content_part`` events twice.
-                assert keys <= ours[data["type"]] | {"content"}, data["type"]

@@ -1,4 +1,4 @@
-"""Hosted MCP at the local service: lists of tools, calls, consent to them, and what a brain sees."""
+"""Hosted MCP servers: listings of tools, calls, approval, and what responders see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from support.harness import Frames, scripted, squeezed, the
+from support.harness import Frames, only, scripted, squeezed
 from trio_realtime.local import (
     Call,
     HostedCall,
@@ -37,8 +37,8 @@ SERVERS: dict[str, Any] = {
     }
 }
 SEARCH = HostedCall("docs", "search", {"q": "trio"})
-IMPORT = ["conversation.item.added", "mcp_list_tools.in_progress"]
-CALLED = [
+LISTING = ["conversation.item.added", "mcp_list_tools.in_progress"]
+CALL = [
     "response.output_item.added",
     "conversation.item.added",
     "response.mcp_call_arguments.delta",
@@ -48,7 +48,7 @@ CALLED = [
     "conversation.item.done",
     "response.output_item.done",
 ]
-ASKED = [
+APPROVAL_REQUEST = [
     "response.output_item.added",
     "conversation.item.added",
     "conversation.item.done",
@@ -57,13 +57,13 @@ ASKED = [
 END = ["response.done", "rate_limits.updated"]
 
 
-def docs(**declared: Any) -> dict[str, Any]:
+def docs_server(**declared: Any) -> dict[str, Any]:
     server = {"type": "mcp", "server_label": "docs", "server_url": "https://example.com/mcp"}
     return {**server, **declared}
 
 
-def opened(*answers: Any, approval: Any = "never", **settings: Any) -> ProtocolHarness:
-    return harness_with_responder(ScriptedResponder(answers), approval, **settings)
+def hosted_harness(*script: Any, approval: Any = "never", **settings: Any) -> ProtocolHarness:
+    return harness_with_responder(ScriptedResponder(script), approval, **settings)
 
 
 def harness_with_responder(
@@ -71,7 +71,7 @@ def harness_with_responder(
 ) -> ProtocolHarness:
     settings = {"hosted_servers": SERVERS, **settings}
     harness = ProtocolHarness(responder=responder, **settings)
-    harness.update(tools=[docs(require_approval=approval)], output_modalities=["text"])
+    harness.update(tools=[docs_server(require_approval=approval)], output_modalities=["text"])
     return harness
 
 
@@ -88,11 +88,11 @@ def items_of(harness: ProtocolHarness, kind: str) -> Frames:
 # -- listing -------------------------------------------------------------------------------------
 
 
-def test_the_tools_of_a_known_server_are_listed_and_the_item_has_them_at_the_end() -> None:
+def test_the_tools_of_a_reachable_server_are_listed() -> None:
     harness = ProtocolHarness(hosted_servers=SERVERS)
-    frames = harness.update(tools=[docs()])
+    frames = harness.update(tools=[docs_server()])
     assert types_of(frames) == [
-        *("session.updated", *IMPORT, "mcp_list_tools.completed", "conversation.item.done")
+        *("session.updated", *LISTING, "mcp_list_tools.completed", "conversation.item.done")
     ]
     assert frames[1]["item"]["tools"] == []
     item = frames[-1]["item"]
@@ -115,56 +115,62 @@ def test_the_tools_of_a_known_server_are_listed_and_the_item_has_them_at_the_end
 
 @pytest.mark.parametrize("allowed", [["fetch", "none"], {"tool_names": ["fetch"]}])
 def test_only_allowed_tools_are_listed(allowed: Any) -> None:
-    frames = ProtocolHarness(hosted_servers=SERVERS).update(tools=[docs(allowed_tools=allowed)])
+    frames = ProtocolHarness(hosted_servers=SERVERS).update(
+        tools=[docs_server(allowed_tools=allowed)]
+    )
     assert [tool["name"] for tool in frames[-1]["item"]["tools"]] == ["fetch"]
 
 
-def test_nothing_is_known_to_be_read_only() -> None:
+def test_no_tool_is_read_only() -> None:
     frames = ProtocolHarness(hosted_servers=SERVERS).update(
-        tools=[docs(allowed_tools={"read_only": True})]
+        tools=[docs_server(allowed_tools={"read_only": True})]
     )
     assert frames[-1]["item"]["tools"] == []
 
 
-def test_a_server_that_cannot_be_reached_is_no_hindrance_to_the_others() -> None:
+def test_an_unreachable_server_does_not_affect_the_others() -> None:
     harness = ProtocolHarness(hosted_servers=SERVERS)
-    frames = harness.update(tools=[docs(server_label="elsewhere"), docs()])
+    frames = harness.update(tools=[docs_server(server_label="elsewhere"), docs_server()])
     assert types_of(frames)[1:] == [
-        *(*IMPORT, "mcp_list_tools.failed", "conversation.item.done"),
-        *(*IMPORT, "mcp_list_tools.completed", "conversation.item.done"),
+        *(*LISTING, "mcp_list_tools.failed", "conversation.item.done"),
+        *(*LISTING, "mcp_list_tools.completed", "conversation.item.done"),
     ]
 
 
 def test_tools_are_listed_again_only_when_the_declaration_changes() -> None:
     harness = ProtocolHarness(hosted_servers=SERVERS)
-    harness.update(tools=[docs(authorization="s3cret")])
-    assert types_of(harness.update(tools=[docs(authorization="other")])) == ["session.updated"]
-    assert len(harness.update(tools=[docs(allowed_tools=["fetch"])])) == 5
+    harness.update(tools=[docs_server(authorization="s3cret")])
+    assert types_of(harness.update(tools=[docs_server(authorization="other")])) == [
+        "session.updated"
+    ]
+    assert len(harness.update(tools=[docs_server(allowed_tools=["fetch"])])) == 5
 
 
-def test_a_response_may_bring_a_server_of_its_own() -> None:
+def test_a_response_can_declare_a_server() -> None:
     harness = scripted(SEARCH, hosted_servers=SERVERS)
-    frames = harness.respond(tools=[docs(require_approval="never")], output_modalities=["text"])
+    frames = harness.respond(
+        tools=[docs_server(require_approval="never")], output_modalities=["text"]
+    )
     assert types_of(frames)[:5] == [
-        *(*IMPORT, "mcp_list_tools.completed", "conversation.item.done", "response.created")
+        *(*LISTING, "mcp_list_tools.completed", "conversation.item.done", "response.created")
     ]
     assert items_of(harness, "mcp_call")[0]["output"] == "found trio"
 
 
-def test_a_refused_response_lists_nothing() -> None:
+def test_a_rejected_response_lists_no_tools() -> None:
     harness = scripted(Pause(math.inf), hosted_servers=SERVERS)
     harness.respond()
-    (error,) = harness.send("response.create", response={"tools": [docs()]})
+    (error,) = harness.send("response.create", response={"tools": [docs_server()]})
     assert error["type"] == "error"
     assert items_of(harness, "mcp_list_tools") == []
 
 
-def test_a_response_beside_the_conversation_calls_but_leaves_no_trace() -> None:
+def test_an_out_of_band_response_calls_tools_outside_of_the_conversation() -> None:
     harness = scripted(SEARCH, hosted_servers=SERVERS)
-    tools = [docs(require_approval="never")]
+    tools = [docs_server(require_approval="never")]
     frames = harness.respond(conversation="none", tools=tools, output_modalities=["text"])
     assert not [kind for kind in types_of(frames) if kind.startswith("conversation.")]
-    assert the(frames, "response.done")["response"]["output"][0]["output"] == "found trio"
+    assert only(frames, "response.done")["response"]["output"][0]["output"] == "found trio"
 
 
 @pytest.mark.parametrize(
@@ -179,20 +185,20 @@ def test_a_response_beside_the_conversation_calls_but_leaves_no_trace() -> None:
         ),
     ],
 )
-def test_a_declaration_without_sense_is_refused(declared: dict[str, Any], path: str) -> None:
+def test_an_invalid_declaration_is_rejected(declared: dict[str, Any], path: str) -> None:
     harness = ProtocolHarness(hosted_servers=SERVERS)
-    (frame,) = harness.update(tools=[docs(**declared)])
+    (frame,) = harness.update(tools=[docs_server(**declared)])
     assert frame["error"]["param"] == path
 
 
 # -- calls ---------------------------------------------------------------------------------------
 
 
-def test_a_call_streams_its_arguments_is_made_and_ends_with_the_output() -> None:
-    harness = opened(SEARCH)
+def test_a_call_streams_its_arguments_and_ends_with_its_output() -> None:
+    harness = hosted_harness(SEARCH)
     frames = harness.respond()
-    assert squeezed(frames) == ["response.created", *CALLED, *END]
-    added, done = the(frames, "conversation.item.added"), the(frames, "conversation.item.done")
+    assert squeezed(frames) == ["response.created", *CALL, *END]
+    added, done = only(frames, "conversation.item.added"), only(frames, "conversation.item.done")
     arguments = '{"q":"trio"}'
     assert added["item"] == {
         "id": added["item"]["id"],
@@ -205,25 +211,29 @@ def test_a_call_streams_its_arguments_is_made_and_ends_with_the_output() -> None
         "error": None,
     }
     assert done["item"] == added["item"] | {"arguments": arguments, "output": "found trio"}
-    assert the(frames, "response.mcp_call_arguments.done")["arguments"] == arguments
-    assert the(frames, "response.done")["response"]["output"] == [done["item"]]
-    assert "response_id" not in the(frames, "response.mcp_call.completed")
+    assert only(frames, "response.mcp_call_arguments.done")["arguments"] == arguments
+    assert only(frames, "response.done")["response"]["output"] == [done["item"]]
+    assert "response_id" not in only(frames, "response.mcp_call.completed")
 
 
-def test_nothing_follows_a_call_by_itself() -> None:
-    harness = opened(SEARCH)
+def test_no_response_follows_a_call_automatically() -> None:
+    harness = hosted_harness(SEARCH)
     harness.respond()
     assert harness.run(3000) == []
 
 
-def test_a_call_may_stand_between_other_steps() -> None:
-    harness = opened([Say("I look."), SEARCH, Call("shout"), Say("So.")])
-    kinds = [item["type"] for item in the(harness.respond(), "response.done")["response"]["output"]]
+def test_a_call_can_be_between_other_steps() -> None:
+    harness = hosted_harness([Say("I look."), SEARCH, Call("shout"), Say("So.")])
+    kinds = [
+        item["type"] for item in only(harness.respond(), "response.done")["response"]["output"]
+    ]
     assert kinds == ["message", "mcp_call", "function_call", "message"]
 
 
-def test_a_call_takes_as_long_as_its_tool_says() -> None:
-    harness = opened(SEARCH, hosted_servers={"docs": {"search": HostedTool("found", seconds=3.0)}})
+def test_a_call_lasts_as_long_as_its_tool_says() -> None:
+    harness = hosted_harness(
+        SEARCH, hosted_servers={"docs": {"search": HostedTool("found", seconds=3.0)}}
+    )
     harness.send("response.create")
     assert types_of(harness.run(2.9))[-1] == "response.mcp_call.in_progress"
     assert types_of(harness.run(0.2))[0] == "response.mcp_call.completed"
@@ -242,22 +252,22 @@ def numeric(_given: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("output", "message"),
     [
         (raising, "no such page"),
         (silently_raising, "LookupError"),
         (numeric, "expected the tool to return a str, got int"),
     ],
 )
-def test_a_tool_that_raises_fails_its_call_and_nothing_else(answer: Any, message: str) -> None:
-    harness = opened(SEARCH, hosted_servers={"docs": {"search": answer}})
+def test_an_exception_of_a_tool_fails_only_its_call(output: Any, message: str) -> None:
+    harness = hosted_harness(SEARCH, hosted_servers={"docs": {"search": output}})
     frames = harness.respond()
     assert "response.mcp_call.failed" in types_of(frames)
     assert "response.mcp_call.completed" not in types_of(frames)
     (item,) = items_of(harness, "mcp_call")
     assert item["error"] == {"type": "tool_execution_error", "message": message}
     assert item["output"] is None
-    assert the(frames, "response.done")["response"]["status"] == "completed"
+    assert only(frames, "response.done")["response"]["status"] == "completed"
 
 
 @pytest.mark.parametrize(
@@ -269,22 +279,22 @@ def test_a_tool_that_raises_fails_its_call_and_nothing_else(answer: Any, message
         HostedCall("docs", "search", "[1]"),
     ],
 )
-def test_what_cannot_be_called_is_a_protocol_error(call: HostedCall) -> None:
-    harness = opened(call)
+def test_an_impossible_call_is_a_protocol_error(call: HostedCall) -> None:
+    harness = hosted_harness(call)
     harness.respond()
     (item,) = items_of(harness, "mcp_call")
     assert (item["error"]["type"], item["error"]["code"]) == ("protocol_error", -32602)
 
 
 def test_a_tool_that_is_not_allowed_cannot_be_called() -> None:
-    harness = opened(SEARCH)
-    harness.update(tools=[docs(require_approval="never", allowed_tools=["fetch"])])
+    harness = hosted_harness(SEARCH)
+    harness.update(tools=[docs_server(require_approval="never", allowed_tools=["fetch"])])
     harness.respond()
     assert items_of(harness, "mcp_call")[0]["error"]["type"] == "protocol_error"
 
 
 @pytest.mark.parametrize("interleave", [False, True])
-def test_a_call_that_is_cut_off_in_its_arguments_is_not_made(interleave: bool) -> None:
+def test_a_call_cancelled_in_its_arguments_is_not_made(interleave: bool) -> None:
     made: list[Any] = []
 
     def search(given: dict[str, Any]) -> str:
@@ -292,7 +302,7 @@ def test_a_call_that_is_cut_off_in_its_arguments_is_not_made(interleave: bool) -
         return "found"
 
     servers = {"docs": {"search": search}}
-    harness = opened(SEARCH, hosted_servers=servers, pacing=1.0, interleave=interleave)
+    harness = hosted_harness(SEARCH, hosted_servers=servers, pacing=1.0, interleave=interleave)
     harness.send("response.create")
     harness.run_until("response.mcp_call_arguments.delta")
     frames = harness.send("response.cancel")
@@ -304,9 +314,9 @@ def test_a_call_that_is_cut_off_in_its_arguments_is_not_made(interleave: bool) -
     assert (item["output"], item["error"], made) == (None, None, [])
 
 
-def test_a_call_that_is_cut_off_while_it_is_made_has_failed() -> None:
+def test_a_call_cancelled_while_it_runs_has_failed() -> None:
     servers = {"docs": {"search": HostedTool("found", seconds=math.inf)}}
-    harness = opened(SEARCH, hosted_servers=servers)
+    harness = hosted_harness(SEARCH, hosted_servers=servers)
     harness.send("response.create")
     harness.run(60)
     frames = harness.send("response.cancel")
@@ -319,18 +329,18 @@ def test_a_call_that_is_cut_off_while_it_is_made_has_failed() -> None:
     assert harness.run(600) == []
 
 
-def test_a_call_counts_against_the_limit_of_tokens() -> None:
-    harness = opened(HostedCall("docs", "search", {"q": "one two three four five"}))
-    response = the(harness.respond(max_output_tokens=4), "response.done")["response"]
+def test_a_call_counts_against_the_token_limit() -> None:
+    harness = hosted_harness(HostedCall("docs", "search", {"q": "one two three four five"}))
+    response = only(harness.respond(max_output_tokens=4), "response.done")["response"]
     assert response["status"] == "incomplete"
     assert items_of(harness, "mcp_call")[0]["output"] is None
 
 
-# -- consent -------------------------------------------------------------------------------------
+# -- approval -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("policy", "name", "asks"),
+    ("policy", "name", "needs_approval"),
     [
         ("always", "search", True),
         (None, "search", True),
@@ -344,17 +354,19 @@ def test_a_call_counts_against_the_limit_of_tokens() -> None:
         ("always", "destroy", False),
     ],
 )
-def test_who_is_asked_is_a_matter_of_the_declaration(policy: Any, name: str, asks: bool) -> None:
-    harness = opened(HostedCall("docs", name, {"q": "trio"}), approval=policy)
+def test_the_declaration_decides_which_calls_need_approval(
+    policy: Any, name: str, needs_approval: bool
+) -> None:
+    harness = hosted_harness(HostedCall("docs", name, {"q": "trio"}), approval=policy)
     harness.respond()
-    assert bool(items_of(harness, "mcp_approval_request")) == asks
-    assert bool(items_of(harness, "mcp_call")) != asks
+    assert bool(items_of(harness, "mcp_approval_request")) == needs_approval
+    assert bool(items_of(harness, "mcp_call")) != needs_approval
 
 
-def test_a_call_that_needs_approval_is_asked_about_and_the_response_goes_on() -> None:
-    harness = opened([SEARCH, Say("May I?")], approval="always")
+def test_a_call_that_needs_approval_requests_it_and_the_response_continues() -> None:
+    harness = hosted_harness([SEARCH, Say("May I?")], approval="always")
     frames = harness.respond()
-    assert squeezed(frames)[1:5] == ASKED
+    assert squeezed(frames)[1:5] == APPROVAL_REQUEST
     (request,) = items_of(harness, "mcp_approval_request")
     assert request == {
         "id": request["id"],
@@ -363,29 +375,29 @@ def test_a_call_that_needs_approval_is_asked_about_and_the_response_goes_on() ->
         "name": "search",
         "arguments": '{"q":"trio"}',
     }
-    kinds = [item["type"] for item in the(frames, "response.done")["response"]["output"]]
+    kinds = [item["type"] for item in only(frames, "response.done")["response"]["output"]]
     assert kinds == ["mcp_approval_request", "message"]
     assert harness.run(600) == []
 
 
-def test_the_next_response_makes_an_approved_call_and_the_one_after_speaks_of_it() -> None:
+def test_the_next_response_makes_an_approved_call() -> None:
     responder = ScriptedResponder([SEARCH, Say("Found.")])
     harness = harness_with_responder(responder, "always")
     harness.respond()
     (request,) = items_of(harness, "mcp_approval_request")
     frames = decide(harness, request["id"], approve=True)
     assert types_of(frames) == ["conversation.item.added", "conversation.item.done"]
-    assert squeezed(harness.respond()) == ["response.created", *CALLED, *END]
+    assert squeezed(harness.respond()) == ["response.created", *CALL, *END]
     (call,) = items_of(harness, "mcp_call")
     assert (call["approval_request_id"], call["output"]) == (request["id"], "found trio")
     assert responder.remaining == 1
     frames = harness.respond()
-    assert the(frames, "response.output_text.done")["text"] == "Found."
+    assert only(frames, "response.output_text.done")["text"] == "Found."
     assert len(items_of(harness, "mcp_call")) == 1
 
 
 def test_several_approved_calls_are_made_in_one_response() -> None:
-    harness = opened([SEARCH, HostedCall("docs", "fetch")], approval="always")
+    harness = hosted_harness([SEARCH, HostedCall("docs", "fetch")], approval="always")
     harness.respond()
     requests = items_of(harness, "mcp_approval_request")
     for request in reversed(requests):
@@ -395,7 +407,7 @@ def test_several_approved_calls_are_made_in_one_response() -> None:
     assert [call["output"] for call in calls] == ["a page", "found trio"]
 
 
-def test_a_rejected_call_is_not_made_and_the_brain_is_told() -> None:
+def test_a_rejected_call_is_not_made_and_the_responder_sees_the_decision() -> None:
     responder = ScriptedResponder([SEARCH, Say("As you like.")])
     harness = harness_with_responder(responder, "always")
     harness.respond()
@@ -415,47 +427,47 @@ def test_a_rejected_call_is_not_made_and_the_brain_is_told() -> None:
     assert decision.approval_request_id == asked.id
 
 
-def refused_param(harness: ProtocolHarness, request_id: str) -> Any:
+def rejection(harness: ProtocolHarness, request_id: str) -> Any:
     (frame,) = decide(harness, request_id, approve=True)
     return frame["error"]["code"], frame["error"]["param"]
 
 
 @pytest.mark.parametrize("approve", [True, False])
-def test_a_request_is_decided_once(approve: bool) -> None:
-    harness = opened(SEARCH, Say("Yes?"), Say("Yes?"), approval="always")
+def test_a_request_can_be_decided_once(approve: bool) -> None:
+    harness = hosted_harness(SEARCH, Say("Yes?"), Say("Yes?"), approval="always")
     harness.respond()
     (request,) = items_of(harness, "mcp_approval_request")
     decide(harness, request["id"], approve=approve)
-    refusal = ("invalid_value", "item.approval_request_id")
-    assert refused_param(harness, request["id"]) == refusal
+    expected = ("invalid_value", "item.approval_request_id")
+    assert rejection(harness, request["id"]) == expected
     harness.respond()
-    assert refused_param(harness, request["id"]) == refusal
+    assert rejection(harness, request["id"]) == expected
     harness.respond()
     assert len(items_of(harness, "mcp_call")) == approve
     assert len(items_of(harness, "mcp_approval_response")) == 1
 
 
-def test_what_nobody_asked_cannot_be_decided() -> None:
-    harness = opened(Say("Hello"), SEARCH, approval="always")
+def test_only_pending_requests_can_be_decided() -> None:
+    harness = hosted_harness(Say("Hello"), SEARCH, approval="always")
     harness.respond()
     message = harness.of_type("conversation.item.done")[-1]["item"]["id"]
     for request_id in ("none", message):
-        assert refused_param(harness, request_id) == ("invalid_value", "item.approval_request_id")
+        assert rejection(harness, request_id) == ("invalid_value", "item.approval_request_id")
     harness.respond()
     (request,) = items_of(harness, "mcp_approval_request")
     harness.send("conversation.item.delete", item_id=request["id"])
-    assert refused_param(harness, request["id"]) == ("invalid_value", "item.approval_request_id")
+    assert rejection(harness, request["id"]) == ("invalid_value", "item.approval_request_id")
 
 
-def test_a_request_beside_the_conversation_cannot_be_decided_in_it() -> None:
-    harness = opened(SEARCH, approval="always")
+def test_an_out_of_band_request_cannot_be_decided_in_the_conversation() -> None:
+    harness = hosted_harness(SEARCH, approval="always")
     frames = harness.respond(conversation="none")
-    (request,) = the(frames, "response.done")["response"]["output"]
-    assert refused_param(harness, request["id"])[0] == "invalid_value"
+    (request,) = only(frames, "response.done")["response"]["output"]
+    assert rejection(harness, request["id"])[0] == "invalid_value"
 
 
-def test_an_approved_call_waits_for_a_response_that_goes_on_with_the_conversation() -> None:
-    harness = opened(SEARCH, Say("aside"), Say("other input"), approval="always")
+def test_an_approved_call_waits_for_a_response_that_continues_the_conversation() -> None:
+    harness = hosted_harness(SEARCH, Say("aside"), Say("other input"), approval="always")
     harness.respond()
     decide(harness, items_of(harness, "mcp_approval_request")[0]["id"], approve=True)
     harness.respond(conversation="none")
@@ -465,8 +477,8 @@ def test_an_approved_call_waits_for_a_response_that_goes_on_with_the_conversatio
     assert len(items_of(harness, "mcp_call")) == 1
 
 
-def test_a_response_cancelled_before_it_begins_an_approved_call_leaves_it_to_the_next() -> None:
-    harness = opened(SEARCH, approval="always", latency=1.0)
+def test_a_response_cancelled_before_an_approved_call_leaves_the_call_to_the_next() -> None:
+    harness = hosted_harness(SEARCH, approval="always", latency=1.0)
     harness.send("response.create")
     harness.run(10)
     decide(harness, items_of(harness, "mcp_approval_request")[0]["id"], approve=True)
@@ -478,10 +490,10 @@ def test_a_response_cancelled_before_it_begins_an_approved_call_leaves_it_to_the
     assert items_of(harness, "mcp_call")[0]["output"] == "found trio"
 
 
-# -- what a brain is told ------------------------------------------------------------------------
+# -- responders -----------------------------------------------------------------------------------
 
 
-def test_a_brain_sees_the_tools_and_how_calls_ended() -> None:
+def test_the_responder_sees_the_tools_and_the_outcomes_of_calls() -> None:
     servers = {"docs": {"search": "found", "fetch": raising}}
     calls = [SEARCH, HostedCall("docs", "fetch"), HostedCall("docs", "search", "[]")]
     responder = ScriptedResponder([calls, Say("Well.")])
@@ -499,41 +511,39 @@ def test_a_brain_sees_the_tools_and_how_calls_ended() -> None:
     ]
 
 
-def spoken(frames: Frames) -> str:
-    text: str = the(frames, "response.output_text.done")["text"]
+def response_text(frames: Frames) -> str:
+    text: str = only(frames, "response.output_text.done")["text"]
     return text
 
 
-def test_the_rules_call_a_hosted_tool_that_is_named_and_read_out_what_came() -> None:
+def test_the_rules_call_a_named_hosted_tool_and_read_out_its_output() -> None:
     harness = harness_with_responder(RuleResponder())
     harness.say("Please fetch it")
     harness.respond()
     assert items_of(harness, "mcp_call")[0]["name"] == "fetch"
-    assert spoken(harness.respond()) == "a page"
+    assert response_text(harness.respond()) == "a page"
 
 
-def test_the_rules_speak_of_a_call_that_failed_and_of_an_empty_answer() -> None:
+def test_the_rules_read_out_failures_and_empty_outputs() -> None:
     harness = harness_with_responder(
         RuleResponder(), hosted_servers={"docs": {"fetch": raising, "wipe": ""}}
     )
     harness.say("Fetch it and wipe it")
     harness.respond()
-    assert spoken(harness.respond()) == "no such page Done."
+    assert response_text(harness.respond()) == "no such page Done."
 
 
 @pytest.mark.parametrize(
-    ("reason", "answer"),
+    ("reason", "text"),
     [({}, "I may not call fetch."), ({"reason": "Ask me."}, "I may not call fetch: Ask me.")],
 )
-def test_the_rules_do_not_ask_again_for_what_was_rejected(
-    reason: dict[str, str], answer: str
-) -> None:
+def test_the_rules_do_not_repeat_a_rejected_call(reason: dict[str, str], text: str) -> None:
     harness = harness_with_responder(RuleResponder(), "always")
     harness.say("Please fetch it")
     harness.respond()
     (request,) = items_of(harness, "mcp_approval_request")
     decide(harness, request["id"], approve=False, **reason)
-    assert spoken(harness.respond()) == answer
+    assert response_text(harness.respond()) == text
 
 
 @pytest.mark.parametrize(
@@ -544,14 +554,14 @@ def test_the_rules_do_not_ask_again_for_what_was_rejected(
         ("required", "search"),
     ],
 )
-def test_the_rules_keep_to_the_choice_of_a_hosted_tool(choice: Any, name: str) -> None:
+def test_the_rules_respect_the_choice_of_a_hosted_tool(choice: Any, name: str) -> None:
     harness = harness_with_responder(RuleResponder())
     harness.say("Hello")
     harness.respond(tool_choice=choice)
     assert [call["name"] for call in items_of(harness, "mcp_call")] == [name]
 
 
-def test_a_function_is_not_meant_by_the_name_of_a_hosted_tool_and_the_other_way_round() -> None:
+def test_tool_choice_distinguishes_functions_and_hosted_tools() -> None:
     function = {"type": "function", "name": "fetch"}
     hosted: dict[str, Any] = {"server_label": "docs", "name": "fetch", "input_schema": {}}
     items = (TurnItem("1", "message", "user", "hi"),)
@@ -563,25 +573,25 @@ def test_a_function_is_not_meant_by_the_name_of_a_hosted_tool_and_the_other_way_
         assert list(RuleResponder().respond(turn)) == [step]
 
 
-# -- the rest ------------------------------------------------------------------------------------
+# -- configuration and schema ---------------------------------------------------------------------
 
 
-def test_a_plain_answer_is_a_tool() -> None:
+def test_a_plain_output_is_a_tool() -> None:
     options = ServerConfig(hosted_servers={"docs": {"fetch": "a page"}})
     assert options.hosted_servers == {"docs": {"fetch": HostedTool("a page")}}
 
 
-def test_every_event_fits_the_schema(data_dir: Path) -> None:
+def test_every_event_matches_the_schema(data_dir: Path) -> None:
     path = data_dir / "realtime_events.wire.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     fetch = HostedCall("docs", "fetch")
-    harness = opened(
+    harness = hosted_harness(
         [SEARCH, fetch, fetch],
         Say("No?"),
         approval={"never": {"tool_names": ["search"]}},
         hosted_servers={"docs": {"search": raising, "fetch": "a page"}},
     )
-    harness.update(tools=[*harness.session["tools"], docs(server_label="elsewhere")])
+    harness.update(tools=[*harness.session["tools"], docs_server(server_label="elsewhere")])
     harness.respond()
     first, second = items_of(harness, "mcp_approval_request")
     decide(harness, first["id"], approve=True)
