@@ -170,8 +170,8 @@ class Pair(RuleBasedStateMachine):
         super().__init__()
         self.now = 100.0
         self.responder = EndlessResponder()
-        options = ServerConfig(responder=self.responder, pacing=20.0, require_key=False)
-        self.service = ServerProtocol(options, connection=ConnectionRequest(), now=self.now)
+        config = ServerConfig(responder=self.responder, pacing=20.0, require_key=False)
+        self.service = ServerProtocol(config, connection=ConnectionRequest(), now=self.now)
         self.to_server: deque[str] = deque()
         self.to_client: deque[str] = deque()
         self.server_log: list[dict[str, Any]] = []

@@ -42,6 +42,7 @@ from .transcriber import (
     ScriptedTranscriber as ScriptedTranscriber,
     Transcriber as Transcriber,
     TranscriptionFailed as TranscriptionFailed,
+    TranscriptionResult as TranscriptionResult,
 )
 from .types import (
     Close as Close,

@@ -12,7 +12,13 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-__all__ = ["ScriptedTranscriber", "Transcriber", "TranscriptionFailed", "describe_audio"]
+__all__ = [
+    "ScriptedTranscriber",
+    "Transcriber",
+    "TranscriptionFailed",
+    "TranscriptionResult",
+    "describe_audio",
+]
 
 
 @attrs.frozen

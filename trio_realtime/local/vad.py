@@ -133,11 +133,6 @@ class InputAudioBuffer:
         return self._audio_format
 
     @property
-    def start_ms(self) -> float:
-        """Audio time of the first byte in the buffer."""
-        return self._base_ms + self._audio_format.duration_ms(self._dropped)
-
-    @property
     def appended_ms(self) -> float:
         """Duration of all appended audio. Never decreases."""
         return self._base_ms + self._audio_format.duration_ms(self._dropped + len(self._data))
