@@ -111,7 +111,7 @@ SCRIPT = ScriptedResponder(
 async def main() -> None:
     """One call, from the first question to the last answer."""
     async with (
-        serve_local(brain=SCRIPT) as server,
+        serve_local(responder=SCRIPT) as server,
         open_realtime_session(reception, endpoint=server.endpoint) as session,
         trio.open_nursery() as nursery,
     ):

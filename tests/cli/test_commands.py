@@ -225,9 +225,9 @@ async def test_chat_talks_with_the_agent_that_is_named(tmp_path: Path) -> None:
 
 async def test_chat_streams_what_the_agent_says_before_it_has_ended() -> None:
     # At this pace the answer takes minutes.
-    brain = ScriptedResponder([Say("once upon a time " * 200)])
+    responder = ScriptedResponder([Say("once upon a time " * 200)])
     async with (
-        serve_local(brain=brain, pacing=1.0) as server,
+        serve_local(responder=responder, pacing=1.0) as server,
         running("chat", "--url", server.url) as process,
     ):
         await process.stdin.send_all(b"Tell me a story\n")

@@ -47,8 +47,8 @@ from trio_realtime.local import (
     Pause,
     Say,
     ScriptedResponder,
-    ServerConnection,
-    ServiceOptions,
+    ServerConfig,
+    ServerProtocol,
 )
 from trio_realtime.wire import (
     AudioOutput,
@@ -93,14 +93,14 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 KEPT = {"book": False, "note": True}
 
 
-class EndlessBrain(ScriptedResponder):
+class EndlessResponder(ScriptedResponder):
     """Says what the machine chose, and something short when nothing was chosen."""
 
     def __init__(self) -> None:
         super().__init__([])
         self.chosen: deque[tuple[Any, ...]] = deque()
 
-    def answer(self, turn: Any) -> tuple[Any, ...]:
+    def respond(self, turn: Any) -> tuple[Any, ...]:
         return self.chosen.popleft() if self.chosen else ANSWERS[0]
 
 
@@ -169,9 +169,9 @@ class Pair(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
-        self.brain = EndlessBrain()
-        options = ServiceOptions(brain=self.brain, pacing=20.0, require_key=False)
-        self.service = ServerConnection(options, connection=ConnectionRequest(), now=self.now)
+        self.responder = EndlessResponder()
+        config = ServerConfig(responder=self.responder, pacing=20.0, require_key=False)
+        self.service = ServerProtocol(config, connection=ConnectionRequest(), now=self.now)
         self.to_server: deque[str] = deque()
         self.to_client: deque[str] = deque()
         self.server_log: list[dict[str, Any]] = []
@@ -247,7 +247,7 @@ class Pair(RuleBasedStateMachine):
 
     @rule(answer=st.sampled_from(ANSWERS))
     def choose_answer(self, answer: tuple[Any, ...]) -> None:
-        self.brain.chosen.append(answer)
+        self.responder.chosen.append(answer)
 
     @rule(respond=st.booleans())
     def write(self, respond: bool) -> None:

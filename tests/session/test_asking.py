@@ -125,7 +125,7 @@ async def test_each_task_gets_the_answer_to_its_own_question_also_through_tools(
         await trio.sleep(1)
         return f"{n} doubled is {2 * n}"
 
-    service = local_connector(brain=RuleResponder())
+    service = local_connector(responder=RuleResponder())
     agent = RealtimeAgent[None](name="Maths", tools=[double])
     answers: dict[int, str] = {}
     with trio.fail_after(600):
@@ -151,8 +151,8 @@ async def test_a_question_asked_inside_a_tool_does_not_wait_for_the_turn_it_is_p
     async def look_up() -> str:
         return (await sessions[0].ask("And in Oslo?")).text
 
-    brain = ScriptedResponder([Call("look_up"), Say("Rain."), Say("It rains in Oslo.")])
-    service = local_connector(brain=brain)
+    responder = ScriptedResponder([Call("look_up"), Say("Rain."), Say("It rains in Oslo.")])
+    service = local_connector(responder=responder)
     agent = RealtimeAgent[None](name="Weather", tools=[look_up])
     with trio.fail_after(600):
         async with (

@@ -52,13 +52,13 @@ EARLY = "it will take a while"
 TALK = Say("One moment, please, this is going to take a while.", audio_ms=3000)
 
 
-class Brain:
+class FixedResponder:
     """The first answer is a given one, every other one is "fine"."""
 
     def __init__(self, first: Sequence[Step]) -> None:
         self._first: list[Sequence[Step]] = [first]
 
-    def answer(self, turn: object) -> Sequence[Step]:
+    def respond(self, turn: object) -> Sequence[Step]:
         return self._first.pop() if self._first else (Say("fine"),)
 
 
@@ -297,7 +297,7 @@ async def test_whoever_is_cancelled_leaves_a_session_that_works(
 ) -> None:
     async def attempt(steps: int) -> bool:
         log = Log()
-        wire = local_connector(brain=Brain([TALK, Call(tool)]), pacing=10.0)
+        wire = local_connector(responder=FixedResponder([TALK, Call(tool)]), pacing=10.0)
         async with open_local(wire, log) as session:
             call_id = await start(session, tool)
             reached = await cancel_after_steps(
@@ -374,7 +374,7 @@ async def test_an_interrupt_may_come_at_every_step_of_a_tool(
 ) -> None:
     async def attempt(steps: int) -> bool:
         log = Log()
-        wire = local_connector(brain=Brain([Call(tool), Call("plain")]), pacing=10.0)
+        wire = local_connector(responder=FixedResponder([Call(tool), Call("plain")]), pacing=10.0)
         async with open_local(wire, log) as session, trio.open_nursery() as nursery:
             nursery.start_soon(approve_all, session, wire)
             with installed(
@@ -403,7 +403,7 @@ async def test_the_session_may_end_at_every_step_of_a_tool(
     async def attempt(steps: int) -> bool:
         log = Log()
         leave = trio.Event()
-        wire = local_connector(brain=Brain([Call(tool), Call("plain")]), pacing=10.0)
+        wire = local_connector(responder=FixedResponder([Call(tool), Call("plain")]), pacing=10.0)
         async with open_local(wire, log) as session, trio.open_nursery() as nursery:
             nursery.start_soon(approve_all, session, wire)
             with installed(StepTrigger(steps, matches_tool(tool), leave.set)) as counted:

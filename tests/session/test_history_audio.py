@@ -407,7 +407,7 @@ async def test_what_the_library_asks_for_by_itself_fails_quietly(autojump_clock:
 
 
 async def test_both_sides_of_a_talk_are_kept(autojump_clock: MockClock) -> None:
-    service = local_connector(brain=RuleResponder())
+    service = local_connector(responder=RuleResponder())
     config = SessionConfig(max_history_audio=10_000_000, turn_detection=None)
     async with open_realtime_session(
         RealtimeAgent(name="Echo"), transport=service, endpoint=service.endpoint, config=config

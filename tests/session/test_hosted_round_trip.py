@@ -73,7 +73,7 @@ async def librarian(
 def library(*answers: Any, **settings: Any) -> tuple[Library, LocalConnector]:
     found = Library()
     settings = {"hosted_servers": {"docs": {"search": found.search}}, **settings}
-    wire = local_connector(brain=ScriptedResponder(answers), pacing=math.inf, **settings)
+    wire = local_connector(responder=ScriptedResponder(answers), pacing=math.inf, **settings)
     return found, wire
 
 

@@ -448,7 +448,7 @@ def text_item(text: str) -> MessageItem:
 
 
 async def test_two_edits_at_once_do_not_trip_over_each_other(autojump_clock: MockClock) -> None:
-    local = local_connector(brain=RuleResponder())
+    local = local_connector(responder=RuleResponder())
     agent = RealtimeAgent[None](name="Assistant")
     with trio.fail_after(100):
         async with open_realtime_session(

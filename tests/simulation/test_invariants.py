@@ -57,13 +57,13 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 )
 
 
-class Brain:
+class FixedResponder:
     """Answers with what was chosen, in turn, and then with a plain word."""
 
     def __init__(self, answers: Sequence[tuple[Any, ...]]) -> None:
         self._answers = list(answers)
 
-    def answer(self, turn: Turn) -> tuple[Any, ...]:
+    def respond(self, turn: Turn) -> tuple[Any, ...]:
         return self._answers.pop(0) if self._answers else ANSWERS[0]
 
 
@@ -462,7 +462,7 @@ def check_answered(line: FrameLog, acts: Sequence[tuple[str, float]]) -> None:
 
 
 async def simulate(acts: Sequence[tuple[str, float]], setting: Setting) -> None:
-    wire = local_connector(brain=Brain(setting.answers), pacing=10.0)
+    wire = local_connector(responder=FixedResponder(setting.answers), pacing=10.0)
     line = FrameLog(wire, late=setting.late)
     seen: list[Any] = []
     before = trio.lowlevel.current_statistics().tasks_living

@@ -6,7 +6,7 @@
 - :mod:`support.failures` contains unusual exceptions that user code may raise.
 - :mod:`support.wire` reads the frames that the client sent.
 - :mod:`support.events` reads the events that consumers received.
-- :mod:`support.harness` drives the local server.
+- :mod:`support.harness` and :mod:`support.realtime_client` drive the local server.
 - :mod:`support.invariants` checks the invariants of the core.
 - :mod:`support.frame_log` records the frames of a session.
 - :mod:`support.cancellation` cancels a task at its n-th step.

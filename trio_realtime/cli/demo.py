@@ -62,14 +62,14 @@ _STORY = (
 
 
 class TalkativeResponder:
-    """The local server's usual brain, which also chats while the slow tool works."""
+    """The local server's default responder, which also chats while the slow tool works."""
 
     def __init__(self) -> None:
         self._rules = RuleResponder()
 
-    def answer(self, turn: Turn) -> Sequence[Step]:
+    def respond(self, turn: Turn) -> Sequence[Step]:
         """As the rules have it; a search is followed by a story in the same response."""
-        steps = list(self._rules.answer(turn))
+        steps = list(self._rules.respond(turn))
         searches = any(isinstance(step, Call) and step.name == "search_archive" for step in steps)
         return [*steps, Say(_STORY)] if searches else steps
 
@@ -168,7 +168,7 @@ class DemoCall:
     async def _serve_and_talk(self) -> None:
         limits = Limits(recorded_frames=100_000)
         async with serve_local(
-            brain=TalkativeResponder(), voice=self._voice, pacing=_PACE, limits=limits
+            responder=TalkativeResponder(), synthesizer=self._voice, pacing=_PACE, limits=limits
         ) as server:
             self.timeline.say("", f"a local server: {server.url}")
             self.timeline.say(

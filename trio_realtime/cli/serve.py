@@ -9,12 +9,12 @@ from typing import NoReturn
 import trio
 
 from trio_realtime import serve_local
-from trio_realtime.local import EspeakSynthesizer, ServiceSettings, Synthesizer, ToneSynthesizer
+from trio_realtime.local import EspeakSynthesizer, ServerConfigDict, Synthesizer, ToneSynthesizer
 
 from .exit import UserFacingError
 
 
-async def serve(*, host: str, port: int, settings: ServiceSettings) -> NoReturn:
+async def serve(*, host: str, port: int, settings: ServerConfigDict) -> NoReturn:
     """Serve until cancelled. Prints the URL, and nothing else, when clients can connect.
 
     Raises:
@@ -34,13 +34,13 @@ def _hint(error: OSError) -> str:
     return "choose another --host, for example 127.0.0.1"
 
 
-def make_settings(*, pace: str, voice: str, api_keys: tuple[str, ...]) -> ServiceSettings:
+def make_settings(*, pace: str, voice: str, api_keys: tuple[str, ...]) -> ServerConfigDict:
     """Settings of the server from the options.
 
     Raises:
         MendIt: an option has a value that cannot be.
     """
-    settings = ServiceSettings(pacing=_pacing(pace), voice=make_voice(voice))
+    settings = ServerConfigDict(pacing=_pacing(pace), synthesizer=make_voice(voice))
     if api_keys:
         settings["api_keys"] = frozenset(api_keys)
     return settings

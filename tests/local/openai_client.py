@@ -1,8 +1,11 @@
-"""A client of the ``openai`` package. Prints what came as JSON; run by test_foreign_clients."""
+"""Run one turn with the client of ``openai``, and print a report as JSON.
+
+:mod:`test_openai_clients` runs this program.
+"""
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - other people's clients run on it
+import asyncio  # noqa: TID251 - the client runs on asyncio
 import base64
 import json
 import sys
@@ -27,7 +30,7 @@ SILENCE = base64.b64encode(bytes(48 * 640)).decode()
 
 
 class Client:
-    """One connection; every event is validated with the package's own strict models."""
+    """A connection that validates every event with the strict models of the package."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection

@@ -1,23 +1,25 @@
-"""The service behind one connection: a synchronous state machine without a clock or a socket.
+"""The server side of one connection: a synchronous state machine without a clock or a socket.
 
-Feed it messages and the time; it returns frames to send, in order, and perhaps a close. It is
-driven like this::
+Pass it messages and the time. It returns outputs in order: events to send, and at the end a close.
+Drive it like this::
 
-    outputs = service.open(now)
+    outputs = protocol.open(now)
     while connected:
-        if a message arrived:   outputs = service.receive(message, now)
-        elif service.next_deadline() <= now:   outputs = service.advance(now)
+        if a message arrived:   outputs = protocol.receive(message, now)
+        elif protocol.next_deadline() <= now:   outputs = protocol.advance(now)
 
-Rules that the parts keep between them:
+Rules:
 
-1. Client events are worked off strictly in order; each gives its answers before the next one's.
-   An event is checked as a whole before anything changes: an error means that nothing happened.
-2. At most one response writes to the conversation; others run beside it and leave no trace there.
-3. A response emits one piece at each :meth:`ServerConnection.advance`, so between any two pieces it can be
-   cancelled. After its closing events nothing of it follows.
-4. Speech is detected in audio time, so audio may come faster than real time.
+1. Client events are handled strictly in order. Each is validated as a whole before any state
+   changes, so a rejected event has no effect.
+2. At most one response is active in the default conversation. Out-of-band responses run
+   concurrently and do not change the conversation.
+3. A response emits one event, or a few that belong together, per call of
+   :meth:`ServerProtocol.advance`. It can be cancelled between any two calls, and emits nothing
+   after ``response.done``.
+4. Turn detection uses audio time, so audio may arrive faster than real time.
 
-The same calls with the same options give the same outputs, ids included.
+The same calls with the same configuration return the same outputs, ids included.
 """
 
 from __future__ import annotations
@@ -26,122 +28,122 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from . import errors, handshake, mcp_listing, requests, settings
-from .config import ServiceOptions
+from .config import ServerConfig
 from .conversation import Conversation, Item, new_item
-from .errors import Refusal
-from .hosted_mcp import Approvals
+from .errors import ProtocolError
+from .hosted_mcp import McpApprovals
 from .ids import Ids
-from .input_audio import Listening
+from .input_audio import InputAudioProcessor
 from .response_scheduler import ResponseScheduler
-from .responses import Response, ResponseEnvironment
-from .session_state import State
+from .responses import ResponseEnvironment, ResponseGenerator
+from .session_state import SessionState
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
-__all__ = ["ServerConnection"]
+__all__ = ["ServerProtocol"]
 
 _FALLBACK_MODEL = "gpt-realtime"
-#: Where unix time stands when nobody says: the first of January 2026.
+#: Default Unix time at clock time 0: 1 January 2026.
 _EPOCH = 1_767_225_600.0
 
 
-class ServerConnection:
-    """One connection's state.
+class ServerProtocol:
+    """The server side of one connection, without I/O.
 
     Args:
-        options: how to behave.
+        config: configuration of the server.
         connection: the upgrade request.
-        now: the time, in seconds of whatever clock later calls will use.
+        now: current time in seconds, on the clock that later calls use.
     """
 
-    def __init__(
-        self, options: ServiceOptions, *, connection: ConnectionRequest, now: float
-    ) -> None:
-        self._options = options
+    def __init__(self, config: ServerConfig, *, connection: ConnectionRequest, now: float) -> None:
+        self._config = config
         self._connection = connection
         self._out: list[Output] = []
-        self._ids = Ids(f"{options.seed}/{connection.serial}")
-        self._opened = now
-        self._expires = now + options.session_seconds
+        self._ids = Ids(f"{config.seed}/{connection.serial}")
+        self._opened_at = now
+        self._expires_at = now + config.session_seconds
         self._close: Close | None = None
         self._state = self._new_state(now)
-        self._answering = ResponseScheduler(self._state, self._answered)
-        self._listening = Listening(self._state, self._answering)
+        self._scheduler = ResponseScheduler(self._state, self._response_completed)
+        self._input_audio = InputAudioProcessor(self._state, self._scheduler)
 
     @property
     def closed(self) -> Close | None:
-        """How the service closed the connection; None while it goes on."""
+        """How the server closed the connection; None while it is open."""
         return self._close
 
     @property
     def session(self) -> Json:
-        """The effective session, as ``session.updated`` shows it."""
+        """The effective session object, as in ``session.updated``."""
         return self._state.session
 
     @property
-    def _approvals(self) -> Approvals:
-        return self._state.stage.approvals
+    def _approvals(self) -> McpApprovals:
+        return self._state.environment.approvals
 
-    # -- driving it ----------------------------------------------------------------------------
+    # -- inputs ----------------------------------------------------------------------------------
 
     def open(self, now: float) -> list[Output]:
-        """Greet the client: ``session.created``, or an ``error`` and a close."""
+        """Open the connection: return ``session.created``, or an ``error`` and a close."""
         self._set_time(now)
-        fault = handshake.find_fault(self._connection, self._options)
-        if fault is None:
+        error = handshake.find_error(self._connection, self._config)
+        if error is None:
             self._emit("session.created", session=self._state.session)
         else:
-            self._emit("error", error=fault[0].body())
-            self._end(handshake.closing(*fault))
+            self._emit("error", error=error[0].body())
+            self._close_with(handshake.close_after(*error))
         return self._flush()
 
     def receive(self, message: str | bytes, now: float) -> list[Output]:
-        """Take in one message of the client. After a close it is ignored."""
+        """Handle a message of the client. Messages after the close are ignored."""
         if self._close is None:
             self._set_time(now)
-            self._take_in(message)
+            self._handle_message(message)
         return self._flush()
 
     def advance(self, now: float) -> list[Output]:
-        """Do what is due at this time, one piece of each thing. May put out nothing."""
+        """Advance everything that is due at this time by one step. May return no outputs."""
         if self._close is None:
             self._set_time(now)
-            if now >= self._expires:
+            if now >= self._expires_at:
                 self._expire()
             else:
-                self._listening.step(now)
-                self._answering.step(now)
+                self._input_audio.step(now)
+                self._scheduler.step(now)
         return self._flush()
 
     def next_deadline(self) -> float | None:
-        """When :meth:`advance` wants to be called next; None for never again."""
+        """Return when to call :meth:`advance` next; None after the close."""
         if self._close is not None:
             return None
-        return min(self._expires, self._listening.deadline(), self._answering.deadline())
+        return min(
+            self._expires_at, self._input_audio.next_deadline(), self._scheduler.next_deadline()
+        )
 
     def drain(self, now: float) -> list[Output]:
-        """Advance until nothing is due any more at this time."""
+        """Advance until nothing more is due at this time."""
         outputs: list[Output] = []
         while (due := self.next_deadline()) is not None and due <= now:
             outputs += self.advance(now)
         return outputs
 
-    # -- inside --------------------------------------------------------------------------------
+    # -- internals -------------------------------------------------------------------------------
 
-    def _new_state(self, now: float) -> State:
-        options = self._options
-        model = self._connection.model or options.default_model or _FALLBACK_MODEL
+    def _new_state(self, now: float) -> SessionState:
+        config = self._config
+        model = self._connection.model or config.default_model or _FALLBACK_MODEL
         self._defaults = settings.RealtimeDefaults(model, handshake.session_kind(self._connection))
-        epoch = _EPOCH if options.epoch is None else options.epoch
-        expires_at = int(epoch + self._expires)
-        return State(
-            options=options,
-            stage=ResponseEnvironment(
+        epoch = _EPOCH if config.epoch is None else config.epoch
+        expires_at = int(epoch + self._expires_at)
+        return SessionState(
+            config=config,
+            environment=ResponseEnvironment(
                 self._emit,
                 self._ids,
                 Conversation(),
-                Approvals(),
-                options.voice,
-                options.pacing,
+                McpApprovals(),
+                config.synthesizer,
+                config.pacing,
             ),
             session=self._defaults.session(self._ids.new("sess"), expires_at),
             model=model,
@@ -151,7 +153,7 @@ class ServerConnection:
 
     def _set_time(self, now: float) -> None:
         self._state.now = now
-        self._ids.set_age(now - self._opened)
+        self._ids.set_age(now - self._opened_at)
 
     def _emit(self, kind: str, /, **fields: Any) -> None:
         frame: Json = {"type": kind, "event_id": self._ids.new("event")}
@@ -161,45 +163,45 @@ class ServerConnection:
         out, self._out = self._out, []
         return out
 
-    def _end(self, close: Close) -> None:
+    def _close_with(self, close: Close) -> None:
         self._close = close
         self._out.append(close)
 
     def _expire(self) -> None:
-        refusal = errors.session_expired(self._options.session_seconds / 60)
-        self._emit("error", error=refusal.body())
-        self._end(Close(1001, refusal.message))
+        error = errors.session_expired(self._config.session_seconds / 60)
+        self._emit("error", error=error.body())
+        self._close_with(Close(1001, error.message))
 
-    def _take_in(self, message: str | bytes) -> None:
+    def _handle_message(self, message: str | bytes) -> None:
         event_id: str | None = None
         try:
             event = requests.read_message(message)
             event_id = requests.event_id_of(event)
             self._dispatch(requests.parse_event(event))
-        except Refusal as refusal:
-            self._emit("error", error=refusal.body(event_id))
+        except ProtocolError as error:
+            self._emit("error", error=error.body(event_id))
 
     def _dispatch(self, event: Json) -> None:
-        if self._state.transcribes_only and event["type"].startswith("response."):
+        if self._state.is_transcription and event["type"].startswith("response."):
             raise errors.invalid_value("type", "A transcription session has no responses.")
         self._handlers[event["type"]](self, event)
 
-    def _answered(self, response: Response) -> None:
-        self._listening.answered(response)
+    def _response_completed(self, response: ResponseGenerator) -> None:
+        self._input_audio.response_completed(response)
 
-    # -- client events -------------------------------------------------------------------------
+    # -- client events ---------------------------------------------------------------------------
 
     def _update_session(self, event: Json) -> None:
         patch = settings.parse_update(event["session"], self._state.session["type"])
         self._check_change(patch)
         known = self._state.session.get("tools", [])
         self._state.session = settings.merge(self._state.session, patch, self._defaults)
-        self._listening.reconfigure()
+        self._input_audio.reconfigure()
         self._emit("session.updated", session=self._state.session)
-        mcp_listing.import_tools(self._state, self._state.session.get("tools", []), known=known)
+        mcp_listing.list_new_servers(self._state, self._state.session.get("tools", []), known=known)
 
     def _check_change(self, patch: Json) -> None:
-        """What may not change any more, or not now."""
+        """Reject changes of settings that are fixed, or fixed at the moment."""
         session = self._state.session
         output = patch.get("audio", {}).get("output", {})
         if patch.get("model", self._state.model) != self._state.model:
@@ -210,28 +212,28 @@ class ServerConnection:
             )
         if _changes("voice", output, session) and self._state.conversation.has_model_audio:
             raise errors.voice_is_locked()
-        if _changes("speed", output, session) and self._answering.active is not None:
+        if _changes("speed", output, session) and self._scheduler.active is not None:
             raise errors.invalid_value(
                 "session.audio.output.speed", "The speed can only change between responses."
             )
 
     def _append_audio(self, event: Json) -> None:
-        self._listening.write(event["audio"])
+        self._input_audio.append(event["audio"])
 
     def _commit_audio(self, _event: Json) -> None:
-        self._listening.commit()
+        self._input_audio.commit()
 
     def _clear_audio(self, _event: Json) -> None:
-        self._listening.clear()
+        self._input_audio.clear()
 
     def _create_item(self, event: Json) -> None:
         conversation, given = self._state.conversation, event["item"]
-        place = conversation.place(event.get("previous_item_id"))
+        index = conversation.index_after(event.get("previous_item_id"))
         self._check_item(given)
         item = new_item(given, self._state.input_format, lambda: self._ids.new("item"))
         if item.data["type"] == "function_call":
             item.data.setdefault("call_id", self._ids.call())
-        previous = conversation.insert(place, item)
+        previous = conversation.insert(index, item)
         for kind in ("conversation.item.added", "conversation.item.done"):
             self._emit(kind, previous_item_id=previous, item=item.view())
         if given["type"] == "mcp_approval_response":
@@ -247,21 +249,23 @@ class ServerConnection:
         if given["type"] == "function_call_output" and not conversation.has_call(given["call_id"]):
             raise errors.no_such_call(given["call_id"])
         if given["type"] == "mcp_approval_response":
-            self._approvals.check(given["approval_request_id"])
+            self._approvals.raise_if_not_pending(given["approval_request_id"])
 
     def _retrieve_item(self, event: Json) -> None:
-        self._emit("conversation.item.retrieved", item=self._item(event, "retrieve").full_view())
+        self._emit(
+            "conversation.item.retrieved", item=self._find_item(event, "retrieve").full_view()
+        )
 
     def _delete_item(self, event: Json) -> None:
-        item = self._item(event, "delete")
-        if any(response.owns(item) for response in self._answering.running):
+        item = self._find_item(event, "delete")
+        if any(response.owns(item) for response in self._scheduler.running):
             raise errors.item_in_progress(item.id)
         self._state.conversation.remove(item)
-        self._approvals.withdraw(item.id)
+        self._approvals.discard(item.id)
         self._emit("conversation.item.deleted", item_id=item.id)
 
     def _truncate_item(self, event: Json) -> None:
-        item = self._item(event, "truncate")
+        item = self._find_item(event, "truncate")
         if not item.is_model_audio:
             raise errors.not_truncatable()
         if event["content_index"] != 0:
@@ -270,7 +274,7 @@ class ServerConnection:
         echo = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
         self._emit("conversation.item.truncated", **echo)
 
-    def _item(self, event: Json, verb: str) -> Item:
+    def _find_item(self, event: Json, verb: str) -> Item:
         item = self._state.conversation.find(event["item_id"])
         if item is None:
             raise errors.no_such_item(verb, event["item_id"])
@@ -278,14 +282,14 @@ class ServerConnection:
 
     def _create_response(self, event: Json) -> None:
         params: Json = event.get("response") or {}
-        self._answering.create(params)
+        self._scheduler.create(params)
         if params.get("conversation") != "none":
-            self._listening.disarm()
+            self._input_audio.cancel_idle_timer()
 
     def _cancel_response(self, event: Json) -> None:
-        self._answering.cancel(event.get("response_id"))
+        self._scheduler.cancel(event.get("response_id"))
 
-    _handlers: ClassVar[dict[str, Callable[[ServerConnection, Json], None]]] = {
+    _handlers: ClassVar[dict[str, Callable[[ServerProtocol, Json], None]]] = {
         "session.update": _update_session,
         "input_audio_buffer.append": _append_audio,
         "input_audio_buffer.commit": _commit_audio,

@@ -1,8 +1,11 @@
-"""A client of the ``openai-agents`` package. Prints what came as JSON; run by test_foreign_clients."""
+"""Run one turn with the client of ``openai-agents``, and print a report as JSON.
+
+:mod:`test_openai_clients` runs this program.
+"""
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - other people's clients run on it
+import asyncio  # noqa: TID251 - the client runs on asyncio
 import json
 import logging
 import sys
@@ -23,7 +26,7 @@ def get_weather(city: str) -> str:
 
 
 class Log(logging.Handler):
-    """Keeps warnings of the package: it logs what it cannot validate."""
+    """Collects the warnings of the package, which logs events that it cannot validate."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -39,18 +42,18 @@ class Client:
         self.events: list[Any] = []
 
     async def until(self, kind: str) -> Any:
-        return await self.until_that(lambda event: event.type == kind)
+        return await self.until_match(lambda event: event.type == kind)
 
-    async def until_that(self, wanted: Callable[[Any], bool]) -> Any:
+    async def until_match(self, matches: Callable[[Any], bool]) -> Any:
         async for event in self.session:
             self.events.append(event)
-            if wanted(event):
+            if matches(event):
                 return event
         raise SystemExit("the session ended")
 
 
 def transcripts(client: Client) -> list[str]:
-    """What the assistant said, by the latest history."""
+    """Return the transcripts of the assistant in the latest history."""
     updates = [event.history for event in client.events if event.type == "history_updated"]
     messages = [item for item in updates[-1] if getattr(item, "role", "") == "assistant"]
     return [part.transcript or part.text for item in messages for part in item.content]
@@ -83,7 +86,7 @@ async def barge_in(client: Client) -> Any:
     await client.until("audio")
     await client.session.send_audio(SPEECH)
     await client.until("audio_interrupted")
-    raw = await client.until_that(
+    raw = await client.until_match(
         lambda event: (
             event.type == "raw_model_event"
             and getattr(event.data, "data", {}).get("type") == "conversation.item.truncated"

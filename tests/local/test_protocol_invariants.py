@@ -1,20 +1,16 @@
-"""What holds for the local service whatever clients send: by Hypothesis, and by the schema."""
+"""Invariants of the protocol for any sequence of client messages."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pybase64
-import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from jsonschema import Draft202012Validator
 
+from support.harness import NextStepsResponder
 from trio_realtime.local import (
     Call,
     ConnectionRequest,
@@ -24,12 +20,15 @@ from trio_realtime.local import (
     Say,
     Step,
     TranscriptionFailed,
-    Turn,
 )
 from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness
 from trio_realtime.local.transcriber import ScriptedTranscriber
 
+# -- sessions ------------------------------------------------------------------------------------
+
+
 Frame = dict[str, Any]
+
 
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Say, st.text(max_size=30), st.none() | st.sampled_from([0.0, 130.0, 900.0])),
@@ -40,21 +39,8 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 )
 
 
-class Chance:
-    """A brain that does what the test drew last."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-
-    def answer(self, turn: Turn) -> list[Step]:
-        return self.steps
-
-
-# -- invariants over whole sessions --------------------------------------------------------------
-
-
 def check_chain(frames: list[Frame]) -> list[str]:
-    """Rebuild the order of the items from what a client sees; every predecessor must be known."""
+    """Rebuild the order of the items from the events. Every predecessor must be known."""
     order: list[str] = []
     for frame in frames:
         match frame["type"]:
@@ -72,7 +58,7 @@ def check_chain(frames: list[Frame]) -> list[str]:
 
 
 def check_responses(frames: list[Frame]) -> None:
-    """``created`` first, ``done`` last, one of each; one response of the conversation at a time."""
+    """Each response has one ``created`` first and one ``done`` last; at most one is active."""
     running: dict[str, str | None] = {}
     for frame in frames:
         response: Frame = frame.get("response", {})
@@ -92,7 +78,7 @@ def check_responses(frames: list[Frame]) -> None:
 
 
 def check_items(frames: list[Frame]) -> None:
-    """What a response opened is closed, once, before it is done, and is then in its output."""
+    """Each output item is closed once, before ``response.done``, which lists it."""
     opened = Counter(f["item"]["id"] for f in frames if f["type"] == "response.output_item.added")
     closed = [f for f in frames if f["type"] == "response.output_item.done"]
     done = {f["response"]["id"]: f["response"] for f in frames if f["type"] == "response.done"}
@@ -108,7 +94,7 @@ def check_ids(frames: list[Frame]) -> None:
 
 
 def check_deltas(frames: list[Frame]) -> None:
-    """What was streamed is what was said in the end."""
+    """Joined deltas equal the text of the ``done`` event."""
     streamed: Counter[str] = Counter()
     texts: dict[str, str] = {}
     final = {
@@ -127,60 +113,62 @@ def check_deltas(frames: list[Frame]) -> None:
 
 
 LOUD = pybase64.b64encode(b"\x00\x20" * 24 * 320).decode()
+
+
 QUIET = pybase64.b64encode(bytes(48 * 320)).decode()
 
 
-class Conversation(RuleBasedStateMachine):
-    """A client that does sensible and senseless things in any order."""
+class ProtocolMachine(RuleBasedStateMachine):
+    """A client that sends valid and invalid events in any order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.brain = Chance()
-        self.bench = ProtocolHarness(
-            brain=self.brain,
-            ears=ScriptedTranscriber(["one two", TranscriptionFailed(), "three"] * 50),
+        self.responder = NextStepsResponder()
+        self.harness = ProtocolHarness(
+            responder=self.responder,
+            transcriber=ScriptedTranscriber(["one two", TranscriptionFailed(), "three"] * 50),
             pacing=4.0,
         )
-        self.bench.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
+        self.harness.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
 
-    @rule(steps=st.lists(STEPS, max_size=4), aside=st.booleans(), text=st.booleans())
-    def respond(self, steps: list[Step], aside: bool, text: bool) -> None:
-        self.brain.steps = steps
-        self.bench.send(
+    @rule(steps=st.lists(STEPS, max_size=4), out_of_band=st.booleans(), text=st.booleans())
+    def respond(self, steps: list[Step], out_of_band: bool, text: bool) -> None:
+        self.responder.steps = steps
+        self.harness.send(
             "response.create",
             response={
-                "conversation": "none" if aside else "auto",
+                "conversation": "none" if out_of_band else "auto",
                 "output_modalities": ["text" if text else "audio"],
             },
         )
 
     @rule(limit=st.integers(1, 20))
     def limit_tokens(self, limit: int) -> None:
-        self.bench.update(max_output_tokens=limit)
+        self.harness.update(max_output_tokens=limit)
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.1, 1.0, 8.0]))
     def wait(self, seconds: float) -> None:
-        self.bench.run(seconds)
+        self.harness.run(seconds)
 
     @rule()
     def step(self) -> None:
-        self.bench.step()
-        assume(self.bench.now < 3000)
+        self.harness.step()
+        assume(self.harness.now < 3000)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        ids = [frame["response"]["id"] for frame in self.bench.of_type("response.created")]
+        ids = [frame["response"]["id"] for frame in self.harness.of_type("response.created")]
         chosen = data.draw(st.none() | st.sampled_from(ids)) if ids else None
-        self.bench.send("response.cancel", **({"response_id": chosen} if chosen else {}))
+        self.harness.send("response.cancel", **({"response_id": chosen} if chosen else {}))
 
     @rule(audio=st.sampled_from([LOUD, QUIET]), times=st.integers(1, 4))
     def write(self, audio: str, times: int) -> None:
         for _ in range(times):
-            self.bench.send("input_audio_buffer.append", audio=audio)
+            self.harness.send("input_audio_buffer.append", audio=audio)
 
     @rule(kind=st.sampled_from(["commit", "clear"]))
     def end_input(self, kind: str) -> None:
-        self.bench.send(f"input_audio_buffer.{kind}")
+        self.harness.send(f"input_audio_buffer.{kind}")
 
     @rule(text=st.text(max_size=20), data=st.data())
     def say(self, text: str, data: st.DataObject) -> None:
@@ -191,13 +179,13 @@ class Conversation(RuleBasedStateMachine):
             "role": "user",
             "content": [{"type": "input_text", "text": text}],
         }
-        self.bench.send("conversation.item.create", item=item, previous_item_id=place)
+        self.harness.send("conversation.item.create", item=item, previous_item_id=place)
 
     @rule(verb=st.sampled_from(["delete", "retrieve", "truncate"]), data=st.data())
     def touch(self, verb: str, data: st.DataObject) -> None:
         item_id = data.draw(st.sampled_from(["unknown", *self.item_ids()]))
         more = {"content_index": 0, "audio_end_ms": 100} if verb == "truncate" else {}
-        self.bench.send(f"conversation.item.{verb}", item_id=item_id, **more)
+        self.harness.send(f"conversation.item.{verb}", item_id=item_id, **more)
 
     @rule(
         detection=st.sampled_from(
@@ -212,24 +200,28 @@ class Conversation(RuleBasedStateMachine):
         name=st.sampled_from(["audio/pcm", "audio/pcmu", "audio/pcma"]),
     )
     def update(self, detection: Frame | None, name: str) -> None:
-        self.bench.update(audio={"input": {"turn_detection": detection, "format": {"type": name}}})
+        self.harness.update(
+            audio={"input": {"turn_detection": detection, "format": {"type": name}}}
+        )
 
     def item_ids(self) -> list[str]:
-        return [frame["item"]["id"] for frame in self.bench.of_type("conversation.item.added")]
+        return [frame["item"]["id"] for frame in self.harness.of_type("conversation.item.added")]
 
     @invariant()
-    def holds(self) -> None:
-        frames = self.bench.frames
+    def check(self) -> None:
+        frames = self.harness.frames
         check_ids(frames)
         check_responses(frames)
         check_items(frames)
         check_deltas(frames)
         order = check_chain(frames)
-        assert order == [item.id for item in self.bench.service._state.conversation]
+        assert order == [item.id for item in self.harness.protocol._state.conversation]
 
 
-TestConversation = Conversation.TestCase
-TestConversation.settings = settings(
+TestProtocol = ProtocolMachine.TestCase
+
+
+TestProtocol.settings = settings(
     max_examples=40,
     stateful_step_count=25,
     deadline=None,
@@ -237,7 +229,26 @@ TestConversation.settings = settings(
 )
 
 
-# -- nothing crashes it --------------------------------------------------------------------------
+# -- arbitrary messages --------------------------------------------------------------------------
+
+
+TYPES = st.sampled_from(
+    [
+        *("session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
+        *("conversation.item.create", "conversation.item.truncate", "conversation.item.delete"),
+        *("conversation.item.retrieve", "response.create", "response.cancel"),
+    ]
+)
+
+
+FIELDS = st.sampled_from(
+    [
+        *("session", "audio", "item", "item_id", "previous_item_id", "content_index", "response"),
+        *("audio_end_ms", "response_id", "event_id", "type", "role", "content", "tools", "input"),
+        *("turn_detection", "format", "metadata", "conversation", "output", "call_id"),
+    ]
+)
+
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -246,20 +257,8 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-TYPES = st.sampled_from(
-    [
-        *("session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
-        *("conversation.item.create", "conversation.item.truncate", "conversation.item.delete"),
-        *("conversation.item.retrieve", "response.create", "response.cancel"),
-    ]
-)
-FIELDS = st.sampled_from(
-    [
-        *("session", "audio", "item", "item_id", "previous_item_id", "content_index", "response"),
-        *("audio_end_ms", "response_id", "event_id", "type", "role", "content", "tools", "input"),
-        *("turn_detection", "format", "metadata", "conversation", "output", "call_id"),
-    ]
-)
+
+
 NEAR = st.recursive(
     JSON | st.sampled_from(["realtime", "message", "user", "server_vad", "audio/pcm", "function"]),
     lambda inner: st.dictionaries(FIELDS, inner, max_size=4) | st.lists(inner, max_size=2),
@@ -269,115 +268,25 @@ NEAR = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(TYPES, st.dictionaries(FIELDS, NEAR, max_size=4)), max_size=5))
-def test_no_event_crashes_the_service(events: list[tuple[str, Frame]]) -> None:
-    bench = ProtocolHarness()
+def test_no_event_crashes_the_server(events: list[tuple[str, Frame]]) -> None:
+    harness = ProtocolHarness()
     for kind, fields in events:
         message = json.dumps({**fields, "type": kind})
-        frames = bench.send_raw(message)
+        frames = harness.send_raw(message)
         errors = [frame for frame in frames if frame["type"] == "error"]
         assert not errors or len(frames) == 1
-        bench.run()
-    check_ids(bench.frames)
+        harness.run()
+    check_ids(harness.frames)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.binary())
-def test_no_message_crashes_the_service(message: str | bytes) -> None:
-    bench = ProtocolHarness()
-    (frame,) = bench.send_raw(message)
+def test_no_message_crashes_the_server(message: str | bytes) -> None:
+    harness = ProtocolHarness()
+    (frame,) = harness.send_raw(message)
     assert frame["type"] == "error"
 
 
 @given(st.text(max_size=30))
-def test_no_path_crashes_the_service(path: str) -> None:
+def test_no_path_crashes_the_server(path: str) -> None:
     assert ProtocolHarness(ConnectionRequest(f"/{path}", LOCAL_REQUEST.headers)).frames
-
-
-# -- the schema ----------------------------------------------------------------------------------
-
-
-@cache
-def load_schema(path: Path) -> Frame:
-    schema: Frame = json.loads(path.read_text(encoding="utf-8"))
-    return schema
-
-
-def validator_of(schema: Frame, kind: str) -> Draft202012Validator:
-    name = schema["x-event-index"]["server"][kind]
-    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
-
-
-def varied_session() -> list[Frame]:
-    """A session that brings out every type of event there is."""
-    brain = Chance()
-    bench = ProtocolHarness(
-        ConnectionRequest("/v1/realtime?model=gpt-realtime-2.1", LOCAL_REQUEST.headers),
-        brain=brain,
-        ears=ScriptedTranscriber(["Hello there", TranscriptionFailed()]),
-        pacing=4.0,
-    )
-    bench.update(
-        tools=[{"type": "mcp", "server_label": "x", "server_url": "https://example.com"}],
-        audio={
-            "input": {
-                "turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000},
-                "transcription": {"model": "gpt-4o-transcribe"},
-            }
-        },
-    )
-    brain.steps = [Say("I'll look."), Call("get_weather", {"city": "Oslo"})]
-    for _ in range(2):
-        for audio in (LOUD, QUIET, QUIET):
-            bench.send("input_audio_buffer.append", audio=audio)
-        bench.run(1.0)
-    bench.run(8.0)
-    bench.update(audio={"input": {"turn_detection": None}})
-    item_id = bench.of_type("response.output_item.done")[0]["item"]["id"]
-    bench.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=50)
-    bench.send("conversation.item.retrieve", item_id=item_id)
-    bench.send("conversation.item.delete", item_id=item_id)
-    call_id = bench.of_type("response.function_call_arguments.done")[0]["call_id"]
-    output = {"type": "function_call_output", "call_id": call_id, "output": "Sunny"}
-    bench.send("conversation.item.create", item=output)
-    bench.send("input_audio_buffer.clear")
-    bench.send("nope")
-    endings: list[list[Step]] = [[Say("text")], [Fail()], [Say("half"), Incomplete()], []]
-    for steps in endings:
-        brain.steps = steps
-        bench.send("response.cancel")
-        bench.respond(output_modalities=["text"], conversation="none", metadata={"k": "v"})
-    bench.run(math.inf)
-    return bench.frames
-
-
-def test_every_event_fits_the_schema(data_dir: Path) -> None:
-    schema = load_schema(data_dir / "realtime_events.wire.schema.json")
-    frames = varied_session()
-    for frame in frames:
-        validator_of(schema, frame["type"]).validate(frame)
-    seen = {frame["type"] for frame in frames}
-    others = {
-        *("conversation.created", "conversation.item.created", "mcp_list_tools.completed"),
-        "conversation.item.input_audio_transcription.segment",
-        "input_audio_buffer.dtmf_event_received",
-    }
-    unseen = set(schema["x-event-index"]["server"]) - seen - others
-    assert {kind for kind in unseen if "mcp_call" not in kind} == {
-        *("output_audio_buffer.started", "output_audio_buffer.stopped"),
-        "output_audio_buffer.cleared",
-    }
-
-
-@pytest.mark.parametrize("kind", ["item", "response"])
-def test_live_events_have_no_key_that_ours_lack(data_dir: Path, kind: str) -> None:
-    ours: dict[str, set[str]] = {}
-    for frame in varied_session():
-        ours.setdefault(frame["type"], set()).update(frame, frame.get(kind, {}))
-    for path in sorted((data_dir / "live_frames").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            data = record["data"]
-            if record["direction"] == "received" and data["type"] in ours:
-                keys = {*data, *data.get(kind, {})}
-                # Azure says the part of ``content_part`` events twice.
-                assert keys <= ours[data["type"]] | {"content"}, data["type"]
