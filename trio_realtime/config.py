@@ -1,8 +1,8 @@
-"""What may be set for a session, apart from the agent and the endpoint.
+"""The settings of a session, apart from the agent and the endpoint.
 
-The settings of the service's own session object keep its names and its types
-(:class:`~trio_realtime.wire.Session`), so nothing that it can do is out of reach. What stays at
-``UNSET`` is not sent: the service keeps its default.
+Settings of the service's session object keep their names and types
+(:class:`~trio_realtime.wire.Session`). A setting that is ``UNSET`` is not sent, so the service keeps its
+default.
 """
 
 from __future__ import annotations
@@ -41,24 +41,32 @@ OverflowPolicy = Literal["fail", "drop_oldest"]
 
 def _positive(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not is_number(value) or not value > 0:
-        raise ConfigurationError(f"{attribute.name} must be a number greater than 0, not {value!r}")
+        raise ConfigurationError(f"{attribute.name} must be a number > 0, got {value!r}")
 
 
 def _not_negative(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not is_number(value) or not value >= 0:
-        raise ConfigurationError(f"{attribute.name} must be a number from 0 on, not {value!r}")
+        raise ConfigurationError(f"{attribute.name} must be a number >= 0, got {value!r}")
+
+
+def check_overflow(value: OverflowPolicy) -> None:
+    """Check an overflow policy.
+
+    Raises:
+        ConfigurationError: the policy is unknown.
+    """
+    if value not in get_args(OverflowPolicy):
+        names = ", ".join(get_args(OverflowPolicy))
+        raise ConfigurationError(f"overflow must be one of {names}, got {value!r}")
 
 
 def _check_overflow(_config: Any, _: Any, value: OverflowPolicy) -> None:
-    if value not in get_args(OverflowPolicy):
-        raise ConfigurationError(
-            f"overflow is one of {', '.join(get_args(OverflowPolicy))}, not {value!r}"
-        )
+    check_overflow(value)
 
 
 def _check_callable(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not callable(value):
-        raise ConfigurationError(f"{attribute.name} is a function, not {value!r}")
+        raise ConfigurationError(f"{attribute.name} must be a function, got {value!r}")
 
 
 def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] | Unset:
@@ -67,7 +75,9 @@ def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] |
 
 def _check_modalities(_config: Any, _: Any, value: tuple[str, ...] | Unset) -> None:
     if not isinstance(value, Unset) and value not in (("audio",), ("text",)):
-        raise ConfigurationError(f'output_modalities is ("audio",) or ("text",), not {value!r}')
+        raise ConfigurationError(
+            f'output_modalities must be ("audio",) or ("text",), got {value!r}'
+        )
 
 
 _FORMATS = ((AudioFormat,), "PCM24K, PCMU, PCMA or another AudioFormat")
@@ -78,8 +88,8 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
         (*get_args(TurnDetection), Unset, type(None)),
         "a ServerVad, a SemanticVad, or None for push-to-talk",
     ),
-    "transcription": ((Transcription, Unset, type(None)), "a Transcription, or None for none"),
-    "noise_reduction": ((NoiseReduction, Unset, type(None)), "a NoiseReduction, or None for none"),
+    "transcription": ((Transcription, Unset, type(None)), "a Transcription, or None"),
+    "noise_reduction": ((NoiseReduction, Unset, type(None)), "a NoiseReduction, or None"),
     "voice": ((str, CustomVoice, Unset), "a name or a CustomVoice"),
     "reasoning": ((Reasoning, Unset), "a Reasoning"),
 }
@@ -90,37 +100,45 @@ class SessionConfig:
     """Settings of one session.
 
     Args:
-        model: the model's name; the endpoint's default where ``None``.
-        output_modalities: ``("audio",)`` or ``("text",)``; the service takes one of them.
-        input_format, output_format: how audio travels. PCM16 24 kHz, or G.711 for phone lines.
+        model: the name of the model; the endpoint's default if ``None``.
+        output_modalities: ``("audio",)`` or ``("text",)``.
+        input_format, output_format: the encoding of audio: PCM16 at 24 kHz, or G.711 for phone lines.
+            They are always sent.
         turn_detection: :class:`ServerVad`, :class:`SemanticVad`, or ``None`` for push-to-talk.
-        transcription: which model transcribes the user; ``None`` for none.
-        noise_reduction, voice, speed, tool_choice, parallel_tool_calls: as the service takes them.
-        max_output_tokens, reasoning, tracing, truncation, prompt, include: likewise.
-        barge_in: whether the user's speech interrupts the agent also where the service does not do
-            so itself (``interrupt_response`` off). ``False`` leaves such speech without effect.
-        output_guardrails, input_guardrails: checks for every agent of the session, besides its own.
-        hooks: what is told of the turns, handoffs and tools of all agents; see
-            :class:`~trio_realtime.SessionHooks`.
-        format_rejection: called, sync or async, with the :class:`~trio_realtime.ToolContext` of a call
-            that was rejected without a message; returns what the model is told.
-        guardrail_audio_gate: hold the agent's audio until the text that covers it has passed all
-            output guardrails. It costs the time of a check, and nobody hears what trips.
-        guardrail_debounce: characters by which a reply grows between two checks of it; 0 for one
-            check, of the whole reply.
-        history_update_interval: seconds between two ``history_updated`` events of an item that grows; 0
-            for one with each delta. The end of an item is always told.
-        max_history_audio: bytes of audio that the items of the history keep, oldest dropped first; none
-            by default. The user's is asked for from the service, item by item.
+        transcription: how the user's audio is transcribed; ``None`` for no transcription.
+        noise_reduction, voice, speed, tool_choice, parallel_tool_calls: settings of the service's session.
+        max_output_tokens, reasoning, tracing, truncation, prompt, include: settings of the service's
+            session.
+        barge_in: interrupt the agent on the user's speech also where the service does not
+            (``interrupt_response`` is off). With ``False``, such speech has no effect.
+        output_guardrails, input_guardrails: checks for every agent of the session, in addition to the
+            agent's own.
+        hooks: hooks for all agents; see :class:`~trio_realtime.SessionHooks`.
+        format_rejection: a function, sync or async, that takes the :class:`~trio_realtime.ToolContext`
+            of a call that was rejected without a message. It returns the text that the model is given.
+        guardrail_audio_gate: hold the agent's audio until the text that covers it has passed all output
+            guardrails. This delays audio by one check, and nobody hears what trips.
+        guardrail_debounce: characters between two checks of a growing reply; 0 for one check of the
+            whole reply.
+        history_update_interval: seconds between two ``history_updated`` events of a growing item; 0 for
+            one event with each delta. The end of an item is always reported.
+        max_history_audio: bytes of audio that the items of the history retain; the oldest audio is
+            dropped first. 0, the default, retains none. The user's audio is requested from the service.
         connect_timeout: seconds to connect and have the settings acknowledged.
-        close_timeout: seconds that leaving the block may take for the peer's sake.
-        max_message_size: characters of one incoming frame; larger ones end the connection (1009).
+        close_timeout: seconds that closing the connection may take when the block is left.
+        max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
         max_buffered_events: events that a consumer may leave unread.
         max_buffered_audio: bytes of audio that a consumer may leave unread.
-        overflow: what happens to a consumer that exceeds one of the two: ``"fail"`` raises
-            :class:`~trio_realtime.errors.ConsumerTooSlow` at its next read after what is buffered;
-            ``"drop_oldest"`` forgets its oldest events.
-        max_outgoing_audio: bytes of audio that may wait to be sent; ``send_audio`` waits beyond.
+        overflow: what happens when a consumer exceeds one of these limits. ``"fail"`` raises
+            :class:`~trio_realtime.errors.ConsumerTooSlow` after the buffered events. ``"drop_oldest"``
+            drops the oldest unread audio. Other events are never dropped: if they alone exceed the
+            limit, the consumer gets ``ConsumerTooSlow``.
+        max_outgoing_audio: bytes of audio that may wait to be sent; ``send_audio`` waits above that.
+        max_outgoing_text: bytes of other frames that may wait to be sent; ``send_message`` and the other
+            sending methods wait above that.
+
+    Raises:
+        ConfigurationError: a setting cannot work. The message names it.
     """
 
     model: str | None = None
@@ -161,11 +179,12 @@ class SessionConfig:
     max_buffered_audio: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
     overflow: OverflowPolicy = attrs.field(default="fail", validator=_check_overflow)
     max_outgoing_audio: int = attrs.field(default=1024 * 1024, validator=_positive)
+    max_outgoing_text: int = attrs.field(default=1024 * 1024, validator=_positive)
 
     def __attrs_post_init__(self) -> None:
-        for name, (kinds, words) in _KINDS.items():
+        for name, (kinds, expected) in _KINDS.items():
             if not isinstance(getattr(self, name), kinds):
-                raise ConfigurationError(f"{name} is {words}, not {getattr(self, name)!r}")
+                raise ConfigurationError(f"{name} must be {expected}, got {getattr(self, name)!r}")
         try:
             self.session_settings(instructions="", tools=())
         except (ValueError, TypeError) as exc:
@@ -174,9 +193,9 @@ class SessionConfig:
     def session_settings(
         self, *, instructions: str, tools: tuple[ToolSpec, ...], voice: str | Unset = UNSET
     ) -> Session:
-        """The ``session.update`` for an agent with these instructions and tools.
+        """Return the settings for an agent with these instructions and tools.
 
-        Tools are always named, also none of them: the service would keep the old ones.
+        The list of tools is always sent, also an empty one: the service would keep the previous tools.
         """
         own = {name: getattr(self, name) for name in SettingsChanges.__annotations__}
         if isinstance(self.voice, Unset):
@@ -215,10 +234,10 @@ _OUTPUT = {"output_format": "format", "voice": "voice", "speed": "speed"}
 
 
 def settings_of(changes: Mapping[str, Any]) -> Session:
-    """The wire's session object with just these settings.
+    """Return a session object with only these settings.
 
     Raises:
-        ValueError: one of them cannot be.
+        ValueError: a setting cannot work.
     """
     given = {**changes}
     if "output_modalities" in given:

@@ -1,37 +1,38 @@
-"""The one exception tree. The branch tells who is at fault, so what to do about it.
+"""The exceptions of the library, in one tree. The branch says who is at fault, and so what to do.
 
 ::
 
     RealtimeError
-    ├── UsageError             you: mend the call (also a ValueError)
-    │   ├── ConfigurationError    a setting, an endpoint, an agent that cannot work
-    │   ├── SessionClosed         the session was already left or closed
-    │   ├── GuardrailFailed       a guardrail of yours raised
-    │   ├── HookFailed            a hook of yours raised
-    │   ├── ToolFailed            a tool of yours failed, and was to end the session then
-    │   └── ToolTimedOut          a tool of yours took too long, and that counts as a failure
-    ├── PeerError              the service said no
-    │   ├── AuthenticationFailed  the key was refused (HTTP 401/403, or close 3000)
-    │   ├── ModelNotAvailable          the model is unknown or not for realtime (close 4000/4004, HTTP 404)
-    │   ├── RequestRejected        one request was answered with an ``error`` event
-    │   │   └── SettingsRejected      ... and that request was a ``session.update``
-    │   ├── ResponseFailed        a response ended ``failed`` or ``incomplete``, or was cancelled
+    ├── UsageError             you: correct the call (also a ValueError)
+    │   ├── ConfigurationError    a setting, an endpoint or an agent cannot work
+    │   └── SessionClosed         the session was closed before the call
+    ├── UserCodeError          your code: a function that you gave to the library failed
+    │   ├── GuardrailFailed       a guardrail raised
+    │   ├── HookFailed            a hook raised
+    │   ├── ToolFailed            a tool failed, and ``on_failure`` ends the session
+    │   └── ToolTimedOut          a tool took too long, and ``on_timeout`` makes that a failure
+    ├── PeerError              the service rejected something or failed
+    │   ├── AuthenticationFailed  the key was rejected (HTTP 401 or 403, close code 3000)
+    │   ├── ModelNotAvailable     the model is unknown or not for realtime (close code 4004, HTTP 404)
+    │   ├── RequestRejected       the service answered a request with an ``error`` event
+    │   │   └── SettingsRejected     the request was a ``session.update``
+    │   ├── ResponseFailed        a response did not complete
     │   ├── SessionExpired        the session reached its maximum duration
-    │   └── ProtocolViolation     the peer broke the protocol
-    ├── NetworkError           the world between: retry may help
-    │   ├── ConnectFailed         no connection came about
-    │   ├── ConnectTimeout        ... within ``connect_timeout``
-    │   └── ConnectionLost        it was there and went away
-    ├── McpServerFailed        an MCP server did not start, or was lost
-    │   └── McpCallFailed         ... or a call of it failed
-    ├── ConsumerTooSlow        a consumer left more unread than it may
+    │   └── ProtocolViolation     the service broke the protocol
+    ├── NetworkError           the network: trying again may help
+    │   ├── ConnectFailed         the connection was not established
+    │   │   └── ConnectTimeout       within ``connect_timeout``
+    │   └── ConnectionLost        an established connection ended
+    ├── McpServerFailed        an MCP server did not start or was disconnected
+    │   └── McpCallFailed         a call of one of its tools failed
+    ├── ConsumerTooSlow        a consumer left too many events unread
     └── InternalError          a bug of this library: please report it
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 __all__ = [
     "AuthenticationFailed",
@@ -58,69 +59,56 @@ __all__ = [
     "ToolFailed",
     "ToolTimedOut",
     "UsageError",
+    "UserCodeError",
 ]
 
 
 class RealtimeError(Exception):
-    """Base of everything that this library raises on purpose.
-
-    ``was_told`` is for the session that ends with this error: whether anybody got it.
-    """
-
-    was_told: bool = False
-
-    def again(self) -> Self:
-        """The same error as an exception of its own, to be raised in another task.
-
-        One exception object that is raised twice would mix the tracebacks of those who got it.
-        """
-        self.was_told = True
-        other = type(self).__new__(type(self), *self.args)
-        other.args = self.args
-        other.__dict__.update(self.__dict__)
-        other.__cause__ = self.__cause__
-        return other
+    """Base class of every exception that this library raises on purpose."""
 
 
 class UsageError(RealtimeError, ValueError):
-    """You asked for something that cannot be done. Mend the call; trying again will not help."""
+    """The call cannot be carried out as it is. Correct the call; trying again does not help."""
 
 
 class ConfigurationError(UsageError):
-    """A setting, an endpoint or an agent cannot work as given. Raised before anything is sent."""
+    """A setting, an endpoint or an agent cannot work as given. Nothing was sent."""
 
 
 class SessionClosed(UsageError):
-    """The session was already closed from this side."""
+    """The session was closed by this side before the call."""
 
 
-class GuardrailFailed(UsageError):
-    """A guardrail raised; the cause is what it raised. The session goes on."""
+class UserCodeError(RealtimeError):
+    """A function that the application gave to the library failed. The cause is what it raised."""
 
 
-class HookFailed(UsageError):
-    """A hook raised; the cause is what it raised. The session goes on, and so do the hooks."""
+class GuardrailFailed(UserCodeError):
+    """A guardrail raised. The cause is what it raised. The session goes on."""
 
 
-class ToolFailed(UsageError):
-    """A tool with ``on_failure="end_session"`` failed; the cause is what it raised.
+class HookFailed(UserCodeError):
+    """A hook raised. The cause is what it raised. The session and its other hooks go on."""
 
-    The call was answered all the same. Open a new session when the tool is mended.
+
+class ToolFailed(UserCodeError):
+    """A tool with ``on_failure="end_session"`` failed. The cause is what it raised.
+
+    The call was answered before the session ended.
     """
 
 
-class ToolTimedOut(UsageError, TimeoutError):
-    """A tool took longer than its ``timeout``; it was cancelled.
-
-    What a tool with ``on_timeout="failure"`` is taken to have raised.
-    """
+class ToolTimedOut(UserCodeError, TimeoutError):
+    """A tool with ``on_timeout="failure"`` took longer than its ``timeout`` and was cancelled."""
 
 
 class PeerError(RealtimeError):
-    """The service refused or failed.
+    """The service rejected something or failed.
 
-    ``code`` and ``param`` are the service's own, where it gave any; ``event_id`` is that of the event
-    of ours which it is about.
+    Attributes:
+        message: the service's explanation.
+        code, param: the service's error code and the parameter at fault, if it named them.
+        event_id: the id of the client event that the error answers, if the service named it.
     """
 
     def __init__(
@@ -139,26 +127,28 @@ class PeerError(RealtimeError):
 
 
 class AuthenticationFailed(PeerError):
-    """The key was refused. Check the key and that it belongs to this endpoint."""
+    """The service rejected the key. Check the key, and that it belongs to this endpoint."""
 
 
 class ModelNotAvailable(PeerError):
-    """The model does not exist, is not for realtime, or is not yours to use."""
+    """The model does not exist, is not a realtime model, or is not available to this key."""
 
 
 class RequestRejected(PeerError):
-    """The service answered one of our requests with an ``error`` event. The session goes on."""
+    """The service answered a request with an ``error`` event. The session goes on."""
 
 
 class SettingsRejected(RequestRejected):
-    """The service refused a ``session.update``; none of it was applied."""
+    """The service rejected a ``session.update``. None of its settings were applied."""
 
 
 class ResponseFailed(PeerError):
     """A response did not complete. The session goes on.
 
-    ``status`` is ``failed``, ``incomplete`` or ``cancelled``; ``reason`` the service's word for why;
-    ``text`` what had been said by then.
+    Attributes:
+        status: ``failed``, ``incomplete`` or ``cancelled``.
+        reason: the service's word for why.
+        text: the text of the response so far.
     """
 
     def __init__(
@@ -177,19 +167,19 @@ class ResponseFailed(PeerError):
 
 
 class SessionExpired(PeerError):
-    """The session reached the maximum duration the service allows. Open a new one."""
+    """The session reached the maximum duration that the service allows. Open a new session."""
 
 
 class ProtocolViolation(PeerError):
-    """The peer sent what the protocol does not allow and the session cannot go on."""
+    """The service sent something that the protocol does not allow. That event was dropped."""
 
 
 class NetworkError(RealtimeError):
-    """The connection failed somewhere between here and the service. Trying again may help."""
+    """The network between the application and the service failed. Trying again may help."""
 
 
 class ConnectFailed(NetworkError):
-    """No connection came about. ``status`` is the HTTP status where the server gave one."""
+    """The connection was not established. ``status`` is the HTTP status, if there was one."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -197,13 +187,15 @@ class ConnectFailed(NetworkError):
 
 
 class ConnectTimeout(ConnectFailed):
-    """The service did not connect and acknowledge the settings within ``connect_timeout``."""
+    """Connecting and acknowledging the settings took longer than ``connect_timeout``."""
 
 
 class ConnectionLost(NetworkError):
-    """The connection went away. ``code`` and ``reason`` are those of the close frame.
+    """An established connection ended.
 
-    1006 means that there was none: the socket just ended.
+    Attributes:
+        code: the close code; 1006 if the socket ended without a close frame.
+        reason: the reason in the close frame.
     """
 
     def __init__(self, message: str, *, code: int = 1006, reason: str = "") -> None:
@@ -213,10 +205,10 @@ class ConnectionLost(NetworkError):
 
 
 class McpServerFailed(RealtimeError):
-    """An MCP server of an agent did not start, or its connection was lost.
+    """An MCP server of an agent did not start or was disconnected.
 
-    Raised where a session or a handoff needs the server; otherwise an ``error`` event has it, and the
-    server is started again. ``server`` is its name.
+    It is raised where a session or a handoff requires the server. Otherwise an ``error`` event carries
+    it, and the server is started again. ``server`` is the name of the server.
     """
 
     def __init__(self, message: str, *, server: str) -> None:
@@ -225,14 +217,14 @@ class McpServerFailed(RealtimeError):
 
 
 class McpCallFailed(McpServerFailed):
-    """A call of an MCP server's tool failed; the text is what the model is told. The session goes on."""
+    """A call of an MCP server's tool failed. Its text is given to the model. The session goes on."""
 
 
 class ConsumerTooSlow(RealtimeError):
-    """A consumer left more unread than its bound. What was buffered had been delivered before this.
+    """A consumer left too many events unread. Its buffered events were delivered before this.
 
-    Read faster, hand slow work to another task, subscribe to fewer event types, or choose
-    ``overflow="drop_oldest"`` for that subscription. ``statistics`` tells the bound that was hit.
+    Read faster, hand slow work to another task, subscribe to fewer event types, or set
+    ``overflow="drop_oldest"`` for that subscription. ``statistics`` says which bound was reached.
     """
 
     def __init__(self, message: str, *, statistics: Mapping[str, Any] | None = None) -> None:

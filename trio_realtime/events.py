@@ -1,16 +1,17 @@
-"""What a session tells its consumers: one frozen class per event.
+"""The events of a session: one frozen class per event.
 
-``event.type`` is the name that the existing agents SDKs use, so ``event.type == "audio"`` and
-``match event: case events.Audio(data=pcm)`` say the same.
+``event.type`` is the name that the agents SDKs use, so ``event.type == "audio"`` and
+``match event: case events.Audio(data=pcm)`` select the same events. Type checkers narrow
+:data:`AnyEvent` with both.
 
-Times are milliseconds of audio where a name ends in ``_ms``. ``response_id`` and ``item_id`` are the
-service's ids; everything belongs to a response by its id, never to "the current one".
+Names that end in ``_ms`` are milliseconds of audio. ``response_id`` and ``item_id`` are the service's
+ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
@@ -26,9 +27,18 @@ if TYPE_CHECKING:
     AnyTool: TypeAlias = FunctionTool
 
 
+ResponseStatus: TypeAlias = Literal["completed", "cancelled", "failed", "incomplete"]
+"""How a response ended."""
+
+ToolOutcome: TypeAlias = Literal[
+    "completed", "failed", "timed_out", "rejected", "approved", "blocked", "unknown"
+]
+"""How a call ended. ``approved`` is internal to hosted MCP calls and never in an event."""
+
+
 @attrs.frozen(kw_only=True)
 class SessionEvent:
-    """Base of all session events."""
+    """Base class of all session events."""
 
     type: ClassVar[str]
 
@@ -38,41 +48,43 @@ class SessionEvent:
 
 @attrs.frozen(kw_only=True)
 class AgentStart(SessionEvent):
-    """The agent's turn began: a response that does not continue an earlier one.
+    """The agent's turn began, with a response that does not continue an earlier one.
 
-    ``agent`` is the one that was current then. ``turn_id`` is the id of this first response.
+    Attributes:
+        agent: the agent that was current when the response began.
+        turn_id: the id of this first response.
     """
 
-    type: ClassVar[str] = "agent_start"
+    type: ClassVar[Literal["agent_start"]] = "agent_start"
     agent: AnyAgent
     turn_id: str
 
 
 @attrs.frozen(kw_only=True)
 class AgentEnd(SessionEvent):
-    """The agent's turn ended: it has said what it had to say.
+    """The agent's turn ended.
 
-    A response that calls functions does not end the turn; the response that answers with their
-    outputs continues it. Each :class:`AgentStart` has one ``AgentEnd``, while the session lives.
+    A response that calls functions does not end the turn; the response to their outputs continues it.
+    While the session lives, each :class:`AgentStart` is followed by one ``AgentEnd``.
 
     Attributes:
-        agent: whose the last response was; after a handoff, not the one that began.
-        turn_id: as in the :class:`AgentStart`.
+        agent: the agent of the last response. After a handoff, it is not the agent that began.
+        turn_id: the id in the :class:`AgentStart`.
         response_id: the last response of the turn.
-        status: of that one: ``completed``, ``cancelled``, ``failed`` or ``incomplete``.
-        reason: the service's word for why (``turn_detected``, ``client_cancelled``,
-            ``max_output_tokens``, an error code …), ``None`` when it completed.
-        message: the service's explanation of a failure, if it gave one.
+        status: how the last response ended.
+        reason: why the last response did not complete: ``turn_detected``, ``client_cancelled``,
+            ``max_output_tokens``, or an error code of the service.
+        message: the service's explanation of a failure, if there is one.
         output: text or transcript of the last message of the turn that has any.
-        tool_calls: how many function calls the turn made.
-        usage: tokens of all its responses.
+        tool_calls: the number of function calls in the turn.
+        usage: the tokens of all responses of the turn.
     """
 
-    type: ClassVar[str] = "agent_end"
+    type: ClassVar[Literal["agent_end"]] = "agent_end"
     agent: AnyAgent
     turn_id: str
     response_id: str
-    status: str
+    status: ResponseStatus
     reason: str | None = None
     message: str | None = None
     output: str = ""
@@ -82,21 +94,21 @@ class AgentEnd(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseStart(SessionEvent):
-    """One response of the conversation began. A turn has one or more."""
+    """A response of the conversation began. A turn has one or more responses."""
 
-    type: ClassVar[str] = "response_start"
+    type: ClassVar[Literal["response_start"]] = "response_start"
     agent: AnyAgent
     response_id: str
 
 
 @attrs.frozen(kw_only=True)
 class ResponseEnd(SessionEvent):
-    """One response of the conversation ended; see :class:`AgentEnd` for the fields."""
+    """A response of the conversation ended. The fields are those of :class:`AgentEnd`."""
 
-    type: ClassVar[str] = "response_end"
+    type: ClassVar[Literal["response_end"]] = "response_end"
     agent: AnyAgent
     response_id: str
-    status: str
+    status: ResponseStatus
     reason: str | None = None
     message: str | None = None
     output: str = ""
@@ -106,9 +118,9 @@ class ResponseEnd(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class Handoff(SessionEvent):
-    """The conversation went from one agent to another."""
+    """Another agent became current."""
 
-    type: ClassVar[str] = "handoff"
+    type: ClassVar[Literal["handoff"]] = "handoff"
     from_agent: AnyAgent
     to_agent: AnyAgent
 
@@ -117,7 +129,7 @@ class Handoff(SessionEvent):
 class TextDelta(SessionEvent):
     """More of the assistant's text."""
 
-    type: ClassVar[str] = "text_delta"
+    type: ClassVar[Literal["text_delta"]] = "text_delta"
     delta: str
     response_id: str
     item_id: str
@@ -128,7 +140,7 @@ class TextDelta(SessionEvent):
 class TranscriptDelta(SessionEvent):
     """More of the transcript of the assistant's audio. Runs ahead of the audio."""
 
-    type: ClassVar[str] = "transcript_delta"
+    type: ClassVar[Literal["transcript_delta"]] = "transcript_delta"
     delta: str
     response_id: str
     item_id: str
@@ -142,7 +154,7 @@ class TranscriptDelta(SessionEvent):
 class Audio(SessionEvent):
     """Audio to play: raw bytes in the output format (PCM16 little-endian mono 24 kHz by default)."""
 
-    type: ClassVar[str] = "audio"
+    type: ClassVar[Literal["audio"]] = "audio"
     data: bytes = attrs.field(repr=False)
     response_id: str
     item_id: str
@@ -151,9 +163,9 @@ class Audio(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class AudioEnd(SessionEvent):
-    """All audio of an item was received. It may still be playing for long."""
+    """All audio of an item was received. It may play for much longer."""
 
-    type: ClassVar[str] = "audio_end"
+    type: ClassVar[Literal["audio_end"]] = "audio_end"
     response_id: str
     item_id: str
     content_index: int
@@ -161,13 +173,13 @@ class AudioEnd(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class AudioInterrupted(SessionEvent):
-    """Stop playing this item, and drop what is buffered of it.
+    """The item was interrupted: stop playing it, and drop its buffered audio.
 
-    ``played_ms`` is how much of it was heard and what the service was told. After this event no
+    ``played_ms`` is how much of the item was heard, and what the service was told. After this event, no
     audio of ``response_id`` is delivered.
     """
 
-    type: ClassVar[str] = "audio_interrupted"
+    type: ClassVar[Literal["audio_interrupted"]] = "audio_interrupted"
     response_id: str
     item_id: str
     content_index: int
@@ -179,9 +191,9 @@ class AudioInterrupted(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ToolArgumentsDelta(SessionEvent):
-    """More of the arguments of a call that the model is writing: a piece of JSON text."""
+    """More of the arguments of a call that the model is writing, as JSON text."""
 
-    type: ClassVar[str] = "tool_arguments_delta"
+    type: ClassVar[Literal["tool_arguments_delta"]] = "tool_arguments_delta"
     delta: str
     tool_name: str
     call_id: str
@@ -191,9 +203,9 @@ class ToolArgumentsDelta(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ToolStart(SessionEvent):
-    """A tool is about to run. ``arguments`` is the JSON text of the model."""
+    """A tool is about to run. ``arguments`` is JSON text written by the model."""
 
-    type: ClassVar[str] = "tool_start"
+    type: ClassVar[Literal["tool_start"]] = "tool_start"
     agent: AnyAgent
     tool: AnyTool
     call_id: str
@@ -203,18 +215,18 @@ class ToolStart(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ToolEnd(SessionEvent):
-    """A call was answered; one that was answered early has come to its end.
+    """A call was answered. For a call that was answered early, its tool has ended.
 
     Attributes:
-        outcome: ``completed``, ``failed`` (it raised, or the arguments were wrong), ``timed_out``,
-            ``rejected``, ``blocked`` (a guardrail of the tool tripped) or ``unknown`` (the agent has
-            no such tool).
-        output: what the tool returned, as the object it returned; else the text of the answer.
-        output_text: what the model was told.
-        error: what the tool raised, with its traceback, if it failed by that.
+        outcome: ``completed``; ``failed`` (the tool raised, or the arguments were invalid);
+            ``timed_out``; ``rejected``; ``blocked`` (a guardrail of the tool tripped); or ``unknown``
+            (the agent has no such tool).
+        output: the object that the tool returned, or the text that the model was given.
+        output_text: the text that the model was given.
+        error: the exception of the tool, with its traceback.
     """
 
-    type: ClassVar[str] = "tool_end"
+    type: ClassVar[Literal["tool_end"]] = "tool_end"
     agent: AnyAgent
     tool: AnyTool | None
     tool_name: str
@@ -222,19 +234,19 @@ class ToolEnd(SessionEvent):
     arguments: str
     output: Any
     output_text: str
-    outcome: str
+    outcome: ToolOutcome
     response_id: str
     error: BaseException | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ToolAnsweredEarly(SessionEvent):
-    """A call was answered by ``ToolContext.answer_early``, and its tool goes on.
+    """A call was answered with ``ToolContext.answer_early``, and its tool goes on.
 
-    ``output`` is the object that the tool gave, ``output_text`` what the model was told.
+    ``output`` is the object that the tool passed, ``output_text`` the text that the model was given.
     """
 
-    type: ClassVar[str] = "tool_answered_early"
+    type: ClassVar[Literal["tool_answered_early"]] = "tool_answered_early"
     agent: AnyAgent
     tool: AnyTool
     call_id: str
@@ -245,12 +257,12 @@ class ToolAnsweredEarly(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ToolCancelled(SessionEvent):
-    """A call was cancelled by an interrupt: its ``finally`` blocks ran, and it was answered.
+    """An interruption cancelled a call. Its ``finally`` blocks have run, and the call was answered.
 
-    ``output_text`` is empty where it had been answered early: the model is told no more.
+    ``output_text`` is empty for a call that was answered early: the model is given nothing more.
     """
 
-    type: ClassVar[str] = "tool_cancelled"
+    type: ClassVar[Literal["tool_cancelled"]] = "tool_cancelled"
     agent: AnyAgent
     tool_name: str
     call_id: str
@@ -263,11 +275,11 @@ class ToolCancelled(SessionEvent):
 class ToolApprovalRequired(SessionEvent):
     """A call waits for ``approve_tool_call`` or ``reject_tool_call``.
 
-    ``tool`` is ``None`` for a call that the service wants to make itself; ``server_label`` says then
-    of which MCP server.
+    For a call that the service wants to make itself, ``tool`` is ``None`` and ``server_label`` names the
+    MCP server.
     """
 
-    type: ClassVar[str] = "tool_approval_required"
+    type: ClassVar[Literal["tool_approval_required"]] = "tool_approval_required"
     agent: AnyAgent
     tool: AnyTool | None
     tool_name: str
@@ -278,12 +290,9 @@ class ToolApprovalRequired(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class McpToolCallCompleted(SessionEvent):
-    """The service has called a tool of an MCP server itself.
+    """The service has called a tool of an MCP server. ``item`` has the ``output`` or the ``error``."""
 
-    ``item`` has the ``output``, or the ``error``.
-    """
-
-    type: ClassVar[str] = "mcp_tool_call_completed"
+    type: ClassVar[Literal["mcp_tool_call_completed"]] = "mcp_tool_call_completed"
     item: McpCallItem
 
 
@@ -292,9 +301,9 @@ class McpToolCallCompleted(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class SpeechStarted(SessionEvent):
-    """The user began to speak. ``item_id`` is the id that the message will get."""
+    """The user began to speak. ``item_id`` is the id that the message will have."""
 
-    type: ClassVar[str] = "speech_started"
+    type: ClassVar[Literal["speech_started"]] = "speech_started"
     item_id: str
     audio_start_ms: int
 
@@ -303,16 +312,16 @@ class SpeechStarted(SessionEvent):
 class SpeechStopped(SessionEvent):
     """The user stopped speaking."""
 
-    type: ClassVar[str] = "speech_stopped"
+    type: ClassVar[Literal["speech_stopped"]] = "speech_stopped"
     item_id: str
     audio_end_ms: int
 
 
 @attrs.frozen(kw_only=True)
 class UserTranscriptDelta(SessionEvent):
-    """More of what the user is heard to say; may come before the item is in the history."""
+    """More of the transcript of the user's audio. It may arrive before the item."""
 
-    type: ClassVar[str] = "user_transcript_delta"
+    type: ClassVar[Literal["user_transcript_delta"]] = "user_transcript_delta"
     delta: str
     item_id: str
     content_index: int
@@ -320,9 +329,9 @@ class UserTranscriptDelta(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class UserTranscript(SessionEvent):
-    """What the user was heard to say, whole. May come after the agent's answer."""
+    """The complete transcript of the user's audio. It may arrive after the agent's answer."""
 
-    type: ClassVar[str] = "user_transcript"
+    type: ClassVar[Literal["user_transcript"]] = "user_transcript"
     transcript: str
     item_id: str
     content_index: int
@@ -330,9 +339,9 @@ class UserTranscript(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class UserTranscriptFailed(SessionEvent):
-    """The user's audio could not be transcribed. The turn goes on without."""
+    """The user's audio could not be transcribed. The turn goes on without a transcript."""
 
-    type: ClassVar[str] = "user_transcript_failed"
+    type: ClassVar[Literal["user_transcript_failed"]] = "user_transcript_failed"
     item_id: str
     content_index: int
     code: str | None
@@ -341,9 +350,9 @@ class UserTranscriptFailed(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioTimeoutTriggered(SessionEvent):
-    """Nobody spoke for the configured idle time; the service goes on by itself."""
+    """The user did not speak for the configured idle time, so the service responds by itself."""
 
-    type: ClassVar[str] = "input_audio_timeout_triggered"
+    type: ClassVar[Literal["input_audio_timeout_triggered"]] = "input_audio_timeout_triggered"
     item_id: str
     audio_start_ms: int
     audio_end_ms: int
@@ -353,7 +362,7 @@ class InputAudioTimeoutTriggered(SessionEvent):
 class DtmfReceived(SessionEvent):
     """A key was pressed on the phone (SIP): ``0``-``9``, ``*``, ``#``, ``A``-``D``."""
 
-    type: ClassVar[str] = "dtmf_received"
+    type: ClassVar[Literal["dtmf_received"]] = "dtmf_received"
     key: str
     received_at: int
 
@@ -367,26 +376,26 @@ ReadHistory: TypeAlias = Callable[[], Sequence[HistoryItem]]
 class HistoryAdded(SessionEvent):
     """An item joined the conversation."""
 
-    type: ClassVar[str] = "history_added"
+    type: ClassVar[Literal["history_added"]] = "history_added"
     item: HistoryItem
     previous_item_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class HistoryUpdated(SessionEvent):
-    """An item changed (``item``) or left the conversation (``deleted_item_id``).
+    """An item changed (``item``) or was deleted (``deleted_item_id``).
 
-    While an item grows, one comes now and then (``history_update_interval``), and one with its end.
+    A growing item is reported every ``history_update_interval`` seconds, and once more when it is done.
     """
 
-    type: ClassVar[str] = "history_updated"
+    type: ClassVar[Literal["history_updated"]] = "history_updated"
     item: HistoryItem | None = None
     deleted_item_id: str | None = None
     _read: ReadHistory = attrs.field(alias="read", repr=False, eq=False)
 
     @property
     def history(self) -> Sequence[HistoryItem]:
-        """The whole history, read when you ask: as new as this event, or newer."""
+        """The whole history, read at the moment of access: as new as this event, or newer."""
         return self._read()
 
 
@@ -413,12 +422,12 @@ class GuardrailTripped(SessionEvent):
 
     Attributes:
         guardrail_results: one :class:`GuardrailTrip` for each guardrail.
-        message: the text they saw; of a tool's guardrails, what the model is told instead.
-        response_id: whose reply or call it was; ``None`` for what the user said.
-        call_id: the call, where they are a tool's; nothing is interrupted then.
+        message: the text that was checked; for a tool's guardrails, what the model is given instead.
+        response_id: the response that was checked, or that made the call; ``None`` for user input.
+        call_id: the call, for a tool's guardrails. Nothing is interrupted then.
     """
 
-    type: ClassVar[str] = "guardrail_tripped"
+    type: ClassVar[Literal["guardrail_tripped"]] = "guardrail_tripped"
     guardrail_results: tuple[GuardrailTrip, ...]
     message: str
     response_id: str | None
@@ -427,56 +436,93 @@ class GuardrailTripped(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class Error(SessionEvent):
-    """Something went wrong and the session goes on. ``error`` tells whose fault it was."""
+    """Something failed and the session goes on. The class of ``error`` says who is at fault."""
 
-    type: ClassVar[str] = "error"
+    type: ClassVar[Literal["error"]] = "error"
     error: RealtimeError
 
 
 @attrs.frozen(kw_only=True)
 class SettingsUpdated(SessionEvent):
-    """The service confirmed new settings; ``session`` is the whole effective session."""
+    """The service accepted new settings. ``session`` is the whole effective session."""
 
-    type: ClassVar[str] = "settings_updated"
+    type: ClassVar[Literal["settings_updated"]] = "settings_updated"
     session: Session
 
 
 @attrs.frozen(kw_only=True)
 class McpToolsChanged(SessionEvent):
-    """The tools of an MCP server are others than before; the model is told if it may call them.
+    """The tool list of an MCP server changed. If the current agent has the server, the model is told.
 
-    ``server`` is the server's name in its declaration, ``tools`` are the names that the server gives
-    those that are offered.
+    ``server`` is the name in the server's declaration. ``tools`` are the server's own names of the
+    offered tools.
     """
 
-    type: ClassVar[str] = "mcp_tools_changed"
+    type: ClassVar[Literal["mcp_tools_changed"]] = "mcp_tools_changed"
     server: str
     tools: tuple[str, ...]
 
 
 @attrs.frozen(kw_only=True)
 class RateLimitsUpdated(SessionEvent):
-    """What is left of the rate limits."""
+    """The rate limits that remain."""
 
-    type: ClassVar[str] = "rate_limits_updated"
+    type: ClassVar[Literal["rate_limits_updated"]] = "rate_limits_updated"
     rate_limits: tuple[RateLimit, ...]
 
 
 @attrs.frozen(kw_only=True)
 class RawModelEvent(SessionEvent):
-    """A server event as it came. Delivered only to those who subscribe to it by name.
+    """A server event as it was received. Only subscriptions that name this class receive it.
 
     Attributes:
         data: the typed event.
-        frame: the text of the frame, every key as the service sent it.
+        frame: the text of the frame, with every key that the service sent.
     """
 
-    type: ClassVar[str] = "raw_model_event"
+    type: ClassVar[Literal["raw_model_event"]] = "raw_model_event"
     data: ServerEvent
     frame: str | bytes = attrs.field(repr=False)
 
     def json(self) -> Mapping[str, Any]:
-        """The frame's JSON object, parsed anew at each call: changing it changes nothing else."""
+        """Return the frame's JSON object. Each call parses the frame again."""
         from .wire import parse_frame
 
         return parse_frame(self.frame)
+
+
+AnyEvent: TypeAlias = (
+    AgentStart
+    | AgentEnd
+    | ResponseStart
+    | ResponseEnd
+    | Handoff
+    | TextDelta
+    | TranscriptDelta
+    | Audio
+    | AudioEnd
+    | AudioInterrupted
+    | ToolArgumentsDelta
+    | ToolStart
+    | ToolEnd
+    | ToolAnsweredEarly
+    | ToolCancelled
+    | ToolApprovalRequired
+    | McpToolCallCompleted
+    | SpeechStarted
+    | SpeechStopped
+    | UserTranscriptDelta
+    | UserTranscript
+    | UserTranscriptFailed
+    | InputAudioTimeoutTriggered
+    | DtmfReceived
+    | HistoryAdded
+    | HistoryUpdated
+    | GuardrailTripped
+    | Error
+    | SettingsUpdated
+    | McpToolsChanged
+    | RateLimitsUpdated
+    | RawModelEvent
+)
+"""Every session event. A channel yields these; ``event.type`` and ``match`` narrow them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 
 from benchmarks.burst.load import Load, Measurement, Meter
@@ -43,7 +45,7 @@ def _endpoint(url: str) -> Endpoint:
 
 
 async def _measure(
-    session: RealtimeSession[None], channel: EventChannel, meter: Meter
+    session: RealtimeSession[None], channel: EventChannel[Any], meter: Meter
 ) -> Measurement:
     await session.send_message("Go on.")
     async for event in channel:

@@ -62,7 +62,7 @@ def text(delta: str, item_id: str = "item_1") -> events.TextDelta:
     return events.TextDelta(delta=delta, response_id="resp_1", item_id=item_id, content_index=0)
 
 
-def end(status: str = "completed") -> events.AgentEnd:
+def end(status: events.ResponseStatus = "completed") -> events.AgentEnd:
     return events.AgentEnd(agent=AGENT, turn_id="resp_1", response_id="resp_1", status=status)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trio_realtime.core import Conversation
+from support.core import CoreDriver
 from trio_realtime.core.responses.queue import METADATA_KEY, ResponseQueue, ResponseRequest
 from trio_realtime.wire import (
     InputText,
@@ -33,12 +33,12 @@ def manual(token: str) -> ResponseRequest:
 def gate_with(*wishes: ResponseRequest) -> ResponseQueue:
     gate = ResponseQueue()
     for wish in wishes:
-        gate.wish(wish)
+        gate.add(wish)
     return gate
 
 
 def taken(gate: ResponseQueue) -> tuple[str, ...] | None:
-    wish = gate.take()
+    wish = gate.next_to_send()
     return None if wish is None else wish.waiters
 
 
@@ -47,7 +47,7 @@ def taken(gate: ResponseQueue) -> tuple[str, ...] | None:
 
 def test_free_a_wish_may_be_sent() -> None:
     assert ResponseQueue().is_idle
-    assert ResponseQueue().take() is None
+    assert ResponseQueue().next_to_send() is None
 
     gate = gate_with(automatic("a"))
 
@@ -58,29 +58,29 @@ def test_free_a_wish_may_be_sent() -> None:
 
 def test_outstanding_nothing_else_is_sent() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
+    gate.next_to_send()
 
-    gate.wish(manual("b"))
+    gate.add(manual("b"))
 
-    assert gate.take() is None
+    assert gate.next_to_send() is None
     assert not gate.is_idle
 
 
 def test_outstanding_to_running_by_the_echo() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
+    gate.next_to_send()
 
     assert gate.created("r1", "a") == automatic("a")
 
     assert gate.outstanding is None
     assert gate.running == "r1"
-    gate.wish(automatic("b"))
-    assert gate.take() is None
+    gate.add(automatic("b"))
+    assert gate.next_to_send() is None
 
 
 def test_running_to_free_by_the_end() -> None:
     gate = gate_with(automatic("a"), manual("b"))
-    gate.take()
+    gate.next_to_send()
     gate.created("r1", "a")
 
     assert gate.done("r1") is None  # whose it was is known since it began
@@ -91,24 +91,24 @@ def test_running_to_free_by_the_end() -> None:
 
 def test_the_end_of_another_response_frees_nothing() -> None:
     gate = gate_with(automatic("a"), manual("b"))
-    gate.take()
+    gate.next_to_send()
     gate.created("r2", "a")
 
     gate.done("r1")
 
     assert gate.running == "r2"
-    assert gate.take() is None
+    assert gate.next_to_send() is None
 
 
 def test_outstanding_to_lost_to_a_response_that_runs() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
+    gate.next_to_send()
     gate.created("vad", None)
 
-    assert gate.refused("a") is True
+    assert gate.rejected("a") is True
 
     assert gate.outstanding is None
-    assert gate.take() is None
+    assert gate.next_to_send() is None
     assert not gate.is_idle
     gate.done("vad")
     assert taken(gate) == ("a",)
@@ -116,22 +116,22 @@ def test_outstanding_to_lost_to_a_response_that_runs() -> None:
 
 def test_lost_to_a_response_that_is_not_yet_seen() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
+    gate.next_to_send()
 
-    assert gate.refused("a") is True
-    assert gate.take() is None
+    assert gate.rejected("a") is True
+    assert gate.next_to_send() is None
     assert not gate.is_idle
 
     gate.created("vad", None)
-    assert gate.take() is None
+    assert gate.next_to_send() is None
     gate.done("vad")
     assert taken(gate) == ("a",)
 
 
 def test_lost_to_free_by_an_end_whose_beginning_was_missed() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
-    gate.refused("a")
+    gate.next_to_send()
+    gate.rejected("a")
 
     gate.done("vad")
 
@@ -140,10 +140,10 @@ def test_lost_to_free_by_an_end_whose_beginning_was_missed() -> None:
 
 def test_a_refusal_of_what_is_not_outstanding_changes_nothing() -> None:
     gate = gate_with(automatic("a"))
-    assert gate.refused("a") is False
-    gate.take()
+    assert gate.rejected("a") is False
+    gate.next_to_send()
 
-    assert gate.refused("z") is False
+    assert gate.rejected("z") is False
     assert gate.failed("z") is None
 
     assert gate.outstanding == automatic("a")
@@ -151,7 +151,7 @@ def test_a_refusal_of_what_is_not_outstanding_changes_nothing() -> None:
 
 def test_a_create_that_was_wrong_is_given_up_and_the_next_may_go() -> None:
     gate = gate_with(manual("a"), manual("b"))
-    gate.take()
+    gate.next_to_send()
 
     assert gate.failed("a") == manual("a")
 
@@ -160,35 +160,35 @@ def test_a_create_that_was_wrong_is_given_up_and_the_next_may_go() -> None:
 
 def test_a_create_that_was_wrong_during_a_response_waits_for_its_end() -> None:
     gate = gate_with(manual("a"), manual("b"))
-    gate.take()
+    gate.next_to_send()
     gate.created("vad", None)
 
     gate.failed("a")
 
-    assert gate.take() is None
+    assert gate.next_to_send() is None
     assert gate.done("vad") is None
     assert taken(gate) == ("b",)
 
 
 def test_a_lost_connection_drops_all_and_returns_it() -> None:
     gate = gate_with(manual("a"), automatic("b"), manual("c"))
-    gate.take()
+    gate.next_to_send()
     gate.created("vad", None)
 
-    assert gate.drop_all() == (manual("a"), automatic("b"), manual("c"))
+    assert gate.clear() == (manual("a"), automatic("b"), manual("c"))
 
     assert gate.is_idle
     assert gate.running is None
-    assert gate.drop_all() == ()
+    assert gate.clear() == ()
 
 
 def test_a_lost_connection_forgets_that_a_create_was_lost() -> None:
     gate = gate_with(manual("a"))
-    gate.take()
-    gate.refused("a")
-    gate.drop_all()
+    gate.next_to_send()
+    gate.rejected("a")
+    gate.clear()
 
-    gate.wish(manual("b"))
+    gate.add(manual("b"))
 
     assert taken(gate) == ("b",)
 
@@ -199,7 +199,7 @@ def test_a_lost_connection_forgets_that_a_create_was_lost() -> None:
 def test_automatic_wishes_that_wait_together_become_one() -> None:
     gate = gate_with(automatic("a"), automatic("b"), automatic("c"))
 
-    wish = gate.take()
+    wish = gate.next_to_send()
 
     assert wish == ResponseRequest(token="a", waiters=("a", "b", "c"))
     gate.created("r1", "a")
@@ -212,7 +212,7 @@ def test_manual_wishes_stay_apart_and_in_order() -> None:
 
     served = []
     while not gate.is_idle:
-        wish = gate.take()
+        wish = gate.next_to_send()
         assert wish is not None
         served.append((wish.waiters, wish.params))
         gate.created(f"r_{wish.token}", wish.token)
@@ -223,8 +223,8 @@ def test_manual_wishes_stay_apart_and_in_order() -> None:
 
 def test_a_refused_wish_is_first_again() -> None:
     gate = gate_with(manual("a"), manual("b"))
-    gate.take()
-    gate.refused("a")
+    gate.next_to_send()
+    gate.rejected("a")
     gate.done("vad")
 
     assert taken(gate) == ("a",)
@@ -233,10 +233,10 @@ def test_a_refused_wish_is_first_again() -> None:
 def test_a_refused_automatic_wish_joins_those_that_came_after_it() -> None:
     # Two messages, one answer: what was lost is not asked for twice.
     gate = gate_with(automatic("a"))
-    gate.take()
-    gate.wish(automatic("b"))
+    gate.next_to_send()
+    gate.add(automatic("b"))
     gate.created("vad", None)
-    gate.refused("a")
+    gate.rejected("a")
     gate.done("vad")
 
     assert taken(gate) == ("a", "b")
@@ -244,9 +244,9 @@ def test_a_refused_automatic_wish_joins_those_that_came_after_it() -> None:
 
 def test_a_wish_that_was_taken_for_refused_and_has_begun_is_not_sent_again() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
-    gate.wish(automatic("b"))
-    gate.refused("a")
+    gate.next_to_send()
+    gate.add(automatic("b"))
+    gate.rejected("a")
 
     assert gate.created("r1", "a") == automatic("a")
 
@@ -260,12 +260,12 @@ def test_a_wish_that_waits_can_be_withdrawn() -> None:
     assert gate.withdraw("b") == manual("b")
     assert gate.withdraw("b") is None
 
-    assert gate.drop_all() == (manual("a"), manual("c"))
+    assert gate.clear() == (manual("a"), manual("c"))
 
 
 def test_a_wish_that_is_on_its_way_cannot_be_withdrawn() -> None:
     gate = gate_with(manual("a"))
-    gate.take()
+    gate.next_to_send()
 
     assert gate.withdraw("a") is None
     assert gate.outstanding == manual("a")
@@ -276,13 +276,13 @@ def test_a_wish_that_is_on_its_way_cannot_be_withdrawn() -> None:
 
 def test_a_response_without_our_token_is_not_ours_where_metadata_is_echoed() -> None:
     gate = gate_with(automatic("a"), manual("b"))
-    gate.take()
+    gate.next_to_send()
     gate.created("r1", "a")
     gate.done("r1")
-    gate.take()
+    gate.next_to_send()
 
     assert gate.created("vad", None) is None
-    assert gate.guess is None
+    assert gate.probable_owner is None
     assert gate.done("vad") is None
 
     assert gate.outstanding == manual("b")
@@ -290,7 +290,7 @@ def test_a_response_without_our_token_is_not_ours_where_metadata_is_echoed() -> 
 
 def test_a_token_that_is_not_ours_claims_nothing() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
+    gate.next_to_send()
 
     assert gate.created("r1", "of another client") is None
 
@@ -299,10 +299,10 @@ def test_a_token_that_is_not_ours_claims_nothing() -> None:
 
 def test_a_server_without_echo_settles_by_the_end_of_the_response() -> None:
     gate = gate_with(automatic("a"), manual("b"))
-    gate.take()
+    gate.next_to_send()
 
     assert gate.created("r1", None) is None
-    assert gate.guess == automatic("a")
+    assert gate.probable_owner == automatic("a")
     assert gate.done("r1") == automatic("a")
 
     assert taken(gate) == ("b",)
@@ -313,23 +313,23 @@ def test_a_server_without_echo_settles_by_the_end_of_the_response() -> None:
 
 def test_a_server_without_echo_that_refuses_settles_nothing_by_the_end_of_the_winner() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
+    gate.next_to_send()
     gate.created("vad", None)
 
-    gate.refused("a")
+    gate.rejected("a")
 
-    assert gate.guess is None
+    assert gate.probable_owner is None
     assert gate.done("vad") is None
     assert taken(gate) == ("a",)
 
 
 def test_a_response_that_the_service_was_to_make_by_itself_is_not_ours() -> None:
     gate = gate_with(automatic("a"))
-    gate.take()
+    gate.next_to_send()
 
     gate.created("vad", None, spontaneous=True)
 
-    assert gate.guess is None
+    assert gate.probable_owner is None
     assert gate.done("vad") is None
     assert gate.outstanding == automatic("a")
 
@@ -337,9 +337,9 @@ def test_a_response_that_the_service_was_to_make_by_itself_is_not_ours() -> None
 def test_what_runs_before_a_wish_is_sent_is_not_ours() -> None:
     gate = ResponseQueue()
     gate.created("vad", None)
-    gate.wish(automatic("a"))
+    gate.add(automatic("a"))
 
-    assert gate.guess is None
+    assert gate.probable_owner is None
     assert gate.done("vad") is None
     assert taken(gate) == ("a",)
 
@@ -352,7 +352,7 @@ def creates(effects: object) -> list[str | None]:
     return [effect.event_id for effect in effects if isinstance(effect, ResponseCreate)]
 
 
-def server_says(conversation: Conversation, **frame: object) -> list[str | None]:
+def server_says(conversation: CoreDriver, **frame: object) -> list[str | None]:
     event: ServerEvent = structure_server_event(frame)
     return creates(conversation.receive(event, 0.0))
 
@@ -362,7 +362,7 @@ def response(response_id: str, token: str | None = None, status: str = "complete
     return {"id": response_id, "status": status, "metadata": metadata}
 
 
-def ask(conversation: Conversation) -> list[str | None]:
+def ask(conversation: CoreDriver) -> list[str | None]:
     item = MessageItem(role="user", content=(InputText(text="Hello?"),))
     return creates(conversation.send_item(item, respond=True))
 
@@ -372,11 +372,11 @@ def ask(conversation: Conversation) -> list[str | None]:
 def test_a_message_that_lost_to_voice_activity_is_answered_after_all(
     names_event: bool, winner_first: bool
 ) -> None:
-    conversation = Conversation(agent=None)
+    conversation = CoreDriver(agent=None)
     (token,) = ask(conversation)
     refusal = {
         "code": "conversation_already_has_active_response",
-        "message": "Conversation already has an active response in progress",
+        "message": "CoreDriver already has an active response in progress",
         "event_id": token if names_event else None,
     }
     began = {"type": "response.created", "response": response("vad", status="in_progress")}
@@ -396,7 +396,7 @@ def test_a_message_that_lost_to_voice_activity_is_answered_after_all(
 
 def test_a_message_that_lost_to_a_response_beside_the_conversation_is_answered_after_all() -> None:
     # A server that has room for one response in all.
-    conversation = Conversation(agent=None)
+    conversation = CoreDriver(agent=None)
     beside, _ = conversation.create_response(ResponseParams(conversation="none"))
     server_says(conversation, type="response.created", response=response("r1", beside))
     (token,) = ask(conversation)
@@ -409,7 +409,7 @@ def test_a_message_that_lost_to_a_response_beside_the_conversation_is_answered_a
 
 
 def test_an_error_about_something_else_leaves_the_create_on_its_way() -> None:
-    conversation = Conversation(agent=None)
+    conversation = CoreDriver(agent=None)
     ask(conversation)
 
     error = {"code": "invalid_value", "message": "Invalid audio.", "event_id": None}
@@ -464,11 +464,11 @@ class BusyServer(RuleBasedStateMachine):
         self.waiting.append((token, is_automatic))
         self.kinds[token] = is_automatic
         self.wished.append(token)
-        self.gate.wish(automatic(token) if is_automatic else manual(token))
+        self.gate.add(automatic(token) if is_automatic else manual(token))
         self.pump()
 
     def pump(self) -> None:
-        wish = self.gate.take()
+        wish = self.gate.next_to_send()
         if wish is None:
             return
         assert self.in_flight == {}, "a second create is on its way"
@@ -502,7 +502,7 @@ class BusyServer(RuleBasedStateMachine):
                 if not self.echoes:
                     self.check_claim(claimed, name)
             case _:
-                assert self.gate.refused(name) is True
+                assert self.gate.rejected(name) is True
                 waiters = self.in_flight.pop(name)
                 self.waiting.extendleft((w, self.kinds[w]) for w in reversed(waiters))
         self.pump()

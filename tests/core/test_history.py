@@ -13,7 +13,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from trio_realtime.core.history import items as history_module
-from trio_realtime.core.history.items import MAX_WAITING, History
+from trio_realtime.core.history.items import MAX_PENDING, Change, History
 from trio_realtime.items import HistoryItem, item_text
 from trio_realtime.wire import (
     UNSET,
@@ -82,7 +82,7 @@ def test_an_added_item_stands_behind_its_previous_one(
 ) -> None:
     history = history_of(said("a"), said("b"), said("c"))
 
-    assert history.add(said("new"), previous) is True
+    assert history.add(said("new"), previous) is Change.ADDED
 
     assert order(history) == expected
     assert len(history) == 4
@@ -93,8 +93,8 @@ def test_an_added_item_stands_behind_its_previous_one(
 def test_an_item_that_is_known_keeps_its_place(previous: PreviousId) -> None:
     history = history_of(said("a"), said("b"), said("c"))
 
-    assert history.add(said("b", OutputText(text="more")), previous) is False
-    assert history.finish(said("c", OutputText(text="end")), previous) is False
+    assert history.add(said("b", OutputText(text="more")), previous) is Change.UPDATED
+    assert history.finish(said("c", OutputText(text="end")), previous) is Change.UPDATED
 
     assert order(history) == ["a", "b", "c"]
 
@@ -112,8 +112,8 @@ def test_a_final_version_does_not_move_an_item_to_the_front() -> None:
 def test_a_final_version_places_an_item_whose_beginning_was_missed() -> None:
     history = history_of(said("a"), said("b"))
 
-    assert history.finish(said("x"), "a") is True
-    assert history.finish(said("y"), None) is True
+    assert history.finish(said("x"), "a") is Change.ADDED
+    assert history.finish(said("y"), None) is Change.ADDED
 
     assert order(history) == ["a", "x", "b", "y"]
 
@@ -134,9 +134,8 @@ def test_after_a_deletion_the_neighbours_stand_together() -> None:
 def test_an_item_without_an_id_is_not_kept() -> None:
     history = History()
 
-    assert history.add(MessageItem()) is False
-    assert history.add(FunctionCallItem(id="")) is False
-    assert history.update(MessageItem()) is False
+    assert history.add(MessageItem()) is Change.NONE
+    assert history.add(FunctionCallItem(id="")) is Change.NONE
 
     assert history.snapshot() == ()
 
@@ -243,7 +242,7 @@ def test_a_transcript_survives_the_service_forgetting_it(echo: OutputAudio) -> N
     known = OutputAudio(transcript="Once heard.")
     history = history_of(said("a", known, status="completed"))
 
-    assert history.update(said("a", echo, status="incomplete")) is True
+    assert history.add(said("a", echo, status="incomplete")) is Change.UPDATED
 
     assert content(history, "a") == (attrs.evolve(known, audio=echo.audio),)
 
@@ -262,17 +261,17 @@ def test_audio_that_was_retrieved_stays() -> None:
 def test_a_text_survives_an_empty_one(kind: type[InputText | OutputText]) -> None:
     history = history_of(said("a", kind(text="words")))
 
-    history.update(said("a", kind(text="")))
+    history.add(said("a", kind(text="")))
     assert content(history, "a") == (kind(text="words"),)
 
-    history.update(said("a", kind(text="other words")))
+    history.add(said("a", kind(text="other words")))
     assert content(history, "a") == (kind(text="other words"),)
 
 
 def test_parts_that_an_update_leaves_out_stay() -> None:
     history = history_of(said("a", OutputText(text="one"), OutputText(text="two")))
 
-    history.update(said("a", OutputText(text="ONE")))
+    history.add(said("a", OutputText(text="ONE")))
 
     assert content(history, "a") == (OutputText(text="ONE"), OutputText(text="two"))
 
@@ -280,7 +279,7 @@ def test_parts_that_an_update_leaves_out_stay() -> None:
 def test_a_message_of_another_role_takes_the_place_whole() -> None:
     history = history_of(said("a", OutputText(text="mine")))
 
-    history.update(heard("a"))
+    history.add(heard("a"))
 
     assert history.snapshot() == (heard("a"),)
 
@@ -289,7 +288,7 @@ def test_an_item_of_another_kind_takes_the_place_whole() -> None:
     history = history_of(said("a", OutputText(text="mine")))
     call = FunctionCallItem(id="a", name="f")
 
-    history.update(call)
+    history.add(call)
 
     assert history.snapshot() == (call,)
 
@@ -299,7 +298,7 @@ def test_an_item_of_another_kind_takes_the_place_whole() -> None:
 
 def sent_image(*parts: ContentPart) -> History:
     history = History()
-    history.remember_sent("u", heard("u", *parts, status=None))
+    history.remember_images(heard("u", *parts, status=None))
     return history
 
 
@@ -364,20 +363,22 @@ def test_what_a_final_call_leaves_out_is_kept() -> None:
 def test_a_transcript_may_come_before_its_item() -> None:
     history = History()
 
-    assert history.hear("u", 0, "Guten ", final=False) is None
-    assert history.hear("u", 0, "Tag", final=False) is None
+    assert history.add_transcript("u", 0, "Guten ", final=False) is None
+    assert history.add_transcript("u", 0, "Tag", final=False) is None
     history.add(heard("u", InputAudio()))
     assert content(history, "u") == (InputAudio(transcript="Guten Tag"),)
 
-    assert history.hear("u", 0, "!", final=False) == heard("u", InputAudio(transcript="Guten Tag!"))
+    assert history.add_transcript("u", 0, "!", final=False) == heard(
+        "u", InputAudio(transcript="Guten Tag!")
+    )
     assert content(history, "u") == (InputAudio(transcript="Guten Tag!"),)
 
 
 def test_a_final_transcript_may_come_before_its_item() -> None:
     history = History()
-    history.hear("u", 0, "Guten T", final=False)
-    history.hear("u", 0, "Good day", final=True)
-    history.hear("u", 0, "ag", final=False)
+    history.add_transcript("u", 0, "Guten T", final=False)
+    history.add_transcript("u", 0, "Good day", final=True)
+    history.add_transcript("u", 0, "ag", final=False)
 
     history.add(heard("u", InputAudio()))
 
@@ -387,20 +388,20 @@ def test_a_final_transcript_may_come_before_its_item() -> None:
 def test_a_transcript_may_come_after_the_answer_to_it() -> None:
     history = history_of(heard("u", InputAudio()), said("a", OutputText(text="Yes.")))
 
-    history.hear("u", 0, "Really", final=False)
-    history.hear("u", 0, "Really?", final=True)
+    history.add_transcript("u", 0, "Really", final=False)
+    history.add_transcript("u", 0, "Really?", final=True)
 
     assert [item_text(item) for item in history.snapshot()] == ["Really?", "Yes."]
 
 
 def test_what_comes_after_the_final_transcript_changes_nothing() -> None:
     history = history_of(heard("u", InputAudio()))
-    history.hear("u", 0, "Really?", final=True)
+    history.add_transcript("u", 0, "Really?", final=True)
 
-    assert history.hear("u", 0, "ally?", final=False) is None
+    assert history.add_transcript("u", 0, "ally?", final=False) is None
     assert content(history, "u") == (InputAudio(transcript="Really?"),)
 
-    history.hear("u", 0, "Truly?", final=True)
+    history.add_transcript("u", 0, "Truly?", final=True)
     assert content(history, "u") == (InputAudio(transcript="Truly?"),)
 
 
@@ -408,7 +409,7 @@ def test_what_comes_after_the_final_transcript_changes_nothing() -> None:
 def test_a_transcript_waits_for_its_part_too(final: bool) -> None:
     history = history_of(heard("u", status="in_progress"))
 
-    assert history.hear("u", 0, "Hello", final=final) is None
+    assert history.add_transcript("u", 0, "Hello", final=final) is None
     history.finish(heard("u", InputAudio()))
 
     assert content(history, "u") == (InputAudio(transcript="Hello"),)
@@ -417,9 +418,9 @@ def test_a_transcript_waits_for_its_part_too(final: bool) -> None:
 def test_each_part_has_its_own_transcript() -> None:
     history = history_of(heard("u", InputAudio(), InputText(text="or"), InputAudio()))
 
-    history.hear("u", 2, "two", final=True)
-    history.hear("u", 0, "one", final=True)
-    history.hear("u", 1, "never", final=True)
+    history.add_transcript("u", 2, "two", final=True)
+    history.add_transcript("u", 0, "one", final=True)
+    history.add_transcript("u", 1, "never", final=True)
 
     assert content(history, "u") == (
         InputAudio(transcript="one"),
@@ -430,20 +431,20 @@ def test_each_part_has_its_own_transcript() -> None:
 
 def test_a_transcript_survives_the_item_coming_again_without_it() -> None:
     history = history_of(heard("u", InputAudio()))
-    history.hear("u", 0, "Hello", final=True)
+    history.add_transcript("u", 0, "Hello", final=True)
 
     history.finish(heard("u", InputAudio(transcript=None)))
-    history.update(heard("u"))
+    history.add(heard("u"))
 
     assert content(history, "u") == (InputAudio(transcript="Hello"),)
 
 
 def test_after_a_failed_transcription_nothing_of_it_waits() -> None:
     history = History()
-    history.hear("u", 0, "garbl", final=False)
+    history.add_transcript("u", 0, "garbl", final=False)
 
-    history.forget_heard("u", 0)
-    history.forget_heard("nobody", 0)
+    history.drop_pending_transcript("u", 0)
+    history.drop_pending_transcript("nobody", 0)
     history.add(heard("u", InputAudio()))
 
     assert content(history, "u") == (InputAudio(),)
@@ -451,10 +452,10 @@ def test_after_a_failed_transcription_nothing_of_it_waits() -> None:
 
 def test_transcripts_of_items_that_never_come_are_bounded() -> None:
     history = History()
-    for number in range(MAX_WAITING + 1):
-        history.hear(f"u{number}", 0, "x", final=True)
+    for number in range(MAX_PENDING + 1):
+        history.add_transcript(f"u{number}", 0, "x", final=True)
 
-    for number in (0, 1, MAX_WAITING):
+    for number in (0, 1, MAX_PENDING):
         history.add(heard(f"u{number}", InputAudio()))
 
     assert [item_text(item) for item in history.snapshot()] == ["", "x", "x"]
@@ -473,10 +474,10 @@ def test_an_index_out_of_place_never_raises(item: HistoryItem, index: int) -> No
     history.append_text("a", index, "text", OutputText)
     history.append_arguments("nobody", "x")
     history.append_text("nobody", index, "x", OutputText)
-    history.hear("a", index, "transcript", final=True)
-    history.cut("a", index, 100)
-    history.put_audio("a", index, b"\1\2")
-    history.put_audio("nobody", index, b"\1\2")
+    history.add_transcript("a", index, "transcript", final=True)
+    history.truncate("a", index, 100)
+    history.set_audio("a", index, b"\1\2")
+    history.set_audio("nobody", index, b"\1\2")
 
     assert order(history) == ["a"]
 
@@ -514,10 +515,10 @@ OPERATIONS: dict[str, Callable[[History], object]] = {
     "add in the middle": lambda h: h.add(said("new"), "i5"),
     "update": lambda h: h.finish(said("i5", OutputText(text="y"), status="completed")),
     "delta": lambda h: h.append_text("i5", 1, "y", OutputText),
-    "hear": lambda h: h.hear("i5", 0, "y", final=True),
+    "hear": lambda h: h.add_transcript("i5", 0, "y", final=True),
     "look up": lambda h: h.get("i5"),
-    "cut": lambda h: h.cut("i5", 1, 100),
-    "put audio": lambda h: h.put_audio("i5", 1, b"\1\2"),
+    "cut": lambda h: h.truncate("i5", 1, 100),
+    "put audio": lambda h: h.set_audio("i5", 1, b"\1\2"),
     "delete": lambda h: h.delete("i5"),
     "snapshot again": lambda h: h.snapshot(),
 }
@@ -579,7 +580,7 @@ class ListModel(RuleBasedStateMachine):
     def add(self, item_id: str, previous: PreviousId) -> None:
         new = self.history.add(said(item_id, status="in_progress"), previous)
         self.deleted.discard(item_id)
-        assert new == (item_id not in self.ids)
+        assert (new is Change.ADDED) == (item_id not in self.ids)
         self.place(item_id, previous)
 
     @rule(
@@ -591,9 +592,9 @@ class ListModel(RuleBasedStateMachine):
         item = said(item_id, OutputAudio(transcript=text), status="completed")
         new = self.history.finish(item, previous)
         if item_id in self.deleted:
-            assert not new
+            assert new is Change.NONE
             return
-        assert new == (item_id not in self.ids)
+        assert (new is Change.ADDED) == (item_id not in self.ids)
         self.place(item_id, UNSET if previous is None else previous)
         self.final[item_id] = text or self.text(item_id)
 

@@ -45,7 +45,7 @@ def test_audio_that_was_cut_says_how_much_was_heard_and_keeps_its_words() -> Non
         id="a", role="assistant", status="completed", content=(OutputAudio(transcript="all of it"),)
     )
     history.add(spoken, None)
-    cut = history.cut("a", 0, 700)
+    cut = history.truncate("a", 0, 700)
     assert isinstance(cut, MessageItem)
     assert cut.content == (OutputAudio(transcript="all of it", heard_ms=700),)
     bare = attrs.evolve(spoken, content=(OutputAudio(transcript=None),))
@@ -56,15 +56,15 @@ def test_audio_that_was_cut_says_how_much_was_heard_and_keeps_its_words() -> Non
 def test_only_the_assistants_audio_can_be_cut() -> None:
     history = History()
     history.add(MessageItem(id="u", content=(InputText(text="hi"),)), None)
-    assert history.cut("u", 0, 1) is None
-    assert history.cut("u", 5, 1) is None
-    assert history.cut("nobody", 0, 1) is None
+    assert history.truncate("u", 0, 1) is None
+    assert history.truncate("u", 5, 1) is None
+    assert history.truncate("nobody", 0, 1) is None
 
 
 def test_a_cut_may_come_before_any_word_of_its_part() -> None:
     history = history_of(said("a", status="in_progress"))
 
-    cut = history.cut("a", 0, 700)
+    cut = history.truncate("a", 0, 700)
     assert content(history, "a") == (OutputAudio(heard_ms=700),)
     assert cut == history.get("a")
     history.append_text("a", 0, "as ", OutputAudio)
@@ -80,7 +80,7 @@ def test_a_cut_among_the_words_of_a_part_leaves_them_to_grow() -> None:
     history.append_text("a", 0, "A text. ", OutputText)
     history.append_text("a", 1, "Once ", OutputAudio)
 
-    history.cut("a", 1, 700)
+    history.truncate("a", 1, 700)
     history.append_text("a", 0, "And more.", OutputText)
     history.append_text("a", 1, "upon", OutputAudio)
 
@@ -94,20 +94,20 @@ def test_audio_may_come_before_its_part_is_complete() -> None:
     history = history_of(said("a", status="in_progress"))
     history.append_text("a", 0, "Good", OutputAudio)
 
-    assert history.put_audio("a", 0, b"\1\2") is True
-    assert history.put_audio("a", 1, b"\3\4") is True
+    assert history.set_audio("a", 0, b"\1\2") is True
+    assert history.set_audio("a", 1, b"\3\4") is True
     assert content(history, "a") == (
         OutputAudio(transcript="Good", audio=b"\1\2"),
         OutputAudio(audio=b"\3\4"),
     )
 
-    assert history.put_audio("a", 0, None) is True
+    assert history.set_audio("a", 0, None) is True
     assert content(history, "a") == (OutputAudio(transcript="Good"), OutputAudio(audio=b"\3\4"))
 
 
 def test_no_part_is_made_for_the_sake_of_no_audio() -> None:
     history = history_of(said("a", status="in_progress"))
-    history.put_audio("a", 0, None)
+    history.set_audio("a", 0, None)
     assert content(history, "a") == ()
 
 
@@ -122,13 +122,13 @@ def test_no_part_is_made_for_the_sake_of_no_audio() -> None:
 )
 def test_only_a_part_of_audio_can_have_audio(item: HistoryItem) -> None:
     history = history_of(item)
-    assert history.put_audio("a", 0, b"\1\2") is False
+    assert history.set_audio("a", 0, b"\1\2") is False
     assert history.get("a") == item
 
 
 def test_a_part_that_was_opened_as_text_is_not_audio() -> None:
     history = history_of(said("a", status="in_progress"))
     history.open_part("a", 0, OutputText)
-    assert history.cut("a", 0, 700) is None
-    assert history.put_audio("a", 0, b"\1\2") is False
+    assert history.truncate("a", 0, 700) is None
+    assert history.set_audio("a", 0, b"\1\2") is False
     assert content(history, "a") == ()

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from support.core import CoreDriver
 from support.invariants import InvariantChecker
-from trio_realtime.core import Conversation, Effect
+from trio_realtime.core import Effect
 from trio_realtime.testing import response_object
 from trio_realtime.wire import (
     ConversationItemCreate,
@@ -69,7 +70,7 @@ class Hosting:
                 assert params is not None
                 self.begin(dict(params.metadata or {}))
             case ResponseCreate(event_id=token):
-                told = f"Conversation already has an active response in progress: {self.active}."
+                told = f"CoreDriver already has an active response in progress: {self.active}."
                 code = "conversation_already_has_active_response"
                 self.tell("error", error={"code": code, "message": told, "event_id": token})
             case ResponseCancel(response_id=response_id, event_id=token):
@@ -121,7 +122,7 @@ class Hosting:
 class Mixed(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.core = Conversation("agent")
+        self.core = CoreDriver("agent")
         self.promises = InvariantChecker("agent")
         self.service = Hosting()
         self.delivered: list[Frame] = []

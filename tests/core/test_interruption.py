@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from trio_realtime.core import Conversation, Effect, ResolveRequest, ResponseOutcome
+from support.core import CoreDriver
+from trio_realtime.core import Effect, ResolveRequest, ResponseOutcome
 from trio_realtime.testing import response_object
 from trio_realtime.wire import ResponseCancel, ResponseCreate, structure_server_event
 
 
-def say(core: Conversation, kind: str, **fields: Any) -> list[Effect]:
+def say(core: CoreDriver, kind: str, **fields: Any) -> list[Effect]:
     frame = {"type": kind, "event_id": "event", **fields}
     return [*core.receive(structure_server_event(frame), 0.0)]
 
@@ -18,7 +19,7 @@ def test_a_create_that_was_interrupted_is_given_up_though_another_response_was_t
     None
 ):
     """Before the first echo nobody can tell whose the response is that begins."""
-    core = Conversation("agent")
+    core = CoreDriver("agent")
     token, _ = core.create_response(None)
     core.interrupt(0.0)
     begun = say(core, "response.created", response=response_object("resp_other"))
@@ -28,7 +29,7 @@ def test_a_create_that_was_interrupted_is_given_up_though_another_response_was_t
     error = {
         "type": "invalid_request_error",
         "code": "conversation_already_has_active_response",
-        "message": "Conversation already has an active response in progress: resp_other.",
+        "message": "CoreDriver already has an active response in progress: resp_other.",
         "event_id": token,
     }
     after = say(core, "error", error=error)

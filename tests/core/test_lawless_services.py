@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import pybase64
 import pytest
 
+from support.core import CoreDriver
 from support.service import function_call_item
 from trio_realtime import events as ev
 from trio_realtime.core import (
     CancelCalls,
-    Conversation,
     Effect,
     ResolveRequest,
     ResponseOutcome,
@@ -92,7 +92,7 @@ class Talk:
     """
 
     def __init__(self) -> None:
-        self.core = Conversation("agent")
+        self.core = CoreDriver("agent")
         self.now = 0.0
         self.hears("session.created", session=SESSION)
 
@@ -143,7 +143,7 @@ class Talk:
         )
 
     def refuses(self, create: ResponseCreate, winner: str) -> list[Effect]:
-        message = f"Conversation already has an active response in progress: {winner}. Wait."
+        message = f"CoreDriver already has an active response in progress: {winner}. Wait."
         error = {"code": ACTIVE, "message": message, "event_id": create.event_id}
         return self.hears("error", error=error)
 
@@ -159,10 +159,10 @@ class Talk:
         return create
 
     def wish(
-        self, params: ResponseParams | None = None, *, through_tools: bool = False
+        self, params: ResponseParams | None = None, *, until_turn_end: bool = False
     ) -> tuple[str, ResponseCreate]:
         """A wish that somebody waits for and whose create is sent at once."""
-        token, effects = self.core.create_response(params, through_tools=through_tools)
+        token, effects = self.core.create_response(params, until_turn_end=until_turn_end)
         (create,) = of(effects, ResponseCreate)
         return token, create
 
@@ -174,7 +174,7 @@ class Talk:
 
     def after_a_round(self) -> tuple[str, ResponseCreate]:
         """Somebody asked, a call came of it and is answered: what follows is on its way."""
-        token, create = self.wish(through_tools=True)
+        token, create = self.wish(until_turn_end=True)
         self.begins("r1", create)
         self.calls("r1", "call_1")
         self.ends("r1", create)
@@ -378,7 +378,7 @@ def test_without_echo_what_was_interrupted_is_not_remembered_for_ever() -> None:
         talk.interrupt()
         talk.begins(f"r{number}")
         talk.ends(f"r{number}", status="cancelled")
-    assert not talk.core._stop._doomed
+    assert not talk.core._components.interruption._cancelled_in_advance
 
 
 # --- refusals -----------------------------------------------------------------------------------
@@ -536,7 +536,7 @@ def test_reports_that_stop_just_short_of_the_end_are_of_all() -> None:
         talk.ends(f"r{number}")
         talk.core.report_played(f"item_{number}", 0, heard, talk.now)
 
-    assert talk.core.playback_ends_at(10.0) == 10.0
+    assert talk.core.playback.finishes_at(10.0) == 10.0
 
 
 def test_reports_that_stop_well_before_the_end_leave_a_rest() -> None:
@@ -547,7 +547,7 @@ def test_reports_that_stop_well_before_the_end_leave_a_rest() -> None:
 
     talk.core.report_played("item_1", 0, 900, talk.now)
 
-    assert talk.core.playback_ends_at(10.0) == pytest.approx(10.1)
+    assert talk.core.playback.finishes_at(10.0) == pytest.approx(10.1)
 
 
 def test_the_first_report_does_not_unhear_what_was_heard_before_it() -> None:
@@ -575,7 +575,7 @@ def test_what_was_reported_to_its_end_costs_no_memory() -> None:
         talk.core.report_played(f"item_{number}", 0, 1000, talk.now)
         talk.now += 10
         talk.ends(f"r{number}")
-    assert len(talk.core.playback._tracks) <= 1
+    assert len(talk.core.playback._items) <= 1
 
 
 # --- history ------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from support.core import CoreDriver
 from trio_realtime import events as ev
-from trio_realtime.core import Conversation, Effect
+from trio_realtime.core import Effect
 from trio_realtime.items import item_text
 from trio_realtime.wire import structure_server_event
 
@@ -19,7 +20,7 @@ class Talk:
     """A conversation with one message that grows."""
 
     def __init__(self, interval: float = 0.1) -> None:
-        self.core = Conversation("agent", history_update_interval=interval)
+        self.core = CoreDriver("agent", history_update_interval=interval)
         self.hears("response.created", response={"id": "r", "status": "in_progress", "output": []})
         self.hears("conversation.item.added", item={**MESSAGE, "content": []})
 

@@ -12,8 +12,9 @@ from typing import Any
 import attrs
 from hypothesis import given, settings, strategies as st
 
+from support.core import CoreDriver
 from trio_realtime import events as ev
-from trio_realtime.core import Conversation, Effect, ResolveRequest, StartCall
+from trio_realtime.core import Effect, ResolveRequest, StartCall
 from trio_realtime.testing import response_object
 from trio_realtime.wire import (
     InputText,
@@ -54,7 +55,7 @@ class Play:
     """A conversation, its service, and what is on its way between the two."""
 
     def __init__(self, *, echoes: bool, repeats: bool) -> None:
-        self.core = Conversation("agent")
+        self.core = CoreDriver("agent")
         self.now = 0.0
         self.echoes = echoes
         self.repeats = repeats
@@ -113,7 +114,7 @@ class Play:
         if what == "beside" and not self.echoes:
             return  # such a server does not tell which of several it is
         params = ResponseParams(conversation="none") if what == "beside" else None
-        token, effects = self.core.create_response(params, through_tools=what == "ask")
+        token, effects = self.core.create_response(params, until_turn_end=what == "ask")
         self.asked.append(token)
         self.carry_out(effects)
 
@@ -165,7 +166,7 @@ class Play:
             self._begin("beside", metadata, None)
         elif self.active is not None:
             code = "conversation_already_has_active_response"
-            told = f"Conversation already has an active response in progress: {self.active.id}."
+            told = f"CoreDriver already has an active response in progress: {self.active.id}."
             self.tell("error", error={"code": code, "message": told, "event_id": request.event_id})
         else:
             self._begin("asked", metadata if self.echoes else None, "conv")

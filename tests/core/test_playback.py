@@ -54,7 +54,7 @@ def test_the_second_item_plays_when_the_first_has_played() -> None:
     assert playback.current(5.9) == A
     assert playback.current(7.5) == B
     assert playback.current(12.0) is None
-    assert playback.ends_at(7.5) == pytest.approx(12.0)
+    assert playback.finishes_at(7.5) == pytest.approx(12.0)
 
 
 def test_audio_that_comes_too_late_leaves_a_gap() -> None:
@@ -63,7 +63,7 @@ def test_audio_that_comes_too_late_leaves_a_gap() -> None:
 
     assert playback.played_ms("a", 0, 2.9) == 1000
     assert playback.played_ms("a", 0, 3.5) == pytest.approx(1500)
-    assert playback.ends_at(3.5) == pytest.approx(4.0)
+    assert playback.finishes_at(3.5) == pytest.approx(4.0)
     assert playback.cut(3.25, RUNNING) == [position(A, 1250, 2000)]
 
 
@@ -106,7 +106,7 @@ def test_in_silence_there_is_nothing() -> None:
 
     assert playback.cut(5.0, RUNNING) == []
     assert playback.current(5.0) is None
-    assert playback.ends_at(5.0) == 5.0
+    assert playback.finishes_at(5.0) == 5.0
     assert playback.played_ms("a", 0, 5.0) == 0
     playback.advance(5.0, RUNNING)
 
@@ -146,7 +146,7 @@ def test_what_was_cut_is_forgotten() -> None:
 
     assert playback.cut(3.0, RUNNING) == []
     assert playback.current(3.0) is None
-    assert playback.ends_at(3.0) == 3.0
+    assert playback.finishes_at(3.0) == 3.0
 
 
 def test_what_has_played_out_is_forgotten_and_nothing_else() -> None:
@@ -168,7 +168,7 @@ def test_a_cut_of_one_response_lets_the_other_play_on() -> None:
 
     assert playback.played_ms("a", 0, 0.75) == pytest.approx(750)
     assert playback.played_ms("c", 0, 1.5) == pytest.approx(500)  # it moved up
-    assert playback.ends_at(0.5) == pytest.approx(2.0)
+    assert playback.finishes_at(0.5) == pytest.approx(2.0)
 
 
 def test_what_stands_behind_the_one_that_plays_begins_when_that_one_is_cut() -> None:
@@ -194,7 +194,7 @@ def test_as_soon_as_the_application_reports_only_its_reports_count() -> None:
     assert playback.played_ms("a", 0, 5.0) == 1200.7
     assert playback.played_ms("b", 0, 50.0) == 0
     assert playback.current(50.0) == A
-    assert playback.ends_at(50.0) == pytest.approx(50 + (12_000 - 1200.7) / 1000)
+    assert playback.finishes_at(50.0) == pytest.approx(50 + (12_000 - 1200.7) / 1000)
     assert playback.cut(50.0, RUNNING) == [position(A, 1200, 6000), position(B, 0, 6000)]
 
 
@@ -211,7 +211,7 @@ def test_a_negative_report_means_that_nothing_of_it_is_to_be_cut() -> None:
     playback.report("a", 0, -1)
 
     assert playback.played_ms("a", 0, 0.5) == 0
-    assert playback.ends_at(0.0) == pytest.approx(1.0), "nobody waits for it"
+    assert playback.finishes_at(0.0) == pytest.approx(1.0), "nobody waits for it"
     assert playback.cut(0.5, RUNNING) == [position(B, 0, 1000)]
 
 
@@ -271,7 +271,7 @@ def test_a_second_is_a_second_in_every_format(
     playback = Playback(audio_format.bytes_per_ms)
     playback.receive(A, "r1", bytes_of_a_second, 0.0)
 
-    assert playback.ends_at(0.0) == 1.0
+    assert playback.finishes_at(0.0) == 1.0
     assert playback.cut(0.3, RUNNING) == [position(A, 300, 1000)]
 
 
@@ -280,7 +280,7 @@ def test_a_change_of_format_leaves_alone_what_was_received_before() -> None:
     playback.bytes_per_ms = 8
     playback.receive(A, "r1", 8_000, 0.0)
 
-    assert playback.ends_at(0.0) == pytest.approx(2.0)
+    assert playback.finishes_at(0.0) == pytest.approx(2.0)
 
 
 # --- against a player ---------------------------------------------------------------------------
@@ -377,7 +377,7 @@ class Player(RuleBasedStateMachine):
 
     @invariant()
     def it_ends_when_all_was_played(self) -> None:
-        assert self.playback.ends_at(self.now) == pytest.approx(self.queue_end())
+        assert self.playback.finishes_at(self.now) == pytest.approx(self.queue_end())
         left = sum(chunk.ms - chunk.heard(self.now) for chunk in self.chunks)
         heard = sum(self.playback.played_ms(*key, self.now) for key in KEYS)
         assert heard + left == pytest.approx(sum(chunk.ms for chunk in self.chunks), abs=1e-6)

@@ -26,12 +26,12 @@ from hypothesis.stateful import (
     rule,
 )
 
+from support.core import CoreDriver
 from support.invariants import InvariantChecker
 from trio_realtime import events as ev
 from trio_realtime.core import (
     CancelCalls,
     CheckReply,
-    Conversation,
     ResolveRequest,
     StartCall,
 )
@@ -163,7 +163,7 @@ EDITS: tuple[Callable[[Items, int], Items], ...] = (
 
 
 class Pair(RuleBasedStateMachine):
-    core: Conversation
+    core: CoreDriver
     promises: InvariantChecker
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class Pair(RuleBasedStateMachine):
 
     @initialize(gated=st.booleans())
     def begin(self, gated: bool) -> None:
-        self.core = Conversation("agent 0", guardrail_debounce=12, audio_gate=gated)
+        self.core = CoreDriver("agent 0", guardrail_debounce=12, audio_gate=gated)
         self.promises = InvariantChecker("agent 0", gated=gated)
         self._update("agent 0")
         self._from_server(self.service.open(self.now))
@@ -216,7 +216,7 @@ class Pair(RuleBasedStateMachine):
                 case CheckReply():
                     self.checks.append(effect)
                 case StartCall(call=call) if call.name in KEPT:
-                    self._keep(call.call_id, insists=KEPT[call.name])
+                    self._keep(call.call_id, respond=KEPT[call.name])
                 case ResolveRequest(token=token, outcome=outcome):
                     self.on_their_way.discard(token)
                     self.refused_edits += isinstance(outcome, RequestRejected)
@@ -225,9 +225,9 @@ class Pair(RuleBasedStateMachine):
                 case _:
                     pass
 
-    def _keep(self, call_id: str, *, insists: bool = False) -> None:
+    def _keep(self, call_id: str, *, respond: bool = False) -> None:
         self.promises.protected.add(call_id)
-        self.core.keep_call(call_id, insists=insists)
+        self.core.protect_call(call_id, respond=respond)
 
     def _receive(self, text: str) -> None:
         frame = msgspec.json.decode(text)
@@ -258,14 +258,14 @@ class Pair(RuleBasedStateMachine):
             self.promises.request()
         self._carry_out(self.core.send_item(item, respond=respond))
 
-    @rule(kind=st.sampled_from(("plain", "beside", "wrong")), through_tools=st.booleans())
-    def ask(self, kind: str, through_tools: bool) -> None:
+    @rule(kind=st.sampled_from(("plain", "beside", "wrong")), until_turn_end=st.booleans())
+    def ask(self, kind: str, until_turn_end: bool) -> None:
         params = {
             "plain": ResponseParams(),
             "beside": ResponseParams(conversation="none"),
             "wrong": ResponseParams(max_output_tokens=0),
         }[kind]
-        token, effects = self.core.create_response(params, through_tools=through_tools)
+        token, effects = self.core.create_response(params, until_turn_end=until_turn_end)
         if kind == "beside":
             self.promises.waiting.add(token)
         else:

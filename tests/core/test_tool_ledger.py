@@ -8,9 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from trio_realtime.core.calls.ledger import CallsCompleted, CallState, ToolLedger
 
 
-def over(response_id: str, *, wants_response: bool, cancelled: bool = False) -> CallsCompleted:
+def over(response_id: str, *, wants_response: bool, interrupted: bool = False) -> CallsCompleted:
     return CallsCompleted(
-        response_id=response_id, wants_response=wants_response, cancelled=cancelled
+        response_id=response_id, wants_response=wants_response, interrupted=interrupted
     )
 
 
@@ -26,30 +26,30 @@ def test_a_call_id_runs_once_whatever_response_it_comes_with() -> None:
 
     assert ledger.begin("a", "r1") is False
     assert ledger.begin("a", "r2") is False
-    ledger.finished("a", wants_response=True)
+    ledger.finish("a", wants_response=True)
     assert ledger.begin("a", "r3") is False
 
-    assert ledger.calls_of("r1") == 1
-    assert ledger.calls_of("r2") == 0
+    assert ledger.call_count("r1") == 1
+    assert ledger.call_count("r2") == 0
 
 
 def test_a_call_id_is_known_also_after_its_round() -> None:
     ledger = ledger_with("a")
-    ledger.finished("a", wants_response=False)
+    ledger.finish("a", wants_response=False)
     ledger.response_done("r1")
-    ledger.take_over()
+    ledger.pop_completed()
 
     assert ledger.begin("a", "r2") is False
-    assert ledger.finished("a", wants_response=True) is False
-    assert ledger.take_over() == []
+    assert ledger.finish("a", wants_response=True) is False
+    assert ledger.pop_completed() == []
 
 
 def test_an_answer_is_sent_once() -> None:
     ledger = ledger_with("a")
 
-    assert ledger.finished("a", wants_response=True) is True
-    assert ledger.finished("a", wants_response=True) is False
-    assert ledger.finished("never begun", wants_response=True) is False
+    assert ledger.finish("a", wants_response=True) is True
+    assert ledger.finish("a", wants_response=True) is False
+    assert ledger.finish("never begun", wants_response=True) is False
 
 
 def test_the_states_of_a_call() -> None:
@@ -60,77 +60,77 @@ def test_the_states_of_a_call() -> None:
     assert ledger.state("a") is CallState.RUNNING
     assert not ledger.was_cancelled("a")
 
-    assert ledger.cancel() == ["a"]
+    assert ledger.interrupt() == ["a"]
     assert ledger.state("a") is CallState.CANCELLING
     assert ledger.was_cancelled("a")
 
-    assert ledger.finished("a", wants_response=True) is True
+    assert ledger.finish("a", wants_response=True) is True
     assert ledger.state("a") is CallState.ANSWERED
 
 
 def test_a_round_is_over_when_the_response_is_done_and_all_is_answered() -> None:
     ledger = ledger_with("a", "b")
 
-    ledger.finished("a", wants_response=True)
+    ledger.finish("a", wants_response=True)
     ledger.response_done("r1")
-    assert ledger.take_over() == []
+    assert ledger.pop_completed() == []
 
-    ledger.finished("b", wants_response=False)
-    assert ledger.take_over() == [over("r1", wants_response=True)]
-    assert ledger.take_over() == []
+    ledger.finish("b", wants_response=False)
+    assert ledger.pop_completed() == [over("r1", wants_response=True)]
+    assert ledger.pop_completed() == []
 
 
 def test_a_round_waits_for_the_end_of_its_response() -> None:
     # Another call of the same response may still come.
     ledger = ledger_with("a")
-    ledger.finished("a", wants_response=True)
-    assert ledger.take_over() == []
+    ledger.finish("a", wants_response=True)
+    assert ledger.pop_completed() == []
 
     ledger.begin("b", "r1")
     ledger.response_done("r1")
-    assert ledger.take_over() == []
-    assert ledger.calls_of("r1") == 2
+    assert ledger.pop_completed() == []
+    assert ledger.call_count("r1") == 2
 
-    ledger.finished("b", wants_response=True)
-    assert ledger.take_over() == [over("r1", wants_response=True)]
+    ledger.finish("b", wants_response=True)
+    assert ledger.pop_completed() == [over("r1", wants_response=True)]
 
 
 def test_no_response_follows_where_no_answer_wants_one() -> None:
     ledger = ledger_with("a", "b")
-    ledger.finished("a", wants_response=False)
-    ledger.finished("b", wants_response=False)
+    ledger.finish("a", wants_response=False)
+    ledger.finish("b", wants_response=False)
     ledger.response_done("r1")
 
-    assert ledger.take_over() == [over("r1", wants_response=False)]
+    assert ledger.pop_completed() == [over("r1", wants_response=False)]
 
 
 def test_no_response_follows_an_interrupted_round() -> None:
     ledger = ledger_with("a", "b")
-    ledger.finished("a", wants_response=True)
-    assert ledger.cancel() == ["b"]
-    ledger.finished("b", wants_response=True)
+    ledger.finish("a", wants_response=True)
+    assert ledger.interrupt() == ["b"]
+    ledger.finish("b", wants_response=True)
     ledger.response_done("r1")
 
-    assert ledger.take_over() == [over("r1", wants_response=False, cancelled=True)]
+    assert ledger.pop_completed() == [over("r1", wants_response=False, interrupted=True)]
 
 
 def test_an_interrupt_of_a_response_whose_calls_are_answered_stops_what_would_follow() -> None:
     ledger = ledger_with("a")
-    ledger.finished("a", wants_response=True)
+    ledger.finish("a", wants_response=True)
 
-    assert ledger.cancel() == []
+    assert ledger.interrupt() == []
     ledger.response_done("r1")
 
-    assert ledger.take_over() == [over("r1", wants_response=False, cancelled=True)]
+    assert ledger.pop_completed() == [over("r1", wants_response=False, interrupted=True)]
 
 
 def test_an_interrupt_hits_a_call_once() -> None:
     ledger = ledger_with("b", "a")
 
-    assert ledger.cancel() == ["a", "b"]
-    assert ledger.cancel() == []
+    assert ledger.interrupt() == ["a", "b"]
+    assert ledger.interrupt() == []
     ledger.begin("c", "r1")
-    assert ledger.cancel() == ["c"]
+    assert ledger.interrupt() == ["c"]
 
 
 def test_an_interrupt_of_one_response_touches_no_other() -> None:
@@ -139,15 +139,15 @@ def test_an_interrupt_of_one_response_touches_no_other() -> None:
     ledger.response_done("r1")
     ledger.response_done("r2")
 
-    assert ledger.cancel("r1") == ["a"]
-    assert ledger.cancel("nobody") == []
+    assert ledger.interrupt("r1") == ["a"]
+    assert ledger.interrupt("nobody") == []
 
     assert not ledger.was_cancelled("b")
-    ledger.finished("b", wants_response=True)
-    assert ledger.take_over() == [over("r2", wants_response=True)]
+    ledger.finish("b", wants_response=True)
+    assert ledger.pop_completed() == [over("r2", wants_response=True)]
     assert ledger.is_cancelling
-    ledger.finished("a", wants_response=True)
-    assert ledger.take_over() == [over("r1", wants_response=False, cancelled=True)]
+    ledger.finish("a", wants_response=True)
+    assert ledger.pop_completed() == [over("r1", wants_response=False, interrupted=True)]
 
 
 def test_the_end_of_a_response_without_calls_is_no_round() -> None:
@@ -155,8 +155,8 @@ def test_the_end_of_a_response_without_calls_is_no_round() -> None:
 
     ledger.response_done("r1")
 
-    assert ledger.take_over() == []
-    assert ledger.calls_of("r1") == 0
+    assert ledger.pop_completed() == []
+    assert ledger.call_count("r1") == 0
 
 
 CALLS = [f"c{n}" for n in range(6)]
@@ -185,7 +185,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(call_id=st.sampled_from(CALLS), wants_response=st.booleans())
     def finish(self, call_id: str, wants_response: bool) -> None:
         answers = call_id in self.owner and call_id not in self.answered
-        assert self.ledger.finished(call_id, wants_response=wants_response) == answers
+        assert self.ledger.finish(call_id, wants_response=wants_response) == answers
         if answers:
             self.answered.add(call_id)
         self.close()
@@ -203,18 +203,18 @@ class LedgerMachine(RuleBasedStateMachine):
             for call_id, owner in self.owner.items()
             if response_id in (None, owner) and call_id not in self.answered | self.hit
         )
-        assert sorted(self.ledger.cancel(response_id)) == expected
+        assert sorted(self.ledger.interrupt(response_id)) == expected
         self.hit.update(expected)
 
     def close(self) -> None:
-        for round_ in self.ledger.take_over():
+        for round_ in self.ledger.pop_completed():
             calls = [c for c, owner in self.owner.items() if owner == round_.response_id]
             assert calls
             assert round_.response_id in self.done
             assert self.answered.issuperset(calls)
-            assert not (round_.cancelled and round_.wants_response)
+            assert not (round_.interrupted and round_.wants_response)
             if self.hit.intersection(calls):
-                assert round_.cancelled
+                assert round_.interrupted
             self.over.append(round_.response_id)
 
     @invariant()

@@ -396,7 +396,7 @@ async def test_a_rejection_is_told_in_text_or_not_at_all(autojump_clock: MockClo
         call(peer, 1)
         await asked(session)
         message: Any = ValueError("no")
-        with pytest.raises(UsageError, match="text"):
+        with pytest.raises(UsageError, match="must be a str"):
             await session.reject_tool_call("call_1", message=message)
         assert await session.reject_tool_call("call_1", message="No.")
         await wait_all_tasks_blocked()

@@ -293,4 +293,4 @@ def test_each_piece_comes_through_once_in_order_and_not_before_its_text(
     assert [int.from_bytes(e.data, "little") for e in out if isinstance(e, ev.Audio)] == [
         *range(sent)
     ]
-    assert held.is_empty
+    assert not held.holding

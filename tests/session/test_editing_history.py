@@ -14,7 +14,7 @@ from support.events import drain_channel
 from support.sessions import open_test_session
 from support.wire import Frame, sent_frames
 from trio_realtime import RealtimeSession, events
-from trio_realtime.core.history.edits import kept_ids
+from trio_realtime.core.history.edits import unchanged_ids
 from trio_realtime.errors import RequestRejected, SessionClosed, UsageError
 from trio_realtime.items import (
     FunctionCallItem,
@@ -176,7 +176,7 @@ async def test_nothing_is_sent_where_nothing_changes(autojump_clock: MockClock) 
         ([MessageItem(role="user", content=(InputAudio(transcript="hi"),))], "bytes"),
         ([MessageItem(role="system", content=(InputImage(image_url=PNG),))], "InputText"),
         ([MessageItem(role="tool")], "system, user, assistant"),
-        ([McpCallItem(id="item_9")], "can stay or go"),
+        ([McpCallItem(id="item_9")], "cannot be created or changed"),
         ([user("hi", "item_9"), user("ho", "item_9")], "twice"),
         ([FunctionCallOutputItem(call_id="call_1", output="42")], "which is not before it"),
     ],
@@ -370,7 +370,7 @@ async def test_a_message_may_have_ids_and_a_place(autojump_clock: MockClock) -> 
             "root",
             "mine",
         )
-        with pytest.raises(UsageError, match="item_id may have 1 to 32 characters, not 33"):
+        with pytest.raises(UsageError, match="item_id must have 1 to 32 characters, got 33"):
             await session.send_message("Hi", item_id="x" * 33)
 
 
@@ -385,7 +385,7 @@ def test_deleting_and_creating_leads_to_what_was_wanted(
 ) -> None:
     before = [user(name, name) for name in known]
     after = [user(name.upper() if name in changed else name, name) for name in wanted]
-    kept = kept_ids(before, after)
+    kept = unchanged_ids(before, after)
 
     conversation = [item for item in before if item.id in kept]
     previous = None

@@ -42,6 +42,7 @@ from trio_realtime import (
     tool_input_guardrail,
     tool_output_guardrail,
 )
+from trio_realtime.core import Interrupt
 from trio_realtime.local import Call, LocalConnector, Say, Step, local_connector
 from trio_realtime.testing import ScriptedPeer
 
@@ -365,7 +366,7 @@ async def approve_all(session: Session, wire: LocalConnector) -> None:
 
 def interrupt_now(session: Session) -> None:
     """As the reader does it when the user speaks: in one go, whoever is about to run."""
-    session._shell.apply(session._shell.core.interrupt(trio.current_time()))
+    session._runtime.feed(Interrupt())
 
 
 @pytest.mark.parametrize("tool", TOOLS)

@@ -15,7 +15,7 @@ from support.service import accept_create
 from support.sessions import open_test_session
 from support.wire import CREATE, ITEM, sent_creates, sent_frames, sent_types
 from trio_realtime import AgentContext, HostedMcpTool, RealtimeAgent, RealtimeSession, events
-from trio_realtime.errors import ConfigurationError, UsageError
+from trio_realtime.errors import ConfigurationError, UserCodeError
 from trio_realtime.items import McpApprovalRequestItem
 from trio_realtime.testing import ScriptedPeer
 
@@ -348,5 +348,5 @@ async def test_whatever_a_decision_raises_is_an_event_and_no_consent(
         request_approval(peer)
         assert await decisions(peer) == [("ask_1", False, None)]
         (error,) = drain_events(session.events, events.Error)
-        assert isinstance(error.error, UsageError)
+        assert isinstance(error.error, UserCodeError)
         assert error.error.__cause__ is not None

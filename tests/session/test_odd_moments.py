@@ -328,7 +328,7 @@ async def test_hosted_calls_that_are_over_are_forgotten(autojump_clock: MockCloc
                 finish_mcp_call(peer, item)
             peer.end_response(f"resp_{number}", "cancelled")
         await wait_all_tasks_blocked()
-        hosted: Any = session._shell.core._hosted
+        hosted: Any = session._runtime.core._components.hosted
         assert max(len(hosted._owners), len(hosted._reported)) <= 256
 
 
@@ -495,14 +495,14 @@ async def test_an_earlier_history_can_be_put_back_when_its_audio_was_dropped(
     ("setting", "says"),
     [
         ({"max_history_audio": None}, "max_history_audio must be a number"),
-        ({"close_timeout": "1"}, "close_timeout must be a number greater than 0, not '1'"),
+        ({"close_timeout": "1"}, "close_timeout must be a number > 0, got '1'"),
         ({"max_buffered_events": True}, "max_buffered_events must be a number"),
         ({"speed": "fast"}, "'>='|speed|supported"),
-        ({"overflow": "block"}, "overflow is one of fail, drop_oldest, not 'block'"),
+        ({"overflow": "block"}, "overflow must be one of fail, drop_oldest, got 'block'"),
         ({"turn_detection": "server_vad"}, "a ServerVad, a SemanticVad, or None"),
-        ({"transcription": "whisper-1"}, "transcription is a Transcription"),
-        ({"voice": 3}, "voice is a name or a CustomVoice, not 3"),
-        ({"format_rejection": 3}, "format_rejection is a function, not 3"),
+        ({"transcription": "whisper-1"}, "transcription must be a Transcription"),
+        ({"voice": 3}, "voice must be a name or a CustomVoice, got 3"),
+        ({"format_rejection": 3}, "format_rejection must be a function, got 3"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_in_words(setting: dict[str, Any], says: str) -> None:
@@ -516,7 +516,7 @@ async def test_a_history_that_is_none_is_refused_in_words(
 ) -> None:
     peer = ScriptedPeer()
     async with open_test_session(peer) as session:
-        with pytest.raises(UsageError, match="takes a sequence of items"):
+        with pytest.raises(UsageError, match="expected a sequence of items"):
             await session.update_history(history)
         assert await sent_frames(peer) == []
 

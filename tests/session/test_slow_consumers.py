@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from support.events import collect_events, drain_channel, text_deltas
 from support.service import send_text, silence
 from support.sessions import open_test_session
-from trio_realtime import EventChannel, events
+from trio_realtime import EventChannel, events, function_tool
 from trio_realtime.errors import ConsumerTooSlow
 from trio_realtime.testing import ScriptedPeer
 
@@ -83,15 +83,63 @@ async def test_one_slow_consumer_is_nobody_elses_concern(autojump_clock: MockClo
                 slow.receive_nowait()
 
 
-async def test_drop_oldest_keeps_the_newest_and_counts_the_others(
+async def test_drop_oldest_drops_the_oldest_audio_and_counts_it(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer, max_buffered_audio=900) as session:
+        kinds = (events.TextDelta, events.Audio)
+        with session.subscribe(*kinds, overflow="drop_oldest") as channel:
+            await send_text(peer, "a")
+            for number in range(4):
+                peer.audio("resp_1", "item_1", bytes([number]) * 300)
+            await send_text(peer, "b")
+            assert channel.statistics().dropped_events == 1
+            found = drain_channel(channel)
+            assert [event.data[0] for event in found if isinstance(event, events.Audio)] == [
+                1,
+                2,
+                3,
+            ]
+            assert text_deltas(found) == ["a", "b"]
+
+
+async def test_drop_oldest_drops_no_event_but_audio_and_fails_loudly_instead(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
     async with open_test_session(peer, max_buffered_events=3) as session:
-        with session.subscribe(events.TextDelta, overflow="drop_oldest") as channel:
-            await send_text(peer, *"abcdefg")
-            assert channel.statistics().dropped_events == 4
-            assert text_deltas(drain_channel(channel)) == ["e", "f", "g"]
+        kinds = (events.TextDelta, events.Audio)
+        with session.subscribe(*kinds, overflow="drop_oldest") as channel:
+            await send_text(peer, "a")
+            peer.audio("resp_1", "item_1", bytes(300))
+            await send_text(peer, *"bcd")
+            found = [await channel.receive() for _ in range(3)]
+            assert text_deltas(found) == ["a", "b", "c"]
+            with pytest.raises(ConsumerTooSlow, match="only audio is dropped"):
+                await channel.receive()
+
+
+async def test_an_approval_request_outlives_any_amount_of_unread_audio(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool(needs_approval=True)
+    async def pay() -> str:
+        return "paid"
+
+    peer = ScriptedPeer()
+    async with open_test_session(
+        peer, pay, max_buffered_audio=1000, max_buffered_events=30, overflow="drop_oldest"
+    ) as session:
+        peer.begin_response("resp_1")
+        peer.call("resp_1", "item_1", "call_1", "pay")
+        peer.open_message("resp_1", "item_2")
+        for _ in range(200):
+            peer.audio("resp_1", "item_2", bytes(400))
+        await wait_all_tasks_blocked()
+        found = drain_channel(session.events)
+        (request,) = [e for e in found if isinstance(e, events.ToolApprovalRequired)]
+        assert await session.approve_tool_call(request.call_id)
 
 
 async def test_drop_oldest_holds_the_bound_of_audio_whatever_stands_before_it(

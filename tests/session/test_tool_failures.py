@@ -23,7 +23,7 @@ from trio_realtime.errors import (
     SessionClosed,
     ToolFailed,
     ToolTimedOut,
-    UsageError,
+    UserCodeError,
 )
 from trio_realtime.testing import ScriptedPeer
 from trio_realtime.transports import TransportClosed
@@ -440,6 +440,7 @@ def test_choices_are_closed_lists(options: dict[str, Any]) -> None:
         broken(**options)
 
 
-def test_both_errors_are_the_users_to_mend() -> None:
-    assert issubclass(ToolFailed, UsageError)
-    assert issubclass(ToolTimedOut, UsageError)
+def test_both_errors_are_failures_of_user_code() -> None:
+    assert issubclass(ToolFailed, UserCodeError)
+    assert issubclass(ToolTimedOut, UserCodeError)
+    assert not issubclass(UserCodeError, ValueError)

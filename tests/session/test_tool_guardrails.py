@@ -29,7 +29,7 @@ from trio_realtime import (
 from trio_realtime.errors import ConfigurationError, GuardrailFailed
 from trio_realtime.testing import ScriptedPeer
 
-REFUSED = "Tool pay was not run: a guardrail refused it."
+REFUSED = "Tool pay was not run: a guardrail blocked the call."
 WITHHELD = "The result of pay was withheld by a guardrail."
 RAN: list[int] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -12,7 +12,7 @@ from trio_realtime import EventChannel, events
 EventT = TypeVar("EventT", bound=events.SessionEvent)
 
 
-def drain_channel(channel: EventChannel) -> list[events.SessionEvent]:
+def drain_channel(channel: EventChannel[Any]) -> list[events.SessionEvent]:
     """Return all events that a channel has buffered."""
     found: list[events.SessionEvent] = []
     while True:

@@ -49,9 +49,10 @@ from .tools import (
 )
 from .toolset import (
     AgentDescription as AgentDescription,
+    ToolOrHandoff as ToolOrHandoff,
+    Toolset as Toolset,
+    build_toolset as build_toolset,
     check_agents as check_agents,
+    declared_names as declared_names,
     describe as describe,
-    describe_tools as describe_tools,
-    find_offer as find_offer,
-    own_names as own_names,
 )

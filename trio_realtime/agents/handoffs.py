@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
@@ -54,6 +54,8 @@ class AgentHandoff(Generic[ContextT]):
     on_handoff: Callable[..., Any] | None = attrs.field(default=None, repr=False)
     input_type: Any = None
     is_enabled: Condition = True
+
+    on_interrupt: ClassVar[Literal["cancel"]] = "cancel"
 
     def spec(self) -> FunctionToolSpec:
         """Return the handoff's entry in the ``tools`` of the session's settings."""

@@ -1,11 +1,13 @@
-"""What the service is told of an agent: its instructions, and its tools and handoffs of the moment.
+"""What the service is told of an agent: its instructions, and the tools that it has at that moment.
 
-Conditions and instructions may be functions, so this is asked anew each time it is sent.
+Instructions and conditions may be functions, so an agent is described again each time its settings
+are sent. The resulting :class:`Toolset` is frozen: it says what the model may call under the settings
+that it belongs to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
@@ -15,95 +17,118 @@ from trio_realtime.wire import UNSET, ToolSpec, Unset
 from .agent import RealtimeAgent, check_names
 from .contexts import AgentContext, evaluate, maybe_await
 from .handoffs import AgentHandoff, as_handoffs
+from .hosted_mcp import HostedMcpTool
 from .tools import FunctionTool
 
 MAX_AGENTS = 100
-"""How many agents are looked at before a session begins."""
+"""The number of agents that are checked before a session begins."""
 
 ToolOrHandoff: TypeAlias = FunctionTool | AgentHandoff[Any]
 """What the model may call."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Toolset:
+    """The tools, handoffs and hosted MCP servers that the service was told of, by name.
+
+    Attributes:
+        tools: the tools and handoffs by the name that the model calls.
+        hosted: the hosted MCP servers by label.
+        specs: all of them as the service is told of them.
+    """
+
+    tools: Mapping[str, ToolOrHandoff]
+    hosted: Mapping[str, HostedMcpTool]
+    specs: tuple[ToolSpec, ...]
+
+    def find(self, name: str) -> ToolOrHandoff | None:
+        """Return the tool or handoff with this name."""
+        return self.tools.get(name)
+
+    def find_hosted(self, label: str) -> HostedMcpTool | None:
+        """Return the hosted MCP server with this label."""
+        return self.hosted.get(label)
 
 
 @attrs.frozen(kw_only=True)
 class AgentDescription:
     """An agent as the service is told of it."""
 
+    agent: RealtimeAgent[Any]
     instructions: str
-    tools: tuple[ToolSpec, ...]
+    toolset: Toolset
     voice: str | Unset = UNSET
 
 
 async def describe(
-    agent: RealtimeAgent[Any], context: Any, borrowed: Sequence[FunctionTool] = ()
+    agent: RealtimeAgent[Any], context: Any, mcp_tools: Sequence[FunctionTool] = ()
 ) -> AgentDescription:
-    """Ask an agent what it is now.
+    """Evaluate an agent's instructions and conditions.
 
     Args:
         agent: the agent.
-        context: the session's.
-        borrowed: tools that it has beside its own: those of its MCP servers.
+        context: the session's context.
+        mcp_tools: the tools of the agent's MCP servers.
 
     Raises:
-        ConfigurationError: two of its tools and handoffs that are enabled have the same name.
+        ConfigurationError: two enabled tools or handoffs have the same name.
     """
     about = AgentContext(context=context, agent=agent)
-    told = agent.instructions
-    instructions = await maybe_await(told(about) if callable(told) else told)
-    tools = await describe_tools(agent, context, borrowed)
-    return AgentDescription(instructions=instructions, tools=tools, voice=agent.voice)
+    given = agent.instructions
+    instructions = await maybe_await(given(about) if callable(given) else given)
+    toolset = await build_toolset(agent, context, mcp_tools)
+    return AgentDescription(
+        agent=agent, instructions=instructions, toolset=toolset, voice=agent.voice
+    )
 
 
-async def describe_tools(
-    agent: RealtimeAgent[Any], context: Any, borrowed: Sequence[FunctionTool] = ()
-) -> tuple[ToolSpec, ...]:
-    """The part of :func:`describe` that is about tools and handoffs."""
+async def build_toolset(
+    agent: RealtimeAgent[Any], context: Any, mcp_tools: Sequence[FunctionTool] = ()
+) -> Toolset:
+    """Evaluate which tools, handoffs and hosted MCP servers are enabled.
+
+    Raises:
+        ConfigurationError: two enabled tools or handoffs have the same name.
+    """
     about = AgentContext(context=context, agent=agent)
-    offers = [*_offers(agent), *borrowed]
-    enabled = [offer for offer in offers if await evaluate(offer.is_enabled, about)]
-    check_names(agent.name, "tool or handoff", (offer.name for offer in enabled))
+    declared = [*_declared(agent), *mcp_tools]
+    enabled = [tool for tool in declared if await evaluate(tool.is_enabled, about)]
+    check_names(agent.name, "tool or handoff", (tool.name for tool in enabled))
     hosted = [tool for tool in agent.hosted_tools if await evaluate(tool.is_enabled, about)]
-    return (*(offer.spec() for offer in enabled), *(tool.spec() for tool in hosted))
+    return Toolset(
+        tools={tool.name: tool for tool in enabled},
+        hosted={tool.server_label: tool for tool in hosted},
+        specs=(*(tool.spec() for tool in enabled), *(tool.spec() for tool in hosted)),
+    )
 
 
 def check_agents(first: RealtimeAgent[Any]) -> None:
-    """See that an agent, and each that it can hand over to, may be described.
+    """Check an agent and every agent that it can hand over to, before the session begins.
 
-    A mistake in an agent that comes third is better found before the first has said anything. What
-    a condition may disable is looked at when it is described.
+    Tools and handoffs with a condition are checked when the agent is described.
 
     Raises:
-        ConfigurationError: a handoff is none, or a name stands twice.
+        ConfigurationError: a handoff is not valid, or a name occurs twice.
     """
     found = [first]
-    # They grow as they are looked at; functions could make new ones without end.
+    # The list grows during the loop. Handoff functions could create agents without end.
     for agent in found:
-        offers = _offers(agent)
+        declared = _declared(agent)
         check_names(
             agent.name,
             "tool or handoff",
-            (offer.name for offer in offers if offer.is_enabled is True),
+            (tool.name for tool in declared if tool.is_enabled is True),
         )
-        targets = [offer.agent for offer in offers if isinstance(offer, AgentHandoff)]
+        targets = [tool.agent for tool in declared if isinstance(tool, AgentHandoff)]
         found += [one for one in targets if not any(one is known for known in found)]
         if len(found) > MAX_AGENTS:
             return
 
 
-def _offers(agent: RealtimeAgent[Any]) -> list[ToolOrHandoff]:
+def _declared(agent: RealtimeAgent[Any]) -> list[ToolOrHandoff]:
     return [*agent.tools, *as_handoffs(agent)]
 
 
-def own_names(agent: RealtimeAgent[Any]) -> set[str]:
-    """The names of an agent's own tools and handoffs, also of those that are not enabled now."""
-    return {offer.name for offer in _offers(agent)}
-
-
-async def find_offer(
-    agent: RealtimeAgent[Any], name: str, context: Any, borrowed: Sequence[FunctionTool] = ()
-) -> ToolOrHandoff | None:
-    """The tool or handoff of this name, if the agent has it and it is enabled now."""
-    about = AgentContext(context=context, agent=agent)
-    for offer in [*_offers(agent), *borrowed]:
-        if offer.name == name and await evaluate(offer.is_enabled, about):
-            return offer
-    return None
+def declared_names(agent: RealtimeAgent[Any]) -> set[str]:
+    """Return the names of an agent's own tools and handoffs, enabled or not."""
+    return {tool.name for tool in _declared(agent)}

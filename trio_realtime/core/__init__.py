@@ -1,8 +1,8 @@
-"""The sans-I/O conversation: what can be decided without I/O is decided here.
+"""The sans-I/O conversation: everything that can be decided without I/O is decided here.
 
-Synchronous, no trio, no network, no clock of its own: time is an argument, in seconds. Server
-events, commands and results go in; effects come out, in the order in which the shell has to carry
-them out. The same inputs always give the same effects.
+Synchronous, without trio, network or clock: the time is an argument, in seconds. Server events,
+commands and results go in (:mod:`.inputs`); effects come out (:mod:`.effects`), in the order in which
+the session carries them out. The same inputs always give the same effects.
 """
 
 from __future__ import annotations
@@ -11,15 +11,32 @@ from .calls.function_calls import CANCELLED_OUTPUT as CANCELLED_OUTPUT
 from .conversation import Conversation as Conversation
 from .effects import (
     CancelCalls as CancelCalls,
+    CheckInput as CheckInput,
+    CheckReply as CheckReply,
     Effect as Effect,
     HistoryEdited as HistoryEdited,
     Outcome as Outcome,
+    RareEffect as RareEffect,
     ResolveRequest as ResolveRequest,
     ResponseOutcome as ResponseOutcome,
+    SendEncoded as SendEncoded,
     StartCall as StartCall,
     ToolCall as ToolCall,
 )
-from .guardrails import (
-    CheckInput as CheckInput,
-    CheckReply as CheckReply,
+from .inputs import (
+    ApprovalDecided as ApprovalDecided,
+    CallFinished as CallFinished,
+    CancelResponse as CancelResponse,
+    CreateResponse as CreateResponse,
+    Disconnected as Disconnected,
+    Input as Input,
+    InputChecked as InputChecked,
+    Interrupt as Interrupt,
+    ProtectCall as ProtectCall,
+    ReplyChecked as ReplyChecked,
+    ReportPlayed as ReportPlayed,
+    SendItem as SendItem,
+    StopPlaybackReports as StopPlaybackReports,
+    UpdateHistory as UpdateHistory,
+    UpdateSettings as UpdateSettings,
 )

@@ -1,32 +1,141 @@
-"""Tables of handlers, by the class of the server event; several rooms may care for one event."""
+"""Which handlers take which input, in which order.
+
+:func:`dispatch_table` is the only place where an input meets its handlers. Several components may
+handle the same input; they run from left to right, and their effects are carried out in that order.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from trio_realtime.wire import ServerEvent
+import attrs
 
+from trio_realtime import wire as w
+
+from . import inputs as i, notices
+from .audio.playback import Playback
+from .audio.retention import RetainedAudio
+from .calls.function_calls import FunctionCalls
+from .calls.hosted_mcp import HostedMcpCalls
 from .effects import Effect
+from .error_routing import ErrorRouter
+from .history.edits import HistoryEdits
+from .history.updates import HistoryUpdater
+from .interruption import Interruption
+from .responses.lifecycle import ResponseLifecycle
+from .responses.output import OutputStream
+from .responses.requests import ResponseRequests
+from .settings import SessionSettings
+from .trips import GuardrailTrips
 
 Handler: TypeAlias = Callable[[Any, float], Sequence[Effect]]
-Handlers: TypeAlias = dict[type[ServerEvent], Handler]
+DispatchTable: TypeAlias = Mapping[type, tuple[Handler, ...]]
 
 
-def merged(*tables: Mapping[type[ServerEvent], Handler]) -> Handlers:
-    """One table of several. Who cares for the same event gets it in the order of the tables."""
-    together: dict[type[ServerEvent], list[Handler]] = {}
-    for table in tables:
-        for kind, handler in table.items():
-            together.setdefault(kind, []).append(handler)
-    return {kind: _in_order(handlers) for kind, handlers in together.items()}
+@attrs.frozen(kw_only=True)
+class Components:
+    """The components of a conversation that handle inputs."""
+
+    settings: SessionSettings
+    history: HistoryUpdater
+    edits: HistoryEdits
+    playback: Playback
+    retention: RetainedAudio
+    interruption: Interruption
+    requests: ResponseRequests
+    lifecycle: ResponseLifecycle
+    output: OutputStream
+    calls: FunctionCalls
+    hosted: HostedMcpCalls
+    trips: GuardrailTrips
+    errors: ErrorRouter
 
 
-def _in_order(handlers: Sequence[Handler]) -> Handler:
-    if len(handlers) == 1:
-        return handlers[0]  # the way of an audio frame is one call long
-
-    def handle(event: Any, now: float) -> Sequence[Effect]:
-        return [effect for handler in handlers for effect in handler(event, now)]
-
-    return handle
+def dispatch_table(c: Components) -> DispatchTable:
+    """Return the handlers of each input, in the order in which they run."""
+    table: dict[type, tuple[Handler, ...]] = {
+        # the session
+        w.SessionCreated: (c.settings.on_session_created,),
+        w.SessionUpdated: (c.settings.on_session_updated,),
+        w.ErrorEvent: (c.errors.on_error,),
+        w.RateLimitsUpdated: (notices.rate_limits_updated,),
+        # the user's audio
+        w.InputAudioBufferSpeechStarted: (c.interruption.on_speech_started,),
+        w.InputAudioBufferSpeechStopped: (notices.speech_stopped, c.requests.on_user_turn_ended),
+        w.InputAudioBufferTimeoutTriggered: (
+            notices.timeout_triggered,
+            c.requests.on_user_turn_ended,
+        ),
+        w.InputAudioBufferDtmfEventReceived: (notices.dtmf_received,),
+        w.InputAudioTranscriptionDelta: (c.history.on_transcription_delta,),
+        w.InputAudioTranscriptionCompleted: (
+            c.history.on_transcription_completed,
+            c.trips.on_transcription_completed,
+        ),
+        w.InputAudioTranscriptionFailed: (c.history.on_transcription_failed,),
+        # items of the conversation
+        w.ConversationItemAdded: (c.history.on_item_added, c.edits.on_item_added),
+        w.ConversationItemCreated: (c.history.on_item_added, c.edits.on_item_added),
+        w.ConversationItemDone: (
+            c.history.on_item_done,
+            c.hosted.on_item_done,
+            c.retention.on_item_done,
+        ),
+        w.ConversationItemRetrieved: (c.history.on_item_retrieved, c.retention.on_item_retrieved),
+        w.ConversationItemDeleted: (
+            c.history.on_item_deleted,
+            c.edits.on_item_deleted,
+            c.retention.on_item_deleted,
+        ),
+        w.ConversationItemTruncated: (
+            c.history.on_item_truncated,
+            c.retention.on_item_truncated,
+        ),
+        # responses
+        w.ResponseCreated: (c.lifecycle.on_created,),
+        w.ResponseOutputItemAdded: (c.hosted.on_output_item_added,),
+        w.ResponseContentPartAdded: (c.output.on_part_added,),
+        w.ResponseOutputTextDelta: (c.output.on_text_delta,),
+        w.ResponseOutputAudioTranscriptDelta: (c.output.on_text_delta,),
+        w.ResponseOutputAudioDelta: (c.output.on_audio_delta, c.retention.on_audio_delta),
+        w.ResponseOutputAudioDone: (c.output.on_audio_done,),
+        w.ResponseFunctionCallArgumentsDelta: (c.output.on_arguments_delta,),
+        w.ResponseOutputItemDone: (
+            c.lifecycle.on_output_item_done,
+            c.retention.on_output_item_done,
+        ),
+        w.ResponseDone: (c.lifecycle.on_done, c.retention.on_response_done),
+        # hosted MCP servers
+        w.ResponseMcpCallInProgress: (c.hosted.on_call_in_progress,),
+        w.ResponseMcpCallCompleted: (c.hosted.on_call_ended,),
+        w.ResponseMcpCallFailed: (c.hosted.on_call_ended,),
+        w.McpListToolsFailed: (c.hosted.on_list_tools_failed,),
+        # commands of the user
+        i.SendItem: (c.requests.on_send_item,),
+        i.CreateResponse: (c.requests.on_create_response,),
+        i.CancelResponse: (c.requests.on_cancel_response,),
+        i.Interrupt: (c.interruption.on_interrupt,),
+        i.ReportPlayed: (c.playback.on_report_played,),
+        i.StopPlaybackReports: (c.playback.on_stop_reports,),
+        i.UpdateSettings: (c.settings.on_update_settings,),
+        i.UpdateHistory: (c.edits.on_update_history,),
+        i.ProtectCall: (c.calls.on_protect_call,),
+        # results
+        i.CallFinished: (c.calls.on_call_finished,),
+        i.ApprovalDecided: (c.hosted.on_approval_decided,),
+        i.ReplyChecked: (c.trips.on_reply_checked,),
+        i.InputChecked: (c.trips.on_input_checked,),
+        i.Disconnected: (
+            c.requests.on_disconnected,
+            c.settings.on_disconnected,
+            c.edits.on_disconnected,
+        ),
+    }
+    if c.retention.enabled:
+        return table
+    # Without retention, the audio path is one handler long.
+    return {
+        kind: tuple(h for h in handlers if getattr(h, "__self__", None) is not c.retention)
+        for kind, handlers in table.items()
+    }

@@ -1,8 +1,8 @@
-"""What the core tells the shell to do, in order.
+"""What the core tells the session to do, in order.
 
-A :class:`~trio_realtime.wire.ClientEvent` means *send this*, a
-:class:`~trio_realtime.events.SessionEvent` means *emit this*; the classes here are the rest. There
-are no wrappers, because there is an effect for every frame of audio.
+A :class:`~trio_realtime.wire.ClientEvent` means *send this event*. A
+:class:`~trio_realtime.events.SessionEvent` means *deliver this event*. The classes here are the other
+effects. Events have no wrapper because the audio path has one effect per frame.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ from typing import Any, TypeAlias
 import attrs
 
 from trio_realtime.errors import RealtimeError
-from trio_realtime.events import SessionEvent
-from trio_realtime.wire import ClientEvent, Item, ResponseUsage, Session
-
-from .guardrails import CheckInput, CheckReply
+from trio_realtime.events import ResponseStatus, SessionEvent
+from trio_realtime.wire import ClientEvent, ConversationItemCreate, Item, ResponseUsage, Session
 
 
 @attrs.frozen(kw_only=True)
 class ToolCall:
-    """A function call that the model completed.
+    """A function call that the model completed, or a hosted MCP call that needs approval.
 
-    ``agent`` is the one that the response began with. With a ``server_label`` the service will make
-    the call itself and asks for approval: run nothing, only decide; then report it with
-    ``Conversation.approval_decided``.
+    Attributes:
+        call_id: the service's id of the call; the item's id for a hosted MCP call.
+        name: the name that the model called.
+        arguments: JSON text written by the model.
+        response_id: the response that made the call.
+        agent: the agent that was current when the response began.
+        tool: the tool, handoff or hosted MCP server with this name in the toolset that was bound to
+            the response; ``None`` if there is none.
+        server_label: the label of the hosted MCP server whose tool the service wants to call. The
+            session only decides about such a call, and reports the decision with
+            :class:`~.inputs.ApprovalDecided`.
     """
 
     call_id: str
@@ -32,21 +38,51 @@ class ToolCall:
     arguments: str
     response_id: str
     agent: Any
+    tool: Any = attrs.field(default=None, repr=False)
     server_label: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class StartCall:
-    """Run this call, then report it with ``Conversation.call_finished``."""
+    """Run this call, then report it with :class:`~.inputs.CallFinished`."""
 
     call: ToolCall
 
 
 @attrs.frozen(kw_only=True)
 class CancelCalls:
-    """Cancel the work on these calls, wait for it to end, then report each as usual."""
+    """Cancel these calls, wait until their tasks have ended, then report each one as usual."""
 
     call_ids: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class CheckReply:
+    """Run the output guardrails on this text, then report :class:`~.inputs.ReplyChecked`."""
+
+    response_id: str
+    text: str
+    agent: Any
+
+
+@attrs.frozen(kw_only=True)
+class CheckInput:
+    """Run the input guardrails on this text, then report :class:`~.inputs.InputChecked`.
+
+    ``serial`` numbers what the user said, so that a late result does not stop a later turn.
+    """
+
+    serial: int
+    text: str
+    agent: Any
+
+
+@attrs.frozen(kw_only=True)
+class SendEncoded:
+    """Send an item that was encoded already, when its content was validated."""
+
+    event: ConversationItemCreate
+    frame: str = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,16 +90,18 @@ class ResponseOutcome:
     """How a response ended.
 
     Attributes:
-        status: ``completed``, ``cancelled``, ``failed`` or ``incomplete``.
-        reason, code, message: the service's account of why, where it is not completed.
+        response_id: the service's id; empty for a response that never began.
+        status: how the response ended.
+        reason, code, message: why the response did not complete, as the service reported it.
         text: text or transcript of the last message that has any.
-        items: the output items, as the service listed them.
-        audio: the audio of a response beside the conversation; empty for one in it, whose audio
-            comes as events.
+        items: the output items, in the service's order.
+        usage: the tokens of this response, if the service reported them.
+        audio: the audio of an out-of-band response, in the output format. Empty for a response of
+            the conversation, whose audio arrives as events.
     """
 
     response_id: str
-    status: str
+    status: ResponseStatus
     reason: str | None = None
     code: str | None = None
     message: str | None = None
@@ -75,7 +113,7 @@ class ResponseOutcome:
 
 @attrs.frozen(kw_only=True)
 class HistoryEdited:
-    """The conversation was edited; this is what came of it."""
+    """An edit of the conversation is complete. ``history`` is the resulting conversation."""
 
     history: tuple[Item, ...] = attrs.field(repr=False)
 
@@ -85,12 +123,13 @@ Outcome: TypeAlias = ResponseOutcome | Session | HistoryEdited | RealtimeError
 
 @attrs.frozen(kw_only=True)
 class ResolveRequest:
-    """Tell whoever waits under this token how it ended."""
+    """The request with this token has this outcome: wake the task that waits for it."""
 
     token: str
     outcome: Outcome
 
 
-Effect: TypeAlias = (
-    ClientEvent | SessionEvent | StartCall | CancelCalls | CheckReply | CheckInput | ResolveRequest
+RareEffect: TypeAlias = (
+    StartCall | CancelCalls | CheckReply | CheckInput | SendEncoded | ResolveRequest
 )
+Effect: TypeAlias = ClientEvent | SessionEvent | RareEffect

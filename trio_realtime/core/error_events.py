@@ -1,31 +1,35 @@
-"""What the service's ``error`` events mean."""
+"""The service's ``error`` events: which request an error answers, and what it means.
+
+An error names the client event at fault, except on services and in moments that leave the name out.
+Then its code, parameter and message tell which kind of request it is about.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from trio_realtime.errors import PeerError, RequestRejected, SessionExpired
 from trio_realtime.wire import ErrorDetails
 
 from .effects import ResponseOutcome
 
-ACTIVE_RESPONSE = "conversation_already_has_active_response"
-NOTHING_TO_CANCEL = "response_cancel_not_active"
-GIVEN_UP = ResponseOutcome(response_id="", status="cancelled", reason="interrupted")
-"""How a response ended that was cancelled before it began."""
+ACTIVE_RESPONSE: Final = "conversation_already_has_active_response"
+NOTHING_TO_CANCEL: Final = "response_cancel_not_active"
+CANCELLED: Final = ResponseOutcome(response_id="", status="cancelled", reason="interrupted")
+"""The outcome of a response that was cancelled before it began."""
 
-
-_ACTIVE = re.compile(r"resp_\w+")
+_RESPONSE_ID = re.compile(r"resp_\w+")
 
 
 def active_response(details: ErrorDetails) -> str:
-    """The response that stands in the way, as the message names it; empty if it names none."""
-    found = _ACTIVE.search(details.message)
+    """Return the id of the response that holds the slot, if the message names it; else ``""``."""
+    found = _RESPONSE_ID.search(details.message)
     return found[0] if found else ""
 
 
-def refused_outcome(details: ErrorDetails) -> ResponseOutcome:
-    """How a response ended that was refused before it began."""
+def failed_outcome(details: ErrorDetails) -> ResponseOutcome:
+    """Return the outcome of a response whose create was rejected."""
     return ResponseOutcome(
         response_id="",
         status="failed",
@@ -36,7 +40,7 @@ def refused_outcome(details: ErrorDetails) -> ResponseOutcome:
 
 
 def concerns_create(details: ErrorDetails) -> bool:
-    """Whether an error that names no event looks like one about a create."""
+    """Return whether an error without an event id looks like an answer to a create."""
     return (
         details.code in (ACTIVE_RESPONSE, "bad_response_create")
         or "response.create" in details.message
@@ -44,7 +48,7 @@ def concerns_create(details: ErrorDetails) -> bool:
 
 
 def peer_error(details: ErrorDetails, kind: type[RequestRejected] = RequestRejected) -> PeerError:
-    """The exception for an ``error`` event."""
+    """Return the exception for an ``error`` event."""
     error = SessionExpired if details.code == "session_expired" else kind
     return error(
         details.message or "the service reported an error without a message",

@@ -1,45 +1,35 @@
-"""When a reply is to be checked, and what a trip does.
+"""When replies and user input are checked, and what a tripped guardrail does.
 
-A reply is checked each time it has grown by ``debounce`` characters, and once more in full when it
-has ended, however short it is. A check belongs to its response and to the agent that began it.
+A reply is checked each time it has grown by ``debounce`` characters, and once more in full when it has
+ended, however short it is. A check belongs to its response and to the agent that began it. Audio is
+delivered at once or, with the audio gate, once the text that covers it has passed.
 
-====================================  ==========================================================
-when a check of a response trips      then
-====================================  ==========================================================
-the response runs                     it is interrupted, with its calls; feedback follows
-it has ended, and none came after     what still plays of it is cut; feedback follows
-it has ended, and a create has gone   what still plays of it is cut, its calls are cancelled
-a newer one has begun                 the same; nothing of the newer one is touched
-it has tripped before                 nothing
-====================================  ==========================================================
+=============================================  ====================================================
+when a check of a response trips               then
+=============================================  ====================================================
+the response runs                              it is interrupted with its calls; feedback follows
+it has ended, and none was created after it    its remaining audio is cut; feedback follows
+it has ended, and a create was sent            its remaining audio is cut, its calls are cancelled
+a newer response was created                   the same; nothing of the newer one is touched
+it has tripped before                          nothing
+=============================================  ====================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import attrs
+from trio_realtime import events as ev
 
-
-@attrs.frozen(kw_only=True)
-class CheckReply:
-    """Check this text of a response, then report it with ``Conversation.reply_checked``."""
-
-    response_id: str
-    text: str
-    agent: Any
-
-
-@attrs.frozen(kw_only=True)
-class CheckInput:
-    """Check this text of the user, then report it with ``Conversation.input_checked``."""
-
-    serial: int
-    text: str
-    agent: Any
+from .audio.guardrail_gate import GuardedAudio, OutputEvent
+from .audio.playback import ItemKey, Playback
+from .effects import CheckInput, CheckReply, Effect
 
 
 class _ReplyText:
+    """The text of one reply, and how much of it was checked."""
+
     __slots__ = ("agent", "checked", "ended", "length", "pending", "pieces", "tripped")
 
     def __init__(self, agent: Any) -> None:
@@ -59,86 +49,194 @@ class _ReplyText:
 
 
 class GuardrailWindows:
-    """See the module.
+    """The text of each reply, and when it is to be checked.
 
     Args:
-        debounce: characters between two checks of a reply that grows; 0 for one check at its end.
+        debounce: characters between two checks of a growing reply; 0 for one check at its end.
     """
 
     def __init__(self, debounce: int) -> None:
         self._debounce = debounce
-        self._windows: dict[str, _ReplyText] = {}
+        self._replies: dict[str, _ReplyText] = {}
 
-    def grow(self, response_id: str, agent: Any, delta: str) -> CheckReply | None:
-        """A reply has grown. Returns the check that is due."""
-        window = self._windows.get(response_id)
-        if window is None:
-            window = self._windows[response_id] = _ReplyText(agent)
-        window.pieces.append(delta)
-        window.length += len(delta)
-        if not self._debounce or window.length - window.checked < self._debounce:
+    def add_text(self, response_id: str, agent: Any, delta: str) -> CheckReply | None:
+        """Add text to a reply. Returns the check that is due."""
+        reply = self._replies.get(response_id)
+        if reply is None:
+            reply = self._replies[response_id] = _ReplyText(agent)
+        reply.pieces.append(delta)
+        reply.length += len(delta)
+        if not self._debounce or reply.length - reply.checked < self._debounce:
             return None
-        return self._check(response_id, window)
+        return self._check(response_id, reply)
 
     def end(self, response_id: str, agent: Any, text: str) -> CheckReply | None:
-        """A reply has ended. Returns the check of it in full, if that was not made yet.
+        """End a reply. Returns the check of the whole reply, unless it was made already.
 
         Args:
-            response_id: whose reply.
-            agent: who began it.
-            text: what the service says was said, for a reply of which no deltas came.
+            response_id: the response.
+            agent: the agent that began the response.
+            text: the final text, for a reply that arrived without deltas.
         """
-        window = self._windows.get(response_id)
-        if window is None:
+        reply = self._replies.get(response_id)
+        if reply is None:
             if not text:
                 return None
-            window = self._windows[response_id] = _ReplyText(agent)
-            window.pieces, window.length = [text], len(text)
-        window.ended = True
-        if window.tripped or window.checked >= window.length:
-            self._forget_if_over(response_id, window)
+            reply = self._replies[response_id] = _ReplyText(agent)
+            reply.pieces, reply.length = [text], len(text)
+        reply.ended = True
+        if reply.tripped or reply.checked >= reply.length:
+            self._forget_if_complete(response_id, reply)
             return None
-        return self._check(response_id, window)
+        return self._check(response_id, reply)
 
     def length(self, response_id: str) -> int:
-        """Characters that a reply has by now."""
-        window = self._windows.get(response_id)
-        return 0 if window is None else window.length
+        """Return the number of characters that a reply has so far."""
+        reply = self._replies.get(response_id)
+        return 0 if reply is None else reply.length
 
     def has_tripped(self, response_id: str) -> bool:
-        """Whether a check of a reply has tripped."""
-        window = self._windows.get(response_id)
-        return window is not None and window.tripped
+        """Return whether a check of this reply has tripped."""
+        reply = self._replies.get(response_id)
+        return reply is not None and reply.tripped
 
     def is_open(self, response_id: str) -> bool:
-        """Whether a reply still grows, or is being checked."""
-        return response_id in self._windows
+        """Return whether a reply still grows or is being checked."""
+        return response_id in self._replies
 
     def check_now(self, response_id: str) -> CheckReply | None:
-        """The check of what has come since the last one, unless one is under way."""
-        window = self._windows.get(response_id)
-        if window is None or window.pending or window.checked >= window.length:
+        """Return a check of the text that no check has seen, unless one is running."""
+        reply = self._replies.get(response_id)
+        if reply is None or reply.pending or reply.checked >= reply.length:
             return None
-        return self._check(response_id, window)
+        return self._check(response_id, reply)
 
-    def _check(self, response_id: str, window: _ReplyText) -> CheckReply | None:
-        if window.tripped:
+    def _check(self, response_id: str, reply: _ReplyText) -> CheckReply | None:
+        if reply.tripped:
             return None
-        window.checked = window.length
-        window.pending += 1
-        return CheckReply(response_id=response_id, text=window.text, agent=window.agent)
+        reply.checked = reply.length
+        reply.pending += 1
+        return CheckReply(response_id=response_id, text=reply.text, agent=reply.agent)
 
     def checked(self, response_id: str, *, tripped: bool) -> bool:
-        """A check is over. Returns whether it is the first to trip for this response."""
-        window = self._windows.get(response_id)
-        if window is None:
+        """Note the result of a check. Returns whether it is the first to trip for this response."""
+        reply = self._replies.get(response_id)
+        if reply is None:
             return False
-        window.pending -= 1
-        first = tripped and not window.tripped
-        window.tripped |= tripped
-        self._forget_if_over(response_id, window)
+        reply.pending -= 1
+        first = tripped and not reply.tripped
+        reply.tripped |= tripped
+        self._forget_if_complete(response_id, reply)
         return first
 
-    def _forget_if_over(self, response_id: str, window: _ReplyText) -> None:
-        if window.ended and not window.pending:
-            del self._windows[response_id]
+    def _forget_if_complete(self, response_id: str, reply: _ReplyText) -> None:
+        if reply.ended and not reply.pending:
+            del self._replies[response_id]
+
+
+class ReplyGuard:
+    """The agent's output on its way past the guardrails: keeps text checks and audio in step.
+
+    Args:
+        playback: the clock that counts the delivered audio.
+        debounce: characters between two checks of a reply; ``None`` for no checks.
+        gated: deliver audio only after the checks of its text.
+    """
+
+    def __init__(self, playback: Playback, debounce: int | None, *, gated: bool) -> None:
+        self._playback = playback
+        self._windows = None if debounce is None else GuardrailWindows(debounce)
+        self._gate = GuardedAudio(playback) if gated and debounce is not None else None
+
+    @property
+    def holding(self) -> Sequence[str]:
+        """The ids of the responses whose audio is held back."""
+        return () if self._gate is None else self._gate.holding
+
+    def audio(self, event: ev.Audio, now: float) -> Sequence[Effect]:
+        """Take audio of a response. Returns what may be delivered, and the check that is due."""
+        if self._gate is None:
+            key = (event.item_id, event.content_index)
+            self._playback.receive(key, event.response_id, len(event.data), now)
+            return (event,)
+        return self._hold(self._gate, event, now)
+
+    def audio_end(self, event: ev.AudioEnd, now: float) -> Sequence[Effect]:
+        """Take the end of an item's audio."""
+        return (event,) if self._gate is None else self._hold(self._gate, event, now)
+
+    def _hold(self, gate: GuardedAudio, event: OutputEvent, now: float) -> Sequence[Effect]:
+        assert self._windows is not None
+        length = self._windows.length(event.response_id)
+        return [*gate.hold(event, length, now), *self._check_pending(event.response_id)]
+
+    def _check_pending(self, response_id: str) -> Sequence[Effect]:
+        if self._windows is None or response_id not in self.holding:
+            return ()
+        check = self._windows.check_now(response_id)
+        return () if check is None else (check,)
+
+    def text(self, response_id: str, agent: Any, delta: str) -> Sequence[Effect]:
+        """Take text of a response. Returns the check that is due."""
+        if self._windows is None:
+            return ()
+        check = self._windows.add_text(response_id, agent, delta)
+        return self._check_pending(response_id) if check is None else (check,)
+
+    def end(self, response_id: str, agent: Any, text: str, now: float) -> Sequence[Effect]:
+        """End a response whose final text is ``text``."""
+        if self._windows is None:
+            return ()
+        if self._windows.has_tripped(response_id):
+            self.discard(response_id)
+        check = self._windows.end(response_id, agent, text)
+        return self._release(response_id, now) if check is None else (check,)
+
+    def checked(
+        self, response_id: str, length: int, now: float, *, tripped: bool
+    ) -> tuple[bool, Sequence[Effect]]:
+        """Take the result of a check of ``length`` characters.
+
+        Returns:
+            Whether it is the first to trip for this response, and what may be delivered if not.
+        """
+        if self._windows is None:
+            return False, ()
+        if self._windows.checked(response_id, tripped=tripped):
+            return True, ()
+        if self._gate is None or tripped:
+            return False, ()
+        released = self._gate.passed(response_id, length, now)
+        after = self._release(response_id, now) or self._check_pending(response_id)
+        return False, [*released, *after]
+
+    def _release(self, response_id: str, now: float) -> Sequence[Effect]:
+        """Release what is still held back, once nothing of the response is to be checked."""
+        if self._gate is None or self._windows is None or self._windows.is_open(response_id):
+            return ()
+        return self._gate.all_passed(response_id, now)
+
+    def discard(self, only: str | None = None) -> list[ItemKey]:
+        """Discard held audio, of one response or of all. Returns the items that were not heard at all."""
+        return [] if self._gate is None else self._gate.discard(only)
+
+
+class InputGuard:
+    """Numbers what the user says and requests the checks of it.
+
+    Args:
+        enabled: whether the session checks anything.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._serial = 0
+
+    def check(self, text: str, agent: Any) -> list[Effect]:
+        """Request a check of what the user has said to ``agent``."""
+        self._serial += 1
+        return [CheckInput(serial=self._serial, text=text, agent=agent)] if self._enabled else []
+
+    def is_latest(self, serial: int) -> bool:
+        """Return whether the user has said nothing after the text with this number."""
+        return serial == self._serial

@@ -1,151 +1,191 @@
-"""Making the agent stop: what runs is cancelled, what plays is cut, what is on its way is doomed.
+"""Stop the agent: cancel its response, cut its audio, cancel its calls.
 
-By name throughout: a cancel names its response, a cut its item, so neither can hit what comes after.
-A create that is on its way cannot be called back; it is doomed, and its response is cancelled as
-soon as it begins.
+Everything is addressed by id. A cancel names its response and a truncation names its item, so neither
+can hit what comes after. A create that was already sent cannot be recalled: its response is cancelled
+as soon as it is created.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 
 from trio_realtime import events as ev
-from trio_realtime.wire import ConversationItemTruncate, ResponseCancel
+from trio_realtime.wire import (
+    ConversationItemTruncate,
+    InputAudioBufferSpeechStarted,
+    ResponseCancel,
+)
 
 from .audio.playback import ItemKey, Playback, TruncatePoint
-from .calls.function_calls import FunctionCalls
-from .effects import Effect
+from .calls.ledger import ToolLedger
+from .effects import CancelCalls, Effect
+from .guardrails import ReplyGuard
 from .history.items import History
-from .replies import ReplyGuard
+from .inputs import Interrupt
+from .responses.queue import ResponseQueue
 from .responses.running import RunningResponse, RunningResponses
-
-
-class _Unfinished:
-    """The responses of which more may be heard than was received: they run, or are held back."""
-
-    def __init__(self, responses: RunningResponses, replies: ReplyGuard) -> None:
-        self._running = responses.running
-        self._replies = replies
-
-    def __contains__(self, response_id: object) -> bool:
-        return response_id in self._running or self._replies.holds(str(response_id))
+from .settings import SessionSettings
 
 
 class Interruption:
-    """See the module. ``unfinished`` are the responses whose audio is not all at the consumer."""
+    """Decides what an interruption stops, and tells the service and the consumers.
+
+    Args:
+        responses: the responses that run.
+        queue: knows the create that was sent and not answered.
+        history: knows which items were deleted.
+        playback: knows how much of each item was heard.
+        guard: holds back audio that is not checked yet.
+        ledger: knows which calls run.
+        settings: say whether the service interrupts by itself.
+        token: makes event ids.
+        barge_in: interrupt on the user's speech also where the service does not.
+    """
 
     def __init__(
         self,
         responses: RunningResponses,
+        queue: ResponseQueue,
         history: History,
         playback: Playback,
-        replies: ReplyGuard,
-        calls: FunctionCalls,
+        guard: ReplyGuard,
+        ledger: ToolLedger,
+        settings: SessionSettings,
         token: Callable[[str], str],
+        *,
+        barge_in: bool,
     ) -> None:
         self._responses = responses
+        self._queue = queue
         self._history = history
         self._playback = playback
-        self._replies = replies
-        self._calls = calls
+        self._guard = guard
+        self._ledger = ledger
+        self._settings = settings
         self._token = token
-        self._doomed: set[str] = set()
-        self.unfinished: Container[str] = _Unfinished(responses, replies)
+        self._barge_in = barge_in
+        self._cancelled_in_advance: set[str] = set()
 
-    # --- what is on its way
+    # --- inputs
 
-    def doom(self, token: str) -> None:
-        """The response of this create is to be cancelled when it begins."""
-        self._doomed.add(token)
+    def on_interrupt(self, _event: Interrupt, now: float) -> list[Effect]:
+        """Stop everything that speaks or is about to speak."""
+        return self.interrupt_all(now)
 
-    def is_doomed(self, token: str) -> bool:
-        """Whether the response of this create is to be cancelled when it begins."""
-        return token in self._doomed
+    def on_speech_started(self, event: InputAudioBufferSpeechStarted, now: float) -> list[Effect]:
+        """Stop the agent because the user speaks."""
+        started = ev.SpeechStarted(item_id=event.item_id, audio_start_ms=event.audio_start_ms)
+        session = self._settings.session
+        service_cancels = session is not None and session.interrupts_response
+        if not (service_cancels or self._barge_in):
+            return [started]
+        # A second cancel, after the service's own, could hit the response after this one.
+        return [started, *self.interrupt_all(now, cancel=not service_cancels)]
+
+    # --- requests that were sent
+
+    def cancel_when_created(self, token: str) -> None:
+        """Cancel the response of this request as soon as it is created."""
+        self._cancelled_in_advance.add(token)
+
+    def is_cancelled_in_advance(self, token: str) -> bool:
+        """Return whether the response of this request is to be cancelled when it is created."""
+        return token in self._cancelled_in_advance
 
     def forget(self, token: str) -> None:
-        """Nothing will come of this create any more, or all of it has come."""
-        self._doomed.discard(token)
+        """Forget a request that has its outcome."""
+        self._cancelled_in_advance.discard(token)
 
     def forget_all(self) -> None:
-        """Nothing will come any more."""
-        self._doomed.clear()
+        """Forget every request: the connection is gone."""
+        self._cancelled_in_advance.clear()
 
-    def cancel_if_doomed(
-        self, state: RunningResponse, tokens: Iterable[str], effects: list[Effect]
-    ) -> None:
-        """A response has begun that goes by these names."""
-        if not self._doomed.isdisjoint(tokens):
-            self.cancel(state, effects)
+    def cancel_if_marked(self, response: RunningResponse, tokens: Iterable[str]) -> list[Effect]:
+        """Cancel a response that was created for one of these requests, if that request was marked."""
+        if self._cancelled_in_advance.isdisjoint(tokens):
+            return []
+        return self._cancel(response)
 
-    # --- what runs and what plays
+    # --- responses that run, and audio that plays
 
-    def stop_all(self, now: float, effects: list[Effect], *, cancel: bool) -> None:
-        """Silence all that speaks and stop its calls.
+    def interrupt_all(self, now: float, *, cancel: bool = True) -> list[Effect]:
+        """Stop every response of the conversation and its calls.
 
-        ``cancel``: the service has to be told; otherwise it stops by itself.
+        Args:
+            now: seconds.
+            cancel: send ``response.cancel``; not needed where the service cancels by itself.
         """
-        for state in self._responses.in_conversation():
-            state.silenced = True
+        if self._queue.outstanding is not None:
+            self.cancel_when_created(self._queue.outstanding.token)
+        effects: list[Effect] = []
+        for response in self._responses.in_conversation():
+            response.audio_suppressed = True
             if cancel:
-                self.cancel(state, effects)
-        self.cut(now, effects)
-        self._calls.cancel(None, effects)
+                effects += self._cancel(response)
+        return [*effects, *self._cut(now), *self._cancel_calls()]
 
-    def stop(self, response_id: str, now: float, effects: list[Effect]) -> None:
-        """The same for one response: nothing of another one is touched."""
-        state = self._responses.get(response_id)
-        if state is not None:
-            self.cancel(state, effects)
-        self.silence(response_id, now, effects)
+    def interrupt_response(self, response_id: str, now: float) -> list[Effect]:
+        """Stop one response and its calls. Nothing of another response is touched."""
+        response = self._responses.get(response_id)
+        cancel = [] if response is None else self._cancel(response)
+        return [*cancel, *self.silence(response_id, now)]
 
-    def silence(self, response_id: str, now: float, effects: list[Effect]) -> None:
-        """Cut what plays of a response and stop its calls, without a word to the service about it."""
-        state = self._responses.get(response_id)
-        if state is not None:
-            state.silenced = True
-        self.cut(now, effects, only=response_id)
-        self._calls.cancel(response_id, effects)
+    def silence(self, response_id: str, now: float) -> list[Effect]:
+        """Cut the audio of a response and cancel its calls, without cancelling the response."""
+        response = self._responses.get(response_id)
+        if response is not None:
+            response.audio_suppressed = True
+        return [*self._cut(now, only=response_id), *self._cancel_calls(response_id)]
 
-    def cancel(self, state: RunningResponse, effects: list[Effect]) -> None:
-        """Have the service stop a response, once."""
-        state.silenced = True
-        if not state.cancel_sent:
-            state.cancel_sent = True
-            effects.append(ResponseCancel(event_id=self._token("cancel"), response_id=state.id))
+    def unfinished(self) -> set[str]:
+        """Return the ids of the responses that may still deliver audio."""
+        return {*self._responses.running, *self._guard.holding}
 
-    def cut(self, now: float, effects: list[Effect], only: str | None = None) -> None:
-        """Cut what plays, of one response or of all: first the service is told, then the consumer.
+    def _cancel(self, response: RunningResponse) -> list[Effect]:
+        response.audio_suppressed = True
+        if response.cancel_sent:
+            return []
+        response.cancel_sent = True
+        return [ResponseCancel(event_id=self._token("cancel"), response_id=response.id)]
 
-        Audio that was held back is dropped; of that the consumer knows nothing.
+    def _cancel_calls(self, response_id: str | None = None) -> list[Effect]:
+        call_ids = self._ledger.interrupt(response_id)
+        return [CancelCalls(call_ids=tuple(call_ids))] if call_ids else []
+
+    def _cut(self, now: float, only: str | None = None) -> list[Effect]:
+        """Truncate what plays: the service is told first, then the consumers.
+
+        Consumers know nothing of audio that was held back, so only the service is told of it.
         """
-        positions = self._playback.cut(now, self.unfinished, only)
-        for position in positions:
-            state = self._responses.get(position.response_id)
-            if state is not None:
-                state.silenced = True
-            self._truncate((position.item_id, position.content_index), position.played_ms, effects)
-        for unheard in self._replies.drop(only):
-            self._truncate(unheard, 0, effects)
-        effects += [_interrupted(position) for position in positions]
+        points = self._playback.cut(now, self.unfinished(), only)
+        effects: list[Effect] = []
+        for point in points:
+            response = self._responses.get(point.response_id)
+            if response is not None:
+                response.audio_suppressed = True
+            effects += self._truncate((point.item_id, point.content_index), point.played_ms)
+        for unheard in self._guard.discard(only):
+            effects += self._truncate(unheard, 0)
+        return [*effects, *map(_interrupted_event, points)]
 
-    def _truncate(self, key: ItemKey, heard_ms: int, effects: list[Effect]) -> None:
+    def _truncate(self, key: ItemKey, heard_ms: int) -> list[Effect]:
         item_id, index = key
         if self._history.was_deleted(item_id):
-            return  # an edit took it away while it played: nothing is left of it to cut
-        effects.append(
+            return []  # an edit removed the item while it played
+        return [
             ConversationItemTruncate(
                 event_id=self._token("truncate"),
                 item_id=item_id,
                 content_index=index,
                 audio_end_ms=heard_ms,
             )
-        )
+        ]
 
 
-def _interrupted(position: TruncatePoint) -> ev.AudioInterrupted:
+def _interrupted_event(point: TruncatePoint) -> ev.AudioInterrupted:
     return ev.AudioInterrupted(
-        response_id=position.response_id,
-        item_id=position.item_id,
-        content_index=position.content_index,
-        played_ms=position.played_ms,
+        response_id=point.response_id,
+        item_id=point.item_id,
+        content_index=point.content_index,
+        played_ms=point.played_ms,
     )

@@ -1,9 +1,8 @@
-"""Server events that change nothing here: each is only told to the consumers, under its own name."""
+"""Server events that change nothing in the core: each becomes one session event."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from trio_realtime import events as ev
 from trio_realtime.wire import (
@@ -11,21 +10,23 @@ from trio_realtime.wire import (
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
     RateLimitsUpdated,
-    ServerEvent,
 )
 
 from .effects import Effect
 
 
-def _rate_limits(event: RateLimitsUpdated, _now: float) -> Sequence[Effect]:
+def rate_limits_updated(event: RateLimitsUpdated, _now: float) -> Sequence[Effect]:
+    """Report the rate limits."""
     return (ev.RateLimitsUpdated(rate_limits=event.rate_limits),)
 
 
-def _speech_stopped(event: InputAudioBufferSpeechStopped, _now: float) -> Sequence[Effect]:
+def speech_stopped(event: InputAudioBufferSpeechStopped, _now: float) -> Sequence[Effect]:
+    """Report the end of the user's speech."""
     return (ev.SpeechStopped(item_id=event.item_id, audio_end_ms=event.audio_end_ms),)
 
 
-def _timeout(event: InputAudioBufferTimeoutTriggered, _now: float) -> Sequence[Effect]:
+def timeout_triggered(event: InputAudioBufferTimeoutTriggered, _now: float) -> Sequence[Effect]:
+    """Report that the user did not speak for the configured time."""
     return (
         ev.InputAudioTimeoutTriggered(
             item_id=event.item_id,
@@ -35,13 +36,6 @@ def _timeout(event: InputAudioBufferTimeoutTriggered, _now: float) -> Sequence[E
     )
 
 
-def _dtmf(event: InputAudioBufferDtmfEventReceived, _now: float) -> Sequence[Effect]:
+def dtmf_received(event: InputAudioBufferDtmfEventReceived, _now: float) -> Sequence[Effect]:
+    """Report a key of the phone."""
     return (ev.DtmfReceived(key=event.event, received_at=event.received_at),)
-
-
-NOTICES: dict[type[ServerEvent], Callable[[Any, float], Sequence[Effect]]] = {
-    RateLimitsUpdated: _rate_limits,
-    InputAudioBufferSpeechStopped: _speech_stopped,
-    InputAudioBufferTimeoutTriggered: _timeout,
-    InputAudioBufferDtmfEventReceived: _dtmf,
-}

@@ -1,22 +1,188 @@
-"""What has to be sent to get from one set of settings to another."""
+"""Settings of the session: what the service has accepted, and updates that are not accepted yet.
+
+The service answers updates in order and does not say which one an answer belongs to, so one update is
+sent at a time. Each update is sent as the difference to what the service has accepted by then: a
+rejected update changes nothing, also not for the updates behind it.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from trio_realtime.wire import UNSET, AudioSettings, Session, Unset
+from trio_realtime import events as ev
+from trio_realtime.errors import PeerError, SettingsRejected
+from trio_realtime.wire import (
+    UNSET,
+    AudioSettings,
+    ErrorDetails,
+    Session,
+    SessionCreated,
+    SessionUpdate,
+    SessionUpdated,
+    Unset,
+)
+
+from .audio.playback import Playback
+from .effects import Effect, ResolveRequest
+from .error_events import peer_error
+from .inputs import Disconnected, UpdateSettings
+
+
+class UpdateQueue:
+    """The updates that wait, and the one that was sent."""
+
+    def __init__(self) -> None:
+        self._accepted: Session | None = None
+        self._waiting: deque[UpdateSettings] = deque()
+        self._sent: tuple[UpdateSettings, Session] | None = None
+
+    def add(self, update: UpdateSettings) -> None:
+        """Queue an update."""
+        self._waiting.append(update)
+
+    def next_to_send(self) -> tuple[UpdateSettings, Session | None] | None:
+        """Return the next update, if none is outstanding.
+
+        Returns:
+            The update and the settings to send for it. The settings are ``None`` if they hold
+            already; the update is complete then.
+        """
+        if self._sent is not None or not self._waiting:
+            return None
+        update = self._waiting.popleft()
+        change = settings_change(self._accepted, update.settings)
+        if change is not None:
+            self._sent = (update, change)
+        return update, change
+
+    def accepted(self) -> UpdateSettings | None:
+        """Note that the service accepted an update. Returns the update, ``None`` if none was sent."""
+        if self._sent is None:
+            return None
+        (update, change), self._sent = self._sent, None
+        known = self._accepted
+        self._accepted = change if known is None else settings_after(known, change)
+        return update
+
+    def rejected(self, token: str | None) -> UpdateSettings | None:
+        """Note that the service rejected the update with this token. Returns it if it was sent."""
+        if self._sent is None or self._sent[0].token != token:
+            return None
+        (update, _), self._sent = self._sent, None
+        return update
+
+    @property
+    def outstanding(self) -> str | None:
+        """The token of the update that was sent and not yet answered."""
+        return None if self._sent is None else self._sent[0].token
+
+    def clear(self) -> None:
+        """Drop every update: the connection is gone."""
+        self._waiting.clear()
+        self._sent = None
+
+
+class SessionSettings:
+    """The effective session, the current agent and its toolset.
+
+    An agent becomes current when the settings that make it current are accepted. A response that
+    began before belongs to the agent before.
+
+    Attributes:
+        agent: the agent that the next response begins with.
+        toolset: the tools that the service knows for that agent.
+        session: the session as the service last reported it.
+    """
+
+    def __init__(
+        self, agent: Any, toolset: Any, playback: Playback, token: Callable[[str], str]
+    ) -> None:
+        self.agent: Any = agent
+        self.toolset: Any = toolset
+        self.session: Session | None = None
+        self._playback = playback
+        self._token = token
+        self._updates = UpdateQueue()
+
+    def on_update_settings(self, update: UpdateSettings, _now: float) -> list[Effect]:
+        """Queue an update and send it if none is outstanding."""
+        self._updates.add(update)
+        return self._send_next()
+
+    def on_session_created(self, event: SessionCreated, _now: float) -> list[Effect]:
+        """Take the service's defaults."""
+        self._set_session(event.session)
+        return []
+
+    def on_session_updated(self, event: SessionUpdated, _now: float) -> list[Effect]:
+        """Take the effective session, and complete the update that caused it."""
+        self._set_session(event.session)
+        effects: list[Effect] = [ev.SettingsUpdated(session=event.session)]
+        update = self._updates.accepted()
+        if update is None:
+            return effects
+        return [*effects, *self._complete(update, event.session), *self._send_next()]
+
+    def reject(self, details: ErrorDetails) -> tuple[PeerError, list[Effect]] | None:
+        """Route an error to the update that it answers; ``None`` if it answers none."""
+        token = details.event_id
+        if token is None and _concerns_settings(details):
+            token = self._updates.outstanding
+        update = self._updates.rejected(token)
+        if update is None:
+            return None
+        error = peer_error(details, SettingsRejected)
+        return error, [ResolveRequest(token=update.token, outcome=error), *self._send_next()]
+
+    def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
+        """Drop every update."""
+        self._updates.clear()
+        return []
+
+    def _set_session(self, session: Session) -> None:
+        self.session = session
+        if session.output_format is not None:
+            self._playback.bytes_per_ms = session.output_format.bytes_per_ms
+
+    def _send_next(self) -> list[Effect]:
+        effects: list[Effect] = []
+        while (taken := self._updates.next_to_send()) is not None:
+            update, change = taken
+            if change is not None:
+                effects.append(SessionUpdate(event_id=update.token, session=change))
+                break
+            effects += self._complete(update, self.session or update.settings)
+        return effects
+
+    def _complete(self, update: UpdateSettings, session: Session) -> list[Effect]:
+        resolved = ResolveRequest(token=update.token, outcome=session)
+        if update.toolset is not None:
+            self.toolset = update.toolset
+        if update.agent is None or update.agent is self.agent:
+            return [resolved]
+        previous, self.agent = self.agent, update.agent
+        return [ev.Handoff(from_agent=previous, to_agent=update.agent), resolved]
+
+
+def _concerns_settings(details: ErrorDetails) -> bool:
+    """Return whether an error without an event id looks like an answer to a ``session.update``."""
+    return (details.param or "").startswith("session") or "session.update" in details.message
+
+
+# --- the difference between two sets of settings ---------------------------------------------------
 
 _ALWAYS = ("type",)
 
 
 def settings_change(known: Session | None, wanted: Session) -> Session | None:
-    """The part of ``wanted`` that differs from ``known``; ``None`` if nothing does.
+    """Return the part of ``wanted`` that differs from ``known``; ``None`` if nothing does.
 
-    A key that is ``UNSET`` in what is wanted stays as it is. The service refuses some keys after a
-    while (a voice, once it has spoken) even where they do not change, so what is the same is left
-    out.
+    A key that is ``UNSET`` in ``wanted`` stays as it is. The service rejects some keys later on (a
+    voice, once it has spoken) even where they do not change, so equal keys are left out.
     """
     if known is None:
         return wanted
@@ -28,7 +194,7 @@ def settings_change(known: Session | None, wanted: Session) -> Session | None:
 
 
 def settings_after(known: Session, change: Session) -> Session:
-    """The settings when the service has accepted a change."""
+    """Return the settings after the service has accepted a change."""
     merged = {**_set_fields(known), **_set_fields(change)}
     if not isinstance(known.audio, Unset) and not isinstance(change.audio, Unset):
         merged["audio"] = AudioSettings(

@@ -1,24 +1,76 @@
-"""From an agent and a configuration to the settings that the service is asked for."""
+"""The settings of an agent, and switching from one agent to another."""
 
 from __future__ import annotations
 
-from trio_realtime.agents import AgentDescription
+from typing import Any
+
+import trio
+
+from trio_realtime.agents import AgentDescription, RealtimeAgent, describe
 from trio_realtime.config import SessionConfig
+from trio_realtime.core import ProtectCall
 from trio_realtime.wire import UNSET, AudioOutput, AudioSettings, Session, Unset
+
+from .interface import Runtime
+from .mcp.manager import McpServers
 
 
 def first_settings(agent: AgentDescription, config: SessionConfig) -> Session:
-    """What a session begins with."""
+    """Return the settings that a session begins with."""
     return config.session_settings(
-        instructions=agent.instructions, tools=agent.tools, voice=agent.voice
+        instructions=agent.instructions, tools=agent.toolset.specs, voice=agent.voice
     )
 
 
 def agent_settings(agent: AgentDescription, config: SessionConfig) -> Session:
-    """What changes when an agent takes over: what it is told, its tools, and its voice.
+    """Return the settings that change with the agent: instructions, tools and voice.
 
-    The voice only where the configuration does not settle it; formats and the rest stay.
+    The voice changes only if the configuration does not set one.
     """
     own_voice = isinstance(config.voice, Unset) and not isinstance(agent.voice, Unset)
     audio = AudioSettings(output=AudioOutput(voice=agent.voice)) if own_voice else UNSET
-    return Session(instructions=agent.instructions, tools=agent.tools, audio=audio)
+    return Session(instructions=agent.instructions, tools=agent.toolset.specs, audio=audio)
+
+
+class AgentSwitcher:
+    """Makes another agent the current one.
+
+    Args:
+        runtime: sends the settings.
+        servers: the MCP servers of the agents.
+        context: the session's ``context``.
+        config: the session's configuration.
+    """
+
+    def __init__(
+        self, runtime: Runtime, servers: McpServers, context: Any, config: SessionConfig
+    ) -> None:
+        self._runtime = runtime
+        self._servers = servers
+        self._context = context
+        self._config = config
+
+    async def switch_to(self, agent: RealtimeAgent[Any], *, call_id: str | None = None) -> None:
+        """Make an agent current; return when the service has accepted its settings.
+
+        Cancelling before the settings are sent has no effect. After that, the agent becomes current all
+        the same.
+
+        Args:
+            agent: the agent.
+            call_id: the call that asked for the switch. Once the settings are sent, an interruption
+                does not cancel it any more.
+
+        Raises:
+            McpServerFailed: a required MCP server of the agent did not start.
+            SettingsRejected: the service rejected the settings. The current agent stays.
+        """
+        await self._servers.start(agent)
+        async with self._servers.settings_lock:
+            described = await describe(agent, self._context, self._servers.offered(agent))
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if call_id is not None:
+                self._runtime.feed(ProtectCall(call_id=call_id))
+            await self._runtime.change_settings(
+                agent_settings(described, self._config), agent, described.toolset
+            )

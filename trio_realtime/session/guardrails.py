@@ -1,9 +1,14 @@
-"""Runs the checks that the core asks for: the guardrails of the agent and of the session, at once."""
+"""Run the guardrail checks that the core requests.
+
+The checks arrive through a memory channel. Each check is a task; the guardrails of one check run at the
+same time, a single guardrail in the task of the check itself.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import trio
@@ -18,125 +23,127 @@ from trio_realtime.agents import (
     ToolOutputGuardrail,
     maybe_await,
 )
-from trio_realtime.core import CheckInput, CheckReply
+from trio_realtime.core import CheckInput, CheckReply, InputChecked, ReplyChecked
 from trio_realtime.errors import GuardrailFailed
-from trio_realtime.events import Error, GuardrailTrip
+from trio_realtime.events import Error, GuardrailTrip, SessionEvent
 
-from .user_code import told_apart, words
+from .interface import Runtime
+from .user_code import Raised, call_user_code, describe_exception
 
-if TYPE_CHECKING:
-    from .consumers.bus import EventBus
-    from .runtime import SessionRuntime
-
-Asked: TypeAlias = Guardrail | ToolInputGuardrail | ToolOutputGuardrail
-AskedT = TypeVar("AskedT", bound=Asked)
+AnyGuardrail: TypeAlias = Guardrail | ToolInputGuardrail | ToolOutputGuardrail
+GuardrailT = TypeVar("GuardrailT", bound=AnyGuardrail)
+Check: TypeAlias = CheckReply | CheckInput
 Verdict: TypeAlias = GuardrailResult | bool
+Emit: TypeAlias = Callable[[SessionEvent], None]
 
 
 class GuardrailRunner:
-    """See the module. A check ends with the session at the latest.
+    """The guardrail checks of a session.
 
     Args:
-        nursery: where checks run.
         context: the session's ``context``.
-        outputs, inputs: the session's own guardrails, besides the agents'.
+        outputs, inputs: the session's own guardrails, in addition to the agents'.
     """
 
     def __init__(
         self,
-        nursery: trio.Nursery,
         context: Any,
         outputs: Sequence[OutputGuardrail],
         inputs: Sequence[InputGuardrail],
     ) -> None:
-        self._nursery = nursery
         self._context = context
         self._outputs = outputs
         self._inputs = inputs
+        self._send, self._receive = trio.open_memory_channel[Check](math.inf)
 
-    def check_reply(self, check: CheckReply, shell: SessionRuntime) -> None:
-        """Have a reply checked by the guardrails of the agent that began it."""
-        guardrails = _unique((*check.agent.output_guardrails, *self._outputs))
-        if not guardrails:
-            shell.reply_checked(check, ())
-        else:
-            self._nursery.start_soon(self._check_reply, guardrails, check, shell)
+    def start(self, check: Check, runtime: Runtime) -> None:
+        """Start a check, or report at once that nothing tripped if there are no guardrails."""
+        if self._guardrails(check):
+            self._send.send_nowait(check)
+        elif isinstance(check, CheckReply):
+            runtime.feed(_result(check, ()))
 
-    async def _check_reply(
-        self, guardrails: Sequence[Guardrail], check: CheckReply, shell: SessionRuntime
-    ) -> None:
-        shell.reply_checked(check, await self._ask(guardrails, check, shell))
+    async def run(self, runtime: Runtime) -> None:
+        """Run checks until the session cancels this task."""
+        async with trio.open_nursery() as nursery:
+            async for check in self._receive:
+                about = check.response_id if isinstance(check, CheckReply) else "input"
+                names = ", ".join(guardrail.name for guardrail in self._guardrails(check))
+                nursery.start_soon(self._run, check, runtime, name=f"guardrail {names} {about}")
 
-    def check_input(self, check: CheckInput, shell: SessionRuntime) -> None:
-        """Have what the user said checked by the guardrails of the agent that it was said to."""
-        guardrails = _unique((*check.agent.input_guardrails, *self._inputs))
-        if guardrails:
-            self._nursery.start_soon(self._check_input, guardrails, check, shell)
-
-    async def _check_input(
-        self, guardrails: Sequence[Guardrail], check: CheckInput, shell: SessionRuntime
-    ) -> None:
-        shell.input_checked(check, await self._ask(guardrails, check, shell))
-
-    async def _ask(
-        self, guardrails: Sequence[Guardrail], check: CheckReply | CheckInput, shell: SessionRuntime
-    ) -> tuple[GuardrailTrip, ...]:
-        """Who trips, in the order in which they are declared."""
+    async def _run(self, check: Check, runtime: Runtime) -> None:
         about = AgentContext(context=self._context, agent=check.agent)
-        found = await ask_all(guardrails, lambda one: one.check(about, check.text), shell.hub)
-        return tuple(GuardrailTrip(name=one.name, info=result.info) for one, result in found)
+        found = await run_guardrails(
+            self._guardrails(check),
+            lambda guardrail: guardrail.check(about, check.text),
+            runtime.emit,
+        )
+        trips = tuple(GuardrailTrip(name=one.name, info=result.info) for one, result in found)
+        runtime.feed(_result(check, trips))
+
+    def _guardrails(self, check: Check) -> tuple[Guardrail, ...]:
+        if isinstance(check, CheckReply):
+            declared: Sequence[Guardrail] = (*check.agent.output_guardrails, *self._outputs)
+        else:
+            declared = (*check.agent.input_guardrails, *self._inputs)
+        return tuple({id(guardrail): guardrail for guardrail in declared}.values())
 
 
-async def ask_all(
-    guardrails: Sequence[AskedT],
-    ask: Callable[[AskedT], Verdict | Awaitable[Verdict]],
-    hub: EventBus,
-) -> list[tuple[AskedT, GuardrailResult]]:
-    """Ask guardrails at the same time. Returns those that trip, in the order of their declaration."""
+def _result(check: Check, trips: tuple[GuardrailTrip, ...]) -> ReplyChecked | InputChecked:
+    if isinstance(check, CheckReply):
+        return ReplyChecked(response_id=check.response_id, text=check.text, trips=trips)
+    return InputChecked(serial=check.serial, text=check.text, trips=trips)
+
+
+async def run_guardrails(
+    guardrails: Sequence[GuardrailT],
+    check: Callable[[GuardrailT], Verdict | Awaitable[Verdict]],
+    emit: Emit,
+) -> list[tuple[GuardrailT, GuardrailResult]]:
+    """Run guardrails at the same time. Returns those that trip, in the order of their declaration."""
     results: dict[int, GuardrailResult] = {}
 
-    async def note(number: int, guardrail: AskedT) -> None:
-        results[number] = await _verdict(guardrail, ask, hub)
+    async def run(number: int, guardrail: GuardrailT) -> None:
+        results[number] = await _run_guardrail(guardrail, check, emit)
 
-    async with trio.open_nursery() as nursery:
-        for number, guardrail in enumerate(guardrails):
-            nursery.start_soon(note, number, guardrail)
-    found = [(one, results[number]) for number, one in enumerate(guardrails)]
-    return [(one, result) for one, result in found if result.tripped]
+    if len(guardrails) == 1:
+        await run(0, guardrails[0])
+    else:
+        async with trio.open_nursery() as nursery:
+            for number, guardrail in enumerate(guardrails):
+                nursery.start_soon(run, number, guardrail, name=f"guardrail {guardrail.name}")
+    found = [(guardrail, results[number]) for number, guardrail in enumerate(guardrails)]
+    return [(guardrail, result) for guardrail, result in found if result.tripped]
 
 
-async def _verdict(
-    guardrail: AskedT,
-    ask: Callable[[AskedT], Verdict | Awaitable[Verdict]],
-    hub: EventBus,
+async def _run_guardrail(
+    guardrail: GuardrailT,
+    check: Callable[[GuardrailT], Verdict | Awaitable[Verdict]],
+    emit: Emit,
 ) -> GuardrailResult:
-    try:
-        return _as_result(await maybe_await(ask(guardrail)))
-    except trio.Cancelled:
-        raise
-    except BaseException as exc:  # a check that fails is an event and ends nothing
-        failure, end = told_apart(exc)
-        if failure is None:
-            raise
-        tell_failure(f"guardrail {guardrail.name} raised {words(failure)}", failure, hub)
-        if end is not None:
-            raise end from None
-        return GuardrailResult(guardrail.fail_closed, info=failure)
+    def report(failure: BaseException) -> None:
+        report_failure(
+            f"guardrail {guardrail.name} raised {describe_exception(failure)}", failure, emit
+        )
+
+    async def evaluate() -> GuardrailResult:
+        return _as_result(await maybe_await(check(guardrail)))
+
+    outcome = await call_user_code(evaluate, report=report)
+    if isinstance(outcome, Raised):
+        return GuardrailResult(guardrail.fail_closed, info=outcome.failure)
+    return outcome.value
 
 
 def _as_result(found: Any) -> GuardrailResult:
-    """What a check has returned, whose truth may be a surprise too."""
+    """Return a check's verdict. It may be any object, whose ``bool()`` may raise."""
     if isinstance(found, GuardrailResult):
         return attrs.evolve(found, tripped=bool(found.tripped))
     return GuardrailResult(bool(found))
 
 
-def tell_failure(what: str, cause: BaseException | None, hub: EventBus) -> None:
-    """Tell that a guardrail has failed."""
-    failure = GuardrailFailed(what)
+def report_failure(problem: str, cause: BaseException | None, emit: Emit) -> None:
+    """Deliver the failure of a guardrail as an event."""
+    failure = GuardrailFailed(problem)
     failure.__cause__ = cause
-    hub.emit(Error(error=failure))
-
-
-def _unique(guardrails: Sequence[Guardrail]) -> tuple[Guardrail, ...]:
-    return tuple({id(guardrail): guardrail for guardrail in guardrails}.values())
+    emit(Error(error=failure))

@@ -1,48 +1,48 @@
-"""Handles of responses that were asked for."""
+"""Handles of responses that were requested."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, final
 
-from trio_realtime.core import ResponseOutcome
+from trio_realtime.core import CancelResponse, ResponseOutcome
 from trio_realtime.errors import ResponseFailed
 
+from .interface import Runtime
 from .runtime import PendingRequest
 
 
 @final
 class Response:
-    """A response that was asked for. ``await`` it, or :meth:`wait`, for its outcome.
+    """A response that was requested. ``await`` it, or :meth:`wait`, for its outcome.
 
-    Made by :meth:`RealtimeSession.create_response`.
+    :meth:`RealtimeSession.create_response` makes it.
     """
 
-    def __init__(self, waiter: PendingRequest, cancel: Callable[[], None]) -> None:
-        self._waiter = waiter
-        self._cancel = cancel
+    def __init__(self, request: PendingRequest, runtime: Runtime) -> None:
+        self._request = request
+        self._runtime = runtime
 
     @property
     def is_done(self) -> bool:
         """Whether the outcome is known."""
-        return self._waiter.is_settled
+        return self._request.is_resolved
 
     async def wait(self) -> ResponseOutcome:
         """Wait for the response to complete.
 
-        Cancelling the wait leaves the response alone; :meth:`cancel` stops it.
+        Cancelling the wait does not stop the response; :meth:`cancel` does.
 
         Returns:
-            ResponseOutcome: with its text, items and usage, and its audio if it stands beside the
-            conversation.
+            ResponseOutcome: with text, items and usage, and with the audio of an out-of-band response.
 
         Raises:
-            ResponseFailed: it ended otherwise than completed; the exception says how and holds the
-                text there was.
-            RequestRejected: the service refused to begin it.
+            ResponseFailed: the response ended otherwise than completed. The exception says how, and has
+                the text so far.
+            RequestRejected: the service did not begin the response.
             RealtimeError: the session ended first.
         """
-        outcome = await self._waiter.wait()
+        outcome = await self._request.wait()
         assert isinstance(outcome, ResponseOutcome)
         if outcome.status != "completed":
             raise _failure(outcome)
@@ -52,15 +52,16 @@ class Response:
         return self.wait().__await__()
 
     def cancel(self) -> None:
-        """Stop it, whether it has begun or not; no effect on one that has ended."""
-        if not self._waiter.is_settled:
-            self._cancel()
+        """Stop the response, whether it has begun or not. No effect on a response that has ended."""
+        if not self._request.is_resolved:
+            self._runtime.feed(CancelResponse(token=self._request.token))
 
 
 def _failure(outcome: ResponseOutcome) -> ResponseFailed:
     why = outcome.message or outcome.reason
+    suffix = f" ({why})" if why else ""
     return ResponseFailed(
-        f"the response ended {outcome.status}{f' ({why})' if why else ''}",
+        f"the response ended {outcome.status}{suffix}",
         status=outcome.status,
         reason=outcome.reason,
         code=outcome.code,

@@ -1,205 +1,253 @@
-"""Carries out what the core decides: sends, emits, starts and cancels tools, settles waiters.
+"""Join the core and the tasks: feed inputs to the core, and carry out its effects in order.
 
-Everything here is synchronous. It is the place where the core's decisions meet the outbox, the hub,
-the tools and whoever waits for an answer; none of these knows the others.
+Everything here is synchronous. It is the place where the core's decisions meet the send queue, the
+event bus, the tools, the guardrails and the tasks that wait for answers; none of these knows the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from itertools import count
 from typing import Any
 
 import trio
 
-from trio_realtime.agents import RealtimeAgent
 from trio_realtime.core import (
     CancelCalls,
     CheckInput,
     CheckReply,
     Conversation,
-    Effect,
+    Disconnected,
     HistoryEdited,
+    Input,
     Outcome,
+    RareEffect,
     ResolveRequest,
     ResponseOutcome,
+    SendEncoded,
     StartCall,
+    UpdateSettings,
 )
 from trio_realtime.errors import ConnectionLost, RealtimeError
-from trio_realtime.events import GuardrailTrip, SessionEvent
+from trio_realtime.events import SessionEvent
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import ClientEvent, Session
 
-from .connection.errors import session_end, told
+from .change_signal import ChangeSignal
+from .connection.errors import end_of_connection
 from .connection.send_queue import SendQueue
 from .consumers.bus import EventBus
+from .ending import SessionEnd
 from .guardrails import GuardrailRunner
 from .tools.runner import ToolRunner
 
 
 class PendingRequest:
-    """One who waits for an answer of the service."""
+    """A request that waits for the service's answer.
 
-    def __init__(self) -> None:
-        self._settled = trio.Event()
+    Attributes:
+        token: the name of the request.
+        outcome: the answer, once there is one.
+    """
+
+    def __init__(self, token: str, end: SessionEnd) -> None:
+        self.token: str = token
         self.outcome: Outcome | None = None
+        self._end = end
+        self._resolved = trio.Event()
 
     @property
-    def is_settled(self) -> bool:
-        """Whether the answer is there."""
-        return self._settled.is_set()
+    def is_resolved(self) -> bool:
+        """Whether the answer has arrived."""
+        return self._resolved.is_set()
 
-    def settle(self, outcome: Outcome) -> None:
-        """The answer is there."""
+    def resolve(self, outcome: Outcome) -> None:
+        """Take the answer and wake the tasks that wait for it."""
         self.outcome = outcome
-        self._settled.set()
+        self._resolved.set()
 
     async def wait(self) -> ResponseOutcome | Session | HistoryEdited:
         """Wait for the answer.
 
         Raises:
-            RealtimeError: the request was refused, or the connection ended before the answer.
+            RealtimeError: the request was rejected, or the session ended before the answer.
         """
-        await self._settled.wait()
+        await self._resolved.wait()
         if isinstance(self.outcome, RealtimeError):
-            raise told(self.outcome)
+            raise self._end.deliver(self.outcome)
         assert self.outcome is not None
         return self.outcome
 
 
 class SessionRuntime:
-    """See the module."""
+    """Feeds the core and carries out its effects.
+
+    Attributes:
+        core: the conversation.
+        end: the end of the session.
+        bus: delivers events to consumers.
+        send_queue: takes client events.
+        tools: runs calls.
+        guardrails: runs checks.
+    """
 
     def __init__(
         self,
         core: Conversation,
-        hub: EventBus,
-        outbox: SendQueue,
+        end: SessionEnd,
+        bus: EventBus,
+        send_queue: SendQueue,
         tools: ToolRunner,
         guardrails: GuardrailRunner,
     ) -> None:
         self.core = core
-        self.hub = hub
-        self.outbox = outbox
+        self.end = end
+        self.bus = bus
+        self.send_queue = send_queue
         self.tools = tools
         self.guardrails = guardrails
-        self.loss: RealtimeError | None = None
-        self._waiters: dict[str, PendingRequest] = {}
-        self._refusal: RealtimeError | None = None
-        self._changed = trio.lowlevel.ParkingLot()
+        self._inputs: deque[Input] = deque()
+        self._pending: dict[str, PendingRequest] = {}
+        self._numbers = count(1)
+        self._changed = ChangeSignal()
 
-    @property
-    def current_agent(self) -> RealtimeAgent[Any]:
-        """The agent whose settings are in force."""
-        agent: RealtimeAgent[Any] = self.core.agent
-        return agent
+    # --- inputs and effects
 
-    def emit(self, event: SessionEvent) -> None:
-        """Deliver an event to the consumers of the session."""
-        self.hub.emit(event)
+    def feed(self, event: Input) -> None:
+        """Feed an input to the core and carry out its effects, in order.
 
-    def apply(self, effects: Sequence[Effect]) -> None:
-        """Carry out effects, in order."""
-        for effect in effects:
-            if isinstance(effect, SessionEvent):
-                self.hub.emit(effect)
-            elif isinstance(effect, ClientEvent):
-                self.outbox.put(effect)
-            else:
-                self._apply_rare(effect)
-        if self._changed:
-            self._changed.unpark_all()
-
-    def _apply_rare(
-        self, effect: StartCall | CancelCalls | CheckReply | CheckInput | ResolveRequest
-    ) -> None:
-        match effect:
-            case StartCall(call=call):
-                self.tools.start(call, self)
-            case CancelCalls(call_ids=call_ids):
-                self.tools.cancel(call_ids)
-            case CheckReply():
-                self.guardrails.check_reply(effect, self)
-            case CheckInput():
-                self.guardrails.check_input(effect, self)
-            case ResolveRequest(token=token, outcome=outcome):
-                waiter = self._waiters.pop(token, None)
-                if waiter is not None:
-                    waiter.settle(outcome)
-
-    def reply_checked(self, check: CheckReply, trips: Sequence[GuardrailTrip]) -> None:
-        """The check of a reply is over."""
-        now = trio.current_time()
-        self.apply(self.core.reply_checked(check.response_id, check.text, trips, now))
-
-    def input_checked(self, check: CheckInput, trips: Sequence[GuardrailTrip]) -> None:
-        """The check of what the user said is over."""
-        now = trio.current_time()
-        self.apply(self.core.input_checked(check.serial, check.text, trips, now))
-
-    def expect(self, token: str) -> PendingRequest:
-        """The one to be told when the request of this token is answered; never, if all is over."""
-        waiter = self._waiters[token] = PendingRequest()
-        if self._refusal is not None:
-            self.tell_waiters(self._refusal)
-        return waiter
-
-    async def change_settings(self, wanted: Session, agent: Any = None) -> Session:
-        """Ask the service for settings, and for an agent; returns what holds when it has accepted.
+        An effect that causes another input queues it: all effects of one input are carried out before
+        the next input enters.
 
         Raises:
-            SettingsRejected: it refused; nothing has changed.
+            UsageError: a command cannot be carried out. Nothing has changed.
+        """
+        self._inputs.append(event)
+        if len(self._inputs) > 1:
+            return  # the caller that feeds the first input goes on with this one
+        try:
+            while self._inputs:
+                for effect in self.core.handle(self._inputs[0], trio.current_time()):
+                    if isinstance(effect, SessionEvent):
+                        self.bus.emit(effect)
+                    elif isinstance(effect, ClientEvent):
+                        self.send_queue.put(effect)
+                    else:
+                        self._run_effect(effect)
+                self._inputs.popleft()
+        finally:
+            self._inputs.clear()
+        if self._changed:
+            self._changed.notify_all()
+
+    def _run_effect(self, effect: RareEffect) -> None:
+        match effect:
+            case StartCall(call=call):
+                self.tools.start(call)
+            case CancelCalls(call_ids=call_ids):
+                self.tools.cancel(call_ids)
+            case CheckReply() | CheckInput():
+                self.guardrails.start(effect, self)
+            case SendEncoded(frame=frame):
+                self.send_queue.put_frame(frame)
+            case ResolveRequest(token=token, outcome=outcome):
+                request = self._pending.pop(token, None)
+                if request is not None:
+                    request.resolve(outcome)
+
+    def emit(self, event: SessionEvent) -> None:
+        """Deliver an event that does not come from the core."""
+        self.bus.emit(event)
+
+    @property
+    def current_agent(self) -> Any:
+        """The agent that the next response begins with."""
+        return self.core.agent
+
+    # --- requests
+
+    def new_id(self, kind: str) -> str:
+        """Return an id that no other request or item of this session has."""
+        return f"{kind}_request_{next(self._numbers)}"
+
+    def track_request(self, token: str) -> PendingRequest:
+        """Return a request that is resolved when the core resolves its token."""
+        request = PendingRequest(token, self.end)
+        if self.end.sender_error is not None:
+            request.resolve(self.end.sender_error)
+        else:
+            self._pending[request.token] = request
+        return request
+
+    def forget_request(self, token: str) -> None:
+        """Forget a request that was not made."""
+        self._pending.pop(token, None)
+
+    def fail_pending(self, error: RealtimeError) -> None:
+        """Fail every request that waits for an answer."""
+        for request in self._pending.values():
+            request.resolve(error)
+        self._pending.clear()
+
+    async def change_settings(
+        self, settings: Session, agent: Any = None, toolset: Any = None
+    ) -> Session:
+        """Change settings; return the effective session when the service has accepted them.
+
+        Args:
+            settings: the settings to reach.
+            agent: the agent that becomes current with them; ``None`` for no change.
+            toolset: the tools that they declare; ``None`` for no change.
+
+        Raises:
+            SettingsRejected: the service rejected them. Nothing has changed.
             RealtimeError: the session ended first.
         """
-        token, effects = self.core.update_settings(wanted, agent)
-        waiter = self.expect(token)
-        self.apply(effects)
-        accepted = await waiter.wait()
+        request = self.track_request(self.new_id("settings"))
+        self.feed(
+            UpdateSettings(token=request.token, settings=settings, agent=agent, toolset=toolset)
+        )
+        accepted = await request.wait()
         assert isinstance(accepted, Session)
         return accepted
 
-    def note_change(self) -> None:
-        """Something is otherwise than before, without effects."""
-        self._changed.unpark_all()
+    # --- waiting for changes
+
+    def notify(self) -> None:
+        """Wake :meth:`wait_change` after a change that is not an effect of the core."""
+        self._changed.notify_all()
 
     async def wait_change(self) -> None:
-        """Wait until something was carried out, or noted."""
-        await self._changed.park()
+        """Wait until an input was handled, or until the session ends."""
+        await self._changed.wait()
+
+    # --- the end
 
     def connection_ended(self, closed: TransportClosed) -> None:
-        """The connection is gone: deliver what came, then tell everybody why."""
-        if self.loss is None:
-            self.loss = session_end(closed, self.core.last_error)
-        error = self.loss
-        self.finish(error, error or ConnectionLost(_gone(closed), code=closed.code))
-        self.outbox.clear()
+        """End the session: the connection is gone."""
+        loss = end_of_connection(closed, self.core.last_error)
+        reason = f" {closed.reason}" if closed.reason else ""
+        plain = ConnectionLost(
+            f"the service closed the session ({closed.code}{reason})", code=closed.code
+        )
+        self.finish(loss=loss, sender_error=loss or plain)
+        self.send_queue.clear()
 
     def fail(self, error: RealtimeError) -> None:
-        """The session cannot go on: what is in line is still sent, then everybody is told why."""
-        if self.loss is None:
-            self.loss = error
-            self.finish(error, error)
+        """End the session with an error. Frames that are queued are still sent."""
+        self.finish(loss=error, sender_error=error)
 
-    def finish(self, end: RealtimeError | None, refusal: RealtimeError) -> None:
-        """No more of anything.
+    def finish(self, *, loss: RealtimeError | None, sender_error: RealtimeError) -> None:
+        """End the session; the first end counts.
 
         Args:
-            end: what consumers get after their buffered events; ``None`` for a plain end.
-            refusal: what senders and waiters get.
+            loss: what consumers get after their unread events; ``None`` for a plain end.
+            sender_error: what senders and pending requests get.
         """
-        self._refusal = self._refusal or refusal
-        self.core.disconnected()
-        self.outbox.refuse(refusal)
+        if self.end.set(loss=loss, sender_error=sender_error):
+            self.feed(Disconnected())
+        self.send_queue.wake()
         self.tools.cancel_all()
-        self.hub.finish(end)
-        self.tell_waiters(refusal)
-        self._changed.unpark_all()
-
-    def tell_waiters(self, error: RealtimeError) -> None:
-        """Whoever waits for an answer waits in vain."""
-        for waiter in self._waiters.values():
-            waiter.settle(error)
-        self._waiters.clear()
-
-
-def _gone(closed: TransportClosed) -> str:
-    return f"the service closed the session ({closed.code}{' ' if closed.reason else ''}{closed.reason})"
+        self.bus.wake_all()
+        self.fail_pending(sender_error)
+        self._changed.notify_all()

@@ -1,19 +1,29 @@
-"""The session as its user holds it. Every method asks the core and lets the shell carry it out."""
+"""The session as its user sees it. Every method feeds the core and leaves the rest to the runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Generic, TypeAlias, TypeVar, Unpack, final, get_args
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, final, get_args, overload
 
 import attrs
 import trio
 
 from trio_realtime.agents import FunctionTool, RealtimeAgent
 from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges, settings_of
-from trio_realtime.core import HistoryEdited, ResponseOutcome
+from trio_realtime.core import (
+    CreateResponse,
+    HistoryEdited,
+    Interrupt,
+    ReportPlayed,
+    ResponseOutcome,
+    SendEncoded,
+    SendItem,
+    StopPlaybackReports,
+    UpdateHistory,
+)
 from trio_realtime.errors import UsageError
-from trio_realtime.events import SessionEvent
+from trio_realtime.events import AnyEvent, SessionEvent
 from trio_realtime.items import HistoryItem, item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
@@ -39,24 +49,25 @@ from trio_realtime.wire import (
     encode,
 )
 
-from .consumers.bus import ChannelStatistics, EventChannel
-from .consumers.paced_audio import EVENTS as PACED_EVENTS, PacedAudio
+from .consumers.channel import ChannelStatistics, EventChannel
+from .consumers.paced_audio import PACED_EVENTS, PacedAudio
 from .response_handle import Response
 from .runtime import SessionRuntime
 from .tools.approvals import Decision
-from .tools.runner import current_call
+from .tools.services import ToolServices
 
 ContextT = TypeVar("ContextT")
-SENDABLE_PARTS = (InputText, InputImage, InputAudio)
+EventT = TypeVar("EventT", bound=SessionEvent)
+SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
 MessageContent: TypeAlias = str | Sequence[ContentPart | str]
 
 
 @attrs.frozen(kw_only=True)
 class SessionStatistics:
-    """What a session holds at this moment.
+    """What a session holds at one moment.
 
     Attributes:
-        events: the main channel's buffer.
+        events: the buffer of the main channel.
         outgoing_frames: frames that wait to be sent.
         sent_frames: frames that were sent.
         running_tools: calls that run.
@@ -72,85 +83,114 @@ class SessionStatistics:
 
 @final
 class PlaybackTracker:
-    """How much of the agent's audio was heard, where the application knows better than a clock."""
+    """How much of the agent's audio was heard.
 
-    def __init__(self, shell: SessionRuntime) -> None:
-        self._shell = shell
+    By default, audio plays in real time from its arrival. An application that knows better, because it
+    plays the audio itself, reports with :meth:`played`.
+    """
+
+    def __init__(self, runtime: SessionRuntime) -> None:
+        self._runtime = runtime
 
     def played(self, item_id: str, content_index: int, ms: float) -> None:
-        """Tell that this much of an item has been played, in milliseconds from its beginning.
+        """Report how much of an item has been played.
 
-        From the first report on, only reports count: an item without one was not heard, and
-        ``drain`` waits until all was reported. A report of an item that is not in the queue (played
-        out, interrupted, or never there) has no effect. A negative value means that the item is not
-        to be cut.
+        From the first report on, only reports count: an item without a report was not heard, and
+        ``drain`` waits until everything is reported. A report about an item that is not in the queue
+        (played to its end, interrupted, or never received) has no effect.
+
+        Args:
+            item_id, content_index: the item and part, as in :class:`~trio_realtime.events.Audio`.
+            ms: milliseconds from the beginning of the item. A negative value means that an interruption
+                must not truncate the item.
         """
-        self._shell.core.report_played(item_id, content_index, ms, trio.current_time())
-        self._shell.note_change()
+        self._runtime.feed(ReportPlayed(item_id=item_id, content_index=content_index, ms=ms))
 
     def position(self, item_id: str, content_index: int = 0) -> float:
-        """Milliseconds of an item that have been heard; 0 for one that is not in the queue."""
-        core = self._shell.core
-        return core.playback.played_ms(item_id, content_index, trio.current_time())
+        """Return how many milliseconds of an item were heard; 0 for an item that is not in the queue."""
+        playback = self._runtime.core.playback
+        return playback.played_ms(item_id, content_index, trio.current_time())
 
     @property
     def remaining(self) -> float:
-        """Seconds until all audio that was received has been heard."""
+        """Seconds until all received audio has been heard."""
         now = trio.current_time()
-        return self._shell.core.playback_ends_at(now) - now
+        return self._runtime.core.playback.finishes_at(now) - now
 
 
 @final
 class RealtimeSession(Generic[ContextT]):
-    """A running session; made by :func:`~trio_realtime.open_realtime_session`.
+    """A running session. :func:`~trio_realtime.open_realtime_session` makes it.
 
-    Iterate it, or :attr:`events`, for its events. All methods may be called from any task. After the
-    session has ended they raise what ended it, or
+    Iterate the session, or :attr:`events`, for its events. All methods may be called from any task of
+    the same trio run. After the session has ended, they raise what ended it, or
     :class:`~trio_realtime.errors.SessionClosed`.
     """
 
     def __init__(
         self,
         *,
-        shell: SessionRuntime,
+        runtime: SessionRuntime,
+        services: ToolServices,
         config: SessionConfig,
         context: ContextT,
         shut_down: Callable[[], Awaitable[None]],
     ) -> None:
-        self._shell = shell
+        self._runtime = runtime
+        self._services = services
         self._config = config
         self._context = context
         self._shut_down = shut_down
-        self._events = shell.hub.open_channel()
-        self._playback = PlaybackTracker(shell)
+        self._events: EventChannel[AnyEvent] = runtime.bus.open_channel()
+        self._playback = PlaybackTracker(runtime)
         self._muted = False
 
     def __repr__(self) -> str:
-        session = self._shell.core.session
-        known = f"{session.id}, {session.model}" if session is not None else "not greeted"
+        session = self._runtime.core.session
+        known = f"{session.id}, {session.model}" if session is not None else "not connected"
         return f"<RealtimeSession {known}, agent {self.current_agent.name!r}>"
 
     # --- consume
 
     @property
-    def events(self) -> EventChannel:
-        """The main channel: every event but the raw ones. Tasks that share it share the events."""
+    def events(self) -> EventChannel[AnyEvent]:
+        """The main channel, with every event except the raw ones. Tasks that read it share the events."""
         return self._events
 
-    def __aiter__(self) -> EventChannel:
+    def __aiter__(self) -> EventChannel[AnyEvent]:
         return self._events
 
-    @contextmanager
+    @overload
     def subscribe(
-        self, *event_types: type[SessionEvent], overflow: OverflowPolicy | None = None
-    ) -> Generator[EventChannel]:
-        """A channel of one's own, from now on to the end of the block.
+        self, *, overflow: OverflowPolicy | None = None
+    ) -> AbstractContextManager[EventChannel[AnyEvent]]: ...
+
+    @overload
+    def subscribe(
+        self, *event_types: type[EventT], overflow: OverflowPolicy | None = None
+    ) -> AbstractContextManager[EventChannel[EventT]]: ...
+
+    def subscribe(
+        self, *event_types: type[Any], overflow: OverflowPolicy | None = None
+    ) -> AbstractContextManager[EventChannel[Any]]:
+        """Open an independent channel for the duration of a ``with`` block.
 
         Args:
-            event_types: what it carries; every event but the raw ones if none are named.
-            overflow: what happens when too much is left unread; the session's setting by default.
+            event_types: the event classes that it carries; every event except the raw ones if none are
+                named.
+            overflow: what happens when the consumer falls too far behind; the session's policy by
+                default.
+
+        Raises:
+            UsageError: a type is not an event class, or the policy is unknown.
         """
-        channel = self._shell.hub.open_channel(event_types, overflow=overflow)
+        return self._open_subscription(event_types, overflow)
+
+    @contextmanager
+    def _open_subscription(
+        self, event_types: tuple[type[Any], ...], overflow: OverflowPolicy | None
+    ) -> Generator[EventChannel[Any]]:
+        channel = self._runtime.bus.open_channel(event_types, overflow=overflow)
         try:
             yield channel
         finally:
@@ -167,69 +207,92 @@ class RealtimeSession(Generic[ContextT]):
         previous_item_id: str | None = None,
         event_id: str | None = None,
     ) -> None:
-        """Say something as the user.
+        """Send a message of the user.
 
-        Returns when it is in line to be sent. While the agent is answering, the answer to this
-        comes after that.
+        Returns once the message is queued. Waits while too many bytes are queued
+        (``max_outgoing_text``); cancelling that wait sends nothing. While the agent is answering, the
+        answer to this message comes after the current one.
 
         Args:
-            content: text, or parts: texts, images.
-            respond: ask for an answer.
-            item_id: the message's id in the history, up to 32 characters; the service's by default.
-            previous_item_id: the item that it is to stand after, ``"root"`` for the very beginning;
-                the end by default.
-            event_id: a name of yours for this request, up to 512 characters. If the service refuses
-                it, the ``error`` event's exception has it as ``event_id``. Not one like
-                ``create_1``: the library's own are so.
+            content: text, or a sequence of texts and parts: ``InputText``, ``InputImage``,
+                ``InputAudio``.
+            respond: request a response.
+            item_id: the id of the message in the history, up to 32 characters; chosen by the service by
+                default.
+            previous_item_id: the item that the message follows; ``"root"`` for the beginning of the
+                conversation. By default, the message is added at the end.
+            event_id: a name for this request, up to 512 characters. If the service rejects the
+                message, the exception in the ``error`` event carries this ``event_id``. Names such as
+                ``create_1`` are the library's own.
 
         Raises:
-            UsageError: there is nothing in it, or an id is too long.
+            UsageError: the message is empty, a part cannot be sent, or an id is too long.
         """
         await self._ready()
         _check_length("item_id", item_id, 32)
         _check_length("event_id", event_id, 512)
-        item = MessageItem(id=item_id, role="user", content=_parts(content))
-        core = self._shell.core
-        self._shell.apply(core.check_input(item_text(item)))
-        self._shell.apply(
-            core.send_item(
-                item, respond=respond, previous_item_id=previous_item_id, event_id=event_id
-            )
+        message, text = self._encode_message(
+            content, item_id=item_id, previous_item_id=previous_item_id, event_id=event_id
         )
+        self._runtime.feed(SendItem(item=message, respond=respond, user_text=text))
+
+    def _encode_message(
+        self,
+        content: MessageContent,
+        *,
+        item_id: str | None = None,
+        previous_item_id: str | None = None,
+        event_id: str | None = None,
+    ) -> tuple[SendEncoded, str]:
+        """Validate a message of the user by encoding it, once. Returns also its text."""
+        parts = _parts(content)
+        if item_id is None and any(isinstance(part, InputImage) for part in parts):
+            # The service does not echo an image's URL: the id tells which item it belongs to.
+            item_id = self._runtime.new_id("image")
+        item = MessageItem(id=item_id, role="user", content=parts)
+        event = ConversationItemCreate(
+            event_id=event_id or self._runtime.new_id("item"),
+            previous_item_id=previous_item_id,
+            item=item,
+        )
+        with _as_usage_errors():
+            return SendEncoded(event=event, frame=encode(event)), item_text(item)
 
     async def send_audio(
         self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
     ) -> None:
-        """Send audio of the user: raw bytes in the input format (PCM16 mono 24 kHz by default).
+        """Send audio of the user.
 
-        Waits while too much is in line to be sent. If it is cancelled, the audio was not sent.
+        Waits while too many bytes of audio are queued (``max_outgoing_audio``). Cancelling that wait
+        sends nothing.
 
         Args:
-            pcm: any length; 20 to 100 ms are usual.
-            commit: end the turn; for push-to-talk.
+            pcm: raw bytes in the input format (PCM16, mono, 24 kHz by default), of any length; 20 to
+                100 ms are usual.
+            commit: end the user's turn, for push-to-talk.
 
         Raises:
-            UsageError: more than the service takes at once (15 MiB).
+            UsageError: the audio is larger than the service accepts at once (15 MiB).
         """
         try:
             append = InputAudioBufferAppend(audio=bytes(pcm))
         except ValueError as exc:
             raise UsageError(str(exc)) from None
-        await self._shell.outbox.wait_room()
+        await self._runtime.send_queue.wait_for_audio_space()
         if pcm and not self._muted:
-            self._shell.outbox.put(append)
+            self._runtime.send_queue.put(append)
         if commit:
-            self._shell.outbox.put(InputAudioBufferCommit())
+            self._runtime.send_queue.put(InputAudioBufferCommit())
 
     async def commit_audio(self) -> None:
-        """End the user's turn; for push-to-talk. Does not ask for an answer."""
+        """End the user's turn, for push-to-talk. This does not request a response."""
         await self._ready()
-        self._shell.outbox.put(InputAudioBufferCommit())
+        self._runtime.send_queue.put(InputAudioBufferCommit())
 
     async def clear_audio(self) -> None:
-        """Drop the audio that the service holds and that is not yet part of a turn."""
+        """Drop the audio in the service's input buffer that is not part of a turn yet."""
         await self._ready()
-        self._shell.outbox.put(InputAudioBufferClear())
+        self._runtime.send_queue.put(InputAudioBufferClear())
 
     async def create_response(
         self,
@@ -243,28 +306,28 @@ class RealtimeSession(Generic[ContextT]):
         output_modalities: Sequence[str] | Unset = UNSET,
         max_output_tokens: int | str | Unset = UNSET,
     ) -> Response:
-        """Ask for a response with settings of its own.
+        """Request a response with its own settings.
 
-        In the conversation it is asked for when its turn comes, after what was asked for before it.
-        With ``conversation="none"`` it runs beside the conversation, at once.
+        A response of the conversation is requested after all earlier requests. An out-of-band response
+        (``conversation="none"``) is requested at once and runs in parallel.
 
         Args:
-            instructions, tools, tool_choice, output_modalities, max_output_tokens: in place of the
-                session's.
-            conversation: ``"none"`` to leave no trace in the conversation.
-            input: the context instead of the conversation; ``[]`` for none.
-            metadata: up to 15 pairs, echoed by the service.
+            instructions, tools, tool_choice, output_modalities, max_output_tokens: settings that replace
+                those of the session for this response.
+            conversation: ``"none"`` for an out-of-band response, which is not part of the conversation.
+            input: the context to use instead of the conversation; ``[]`` for no context.
+            metadata: up to 15 pairs, which the service echoes.
 
         Returns:
             Response: ``await`` it for the outcome.
 
         Raises:
-            UsageError: the metadata is too large.
+            UsageError: there are too many metadata pairs, or a setting cannot be sent.
         """
         await self._ready()
         if metadata is not None and len(metadata) > 15:
             raise UsageError(
-                f"metadata may have 15 pairs, not {len(metadata)}: one is the library's"
+                f"metadata must have at most 15 pairs, got {len(metadata)}; the library adds one"
             )
         with _as_usage_errors():
             params = _sendable(
@@ -283,178 +346,178 @@ class RealtimeSession(Generic[ContextT]):
                     max_output_tokens=max_output_tokens,
                 )
             )
-        return self._create(params, through_tools=False)
+        return self._create(CreateResponse(token=self._runtime.new_id("response"), params=params))
 
     async def ask(self, content: MessageContent) -> ResponseOutcome:
-        """Say something as the user and wait for the answer, through function calls if it makes any.
+        """Send a message of the user and wait for the agent's answer, after all its function calls.
 
-        The question joins the conversation when its turn comes: after the answers to the questions
-        before it, with all the tools that they take. So several tasks that ask each get the answer
-        to their own question; one that is asked inside a tool does not wait. Events of it come
-        through the channels as ever: whoever iterates afterwards finds them there. Cancelling the
-        wait leaves the answer to run, and a question that waits for its turn to be asked.
+        The message joins the conversation after the answers to all earlier prompts, including their
+        tools. So tasks that ask at the same time each get the answer to their own prompt. A prompt from
+        inside a tool does not wait. The events of the answer also arrive in the channels. Cancelling the
+        wait stops neither a running answer nor a prompt that is still queued.
 
         Returns:
-            ResponseOutcome: its ``text`` is what the agent said.
+            ResponseOutcome: its ``text`` is the agent's answer.
 
         Raises:
-            ResponseFailed: the answer was cut off or failed.
+            ResponseFailed: the answer failed or was interrupted.
+            RealtimeError: the session ended first.
         """
         await self._ready()
-        question = MessageItem(role="user", content=_parts(content))
-        nested = current_call.get() in self._shell.tools.running_ids()
-        return await self._create(None, through_tools=True, question=question, nested=nested).wait()
+        prompt, text = self._encode_message(content)
+        request = CreateResponse(
+            token=self._runtime.new_id("response"),
+            until_turn_end=True,
+            prompt=prompt,
+            prompt_text=text,
+            inside_turn=bool(self._runtime.tools.current_ids()),
+        )
+        return await self._create(request).wait()
 
-    def _create(
-        self,
-        params: ResponseParams | None,
-        *,
-        through_tools: bool,
-        question: MessageItem | None = None,
-        nested: bool = False,
-    ) -> Response:
-        shell = self._shell
-        token, effects = shell.core.create_response(
-            params, through_tools=through_tools, question=question, nested=nested
-        )
-        waiter = shell.expect(token)
-        shell.apply(effects)
-        return Response(
-            waiter, lambda: shell.apply(shell.core.cancel_response(token, trio.current_time()))
-        )
+    def _create(self, request: CreateResponse) -> Response:
+        pending = self._runtime.track_request(request.token)
+        self._runtime.feed(request)
+        return Response(pending, self._runtime)
 
     # --- steer
 
     async def interrupt(self) -> None:
-        """Make the agent stop: its response, its audio, its tools.
+        """Stop the agent: its response, its audio and its tools.
 
-        Returns when the tools have ended, with their ``finally`` blocks, and are answered; a tool
-        that calls it does not wait for itself. If it is
-        cancelled while it waits for them, the interrupt stands all the same.
+        Returns when the interrupted tools have ended, including their ``finally`` blocks, and their calls
+        are answered. A tool that calls this does not wait for itself. Cancelling the wait does not undo
+        the interruption.
         """
         await self._ready()
-        shell = self._shell
-        shell.apply(shell.core.interrupt(trio.current_time()))
-        # Only for the calls that it hits: the others go on, and one of them may be who asks.
-        others = set(shell.tools.running_ids()) - {current_call.get()}
-        hit = tuple(id_ for id_ in others if shell.core.was_cancelled(id_))
-        await shell.tools.wait_ended(hit)
-        # Here a tool that interrupts itself ends.
+        runtime = self._runtime
+        runtime.feed(Interrupt())
+        # Calls that the interruption leaves alone go on, and one of them may be the caller.
+        others = runtime.tools.running_ids() - runtime.tools.current_ids()
+        await runtime.tools.wait_ended({id_ for id_ in others if runtime.core.was_cancelled(id_)})
+        # A tool that has interrupted itself ends here.
         await trio.lowlevel.checkpoint()
 
     async def update_settings(self, **changes: Unpack[SettingsChanges]) -> Session:
-        """Change settings; returns when the service has accepted them.
+        """Change settings; return when the service has accepted them.
 
-        Only what differs from what it has accepted before is sent. If the wait is cancelled, the
-        change is made all the same.
+        Only settings that differ from the accepted ones are sent. Cancelling the wait does not undo the
+        change.
 
         Args:
-            changes: as in :class:`~trio_realtime.SessionConfig`; ``None`` clears a setting.
+            changes: settings of :class:`~trio_realtime.SessionConfig`; ``None`` clears a setting.
 
         Returns:
             Session: the whole effective session.
 
         Raises:
-            SettingsRejected: the service refused; nothing was changed.
-            UsageError: a setting that cannot be. Nothing was sent.
+            SettingsRejected: the service rejected a setting. Nothing was changed.
+            UsageError: a setting does not exist or cannot work. Nothing was sent.
         """
         await self._ready()
         unknown = changes.keys() - SettingsChanges.__annotations__.keys()
         if unknown:
-            raise UsageError(f"no such settings: {', '.join(sorted(unknown))}")
+            raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
         with _as_usage_errors():
             wanted = settings_of(changes)
             encode(SessionUpdate(session=wanted))
-        return await self._shell.change_settings(wanted)
+        return await self._runtime.change_settings(wanted)
 
     async def update_history(
         self,
         history: Sequence[HistoryItem] | Callable[[Sequence[HistoryItem]], Sequence[HistoryItem]],
     ) -> Sequence[HistoryItem]:
-        """Make the conversation this; returns when the service has done so.
+        """Edit the conversation; return when the service has carried out the edit.
 
-        What is the same stays, what is gone is deleted, what is new, changed or moved is created.
-        Messages may have text, those of the user also images. If the wait is cancelled, the edit is
-        made all the same. What was sent before and is not yet in :attr:`history` is not part of it;
-        a call that is taken out while its tool runs cannot be answered any more, and an ``error``
-        event says so.
+        Items that are equal stay. Items that are missing are deleted, and items that are new, changed or
+        moved are created. Messages may contain text, and those of the user images. Cancelling the wait
+        does not undo the edit. An item that was sent before and is not in :attr:`history` yet is not
+        part of the edit. A call that is removed while its tool runs can no longer be answered; an
+        ``error`` event reports that.
 
         Args:
-            history: items in order; or a function that makes them of the present ones. An item
-                without an id is given one.
+            history: the items in order, or a function that takes the current items and returns them. An
+                item without an id is given one.
 
         Returns:
-            The history as the service has it then.
+            The resulting history.
 
         Raises:
-            UsageError: an item cannot be created: audio of the assistant, audio of the user without
-                its bytes, what the service makes itself, an output without its call. Nothing was
+            UsageError: an item cannot be created: audio of the assistant, audio of the user without its
+                bytes, an item that the service makes itself, an output without its call. Nothing was
                 sent.
-            RequestRejected: the service refused a part of it. What it did not refuse is done, and
-                stands in :attr:`history`.
+            RequestRejected: the service rejected a part of the edit. The other parts are carried out and
+                appear in :attr:`history`.
         """
         await self._ready()
-        shell = self._shell
         wanted = _items(history(self.history) if callable(history) else history)
-        token, effects = shell.core.update_history(wanted)
-        waiter = shell.expect(token)
-        shell.apply(effects)
-        edited = await waiter.wait()
+        token = self._runtime.new_id("edit")
+        request = self._runtime.track_request(token)
+        try:
+            self._runtime.feed(UpdateHistory(token=token, items=wanted))
+        except UsageError:
+            self._runtime.forget_request(token)
+            raise
+        edited = await request.wait()
         assert isinstance(edited, HistoryEdited)
         return edited.history
 
     async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
-        """Let another agent take over; returns when the service has accepted its settings.
+        """Make another agent current; return when the service has accepted its settings.
 
-        A ``handoff`` event tells when. Responses that have begun by then, and their tools, still
-        belong to the agent before. Audio formats and whatever else is set stay. If the wait is
-        cancelled before the settings were sent, nothing happens; after that, the agent takes over
-        all the same.
+        A ``handoff`` event reports the change. Responses that began before it, and their tools, belong
+        to the previous agent. Audio formats and other settings stay. Cancelling the wait before the
+        settings are sent has no effect; after that, the agent becomes current all the same.
+
+        Args:
+            agent: the agent.
 
         Raises:
-            SettingsRejected: the service refused; the agent before stays.
-            McpServerFailed: an MCP server that it requires did not start; likewise.
+            SettingsRejected: the service rejected the settings. The current agent stays.
+            McpServerFailed: a required MCP server of the agent did not start. The current agent stays.
+            UsageError: the argument is not a RealtimeAgent.
         """
         await self._ready()
         if not isinstance(agent, RealtimeAgent):
-            raise UsageError(f"update_agent takes a RealtimeAgent, not {agent!r:.80}")
-        await self._shell.tools.desk.take_over(agent, None)
+            raise UsageError(f"update_agent expected a RealtimeAgent, got {agent!r:.80}")
+        await self._services.switcher.switch_to(agent)
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> bool:
-        """Let a call run that waits for approval.
+        """Approve a call that waits for approval, so that it runs.
 
         Args:
-            call_id: of a ``tool_approval_required`` event.
-            always: let later calls of this tool run without asking.
+            call_id: the call id of a ``tool_approval_required`` event.
+            always: approve later calls of this tool too.
 
         Returns:
-            bool: whether it was waiting. The first decision counts.
+            bool: whether the call was waiting. The first decision counts.
         """
         return await self._decide(call_id, Decision(approved=True), always=always)
 
     async def reject_tool_call(
         self, call_id: str, *, always: bool = False, message: str | None = None
     ) -> bool:
-        """Refuse a call that waits for approval; the model is told, and goes on.
+        """Reject a call that waits for approval. The call is answered, and the model goes on.
 
         Args:
-            call_id: of a ``tool_approval_required`` event.
-            always: refuse later calls of this tool without asking.
-            message: what the model is told; by default that it was not approved. Something else than
-                text is a :class:`~trio_realtime.errors.UsageError`.
+            call_id: the call id of a ``tool_approval_required`` event.
+            always: reject later calls of this tool too.
+            message: the text that the model is given; by default, that the call was not approved.
 
         Returns:
-            bool: whether it was waiting. The first decision counts.
+            bool: whether the call was waiting. The first decision counts.
+
+        Raises:
+            UsageError: the message is not a str.
         """
         decision = Decision(approved=False, message=message)
         return await self._decide(call_id, decision, always=always)
 
     async def _decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
         await self._ready()
-        return self._shell.tools.desk.approvals.decide(call_id, decision, always=always)
+        return self._services.approvals.decide(call_id, decision, always=always)
 
     def mute(self, muted: bool) -> None:  # noqa: FBT001 - the one thing it says
-        """Stop sending the user's audio, or send it again. What is muted is dropped, not kept."""
+        """Stop sending the user's audio, or send it again. Muted audio is dropped."""
         self._muted = muted
 
     @property
@@ -465,81 +528,80 @@ class RealtimeSession(Generic[ContextT]):
     async def drain(self) -> None:
         """Wait until the agent has nothing more to say.
 
-        No response runs or is due, no tool runs, and all audio has been heard. Not from inside a
-        tool: the agent speaks of its answer only after it.
+        That is: no response runs or is requested, no tool runs, and all audio has been heard.
 
         Raises:
             RealtimeError: the session ended first.
+            UsageError: the caller is a tool of this session, which would wait for itself.
         """
         await self._ready()
-        if current_call.get() in self._shell.tools.running_ids():
+        runtime = self._runtime
+        if runtime.tools.current_ids():
             raise UsageError(
-                "drain() inside a tool would wait for the tool itself: let another task do it"
+                "drain() inside a tool would wait for the tool itself: call it in another task"
             )
-        shell = self._shell
         while True:
-            shell.outbox.check()
-            ends_at = shell.core.playback_ends_at(trio.current_time())
-            quiet = shell.core.is_quiet and not shell.tools.running
-            if quiet and ends_at <= trio.current_time():
+            runtime.end.raise_if_set()
+            finishes_at = runtime.core.playback.finishes_at(trio.current_time())
+            is_quiet = runtime.core.is_quiet and not runtime.tools.running
+            if is_quiet and finishes_at <= trio.current_time():
                 return
-            with trio.move_on_at(ends_at if quiet else float("inf")):
-                await shell.wait_change()
+            with trio.move_on_at(finishes_at if is_quiet else float("inf")):
+                await runtime.wait_change()
 
     async def aclose(self) -> None:
-        """End the session: stop tools, send what is in line, close. Iteration ends. Idempotent.
+        """End the session: stop the tools, send the queued frames, close the connection. Idempotent.
 
-        Takes ``close_timeout`` at most, whatever the service does; tools that shield themselves or
-        asked for a ``finish_timeout`` come on top.
+        Iteration ends. This takes ``close_timeout`` at most, whatever the service does; tools that shield
+        themselves or have a ``finish_timeout`` may take longer.
         """
         await self._shut_down()
 
     async def _ready(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self._shell.outbox.check()
+        await self._runtime.send_queue.wait_for_text_space()
 
     # --- look
 
     @property
     def history(self) -> Sequence[HistoryItem]:
-        """The conversation's items, in the service's order, with what has come of them so far."""
-        return self._shell.core.history.snapshot()
+        """The items of the conversation, in the service's order, with everything received so far."""
+        return self._runtime.core.history.snapshot()
 
     @property
     def current_agent(self) -> RealtimeAgent[ContextT]:
         """The agent that the next response begins with."""
-        agent: RealtimeAgent[ContextT] = self._shell.core.agent
+        agent: RealtimeAgent[ContextT] = self._runtime.core.agent
         return agent
 
     @property
     def context(self) -> ContextT:
-        """The object that was given for tools and the like."""
+        """The ``context`` object of the session, which tools and other callbacks get."""
         return self._context
 
     @property
     def usage(self) -> Usage:
-        """Tokens of all responses so far."""
-        return self._shell.core.usage
+        """The tokens of all responses so far."""
+        return self._runtime.core.usage
 
     @property
     def playback(self) -> PlaybackTracker:
-        """How much was heard, and the way to tell it."""
+        """How much of the agent's audio was heard."""
         return self._playback
 
     def statistics(self) -> SessionStatistics:
-        """What the session holds at this moment."""
+        """Return what the session holds at this moment."""
         return SessionStatistics(
             events=self._events.statistics(),
-            outgoing_frames=self._shell.outbox.waiting,
-            sent_frames=self._shell.outbox.sent,
-            running_tools=self._shell.tools.running,
-            history_items=len(self._shell.core.history),
+            outgoing_frames=self._runtime.send_queue.waiting,
+            sent_frames=self._runtime.send_queue.sent,
+            running_tools=self._runtime.tools.running,
+            history_items=len(self._runtime.core.history),
         )
 
     # --- play
 
     def paced_audio(self, *, frame_ms: int = 20, pad: bool = False) -> PacedAudio:
-        """The agent's audio in frames, each when it is time to play it.
+        """Return the agent's audio in frames, each delivered when it is time to play it.
 
         For example::
 
@@ -547,23 +609,24 @@ class RealtimeSession(Generic[ContextT]):
                 async for frame in frames:
                     speaker.write(frame.data)
 
-        What is handed out is reported as played. An interruption drops what was not handed out, and
-        so does leaving the block; after that, audio counts as played in real time again.
+        Delivered frames are reported as played. An interruption drops audio that was not delivered, and
+        so does leaving the block. After the block, audio plays in real time from its arrival again.
+        Audio that arrives before the block is entered is not delivered.
 
         Args:
-            frame_ms: milliseconds of audio in a frame; the last of an item may be shorter.
-            pad: fill that last one with silence.
+            frame_ms: milliseconds of audio in a frame. The last frame of an item may be shorter.
+            pad: fill the last frame of an item with silence.
 
         Raises:
-            UsageError: ``frame_ms`` is not positive.
+            UsageError: ``frame_ms`` is less than 1.
         """
         if frame_ms < 1:
-            raise UsageError(f"frame_ms must be 1 or more, not {frame_ms}")
+            raise UsageError(f"frame_ms must be at least 1, got {frame_ms}")
         encoding = self._output_format()
         return PacedAudio(
-            self._shell.hub.open_channel(PACED_EVENTS),
+            lambda: self._runtime.bus.open_channel(PACED_EVENTS),
             self._playback.played,
-            self._shell.core.stop_reports,
+            lambda: self._runtime.feed(StopPlaybackReports()),
             bytes_per_ms=encoding.bytes_per_ms,
             frame_ms=frame_ms,
             pad=pad,
@@ -571,17 +634,14 @@ class RealtimeSession(Generic[ContextT]):
         )
 
     def _output_format(self) -> AudioFormat:
-        session = self._shell.core.session
-        told = session.output_format if session is not None else None
-        return told if told is not None else self._config.output_format
+        session = self._runtime.core.session
+        effective = session.output_format if session is not None else None
+        return effective if effective is not None else self._config.output_format
 
 
 @contextmanager
 def _as_usage_errors() -> Generator[None]:
-    """What the wire's own classes refuse is the caller's to mend.
-
-    And what cannot be written: later, somebody would already count on it having been sent.
-    """
+    """Convert the errors of validating and encoding an event to UsageError."""
     try:
         yield
     except (ValueError, TypeError) as exc:
@@ -599,15 +659,15 @@ def _spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
 
 def _check_length(name: str, value: str | None, most: int) -> None:
     if value is not None and not 0 < len(value) <= most:
-        raise UsageError(f"{name} may have 1 to {most} characters, not {len(value)}")
+        raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
 
 
 def _items(history: Sequence[HistoryItem]) -> Sequence[HistoryItem]:
     given: Any = history
     if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
         raise UsageError(
-            f"update_history takes a sequence of items (trio_realtime.items), or a function that "
-            f"returns one, not {given!r:.80}"
+            f"update_history expected a sequence of items (trio_realtime.items) or a function that "
+            f"returns one, got {given!r:.80}"
         )
     for item in history:
         _check_length("an item's id", item.id, 32)
@@ -619,12 +679,10 @@ def _parts(content: MessageContent) -> tuple[ContentPart, ...]:
         content = (content,)
     parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
     if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
-        raise UsageError("a message needs some text, an image or audio")
+        raise UsageError("the message is empty: add text, an image or audio")
     for part in parts:
         if not isinstance(part, SENDABLE_PARTS):
             raise UsageError(
-                f"a message may have text, InputImage and InputAudio, not {part!r:.80}"
+                f"expected a str, InputText, InputImage or InputAudio, got {part!r:.80}"
             )
-    with _as_usage_errors():
-        encode(ConversationItemCreate(item=MessageItem(role="user", content=parts)))
     return parts

@@ -1,39 +1,142 @@
-"""What the user's own code raises: tools, guardrails, hooks, and whatever else is asked for a word.
+"""Run the user's functions: tools, guardrails, hooks, and callbacks.
 
-Any of it may be an exception that is no ``Exception`` (asyncio's ``CancelledError``, a panic of
-another language), or one that cannot even say what it is. It is a failure all the same, to be told
-and not to end anything; only cancellations and the end of the program go on their way.
+A user's function may raise anything, also an exception that is not an ``Exception`` (asyncio's
+``CancelledError``, a panic of another language) or one whose ``str()`` raises. All of these are failures
+to be reported, and end nothing. Only cancellation and the end of the program pass through.
 """
 
 from __future__ import annotations
 
-from typing import cast
+import logging
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Generic, TypeVar, cast
 
+import attrs
 import trio
 
-_NO_FAILURES = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+T = TypeVar("T")
+
+logger: logging.Logger = logging.getLogger("trio_realtime")
+
+_CONTROL_FLOW = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
-def told_apart(exc: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """What of an exception is a failure, and what has to be raised again.
+@attrs.frozen
+class Returned(Generic[T]):
+    """The user's function returned ``value``."""
 
-    Both, where a nursery of the user's had one of each.
+    value: T
+
+
+@attrs.frozen
+class Raised:
+    """The user's function raised ``failure``."""
+
+    failure: BaseException
+
+
+def _ignore(_failure: BaseException) -> None:
+    """Report nothing."""
+
+
+async def call_user_code(
+    function: Callable[..., Awaitable[T]],
+    *args: Any,
+    report: Callable[[BaseException], None] = _ignore,
+) -> Returned[T] | Raised:
+    """Run an async function that calls the user's code.
+
+    Args:
+        function: the function, often one that also converts or checks what the user's code returns.
+        args: its arguments.
+        report: called with the failure, if there is one, before anything else happens.
+
+    Returns:
+        What the function returned or raised.
+
+    Raises:
+        BaseException: a cancellation or the end of the program. If the function raised a group that
+            contains a failure too, the failure was reported.
     """
+    try:
+        return Returned(await function(*args))
+    except trio.Cancelled:
+        raise
+    except BaseException as exc:
+        failure, control_flow = split_exception(exc)
+        if failure is not None:
+            report(failure)
+        if control_flow is exc:
+            raise
+        if control_flow is not None:
+            raise control_flow from None
+        assert failure is not None
+        return Raised(failure)
+
+
+def split_exception(exc: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """Split an exception into a failure and control flow. A group may contain both."""
     if isinstance(exc, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", exc)
-        ends, failures = group.split(_NO_FAILURES)
-        return failures, ends
-    return (None, exc) if isinstance(exc, _NO_FAILURES) else (exc, None)
+        control_flow, failures = group.split(_CONTROL_FLOW)
+        return failures, control_flow
+    return (None, exc) if isinstance(exc, _CONTROL_FLOW) else (exc, None)
 
 
-def words(exc: BaseException) -> str:
-    """An exception in a line."""
+def describe_exception(exc: BaseException) -> str:
+    """Return an exception's class and text on one line."""
     try:
         return f"{type(exc).__name__}: {exc}"
     except trio.Cancelled:
         raise
     except BaseException as failure:
-        _, end = told_apart(failure)
-        if end is not None:
+        _, control_flow = split_exception(failure)
+        if control_flow is not None:
             raise
         return type(exc).__name__
+
+
+# --- which call or hook a task works for ---------------------------------------------------------
+
+
+@attrs.frozen(eq=False)
+class _SupervisedTask:
+    """A task whose exceptions the session answers or reports.
+
+    ``session`` is the :class:`.ending.SessionEnd` of the session; ``call_id`` is the call that the task
+    works for, if it is a tool's.
+    """
+
+    session: object
+    call_id: str | None
+
+
+_supervised_tasks: Final[ContextVar[tuple[_SupervisedTask, ...]]] = ContextVar(
+    "supervised_tasks", default=()
+)
+
+
+@contextmanager
+def supervised_task(session: object, call_id: str | None = None) -> Generator[None]:
+    """Mark this task and the tasks that it starts: the session handles what they raise."""
+    token = _supervised_tasks.set((*_supervised_tasks.get(), _SupervisedTask(session, call_id)))
+    try:
+        yield
+    finally:
+        _supervised_tasks.reset(token)
+
+
+def is_supervised(session: object) -> bool:
+    """Return whether this session handles what this task raises, so that no user receives it."""
+    return any(task.session is session for task in _supervised_tasks.get())
+
+
+def current_calls(session: object) -> set[str]:
+    """Return the ids of the calls of this session that this task works for."""
+    return {
+        task.call_id
+        for task in _supervised_tasks.get()
+        if task.session is session and task.call_id is not None
+    }

@@ -1,17 +1,18 @@
 """Audio that is held back until the text that covers it has passed the guardrails.
 
-The service's transcript runs ahead of its audio, so a piece of audio is covered by the text that had
-come by then; what comes before any text, by the first that does. A check sees all text from the
-beginning, so one that passes lets through whatever its text covers. While audio waits, the text is
-checked as soon as the check before it is done: the wait is as long as a check, not as a window.
+The service's transcript runs ahead of its audio, so audio is covered by the text that had arrived
+before it; audio that arrives before any text is covered by the first text. A check sees all text from
+the beginning, so a check that passes releases everything that its text covers. While audio waits, the
+text is checked again as soon as the previous check is done: the delay is one check, not one window.
 
-What was not let through has not begun to play. If it is stopped, the service is told that none of it
-was heard.
+Audio that was not released has not begun to play. If it is discarded, the service is told that none
+of it was heard.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import attrs
@@ -20,89 +21,92 @@ from trio_realtime import events as ev
 
 from .playback import ItemKey, Playback
 
-OutputStream: TypeAlias = ev.Audio | ev.AudioEnd
+OutputEvent: TypeAlias = ev.Audio | ev.AudioEnd
 
 
 @attrs.frozen
-class _Piece:
+class _PendingOutput:
+    """An event, and the number of characters that must pass before it may be delivered."""
+
     covered_by: int
-    event: OutputStream
+    event: OutputEvent
 
 
 class GuardedAudio:
-    """See the module. Goes between the responses' audio and the playback clock."""
+    """The audio gate between the responses' audio and the playback clock.
+
+    Args:
+        playback: the clock that counts the released audio.
+    """
 
     def __init__(self, playback: Playback) -> None:
         self._playback = playback
-        self._waiting: dict[str, deque[_Piece]] = {}
+        self._waiting: dict[str, deque[_PendingOutput]] = {}
         self._passed: dict[str, int] = {}
-        self._begun: dict[str, set[ItemKey]] = {}
-
-    def __contains__(self, response_id: str) -> bool:
-        return response_id in self._waiting
+        self._released: dict[str, set[ItemKey]] = {}
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits."""
-        return not self._waiting
+    def holding(self) -> Sequence[str]:
+        """The ids of the responses whose audio is held back."""
+        return tuple(self._waiting)
 
-    def hold(self, event: OutputStream, text_length: int, now: float) -> list[OutputStream]:
-        """Take audio, or the end of it. Returns it if it needs not wait.
+    def hold(self, event: OutputEvent, text_length: int, now: float) -> list[OutputEvent]:
+        """Take audio, or the end of it. Returns the event if it need not wait.
 
         Args:
-            event: what is to be delivered.
-            text_length: characters of the response's text that have come by now.
+            event: the event to deliver.
+            text_length: characters of the response's text that have arrived so far.
             now: seconds.
         """
-        piece = _Piece(max(text_length, 1), event)
+        piece = _PendingOutput(max(text_length, 1), event)
         response_id = event.response_id
         if response_id not in self._waiting:
             if piece.covered_by <= self._passed.get(response_id, 0):
-                return [self._let_go(event, now)]
+                return [self._release(event, now)]
             self._waiting[response_id] = deque()
         self._waiting[response_id].append(piece)
         return []
 
-    def passed(self, response_id: str, text_length: int, now: float) -> list[OutputStream]:
-        """So many characters of a response have passed. Returns what they cover."""
+    def passed(self, response_id: str, text_length: int, now: float) -> list[OutputEvent]:
+        """Note that this many characters have passed. Returns the events that they cover."""
         known = self._passed[response_id] = max(text_length, self._passed.get(response_id, 0))
         pieces = self._waiting.get(response_id, deque())
-        free: list[OutputStream] = []
+        released: list[OutputEvent] = []
         while pieces and pieces[0].covered_by <= known:
-            free.append(self._let_go(pieces.popleft().event, now))
+            released.append(self._release(pieces.popleft().event, now))
         if not pieces:
             self._waiting.pop(response_id, None)
-        return free
+        return released
 
-    def all_passed(self, response_id: str, now: float) -> list[OutputStream]:
-        """Nothing of an ended response is to be checked any more. Returns what waited."""
-        free = [self._let_go(p.event, now) for p in self._waiting.pop(response_id, ())]
+    def all_passed(self, response_id: str, now: float) -> list[OutputEvent]:
+        """Release everything of a response that has ended and is completely checked."""
+        released = [self._release(p.event, now) for p in self._waiting.pop(response_id, ())]
         self._forget(response_id)
-        return free
+        return released
 
-    def _let_go(self, event: OutputStream, now: float) -> OutputStream:
+    def _release(self, event: OutputEvent, now: float) -> OutputEvent:
         if isinstance(event, ev.Audio):
             key = (event.item_id, event.content_index)
-            self._begun.setdefault(event.response_id, set()).add(key)
+            self._released.setdefault(event.response_id, set()).add(key)
             self._playback.receive(key, event.response_id, len(event.data), now)
         return event
 
-    def drop(self, only: str | None = None) -> list[ItemKey]:
-        """What waits will not be delivered. Returns the items of which nothing was.
+    def discard(self, only: str | None = None) -> list[ItemKey]:
+        """Discard what is held back. Returns the items of which nothing was delivered.
 
         Args:
-            only: drop only what belongs to this response.
+            only: discard only what belongs to this response.
         """
         unheard: dict[ItemKey, None] = {}
         for response_id in [only] if only is not None else [*self._waiting]:
-            begun = self._begun.get(response_id, set())
+            released = self._released.get(response_id, set())
             for piece in self._waiting.pop(response_id, ()):
                 key = (piece.event.item_id, piece.event.content_index)
-                if isinstance(piece.event, ev.Audio) and key not in begun:
+                if isinstance(piece.event, ev.Audio) and key not in released:
                     unheard[key] = None
             self._forget(response_id)
         return [*unheard]
 
     def _forget(self, response_id: str) -> None:
         self._passed.pop(response_id, None)
-        self._begun.pop(response_id, None)
+        self._released.pop(response_id, None)

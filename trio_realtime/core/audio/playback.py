@@ -1,25 +1,28 @@
-"""How much of the agent's audio has been heard: a clock over the queue of audio items.
+"""How much of the agent's audio was heard: a clock over the queue of audio items.
 
-Audio comes much faster than it plays. The clock holds what was received as a queue of stretches,
-each one item's audio with the moment at which it begins to play: when it arrives, or when what is
-before it in the queue has played. So with two items queued, an interrupt cuts the first where it is
-and the second at nothing.
+Audio arrives much faster than it plays. The clock keeps what was received as a queue. Each entry is
+audio of one item and the moment at which it begins to play: when it arrives, or when the entry before
+it has played. With two items queued, an interruption cuts the first where it is and the second at 0.
 
-Two ways to know:
+There are two ways to know what was heard:
 
-* by default, audio plays in real time from its arrival on, in the order of arrival;
-* as soon as the application reports (:meth:`Playback.report`), only its reports count.
+* by default, audio plays in real time from its arrival, in the order of arrival;
+* once the application reports what it has played, only its reports count.
 
-Times are seconds of the caller's clock, positions milliseconds of audio. Nothing here reads a clock.
+Times are seconds of the caller's clock, positions are milliseconds of audio. Nothing here reads a
+clock.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import TypeAlias
 
 import attrs
+
+from trio_realtime.core.effects import Effect
+from trio_realtime.core.inputs import ReportPlayed, StopPlaybackReports
 
 ItemKey: TypeAlias = tuple[str, int]
 """Item id and content index."""
@@ -27,7 +30,10 @@ ItemKey: TypeAlias = tuple[str, int]
 
 @attrs.frozen
 class TruncatePoint:
-    """How far an item was played when it was cut. ``received_ms`` is what there was of it."""
+    """How far an item was played when it was cut.
+
+    ``received_ms`` is the length of the audio that was received.
+    """
 
     item_id: str
     content_index: int
@@ -37,7 +43,7 @@ class TruncatePoint:
 
 
 class _ItemAudio:
-    """The audio of one item."""
+    """The audio of one item: how much was received, played and reported, in milliseconds."""
 
     __slots__ = ("arrived", "key", "played", "received", "reported", "response_id")
 
@@ -51,12 +57,12 @@ class _ItemAudio:
 
 
 class _QueuedAudio:
-    """Audio of one track that plays without a gap from ``start`` (seconds) for ``ms``."""
+    """Audio of one item that plays without a gap from ``start`` (seconds) for ``ms``."""
 
-    __slots__ = ("ms", "start", "track")
+    __slots__ = ("item", "ms", "start")
 
-    def __init__(self, track: _ItemAudio, start: float) -> None:
-        self.track = track
+    def __init__(self, item: _ItemAudio, start: float) -> None:
+        self.item = item
         self.start = start
         self.ms = 0.0
 
@@ -66,125 +72,136 @@ class _QueuedAudio:
 
 
 REPORT_SLACK_MS = 20
-"""Reports may stop this short of the end: players work in frames."""
+"""A report this close to the end counts as the end: players work in frames."""
 
 
-def _is_about_all(track: _ItemAudio) -> bool:
-    if track.reported is None:
+def _is_reported_to_end(item: _ItemAudio) -> bool:
+    if item.reported is None:
         return False
-    return track.reported < 0 or track.reported + REPORT_SLACK_MS >= track.received
+    return item.reported < 0 or item.reported + REPORT_SLACK_MS >= item.received
 
 
 class Playback:
-    """See the module."""
+    """The playback clock.
+
+    Attributes:
+        bytes_per_ms: bytes of one millisecond of audio in the output format.
+    """
 
     def __init__(self, bytes_per_ms: int = 48) -> None:
         self.bytes_per_ms = bytes_per_ms
-        self._tracks: dict[ItemKey, _ItemAudio] = {}
+        self._items: dict[ItemKey, _ItemAudio] = {}
         self._queue: deque[_QueuedAudio] = deque()
-        self._exact = False
+        self._by_reports = False
 
     def receive(self, key: ItemKey, response_id: str, size: int, now: float) -> None:
-        """``size`` bytes of an item's audio arrived."""
+        """Add ``size`` bytes of an item's audio that arrived."""
         ms = size / self.bytes_per_ms
-        track = self._tracks.get(key)
-        if track is None:
-            track = self._tracks[key] = _ItemAudio(key, response_id, now)
-        track.received += ms
+        item = self._items.get(key)
+        if item is None:
+            item = self._items[key] = _ItemAudio(key, response_id, now)
+        item.received += ms
         self._play(now)
         last = self._queue[-1] if self._queue else None
         if last is None:
-            last = self._append(track, now)
-        elif last.track is not track:
-            last = self._append(track, last.end)
+            last = self._append(item, now)
+        elif last.item is not item:
+            last = self._append(item, last.end)
         last.ms += ms
 
-    def _append(self, track: _ItemAudio, start: float) -> _QueuedAudio:
-        stretch = _QueuedAudio(track, start)
-        self._queue.append(stretch)
-        return stretch
+    def _append(self, item: _ItemAudio, start: float) -> _QueuedAudio:
+        entry = _QueuedAudio(item, start)
+        self._queue.append(entry)
+        return entry
+
+    def on_report_played(self, report: ReportPlayed, now: float) -> Sequence[Effect]:
+        """Take the application's word for how much it has played."""
+        self.freeze_heard(now)
+        self.report(report.item_id, report.content_index, report.ms)
+        return ()
 
     def report(self, item_id: str, content_index: int, ms: float) -> None:
-        """The application played this much of an item. From now on only reports count.
+        """Note that the application played this much of an item. From now on only reports count.
 
-        An item that is not known (played out, interrupted, or never there) is ignored: reports
-        arrive late.
+        An unknown item (played to its end, interrupted, or never received) is ignored: reports arrive
+        late.
         """
-        track = self._tracks.get((item_id, content_index))
-        if track is not None:
-            self._exact = True
-            track.reported = ms
+        item = self._items.get((item_id, content_index))
+        if item is not None:
+            self._by_reports = True
+            item.reported = ms
 
-    def stop_reports(self) -> None:
-        """The one who reported plays no more.
+    def on_stop_reports(self, _command: StopPlaybackReports, _now: float) -> Sequence[Effect]:
+        """Let audio play by the clock again."""
+        self.resume_clock()
+        return ()
 
-        What is left will not be heard, and the clock counts again for what comes.
-        """
-        self._exact = False
-        self._tracks.clear()
+    def resume_clock(self) -> None:
+        """Drop what was not reported as played, and let the clock count for later audio."""
+        self._by_reports = False
+        self._items.clear()
         self._queue.clear()
 
-    def before_report(self, now: float) -> None:
-        """What the clock says was heard to its end, before the first report, stays heard."""
-        if self._exact:
+    def freeze_heard(self, now: float) -> None:
+        """Before the first report, count what has played by the clock to its end as reported."""
+        if self._by_reports:
             return
         self._play(now)
-        for track in self._tracks.values():
-            if self._is_played_out(track):
-                track.reported = track.received
+        for item in self._items.values():
+            if self._is_played_out(item):
+                item.reported = item.received
 
     def advance(self, now: float, running: Container[str]) -> None:
-        """Forget what has played out.
+        """Forget items that were heard to their end and whose response is not in ``running``.
 
-        That is: items that were heard to their end and whose response is no longer in ``running``.
-        Costs as much as there is to forget.
+        The cost is proportional to the number of forgotten items.
         """
         self._play(now)
-        while self._tracks:
-            track = next(iter(self._tracks.values()))
-            if track.response_id in running or not self._is_played_out(track):
+        while self._items:
+            item = next(iter(self._items.values()))
+            if item.response_id in running or not self._is_played_out(item):
                 return
-            del self._tracks[track.key]
+            del self._items[item.key]
 
     def _play(self, now: float) -> None:
         while self._queue and self._queue[0].end <= now:
-            stretch = self._queue.popleft()
-            stretch.track.played += stretch.ms
+            entry = self._queue.popleft()
+            entry.item.played += entry.ms
 
-    def _is_played_out(self, track: _ItemAudio) -> bool:
-        if self._exact:
-            return _is_about_all(track)
-        return not any(stretch.track is track for stretch in self._queue)
+    def _is_played_out(self, item: _ItemAudio) -> bool:
+        if self._by_reports:
+            return _is_reported_to_end(item)
+        return not any(entry.item is item for entry in self._queue)
 
     def played_ms(self, item_id: str, content_index: int, now: float) -> float:
-        """How much of an item has been heard; 0 for one that is not in the queue."""
-        track = self._tracks.get((item_id, content_index))
-        return 0.0 if track is None else self._heard(track, now)
+        """Return how much of an item was heard; 0 for an item that is not in the queue."""
+        item = self._items.get((item_id, content_index))
+        return 0.0 if item is None else self._heard(item, now)
 
-    def _heard(self, track: _ItemAudio, now: float) -> float:
-        if self._exact:
-            return min(max(track.reported or 0.0, 0.0), track.received)
-        heard = track.played
-        for stretch in self._queue:
-            if stretch.track is track:
-                heard += min(max((now - stretch.start) * 1000, 0.0), stretch.ms)
-            elif stretch.start > now:
+    def _heard(self, item: _ItemAudio, now: float) -> float:
+        if self._by_reports:
+            return min(max(item.reported or 0.0, 0.0), item.received)
+        heard = item.played
+        for entry in self._queue:
+            if entry.item is item:
+                heard += min(max((now - entry.start) * 1000, 0.0), entry.ms)
+            elif entry.start > now:
                 break
-        return min(heard, track.received)
+        return min(heard, item.received)
 
     def current(self, now: float) -> ItemKey | None:
-        """The item that is playing, ``None`` in silence."""
-        for track in self._tracks.values():
-            if self._heard(track, now) < track.received:
-                return track.key
+        """Return the item that is playing, ``None`` in silence."""
+        for item in self._items.values():
+            if self._heard(item, now) < item.received:
+                return item.key
         return None
 
-    def ends_at(self, now: float) -> float:
-        """When all that was received will have played (seconds); ``now`` in silence."""
-        if self._exact:
+    def finishes_at(self, now: float) -> float:
+        """Return when all received audio will have played (seconds); ``now`` in silence."""
+        if self._by_reports:
             left = sum(
                 t.received - self._heard(t, now)
-                for t in self._tracks.values()
+                for t in self._items.values()
                 if not self._is_played_out(t)
             )
             return now + left / 1000
@@ -193,55 +210,54 @@ class Playback:
     def cut(
         self, now: float, running: Container[str], only: str | None = None
     ) -> list[TruncatePoint]:
-        """Stop playing: where each item was cut, in the order of the queue; then forget them.
+        """Stop playing. Returns where each item was cut, in the order of the queue, and forgets them.
 
-        Items that were heard to their end and whose response has ended are not cut: there is
-        nothing left of them to stop. An item whose audio has not begun to arrive, by a clock that
-        went back, is left alone.
+        An item that was heard to its end and whose response has ended is not cut: nothing of it is
+        left. An item that arrived later than ``now``, by a clock that went back, is not cut either.
 
         Args:
-            running: ids of the responses that have not ended.
+            running: ids of the responses that may still deliver audio.
             only: cut only what belongs to this response.
         """
         self.advance(now, running)
         positions: list[TruncatePoint] = []
-        for track in [*self._tracks.values()]:
-            if only is not None and track.response_id != only:
+        for item in [*self._items.values()]:
+            if only is not None and item.response_id != only:
                 continue
-            position = self._cut_track(track, now, running)
+            position = self._cut_item(item, now, running)
             if position is not None:
                 positions.append(position)
         return positions
 
-    def _cut_track(
-        self, track: _ItemAudio, now: float, running: Container[str]
+    def _cut_item(
+        self, item: _ItemAudio, now: float, running: Container[str]
     ) -> TruncatePoint | None:
-        negative = track.reported is not None and track.reported < 0
-        if now < track.arrived or (self._exact and negative):
+        negative = item.reported is not None and item.reported < 0
+        if now < item.arrived or (self._by_reports and negative):
             return None
-        heard = self._heard(track, now)
-        self._forget(track, now)
-        if heard >= track.received and track.response_id not in running:
+        heard = self._heard(item, now)
+        self._forget(item, now)
+        if heard >= item.received and item.response_id not in running:
             return None
-        # Whole milliseconds, never more than there is: the service refuses both.
+        # Whole milliseconds, and never more than was received: the service rejects anything else.
         return TruncatePoint(
-            item_id=track.key[0],
-            content_index=track.key[1],
-            response_id=track.response_id,
+            item_id=item.key[0],
+            content_index=item.key[1],
+            response_id=item.response_id,
             played_ms=int(heard),
-            received_ms=track.received,
+            received_ms=item.received,
         )
 
-    def _forget(self, track: _ItemAudio, now: float) -> None:
-        self._tracks.pop(track.key, None)
-        kept: deque[_QueuedAudio] = deque()
-        for stretch in self._queue:
-            if stretch.track is track:
+    def _forget(self, item: _ItemAudio, now: float) -> None:
+        self._items.pop(item.key, None)
+        rest: deque[_QueuedAudio] = deque()
+        for entry in self._queue:
+            if entry.item is item:
                 continue
-            # What stands behind the cut moves up.
-            if kept:
-                stretch.start = min(stretch.start, kept[-1].end)
-            elif stretch.start > now:
-                stretch.start = now
-            kept.append(stretch)
-        self._queue = kept
+            # What comes after the cut moves up.
+            if rest:
+                entry.start = min(entry.start, rest[-1].end)
+            elif entry.start > now:
+                entry.start = now
+            rest.append(entry)
+        self._queue = rest

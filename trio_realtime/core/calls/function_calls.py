@@ -1,11 +1,14 @@
-"""Function calls as they come from the service, and their answers as they go back to it."""
+"""Function calls: from the model's completed item to a started tool, and from a result to an output."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from trio_realtime import events as ev
 from trio_realtime.core.effects import CancelCalls, Effect, StartCall, ToolCall
+from trio_realtime.core.inputs import CallFinished, ProtectCall
+from trio_realtime.core.responses.requests import ResponseRequests
 from trio_realtime.core.responses.running import RunningResponse
 from trio_realtime.errors import ProtocolViolation
 from trio_realtime.wire import (
@@ -18,57 +21,76 @@ from trio_realtime.wire import (
 
 from .ledger import ToolLedger
 
-CANCELLED_OUTPUT = "The call was cancelled: the user interrupted before it finished."
+CANCELLED_OUTPUT: Final = "The call was cancelled: the user interrupted before it finished."
+"""What the model is given for a call that an interruption cancelled."""
 
 
 class FunctionCalls:
-    """Enters calls into the ledger, and says what is to be done about them."""
+    """Starts the calls of responses and sends their outputs.
 
-    def __init__(self, ledger: ToolLedger, token: Callable[[str], str]) -> None:
+    Args:
+        ledger: the state of every call.
+        requests: request the response that follows the outputs.
+        token: makes event ids.
+    """
+
+    def __init__(
+        self, ledger: ToolLedger, requests: ResponseRequests, token: Callable[[str], str]
+    ) -> None:
         self._ledger = ledger
+        self._requests = requests
         self._token = token
 
-    def take_missed(
-        self, response: ResponseObject, state: RunningResponse, effects: list[Effect]
-    ) -> None:
-        """Take the calls of a finished response that nothing has told of before."""
-        for item in response.output:
-            if isinstance(item, FunctionCallItem):
-                self.take(item, state, effects)
+    # --- from the model
 
-    def take(self, item: FunctionCallItem, state: RunningResponse, effects: list[Effect]) -> None:
-        """A call is complete: have it run, unless its response was interrupted before."""
+    def start_missed(self, done: ResponseObject, response: RunningResponse) -> list[Effect]:
+        """Start the calls of a finished response whose own events did not arrive."""
+        effects: list[Effect] = []
+        for item in done.output:
+            if isinstance(item, FunctionCallItem):
+                effects += self.start(item, response)
+        return effects
+
+    def start(self, item: FunctionCallItem, response: RunningResponse) -> list[Effect]:
+        """Start a call, unless its response was interrupted or its id has run before."""
         if item.status not in ("completed", None):
-            return  # cut off: the arguments are a fragment
+            return []  # the arguments are incomplete
         if not item.call_id:
-            problem = f"function call {item.name!r} has no call_id, so it cannot be answered"
-            effects.append(ev.Error(error=ProtocolViolation(problem)))
-            return
-        asked = (item.name, item.arguments)
-        if not self._ledger.begin(item.call_id, state.id, asked):
-            if not self._ledger.is_same(item.call_id, asked):
-                problem = f"call_id {item.call_id!r} came again with another name or arguments"
-                effects.append(ev.Error(error=ProtocolViolation(f"{problem}; it is not run twice")))
-            return
+            return [
+                _violation(f"function call {item.name!r} has no call_id: it cannot be answered")
+            ]
+        fingerprint = (item.name, item.arguments)
+        if not self._ledger.begin(item.call_id, response.id, fingerprint):
+            if self._ledger.is_repetition(item.call_id, fingerprint):
+                return []
+            return [
+                _violation(
+                    f"call_id {item.call_id!r} was used again with another name or other arguments: "
+                    f"it does not run twice"
+                )
+            ]
+        tool = response.toolset.find(item.name) if response.toolset is not None else None
         call = ToolCall(
             call_id=item.call_id,
             name=item.name,
             arguments=item.arguments,
-            response_id=state.id,
-            agent=state.agent,
+            response_id=response.id,
+            agent=response.agent,
+            tool=tool,
         )
-        if state.silenced:
-            self._answer_unstarted(call, effects)
-        else:
-            effects.append(StartCall(call=call))
+        if response.audio_suppressed:
+            return self._answer_unstarted(call)
+        if tool is not None and tool.on_interrupt != "cancel":
+            # Before the tool's task exists: an interruption may be the very next input.
+            self._ledger.protect(call.call_id, respond=tool.on_interrupt == "background")
+        return [StartCall(call=call)]
 
-    def _answer_unstarted(self, call: ToolCall, effects: list[Effect]) -> None:
-        """The response was interrupted before this call was complete: it does not run at all."""
-        others = [hit for hit in self._ledger.cancel(call.response_id) if hit != call.call_id]
-        if others:
-            effects.append(CancelCalls(call_ids=tuple(others)))
-        self._ledger.finished(call.call_id, wants_response=False)
-        effects.append(self.answer(call.call_id, CANCELLED_OUTPUT))
+    def _answer_unstarted(self, call: ToolCall) -> list[Effect]:
+        """Answer a call whose response was interrupted before the call was complete."""
+        others = [id_ for id_ in self._ledger.interrupt(call.response_id) if id_ != call.call_id]
+        effects: list[Effect] = [CancelCalls(call_ids=tuple(others))] if others else []
+        self._ledger.finish(call.call_id, wants_response=False)
+        effects.append(self._output(call.call_id, CANCELLED_OUTPUT))
         effects.append(
             ev.ToolCancelled(
                 agent=call.agent,
@@ -79,16 +101,35 @@ class FunctionCalls:
                 response_id=call.response_id,
             )
         )
+        return effects
 
-    def answer(self, call_id: str, output: str) -> ClientEvent:
-        """The answer to a call."""
+    def interrupt(self, response_id: str) -> list[Effect]:
+        """Cancel the open calls of a response."""
+        call_ids = self._ledger.interrupt(response_id)
+        return [CancelCalls(call_ids=tuple(call_ids))] if call_ids else []
+
+    # --- from the session
+
+    def on_call_finished(self, result: CallFinished, _now: float) -> list[Effect]:
+        """Send the output of a call, once, and what follows from it."""
+        if not self._ledger.finish(result.call_id, wants_response=result.wants_response):
+            return []
+        effects: list[Effect] = [self._output(result.call_id, result.output)]
+        if result.report is not None:
+            effects.append(result.report)
+        return [*effects, *self._requests.after_call_finished()]
+
+    def on_protect_call(self, command: ProtectCall, _now: float) -> list[Effect]:
+        """Let interruptions leave a call alone."""
+        self._ledger.protect(command.call_id, respond=command.respond)
+        return []
+
+    def _output(self, call_id: str, output: str) -> ClientEvent:
         return ConversationItemCreate(
             event_id=self._token("output"),
             item=FunctionCallOutputItem(call_id=call_id, output=output),
         )
 
-    def cancel(self, response_id: str | None, effects: list[Effect]) -> None:
-        """An interrupt hits the calls of one response, or of all."""
-        cancelled = self._ledger.cancel(response_id)
-        if cancelled:
-            effects.append(CancelCalls(call_ids=tuple(cancelled)))
+
+def _violation(problem: str) -> ev.Error:
+    return ev.Error(error=ProtocolViolation(problem))

@@ -1,35 +1,39 @@
-"""Tools of MCP servers that the service itself calls.
+"""Tools of MCP servers that the service calls itself.
 
-The service makes these calls, so nothing is run here; but it neither goes on by itself when one is
-done nor asks its user. So a hosted call stands in the ledger like any other: it belongs to its
-response, the model goes on when all calls of that are done, and an interrupt means that it does not.
+The service makes these calls, so nothing runs here. But the service neither goes on by itself when a
+call is done, nor asks its user for approval. So the ledger counts a hosted call like any other: the
+call belongs to its response, the model goes on when all calls of that response are done, and an
+interruption means that it does not.
 
-============================  ====================================================================
-told by the service           then
-============================  ====================================================================
-tools listed                  an event with their names; an ``Error`` where that failed
-call begun                    it is entered in the ledger; an interrupt cannot stop it
-call done or failed           it leaves the ledger, and an event tells of it
-approval wanted               the shell decides, like about a function call; an interrupt means no
-response not completed        its calls are over with it
-============================  ====================================================================
+=============================  ===================================================================
+reported by the service        then
+=============================  ===================================================================
+tools listed                   an event with their names; an ``Error`` event if the listing failed
+call begun                     the call enters the ledger; an interruption cannot stop it
+call completed or failed       the call leaves the ledger, and an event reports it
+approval requested             the session decides, as about a function call; an interruption rejects
+response not completed         its calls are over with it
+=============================  ===================================================================
 
-Some of these events do not say to which response they belong. It is the one that opened the item,
-while that runs; else the one that runs; else the call stands alone, and is answered in a new turn.
-Responses beside the conversation are whoever asked's: they get the items, and nothing happens.
+Some of these events do not name the response that they belong to. It is the response that opened the
+item, while that response runs; otherwise the response that runs; otherwise the call belongs to no
+response and is answered in a new turn. The items of an out-of-band response have no effects: they
+belong to the caller that requested it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Final, TypeVar
 
 from trio_realtime import events as ev
-from trio_realtime.core.dispatch import Handlers
 from trio_realtime.core.effects import Effect, StartCall, ToolCall
 from trio_realtime.core.history.items import History
+from trio_realtime.core.inputs import ApprovalDecided
 from trio_realtime.core.responses.queue import ResponseQueue
+from trio_realtime.core.responses.requests import ResponseRequests
 from trio_realtime.core.responses.running import RunningResponse, RunningResponses
+from trio_realtime.core.settings import SessionSettings
 from trio_realtime.errors import PeerError
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
@@ -49,78 +53,79 @@ from trio_realtime.wire import (
 
 from .ledger import ToolLedger
 
-MAX_NOTED = 256
-"""Items of which something is remembered that need not have an end."""
+MAX_REMEMBERED: Final = 256
+"""The number of items of which something is remembered although they may never end."""
 
 
 class HostedMcpCalls:
-    """See the module. ``handlers`` are by the class of the server event.
+    """Counts the service's own MCP calls in the ledger, and requests decisions about them.
 
     Args:
-        agent: asked for who speaks, for calls of no response.
+        responses, queue: find the response that an item belongs to.
+        ledger: the state of every call.
+        history: knows the items of the conversation.
+        settings: the current agent, for calls that belong to no response.
+        requests: request the response that follows the calls.
+        token: makes event ids and item ids.
     """
 
     def __init__(
         self,
         responses: RunningResponses,
-        gate: ResponseQueue,
+        queue: ResponseQueue,
         ledger: ToolLedger,
         history: History,
+        settings: SessionSettings,
+        requests: ResponseRequests,
         token: Callable[[str], str],
-        agent: Callable[[], Any],
     ) -> None:
         self._responses = responses
-        self._gate = gate
+        self._queue = queue
         self._ledger = ledger
         self._history = history
+        self._settings = settings
+        self._requests = requests
         self._token = token
-        self._agent = agent
         self._owners: dict[str, str] = {}
-        self._beside: dict[str, None] = {}
+        self._out_of_band: dict[str, None] = {}
         self._calls: dict[str, str] = {}
-        self._asked: dict[str, str] = {}
+        self._undecided: dict[str, str] = {}
         self._reported: dict[str, None] = {}
-        self.handlers: Handlers = {
-            ConversationItemDone: self._on_item_done,
-            ResponseOutputItemAdded: self._on_opened,
-            ResponseMcpCallInProgress: self._on_begun,
-            ResponseMcpCallCompleted: self._on_ended,
-            ResponseMcpCallFailed: self._on_ended,
-            McpListToolsFailed: self._on_list_failed,
-        }
 
-    # --- whose
+    # --- which response an item belongs to
 
-    def _on_opened(self, event: ResponseOutputItemAdded, _now: float) -> Sequence[Effect]:
+    def on_output_item_added(self, event: ResponseOutputItemAdded, _now: float) -> Sequence[Effect]:
+        """Remember which response opened an item."""
         item = event.item
         if isinstance(item, McpCallItem | McpApprovalRequestItem) and item.id:
             owner = self._responses.get(event.response_id)
-            if owner is not None and owner.beside:
-                _remember(self._beside, item.id, None)
+            if owner is not None and owner.out_of_band:
+                _remember(self._out_of_band, item.id, None)
             else:
                 _remember(self._owners, item.id, event.response_id)
         return ()
 
     def _owner(self, item_id: str) -> RunningResponse | None:
         named = self._responses.get(self._owners.get(item_id, ""))
-        running = self._gate.running
+        running = self._queue.running
         if named is not None or running is None:
             return named
         return self._responses.get(running)
 
-    def _enter(self, item_id: str, owner: RunningResponse | None, entered: dict[str, str]) -> bool:
-        """Put a call into the ledger. Returns whether it is new."""
+    def _enter(self, item_id: str, owner: RunningResponse | None, calls: dict[str, str]) -> bool:
+        """Add a call to the ledger. Returns whether the call is new."""
         response_id = owner.id if owner is not None else f"none of {item_id}"
         if not self._ledger.begin(item_id, response_id):
             return False
-        entered[item_id] = response_id
+        calls[item_id] = response_id
         if owner is None:
             self._ledger.response_done(response_id)
         return True
 
-    # --- lists
+    # --- lists of tools
 
-    def _on_list_failed(self, event: McpListToolsFailed, _now: float) -> Sequence[Effect]:
+    def on_list_tools_failed(self, event: McpListToolsFailed, _now: float) -> Sequence[Effect]:
+        """Report that the service could not list the tools of a server."""
         item = self._history.get(event.item_id)
         server = item.server_label if isinstance(item, McpListToolsItem) else event.item_id
         problem = f"the service could not list the tools of the MCP server {server!r}"
@@ -128,112 +133,128 @@ class HostedMcpCalls:
 
     # --- calls
 
-    def _on_begun(self, event: ResponseMcpCallInProgress, _now: float) -> Sequence[Effect]:
+    def on_call_in_progress(
+        self, event: ResponseMcpCallInProgress, _now: float
+    ) -> Sequence[Effect]:
+        """Count a call that the service has begun. An interruption cannot stop it."""
         item_id = event.item_id
         owner = self._owner(item_id)
-        if item_id not in self._beside and self._enter(item_id, owner, self._calls):
-            self._ledger.keep(item_id, insists=False)
+        if item_id not in self._out_of_band and self._enter(item_id, owner, self._calls):
+            self._ledger.protect(item_id)
         return ()
 
-    def _on_ended(
+    def on_call_ended(
         self, event: ResponseMcpCallCompleted | ResponseMcpCallFailed, _now: float
     ) -> Sequence[Effect]:
-        self._end(event.item_id)
-        return ()
+        """Count a call that is over, and let the model go on."""
+        self._end_call(event.item_id)
+        return self._requests.after_call_finished()
 
-    def _end(self, item_id: str) -> None:
-        if item_id in self._beside:
+    def _end_call(self, item_id: str) -> None:
+        if item_id in self._out_of_band:
             return
         owner = self._owner(item_id)
         self._enter(item_id, owner, self._calls)
         self._owners.pop(item_id, None)
         if self._calls.pop(item_id, None) is not None:
-            silenced = owner is not None and owner.silenced
-            self._ledger.finished(item_id, wants_response=not silenced)
+            interrupted = owner is not None and owner.audio_suppressed
+            self._ledger.finish(item_id, wants_response=not interrupted)
 
     def response_ended(self, response_id: str, *, completed: bool) -> None:
-        """A response has ended. The calls that it did not complete will not be completed.
+        """End the calls that an incomplete response has left open.
 
-        What was asked is still to be answered: whoever decides may need longer than that.
+        Calls that wait for approval stay open: the decision may take longer than the response.
         """
         if completed:
             return
         for item_id in [item_id for item_id, owner in self._calls.items() if owner == response_id]:
             del self._calls[item_id]
-            self._ledger.finished(item_id, wants_response=False)
+            self._ledger.finish(item_id, wants_response=False)
 
     # --- items
 
-    def _on_item_done(self, event: ConversationItemDone, _now: float) -> Sequence[Effect]:
-        return self.item_done(event.item)
+    def on_item_done(self, event: ConversationItemDone, _now: float) -> Sequence[Effect]:
+        """Take the final version of an item of the conversation."""
+        effects = self.finish_item(event.item)
+        return [*effects, *self._requests.after_call_finished()] if effects else ()
 
-    def item_done(self, item: HistoryItem) -> Sequence[Effect]:
-        """An item has its final version."""
+    def finish_item(self, item: HistoryItem) -> Sequence[Effect]:
+        """Report a list of tools or a completed call, or request a decision about a call."""
         match item:
             case McpListToolsItem(server_label=server, tools=tools):
                 names = tuple(tool.name for tool in tools)
                 return [ev.McpToolsChanged(server=server, tools=names)]
             case McpCallItem(id=str()) if _is_over(item):
-                return self._call_done(item)
+                return self._report_call(item)
             case McpApprovalRequestItem(id=str(item_id)):
-                return self._ask(item_id, item)
+                return self._request_decision(item_id, item)
             case _:
                 return ()
 
-    def _call_done(self, item: McpCallItem) -> Sequence[Effect]:
+    def _report_call(self, item: McpCallItem) -> Sequence[Effect]:
         item_id = item.id or ""
-        if item_id in self._reported or item_id in self._beside:
+        if item_id in self._reported or item_id in self._out_of_band:
             return ()
         _remember(self._reported, item_id, None)
-        self._end(item_id)
+        self._end_call(item_id)
         return [ev.McpToolCallCompleted(item=item)]
 
-    def _ask(self, item_id: str, item: McpApprovalRequestItem) -> Sequence[Effect]:
+    def _request_decision(self, item_id: str, item: McpApprovalRequestItem) -> Sequence[Effect]:
         owner = self._owner(item_id)
-        if item_id in self._beside or not self._enter(item_id, owner, self._asked):
+        if item_id in self._out_of_band or not self._enter(item_id, owner, self._undecided):
             return ()
+        toolset = self._settings.toolset if owner is None else owner.toolset
         call = ToolCall(
             call_id=item_id,
             name=item.name,
             arguments=item.arguments,
             response_id=owner.id if owner is not None else "",
-            agent=self._agent() if owner is None else owner.agent,
+            agent=self._settings.agent if owner is None else owner.agent,
+            tool=toolset.find_hosted(item.server_label) if toolset is not None else None,
             server_label=item.server_label,
         )
-        if owner is None or not owner.silenced:
+        if owner is None or not owner.audio_suppressed:
             return [StartCall(call=call)]
-        return self.decided(item_id, approve=False, reason="interrupted", wants_response=False)
+        rejected = ApprovalDecided(item_id=item_id, approve=False, reason="interrupted")
+        return self._decide(rejected, wants_response=False)
 
-    def decided(
-        self, item_id: str, *, approve: bool, reason: str | None, wants_response: bool
-    ) -> list[Effect]:
-        """It was decided about a call that needs approval: tell the service, once."""
-        if self._asked.pop(item_id, None) is None:
+    # --- decisions
+
+    def on_approval_decided(self, result: ApprovalDecided, _now: float) -> Sequence[Effect]:
+        """Send a decision, and let the model go on."""
+        wants_response = not self._ledger.was_cancelled(result.item_id)
+        effects = self._decide(result, wants_response=wants_response)
+        return [*effects, *self._requests.after_call_finished()]
+
+    def _decide(self, result: ApprovalDecided, *, wants_response: bool) -> list[Effect]:
+        item_id = result.item_id
+        if self._undecided.pop(item_id, None) is None:
             return []
         self._owners.pop(item_id, None)
-        self._ledger.finished(item_id, wants_response=wants_response)
-        return [self._answer(item_id, approve=approve, reason=reason)]
+        self._ledger.finish(item_id, wants_response=wants_response)
+        return [self._answer(result)]
 
-    def _answer(self, item_id: str, *, approve: bool, reason: str | None) -> ClientEvent:
+    def _answer(self, result: ApprovalDecided) -> ClientEvent:
+        item_id = result.item_id
         return ConversationItemCreate(
             event_id=self._token("approval"),
             previous_item_id=item_id if item_id in self._history else None,
             item=McpApprovalResponseItem(
                 id=self._token("item_approval"),
                 approval_request_id=item_id,
-                approve=approve,
-                reason=reason,
+                approve=result.approve,
+                reason=result.reason,
             ),
         )
 
 
-V = TypeVar("V")
+ValueT = TypeVar("ValueT")
 
 
-def _remember(known: dict[str, V], item_id: str, value: V) -> None:
-    """Note something of an item, and forget what was noted of the oldest."""
+def _remember(known: dict[str, ValueT], item_id: str, value: ValueT) -> None:
+    """Remember something of an item, and forget the oldest item above the limit."""
     known[item_id] = value
-    if len(known) > MAX_NOTED:
+    if len(known) > MAX_REMEMBERED:
         del known[next(iter(known))]
 
 

@@ -1,177 +1,217 @@
-"""The ledger of function calls: each runs at most once and is answered exactly once.
+"""The state of every function call: each runs at most once and is answered exactly once.
 
-===========  ====================================================  ==============================
-state        means                                                 leaves it
-===========  ====================================================  ==============================
-running      handed to the shell                                   ``finished`` -> answered
-... kept     the same, and an interrupt leaves it alone            ``finished`` -> answered
-cancelling   an interrupt hit it; the shell waits for its          ``finished`` -> answered
-             ``finally`` blocks
-answered     its output was sent; the call id stays known          never
-===========  ====================================================  ==============================
+A call belongs to the response that made it. When a response is done and all its calls are answered,
+one follow-up response is requested, if any result wants one and no call was interrupted.
 
-Calls belong to the response that made them. When a response is done and all its calls are answered,
-one follow-up response is wished for, if any of the answers wants one and nothing was cancelled.
+:data:`TRANSITIONS` is the state machine of a call.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 
 class CallState(enum.Enum):
-    """See the module."""
+    """The state of one call."""
 
     RUNNING = "running"
+    PROTECTED = "protected"
     CANCELLING = "cancelling"
     ANSWERED = "answered"
 
 
-class _Call:
-    __slots__ = ("asked", "insists", "kept", "response_id", "state")
+class Trigger(enum.Enum):
+    """What moves a call from one state to another."""
 
-    def __init__(self, response_id: str, asked: int) -> None:
+    PROTECT = "protected"
+    INTERRUPT = "interrupted"
+    FINISH = "finished"
+
+
+_S, _T = CallState, Trigger
+
+TRANSITIONS: Final[Mapping[tuple[CallState, Trigger], CallState]] = {
+    (_S.RUNNING, _T.PROTECT): _S.PROTECTED,
+    (_S.RUNNING, _T.INTERRUPT): _S.CANCELLING,
+    (_S.RUNNING, _T.FINISH): _S.ANSWERED,
+    (_S.PROTECTED, _T.FINISH): _S.ANSWERED,
+    (_S.CANCELLING, _T.FINISH): _S.ANSWERED,
+}
+"""The next state for each state and trigger. A pair that is not listed changes nothing.
+
+A protected call is left alone by interruptions. A call that is being cancelled is answered when its
+``finally`` blocks have run. An answered call stays known, so that its id never runs again.
+"""
+
+
+class _Call:
+    """One call: the response that made it, its state, and what an interruption leaves of it."""
+
+    __slots__ = ("fingerprint", "respond_anyway", "response_id", "state")
+
+    def __init__(self, response_id: str, fingerprint: int) -> None:
         self.response_id = response_id
-        self.asked = asked
+        self.fingerprint = fingerprint
         self.state = CallState.RUNNING
-        self.kept = False
-        self.insists = False
+        self.respond_anyway = False
 
 
 class _ResponseCalls:
     """The calls of one response."""
 
-    __slots__ = ("cancelled", "done", "insists", "open", "total", "wants_response")
+    __slots__ = (
+        "interrupted",
+        "open",
+        "respond_anyway",
+        "response_done",
+        "total",
+        "wants_response",
+    )
 
     def __init__(self) -> None:
         self.open: set[str] = set()
         self.total = 0
-        self.done = False
-        self.cancelled = False
+        self.response_done = False
+        self.interrupted = False
         self.wants_response = False
-        self.insists = False
+        self.respond_anyway = False
 
 
 @attrs.frozen(kw_only=True)
 class CallsCompleted:
-    """All calls of a finished response are answered."""
+    """A response is done and all its calls are answered.
+
+    Attributes:
+        response_id: the response that made the calls.
+        wants_response: a follow-up response is due.
+        interrupted: an interruption hit the calls.
+    """
 
     response_id: str
     wants_response: bool
-    cancelled: bool
+    interrupted: bool
 
 
 class ToolLedger:
-    """See the module."""
+    """All calls of the session, by id and by response."""
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
-        self._rounds: dict[str, _ResponseCalls] = {}
+        self._responses: dict[str, _ResponseCalls] = {}
         self._cancelling = 0
 
     @property
     def is_cancelling(self) -> bool:
-        """Calls of an interrupted response are still to be answered."""
+        """Whether calls that were interrupted are still to be answered."""
         return self._cancelling > 0
 
     @property
     def is_busy(self) -> bool:
-        """Calls are still to be answered."""
-        return any(round_.open for round_ in self._rounds.values())
+        """Whether any call is still to be answered."""
+        return any(calls.open for calls in self._responses.values())
 
     def state(self, call_id: str) -> CallState | None:
-        """Where a call stands; ``None`` for one that was never begun."""
+        """Return the state of a call, ``None`` for an unknown one."""
         call = self._calls.get(call_id)
         return None if call is None else call.state
 
-    def begin(self, call_id: str, response_id: str, asked: tuple[str, str] = ("", "")) -> bool:
-        """A call is complete. Returns whether it is to be run: not if its id is known.
+    def begin(
+        self, call_id: str, response_id: str, fingerprint: tuple[str, str] = ("", "")
+    ) -> bool:
+        """Add a call. Returns ``False`` if its id is known: the call must not run again.
 
-        ``asked``: name and arguments, to tell a repetition from another call of the same id.
+        Args:
+            call_id: the service's id of the call.
+            response_id: the response that made the call.
+            fingerprint: name and arguments, which tell a repetition from another call.
         """
         if call_id in self._calls:
             return False
-        self._calls[call_id] = _Call(response_id, hash(asked))
-        round_ = self._rounds.setdefault(response_id, _ResponseCalls())
-        round_.open.add(call_id)
-        round_.total += 1
+        self._calls[call_id] = _Call(response_id, hash(fingerprint))
+        calls = self._responses.setdefault(response_id, _ResponseCalls())
+        calls.open.add(call_id)
+        calls.total += 1
         return True
 
-    def is_same(self, call_id: str, asked: tuple[str, str]) -> bool:
-        """Whether the call of this id, which is known, asked for the same."""
-        return self._calls[call_id].asked == hash(asked)
+    def is_repetition(self, call_id: str, fingerprint: tuple[str, str]) -> bool:
+        """Return whether the known call with this id has the same name and arguments."""
+        return self._calls[call_id].fingerprint == hash(fingerprint)
 
-    def keep(self, call_id: str, *, insists: bool) -> None:
-        """An interrupt is to leave this call alone.
+    def protect(self, call_id: str, *, respond: bool = False) -> None:
+        """Let interruptions leave this call alone.
 
         Args:
-            call_id: a call that runs.
-            insists: its answer is to be spoken of even though an interrupt came between.
+            call_id: a known call.
+            respond: request a response to the result even after an interruption.
         """
         call = self._calls[call_id]
-        call.kept, call.insists = True, insists
+        call.state = TRANSITIONS.get((call.state, Trigger.PROTECT), call.state)
+        call.respond_anyway = respond
 
-    def finished(self, call_id: str, *, wants_response: bool) -> bool:
-        """The shell has an answer. Returns whether to send it: not for one already answered."""
+    def finish(self, call_id: str, *, wants_response: bool) -> bool:
+        """Take the result of a call. Returns whether to send it: not if the call is answered already."""
         call = self._calls.get(call_id)
         if call is None or call.state is CallState.ANSWERED:
             return False
         if call.state is CallState.CANCELLING:
             self._cancelling -= 1
-        call.state = CallState.ANSWERED
-        round_ = self._rounds[call.response_id]
-        round_.open.discard(call_id)
-        round_.wants_response |= wants_response
-        round_.insists |= wants_response and call.insists
+            wants_response = False
+        call.state = TRANSITIONS[call.state, Trigger.FINISH]
+        calls = self._responses[call.response_id]
+        calls.open.discard(call_id)
+        calls.wants_response |= wants_response
+        calls.respond_anyway |= wants_response and call.respond_anyway
         return True
 
     def was_cancelled(self, call_id: str) -> bool:
-        """Whether an interrupt hit this call."""
+        """Return whether an interruption hit this call, which is not answered yet."""
         return self.state(call_id) is CallState.CANCELLING
 
-    def calls_of(self, response_id: str) -> int:
-        """How many calls this response has made."""
-        round_ = self._rounds.get(response_id)
-        return 0 if round_ is None else round_.total
+    def call_count(self, response_id: str) -> int:
+        """Return the number of calls that this response has made."""
+        calls = self._responses.get(response_id)
+        return 0 if calls is None else calls.total
 
     def response_done(self, response_id: str) -> None:
-        """The response ended: its round closes when all is answered."""
-        round_ = self._rounds.get(response_id)
-        if round_ is not None:
-            round_.done = True
+        """Note that a response ended: its calls are complete once all are answered."""
+        calls = self._responses.get(response_id)
+        if calls is not None:
+            calls.response_done = True
 
-    def cancel(self, response_id: str | None = None) -> list[str]:
-        """An interrupt: mark open calls, of one response or of all. Returns those newly hit."""
-        hit: list[str] = []
-        for owner, round_ in self._rounds.items():
+    def interrupt(self, response_id: str | None = None) -> list[str]:
+        """Interrupt the open calls of one response, or of all. Returns the calls to cancel."""
+        cancelled: list[str] = []
+        for owner, calls in self._responses.items():
             if response_id in (None, owner):
-                round_.cancelled |= bool(round_.open) or not round_.done
-                hit += [call_id for call_id in sorted(round_.open) if self._cancel_one(call_id)]
-        return hit
+                calls.interrupted |= bool(calls.open) or not calls.response_done
+                cancelled += [call_id for call_id in sorted(calls.open) if self._cancel(call_id)]
+        return cancelled
 
-    def _cancel_one(self, call_id: str) -> bool:
+    def _cancel(self, call_id: str) -> bool:
         call = self._calls[call_id]
-        if call.state is not CallState.RUNNING or call.kept:
+        if TRANSITIONS.get((call.state, Trigger.INTERRUPT)) is None:
             return False
         call.state = CallState.CANCELLING
         self._cancelling += 1
         return True
 
-    def take_over(self) -> list[CallsCompleted]:
-        """Rounds that are complete now, each reported once."""
-        over: list[CallsCompleted] = []
-        for response_id, round_ in [*self._rounds.items()]:
-            if not round_.done or round_.open:
+    def pop_completed(self) -> list[CallsCompleted]:
+        """Return the responses whose calls have become complete. Each is returned once."""
+        completed: list[CallsCompleted] = []
+        for response_id, calls in [*self._responses.items()]:
+            if not calls.response_done or calls.open:
                 continue
-            del self._rounds[response_id]
-            over.append(
+            del self._responses[response_id]
+            wanted = calls.wants_response and not calls.interrupted
+            completed.append(
                 CallsCompleted(
                     response_id=response_id,
-                    wants_response=round_.insists
-                    or (round_.wants_response and not round_.cancelled),
-                    cancelled=round_.cancelled,
+                    wants_response=calls.respond_anyway or wanted,
+                    interrupted=calls.interrupted,
                 )
             )
-        return over
+        return completed

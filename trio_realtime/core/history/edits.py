@@ -1,22 +1,22 @@
-"""Edits of the conversation: what has to be deleted and created to get from one history to another.
+"""Edits of the conversation: the items to delete and to create to get from one history to another.
 
-The service cannot change an item; it can only delete one and create one. So an item that is changed
-or moved is deleted and created anew under its id, and every other one stays where it is. What the
-service would refuse is refused before anything is sent, because half an edit is worse than none:
+The service cannot change an item; it can only delete and create one. So an item that is changed or
+moved is deleted and created again under its id, and every other item stays where it is. An item that
+the service would reject is rejected before anything is sent, because half an edit is worse than none:
 
-============================================  ===================================================
-what                                          may be created
-============================================  ===================================================
-messages of the system and of the user        text; the user's also images, and audio with bytes
-messages of the assistant                     text only: the service takes no audio of its own back
-function calls, and outputs after their call  yes
-what the service makes itself (MCP, unknown)  no; such an item can stay or go
-============================================  ===================================================
+=============================================  ====================================================
+item                                           may be created
+=============================================  ====================================================
+messages of the system and of the user         with text; the user's also with images and audio bytes
+messages of the assistant                      with text only: the service accepts no assistant audio
+function calls, and outputs after their call   yes
+items that the service makes (MCP, unknown)    no; such an item can stay or be deleted
+=============================================  ====================================================
 
-An edit is over when the service has told of every item that goes and of every one that comes, or
-has refused. The history changes as the service tells, as ever. One edit is under way, the others
-wait: what an edit takes is worked out when its turn comes, from the history that it finds. What was
-sent before it and is not yet in the history is not part of it.
+An edit is complete when the service has reported every deletion and every creation, or has rejected
+it. The history changes as the service reports it. One edit is sent at a time: what an edit needs is
+computed when it is sent, from the history of that moment. An item that was sent before and is not yet
+in the history is not part of the edit.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
-from trio_realtime.core.dispatch import Handlers
 from trio_realtime.core.effects import Effect, HistoryEdited, ResolveRequest
 from trio_realtime.core.error_events import peer_error
+from trio_realtime.core.inputs import Disconnected, UpdateHistory
 from trio_realtime.errors import PeerError, UsageError
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
@@ -55,14 +55,14 @@ from trio_realtime.wire import (
 
 from .items import History
 
-ROOT = "root"
+ROOT: Final = "root"
 """The service's name for the place before the first item."""
 
-_Ours: TypeAlias = MessageItem | FunctionCallItem | FunctionCallOutputItem
-_OURS = (MessageItem, FunctionCallItem, FunctionCallOutputItem)
-"""Kinds of items that a client may create."""
+_CreatableItem: TypeAlias = MessageItem | FunctionCallItem | FunctionCallOutputItem
+_CREATABLE = (MessageItem, FunctionCallItem, FunctionCallOutputItem)
+"""The kinds of items that a client may create."""
 
-_MAY_SAY: dict[str, tuple[type, ...]] = {
+_ALLOWED_PARTS: dict[str, tuple[type, ...]] = {
     "system": (InputText,),
     "user": (InputText, InputImage, InputAudio),
     "assistant": (OutputText,),
@@ -70,83 +70,88 @@ _MAY_SAY: dict[str, tuple[type, ...]] = {
 
 
 class _PendingEdit:
-    """An edit under way: what the service has not yet told of, and its first refusal."""
+    """The edit that was sent.
 
-    __slots__ = ("open", "refusal", "token")
+    Attributes:
+        token: the name of the request.
+        open: what the service has not reported yet, by the event id of the request for it.
+        error: the first rejection.
+    """
+
+    __slots__ = ("error", "open", "token")
 
     def __init__(self, token: str) -> None:
         self.token = token
         self.open: dict[str, tuple[str, str]] = {}
-        self.refusal: PeerError | None = None
+        self.error: PeerError | None = None
 
 
 class HistoryEdits:
-    """See the module. ``handlers`` are by the class of the server event."""
+    """Carries out edits of the conversation, one after the other.
+
+    Args:
+        history: the items of the conversation.
+        token: makes event ids and item ids.
+    """
 
     def __init__(self, history: History, token: Callable[[str], str]) -> None:
         self._history = history
         self._token = token
-        self._under_way: _PendingEdit | None = None
+        self._current: _PendingEdit | None = None
         self._waiting: deque[tuple[str, tuple[HistoryItem, ...]]] = deque()
-        self.handlers: Handlers = {
-            ConversationItemAdded: self._on_added,
-            ConversationItemCreated: self._on_added,
-            ConversationItemDeleted: self._on_deleted,
-        }
 
-    def update(self, wanted: Sequence[HistoryItem]) -> tuple[str, list[Effect]]:
-        """Make the conversation this. Returns the token under which it is settled.
+    def on_update_history(self, command: UpdateHistory, _now: float) -> list[Effect]:
+        """Queue an edit and begin it if none is outstanding.
 
         Raises:
-            UsageError: an item would have to be created that cannot be. Nothing has changed.
+            UsageError: the edit would create an item that cannot be created. Nothing has changed.
         """
-        wanted = self._named(wanted)
+        wanted = self._with_ids(command.items)
         check_order(wanted)
         self._plan(wanted)
-        token = self._token("edit")
-        self._waiting.append((token, wanted))
-        return token, self._go_on()
+        self._waiting.append((command.token, wanted))
+        return self._begin_next()
 
     def _plan(
         self, wanted: tuple[HistoryItem, ...]
     ) -> tuple[list[str], list[ConversationItemCreate]]:
-        """Ids to be deleted, and what is to be created after that."""
+        """Return the ids to delete, and the items to create after that."""
         known = self._history.snapshot()
-        kept = kept_ids(known, wanted)
-        creations = list(_creations(wanted, kept))
+        unchanged = unchanged_ids(known, wanted)
+        creations = list(_creations(wanted, unchanged))
         for creation in creations:
             check_creatable(creation.item)
-        return [item.id for item in known if item.id and item.id not in kept], creations
+        return [item.id for item in known if item.id and item.id not in unchanged], creations
 
-    def _go_on(self) -> list[Effect]:
-        """Begin the next edit that takes anything, if none is under way."""
+    def _begin_next(self) -> list[Effect]:
+        """Begin the next edit that changes anything, if none is outstanding."""
         effects: list[Effect] = []
-        while self._under_way is None and self._waiting:
+        while self._current is None and self._waiting:
             token, wanted = self._waiting.popleft()
             try:
                 effects += self._begin(token, wanted)
-            except UsageError as exc:  # since it was asked for, something has changed
+            except UsageError as exc:  # the history has changed since the request
                 effects.append(ResolveRequest(token=token, outcome=exc))
         return effects
 
     def _begin(self, token: str, wanted: tuple[HistoryItem, ...]) -> list[Effect]:
-        gone, creations = self._plan(wanted)
+        deletions, creations = self._plan(wanted)
         edit = _PendingEdit(token)
-        effects: list[Effect] = [self._deletion(edit, item_id) for item_id in gone]
+        effects: list[Effect] = [self._deletion(edit, item_id) for item_id in deletions]
         effects += [self._creation(edit, creation) for creation in creations]
-        self._under_way = edit
+        self._current = edit
         return effects + self._finish()
 
-    def _named(self, wanted: Iterable[HistoryItem]) -> tuple[HistoryItem, ...]:
-        """Each item with an id, so that the next one can be put after it."""
+    def _with_ids(self, wanted: Iterable[HistoryItem]) -> tuple[HistoryItem, ...]:
+        """Return the items, each with an id, so that the next item can name it."""
         wanted = tuple(wanted)
         taken = {item.id for item in wanted}
         return tuple(
-            self._with_id(item, taken) if isinstance(item, _OURS) and not item.id else item
+            self._with_id(item, taken) if isinstance(item, _CREATABLE) and not item.id else item
             for item in wanted
         )
 
-    def _with_id(self, item: _Ours, taken: set[str | None]) -> HistoryItem:
+    def _with_id(self, item: _CreatableItem, taken: set[str | None]) -> HistoryItem:
         item_id = self._token("item_edit")
         while item_id in taken or item_id in self._history:
             item_id = self._token("item_edit")
@@ -158,32 +163,33 @@ class HistoryEdits:
         return ConversationItemDelete(event_id=event_id, item_id=item_id)
 
     def _creation(self, edit: _PendingEdit, creation: ConversationItemCreate) -> ClientEvent:
-        event_id, item = self._token("item"), creation.item
-        if isinstance(item, MessageItem):
-            item = self._history.remember_images(item, lambda: self._token("item_image"))
-        edit.open[event_id] = ("added", item.id or "")
-        return attrs.evolve(creation, event_id=event_id, item=item)
+        event_id = self._token("item")
+        self._history.remember_images(creation.item)
+        edit.open[event_id] = ("added", creation.item.id or "")
+        return attrs.evolve(creation, event_id=event_id)
 
-    # --- answers
+    # --- reports of the service
 
-    def _on_added(
+    def on_item_added(
         self, event: ConversationItemAdded | ConversationItemCreated, _now: float
     ) -> list[Effect]:
-        return self._told(("added", event.item.id or ""))
+        """Note that an item was created."""
+        return self._confirm(("added", event.item.id or ""))
 
-    def _on_deleted(self, event: ConversationItemDeleted, _now: float) -> list[Effect]:
-        return self._told(("deleted", event.item_id))
+    def on_item_deleted(self, event: ConversationItemDeleted, _now: float) -> list[Effect]:
+        """Note that an item was deleted."""
+        return self._confirm(("deleted", event.item_id))
 
-    def _told(self, what: tuple[str, str]) -> list[Effect]:
-        edit = self._under_way
+    def _confirm(self, change: tuple[str, str]) -> list[Effect]:
+        edit = self._current
         if edit is None:
             return []
-        event_id = next((id_ for id_, open_ in edit.open.items() if open_ == what), None)
+        event_id = next((id_ for id_, open_ in edit.open.items() if open_ == change), None)
         return [] if event_id is None else self._answered(edit, event_id)
 
-    def refuse(self, details: ErrorDetails) -> list[Effect] | None:
-        """Carry a refusal to its edit; ``None`` if it is of none."""
-        edit = self._under_way
+    def reject(self, details: ErrorDetails) -> tuple[PeerError, list[Effect]] | None:
+        """Route an error to the edit that it answers; ``None`` if it answers none."""
+        edit = self._current
         if edit is None:
             return None
         event_id = details.event_id
@@ -191,39 +197,41 @@ class HistoryEdits:
             event_id = next(iter(edit.open))
         if event_id not in edit.open:
             return None
-        edit.refusal = edit.refusal or peer_error(details)
-        return self._answered(edit, event_id)
+        error = peer_error(details)
+        edit.error = edit.error or error
+        return error, self._answered(edit, event_id)
 
     def _answered(self, edit: _PendingEdit, event_id: str) -> list[Effect]:
         del edit.open[event_id]
-        return self._finish() + self._go_on()
+        return self._finish() + self._begin_next()
 
     def _finish(self) -> list[Effect]:
-        edit = self._under_way
+        edit = self._current
         if edit is None or edit.open:
             return []
-        self._under_way = None
-        outcome = edit.refusal or HistoryEdited(history=self._history.snapshot())
+        self._current = None
+        outcome = edit.error or HistoryEdited(history=self._history.snapshot())
         return [ResolveRequest(token=edit.token, outcome=outcome)]
 
-    def disconnected(self) -> None:
-        """The connection is gone: nothing will be answered."""
-        self._under_way = None
+    def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
+        """Drop every edit."""
+        self._current = None
         self._waiting.clear()
+        return []
 
 
 def _concerns_items(details: ErrorDetails) -> bool:
-    """Whether an error that names no event looks like one about an item."""
+    """Return whether an error without an event id looks like an answer about an item."""
     return (details.param or "").startswith("item") or "item" in details.message
 
 
 # --- from one history to another, as pure functions --------------------------------------------
 
 
-def kept_ids(known: Sequence[HistoryItem], wanted: Sequence[HistoryItem]) -> set[str]:
-    """Ids of the items that can stay where they are: the most there can be.
+def unchanged_ids(known: Sequence[HistoryItem], wanted: Sequence[HistoryItem]) -> set[str]:
+    """Return the ids of as many items as possible that can stay where they are.
 
-    Where one of two has to move, it is not the one that cannot be created.
+    Where one of two items has to move, an item that cannot be created stays.
     """
     places = {item.id: (place, item) for place, item in enumerate(known)}
     same: list[tuple[int, str, int]] = []
@@ -231,7 +239,7 @@ def kept_ids(known: Sequence[HistoryItem], wanted: Sequence[HistoryItem]) -> set
         place, before = places.get(item.id, (-1, None))
         if item.id and before is not None and _is_same(before, item):
             same.append((place, item.id, _weight(item, len(known))))
-    return set(_heaviest_rising(same))
+    return set(_max_weight_increasing_subsequence(same))
 
 
 def _weight(item: HistoryItem, many: int) -> int:
@@ -242,8 +250,11 @@ def _weight(item: HistoryItem, many: int) -> int:
     return 1
 
 
-def _heaviest_rising(found: Sequence[tuple[int, str, int]]) -> list[str]:
-    """Ids of the heaviest rising sequence of places, of (place, id, weight) in the wanted order."""
+def _max_weight_increasing_subsequence(found: Sequence[tuple[int, str, int]]) -> list[str]:
+    """Return the ids of the subsequence with increasing places and the greatest weight.
+
+    Each entry of ``found`` is a place in the known history, an id and a weight, in the wanted order.
+    """
     if all(one[0] < other[0] for one, other in pairwise(found)):
         return [item_id for _, item_id, _ in found]
     best: list[
@@ -253,50 +264,54 @@ def _heaviest_rising(found: Sequence[tuple[int, str, int]]) -> list[str]:
         before = [i for i in range(index) if found[i][0] < place]
         last = max(before, key=lambda i: best[i][0], default=-1)
         best.append((weight + (best[last][0] if last >= 0 else 0), last))
-    kept: list[str] = []
+    unchanged: list[str] = []
     at = max(range(len(best)), key=lambda i: best[i][0], default=-1)
     while at >= 0:
-        kept.append(found[at][1])
+        unchanged.append(found[at][1])
         at = best[at][1]
-    return kept
+    return unchanged
 
 
 def _is_same(known: HistoryItem, wanted: HistoryItem) -> bool:
-    return _plain(known) == _plain(wanted)
+    return _without_volatile_fields(known) == _without_volatile_fields(wanted)
 
 
-def _plain(item: HistoryItem) -> HistoryItem:
-    """Without what nobody edits: the status, and audio, of which more or less may be known."""
+def _without_volatile_fields(item: HistoryItem) -> HistoryItem:
+    """Return the item without its status and audio, which an edit does not change."""
     if isinstance(item, MessageItem):
-        return attrs.evolve(item, status=None, content=tuple(map(_plain_part, item.content)))
-    return attrs.evolve(item, status=None) if isinstance(item, _OURS) else item
+        return attrs.evolve(
+            item, status=None, content=tuple(map(_part_without_volatile_fields, item.content))
+        )
+    return attrs.evolve(item, status=None) if isinstance(item, _CREATABLE) else item
 
 
-def _plain_part(part: ContentPart) -> ContentPart:
+def _part_without_volatile_fields(part: ContentPart) -> ContentPart:
     if isinstance(part, OutputAudio):
         return attrs.evolve(part, audio=None, heard_ms=None)
     return attrs.evolve(part, audio=None) if isinstance(part, InputAudio) else part
 
 
-def _creations(wanted: Iterable[HistoryItem], kept: set[str]) -> Iterable[ConversationItemCreate]:
+def _creations(
+    wanted: Iterable[HistoryItem], unchanged: set[str]
+) -> Iterable[ConversationItemCreate]:
     previous = ROOT
     for item in wanted:
-        if item.id not in kept:
+        if item.id not in unchanged:
             yield ConversationItemCreate(previous_item_id=previous, item=item)
         previous = item.id or previous
 
 
 def check_order(wanted: Sequence[HistoryItem]) -> None:
-    """See that each id stands once, and each output after its call.
+    """Check that each id occurs once, and that each output follows its call.
 
     Raises:
-        UsageError: not so.
+        UsageError: an id occurs twice, or an output comes before its call.
     """
     ids: set[str | None] = set()
     calls: set[str | None] = set()
     for item in wanted:
         if item.id in ids:
-            raise UsageError(f"item {item.id} stands twice in the new history")
+            raise UsageError(f"item {item.id} occurs twice in the new history; leave one out")
         ids.add(item.id)
         if isinstance(item, FunctionCallItem):
             calls.add(item.call_id)
@@ -308,18 +323,22 @@ def check_order(wanted: Sequence[HistoryItem]) -> None:
 
 
 def check_creatable(item: Item) -> None:
-    """See that the service lets a client create this item.
+    """Check that the service lets a client create this item.
 
     Raises:
-        UsageError: it does not; the message says what to do instead.
+        UsageError: it does not. The message says what to use instead.
     """
-    if not isinstance(item, _OURS):
-        raise UsageError(f"item {item.id} ({item.type}) can stay or go, but not be made or changed")
+    if not isinstance(item, _CREATABLE):
+        raise UsageError(
+            f"item {item.id} ({item.type}) cannot be created or changed; keep it or leave it out"
+        )
     if not isinstance(item, MessageItem):
         return
-    allowed = _MAY_SAY.get(item.role)
+    allowed = _ALLOWED_PARTS.get(item.role)
     if allowed is None:
-        raise UsageError(f"item {item.id} has the role {item.role!r}; use {', '.join(_MAY_SAY)}")
+        raise UsageError(
+            f"item {item.id} has the role {item.role!r}; use {', '.join(_ALLOWED_PARTS)}"
+        )
     for part in item.content:
         _check_part(item, part, allowed)
 
@@ -327,7 +346,7 @@ def check_creatable(item: Item) -> None:
 def _check_part(item: MessageItem, part: object, allowed: tuple[type, ...]) -> None:
     if isinstance(part, OutputAudio):
         raise UsageError(
-            f"item {item.id} has audio of the assistant, which the service does not take back: "
+            f"item {item.id} has audio of the assistant, which the service does not accept: "
             "use OutputText(text=transcript)"
         )
     if not isinstance(part, allowed):

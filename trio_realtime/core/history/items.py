@@ -1,28 +1,26 @@
 """The conversation's items, in the service's order.
 
 A doubly linked list with an index by id: placing, changing and finding an item costs the same in the
-first minute and in the last. Only :meth:`History.snapshot` walks the list, and only when something
-changed since the last one.
+first minute and in the last. Only :meth:`History.snapshot` walks the list, and only after a change.
 
-Rules:
-
-* ``conversation.item.added`` places an item after ``previous_item_id``: ``null`` is the very first
-  place, an absent or unknown id the end. An item that is known keeps its place.
-* ``conversation.item.done`` places only what ``added`` did not: on the live service its
+* ``conversation.item.added`` places an item after ``previous_item_id``: ``null`` means the first
+  place, an absent or unknown id means the end. A known item keeps its place.
+* ``conversation.item.done`` places an item only if ``added`` did not: on the live service its
   ``previous_item_id`` is sometimes ``null`` where it should not be.
-* An update replaces an item, except that what was heard stays: a transcript, text or image that the
-  service leaves out is kept, the sum of the deltas stands in where there is no final transcript,
-  and a final one is never replaced by deltas.
-* A transcript may come before its item, or before the part that it belongs to. It waits for it.
-  What comes late, after the final one, changes nothing.
-* That the assistant's audio was cut, and the audio itself, may come before the part, too. The part
-  is made then; its words stand in deltas, or are still to come.
+* An update replaces an item but never loses what is known: a transcript, text or image that the service
+  leaves out stays, the sum of the deltas replaces a missing final transcript, and deltas never replace
+  a final transcript.
+* A transcript may arrive before its item or before its part. It waits for the part. A delta that
+  arrives after the final transcript changes nothing.
+* A truncation, or the audio itself, may arrive before its part. The part is made then. Its words are in
+  the deltas or are still to come.
 * An image stays where it was sent: the service may leave out its URL, or the whole part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import enum
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -41,19 +39,34 @@ from trio_realtime.wire import (
     Unset,
 )
 
-MAX_WAITING = 256
-"""How much is kept of what may never come (transcripts, images) and of what has gone (ids)."""
+MAX_PENDING = 256
+"""The number of pending transcripts, local copies and ids of deleted items that are remembered."""
 
 
 def _forget_oldest(waiting: dict[str, Any]) -> None:
-    while len(waiting) > MAX_WAITING:
+    while len(waiting) > MAX_PENDING:
         del waiting[next(iter(waiting))]
 
 
-class _Node:
-    """An item, its neighbours, the deltas that are not yet in it, and the parts heard to the end."""
+class Change(enum.Enum):
+    """What an event changed in the history."""
 
-    __slots__ = ("deltas", "following", "heard", "item", "kinds", "previous")
+    NONE = "none"
+    ADDED = "added"
+    UPDATED = "updated"
+
+
+class _Node:
+    """An item with its neighbors in the list.
+
+    Attributes:
+        item: the item, without open deltas.
+        deltas: the open deltas of each part; those of a call's arguments are under 0.
+        kinds: the kind of each part that deltas have opened.
+        finished_transcripts: the parts whose final transcript has arrived.
+    """
+
+    __slots__ = ("deltas", "finished_transcripts", "following", "item", "kinds", "previous")
 
     def __init__(self, item: HistoryItem | None) -> None:
         self.item = item
@@ -61,19 +74,17 @@ class _Node:
         self.following: _Node = self
         self.deltas: dict[int, list[str]] = {}
         self.kinds: dict[int, type[OutputText | OutputAudio]] = {}
-        self.heard: set[int] = set()
+        self.finished_transcripts: set[int] = set()
 
 
 class History:
-    """See the module. All methods are synchronous and never raise for what a server sends."""
+    """The items of the conversation. No method raises because of what a server sends."""
 
     def __init__(self) -> None:
-        self._ring = _Node(
-            None
-        )  # a sentinel: its following is the first item, its previous the last
+        self._local_copiesinel = _Node(None)  # between the last item and the first
         self._nodes: dict[str, _Node] = {}
-        self._waiting: dict[str, dict[int, _PendingTranscript]] = {}
-        self._sent: dict[str, MessageItem] = {}
+        self._pending: dict[str, dict[int, _PendingTranscript]] = {}
+        self._local_copies: dict[str, MessageItem] = {}
         self._deleted: dict[str, None] = {}
         self._snapshot: tuple[HistoryItem, ...] | None = ()
 
@@ -84,106 +95,90 @@ class History:
         return item_id in self._nodes
 
     def was_deleted(self, item_id: str) -> bool:
-        """Whether an item of this id has left the conversation."""
+        """Return whether an item with this id was deleted."""
         return item_id in self._deleted
 
     def get(self, item_id: str) -> HistoryItem | None:
-        """The item with this id, with what has come of it so far."""
+        """Return the item with this id, with everything that has arrived of it so far."""
         node = self._nodes.get(item_id)
         return None if node is None else _current(node)
 
     def snapshot(self) -> tuple[HistoryItem, ...]:
-        """All items in order. The same tuple as before if nothing has changed since."""
+        """Return all items in order. Returns the same tuple until something changes."""
         if self._snapshot is None:
             self._snapshot = tuple(_current(node) for node in self._walk())
         return self._snapshot
 
     def _walk(self) -> Iterable[_Node]:
-        node = self._ring.following
-        while node is not self._ring:
+        node = self._local_copiesinel.following
+        while node is not self._local_copiesinel:
             yield node
             node = node.following
 
     # --- items
 
-    def remember_sent(self, item_id: str, item: MessageItem) -> None:
-        """Keep what the service will not echo (images) for the item with this id of ours."""
-        self._sent[item_id] = item
-        _forget_oldest(self._sent)
+    def remember_images(self, item: HistoryItem) -> None:
+        """Keep the images of an item that is sent under an id: the service does not echo them."""
+        if not isinstance(item, MessageItem) or not item.id:
+            return
+        if any(isinstance(part, InputImage) for part in item.content):
+            self._local_copies[item.id] = item
+            _forget_oldest(self._local_copies)
 
-    def remember_images(self, item: MessageItem, new_id: Callable[[], str]) -> MessageItem:
-        """The item as it is to be sent: one with images has an id of ours, and is remembered."""
-        if not any(isinstance(part, InputImage) for part in item.content):
-            return item
-        item_id = item.id or new_id()
-        item = attrs.evolve(item, id=item_id)
-        self.remember_sent(item_id, item)
-        return item
-
-    def add(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> bool:
-        """Place or update an item. Returns whether it is new; one without an id is not kept."""
+    def add(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> Change:
+        """Place a new item, or update a known one. An item without an id is ignored."""
         if not item.id:
-            return False
+            return Change.NONE
         node = self._nodes.get(item.id)
         if node is not None:
-            self._replace(node, item)
-            return False
+            return self._replace(node, item)
         self._deleted.pop(item.id, None)
-        node = _Node(self._with_what_was_sent(item.id, item))
+        local = self._local_copies.pop(item.id, None)
+        node = _Node(item if local is None else _merge(local, item))
         self._link(node, self._place(previous_item_id))
         self._nodes[item.id] = node
-        self._put_heard(node, item.id)
-        return True
+        if item.id in self._pending:
+            self._apply_transcripts(node, item.id)
+        return Change.ADDED
 
-    def finish(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> bool:
-        """Take a final version. Returns whether the item is new (its ``added`` was missed)."""
+    def finish(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> Change:
+        """Take a final version. It places the item only if its ``added`` event was missed."""
         if item.id in self._deleted:
-            return False  # told too late
+            return Change.NONE  # it arrived too late
         if previous_item_id is None:
             previous_item_id = UNSET
         return self.add(item, previous_item_id)
 
-    def update(self, item: HistoryItem) -> bool:
-        """Take another version of an item that is known. Returns whether it is."""
-        node = self._nodes.get(item.id or "")
-        if node is None:
-            return False
-        self._replace(node, item)
-        return True
-
-    def cut(self, item_id: str, index: int, heard_ms: int) -> HistoryItem | None:
-        """The assistant's audio was cut. Returns the item, ``None`` if there is no such audio."""
+    def truncate(self, item_id: str, index: int, heard_ms: int) -> HistoryItem | None:
+        """Note how much of a part was heard. Returns the item, ``None`` if there is no such part."""
         node = self._nodes.get(item_id)
         part = None if node is None else _audio_part(node, index)
         if node is None or not isinstance(part, OutputAudio):
             return None
-        self._put_part(node, index, attrs.evolve(part, heard_ms=heard_ms))
+        self._replace_part(node, index, attrs.evolve(part, heard_ms=heard_ms))
         return _current(node)
 
-    def put_audio(self, item_id: str, index: int, audio: bytes | None) -> bool:
-        """Let a part of a message have this audio; ``None``: have it no more.
-
-        Returns whether there is such a part.
-        """
+    def set_audio(self, item_id: str, index: int, audio: bytes | None) -> bool:
+        """Set or remove the audio of a part. Returns whether there is such a part."""
         node = self._nodes.get(item_id)
         part = None if node is None else _audio_part(node, index)
         if node is None or part is None:
             return False
         if part.audio is not audio:
-            self._put_part(node, index, attrs.evolve(part, audio=audio))
+            self._replace_part(node, index, attrs.evolve(part, audio=audio))
         return True
 
-    def _put_part(self, node: _Node, index: int, part: OutputAudio | InputAudio) -> None:
+    def _replace_part(self, node: _Node, index: int, part: OutputAudio | InputAudio) -> None:
         item = node.item
         assert isinstance(item, MessageItem)
-        # Parts before it that stand in deltas only are made without their words: more may come.
+        # Earlier parts that exist only as deltas are made without their words: more may arrive.
         between = [_part_from_deltas(node.kinds[n], "") for n in range(len(item.content), index)]
         content = (*item.content[:index], *between, part, *item.content[index + 1 :])
         node.item = attrs.evolve(item, content=content)
         self._snapshot = None
 
     def delete(self, item_id: str) -> bool:
-        """Drop an item. Returns whether it was known."""
+        """Remove an item. Returns whether it was known."""
         node = self._nodes.pop(item_id, None)
         if node is None:
             return False
@@ -196,10 +191,10 @@ class History:
 
     def _place(self, previous_item_id: str | Unset | None) -> _Node:
         if previous_item_id is None:
-            return self._ring
+            return self._local_copiesinel
         if isinstance(previous_item_id, Unset):
-            return self._ring.previous
-        return self._nodes.get(previous_item_id, self._ring.previous)
+            return self._local_copiesinel.previous
+        return self._nodes.get(previous_item_id, self._local_copiesinel.previous)
 
     def _link(self, node: _Node, after: _Node) -> None:
         node.previous, node.following = after, after.following
@@ -207,24 +202,27 @@ class History:
         after.following = node
         self._snapshot = None
 
-    def _replace(self, node: _Node, item: HistoryItem) -> None:
-        assert node.item is not None
+    def _replace(self, node: _Node, item: HistoryItem) -> Change:
+        known = node.item
+        if item == known and not node.deltas:
+            return Change.NONE
+        assert known is not None
+        before = _current(node) if node.deltas else known
         if _is_final(item):
-            node.item = _merge(_current(node), item)
+            node.item = _merge(before, item)
             node.deltas.clear()
         else:
-            node.item = _merge(node.item, item)
-        self._put_heard(node, item.id or "")
+            node.item = _merge(known, item)
+        if item.id in self._pending:
+            self._apply_transcripts(node, item.id)
         self._snapshot = None
+        after = _current(node) if node.deltas else node.item
+        return Change.NONE if after == before else Change.UPDATED
 
-    def _with_what_was_sent(self, item_id: str, item: HistoryItem) -> HistoryItem:
-        sent = self._sent.pop(item_id, None)
-        return item if sent is None else _merge(sent, item)
-
-    def _put_heard(self, node: _Node, item_id: str) -> bool:
-        """Put the transcripts that wait into their parts. Returns whether there were any."""
+    def _apply_transcripts(self, node: _Node, item_id: str) -> bool:
+        """Move pending transcripts into their parts. Returns whether there were any."""
         found = False
-        for index, heard in [*self._waiting.get(item_id, {}).items()]:
+        for index, heard in [*self._pending.get(item_id, {}).items()]:
             assert node.item is not None
             item = _with_transcript(node.item, index, heard.text)
             if item is None:
@@ -232,14 +230,14 @@ class History:
             node.item = item
             found = True
             if heard.final:
-                node.heard.add(index)
-                self.forget_heard(item_id, index)
+                node.finished_transcripts.add(index)
+                self.drop_pending_transcript(item_id, index)
         return found
 
     # --- deltas and transcripts
 
     def open_part(self, item_id: str, index: int, kind: type[OutputText | OutputAudio]) -> None:
-        """The assistant's message got a part of this kind."""
+        """Note the kind of a part of the assistant's message."""
         node = self._nodes.get(item_id)
         if node is not None:
             node.kinds[index] = kind
@@ -247,7 +245,7 @@ class History:
     def append_text(
         self, item_id: str, index: int, delta: str, kind: type[OutputText | OutputAudio]
     ) -> None:
-        """More text or transcript of the assistant's message."""
+        """Add text or transcript to the assistant's message."""
         node = self._nodes.get(item_id)
         if node is None:
             return
@@ -256,35 +254,37 @@ class History:
         self._snapshot = None
 
     def append_arguments(self, item_id: str, delta: str) -> None:
-        """More of the arguments of a function call."""
+        """Add to the arguments of a function call."""
         node = self._nodes.get(item_id)
         if node is not None and node.item is not None and not _is_final(node.item):
             node.deltas.setdefault(0, []).append(delta)
             self._snapshot = None
 
-    def hear(self, item_id: str, index: int, text: str, *, final: bool) -> HistoryItem | None:
-        """More of the user's transcript, or all of it. Returns the item, ``None`` if still to come."""
+    def add_transcript(
+        self, item_id: str, index: int, text: str, *, final: bool
+    ) -> HistoryItem | None:
+        """Add to the user's transcript, or set all of it. Returns the item if it has the part already."""
         node = self._nodes.get(item_id)
-        if node is not None and index in node.heard and not final:
-            return None  # late: it is in the final transcript
-        heard = self._waiting.setdefault(item_id, {}).setdefault(index, _PendingTranscript())
+        if node is not None and index in node.finished_transcripts and not final:
+            return None  # the final transcript contains it
+        heard = self._pending.setdefault(item_id, {}).setdefault(index, _PendingTranscript())
         heard.take(text, final=final)
-        _forget_oldest(self._waiting)
-        if node is None or not self._put_heard(node, item_id):
+        _forget_oldest(self._pending)
+        if node is None or not self._apply_transcripts(node, item_id):
             return None
         self._snapshot = None
         return node.item
 
-    def forget_heard(self, item_id: str, index: int) -> None:
-        """Nothing more will be heard of this part."""
-        parts = self._waiting.get(item_id, {})
+    def drop_pending_transcript(self, item_id: str, index: int) -> None:
+        """Drop the pending transcript of a part."""
+        parts = self._pending.get(item_id, {})
         parts.pop(index, None)
         if not parts:
-            self._waiting.pop(item_id, None)
+            self._pending.pop(item_id, None)
 
 
 class _PendingTranscript:
-    """What was heard of one part so far."""
+    """The transcript of one part, which its part does not have yet."""
 
     __slots__ = ("_pieces", "final")
 
@@ -309,7 +309,7 @@ class _PendingTranscript:
 
 
 def _current(node: _Node) -> HistoryItem:
-    """The item with its open deltas in it."""
+    """Return the item with its open deltas applied."""
     item = node.item
     assert item is not None
     if not node.deltas:
@@ -324,16 +324,16 @@ def _current(node: _Node) -> HistoryItem:
             pieces[:] = ["".join(pieces)]
         part = _part_from_deltas(node.kinds.get(index, OutputText), pieces[0])
         if 0 <= index < len(content):
-            content[index] = _keep_known(part, content[index])
+            content[index] = _fill_missing(part, content[index])
         else:
             content.append(part)
     return attrs.evolve(item, content=tuple(content))
 
 
 def _audio_part(node: _Node, index: int) -> OutputAudio | InputAudio | None:
-    """The audio that the service speaks of, without what stands in deltas.
+    """Return the audio part at this index, without open deltas.
 
-    Of the assistant's it may speak before there is the part, or any words of it.
+    The service may refer to a part of the assistant's message before the part exists.
     """
     item = node.item
     if not isinstance(item, MessageItem) or index < 0:
@@ -358,7 +358,7 @@ def _is_final(item: HistoryItem) -> bool:
 
 
 def item_status(item: HistoryItem) -> str | None:
-    """An item's status, ``None`` for the kinds that have none."""
+    """Return an item's status, ``None`` for kinds of items that have none."""
     return getattr(item, "status", None)
 
 
@@ -368,7 +368,7 @@ def _merge(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
     if known.role != incoming.role:
         return incoming
     parts = [
-        _keep_known(known.content[index], part) if index < len(known.content) else part
+        _fill_missing(known.content[index], part) if index < len(known.content) else part
         for index, part in enumerate(_with_images(known, incoming))
     ]
     parts.extend(known.content[len(parts) :])
@@ -376,7 +376,7 @@ def _merge(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
 
 
 def _with_images(known: MessageItem, incoming: MessageItem) -> list[ContentPart]:
-    """The incoming parts, with the known images put back if there are none among them."""
+    """Return the incoming parts, with the known images if the service left out all images."""
     parts = list(incoming.content)
     if not any(isinstance(part, InputImage) for part in parts):
         for index, part in enumerate(known.content):
@@ -396,8 +396,8 @@ def _merge_call(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
     return incoming
 
 
-def _keep_known(known: ContentPart, incoming: ContentPart) -> ContentPart:
-    """The incoming part, with what it lacks taken from the known one."""
+def _fill_missing(known: ContentPart, incoming: ContentPart) -> ContentPart:
+    """Return the incoming part, with what it lacks taken from the known part."""
     match known, incoming:
         case OutputAudio(), OutputAudio():
             return _fill_audio(known, incoming)
@@ -416,13 +416,13 @@ def _keep_known(known: ContentPart, incoming: ContentPart) -> ContentPart:
 def _fill_audio(
     known: OutputAudio | InputAudio, incoming: OutputAudio | InputAudio
 ) -> OutputAudio | InputAudio:
-    kept: dict[str, Any] = {
+    filled: dict[str, Any] = {
         "transcript": incoming.transcript or known.transcript,
         "audio": incoming.audio if incoming.audio is not None else known.audio,
     }
     if isinstance(incoming, OutputAudio) and isinstance(known, OutputAudio):
-        kept["heard_ms"] = incoming.heard_ms if incoming.heard_ms is not None else known.heard_ms
-    return attrs.evolve(incoming, **kept)
+        filled["heard_ms"] = incoming.heard_ms if incoming.heard_ms is not None else known.heard_ms
+    return attrs.evolve(incoming, **filled)
 
 
 def _with_transcript(item: HistoryItem, index: int, transcript: str) -> HistoryItem | None:

@@ -1,16 +1,16 @@
-"""Events about items and about what the user was heard to say: into the history, and out as events.
+"""Bring events about items and transcripts into the history, and report the changes.
 
-An item that grows is told of now and then, not with each delta: a ``history_updated`` for an item
-follows the one before it by an interval, or with the end of the item. What was last is always told.
+A growing item is reported at intervals, not with each delta: the ``history_updated`` events of one
+item are an interval apart, and one comes with the end of the item. The last change is always
+reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 
 from trio_realtime import events as ev
-from trio_realtime.core.dispatch import Handlers
 from trio_realtime.core.effects import Effect
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
@@ -28,139 +28,139 @@ from trio_realtime.wire import (
     Unset,
 )
 
-from .items import History, item_status
+from .items import Change, History, item_status
 
 
 class HistoryUpdater:
-    """Keeps the history up to date. ``handlers`` are by the class of the server event.
+    """Updates the history from server events.
 
     Args:
-        history: what is kept.
-        interval: seconds between two events of an item that grows.
+        history: the items.
+        interval: seconds between two events of a growing item.
     """
 
     def __init__(self, history: History, interval: float) -> None:
         self._history = history
         self._interval = interval
-        self._told_at: dict[str, float] = {}
-        self._untold: set[str] = set()
-        self.handlers: Handlers = {
-            ConversationItemAdded: self._on_item_added,
-            ConversationItemCreated: self._on_item_added,
-            ConversationItemDone: self._on_item_done,
-            ConversationItemRetrieved: self._on_item_retrieved,
-            ConversationItemDeleted: self._on_item_deleted,
-            ConversationItemTruncated: self._on_item_truncated,
-            InputAudioTranscriptionDelta: self._on_transcription_delta,
-            InputAudioTranscriptionCompleted: self._on_transcription_completed,
-            InputAudioTranscriptionFailed: self._on_transcription_failed,
-        }
+        self._reported_at: dict[str, float] = {}
+        self._unreported: set[str] = set()
 
-    def finish_item(self, item: Item) -> Sequence[Effect]:
-        """Take the final version of an item whose place in the conversation is not told with it."""
-        return self._take_item(item, UNSET, self._history.finish)
+    # --- items
 
-    def grew(self, item_id: str, now: float) -> Sequence[Effect]:
-        """An item has more text than before. Tells of it if the interval is over."""
-        if now - self._told_at.get(item_id, -inf) < self._interval:
-            self._untold.add(item_id)
-            return ()
-        item = self._history.get(item_id)
-        if item is None:
-            return ()
-        told = self._updated(item)
-        self._told_at[item_id] = now
-        return (told,)
-
-    def _on_item_added(
+    def on_item_added(
         self, event: ConversationItemAdded | ConversationItemCreated, _now: float
     ) -> Sequence[Effect]:
-        return self._take_item(event.item, event.previous_item_id, self._history.add)
+        """Place a new item."""
+        change = self._history.add(event.item, event.previous_item_id)
+        return self._report(event.item, change, event.previous_item_id)
 
-    def _on_item_done(self, event: ConversationItemDone, _now: float) -> Sequence[Effect]:
-        return self._take_item(event.item, event.previous_item_id, self._history.finish)
+    def on_item_done(self, event: ConversationItemDone, _now: float) -> Sequence[Effect]:
+        """Take the final version of an item."""
+        change = self._history.finish(event.item, event.previous_item_id)
+        return self._report(event.item, change, event.previous_item_id)
 
-    def _take_item(
-        self,
-        item: Item,
-        previous: str | Unset | None,
-        place: Callable[[HistoryItem, str | Unset | None], bool],
-    ) -> Sequence[Effect]:
-        before = self._history.get(item.id) if item.id else None
-        new = place(item, previous)
-        after = self._history.get(item.id) if item.id else None
-        if item.id is None or after is None:
-            return ()
-        if new:
-            named = previous if isinstance(previous, str) else None
-            return (ev.HistoryAdded(item=after, previous_item_id=named),)
-        return (self._updated(after),) if after != before or item.id in self._untold else ()
+    def finish_item(self, item: Item) -> Sequence[Effect]:
+        """Take the final version of an output item, which does not name its place."""
+        return self._report(item, self._history.finish(item))
 
-    def _on_item_retrieved(self, event: ConversationItemRetrieved, _now: float) -> Sequence[Effect]:
+    def on_item_retrieved(self, event: ConversationItemRetrieved, _now: float) -> Sequence[Effect]:
+        """Take an item that was asked for, if it is still in the conversation."""
         if not event.item.id or event.item.id not in self._history:
             return ()
-        return self._take_item(event.item, UNSET, self._history.add)
+        return self._report(event.item, self._history.add(event.item))
 
-    def _on_item_deleted(self, event: ConversationItemDeleted, _now: float) -> Sequence[Effect]:
+    def _report(
+        self, item: Item, change: Change, previous: str | Unset | None = UNSET
+    ) -> Sequence[Effect]:
+        if change is Change.NONE and item.id not in self._unreported:
+            return ()
+        current = self._history.get(item.id or "")
+        if current is None:
+            return ()
+        if change is Change.ADDED:
+            named = previous if isinstance(previous, str) else None
+            return (ev.HistoryAdded(item=current, previous_item_id=named),)
+        return (self._updated(current),)
+
+    def on_item_deleted(self, event: ConversationItemDeleted, _now: float) -> Sequence[Effect]:
+        """Remove an item."""
         if not self._history.delete(event.item_id):
             return ()
         self._forget(event.item_id)
         return (ev.HistoryUpdated(deleted_item_id=event.item_id, read=self._history.snapshot),)
 
-    def _on_item_truncated(self, event: ConversationItemTruncated, _now: float) -> Sequence[Effect]:
-        item = self._history.cut(event.item_id, event.content_index, event.audio_end_ms)
+    def on_item_truncated(self, event: ConversationItemTruncated, _now: float) -> Sequence[Effect]:
+        """Note how much of an item was heard."""
+        item = self._history.truncate(event.item_id, event.content_index, event.audio_end_ms)
         return () if item is None else (self._updated(item),)
 
-    def _updated(self, item: HistoryItem) -> ev.HistoryUpdated:
-        self._untold.discard(item.id or "")
-        if item_status(item) != "in_progress":
-            self._told_at.pop(item.id or "", None)
-        return ev.HistoryUpdated(item=item, read=self._history.snapshot)
+    # --- growth
 
-    def response_ended(self) -> Sequence[Effect]:
-        """A response has ended: whatever has grown and was not told of is told of now."""
-        grown = [self._history.get(item_id) for item_id in sorted(self._untold)]
-        self._untold.clear()
+    def note_growth(self, item_id: str, now: float) -> Sequence[Effect]:
+        """Note that an item has more text than before. Reports it if the interval has passed."""
+        if now - self._reported_at.get(item_id, -inf) < self._interval:
+            self._unreported.add(item_id)
+            return ()
+        item = self._history.get(item_id)
+        if item is None:
+            return ()
+        updated = self._updated(item)
+        self._reported_at[item_id] = now
+        return (updated,)
+
+    def flush_growth(self) -> Sequence[Effect]:
+        """Report every growth that was not reported yet: a response has ended."""
+        grown = [self._history.get(item_id) for item_id in sorted(self._unreported)]
+        self._unreported.clear()
         return [self._updated(item) for item in grown if item is not None]
 
-    def _forget(self, item_id: str) -> None:
-        self._told_at.pop(item_id, None)
-        self._untold.discard(item_id)
+    def _updated(self, item: HistoryItem) -> ev.HistoryUpdated:
+        self._unreported.discard(item.id or "")
+        if item_status(item) != "in_progress":
+            self._reported_at.pop(item.id or "", None)
+        return ev.HistoryUpdated(item=item, read=self._history.snapshot)
 
-    def _on_transcription_delta(
+    def _forget(self, item_id: str) -> None:
+        self._reported_at.pop(item_id, None)
+        self._unreported.discard(item_id)
+
+    # --- the user's transcripts
+
+    def on_transcription_delta(
         self, event: InputAudioTranscriptionDelta, now: float
     ) -> Sequence[Effect]:
-        self._history.hear(event.item_id, event.content_index, event.delta, final=False)
+        """Add to the transcript of the user's audio."""
+        self._history.add_transcript(event.item_id, event.content_index, event.delta, final=False)
         delta = ev.UserTranscriptDelta(
             delta=event.delta, item_id=event.item_id, content_index=event.content_index
         )
-        return (delta, *self.grew(event.item_id, now))
+        return (delta, *self.note_growth(event.item_id, now))
 
-    def _on_transcription_completed(
+    def on_transcription_completed(
         self, event: InputAudioTranscriptionCompleted, _now: float
     ) -> Sequence[Effect]:
-        heard = self._history.hear(event.item_id, event.content_index, event.transcript, final=True)
-        effects: list[Effect] = [
-            ev.UserTranscript(
-                transcript=event.transcript,
-                item_id=event.item_id,
-                content_index=event.content_index,
-            )
-        ]
-        if heard is not None:
-            effects.append(self._updated(heard))
-        return effects
+        """Set the transcript of the user's audio."""
+        item = self._history.add_transcript(
+            event.item_id, event.content_index, event.transcript, final=True
+        )
+        transcript = ev.UserTranscript(
+            transcript=event.transcript,
+            item_id=event.item_id,
+            content_index=event.content_index,
+        )
+        return (transcript,) if item is None else (transcript, self._updated(item))
 
-    def _on_transcription_failed(
+    def on_transcription_failed(
         self, event: InputAudioTranscriptionFailed, _now: float
     ) -> Sequence[Effect]:
-        self._history.forget_heard(event.item_id, event.content_index)
+        """Report that the user's audio has no transcript."""
+        self._history.drop_pending_transcript(event.item_id, event.content_index)
         failed = ev.UserTranscriptFailed(
             item_id=event.item_id,
             content_index=event.content_index,
             code=event.error.code,
             message=event.error.message,
         )
-        item = self._history.get(event.item_id) if event.item_id in self._untold else None
+        item = self._history.get(event.item_id) if event.item_id in self._unreported else None
         self._forget(event.item_id)
         return (failed,) if item is None else (failed, self._updated(item))

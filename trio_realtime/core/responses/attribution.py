@@ -1,78 +1,89 @@
-"""Whose is a response that begins: which wish it comes of, if it comes of one of ours.
+"""Attribute a new response to the request that caused it.
 
-A response that echoes our metadata says so itself. Of any other it has to be worked out:
+A response that echoes the request's metadata is attributed by its token. Any other response needs a
+rule:
 
-* Responses beside the conversation begin in the order in which they were asked for. They name no
-  conversation; where a server never names any, that says nothing.
-* In the conversation, one that follows the end of the user's speech is the service's own. Of the
-  rest the ``gate`` makes a guess, which the end of the response confirms.
+* Out-of-band responses are created in the order in which they were requested. They name no
+  conversation, which says something only about a server that names the conversation of others.
+* A response of the conversation that follows the end of the user's speech was started by the
+  service. For any other one, the queue has a probable owner, which the end of the response confirms.
 """
 
 from __future__ import annotations
 
-from trio_realtime.wire import ResponseObject
+from trio_realtime.wire import UNSET, ResponseObject
 
-from .queue import ResponseQueue, ResponseRequest
-from .running import RunningResponse, names_conversation, names_no_conversation
+from .queue import METADATA_KEY, ResponseQueue, ResponseRequest
+from .running import RunningResponse
 
 
 class ResponseAttribution:
-    """See the module."""
+    """Finds the request of each response that is created, and the tokens that wait for it.
 
-    def __init__(self, gate: ResponseQueue) -> None:
-        self._gate = gate
-        self._beside: dict[str, ResponseRequest] = {}
-        self._names_conversations = False
-        self._turn_ended = False
+    Args:
+        queue: the requests for responses of the conversation.
+    """
 
-    def ask_beside(self, wish: ResponseRequest) -> None:
-        """A response beside the conversation was asked for."""
-        self._beside[wish.token] = wish
+    def __init__(self, queue: ResponseQueue) -> None:
+        self._queue = queue
+        self._out_of_band: dict[str, ResponseRequest] = {}
+        self._server_names_conversations = False
+        self._response_expected = False
 
-    def refused_beside(self, token: str) -> ResponseRequest | None:
-        """It was refused. Returns the wish, ``None`` if there is none of this token."""
-        return self._beside.pop(token, None)
+    def request_out_of_band(self, request: ResponseRequest) -> None:
+        """Note that an out-of-band response was requested."""
+        self._out_of_band[request.token] = request
 
-    def turn_ended(self, *, answered: bool) -> None:
-        """The user's turn ended. ``answered``: the service is about to answer by itself."""
-        self._turn_ended = answered
+    def reject_out_of_band(self, token: str) -> ResponseRequest | None:
+        """Drop an out-of-band request. Returns the request, ``None`` if none has this token."""
+        return self._out_of_band.pop(token, None)
+
+    def user_turn_ended(self, *, service_responds: bool) -> None:
+        """Note that the user's turn ended, and whether the service starts a response by itself."""
+        self._response_expected = service_responds
 
     def create_sent(self) -> None:
-        """What begins now may well be ours."""
-        self._turn_ended = False
+        """Note that a create was sent: the next response may well be its response."""
+        self._response_expected = False
 
-    def forget_all(self) -> None:
-        """The connection is gone: nothing will begin."""
-        self._beside.clear()
+    def clear(self) -> None:
+        """Drop every out-of-band request: the connection is gone."""
+        self._out_of_band.clear()
 
-    def stands_beside(self, response: ResponseObject, token: str | None) -> bool:
-        """Whether a response stands beside the conversation."""
+    def is_out_of_band(self, response: ResponseObject, token: str | None) -> bool:
+        """Return whether a response is out-of-band."""
         if token is not None:
-            return token in self._beside
-        return names_no_conversation(response) and self._names_conversations
+            return token in self._out_of_band
+        return response.conversation_id is None and self._server_names_conversations
 
-    def claim(
-        self, response: ResponseObject, token: str | None, *, beside: bool
+    def attribute(
+        self, response: ResponseObject, token: str | None, *, out_of_band: bool
     ) -> ResponseRequest | None:
-        """Which wish a response comes of, or is taken to come of. Once for each that begins."""
-        self._names_conversations |= names_conversation(response)
-        if beside:
-            oldest = next(iter(self._beside), "")
-            return self._beside.pop(token if token is not None else oldest, None)
-        spontaneous = self._turn_ended and token is None
+        """Return the certain or probable request of a response. Call once for each response."""
+        self._server_names_conversations |= response.conversation_id not in (None, UNSET)
+        if out_of_band:
+            oldest = next(iter(self._out_of_band), "")
+            return self._out_of_band.pop(token if token is not None else oldest, None)
+        spontaneous = self._response_expected and token is None
         if token is None:
-            self._turn_ended = False
-        wish = self._gate.created(response.id, token, spontaneous=spontaneous)
-        return wish if wish is not None else self._gate.guess
+            self._response_expected = False
+        request = self._queue.created(response.id, token, spontaneous=spontaneous)
+        return request if request is not None else self._queue.probable_owner
 
-    def waiters_of(self, state: RunningResponse) -> tuple[str, ...]:
-        """Who waits for a response, or for a turn that it is of."""
-        guess = self._gate.guess if state.id == self._gate.running else None
-        return state.waiters(guess)
+    def waiters_of(self, response: RunningResponse) -> tuple[str, ...]:
+        """Return the tokens that wait for a response, or for a turn that it belongs to."""
+        owner = self._queue.probable_owner if response.id == self._queue.running else None
+        return response.waiters(owner)
 
-    def names_of(self, state: RunningResponse, token: str | None) -> tuple[str, ...]:
-        """The creates that a response may have come of: our token, or who waits for it."""
-        guess = self._gate.guess
-        if token is None and guess is not None and state.id == self._gate.running:
-            token = guess.token
-        return (*self.waiters_of(state), token or "")
+    def tokens_of(self, response: RunningResponse, token: str | None) -> tuple[str, ...]:
+        """Return the tokens of all requests that a response may answer."""
+        owner = self._queue.probable_owner
+        if token is None and owner is not None and response.id == self._queue.running:
+            token = owner.token
+        return (*self.waiters_of(response), token or "")
+
+
+def token_of(response: ResponseObject) -> str | None:
+    """Return the token in the metadata of a response, ``None`` if there is none."""
+    value = (response.metadata or {}).get(METADATA_KEY)
+    return value if isinstance(value, str) else None

@@ -1,18 +1,17 @@
-"""What responses say: audio past the guardrails to the consumers, text to them and the history.
+"""What responses say: audio and text deltas, past the guardrails, to the consumers and the history.
 
-The only place on the way of an audio frame; it does as little as can be.
+The audio path is as short as it can be: one lookup, one event, one update of the playback clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from trio_realtime import events as ev
-from trio_realtime.core.dispatch import Handlers
 from trio_realtime.core.effects import Effect
+from trio_realtime.core.guardrails import ReplyGuard
 from trio_realtime.core.history.items import History
 from trio_realtime.core.history.updates import HistoryUpdater
-from trio_realtime.core.replies import ReplyGuard
 from trio_realtime.items import FunctionCallItem
 from trio_realtime.wire import (
     OutputAudio,
@@ -25,47 +24,44 @@ from trio_realtime.wire import (
     ResponseOutputTextDelta,
 )
 
+from .lifecycle import ResponseLifecycle
 from .running import RunningResponse, RunningResponses
 
 
 class OutputStream:
-    """Takes the deltas. ``handlers`` are by the class of the server event.
+    """Takes the deltas of responses.
 
     Args:
-        begin: begins a response whose ``response.created`` was missed, adding to the effects.
-        replies: where it goes past the guardrails.
+        responses: the responses that run.
+        history: gets text and arguments.
+        updates: reports the growth of items.
+        guard: delivers audio, and requests checks of text.
+        lifecycle: begins a response whose ``response.created`` did not arrive.
     """
 
     def __init__(
         self,
         responses: RunningResponses,
         history: History,
-        record: HistoryUpdater,
-        replies: ReplyGuard,
-        begin: Callable[[str, list[Effect]], RunningResponse],
+        updates: HistoryUpdater,
+        guard: ReplyGuard,
+        lifecycle: ResponseLifecycle,
     ) -> None:
-        self._replies = replies
         self._responses = responses
         self._history = history
-        self._record = record
-        self._begin = begin
-        self.handlers: Handlers = {
-            ResponseContentPartAdded: self._on_part_added,
-            ResponseOutputTextDelta: self._on_text,
-            ResponseOutputAudioTranscriptDelta: self._on_text,
-            ResponseOutputAudioDelta: self._on_audio,
-            ResponseOutputAudioDone: self._on_audio_done,
-            ResponseFunctionCallArgumentsDelta: self._on_arguments,
-        }
+        self._updates = updates
+        self._guard = guard
+        self._lifecycle = lifecycle
 
-    def _on_audio(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
-        state = self._responses.running.get(event.response_id)
-        if state is None:
+    def on_audio_delta(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
+        """Deliver audio, or keep it for the outcome of an out-of-band response."""
+        response = self._responses.running.get(event.response_id)
+        if response is None:
             return self._first_audio(event, now)
-        if state.beside:
-            state.audio.append(event.delta)
+        if response.out_of_band:
+            response.audio.append(event.delta)
             return ()
-        if state.silenced:
+        if response.audio_suppressed:
             return ()
         audio = ev.Audio(
             data=event.delta,
@@ -73,37 +69,39 @@ class OutputStream:
             item_id=event.item_id,
             content_index=event.content_index,
         )
-        return self._replies.audio(audio, now)
+        return self._guard.audio(audio, now)
 
     def _first_audio(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
-        """Audio of a response that has ended, or of which nothing was seen before."""
-        effects: list[Effect] = []
-        if self._state_of(event.response_id, effects) is None:
-            return effects
-        return [*effects, *self._on_audio(event, now)]
+        """Begin the response first, unless it has ended."""
+        response, effects = self._response_of(event.response_id)
+        if response is None:
+            return ()
+        return [*effects, *self.on_audio_delta(event, now)]
 
-    def _on_audio_done(self, event: ResponseOutputAudioDone, now: float) -> Sequence[Effect]:
-        state = self._responses.get(event.response_id)
-        if state is None or state.beside or state.silenced:
+    def on_audio_done(self, event: ResponseOutputAudioDone, now: float) -> Sequence[Effect]:
+        """Report that all audio of an item has arrived."""
+        response = self._responses.get(event.response_id)
+        if response is None or response.out_of_band or response.audio_suppressed:
             return ()
         end = ev.AudioEnd(
             response_id=event.response_id,
             item_id=event.item_id,
             content_index=event.content_index,
         )
-        return self._replies.audio_end(end, now)
+        return self._guard.audio_end(end, now)
 
-    def _on_part_added(self, event: ResponseContentPartAdded, _now: float) -> Sequence[Effect]:
+    def on_part_added(self, event: ResponseContentPartAdded, _now: float) -> Sequence[Effect]:
+        """Note the kind of a part before its first delta."""
         kind = OutputText if event.part.type == "text" else OutputAudio
         self._history.open_part(event.item_id, event.content_index, kind)
         return ()
 
-    def _on_arguments(
+    def on_arguments_delta(
         self, event: ResponseFunctionCallArgumentsDelta, now: float
     ) -> Sequence[Effect]:
-        effects: list[Effect] = []
-        state = self._state_of(event.response_id, effects)
-        if state is None or state.beside:
+        """Add to the arguments of a call that the model is writing."""
+        response, effects = self._response_of(event.response_id)
+        if response is None or response.out_of_band:
             return effects
         self._history.append_arguments(event.item_id, event.delta)
         item = self._history.get(event.item_id)
@@ -116,23 +114,18 @@ class OutputStream:
                 item_id=event.item_id,
             )
         )
-        return [*effects, *self._record.grew(event.item_id, now)]
+        return [*effects, *self._updates.note_growth(event.item_id, now)]
 
-    def _state_of(self, response_id: str, effects: list[Effect]) -> RunningResponse | None:
-        """The response that a delta is of; ``None`` for one that has ended."""
-        if self._responses.has_ended(response_id):
-            return None
-        return self._responses.get(response_id) or self._begin(response_id, effects)
-
-    def _on_text(
+    def on_text_delta(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta, now: float
     ) -> Sequence[Effect]:
-        effects: list[Effect] = []
-        state = self._state_of(event.response_id, effects)
-        if state is None:
-            return effects
-        state.add_text(event.item_id, event.content_index, event.delta)
-        if state.beside:
+        """Add to the text or transcript of a message."""
+        response, effects = self._response_of(event.response_id)
+        if response is None:
+            return ()
+        key = (event.item_id, event.content_index)
+        response.texts.setdefault(key, []).append(event.delta)
+        if response.out_of_band:
             return effects
         is_text = type(event) is ResponseOutputTextDelta
         kind = OutputText if is_text else OutputAudio
@@ -146,6 +139,12 @@ class OutputStream:
                 content_index=event.content_index,
             )
         )
-        effects += self._record.grew(event.item_id, now)
-        effects += self._replies.grow(event.response_id, state.agent, event.delta)
+        effects += self._updates.note_growth(event.item_id, now)
+        effects += self._guard.text(event.response_id, response.agent, event.delta)
         return effects
+
+    def _response_of(self, response_id: str) -> tuple[RunningResponse | None, list[Effect]]:
+        """Return the response that a delta belongs to; ``None`` if it has ended."""
+        if self._responses.has_ended(response_id):
+            return None, []
+        return self._lifecycle.ensure_response(response_id)

@@ -1,65 +1,123 @@
-"""Who may ask for the next response, and when.
+"""When a ``response.create`` may be sent.
 
-The service writes one response at a time to the conversation and refuses a ``response.create``
-while one is running. The gate holds every wish for a response until its turn.
+The service adds one response at a time to the conversation, and rejects a ``response.create`` while
+one is running. The queue keeps every request for a response until it may be sent.
 
-Rules:
+* At most one create is outstanding: it was sent, and its response was neither created nor rejected.
+  None is sent while a response of the conversation runs.
+* Requests are sent in order, except that what a turn needs to go on comes before the prompts that
+  wait for the end of that turn. Adjacent automatic requests (for a message, for tool outputs) become
+  one create. Requests with parameters of their own stay separate.
+* The response to a request is recognized by its metadata, which the service echoes in
+  ``response.created``. A response without that metadata was started by somebody else, usually by
+  voice activity detection: it takes the slot, and the service will reject the outstanding create.
+* A rejected create returns to the head of the queue. It is sent again when the slot is free, that is
+  after the ``response.done`` of the response that took the slot. The rejection may arrive before the
+  ``response.created`` of that response.
+* A server that never echoed metadata leaves open whose response has been created. There, a response
+  that follows the end of the user's speech was started by the service; any other one counts as the
+  outstanding request's once it has ended.
+* Out-of-band requests (``conversation="none"``) are not queued here.
 
-* One create is outstanding at most: sent, and neither begun nor refused. None is sent while a
-  response of the conversation runs, or while the gate is held (calls of an interrupted response
-  that are still to be answered).
-* Wishes wait in order, but that a question lets the turn that somebody waits for go on first.
-  Automatic ones (a message, tool outputs) that wait next to each other become
-  one create. Manual ones, with parameters of their own, stay apart.
-* Ours is recognised by its own metadata, echoed in ``response.created``. A response without it is
-  somebody else's (voice activity detection): it takes the slot, and our create will be refused.
-* A refused create goes back to the head of the line. It is sent again when the slot is known to be
-  free, that is after the ``response.done`` of the response it lost to; the refusal may come before
-  that one's ``response.created``.
-* A server that has never echoed metadata leaves open whose a response is. There, one that follows
-  the end of the user's speech is the service's own; of any other, its end settles that it was ours.
-* Wishes for a response beside the conversation (``conversation="none"``) do not come here.
-
-====================  ==================================  =====================================
-state                 means                               leaves it
-====================  ==================================  =====================================
-free                  a wish may be sent                  ``take`` -> outstanding
-outstanding           our create is on its way            created -> running; refused -> lost
-running               a response writes                   done -> free
-lost                  refused, the winner not yet seen    created -> running; done, also of one
-                                                          beside the conversation -> free
-====================  ==================================  =====================================
+:data:`TRANSITIONS` is the state machine.
 """
 
 from __future__ import annotations
 
+import enum
 from collections import deque
+from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
-from trio_realtime.wire import MessageItem, ResponseParams
+from trio_realtime.core.effects import SendEncoded
+from trio_realtime.wire import ConversationItemCreate, ResponseParams
 
 from .turns import Turn
 
-METADATA_KEY = "trio_realtime"
-"""The metadata pair by which we know our own creates."""
+METADATA_KEY: Final = "trio_realtime"
+"""The metadata key that marks the creates of this library. Its value is the request's token."""
+
+
+class QueueState(enum.Enum):
+    """What occupies the conversation's one slot for a response."""
+
+    FREE = "free"
+    CREATE_SENT = "create sent"
+    RUNNING = "running"
+    CONTENDED = "running, create sent"
+    AWAITING_WINNER = "awaiting winner"
+
+
+class Trigger(enum.Enum):
+    """What moves the queue from one state to another."""
+
+    SEND = "create sent"
+    CREATED = "response created"
+    OTHER_CREATED = "other response created"
+    DONE = "response done"
+    DONE_AS_OURS = "unattributed response done"
+    OUT_OF_BAND_DONE = "out-of-band response done"
+    REJECTED = "create rejected"
+    REJECTED_LATE = "create rejected, winner already done"
+    FAILED = "create invalid"
+    CLEAR = "connection lost"
+
+
+_S, _T = QueueState, Trigger
+
+TRANSITIONS: Final[Mapping[tuple[QueueState, Trigger], QueueState]] = {
+    (_S.FREE, _T.SEND): _S.CREATE_SENT,
+    (_S.FREE, _T.CREATED): _S.RUNNING,
+    (_S.FREE, _T.DONE): _S.FREE,
+    (_S.FREE, _T.OUT_OF_BAND_DONE): _S.FREE,
+    (_S.CREATE_SENT, _T.CREATED): _S.RUNNING,
+    (_S.CREATE_SENT, _T.OTHER_CREATED): _S.CONTENDED,
+    (_S.CREATE_SENT, _T.DONE): _S.CREATE_SENT,
+    (_S.CREATE_SENT, _T.OUT_OF_BAND_DONE): _S.CREATE_SENT,
+    (_S.CREATE_SENT, _T.REJECTED): _S.AWAITING_WINNER,
+    (_S.CREATE_SENT, _T.REJECTED_LATE): _S.FREE,
+    (_S.CREATE_SENT, _T.FAILED): _S.FREE,
+    (_S.RUNNING, _T.CREATED): _S.RUNNING,
+    (_S.RUNNING, _T.DONE): _S.FREE,
+    (_S.RUNNING, _T.OUT_OF_BAND_DONE): _S.RUNNING,
+    (_S.CONTENDED, _T.CREATED): _S.RUNNING,
+    (_S.CONTENDED, _T.OTHER_CREATED): _S.CONTENDED,
+    (_S.CONTENDED, _T.DONE): _S.CREATE_SENT,
+    (_S.CONTENDED, _T.DONE_AS_OURS): _S.FREE,
+    (_S.CONTENDED, _T.OUT_OF_BAND_DONE): _S.CONTENDED,
+    (_S.CONTENDED, _T.REJECTED): _S.RUNNING,
+    (_S.CONTENDED, _T.REJECTED_LATE): _S.RUNNING,
+    (_S.CONTENDED, _T.FAILED): _S.RUNNING,
+    (_S.AWAITING_WINNER, _T.CREATED): _S.RUNNING,
+    (_S.AWAITING_WINNER, _T.DONE): _S.FREE,
+    (_S.AWAITING_WINNER, _T.OUT_OF_BAND_DONE): _S.FREE,
+    **{(state, _T.CLEAR): _S.FREE for state in _S},
+}
+"""The next state for each state and trigger. A pair that is not listed cannot occur.
+
+A server with one slot for all responses may reject a create because of an out-of-band response, so
+the end of one leaves ``AWAITING_WINNER`` too.
+"""
 
 
 @attrs.frozen(kw_only=True)
 class ResponseRequest:
-    """A wish for a response.
+    """A request for a response.
 
     Attributes:
-        token: our name for it: the create's event id, and echoed in the metadata.
-        params: overrides; ``None`` for an automatic wish.
-        waiters: who waits for the response that comes of it.
-        turn_waiters: who waits for the end of the turn that it begins or continues.
-        turns: the turns that it continues.
-        question: what joins the conversation just before the create is sent the first time. It
-            waits until nobody waits for another turn: one response would answer both.
-        nested: it is a part of the work on a turn, so it does not wait for that.
+        token: the name of the request: the event id of the create, echoed in its metadata.
+        params: overrides of the session's settings; ``None`` for an automatic request.
+        waiters: tokens that are resolved with the outcome of the response.
+        turn_waiters: tokens that are resolved at the end of the turn that the response begins or
+            continues.
+        turns: the turns that the response continues.
+        prompt: an item that joins the conversation just before the create is sent the first time.
+        prompt_text: the text of the prompt, for the input guardrails.
+        inside_turn: the prompt belongs to the work of a turn, so it does not wait for turns to end.
 
-    When wishes are merged, these come together.
+    Requests that become one create share the response: their waiters and turns are joined.
     """
 
     token: str
@@ -67,16 +125,20 @@ class ResponseRequest:
     waiters: tuple[str, ...] = ()
     turn_waiters: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
-    question: MessageItem | None = None
-    nested: bool = False
+    prompt: SendEncoded | ConversationItemCreate | None = None
+    prompt_text: str = ""
+    inside_turn: bool = False
 
     @property
     def waits_for_turns(self) -> bool:
-        """Whether it is a question that waits for the end of the turns before it."""
-        return self.question is not None and not self.nested
+        """Whether the request waits until nobody waits for an earlier turn.
+
+        One response would answer both prompts.
+        """
+        return self.prompt is not None and not self.inside_turn
 
 
-def _merged(first: ResponseRequest, second: ResponseRequest) -> ResponseRequest:
+def _joined(first: ResponseRequest, second: ResponseRequest) -> ResponseRequest:
     return attrs.evolve(
         first,
         waiters=first.waiters + second.waiters,
@@ -86,153 +148,170 @@ def _merged(first: ResponseRequest, second: ResponseRequest) -> ResponseRequest:
 
 
 class ResponseQueue:
-    """See the module."""
+    """The requests for responses of the conversation, and the state of the conversation's slot.
+
+    Attributes:
+        outstanding: the request whose create was sent and not yet answered.
+        running: the id of the conversation's running response.
+    """
 
     def __init__(self) -> None:
-        self._wishes: deque[ResponseRequest] = deque()
-        self._outstanding: ResponseRequest | None = None
-        self._running: str | None = None
-        self._lost = False
-        self._ended_since = False  # a response ended since our create was taken
-        self._echoes: bool | None = None
-        self._unclaimed: str | None = None
+        self.outstanding: ResponseRequest | None = None
+        self.running: str | None = None
+        self._state = QueueState.FREE
+        self._requests: deque[ResponseRequest] = deque()
+        self._ended_since_send = False
+        self._server_echoes_metadata = False
+        self._unattributed: str | None = None
 
     @property
-    def running(self) -> str | None:
-        """Id of the conversation's running response."""
-        return self._running
-
-    @property
-    def outstanding(self) -> ResponseRequest | None:
-        """The wish whose create is on its way."""
-        return self._outstanding
+    def state(self) -> QueueState:
+        """The state of the conversation's slot."""
+        return self._state
 
     @property
     def is_idle(self) -> bool:
-        """Nothing runs, nothing is on its way, nothing waits."""
-        return not (self._wishes or self._outstanding or self._running or self._lost)
+        """Whether no response runs and none is requested."""
+        return self._state is QueueState.FREE and not self._requests
 
     @property
-    def guess(self) -> ResponseRequest | None:
-        """The wish that the running response is taken to be of, for want of an echo."""
-        return self._outstanding if self._unclaimed is not None else None
+    def probable_owner(self) -> ResponseRequest | None:
+        """The request that the running response probably answers, where metadata cannot tell."""
+        return self.outstanding if self._unattributed is not None else None
 
-    def wish(self, wish: ResponseRequest) -> None:
-        """Queue a wish; what a turn needs to go on comes before the questions that wait for its end."""
-        if not (wish.turns or wish.nested):
-            self._wishes.append(wish)
+    def _move(self, trigger: Trigger) -> None:
+        self._state = TRANSITIONS[self._state, trigger]
+
+    # --- requests
+
+    def add(self, request: ResponseRequest) -> None:
+        """Queue a request. What a turn needs comes before prompts that wait for the turn's end."""
+        if not (request.turns or request.inside_turn):
+            self._requests.append(request)
             return
-        waiting = (place for place, other in enumerate(self._wishes) if other.waits_for_turns)
-        self._wishes.insert(next(waiting, len(self._wishes)), wish)
+        waiting = (index for index, other in enumerate(self._requests) if other.waits_for_turns)
+        self._requests.insert(next(waiting, len(self._requests)), request)
 
-    def take(self, *, questions_wait: bool = False) -> ResponseRequest | None:
-        """The wish to send now, ``None`` if none may be sent.
+    def next_to_send(self, *, turns_awaited: bool = False) -> ResponseRequest | None:
+        """Return the request to send now, and count it as sent; ``None`` if none may be sent.
 
-        ``questions_wait``: somebody still waits for the end of a turn.
+        Adjacent automatic requests are joined here and not earlier: a rejected create may still have
+        begun a response, and a later request was not part of it.
 
-        Automatic ones that wait next to each other are merged here and not before: a refused one
-        may yet turn out to have begun, and what came after it was not in its create.
+        Args:
+            turns_awaited: somebody waits for the end of a turn, so prompts of other turns wait.
         """
-        if self._outstanding or self._running or self._lost or not self._wishes:
+        if self._state is not QueueState.FREE or not self._requests:
             return None
-        if questions_wait and self._wishes[0].waits_for_turns:
+        if turns_awaited and self._requests[0].waits_for_turns:
             return None
-        wish = self._wishes.popleft()
-        while wish.params is None and self._wishes and self._wishes[0].params is None:
-            wish = _merged(wish, self._wishes.popleft())
-        self._outstanding = wish
-        self._ended_since = False
-        return wish
+        request = self._requests.popleft()
+        while request.params is None and self._requests and self._requests[0].params is None:
+            request = _joined(request, self._requests.popleft())
+        self.outstanding = request
+        self._ended_since_send = False
+        self._move(Trigger.SEND)
+        return request
 
-    def asked(self) -> None:
-        """The question of the outstanding wish was sent: it is not to be sent again."""
-        if self._outstanding is not None:
-            self._outstanding = attrs.evolve(self._outstanding, question=None)
+    def prompt_sent(self) -> None:
+        """Note that the prompt of the outstanding request was sent: it is not sent again."""
+        if self.outstanding is not None:
+            self.outstanding = attrs.evolve(self.outstanding, prompt=None)
+
+    def withdraw(self, token: str) -> ResponseRequest | None:
+        """Remove a queued request. Returns the request, ``None`` if none has this token."""
+        request = next((request for request in self._requests if request.token == token), None)
+        if request is not None:
+            self._requests.remove(request)
+        return request
+
+    # --- what the service reports
 
     def created(
         self, response_id: str, token: str | None, *, spontaneous: bool = False
     ) -> ResponseRequest | None:
-        """A response of the conversation began. Returns our wish if it is known to be ours.
+        """Note that a response of the conversation was created.
 
         Args:
-            response_id: the service's id.
-            token: ours, if the metadata was echoed.
-            spontaneous: the service was about to begin one by itself.
+            response_id: the service's id of the response.
+            token: the token in its metadata, if there is one.
+            spontaneous: the service was about to start a response by itself.
+
+        Returns:
+            The request that the response answers, if that is certain.
         """
-        self._running = response_id
-        self._lost = False
-        self._unclaimed = None
-        if token is None:
-            if self._outstanding is not None and not self._echoes and not spontaneous:
-                self._unclaimed = response_id
-            return None
-        self._echoes = True
-        return self._claim(token)
+        self.running = response_id
+        self._unattributed = None
+        request = None if token is None else self._claim(token)
+        if token is not None:
+            self._server_echoes_metadata = True
+        elif self.outstanding and not self._server_echoes_metadata and not spontaneous:
+            self._unattributed = response_id
+        # Ours also where a create counts as rejected and began a response all the same.
+        self._move(Trigger.OTHER_CREATED if self.outstanding else Trigger.CREATED)
+        return request
 
     def _claim(self, token: str) -> ResponseRequest | None:
-        if self._outstanding is not None and self._outstanding.token == token:
-            wish, self._outstanding = self._outstanding, None
-            return wish
-        # Taken for refused, and begun after all.
-        for wish in self._wishes:
-            if wish.token == token:
-                self._wishes.remove(wish)
-                return wish
-        return None
+        if self.outstanding is not None and self.outstanding.token == token:
+            request, self.outstanding = self.outstanding, None
+            return request
+        return self.withdraw(token)
 
     def done(self, response_id: str) -> ResponseRequest | None:
-        """A response ended. Returns our wish if the end tells that it was ours."""
-        if self._running not in (None, response_id):
-            return None
-        self._running = None
-        self._lost = False
-        self._ended_since = True
-        if self._unclaimed != response_id:
-            return None
-        self._unclaimed = None
-        wish, self._outstanding = self._outstanding, None
-        return wish
+        """Note that a response of the conversation ended.
 
-    def done_beside(self) -> None:
-        """A response beside the conversation ended.
-
-        A server with room for one response in all may have refused our create for its sake.
+        Returns:
+            The outstanding request, if the end of the response shows that it answered the request.
         """
-        self._lost = False
+        if self.running not in (None, response_id):
+            return None
+        self.running = None
+        self._ended_since_send = True
+        if self._unattributed != response_id:
+            self._move(Trigger.DONE)
+            return None
+        self._unattributed = None
+        request, self.outstanding = self.outstanding, None
+        self._move(Trigger.DONE_AS_OURS)
+        return request
 
-    def refused(self, token: str, *, over: bool = False) -> bool:
-        """Our create lost against another response. Returns whether it was outstanding.
+    def out_of_band_done(self) -> None:
+        """Note that an out-of-band response ended."""
+        self._move(Trigger.OUT_OF_BAND_DONE)
 
-        ``over``: the end of that other one has been seen, so there is nothing to wait for.
+    def rejected(self, token: str, *, winner_ended: bool = False) -> bool:
+        """Return the outstanding create to the queue: another response took the slot.
+
+        Args:
+            token: the token of the create.
+            winner_ended: the end of that other response was seen already.
+
+        Returns:
+            Whether a create with this token was outstanding.
         """
-        if self._outstanding is None or self._outstanding.token != token:
+        if self.outstanding is None or self.outstanding.token != token:
             return False
-        self._wishes.appendleft(self._outstanding)
-        self._outstanding = None
-        # If one has ended meanwhile, it was that one: no other end may come to wait for.
-        self._lost = self._running is None and not (over or self._ended_since)
-        self._unclaimed = None
+        self._requests.appendleft(self.outstanding)
+        self.outstanding = None
+        self._unattributed = None
+        # A response that ended since the create was sent was the winner: no other end may come.
+        late = winner_ended or self._ended_since_send
+        self._move(Trigger.REJECTED_LATE if late else Trigger.REJECTED)
         return True
 
-    def withdraw(self, token: str) -> ResponseRequest | None:
-        """Forget a wish that waits. Returns it, ``None`` if none of this token waits."""
-        wish = next((wish for wish in self._wishes if wish.token == token), None)
-        if wish is not None:
-            self._wishes.remove(wish)
-        return wish
-
     def failed(self, token: str) -> ResponseRequest | None:
-        """Our create was wrong. Its slot is free again; returns the wish, which is given up."""
-        if self._outstanding is None or self._outstanding.token != token:
+        """Drop the outstanding create, which the service does not accept. Returns its request."""
+        if self.outstanding is None or self.outstanding.token != token:
             return None
-        wish, self._outstanding = self._outstanding, None
-        self._unclaimed = None
-        return wish
+        request, self.outstanding = self.outstanding, None
+        self._unattributed = None
+        self._move(Trigger.FAILED)
+        return request
 
-    def drop_all(self) -> tuple[ResponseRequest, ...]:
-        """The connection is gone: forget everything. Returns what was given up."""
-        dropped = (*([self._outstanding] if self._outstanding else []), *self._wishes)
-        self._wishes.clear()
-        self._outstanding = self._running = self._unclaimed = None
-        self._lost = False
+    def clear(self) -> tuple[ResponseRequest, ...]:
+        """Drop every request: the connection is gone. Returns what was dropped."""
+        dropped = (*([self.outstanding] if self.outstanding else []), *self._requests)
+        self._requests.clear()
+        self.outstanding = self.running = self._unattributed = None
+        self._move(Trigger.CLEAR)
         return dropped

@@ -1,67 +1,82 @@
-"""What is known of the responses that run, each by its id, and how one ends.
+"""The responses that run, each under its id.
 
-A response that has ended is forgotten, but for its id: what comes late for it is dropped.
+A response that has ended is forgotten except for its id. What arrives late for it is dropped.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, cast
 
 from trio_realtime.core.effects import ResponseOutcome
+from trio_realtime.events import ResponseStatus
 from trio_realtime.items import item_text
-from trio_realtime.wire import UNSET, ResponseObject, StatusDetails
+from trio_realtime.wire import ResponseObject, StatusDetails
 
-from .queue import METADATA_KEY, ResponseRequest
+from .queue import ResponseRequest
 from .turns import Turn
 
-MAX_ENDED = 256
-"""Ids of ended responses that are remembered."""
+MAX_ENDED: Final = 256
+"""The number of ids of ended responses that are remembered."""
 
 
 class RunningResponse:
     """A response that runs.
 
-    ``announced``: its ``response.created`` was seen. ``silenced``: its audio is not to be delivered
-    any more.
+    Attributes:
+        id: the service's id.
+        agent: the agent that was current when the response began.
+        toolset: the tools that the service knew for that agent.
+        out_of_band: the response is not part of the conversation.
+        created_seen: its ``response.created`` was received.
+        request: the request that it answers, once that is certain.
+        turns: the turns that it belongs to.
+        audio_suppressed: its audio is no longer delivered.
+        cancel_sent: a ``response.cancel`` was sent for it.
+        texts: text and transcript deltas of each part.
+        audio: audio of an out-of-band response.
     """
 
     __slots__ = (
         "agent",
-        "announced",
         "audio",
-        "beside",
+        "audio_suppressed",
         "cancel_sent",
+        "created_seen",
         "id",
-        "silenced",
+        "out_of_band",
+        "request",
         "texts",
+        "toolset",
         "turns",
-        "wish",
     )
 
-    def __init__(self, response_id: str, agent: Any, *, beside: bool) -> None:
+    def __init__(
+        self, response_id: str, agent: Any, toolset: Any = None, *, out_of_band: bool = False
+    ) -> None:
         self.id: str = response_id
         self.agent: Any = agent
-        self.beside: bool = beside
-        self.announced: bool = False
-        self.wish: ResponseRequest | None = None
+        self.toolset: Any = toolset
+        self.out_of_band: bool = out_of_band
+        self.created_seen: bool = False
+        self.request: ResponseRequest | None = None
         self.turns: tuple[Turn, ...] = ()
-        self.silenced: bool = False
+        self.audio_suppressed: bool = False
         self.cancel_sent: bool = False
         self.texts: dict[tuple[str, int], list[str]] = {}
         self.audio: list[bytes] = []
 
-    def waiters(self, guess: ResponseRequest | None) -> tuple[str, ...]:
-        """Who waits for it, or for a turn that it is of; ``guess``: the wish it is taken to be of."""
-        wish = self.wish if self.wish is not None else guess
-        own = () if wish is None else (*wish.waiters, *wish.turn_waiters)
+    def waiters(self, probable_owner: ResponseRequest | None) -> tuple[str, ...]:
+        """Return the tokens that wait for the response or for one of its turns.
+
+        Args:
+            probable_owner: the request that the response answers if none is certain.
+        """
+        request = self.request if self.request is not None else probable_owner
+        own = () if request is None else (*request.waiters, *request.turn_waiters)
         return (*own, *(waiter for turn in self.turns for waiter in turn.waiters))
 
-    def add_text(self, item_id: str, index: int, delta: str) -> None:
-        """More text or transcript, for the outcome of a response that does not end well."""
-        self.texts.setdefault((item_id, index), []).append(delta)
-
     def text_so_far(self) -> str:
-        """Text of the last part that has any."""
+        """Return the text of the last part that has any."""
         for pieces in reversed(self.texts.values()):
             if pieces:
                 return "".join(pieces)
@@ -69,62 +84,61 @@ class RunningResponse:
 
 
 class RunningResponses:
-    """All responses that run."""
+    """All responses that run.
+
+    Attributes:
+        running: the responses by id.
+        latest: the id of the response of the conversation that began last.
+    """
 
     def __init__(self) -> None:
         self.running: dict[str, RunningResponse] = {}
+        self.latest: str | None = None
         self._ended: dict[str, None] = {}
 
     def get(self, response_id: str) -> RunningResponse | None:
-        """The response with this id, if it runs."""
+        """Return the response with this id, if it runs."""
         return self.running.get(response_id)
 
     def in_conversation(self) -> list[RunningResponse]:
-        """What writes to the conversation: one, or more where a beginning or an end was missed."""
-        return [state for state in self.running.values() if not state.beside]
+        """Return the running responses of the conversation.
+
+        There is more than one only where the end of a response was missed.
+        """
+        return [response for response in self.running.values() if not response.out_of_band]
 
     def has_ended(self, response_id: str) -> bool:
-        """Whether a response of this id has run and ended."""
+        """Return whether a response with this id has run and ended."""
         return response_id in self._ended
 
-    def begin(self, response_id: str, agent: Any, *, beside: bool) -> RunningResponse:
-        """A response is seen for the first time."""
-        state = self.running[response_id] = RunningResponse(response_id, agent, beside=beside)
-        return state
+    def begin(
+        self, response_id: str, agent: Any, toolset: Any = None, *, out_of_band: bool = False
+    ) -> RunningResponse:
+        """Add a response that is seen for the first time."""
+        response = RunningResponse(response_id, agent, toolset, out_of_band=out_of_band)
+        self.running[response_id] = response
+        if not out_of_band:
+            self.latest = response_id
+        return response
 
-    def end(self, response_id: str) -> RunningResponse | None:
-        """Forget a response; returns what was known of it."""
+    def end(self, response_id: str) -> None:
+        """Forget a response and remember its id, up to :data:`MAX_ENDED` ids."""
         self._ended[response_id] = None
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
-        return self.running.pop(response_id, None)
-
-
-def token_of(response: ResponseObject) -> str | None:
-    """Our token in the metadata, if the response is one of ours."""
-    value = (response.metadata or {}).get(METADATA_KEY)
-    return value if isinstance(value, str) else None
-
-
-def names_no_conversation(response: ResponseObject) -> bool:
-    """Whether the server says that the response stands beside the conversation."""
-    return response.conversation_id is None
-
-
-def names_conversation(response: ResponseObject) -> bool:
-    """Whether the server says which conversation the response belongs to."""
-    return response.conversation_id not in (None, UNSET)
+        self.running.pop(response_id, None)
 
 
 def outcome_of(response: ResponseObject, state: RunningResponse) -> ResponseOutcome:
-    """How a response ended, from ``response.done`` and from what came before."""
+    """Return the outcome of a response, from its ``response.done`` and the deltas before it."""
     details = response.status_details or StatusDetails()
     error = details.error
     texts = [text for item in response.output if (text := item_text(item))]
     code = error.code if error else None
     return ResponseOutcome(
         response_id=response.id,
-        status=response.status,
+        # The codec accepts a status that a later version of the service may add.
+        status=cast("ResponseStatus", response.status),
         reason=details.reason or code or (error.type if error else None),
         code=code,
         message=error.message if error else None,
@@ -133,3 +147,9 @@ def outcome_of(response: ResponseObject, state: RunningResponse) -> ResponseOutc
         usage=response.usage,
         audio=b"".join(state.audio),
     )
+
+
+def all_text(outcome: ResponseOutcome) -> str:
+    """Return the text of all messages of a response."""
+    texts = [text for item in outcome.items if (text := item_text(item))]
+    return "\n".join(texts) or outcome.text

@@ -1,7 +1,7 @@
 """Turns of the agent: a response, and the responses that follow from its function calls.
 
-A turn begins with a response that continues none, rides along while its calls are answered, and ends
-with the last response, once. Whoever waits for the answer to a question waits for the turn.
+A turn begins with a response that continues no other turn and ends once, with its last response. A
+caller that waits for the answer to a question waits for the end of the turn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from trio_realtime.usage import Usage
 
 
 class Turn:
-    """One turn, from its first response on."""
+    """One turn of the agent.
+
+    Attributes:
+        id: the id of the first response.
+        agent: the agent of the latest response; a handoff changes it.
+        output: the text of the latest response that has any.
+        tool_calls: the number of function calls so far.
+        usage: the tokens of all responses so far.
+        waiters: the tokens that are resolved when the turn ends.
+    """
 
     __slots__ = ("agent", "id", "output", "tool_calls", "usage", "waiters")
 
@@ -27,19 +36,19 @@ class Turn:
         self.waiters: list[str] = []
 
     def add(self, outcome: ResponseOutcome, tool_calls: int, agent: Any) -> None:
-        """One more response of the turn has ended; after a handoff it is another agent's."""
+        """Add a response that has ended to the totals of the turn."""
         self.agent = agent
         self.output = outcome.text or self.output
         self.tool_calls += tool_calls
         if outcome.usage is not None:
             self.usage = self.usage.plus(outcome.usage)
 
-    def start(self) -> ev.AgentStart:
-        """The event of its beginning."""
+    def start_event(self) -> ev.AgentStart:
+        """Return the event for the beginning of the turn."""
         return ev.AgentStart(agent=self.agent, turn_id=self.id)
 
-    def end(self, outcome: ResponseOutcome) -> ev.AgentEnd:
-        """The event of its end, with the last response's outcome."""
+    def end_event(self, outcome: ResponseOutcome) -> ev.AgentEnd:
+        """Return the event for the end of the turn, with the outcome of the last response."""
         return ev.AgentEnd(
             agent=self.agent,
             turn_id=self.id,

@@ -1,11 +1,9 @@
-"""From what a transport or the service says to the one exception tree."""
+"""Map the errors of transports and the service to the exceptions of the library."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TypeVar
 
 import msgspec
 
@@ -34,8 +32,8 @@ _AUTHENTICATION_CODES = frozenset({"invalid_api_key", "invalid_organization", "u
 _MODEL_CODES = frozenset({"invalid_model", "missing_model", "model_not_found"})
 
 
-def session_end(closed: TransportClosed, error: PeerError | None) -> RealtimeError | None:
-    """What a close means for the consumers of a session; ``None`` for a plain end."""
+def end_of_connection(closed: TransportClosed, error: PeerError | None) -> RealtimeError | None:
+    """Return what a close means for the consumers of a session; ``None`` for a plain end."""
     if isinstance(error, SessionExpired):
         return error
     if closed.code == NORMAL_CLOSURE:
@@ -51,29 +49,29 @@ def session_end(closed: TransportClosed, error: PeerError | None) -> RealtimeErr
     return lost
 
 
-def connect_refusal(closed: TransportClosed, error: PeerError | None) -> RealtimeError:
-    """Why the service hung up before the session stood.
+def handshake_error(closed: TransportClosed, error: PeerError | None) -> RealtimeError:
+    """Return why the service closed the connection during the handshake.
 
-    The live service accepts the upgrade, says what is wrong in an ``error`` event, and closes with
-    3000 (key) or 4000 and 4004 (model, beta header).
+    The live service accepts the upgrade, sends an ``error`` event, and closes with 3000 (the key) or
+    with 4000 or 4004 (the model, the beta header).
     """
     message = str(error) if error is not None else closed.reason or f"close code {closed.code}"
     code = error.code if error is not None else None
     if closed.code == CLOSE_AUTHENTICATION or code in _AUTHENTICATION_CODES:
-        return AuthenticationFailed(f"the service refused the key: {message}", code=code)
+        return AuthenticationFailed(f"the service rejected the key: {message}", code=code)
     if code in _MODEL_CODES or closed.code == CLOSE_REQUEST[1]:
-        return ModelNotAvailable(f"the service refused the model: {message}", code=code)
+        return ModelNotAvailable(f"the service does not serve the model: {message}", code=code)
     if error is not None:
-        return PeerError(f"the service refused the session: {message}", code=code)
+        return PeerError(f"the service rejected the session: {message}", code=code)
     return ConnectionLost(
-        f"the service closed the connection before the session stood ({message})",
+        f"the service closed the connection during the handshake ({message})",
         code=closed.code,
         reason=closed.reason,
     )
 
 
 @contextmanager
-def dial_errors(timeout: float) -> Generator[None]:
+def map_connect_errors(timeout: float) -> Generator[None]:
     """Map what a connector raises while it connects."""
     try:
         yield
@@ -86,45 +84,35 @@ def dial_errors(timeout: float) -> Generator[None]:
 
 
 def _rejected(exc: HandshakeRejected) -> RealtimeError:
-    words, code = _said(exc.body)
-    said = f": {words}" if words else ""
+    detail, code = _error_of(exc.body)
+    suffix = f": {detail}" if detail else ""
     if exc.status in (401, 403):
-        message = f"the service refused the key (HTTP {exc.status}){said}"
+        message = f"the service rejected the key (HTTP {exc.status}){suffix}"
         return AuthenticationFailed(message, code=code)
     if exc.status == 404:
-        return ModelNotAvailable(f"no such model, deployment or path (HTTP 404){said}", code=code)
-    return ConnectFailed(f"{exc}{said}", status=exc.status)
+        return ModelNotAvailable(
+            f"the model, deployment or path does not exist (HTTP 404){suffix}", code=code
+        )
+    return ConnectFailed(f"{exc}{suffix}", status=exc.status)
 
 
 class _ErrorBody(msgspec.Struct):
-    """The ``error`` object of an HTTP answer, as the service's REST API has it."""
+    """The ``error`` object in the body of an HTTP response of the service."""
 
     message: str = ""
     code: str | int | None = None
 
 
 class _Body(msgspec.Struct):
+    """The body of an HTTP response of the service."""
+
     error: _ErrorBody
 
 
-def _said(body: str) -> tuple[str, str | None]:
-    """Message and code of a refusal; the whole body where it is not in the service's form."""
+def _error_of(body: str) -> tuple[str, str | None]:
+    """Return message and code of a rejection; the whole body if it is not in the service's form."""
     try:
         error = msgspec.json.decode(body, type=_Body).error
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return body, None
     return error.message or body, None if error.code is None else str(error.code)
-
-
-ErrorT = TypeVar("ErrorT", bound=RealtimeError)
-
-unheard: ContextVar[bool] = ContextVar("unheard", default=False)
-"""Whether this task's exceptions reach nobody: those of tools and hooks are answered and logged."""
-
-
-def told(error: ErrorT) -> ErrorT:
-    """An error of the session to be raised in this task; nobody counts as told by a tool or a hook."""
-    before = error.was_told
-    other = error.again()
-    error.was_told = before or not unheard.get()
-    return other

@@ -1,7 +1,9 @@
-"""What waits to be sent. One writer empties it, so that no frame is ever cut by a cancellation.
+"""The frames that wait to be sent.
 
-Whoever sends only puts whole frames here, which never waits; audio is what there can be much of, so
-those who send audio first wait for room.
+The writer task is the only task that writes, so no cancellation cuts a frame. Senders put whole frames
+into the queue, which never waits; whoever sends audio or messages waits for space first. The bounds are
+in bytes. A frame counts until the writer has written it, so that an orderly close can wait for the last
+one. A memory channel has neither property; see :mod:`trio_realtime.session.change_signal`.
 """
 
 from __future__ import annotations
@@ -10,93 +12,116 @@ from collections import deque
 
 import trio
 
-from trio_realtime.errors import RealtimeError
+from trio_realtime.session.change_signal import ChangeSignal
+from trio_realtime.session.ending import SessionEnd
 from trio_realtime.wire import ClientEvent, InputAudioBufferAppend, encode
-
-from .errors import told
 
 
 class SendQueue:
-    """See the module."""
+    """The outgoing frames of one connection.
 
-    def __init__(self, max_audio: int) -> None:
-        self._frames: deque[tuple[str, int]] = deque()
+    Args:
+        end: the end of the session. A session that has ended takes no more frames, and still writes
+            those that are queued as long as there is a connection.
+        max_audio: bytes of audio above which :meth:`wait_for_audio_space` waits.
+        max_text: bytes of all other frames above which :meth:`wait_for_text_space` waits.
+
+    Attributes:
+        sent: the number of frames that were written.
+    """
+
+    def __init__(self, end: SessionEnd, *, max_audio: int, max_text: int) -> None:
+        self.sent: int = 0
+        self._end = end
+        self._frames: deque[tuple[str, int, int]] = deque()
         self._max_audio = max_audio
+        self._max_text = max_text
         self._audio = 0
-        self._refusal: RealtimeError | None = None
-        self._sent = 0
-        self._changed = trio.lowlevel.ParkingLot()
+        self._text = 0
+        self._changed = ChangeSignal()
 
     @property
     def waiting(self) -> int:
-        """Frames that wait, the one being written included."""
+        """The number of frames that are not written yet."""
         return len(self._frames)
 
-    @property
-    def sent(self) -> int:
-        """Frames that were written."""
-        return self._sent
+    # --- senders
 
     def put(self, event: ClientEvent) -> None:
-        """Queue an event. After :meth:`refuse`, it is dropped."""
-        if self._refusal is not None:
-            return
-        size = len(event.audio) if type(event) is InputAudioBufferAppend else 0
-        self._frames.append((encode(event), size))
-        self._audio += size
-        self._changed.unpark_all()
+        """Encode and queue an event. Drops the event if the session has ended."""
+        if type(event) is InputAudioBufferAppend:
+            self.put_frame(encode(event), audio=len(event.audio))
+        else:
+            self.put_frame(encode(event))
 
-    def check(self) -> None:
-        """Find out whether anything can still be sent.
+    def put_frame(self, frame: str, *, audio: int = 0) -> None:
+        """Queue an encoded event. Drops the frame if the session has ended.
 
-        Raises:
-        RealtimeError: nothing can be sent any more; it says why.
+        Args:
+            frame: the text of the frame.
+            audio: bytes of audio in the frame; 0 for every other frame.
         """
-        if self._refusal is not None:
-            raise told(self._refusal)
+        if self._end.is_set:
+            return
+        text = 0 if audio else len(frame)
+        self._frames.append((frame, audio, text))
+        self._audio += audio
+        self._text += text
+        if self._changed:
+            self._changed.notify_all()
 
-    async def wait_room(self) -> None:
-        """Wait until audio may be put. A checkpoint in any case.
+    async def wait_for_audio_space(self) -> None:
+        """Wait until there is space for audio. Always a checkpoint.
 
         Raises:
-            RealtimeError: as :meth:`check`.
+            RealtimeError: the session has ended.
         """
         await trio.lowlevel.checkpoint()
-        self.check()
+        self._end.raise_if_set()
         while self._audio >= self._max_audio:
-            await self._changed.park()
-            self.check()
+            await self._changed.wait()
+            self._end.raise_if_set()
+
+    async def wait_for_text_space(self) -> None:
+        """Wait until there is space for other frames. Always a checkpoint.
+
+        Raises:
+            RealtimeError: the session has ended.
+        """
+        await trio.lowlevel.checkpoint()
+        self._end.raise_if_set()
+        while self._text >= self._max_text:
+            await self._changed.wait()
+            self._end.raise_if_set()
 
     async def wait_empty(self) -> None:
-        """Wait until everything was written, or can no longer be."""
+        """Wait until every frame was written or dropped."""
         while self._frames:
-            await self._changed.park()
+            await self._changed.wait()
+
+    # --- the writer
 
     async def wait_frame(self) -> str:
-        """For the writer: the next frame. It counts as waiting until :meth:`written`."""
+        """Return the next frame. The frame stays in the queue until :meth:`mark_sent`."""
         while not self._frames:
-            await self._changed.park()
+            await self._changed.wait()
         return self._frames[0][0]
 
-    def written(self) -> None:
-        """For the writer: the frame of :meth:`wait_frame` is on the wire."""
-        self._sent += 1
-        if self._frames:  # else it was cleared while the frame was on its way
-            _frame, size = self._frames.popleft()
-            self._audio -= size
-        self._changed.unpark_all()
-
-    def refuse(self, error: RealtimeError) -> None:
-        """From now on nothing is taken, and ``error`` is what senders get. The first counts.
-
-        What is in line is still written, as long as there is a connection.
-        """
-        if self._refusal is None:
-            self._refusal = error
-            self._changed.unpark_all()
+    def mark_sent(self) -> None:
+        """Remove the frame of :meth:`wait_frame`: it was written."""
+        self.sent += 1
+        if self._frames:  # empty if the queue was cleared during the write
+            _frame, audio, text = self._frames.popleft()
+            self._audio -= audio
+            self._text -= text
+        self._changed.notify_all()
 
     def clear(self) -> None:
-        """The connection is gone: what is in line will never be written."""
+        """Drop every frame: the connection is gone."""
         self._frames.clear()
-        self._audio = 0
-        self._changed.unpark_all()
+        self._audio = self._text = 0
+        self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Wake the tasks that wait for space: the session has ended."""
+        self._changed.notify_all()

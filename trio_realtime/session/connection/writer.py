@@ -1,7 +1,7 @@
 """The one task that writes to the connection.
 
-A write that is cancelled in mid-frame would corrupt the WebSocket for all that follows. So nobody's
-cancel scope ever encloses this task but the one that the session cancels when it is done.
+A write that is cancelled in the middle of a frame corrupts the WebSocket. So no cancel scope encloses
+this task except the one that the session cancels at its end.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from trio_realtime.transports import Transport, TransportClosed
 from .send_queue import SendQueue
 
 
-async def write_frames(transport: Transport, outbox: SendQueue) -> None:
-    """Write what the outbox holds until the connection is gone. What ended it, the reader tells."""
+async def write_frames(transport: Transport, queue: SendQueue) -> None:
+    """Write the frames of the queue until the connection is gone. The reader reports why."""
     while True:
-        frame = await outbox.wait_frame()
+        frame = await queue.wait_frame()
         try:
             await transport.send(frame)
         except TransportClosed:
             return
-        outbox.written()
+        queue.mark_sent()

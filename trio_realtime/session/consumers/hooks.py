@@ -1,8 +1,8 @@
-"""Tells the hooks of the session and of its agents what has happened: a task beside the others.
+"""Call the hooks of the session and of its agents when something has happened.
 
-Two tasks, in fact. One takes the events from the hub as they come and waits for nobody; the other
-calls the hooks, one at a time. What waits between them is bounded: hooks that fall behind further
-are given up, loudly, and nothing else notices.
+Two tasks share the work. One takes events from its channel as they come and never waits; the other
+calls the hooks, one at a time. The memory channel between them is bounded: hooks that fall behind
+further are given up, loudly, and nothing else is affected.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from trio_realtime.events import (
     ToolEnd,
     ToolStart,
 )
-from trio_realtime.session.connection.errors import unheard
-from trio_realtime.session.user_code import told_apart, words
+from trio_realtime.session.ending import SessionEnd
+from trio_realtime.session.user_code import call_user_code, describe_exception, supervised_task
 
 from .bus import EventBus
+from .channel import EventChannel
 
 if TYPE_CHECKING:
     from trio_realtime.agents import RealtimeAgent
@@ -36,113 +37,113 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("trio_realtime.hooks")
 
 HookEvent: TypeAlias = AgentStart | AgentEnd | Handoff | ToolStart | ToolEnd | ToolCancelled
-Told: TypeAlias = Awaitable[None] | None
+HookResult: TypeAlias = Awaitable[None] | None
 
 
 class HookRunner:
-    """See the module.
+    """Calls hooks in the order of the events.
 
     Args:
-        hub: where the events come from, and errors go to.
+        bus: delivers the events, and takes the errors of hooks.
+        end: the end of the session.
         context: the session's ``context``.
-        hooks: the session's own, besides its agents'.
-        max_waiting: events that may wait for hooks.
+        hooks: the session's own hooks, which run before those of the agents.
+        max_waiting: the number of events that may wait for hooks.
     """
 
     def __init__(
-        self, hub: EventBus, context: Any, hooks: SessionHooks[Any] | None, max_waiting: int
+        self,
+        bus: EventBus,
+        end: SessionEnd,
+        context: Any,
+        hooks: SessionHooks[Any] | None,
+        max_waiting: int,
     ) -> None:
-        self._hub = hub
+        self._bus = bus
+        self._end = end
         self._context = context
         self._hooks = hooks
-        self._events = hub.open_own_channel(get_args(HookEvent))
+        self._events: EventChannel[Any] = bus.open_internal_channel(get_args(HookEvent))
         self._max_waiting = max_waiting
         self._current = ""
-        # What had happened before a cancellation of the block is still told after it.
+        # Hooks still learn what happened before a cancellation of the user's block.
         self._scope = trio.CancelScope(shield=True)
 
-    def end_at(self, deadline: float) -> None:
-        """The session is over: cancel what is still being told at this time."""
+    def finish(self, deadline: float) -> None:
+        """End after the events so far: the session is over. Hooks are cancelled at the deadline."""
+        self._events.finish()
         self._scope.deadline = deadline
 
     async def run(self) -> None:
-        """Tell the hooks, until the session is over and they were told of all of it."""
-        unheard.set(True)
-        inbox, waiting = trio.open_memory_channel[HookEvent](self._max_waiting)
-        with waiting, self._scope:
+        """Call the hooks until the session is over and they have been called for every event."""
+        send, receive = trio.open_memory_channel[HookEvent](self._max_waiting)
+        with receive, self._scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._tell_all, waiting, name="hooks")
-                await self._collect(inbox)
+                nursery.start_soon(self._call_hooks, receive, name="hook calls")
+                await self._collect(send)
         if self._scope.cancelled_caught:
             logger.warning(
-                "close_timeout was over before the hook %s was; %d later events are not told",
+                "the hook %s was cancelled after close_timeout; %d later events reach no hook",
                 self._current,
-                inbox.statistics().current_buffer_used,
+                send.statistics().current_buffer_used,
             )
 
-    async def _collect(self, inbox: trio.MemorySendChannel[HookEvent]) -> None:
-        with inbox:
-            async for event in self._events:
-                if not self._is_hooked(told := cast("HookEvent", event)):
+    async def _collect(self, send: trio.MemorySendChannel[HookEvent]) -> None:
+        with send:
+            async for item in self._events:
+                event = cast("HookEvent", item)
+                if self._hooks is None and _agent_of(event).hooks is None:
                     continue
                 try:
-                    inbox.send_nowait(told)
+                    send.send_nowait(event)
                 except trio.WouldBlock:
                     self._give_up()
                     break
         self._events.close()
 
-    def _is_hooked(self, event: HookEvent) -> bool:
-        return self._hooks is not None or _agent_of(event).hooks is not None
-
     def _give_up(self) -> None:
         error = ConsumerTooSlow(
-            f"the hook {self._current} takes too long: {self._max_waiting} events wait for it, which"
-            f" is all that may. Those are still told, later ones are not. Hand slow work to another"
-            f" task, or raise max_buffered_events",
+            f"the hook {self._current} takes too long: {self._max_waiting} events wait for it, which "
+            f"is the limit. Hooks are called for those events and for no later ones. Hand slow work "
+            f"to another task, or raise max_buffered_events",
             statistics={"hook": self._current, "buffered_events": self._max_waiting},
         )
         logger.error("%s", error)
-        self._hub.emit(Error(error=error))
+        self._bus.emit(Error(error=error))
 
-    async def _tell_all(self, waiting: trio.MemoryReceiveChannel[HookEvent]) -> None:
-        async for event in waiting:
-            agent = _agent_of(event)
-            about = AgentContext(context=self._context, agent=agent)
-            if self._hooks is not None:
-                name = f"{type(self._hooks).__name__}.on_{event.type}"
-                await self._tell(name, partial(_call_session, self._hooks, about, event))
-            if agent.hooks is not None:
-                name = f"{type(agent.hooks).__name__}.on_{event.type.removeprefix('agent_')}"
-                await self._tell(name, partial(_call_agent, agent.hooks, about, event))
+    async def _call_hooks(self, events: trio.MemoryReceiveChannel[HookEvent]) -> None:
+        with supervised_task(self._end):
+            async for event in events:
+                agent = _agent_of(event)
+                about = AgentContext(context=self._context, agent=agent)
+                if self._hooks is not None:
+                    name = f"{type(self._hooks).__name__}.on_{event.type}"
+                    await self._call(name, partial(_call_session, self._hooks, about, event))
+                if agent.hooks is not None:
+                    name = f"{type(agent.hooks).__name__}.on_{event.type.removeprefix('agent_')}"
+                    await self._call(name, partial(_call_agent, agent.hooks, about, event))
 
-    async def _tell(self, name: str, call: Callable[[], Told]) -> None:
-        self._current = name
-        try:
-            # A plain function may override a hook, whatever its declared type says.
+    async def _call(self, name: str, call: Callable[[], HookResult]) -> None:
+        async def run() -> None:
             await maybe_await(call())
-        except trio.Cancelled:
-            raise
-        except BaseException as exc:  # a hook's failure is reported and ends nothing
-            failure, end = told_apart(exc)
-            if failure is None:
-                raise
-            self._failed(failure)
-            if end is not None:
-                raise end from None
 
-    def _failed(self, exc: BaseException) -> None:
-        error = HookFailed(f"the hook {self._current} raised {words(exc)}")
-        error.__cause__ = exc
-        logger.warning("%s", error, exc_info=exc)
-        self._hub.emit(Error(error=error))
+        self._current = name
+        await call_user_code(run, report=self._report_failure)
+
+    def _report_failure(self, failure: BaseException) -> None:
+        error = HookFailed(f"the hook {self._current} raised {describe_exception(failure)}")
+        error.__cause__ = failure
+        logger.warning("%s", error, exc_info=failure)
+        self._bus.emit(Error(error=error))
 
 
 def _agent_of(event: HookEvent) -> RealtimeAgent[Any]:
     return event.to_agent if isinstance(event, Handoff) else event.agent
 
 
-def _call_session(hooks: SessionHooks[Any], about: AgentContext[Any], event: HookEvent) -> Told:
+def _call_session(
+    hooks: SessionHooks[Any], about: AgentContext[Any], event: HookEvent
+) -> HookResult:
     match event:
         case AgentStart(agent=agent):
             return hooks.on_agent_start(about, agent, event)
@@ -158,7 +159,7 @@ def _call_session(hooks: SessionHooks[Any], about: AgentContext[Any], event: Hoo
             return hooks.on_tool_cancelled(about, agent, event)
 
 
-def _call_agent(hooks: AgentHooks[Any], about: AgentContext[Any], event: HookEvent) -> Told:
+def _call_agent(hooks: AgentHooks[Any], about: AgentContext[Any], event: HookEvent) -> HookResult:
     match event:
         case AgentStart(agent=agent):
             return hooks.on_start(about, agent, event)

@@ -1,29 +1,29 @@
-"""Audio in frames of equal length, each handed out when it is time to play it.
+"""The agent's audio in frames of equal length, each delivered when it is time to play it.
 
-For those who write to something that wants a steady stream: a phone line, a sound card without a
-buffer of its own. The clock of the interruptions is exact here, because the frames that were handed
-out are the audio that was heard.
+This is for outputs that need a steady stream: a phone line, or a sound card without a buffer. The
+playback clock is exact here, because the delivered frames are the audio that was heard.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Final, Self
 
 import trio
 
-from trio_realtime.errors import RealtimeError
+from trio_realtime.errors import RealtimeError, UsageError
 from trio_realtime.events import Audio, AudioEnd, AudioInterrupted, SessionEvent
+from trio_realtime.session.ending import copy_exception
 
-from .bus import EventChannel, again
+from .channel import EventChannel
 
-EVENTS: tuple[type[SessionEvent], ...] = (Audio, AudioEnd, AudioInterrupted)
+PACED_EVENTS: Final[tuple[type[SessionEvent], ...]] = (Audio, AudioEnd, AudioInterrupted)
 _SILENCE = {"audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}
 
 
-class _Piece:
-    """Audio of one item that is still to be handed out."""
+class _PlayableAudio:
+    """Audio of one item that was not delivered yet."""
 
     __slots__ = ("content_index", "data", "ended", "item_id", "response_id", "taken")
 
@@ -35,16 +35,19 @@ class _Piece:
         self.taken = 0
         self.ended = False
 
-    def is_of(self, event: Audio | AudioEnd) -> bool:
+    def belongs_to(self, event: Audio | AudioEnd) -> bool:
         return (self.item_id, self.content_index) == (event.item_id, event.content_index)
 
 
 class PacedAudio(trio.abc.ReceiveChannel[Audio]):
-    """The agent's audio in real time; see :meth:`RealtimeSession.paced_audio`."""
+    """The agent's audio in real time; see :meth:`RealtimeSession.paced_audio`.
+
+    Enter it with ``async with``. Audio that arrives before that is not delivered.
+    """
 
     def __init__(
         self,
-        channel: EventChannel,
+        open_channel: Callable[[], EventChannel[Any]],
         report: Callable[[str, int, float], None],
         on_stop: Callable[[], None],
         *,
@@ -53,63 +56,71 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         pad: bool,
         encoding: str,
     ) -> None:
-        self._channel = channel
+        self._open_channel = open_channel
+        self._channel: EventChannel[Any] | None = None
         self._report = report
         self._on_stop = on_stop
         self._bytes_per_ms = bytes_per_ms
         self._frame_ms = frame_ms
         self._frame_size = frame_ms * bytes_per_ms
         self._padding = _SILENCE.get(encoding, b"\0") if pad else b""
-        self._pieces: deque[_Piece] = deque()
-        self._due = float("-inf")
-        self._playing: tuple[_Piece, int] | None = None
+        self._pieces: deque[_PlayableAudio] = deque()
+        self._next_frame_at = float("-inf")
+        self._playing: tuple[_PlayableAudio, int] | None = None
         self._end: Exception | None = None
 
     async def receive(self) -> Audio:
-        """The next frame, when it is time for it.
+        """Return the next frame when it is time to play it.
 
-        If it is cancelled, no audio is lost.
+        Cancelling the wait loses no audio.
 
         Raises:
-            trio.EndOfChannel: the session is over and all was handed out.
-            trio.ClosedResourceError: it was closed.
+            trio.EndOfChannel: the session is over and all audio was delivered.
+            trio.ClosedResourceError: the block was left.
             RealtimeError: what ended the session, after all audio that came before it.
+            UsageError: the object was not entered with ``async with``.
         """
         await trio.lowlevel.checkpoint()
+        channel = self._entered()
         while True:
-            self._take_waiting()
-            if trio.current_time() >= self._due:
+            self._drain_channel(channel)
+            if trio.current_time() >= self._next_frame_at:
                 self._report_heard()
                 if self._has_frame():
                     return self._next_frame()
             if self._end is not None and self._playing is None and not self._has_frame():
-                raise again(self._end)
-            await self._wait()
+                raise copy_exception(self._end)
+            await self._wait(channel)
 
-    def _take_waiting(self) -> None:
+    def _entered(self) -> EventChannel[Any]:
+        if self._channel is None:
+            raise UsageError("enter paced_audio() with `async with` before reading frames")
+        return self._channel
+
+    def _drain_channel(self, channel: EventChannel[Any]) -> None:
         while self._end is None:
             try:
-                self._take(self._channel.receive_nowait())
+                self._take(channel.receive_nowait())
             except trio.WouldBlock:
                 return
             except (trio.EndOfChannel, RealtimeError) as exc:
                 self._finish(exc)
 
     def _finish(self, end: Exception) -> None:
-        """Nothing more will come; what came is still handed out."""
+        """Deliver what has arrived, then end."""
         self._end = end
         self._end_all()
 
     def _take(self, event: SessionEvent) -> None:
         match event:
             case Audio():
-                if not self._pieces or not self._pieces[-1].is_of(event):
+                if not self._pieces or not self._pieces[-1].belongs_to(event):
                     self._end_all()
-                    self._pieces.append(_Piece(event))
+                    self._pieces.append(_PlayableAudio(event))
                 self._pieces[-1].data += event.data
             case AudioEnd():
                 for piece in self._pieces:
-                    piece.ended |= piece.is_of(event)
+                    piece.ended |= piece.belongs_to(event)
             case AudioInterrupted(response_id=response_id):
                 self._pieces = deque(p for p in self._pieces if p.response_id != response_id)
                 if self._playing is not None and self._playing[0].response_id == response_id:
@@ -121,15 +132,15 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         for piece in self._pieces:
             piece.ended = True
 
-    async def _wait(self) -> None:
-        """Until the next event or, with a frame playing or ready, until its time."""
+    async def _wait(self, channel: EventChannel[Any]) -> None:
+        """Wait for the next event, or for the time of the next frame."""
         timed = self._playing is not None or self._has_frame()
-        deadline = self._due if timed else float("inf")
+        deadline = self._next_frame_at if timed else float("inf")
         with trio.move_on_at(deadline):
             if self._end is not None:
                 await trio.sleep_forever()
             try:
-                self._take(await self._channel.receive())
+                self._take(await channel.receive())
             except (trio.EndOfChannel, RealtimeError) as exc:
                 self._finish(exc)
 
@@ -146,7 +157,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         data = bytes(piece.data[: self._frame_size])
         del piece.data[: self._frame_size]
         piece.taken += len(data)
-        self._due = self._start() + self._frame_ms / 1000
+        self._next_frame_at = self._start() + self._frame_ms / 1000
         self._playing = (piece, piece.taken)
         if self._padding:
             data += self._padding * (self._frame_size - len(data))
@@ -158,9 +169,9 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         )
 
     def _start(self) -> float:
-        """When this frame begins: a little lateness is caught up with, after silence it is now."""
+        """Return when the frame begins: on schedule after a small delay, now after silence."""
         now = trio.current_time()
-        return self._due if now - self._due <= self._frame_ms / 1000 else now
+        return self._next_frame_at if now - self._next_frame_at <= self._frame_ms / 1000 else now
 
     def _report_heard(self) -> None:
         if self._playing is not None:
@@ -169,19 +180,21 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
             self._report(piece.item_id, piece.content_index, taken / self._bytes_per_ms)
 
     async def aclose(self) -> None:
-        """Stop; what was not handed out is dropped."""
+        """Stop. Audio that was not delivered is dropped."""
         self._stop()
         await trio.lowlevel.checkpoint()
 
     def _stop(self) -> None:
-        if not isinstance(self._end, trio.ClosedResourceError):
+        if self._channel is not None and not isinstance(self._end, trio.ClosedResourceError):
             self._on_stop()
-        self._channel.close()
+            self._channel.close()
         self._pieces.clear()
         self._playing = None
-        self._end = trio.ClosedResourceError("this audio was closed")
+        self._end = trio.ClosedResourceError("this audio stream was closed")
 
     async def __aenter__(self) -> Self:
+        if self._channel is None:
+            self._channel = self._open_channel()
         return self
 
     async def __aexit__(self, *_: object) -> None:

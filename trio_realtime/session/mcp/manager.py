@@ -19,12 +19,14 @@ from trio_realtime.agents import (
     FunctionTool,
     McpServer,
     RealtimeAgent,
-    describe_tools,
+    build_toolset,
+    declared_names,
     disambiguate_names,
-    own_names,
 )
 from trio_realtime.errors import ConfigurationError, RealtimeError
 from trio_realtime.events import Error, McpToolsChanged, SessionEvent
+from trio_realtime.session.ending import copy_exception
+from trio_realtime.session.user_code import supervised_task
 from trio_realtime.wire import Session
 
 from .connection import McpConnector
@@ -35,6 +37,11 @@ class McpHost(Protocol):
     """What :class:`McpServers` needs of the session that its servers belong to."""
 
     @property
+    def end(self) -> object:
+        """The end of the session, which identifies it."""
+        ...
+
+    @property
     def current_agent(self) -> RealtimeAgent[Any]:
         """The agent whose settings are in force."""
         ...
@@ -43,7 +50,9 @@ class McpHost(Protocol):
         """Deliver an event to the consumers of the session."""
         ...
 
-    async def change_settings(self, settings: Session, /) -> Session:
+    async def change_settings(
+        self, settings: Session, agent: Any = None, toolset: Any = None
+    ) -> Session:
         """Send settings to the service; return those in force once it has accepted them.
 
         Raises:
@@ -121,7 +130,7 @@ class McpServers:
                 del self._tasks[task.server]
         for task in tasks:
             if task.has_stopped and task.failure is not None:
-                raise task.failure.again()
+                raise copy_exception(task.failure)
 
     def _start_task(self, server: McpServer) -> McpServerTask:
         if server not in self._tasks:
@@ -140,22 +149,13 @@ class McpServers:
             for server in agent.mcp_servers
             if server in self._tasks
         }
-        own = own_names(agent)
+        own = declared_names(agent)
         offered = self._offered.get(agent)
         if offered is None or (offered.own_names, offered.by_server) != (own, by_server):
             tools = disambiguate_names(own, by_server)
             offered = _OfferedTools(own_names=own, by_server=by_server, tools=tools)
             self._offered[agent] = offered
         return offered.tools
-
-    def last_offered(self, agent: RealtimeAgent[Any], name: str) -> FunctionTool | None:
-        """Return the tool that had this name when :meth:`offered` was last called, if any.
-
-        This runs no user code, so it cannot fail.
-        """
-        offered = self._offered.get(agent)
-        tools = () if offered is None else offered.tools
-        return next((tool for tool in tools if tool.name == name), None)
 
     # --- changes
 
@@ -184,6 +184,10 @@ class McpServers:
         self._nursery.start_soon(self._refresh_settings, host, context, name="MCP tools")
 
     async def _refresh_settings(self, host: McpHost, context: Any) -> None:
+        with supervised_task(host.end):
+            await self._refresh_loop(host, context)
+
+    async def _refresh_loop(self, host: McpHost, context: Any) -> None:
         while True:
             while not self._refresh_pending:
                 await self._tools_changed.park()
@@ -200,8 +204,8 @@ class McpServers:
     async def _send_tools(self, host: McpHost, context: Any) -> None:
         while True:
             agent = host.current_agent
-            tools = await describe_tools(agent, context, self.offered(agent))
-            await host.change_settings(Session(tools=tools))
+            toolset = await build_toolset(agent, context, self.offered(agent))
+            await host.change_settings(Session(tools=toolset.specs), None, toolset)
             # A change of the agent that was sent before may have been accepted meanwhile.
             if host.current_agent is agent:
                 return

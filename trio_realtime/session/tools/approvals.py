@@ -1,6 +1,6 @@
-"""Calls that wait for somebody to approve or reject them, and decisions that hold for good.
+"""Calls that wait for approval, and decisions that hold for every later call of a tool.
 
-What holds for good holds for one tool, not for a name: another agent's tool of the same name may do
+A lasting decision holds for one tool, not for a name: another agent's tool with the same name may do
 something else.
 """
 
@@ -17,15 +17,15 @@ from trio_realtime.errors import UsageError
 
 def _check_message(_decision: Decision, _: object, message: Any) -> None:
     if message is not None and not isinstance(message, str):
-        raise UsageError(f"what the model is told of a rejection is text, not {type(message)}")
+        raise UsageError(f"the message of a rejection must be a str, got {type(message).__name__}")
 
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """What was decided about a call. ``message`` is what the model is told of a rejection.
+    """The decision about a call. ``message`` is what the model is told about a rejection.
 
     Raises:
-        UsageError: the message is no text.
+        UsageError: the message is not a str.
     """
 
     approved: bool
@@ -33,45 +33,47 @@ class Decision:
 
 
 class _PendingApproval:
-    def __init__(self, tool: Hashable) -> None:
-        self.tool = tool
+    """A call that waits for its decision."""
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
         self.decided = trio.Event()
         self.decision: Decision | None = None
 
 
 class Approvals:
-    """See the module."""
+    """The pending approvals and the lasting decisions of a session."""
 
     def __init__(self) -> None:
-        self._parked: dict[str, _PendingApproval] = {}
-        self._always: dict[Hashable, Decision] = {}
+        self._pending: dict[str, _PendingApproval] = {}
+        self._lasting: dict[Hashable, Decision] = {}
 
-    def standing(self, tool: Hashable) -> Decision | None:
-        """What was decided about a tool for good."""
-        return self._always.get(tool)
+    def lasting_decision(self, key: Hashable) -> Decision | None:
+        """Return the decision that holds for every call of a tool, ``None`` if there is none."""
+        return self._lasting.get(key)
 
     @property
-    def waiting(self) -> tuple[str, ...]:
-        """Ids of the calls that wait."""
-        return tuple(self._parked)
+    def pending(self) -> tuple[str, ...]:
+        """The ids of the calls that wait."""
+        return tuple(self._pending)
 
-    async def wait(self, call_id: str, tool: Hashable) -> Decision:
+    async def wait(self, call_id: str, key: Hashable) -> Decision:
         """Wait for the decision about a call."""
-        parked = self._parked[call_id] = _PendingApproval(tool)
+        pending = self._pending[call_id] = _PendingApproval(key)
         try:
-            await parked.decided.wait()
+            await pending.decided.wait()
         finally:
-            del self._parked[call_id]
-        assert parked.decision is not None
-        return parked.decision
+            del self._pending[call_id]
+        assert pending.decision is not None
+        return pending.decision
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Decide about a call that waits. Returns whether it does: the first decision counts."""
-        parked = self._parked.get(call_id)
-        if parked is None or parked.decision is not None:
+        """Decide about a call. Returns whether it was waiting: the first decision counts."""
+        pending = self._pending.get(call_id)
+        if pending is None or pending.decision is not None:
             return False
         if always:
-            self._always[parked.tool] = decision
-        parked.decision = decision
-        parked.decided.set()
+            self._lasting[pending.key] = decision
+        pending.decision = decision
+        pending.decided.set()
         return True

@@ -1,51 +1,50 @@
-"""Asks the guardrails of a tool about a call, and makes the answer of what they refuse."""
+"""Run the guardrails of a tool, and make the result of a call that they block."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trio_realtime.agents import FunctionTool, GuardrailResult, ToolContext
 from trio_realtime.events import GuardrailTrip, GuardrailTripped
-from trio_realtime.session.guardrails import Asked, ask_all, tell_failure
+from trio_realtime.session.guardrails import AnyGuardrail, Emit, report_failure, run_guardrails
 
-from .results import ToolResult, refused
-
-if TYPE_CHECKING:
-    from trio_realtime.session.runtime import SessionRuntime
+from .results import ToolResult, error_result
 
 
 async def check_input(
-    tool: FunctionTool, context: ToolContext[Any], arguments: dict[str, Any], shell: SessionRuntime
+    tool: FunctionTool, context: ToolContext[Any], arguments: dict[str, Any], emit: Emit
 ) -> ToolResult | None:
-    """The answer of a call with arguments that a guardrail refuses; ``None`` if all let it pass."""
-    found = await ask_all(
-        tool.input_guardrails, lambda one: one.check(context, arguments), shell.hub
+    """Check the arguments of a call. Returns the result if a guardrail trips, ``None`` otherwise."""
+    found = await run_guardrails(
+        tool.input_guardrails, lambda guardrail: guardrail.check(context, arguments), emit
     )
-    default = f"Tool {tool.name} was not run: a guardrail refused it."
-    return _blocked(tool, context, found, default, shell) if found else None
+    default = f"Tool {tool.name} was not run: a guardrail blocked the call."
+    return _blocked(tool, context, found, default, emit) if found else None
 
 
 async def check_output(
-    tool: FunctionTool, context: ToolContext[Any], output: Any, shell: SessionRuntime
+    tool: FunctionTool, context: ToolContext[Any], output: Any, emit: Emit
 ) -> ToolResult | None:
-    """The answer in place of a result that a guardrail refuses; ``None`` if all let it pass."""
-    found = await ask_all(tool.output_guardrails, lambda one: one.check(context, output), shell.hub)
+    """Check what a tool returned. Returns another result if a guardrail trips, ``None`` otherwise."""
+    found = await run_guardrails(
+        tool.output_guardrails, lambda guardrail: guardrail.check(context, output), emit
+    )
     default = f"The result of {tool.name} was withheld by a guardrail."
-    return _blocked(tool, context, found, default, shell) if found else None
+    return _blocked(tool, context, found, default, emit) if found else None
 
 
 def _blocked(
     tool: FunctionTool,
     context: ToolContext[Any],
-    found: Sequence[tuple[Asked, GuardrailResult]],
+    found: Sequence[tuple[AnyGuardrail, GuardrailResult]],
     default: str,
-    shell: SessionRuntime,
+    emit: Emit,
 ) -> ToolResult:
-    message = _message(*found[0], shell)
+    message = _message(*found[0], emit)
     text = default if message is None else message
     trips = tuple(GuardrailTrip(name=one.name, info=result.info) for one, result in found)
-    shell.hub.emit(
+    emit(
         GuardrailTripped(
             guardrail_results=trips,
             message=text,
@@ -53,14 +52,15 @@ def _blocked(
             call_id=context.call_id,
         )
     )
-    return refused(text, "blocked", tool)
+    return error_result(text, "blocked", tool)
 
 
-def _message(guardrail: Asked, result: GuardrailResult, shell: SessionRuntime) -> str | None:
-    """What a guardrail has the model told. Something else than text does not undo its verdict."""
+def _message(guardrail: AnyGuardrail, result: GuardrailResult, emit: Emit) -> str | None:
+    """Return a guardrail's message to the model. A message that is not a str is reported."""
     message: Any = result.message
     if message is None or isinstance(message, str):
         return message
     kind = type(message).__name__
-    tell_failure(f"the message of guardrail {guardrail.name} is a {kind}, no text", None, shell.hub)
+    problem = f"the message of guardrail {guardrail.name} must be a str, got {kind}"
+    report_failure(problem, None, emit)
     return None

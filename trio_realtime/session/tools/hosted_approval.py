@@ -1,8 +1,6 @@
-"""Calls that the service wants to make itself: here they are only approved or rejected."""
+"""Decide about calls that the service wants to make itself."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from trio_realtime.agents import AgentContext, HostedMcpTool, maybe_await
 from trio_realtime.core import ToolCall
@@ -10,25 +8,22 @@ from trio_realtime.events import ToolApprovalRequired
 from trio_realtime.items import McpApprovalRequestItem
 
 from .approvals import Decision
-
-if TYPE_CHECKING:
-    from trio_realtime.session.runtime import SessionRuntime
-
-    from .call import ToolServices
+from .services import ToolServices
 
 
-async def decide_hosted(call: ToolCall, shell: SessionRuntime, desk: ToolServices) -> Decision:
-    """Ask the agent's declaration, or whoever listens, whether the service may make this call."""
-    tool = _declaration(call)
-    if tool is not None and tool.on_approval is not None:
-        about = AgentContext(context=desk.context, agent=call.agent)
-        return Decision(approved=bool(await maybe_await(tool.on_approval(about, _request(call)))))
-    # The server that was declared, not its label: another agent may use that for another one.
-    key = (tool or call.server_label, call.name)
-    decision = desk.approvals.standing(key)
+async def decide_hosted_call(call: ToolCall, services: ToolServices) -> Decision:
+    """Ask the server's ``on_approval``, or wait for a decision of the application."""
+    server = call.tool if isinstance(call.tool, HostedMcpTool) else None
+    if server is not None and server.on_approval is not None:
+        about = AgentContext(context=services.context, agent=call.agent)
+        approved = await maybe_await(server.on_approval(about, _request(call)))
+        return Decision(approved=bool(approved))
+    # The declared server, not its label: another agent may use the label for another server.
+    key = (server or call.server_label, call.name)
+    decision = services.approvals.lasting_decision(key)
     if decision is not None:
         return decision
-    shell.hub.emit(
+    services.runtime.emit(
         ToolApprovalRequired(
             agent=call.agent,
             tool=None,
@@ -38,12 +33,7 @@ async def decide_hosted(call: ToolCall, shell: SessionRuntime, desk: ToolService
             server_label=call.server_label,
         )
     )
-    return await desk.approvals.wait(call.call_id, key)
-
-
-def _declaration(call: ToolCall) -> HostedMcpTool | None:
-    declared: tuple[HostedMcpTool, ...] = call.agent.hosted_tools
-    return next((tool for tool in declared if tool.server_label == call.server_label), None)
+    return await services.approvals.wait(call.call_id, key)
 
 
 def _request(call: ToolCall) -> McpApprovalRequestItem:

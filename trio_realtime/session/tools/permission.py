@@ -1,108 +1,102 @@
-"""Whether a call may run: what its tool's guardrails say, and who has to approve it.
+"""Whether a call may run: its tool's guardrails, and the decision of whoever approves calls.
 
-====================  =============================================================================
-asked, in this order  what it decides
-====================  =============================================================================
-standing decisions    a rejection for good refuses the call, an approval for good spares asking
-``needs_approval``    whether somebody is asked; not about arguments that it cannot judge
-input guardrails      with ``check_input_before_approval`` only: nobody is asked about what they refuse
-whoever approves      approves or rejects
-input guardrails      always, and last
-====================  =============================================================================
+==========================  ========================================================================
+checked, in this order      effect
+==========================  ========================================================================
+lasting decision            a rejection ends the call; an approval skips the question
+``needs_approval``          whether to ask; invalid arguments are always asked about
+input guardrails            only with ``check_input_before_approval``: blocked calls are not asked about
+decision                    approves or rejects the call
+input guardrails            always, and last
+==========================  ========================================================================
 
-Each of these may take its time, so what was decided for good meanwhile is looked at after each.
+Each step may take time, so the lasting decision is read again after each of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import msgspec
-import trio
 
 from trio_realtime.agents import FunctionTool, ToolContext, maybe_await
 from trio_realtime.core import ToolCall
 from trio_realtime.events import ToolApprovalRequired
-from trio_realtime.session.user_code import told_apart
+from trio_realtime.session.user_code import Raised, call_user_code
 
 from .approvals import Decision
 from .guardrails import check_input
-from .results import ToolResult, as_text, logger, raised, refused
-
-if TYPE_CHECKING:
-    from trio_realtime.session.runtime import SessionRuntime
-
-    from .call import ToolServices
+from .results import ToolResult, as_text, error_result, logger, raised_result
+from .services import ToolServices
 
 REJECTED = "Tool execution was not approved."
 
 
 @attrs.frozen
 class CallPermission:
-    """Finds out whether a call may run; see the module."""
+    """Decides whether one call may run."""
 
     call: ToolCall
     tool: FunctionTool
     context: ToolContext[Any]
-    shell: SessionRuntime
-    desk: ToolServices
+    services: ToolServices
 
-    async def refusal(self) -> ToolResult | None:
-        """The answer of a call that may not run; ``None`` if it may."""
+    async def rejection(self) -> ToolResult | None:
+        """Return the result of a call that may not run; ``None`` if the call may run."""
         if self.tool.needs_approval is False:
-            return await self._blocked()
+            return await self._run_input_guardrails()
         found = await self._decide()
         if isinstance(found, ToolResult):
             return found
         if found is not None and not found.approved:
             return await self._rejected(found)
-        before = self._standing()
-        blocked = await self._blocked()
-        standing = self._standing()
-        if standing is not None and standing is not before and not standing.approved:
-            return await self._rejected(standing)
+        before = self._lasting_decision()
+        blocked = await self._run_input_guardrails()
+        after = self._lasting_decision()
+        if after is not None and after is not before and not after.approved:
+            return await self._rejected(after)
         return blocked
 
     # --- approval
 
     async def _decide(self) -> Decision | ToolResult | None:
-        """What was decided, ``None`` if nobody need decide; or the answer of what cannot be asked."""
-        if (standing := self._standing()) is not None:
-            return standing
-        try:
-            asks = await self._needs_approval()
-        except trio.Cancelled:
-            raise
-        except BaseException as exc:  # a check that fails lets nothing run
-            failure, end = told_apart(exc)
-            if failure is None or end is not None:
-                raise
-            return raised(self.call, failure, self.tool)
+        """Return the decision, ``None`` if none is needed, or the result of a call that may not run."""
+        if (lasting := self._lasting_decision()) is not None:
+            return lasting
+        asks = await self._needs_approval()
+        if isinstance(asks, Raised):  # a condition that fails lets no call run
+            return raised_result(self.call, asks.failure, self.tool)
         if not asks:
-            return self._standing()
-        blocked = await self._blocked_before()
-        if (standing := self._standing()) is not None:
-            return standing
-        return blocked if blocked is not None else await self._wait()
+            return self._lasting_decision()
+        blocked = await self._run_guardrails_before_approval()
+        if (lasting := self._lasting_decision()) is not None:
+            return lasting
+        return blocked if blocked is not None else await self._wait_for_decision()
 
-    def _standing(self) -> Decision | None:
-        return self.desk.approvals.standing(self._kept_under())
+    def _lasting_decision(self) -> Decision | None:
+        return self.services.approvals.lasting_decision(self._approval_key())
 
-    def _kept_under(self) -> Hashable:
+    def _approval_key(self) -> Hashable:
         return self.tool if self.tool.approval_key is None else self.tool.approval_key
 
-    async def _needs_approval(self) -> bool:
+    async def _needs_approval(self) -> bool | Raised:
         condition = self.tool.needs_approval
         if not callable(condition):
             return condition
         arguments = _json_object(self.context.arguments)
-        # Arguments that nobody can judge are not waved through.
-        return arguments is None or bool(await maybe_await(condition(self.context, arguments)))
+        if arguments is None:  # the condition cannot judge them
+            return True
 
-    async def _wait(self) -> Decision:
-        self.shell.hub.emit(
+        async def evaluate() -> bool:
+            return bool(await maybe_await(condition(self.context, arguments)))
+
+        outcome = await call_user_code(evaluate)
+        return outcome if isinstance(outcome, Raised) else outcome.value
+
+    async def _wait_for_decision(self) -> Decision:
+        self.services.runtime.emit(
             ToolApprovalRequired(
                 agent=self.context.agent,
                 tool=self.tool,
@@ -111,44 +105,46 @@ class CallPermission:
                 arguments=self.context.arguments,
             )
         )
-        return await self.desk.approvals.wait(self.context.call_id, self._kept_under())
+        return await self.services.approvals.wait(self.context.call_id, self._approval_key())
 
     async def _rejected(self, decision: Decision) -> ToolResult:
-        told = decision.message
-        return refused(await self._rejection() if told is None else told, "rejected", self.tool)
+        text = decision.message
+        return error_result(
+            await self._rejection_text() if text is None else text, "rejected", self.tool
+        )
 
-    async def _rejection(self) -> str:
-        if self.desk.format_rejection is None:
+    async def _rejection_text(self) -> str:
+        formatter = self.services.format_rejection
+        if formatter is None:
             return REJECTED
-        try:
-            return as_text(await maybe_await(self.desk.format_rejection(self.context)))
-        except trio.Cancelled:
-            raise
-        except BaseException as exc:  # the call is to be answered all the same
-            _, end = told_apart(exc)
-            if end is not None:
-                raise
-            logger.exception("format_rejection failed for tool %s", self.tool.name)
-            return REJECTED
+
+        async def format_rejection() -> str:
+            return as_text(await maybe_await(formatter(self.context)))
+
+        outcome = await call_user_code(format_rejection, report=self._report_formatter)
+        return REJECTED if isinstance(outcome, Raised) else outcome.value
+
+    def _report_formatter(self, failure: BaseException) -> None:
+        logger.error("format_rejection failed for tool %s", self.tool.name, exc_info=failure)
 
     # --- guardrails
 
-    async def _blocked_before(self) -> ToolResult | None:
-        judgeable = _json_object(self.context.arguments) is not None
-        return (
-            await self._blocked() if self.tool.check_input_before_approval and judgeable else None
-        )
+    async def _run_guardrails_before_approval(self) -> ToolResult | None:
+        is_valid = _json_object(self.context.arguments) is not None
+        if not (self.tool.check_input_before_approval and is_valid):
+            return None
+        return await self._run_input_guardrails()
 
-    async def _blocked(self) -> ToolResult | None:
+    async def _run_input_guardrails(self) -> ToolResult | None:
         if not self.tool.input_guardrails:
             return None
         try:
             arguments = _arguments(self.context.arguments)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-            # What the guardrails cannot see does not run.
+            # A call whose arguments the guardrails cannot read does not run.
             text = f"Invalid arguments for {self.tool.name}: {exc}"
-            return refused(text, "failed", self.tool)
-        return await check_input(self.tool, self.context, arguments, self.shell)
+            return error_result(text, "failed", self.tool)
+        return await check_input(self.tool, self.context, arguments, self.services.runtime.emit)
 
 
 def _json_object(text: str) -> dict[str, Any] | None:

@@ -1,187 +1,200 @@
-"""Runs the calls that the core tells to run: a task and a cancel scope for each.
+"""Run the calls that the core starts: a task and a cancel scope for each.
 
-A call's task answers it exactly once, whatever happens: the tool returns, raises, has no such name,
-takes too long, is rejected, or is cancelled by an interrupt; then only after its ``finally`` blocks.
-What a call does in between stands in ``calls``.
+A call's task answers the call exactly once, whatever happens: the tool returns, raises, is unknown,
+takes too long, is rejected, or is cancelled by an interruption. A cancelled call is answered when the
+``finally`` blocks of its tool have run. The steps of a call are in :mod:`.call`.
 """
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from typing import TYPE_CHECKING
+import math
 
 import trio
 
 from trio_realtime.agents import FunctionTool
-from trio_realtime.core import CANCELLED_OUTPUT, ToolCall
-from trio_realtime.errors import UsageError
+from trio_realtime.core import CANCELLED_OUTPUT, ApprovalDecided, CallFinished, ToolCall
+from trio_realtime.errors import UserCodeError
 from trio_realtime.events import Error, SessionEvent
-from trio_realtime.session.connection.errors import unheard
-from trio_realtime.session.user_code import told_apart, words
+from trio_realtime.session.change_signal import ChangeSignal
+from trio_realtime.session.ending import SessionEnd
+from trio_realtime.session.interface import Runtime
+from trio_realtime.session.user_code import (
+    Raised,
+    call_user_code,
+    current_calls,
+    describe_exception,
+    supervised_task,
+)
 
-from .call import ToolServices, answer_call
-from .execution import EarlyAnswer
-from .results import ToolResult, cancelled_event, ended_event, raised
-
-if TYPE_CHECKING:
-    from trio_realtime.session.runtime import SessionRuntime
+from .call import carry_out
+from .early_answer import EarlyAnswer
+from .results import ToolResult, cancelled_event, ended_event, raised_result
+from .services import ToolServices
 
 
-current_call: ContextVar[str | None] = ContextVar("current_call", default=None)
-"""The call that this task works for: nothing that it does may wait for its own end."""
+class _RunningCall:
+    """A call that was started and is not answered yet."""
+
+    __slots__ = ("call", "finish_timeout", "scope")
+
+    def __init__(self, call: ToolCall, deadline: float) -> None:
+        self.call = call
+        self.scope = trio.CancelScope(deadline=deadline)
+        tool = call.tool
+        self.finish_timeout = tool.finish_timeout if isinstance(tool, FunctionTool) else None
+        if self.finish_timeout is not None:
+            # The call may finish whatever ends the session; ``finish`` ends it in time.
+            self.scope.shield = True
 
 
 class ToolRunner:
-    """Starts calls in the session's nursery and cancels them by their ids."""
+    """The calls of a session. They arrive through a memory channel and run in a nursery of their own.
 
-    def __init__(self, nursery: trio.Nursery, desk: ToolServices) -> None:
-        self.desk = desk
-        self._nursery = nursery
-        self._scopes: dict[str, trio.CancelScope] = {}
-        self._finishing: dict[str, float] = {}
-        self._idle = trio.lowlevel.ParkingLot()
-        self._deadline = float("inf")
+    Args:
+        end: the end of the session.
+    """
+
+    def __init__(self, end: SessionEnd) -> None:
+        self._end = end
+        self._running: dict[str, _RunningCall] = {}
+        self._send, self._receive = trio.open_memory_channel[_RunningCall](math.inf)
+        self._call_ended = ChangeSignal()
+        self._deadline = math.inf
 
     @property
     def running(self) -> int:
-        """Calls whose tasks have not ended."""
-        return len(self._scopes)
+        """The number of calls that have not ended."""
+        return len(self._running)
 
-    def running_ids(self) -> tuple[str, ...]:
-        """The calls whose tasks have not ended."""
-        return tuple(self._scopes)
+    def running_ids(self) -> set[str]:
+        """Return the ids of the calls that have not ended."""
+        return set(self._running)
 
-    def start(self, call: ToolCall, shell: SessionRuntime) -> None:
-        """Begin a call."""
-        self._scopes[call.call_id] = trio.CancelScope(deadline=self._deadline)
-        self._foresee_policy(call, shell)
-        self._nursery.start_soon(self._run, call, shell, name=f"tool {call.name} {call.call_id}")
+    def current_ids(self) -> set[str]:
+        """Return the ids of the running calls that this task works for."""
+        return current_calls(self._end) & self._running.keys()
 
-    def _foresee_policy(self, call: ToolCall, shell: SessionRuntime) -> None:
-        """Follow the tool's policy, if it is clear which one is meant.
+    # --- starting and cancelling
 
-        Before anything else can happen: an interrupt may be the next thing that comes.
-        """
-        if call.server_label is not None:
-            return  # the service runs it: here it is only decided
-        own = [tool for tool in call.agent.tools if tool.name == call.name and tool.is_enabled]
-        if len(own) == 1:
-            self.follow_policy(call, own[0], shell)
-        elif not own and (other := self.desk.servers.last_offered(call.agent, call.name)):
-            self.follow_policy(call, other, shell)
-
-    def follow_policy(self, call: ToolCall, tool: FunctionTool, shell: SessionRuntime) -> None:
-        """Let an interrupt, and the end of the session, do to a call what its tool asks for."""
-        if tool.on_interrupt != "cancel":
-            shell.core.keep_call(call.call_id, insists=tool.on_interrupt == "background")
-        if tool.finish_timeout is not None:
-            self._finishing[call.call_id] = tool.finish_timeout
-            # It may finish whatever ends the session; ``finish`` sees to it that it ends in time.
-            self._scopes[call.call_id].shield = True
+    def start(self, call: ToolCall) -> None:
+        """Start a call. From now on, its id can be cancelled."""
+        running = self._running[call.call_id] = _RunningCall(call, self._deadline)
+        self._send.send_nowait(running)
 
     def cancel(self, call_ids: tuple[str, ...]) -> None:
-        """Cancel calls; each is answered when its task has ended."""
+        """Cancel calls. Each is answered when its task has ended."""
         for call_id in call_ids:
-            if call_id in self._scopes:
-                self._scopes[call_id].cancel(reason="the call was interrupted")
+            if call_id in self._running:
+                self._running[call_id].scope.cancel(reason="the call was interrupted")
 
     def cancel_all(self) -> None:
-        """Cancel whatever runs, and whatever is started from now on."""
-        self._deadline = float("-inf")
-        self.cancel(tuple(self._scopes))
+        """Cancel every call, also those that are started later."""
+        self._deadline = -math.inf
+        self.cancel(tuple(self._running))
 
     async def finish(self) -> None:
-        """Cancel whatever runs, but for the calls that may finish; those have their time for it.
+        """Cancel every call, except that calls with a ``finish_timeout`` have that time to finish.
 
-        What is started from now on is born cancelled.
+        Calls that are started later are cancelled before they begin.
         """
-        self._deadline = float("-inf")
-        self.cancel(tuple(self._scopes.keys() - self._finishing.keys()))
-        with trio.move_on_after(max(self._finishing.values(), default=0.0)):
-            await self.wait_ended(tuple(self._finishing.keys() - {current_call.get()}))
+        self._deadline = -math.inf
+        finishing = {
+            call_id: running.finish_timeout
+            for call_id, running in self._running.items()
+            if running.finish_timeout is not None
+        }
+        self.cancel(tuple(self._running.keys() - finishing.keys()))
+        with trio.move_on_after(max(finishing.values(), default=0.0)):
+            await self.wait_ended(finishing.keys() - self.current_ids())
         self.cancel_all()
 
-    async def wait_ended(self, call_ids: tuple[str, ...]) -> None:
+    # --- waiting
+
+    async def wait_ended(self, call_ids: set[str]) -> None:
         """Wait until the tasks of these calls have ended."""
-        while self._scopes.keys() & set(call_ids):
-            await self._idle.park()
+        while self._running.keys() & call_ids:
+            await self._call_ended.wait()
 
-    async def wait_others_ended(self) -> None:
-        """Wait until no call runs but the one that this task works for, if it does."""
-        while self._scopes.keys() - {current_call.get()}:
-            await self._idle.park()
+    async def wait_all_but_current(self) -> None:
+        """Wait until no call runs except those that this task works for."""
+        while self._running.keys() - self.current_ids():
+            await self._call_ended.wait()
 
-    async def _run(self, call: ToolCall, shell: SessionRuntime) -> None:
-        answer: ToolResult | None = None
-        early = EarlyAnswer(call, shell)
+    # --- running
+
+    async def run(self, services: ToolServices) -> None:
+        """Run calls until the session cancels this task."""
         try:
-            answer = await self._run_scoped(call, early, shell)
+            async with trio.open_nursery() as nursery:
+                async for running in self._receive:
+                    call = running.call
+                    name = f"tool {call.name} {call.call_id} of {call.response_id}"
+                    nursery.start_soon(self._run, running, services, name=name)
+        finally:
+            self._running.clear()  # calls that never began
+            self._call_ended.notify_all()
+
+    async def _run(self, running: _RunningCall, services: ToolServices) -> None:
+        call = running.call
+        result: ToolResult | None = None
+        early = EarlyAnswer(call, services.runtime)
+        try:
+            with supervised_task(self._end, call.call_id), running.scope:
+                # A call that was cancelled before it began does not begin.
+                await trio.lowlevel.checkpoint_if_cancelled()
+                outcome = await call_user_code(carry_out, call, early, services)
+                result = (
+                    raised_result(call, outcome.failure)
+                    if isinstance(outcome, Raised)
+                    else outcome.value
+                )
         finally:
             # Synchronous, so that no cancellation can come between the end and its report.
-            del self._scopes[call.call_id]
-            self._finishing.pop(call.call_id, None)
+            self._running.pop(call.call_id, None)
             early.close()
-            _report(call, answer, early, shell)
-            self._idle.unpark_all()
-
-    async def _run_scoped(
-        self, call: ToolCall, early: EarlyAnswer, shell: SessionRuntime
-    ) -> ToolResult | None:
-        answer: ToolResult | None = None
-        current_call.set(call.call_id)
-        unheard.set(True)
-        try:
-            with self._scopes[call.call_id]:
-                # What was cancelled before it began does not begin.
-                await trio.lowlevel.checkpoint_if_cancelled()
-                answer = await answer_call(call, early, shell, self.desk)
-        except trio.Cancelled:
-            raise
-        except BaseException as exc:  # asyncio's CancelledError is one, and no bug
-            failure, end = told_apart(exc)
-            if failure is None or end is not None:
-                raise
-            answer = raised(call, failure)
-        return answer
+            _report(call, result, early, services.runtime)
+            self._call_ended.notify_all()
 
 
 def _report(
-    call: ToolCall, answer: ToolResult | None, early: EarlyAnswer, shell: SessionRuntime
+    call: ToolCall, result: ToolResult | None, early: EarlyAnswer, runtime: Runtime
 ) -> None:
-    """Tell what came of a call; if it is to end the session, it does so when that is said."""
-    end = answer.ends_session if answer is not None else None
+    """Answer a call. A failure that ends the session does so once the call is answered."""
+    end = result.ends_session if result is not None else None
     if end is not None:
-        shell.tell_waiters(end)  # before they take the end of the turn for an answer
+        runtime.fail_pending(end)  # before the end of the turn resolves the requests
     if call.server_label is not None:
-        _report_decision(call, answer, shell)
+        _report_decision(call, result, runtime)
     elif early.was_given:
-        early.follow(answer)
+        early.report_end(result)
     else:
-        _report_answer(call, answer, shell)
+        _report_result(call, result, runtime)
     if end is not None:
-        shell.fail(end)
+        runtime.fail(end)
 
 
-def _report_answer(call: ToolCall, answer: ToolResult | None, shell: SessionRuntime) -> None:
-    """Answer the call. One that was hit by an interrupt and finished all the same says so."""
-    if answer is None:
-        text, wants = CANCELLED_OUTPUT, False
-        report: SessionEvent = cancelled_event(call)
+def _report_result(call: ToolCall, result: ToolResult | None, runtime: Runtime) -> None:
+    if result is None:
+        text, wants_response = CANCELLED_OUTPUT, False
+        event: SessionEvent = cancelled_event(call)
     else:
-        wants = answer.wants_response and not shell.core.was_cancelled(call.call_id)
-        text, report = answer.text, ended_event(call, answer)
-    shell.apply(shell.core.call_finished(call.call_id, text, wants_response=wants, report=report))
+        text, wants_response = result.text, result.wants_response
+        event = ended_event(call, result)
+    runtime.feed(
+        CallFinished(call_id=call.call_id, output=text, wants_response=wants_response, report=event)
+    )
 
 
-def _report_decision(call: ToolCall, answer: ToolResult | None, shell: SessionRuntime) -> None:
-    """Tell the service whether it may make a call. Nobody's consent is no consent."""
-    approve = answer is not None and answer.outcome == "approved"
-    reason = "interrupted" if answer is None else answer.text or None
-    if answer is not None and answer.error is not None:
-        failure = UsageError(f"on_approval of {call.server_label} raised {words(answer.error)}")
-        failure.__cause__ = answer.error
-        shell.hub.emit(Error(error=failure))
+def _report_decision(call: ToolCall, result: ToolResult | None, runtime: Runtime) -> None:
+    """Send the decision about a hosted call. Without a decision the call is rejected."""
+    approve = result is not None and result.outcome == "approved"
+    reason = "interrupted" if result is None else result.text or None
+    if result is not None and result.error is not None:
+        described = describe_exception(result.error)
+        failure = UserCodeError(f"on_approval of {call.server_label} raised {described}")
+        failure.__cause__ = result.error
+        runtime.emit(Error(error=failure))
         reason = None
-    if answer is None:
-        shell.hub.emit(cancelled_event(call))
-    shell.apply(shell.core.approval_decided(call.call_id, approve=approve, reason=reason))
+    if result is None:
+        runtime.emit(cancelled_event(call))
+    runtime.feed(ApprovalDecided(item_id=call.call_id, approve=approve, reason=reason))

@@ -1,0 +1,52 @@
+"""Route each ``error`` event to the request that it answers; report all others to the consumers."""
+
+from __future__ import annotations
+
+from trio_realtime import events as ev
+from trio_realtime.errors import PeerError
+from trio_realtime.wire import ErrorEvent
+
+from .audio.retention import RetainedAudio
+from .effects import Effect
+from .error_events import NOTHING_TO_CANCEL, peer_error
+from .history.edits import HistoryEdits
+from .responses.requests import ResponseRequests
+from .settings import SessionSettings
+
+
+class ErrorRouter:
+    """Finds the request that an ``error`` event answers.
+
+    Attributes:
+        last_error: the last error that may explain why the connection ends.
+    """
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        edits: HistoryEdits,
+        retention: RetainedAudio,
+        requests: ResponseRequests,
+    ) -> None:
+        self.last_error: PeerError | None = None
+        self._settings = settings
+        self._edits = edits
+        self._retention = retention
+        self._requests = requests
+
+    def on_error(self, event: ErrorEvent, _now: float) -> list[Effect]:
+        """Route an error; deliver it as an event if it answers no request."""
+        details = event.error
+        rejected = self._settings.reject(details) or self._edits.reject(details)
+        if rejected is not None:
+            self.last_error, effects = rejected
+            return effects
+        if details.code == NOTHING_TO_CANCEL:
+            return []  # the response ended before the cancel arrived
+        if self._retention.rejected(details.event_id):
+            return []  # the library made that request, so the user need not know
+        effects_of_create = self._requests.reject(details)
+        if effects_of_create is not None:
+            return effects_of_create
+        self.last_error = peer_error(details)
+        return [ev.Error(error=self.last_error)]

@@ -1,0 +1,196 @@
+"""Everything that enters the core besides server events: the user's commands, and results.
+
+Each input is a frozen class. :meth:`.Conversation.handle` takes it with the current time and returns
+the effects. A request that has an answer carries a ``token`` that its sender chose; the answer is a
+:class:`~.effects.ResolveRequest` with the same token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import attrs
+
+from trio_realtime.events import GuardrailTrip, SessionEvent
+from trio_realtime.items import HistoryItem
+from trio_realtime.wire import ConversationItemCreate, ResponseParams, ServerEvent, Session
+
+from .effects import SendEncoded
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SendItem:
+    """Add an item to the conversation.
+
+    Attributes:
+        item: the event to send. The core chooses an event id if the event has none.
+        respond: request a response to the item.
+        user_text: what the user says with the item, for the input guardrails; ``None`` for an item
+            that is not the user's.
+    """
+
+    item: ConversationItemCreate | SendEncoded
+    respond: bool
+    user_text: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CreateResponse:
+    """Request a response and resolve ``token`` with its outcome.
+
+    Attributes:
+        token: the name of the request; also the event id of the ``response.create``.
+        params: overrides of the session's settings. With ``conversation="none"`` the response is
+            out-of-band and is requested at once.
+        until_turn_end: resolve with the response that ends the turn, after all function calls.
+        prompt: an item that joins the conversation just before the create is sent.
+        prompt_text: the text of the prompt, for the input guardrails.
+        inside_turn: the prompt belongs to the work of a turn, so it does not wait for turns to end.
+    """
+
+    token: str
+    params: ResponseParams = attrs.field(factory=ResponseParams)
+    until_turn_end: bool = False
+    prompt: SendEncoded | ConversationItemCreate | None = None
+    prompt_text: str = ""
+    inside_turn: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class CancelResponse:
+    """Cancel the response that was requested with this token.
+
+    A running response is interrupted and a queued one is dropped. A request that was already sent is
+    cancelled as soon as its response is created.
+    """
+
+    token: str
+
+
+@attrs.frozen(kw_only=True)
+class Interrupt:
+    """Stop the agent: cancel the running response and its calls, and cut the audio that plays.
+
+    A response whose create was already sent is cancelled as soon as it is created. Requests that
+    are still queued are not affected.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class ReportPlayed:
+    """The application has played ``ms`` milliseconds of this item."""
+
+    item_id: str
+    content_index: int
+    ms: float
+
+
+@attrs.frozen
+class StopPlaybackReports:
+    """The application reports no more: from now on, audio plays in real time from its arrival."""
+
+
+@attrs.frozen(kw_only=True)
+class UpdateSettings:
+    """Change settings; resolve ``token`` with the effective session.
+
+    Attributes:
+        token: the name of the request.
+        settings: the settings to reach. A key that is ``UNSET`` stays as it is.
+        agent: the agent that becomes current once the settings are accepted; ``None`` for no change.
+        toolset: the tools that the settings declare; ``None`` for no change.
+    """
+
+    token: str
+    settings: Session
+    agent: Any = None
+    toolset: Any = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class UpdateHistory:
+    """Make the conversation contain exactly these items; resolve ``token`` when that is done."""
+
+    token: str
+    items: Sequence[HistoryItem] = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class ProtectCall:
+    """An interruption must not cancel this call any more.
+
+    ``respond``: request a response to the result even if an interruption came in between.
+    """
+
+    call_id: str
+    respond: bool = False
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class CallFinished:
+    """A call has a result.
+
+    Attributes:
+        call_id: the call.
+        output: what the model is given.
+        wants_response: request a response once all calls of the response are answered.
+        report: the event that is delivered after the output was queued.
+    """
+
+    call_id: str
+    output: str
+    wants_response: bool = True
+    report: SessionEvent | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ApprovalDecided:
+    """A hosted MCP call was approved or rejected."""
+
+    item_id: str
+    approve: bool
+    reason: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ReplyChecked:
+    """The output guardrails have checked this text of a response; ``trips`` lists those that tripped."""
+
+    response_id: str
+    text: str
+    trips: Sequence[GuardrailTrip] = ()
+
+
+@attrs.frozen(kw_only=True)
+class InputChecked:
+    """The input guardrails have checked what the user said."""
+
+    serial: int
+    text: str
+    trips: Sequence[GuardrailTrip] = ()
+
+
+@attrs.frozen
+class Disconnected:
+    """The connection is gone: nothing that is queued will be sent or answered."""
+
+
+Command: TypeAlias = (
+    SendItem
+    | CreateResponse
+    | CancelResponse
+    | Interrupt
+    | ReportPlayed
+    | StopPlaybackReports
+    | UpdateSettings
+    | UpdateHistory
+    | ProtectCall
+)
+Result: TypeAlias = CallFinished | ApprovalDecided | ReplyChecked | InputChecked | Disconnected
+Input: TypeAlias = ServerEvent | Command | Result

@@ -1,0 +1,203 @@
+"""How responses begin and end: ``response.created``, ``response.done``, and completed output items."""
+
+from __future__ import annotations
+
+from trio_realtime import events as ev
+from trio_realtime.core.audio.playback import Playback
+from trio_realtime.core.calls.function_calls import FunctionCalls
+from trio_realtime.core.calls.hosted_mcp import HostedMcpCalls
+from trio_realtime.core.calls.ledger import ToolLedger
+from trio_realtime.core.effects import Effect, ResponseOutcome
+from trio_realtime.core.guardrails import ReplyGuard
+from trio_realtime.core.history.updates import HistoryUpdater
+from trio_realtime.core.interruption import Interruption
+from trio_realtime.core.settings import SessionSettings
+from trio_realtime.usage import Usage
+from trio_realtime.wire import (
+    FunctionCallItem,
+    ResponseCreated,
+    ResponseDone,
+    ResponseObject,
+    ResponseOutputItemDone,
+)
+
+from .attribution import ResponseAttribution, token_of
+from .queue import ResponseQueue, ResponseRequest
+from .requests import ResponseRequests
+from .running import RunningResponse, RunningResponses, all_text, outcome_of
+from .turns import Turn
+
+
+class ResponseLifecycle:
+    """Follows each response from its beginning to its end.
+
+    Attributes:
+        usage: the tokens of all responses so far.
+    """
+
+    def __init__(
+        self,
+        responses: RunningResponses,
+        queue: ResponseQueue,
+        attribution: ResponseAttribution,
+        requests: ResponseRequests,
+        ledger: ToolLedger,
+        calls: FunctionCalls,
+        hosted: HostedMcpCalls,
+        history: HistoryUpdater,
+        guard: ReplyGuard,
+        playback: Playback,
+        settings: SessionSettings,
+        interruption: Interruption,
+    ) -> None:
+        self.usage: Usage = Usage()
+        self._responses = responses
+        self._queue = queue
+        self._attribution = attribution
+        self._requests = requests
+        self._ledger = ledger
+        self._calls = calls
+        self._hosted = hosted
+        self._history = history
+        self._guard = guard
+        self._playback = playback
+        self._settings = settings
+        self._interruption = interruption
+
+    # --- the beginning
+
+    def on_created(self, event: ResponseCreated, _now: float) -> list[Effect]:
+        """Begin a response and attribute it to its request."""
+        return self._create(event.response)
+
+    def _create(self, created: ResponseObject) -> list[Effect]:
+        known = self._responses.get(created.id)
+        if self._responses.has_ended(created.id) or (known is not None and known.created_seen):
+            return []
+        token = token_of(created)
+        out_of_band = self._attribution.is_out_of_band(created, token)
+        request = self._attribution.attribute(created, token, out_of_band=out_of_band)
+        response, effects = self.ensure_response(
+            created.id, out_of_band=out_of_band, request=request
+        )
+        response.created_seen = True
+        if known is not None and request is not None and request.turns:
+            # Deltas came before, so it was taken for the beginning of a turn.
+            response.turns = (*request.turns, *response.turns)
+        is_certain = out_of_band or self._queue.probable_owner is None
+        response.request = request if is_certain else None
+        tokens = self._attribution.tokens_of(response, token)
+        return [*effects, *self._interruption.cancel_if_marked(response, tokens)]
+
+    def ensure_response(
+        self,
+        response_id: str,
+        *,
+        out_of_band: bool = False,
+        request: ResponseRequest | None = None,
+    ) -> tuple[RunningResponse, list[Effect]]:
+        """Return the response with this id, and the effects of its beginning if it is new."""
+        known = self._responses.get(response_id)
+        if known is not None:
+            return known, []
+        agent = self._settings.agent
+        response = self._responses.begin(
+            response_id, agent, self._settings.toolset, out_of_band=out_of_band
+        )
+        if out_of_band:
+            return response, []
+        effects: list[Effect] = []
+        response.turns = request.turns if request is not None else ()
+        if not response.turns:
+            response.turns = (Turn(response_id, agent),)
+            effects.append(response.turns[0].start_event())
+        effects.append(ev.ResponseStart(agent=agent, response_id=response_id))
+        return response, effects
+
+    # --- completed output items
+
+    def on_output_item_done(self, event: ResponseOutputItemDone, _now: float) -> list[Effect]:
+        """Take the final version of an output item; run it if it is a function call."""
+        if self._responses.has_ended(event.response_id):
+            return []
+        response, effects = self.ensure_response(event.response_id)
+        if response.out_of_band:
+            return effects
+        effects += self._history.finish_item(event.item)
+        if isinstance(event.item, FunctionCallItem):
+            effects += self._calls.start(event.item, response)
+        else:
+            effects += self._hosted.finish_item(event.item)
+        return effects
+
+    # --- the end
+
+    def on_done(self, event: ResponseDone, now: float) -> list[Effect]:
+        """End a response: report its outcome, and let its turns end or go on."""
+        done = event.response
+        if self._responses.has_ended(done.id):
+            return []
+        effects: list[Effect] = []
+        known = self._responses.get(done.id)
+        if self._queue.running is None and (known is None or not known.created_seen):
+            # The service leaves out the beginning where an interruption came in between.
+            effects += self._create(done)
+        out_of_band = self._attribution.is_out_of_band(done, token_of(done))
+        response, began = self.ensure_response(done.id, out_of_band=out_of_band)
+        effects += began
+        if done.status == "cancelled":
+            response.audio_suppressed = True
+        if not response.out_of_band:
+            effects += self._calls.start_missed(done, response)
+        self._responses.end(done.id)
+        if done.usage is not None:
+            self.usage = self.usage.plus(done.usage)
+        outcome = outcome_of(done, response)
+        if response.out_of_band:
+            self._queue.out_of_band_done()
+            effects += self._requests.resolve(self._attribution.waiters_of(response), outcome)
+        else:
+            effects += self._end_in_conversation(response, outcome, now)
+        self._playback.advance(now, self._interruption.unfinished())
+        return [*effects, *self._requests.send_next()]
+
+    def _end_in_conversation(
+        self, response: RunningResponse, outcome: ResponseOutcome, now: float
+    ) -> list[Effect]:
+        request = self._queue.done(response.id) or response.request
+        calls = self._ledger.call_count(response.id)
+        effects: list[Effect] = [
+            *self._history.flush_growth(),
+            _end_event(response, outcome, calls),
+            *self._guard.end(response.id, response.agent, all_text(outcome), now),
+        ]
+        if request is not None:
+            self._interruption.forget(request.token)
+            effects += self._requests.resolve(request.waiters, outcome)
+            response.turns[0].waiters += request.turn_waiters
+        for turn in response.turns:
+            turn.add(outcome, calls, response.agent)
+        if not calls:
+            return [*effects, *self._requests.end_turns(response.turns, outcome)]
+        self._hosted.response_ended(response.id, completed=outcome.status == "completed")
+        if outcome.status == "cancelled":
+            effects += self._calls.interrupt(response.id)
+        return [
+            *effects,
+            *self._requests.continue_after_calls(response.id, response.turns, outcome),
+        ]
+
+
+def _end_event(
+    response: RunningResponse, outcome: ResponseOutcome, tool_calls: int
+) -> ev.ResponseEnd:
+    return ev.ResponseEnd(
+        agent=response.agent,
+        response_id=response.id,
+        status=outcome.status,
+        reason=outcome.reason,
+        message=outcome.message,
+        output=outcome.text,
+        tool_calls=tool_calls,
+        usage=outcome.usage,
+    )

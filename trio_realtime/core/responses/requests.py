@@ -1,0 +1,290 @@
+"""Requests for responses: from the user's commands to ``response.create``, and to their outcomes.
+
+This module queues each request, sends the next create when the slot is free, requests the follow-up
+to answered function calls, and resolves the tokens that wait for a response or a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from trio_realtime import events as ev
+from trio_realtime.core.calls.ledger import CallsCompleted, ToolLedger
+from trio_realtime.core.effects import Effect, ResolveRequest, ResponseOutcome, SendEncoded
+from trio_realtime.core.error_events import (
+    ACTIVE_RESPONSE,
+    CANCELLED,
+    active_response,
+    concerns_create,
+    failed_outcome,
+    peer_error,
+)
+from trio_realtime.core.guardrails import InputGuard
+from trio_realtime.core.history.items import History
+from trio_realtime.core.inputs import (
+    CancelResponse,
+    CreateResponse,
+    Disconnected,
+    SendItem,
+)
+from trio_realtime.core.interruption import Interruption
+from trio_realtime.core.settings import SessionSettings
+from trio_realtime.errors import PeerError
+from trio_realtime.wire import (
+    ConversationItemCreate,
+    ErrorDetails,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
+    ResponseCreate,
+    ResponseParams,
+)
+
+from .attribution import ResponseAttribution
+from .queue import METADATA_KEY, ResponseQueue, ResponseRequest
+from .running import RunningResponses
+from .turns import Turn
+
+TurnOutcome: TypeAlias = ResponseOutcome | PeerError
+Turns: TypeAlias = tuple[Turn, ...]
+
+
+class ResponseRequests:
+    """Turns commands into creates, and outcomes into resolved requests.
+
+    Args:
+        responses: the responses that run.
+        queue: the requests that wait for the conversation's slot.
+        attribution: knows which request a response answers.
+        ledger: knows which calls are open.
+        history: keeps the images that the service does not echo.
+        settings: the current agent, and what the service does by itself.
+        interruption: knows which requests are cancelled in advance.
+        input_guard: requests the checks of what the user says.
+        token: makes event ids.
+    """
+
+    def __init__(
+        self,
+        responses: RunningResponses,
+        queue: ResponseQueue,
+        attribution: ResponseAttribution,
+        ledger: ToolLedger,
+        history: History,
+        settings: SessionSettings,
+        interruption: Interruption,
+        input_guard: InputGuard,
+        token: Callable[[str], str],
+    ) -> None:
+        self._responses = responses
+        self._queue = queue
+        self._attribution = attribution
+        self._ledger = ledger
+        self._history = history
+        self._settings = settings
+        self._interruption = interruption
+        self._input_guard = input_guard
+        self._token = token
+        self._open_turns: dict[str, tuple[Turns, ResponseOutcome]] = {}
+
+    # --- commands
+
+    def on_send_item(self, command: SendItem, _now: float) -> list[Effect]:
+        """Add an item to the conversation, and request a response to it if asked to."""
+        effects: list[Effect] = []
+        if command.user_text is not None:
+            effects += self._input_guard.check(command.user_text, self._settings.agent)
+        effects.append(self._send(command.item))
+        if command.respond:
+            self._queue.add(ResponseRequest(token=self._token("create")))
+            effects += self.send_next()
+        return effects
+
+    def _send(
+        self, item: ConversationItemCreate | SendEncoded
+    ) -> ConversationItemCreate | SendEncoded:
+        create = item.event if isinstance(item, SendEncoded) else item
+        self._history.remember_images(create.item)
+        if isinstance(item, ConversationItemCreate) and item.event_id is None:
+            return attrs.evolve(item, event_id=self._token("item"))
+        return item
+
+    def on_create_response(self, command: CreateResponse, _now: float) -> list[Effect]:
+        """Queue a request; send an out-of-band one at once."""
+        waiters = (command.token,)
+        request = ResponseRequest(
+            token=command.token,
+            params=command.params,
+            waiters=() if command.until_turn_end else waiters,
+            turn_waiters=waiters if command.until_turn_end else (),
+            prompt=command.prompt,
+            prompt_text=command.prompt_text,
+            inside_turn=command.inside_turn,
+        )
+        if command.params.conversation == "none":
+            self._attribution.request_out_of_band(request)
+            return [_create_event(request)]
+        self._queue.add(request)
+        return self.send_next()
+
+    def on_cancel_response(self, command: CancelResponse, now: float) -> list[Effect]:
+        """Interrupt, drop or mark the response that was requested with this token."""
+        for response in self._responses.running.values():
+            if command.token in self._attribution.waiters_of(response):
+                return self._interruption.interrupt_response(response.id, now)
+        request = self._queue.withdraw(command.token)
+        if request is not None:
+            return self._abandon(request, CANCELLED, CANCELLED)
+        self._interruption.cancel_when_created(command.token)
+        return []
+
+    def on_user_turn_ended(
+        self,
+        _event: InputAudioBufferSpeechStopped | InputAudioBufferTimeoutTriggered,
+        _now: float,
+    ) -> Sequence[Effect]:
+        """Expect a response that the service starts by itself."""
+        session = self._settings.session
+        responds = session is not None and session.creates_response
+        self._attribution.user_turn_ended(service_responds=responds)
+        return ()
+
+    # --- creates
+
+    def send_next(self) -> list[Effect]:
+        """Send the next create, if one may be sent.
+
+        None is sent while calls of an interrupted response are still to be answered.
+        """
+        if self._ledger.is_cancelling:
+            return []
+        request = self._queue.next_to_send(turns_awaited=self._are_turns_awaited())
+        if request is None:
+            return []
+        self._attribution.create_sent()
+        if request.prompt is None:
+            return [_create_event(request)]
+        self._queue.prompt_sent()
+        prompt = self._send(request.prompt)
+        check = self._input_guard.check(request.prompt_text, self._settings.agent)
+        return [prompt, *check, _create_event(request)]
+
+    def _are_turns_awaited(self) -> bool:
+        return bool(self._open_turns) and any(
+            turn.waiters for turns, _ in self._open_turns.values() for turn in turns
+        )
+
+    def reject(self, details: ErrorDetails) -> list[Effect] | None:
+        """Route an error to the create that it answers; ``None`` if it answers none."""
+        token = details.event_id
+        outstanding = self._queue.outstanding
+        if token is None and outstanding is not None and concerns_create(details):
+            token = outstanding.token
+        if token is None:
+            return None
+        probable = self._queue.probable_owner
+        if details.code == ACTIVE_RESPONSE and self._queue.rejected(
+            token, winner_ended=self._responses.has_ended(active_response(details))
+        ):
+            was_attributed = probable is not None and probable.token == token
+            return self._after_rejection(token, was_attributed=was_attributed)
+        request = self._attribution.reject_out_of_band(token) or self._queue.failed(token)
+        if request is None:
+            return None
+        self._interruption.forget(token)
+        error = peer_error(details)
+        waits = request.waiters or request.turn_waiters
+        report: list[Effect] = [] if waits else [ev.Error(error=error)]
+        abandoned = self._abandon(request, failed_outcome(details), error)
+        return [*report, *abandoned, *self.send_next()]
+
+    def _after_rejection(self, token: str, *, was_attributed: bool) -> list[Effect]:
+        effects: list[Effect] = []
+        running = self._responses.get(self._queue.running or "")
+        if was_attributed and running is not None:
+            # It counted as the response of this create, and it starts a turn of its own instead.
+            running.turns = (Turn(running.id, running.agent),)
+            effects.append(running.turns[0].start_event())
+        if self._interruption.is_cancelled_in_advance(token):
+            # A later request would be joined to an interrupted one that stays in the queue.
+            request = self._queue.withdraw(token)
+            if request is not None:
+                self._interruption.forget(token)
+                effects += self._abandon(request, CANCELLED, CANCELLED)
+        return [*effects, *self.send_next()]
+
+    def _abandon(
+        self, request: ResponseRequest, outcome: ResponseOutcome, result: TurnOutcome
+    ) -> list[Effect]:
+        """Give up a request: its turns end with ``outcome``, and its waiters get ``result``."""
+        effects = self.resolve((*request.waiters, *request.turn_waiters), result)
+        for turn in request.turns:
+            effects.append(turn.end_event(outcome))
+            effects += self.resolve(turn.waiters, result)
+        return effects
+
+    def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
+        """Drop every request."""
+        self._queue.clear()
+        self._attribution.clear()
+        self._interruption.forget_all()
+        return []
+
+    # --- outcomes
+
+    def resolve(self, tokens: Iterable[str], outcome: TurnOutcome) -> list[Effect]:
+        """Resolve these tokens."""
+        effects: list[Effect] = []
+        for token in tokens:
+            self._interruption.forget(token)
+            effects.append(ResolveRequest(token=token, outcome=outcome))
+        return effects
+
+    def end_turns(self, turns: Turns, outcome: ResponseOutcome) -> list[Effect]:
+        """End turns with the outcome of their last response."""
+        effects: list[Effect] = []
+        for turn in turns:
+            effects.append(turn.end_event(outcome))
+            effects += self.resolve(turn.waiters, outcome)
+        return effects
+
+    # --- function calls
+
+    def continue_after_calls(
+        self, response_id: str, turns: Turns, outcome: ResponseOutcome
+    ) -> list[Effect]:
+        """Let the turns of a response go on when all its calls are answered."""
+        self._open_turns[response_id] = (turns, outcome)
+        self._ledger.response_done(response_id)
+        return self._finish_completed_calls()
+
+    def after_call_finished(self) -> list[Effect]:
+        """Do what was waiting for a call: end or continue its turns, and send the next create."""
+        return [*self._finish_completed_calls(), *self.send_next()]
+
+    def _finish_completed_calls(self) -> list[Effect]:
+        effects: list[Effect] = []
+        for completed in self._ledger.pop_completed():
+            # A call that belongs to no response belongs to no turn.
+            turns, outcome = self._open_turns.pop(completed.response_id, ((), CANCELLED))
+            if completed.wants_response:
+                self._queue.add(ResponseRequest(token=self._token("create"), turns=turns))
+            else:
+                effects += self.end_turns(turns, _outcome_without_reply(outcome, completed))
+        return effects
+
+
+def _create_event(request: ResponseRequest) -> ResponseCreate:
+    """Return the create of a request, with the token in its metadata."""
+    params = request.params if request.params is not None else ResponseParams()
+    metadata = {**(params.metadata or {}), METADATA_KEY: request.token}
+    return ResponseCreate(event_id=request.token, response=attrs.evolve(params, metadata=metadata))
+
+
+def _outcome_without_reply(outcome: ResponseOutcome, completed: CallsCompleted) -> ResponseOutcome:
+    """Return the outcome of a turn whose calls no response will follow."""
+    if outcome.status == "completed" and completed.interrupted:
+        return attrs.evolve(outcome, status="cancelled", reason="interrupted")
+    return outcome

@@ -1,0 +1,238 @@
+"""One consumer's events.
+
+The reader puts events in without waiting; the consumer takes them out at its own pace. The buffer is
+bounded in events and in bytes of audio. A consumer that exceeds a bound loses its own channel, loudly,
+and no other consumer notices; with ``overflow="drop_oldest"`` its oldest audio is dropped instead. An
+interruption removes audio from the middle, which is why this is not a memory channel; see
+:mod:`trio_realtime.session.change_signal`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Generic
+
+import attrs
+import trio
+from typing_extensions import TypeVar
+
+from trio_realtime.config import OverflowPolicy
+from trio_realtime.errors import ConsumerTooSlow
+from trio_realtime.events import AnyEvent, Audio, RawModelEvent, SessionEvent
+from trio_realtime.session.change_signal import ChangeSignal
+from trio_realtime.session.ending import SessionEnd, copy_exception
+
+EventT_co = TypeVar("EventT_co", bound=SessionEvent, covariant=True, default=AnyEvent)
+
+
+@attrs.frozen(kw_only=True)
+class BufferLimits:
+    """How much a consumer may leave unread, and what happens above that.
+
+    Attributes:
+        max_events: number of events.
+        max_audio: bytes of audio.
+        overflow: what happens above a limit.
+    """
+
+    max_events: int
+    max_audio: int
+    overflow: OverflowPolicy
+
+
+UNBOUNDED: Final = BufferLimits(max_events=sys.maxsize, max_audio=sys.maxsize, overflow="fail")
+
+
+@attrs.frozen(kw_only=True)
+class ChannelStatistics:
+    """How full a consumer's buffer is.
+
+    Attributes:
+        buffered_events: unread events.
+        buffered_audio: bytes of unread audio.
+        dropped_events: events that were dropped under ``overflow="drop_oldest"`` or that arrived after
+            the channel had failed.
+        tasks_waiting_receive: tasks that wait for the next event.
+    """
+
+    buffered_events: int
+    buffered_audio: int
+    dropped_events: int
+    tasks_waiting_receive: int
+
+
+class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
+    """One consumer's events, in order. The session makes it; iterate it or call :meth:`receive`."""
+
+    def __init__(
+        self,
+        limits: BufferLimits,
+        types: tuple[type[SessionEvent], ...],
+        on_close: Callable[[EventChannel[SessionEvent]], None],
+        end: SessionEnd | None = None,
+    ) -> None:
+        self._limits = limits
+        self._types = types
+        self._on_close = on_close
+        self._session_end = end
+        self._events: deque[SessionEvent] = deque()
+        self._audio = 0
+        self._dropped = 0
+        self._failure: Exception | None = None
+        self._changed = ChangeSignal()
+
+    def statistics(self) -> ChannelStatistics:
+        """Return how full the buffer is now."""
+        return ChannelStatistics(
+            buffered_events=len(self._events),
+            buffered_audio=self._audio,
+            dropped_events=self._dropped,
+            tasks_waiting_receive=len(self._changed),
+        )
+
+    # --- the consumer's side
+
+    async def receive(self) -> EventT_co:
+        """Return the next event.
+
+        Cancelling the wait loses no event. Several tasks may receive from one channel; each event goes
+        to one of them.
+
+        Raises:
+            trio.EndOfChannel: the session is over and all events were received.
+            trio.ClosedResourceError: this channel was closed.
+            ConsumerTooSlow: too much was left unread. The buffered events were received before.
+            RealtimeError: what ended the session, after all events that came before it.
+        """
+        await trio.lowlevel.checkpoint()
+        while not self._events:
+            if (end := self._end()) is not None:
+                raise end
+            await self._changed.wait()
+        return self._take()
+
+    def receive_nowait(self) -> EventT_co:
+        """Return the next event if there is one.
+
+        Raises:
+            trio.WouldBlock: there is no event now. Otherwise like :meth:`receive`.
+        """
+        if self._events:
+            return self._take()
+        if (end := self._end()) is not None:
+            raise end
+        raise trio.WouldBlock
+
+    def _take(self) -> EventT_co:
+        event = self._events.popleft()
+        if type(event) is Audio:
+            self._audio -= len(event.data)
+        return event  # type: ignore[return-value]  # the bus puts only events of these types
+
+    def _end(self) -> Exception | None:
+        """Return what ended this channel, ``None`` while it is open."""
+        if self._failure is not None:
+            return copy_exception(self._failure)
+        if self._session_end is not None and self._session_end.is_set:
+            return self._session_end.consumer_exception()
+        return None
+
+    async def aclose(self) -> None:
+        """Stop consuming; unread events are dropped."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Stop consuming, without a checkpoint."""
+        self._events.clear()
+        self._audio = 0
+        self._failure = trio.ClosedResourceError("this channel was closed")
+        self._changed.notify_all()
+        self._on_close(self)
+
+    # --- the session's side
+
+    def accepts(self, kind: type[SessionEvent]) -> bool:
+        """Return whether this consumer asked for events of this type. Raw events must be named."""
+        return kind in self._types if self._types else kind is not RawModelEvent
+
+    def put(self, event: SessionEvent) -> None:
+        """Add an event of an accepted type, if the buffer has space for it."""
+        if self._failure is not None:
+            self._dropped += 1
+            return
+        self._events.append(event)
+        if type(event) is Audio:
+            self._audio += len(event.data)
+        if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
+            self._overflow()
+        if self._changed:
+            self._changed.notify()
+
+    def _is_over(self) -> bool:
+        return len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio
+
+    def _overflow(self) -> None:
+        if self._limits.overflow == "drop_oldest":
+            self._drop_oldest_audio()
+            if not self._is_over():
+                return
+        newest = self._events.pop()
+        if type(newest) is Audio:
+            self._audio -= len(newest.data)
+        self._dropped += 1
+        advice = (
+            "too many of them carry no audio, and only audio is dropped"
+            if self._limits.overflow == "drop_oldest"
+            else "set overflow='drop_oldest' to lose audio instead"
+        )
+        self._fail(
+            ConsumerTooSlow(
+                f"a consumer left {len(self._events)} events ({self._audio} bytes of audio) unread, "
+                f"which is the limit: read faster, subscribe to fewer types, or raise "
+                f"max_buffered_events or max_buffered_audio; {advice}",
+                statistics=attrs.asdict(self.statistics()),
+            )
+        )
+
+    def _drop_oldest_audio(self) -> None:
+        """Drop audio, oldest first, until the buffer is within its limits. No other event is dropped."""
+        rest: deque[SessionEvent] = deque()
+        while self._events and self._is_over_with(len(rest)):
+            event = self._events.popleft()
+            if type(event) is Audio:
+                self._audio -= len(event.data)
+                self._dropped += 1
+            else:
+                rest.append(event)
+        rest.extend(self._events)
+        self._events = rest
+
+    def _is_over_with(self, others: int) -> bool:
+        events = len(self._events) + others
+        return events > self._limits.max_events or self._audio > self._limits.max_audio
+
+    def _fail(self, failure: Exception) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self._changed.notify_all()
+
+    def discard_audio(self, response_id: str) -> None:
+        """Drop the unread audio of an interrupted response."""
+        rest = deque(
+            event
+            for event in self._events
+            if not (type(event) is Audio and event.response_id == response_id)
+        )
+        self._audio = sum(len(event.data) for event in rest if type(event) is Audio)
+        self._events = rest
+
+    def finish(self) -> None:
+        """End the channel of an internal task: it raises ``EndOfChannel`` after its last event."""
+        self._fail(trio.EndOfChannel())
+
+    def wake(self) -> None:
+        """Wake the tasks that wait for an event: the session has ended."""
+        self._changed.notify_all()
