@@ -1,4 +1,4 @@
-"""``serve``: the local server on a port, for any client of the protocol."""
+"""The ``serve`` command: run the local server on a port, for any client of the protocol."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .exit import UserFacingError
 
 
 async def serve(*, host: str, port: int, settings: ServiceSettings) -> NoReturn:
-    """Serve until cancelled. Prints the URL, and nothing else, when clients can connect.
+    """Run the server until cancelled. Prints its URL, and nothing else, once clients can connect.
 
     Raises:
-        MendIt: it cannot listen there.
+        UserFacingError: the server cannot listen on this host and port.
     """
     try:
         async with serve_local(host=host, port=port, **settings) as server:
@@ -35,32 +35,32 @@ def _hint(error: OSError) -> str:
 
 
 def make_settings(*, pace: str, voice: str, api_keys: tuple[str, ...]) -> ServiceSettings:
-    """Settings of the server from the options.
+    """Convert the options of the command to settings of the server.
 
     Raises:
-        MendIt: an option has a value that cannot be.
+        UserFacingError: an option has an invalid value.
     """
-    settings = ServiceSettings(pacing=_pacing(pace), voice=make_voice(voice))
+    settings = ServiceSettings(pacing=_parse_pace(pace), voice=make_voice(voice))
     if api_keys:
         settings["api_keys"] = frozenset(api_keys)
     return settings
 
 
-def _pacing(pace: str) -> float:
+def _parse_pace(pace: str) -> float:
     try:
         factor = math.inf if pace == "unlimited" else float(pace)
     except ValueError:
         factor = math.nan
     if not factor > 0:
-        raise UserFacingError(f"--pace is a number greater than 0, or unlimited; not {pace!r}")
+        raise UserFacingError(f"--pace must be a number > 0 or 'unlimited'; got {pace!r}")
     return factor
 
 
 def make_voice(name: str) -> Synthesizer:
-    """``tone``, ``espeak``, or ``auto``: espeak where it is installed.
+    """Create the synthesizer for ``tone``, ``espeak`` or ``auto`` (espeak if it is installed).
 
     Raises:
-        MendIt: espeak was asked for, and is not installed.
+        UserFacingError: ``espeak`` was requested but is not installed.
     """
     if name == "tone":
         return ToneSynthesizer()
