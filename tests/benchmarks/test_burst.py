@@ -13,6 +13,8 @@ from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import AUDIO_BYTES
 from benchmarks.commands import main
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 200
 
 

@@ -24,6 +24,8 @@ from trio_realtime.cli import wav
 from trio_realtime.errors import ConnectionLost
 from trio_realtime.local import Say, ScriptedResponder, serve_local
 
+pytestmark = pytest.mark.slow
+
 COMMAND = (sys.executable, "-W", "error", "-m", "trio_realtime.cli")
 SPEECH = Path(wav.__file__).with_name("speech.wav")
 ENVIRONMENT = {

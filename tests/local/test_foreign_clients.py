@@ -16,6 +16,8 @@ import trio
 
 from trio_realtime.local import ServiceSettings, serve_local
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 CHILDREN = {"openai": "openai_child.py", "agents": "agents_child.py"}
 

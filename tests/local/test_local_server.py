@@ -39,6 +39,8 @@ from trio_realtime.transports import (
     connect_trio_websocket,
 )
 
+pytestmark = pytest.mark.slow
+
 Frame = dict[str, Any]
 KEY = (("Authorization", "Bearer local"),)
 PATH = "?model=gpt-realtime"

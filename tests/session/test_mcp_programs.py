@@ -28,6 +28,7 @@ from trio_realtime import (
 from trio_realtime.testing import ScriptedPeer
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="the program knows POSIX signals"),
     # The SDK leaves an answer as soon as it has read the one event, and its generator to trio.
     pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning"),
