@@ -42,7 +42,7 @@ html_theme = "furo"
 html_title = f"trio_realtime {version}"
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
-# Examples are run by `make docs`, so a page cannot promise what the code does not keep.
+# `make docs` runs the examples, so that the pages stay true.
 doctest_global_setup = "import trio"
 doctest_test_doctest_blocks = ""
 
@@ -59,8 +59,8 @@ napoleon_use_ivar = True
 # --- references --------------------------------------------------------------------------------
 
 nitpicky = True
-# A build must not depend on the network: other projects' pages are linked only where documentation
-# is published, and names of theirs are not missed elsewhere.
+# A build must not depend on the network, so it links to the documentation of other projects only on
+# Read the Docs. Their names are exempt from the nitpicky check.
 if os.environ.get("READTHEDOCS"):
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),
@@ -68,7 +68,7 @@ if os.environ.get("READTHEDOCS"):
         "attrs": ("https://www.attrs.org/en/stable", None),
     }
 nitpick_ignore_regex = [
-    # modules of others: trio.Nursery, collections.abc.Mapping
+    # names of other packages: trio.Nursery, collections.abc.Mapping
     (r"py:.*", r"(?!trio_realtime\b)[a-z_]+(\..+)?"),
     (
         r"py:.*",
@@ -77,7 +77,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"([A-Z]\w*(Error|Exception|Group|Exit|Interrupt)|Exception|Ellipsis|None)"),
 ]
 
-# The modules that users import from. References find a name in the first that documents it.
+# The modules that users import from. References resolve to the first one that documents the name.
 PUBLIC_MODULES = ["trio_realtime"] + [
     f"trio_realtime.{name}"
     for name in (
@@ -99,14 +99,15 @@ PUBLIC_MODULES = ["trio_realtime"] + [
 ]
 
 
-# Names that annotations use only while types are checked.
+# Names that annotations use only under TYPE_CHECKING.
 ALIASES = {"AnyAgent": "RealtimeAgent", "AnyTool": "FunctionTool"}
 
 
-# These have a module of their own that is their page; there, the tree of errors stays together.
-AT_HOME = {"RealtimeError"}
-# Only the library makes them, so how it does so is nobody's business.
-MADE_BY_THE_LIBRARY = {
+# Names that stay on the page of their module, although the package exports them. This keeps the
+# exception tree in one place.
+DOCUMENTED_IN_MODULE = {"RealtimeError"}
+# Classes that users do not instantiate, so their signatures are left out.
+CREATED_BY_LIBRARY = {
     "RealtimeSession",
     "Response",
     "EventChannel",
@@ -116,8 +117,8 @@ MADE_BY_THE_LIBRARY = {
     "LocalServer",
     "MemoryTransport",
 }
-# Methods that the library's own parts call on each other.
-INSIDE = {
+# Names that only the library itself uses.
+INTERNAL = {
     "AgentHandoff.begin",
     "AgentHandoff.spec",
     "Connection.of",
@@ -135,39 +136,39 @@ INSIDE = {
 }
 
 
-def adopt(module: ModuleType) -> None:
-    """Show what a package exports under the package's name, the one that users import."""
+def document_as_exported(module: ModuleType) -> None:
+    """Document the names that a package exports under the package, where users import them from."""
     names = getattr(module, "__all__", None) if module.__name__ == "trio_realtime" else None
     for name in names or list(vars(module)):
         value = getattr(module, name)
         if (
             isinstance(value, type | FunctionType)
             and value.__module__.startswith(f"{module.__name__}.")
-            and name not in AT_HOME
+            and name not in DOCUMENTED_IN_MODULE
         ):
-            lend_source(value.__module__, module.__name__)
+            copy_source_info(value.__module__, module.__name__)
             value.__module__ = module.__name__
 
 
-def lend_source(origin: str, owner: str) -> None:
-    """Let autodoc find there in which order members stand, and what is written beside them."""
-    theirs, ours = ModuleAnalyzer.for_module(origin), ModuleAnalyzer.for_module(owner)
-    theirs.analyze()
-    ours.analyze()
-    last = max(ours.tagorder.values(), default=0)
-    for tag, place in theirs.tagorder.items():
-        ours.tagorder.setdefault(tag, last + 1 + place)
-    ours.attr_docs.update(theirs.attr_docs)
+def copy_source_info(origin: str, target: str) -> None:
+    """Copy the order of members and the attribute comments, which autodoc looks up by module."""
+    source, destination = ModuleAnalyzer.for_module(origin), ModuleAnalyzer.for_module(target)
+    source.analyze()
+    destination.analyze()
+    last = max(destination.tagorder.values(), default=0)
+    for tag, position in source.tagorder.items():
+        destination.tagorder.setdefault(tag, last + 1 + position)
+    destination.attr_docs.update(source.attr_docs)
 
 
 for public in PUBLIC_MODULES:
-    adopt(import_module(public))
+    document_as_exported(import_module(public))
 
 
 def resolve_public(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: TextElement
 ) -> Element | None:
-    """Point a reference to where a class is defined to the page where it is documented."""
+    """Resolve a reference to the module that defines a name to the page that documents the name."""
     if node.get("refdomain") != "py":
         return None
     name = public_name(node.get("reftarget", ""))
@@ -181,38 +182,38 @@ def resolve_public(
 
 
 def public_name(target: str) -> str:
-    """What follows the module: ``trio_realtime.wire.base.Unset`` -> ``Unset``."""
+    """Strip the module: ``trio_realtime.wire.base.Unset`` -> ``Unset``."""
     parts = target.split(".")
-    if is_ours(target):
+    if is_in_package(target):
         parts = list(dropwhile(str.islower, parts)) or parts[-1:]
     return ALIASES.get(target, ".".join(parts))
 
 
 def is_known(name: str) -> bool:
-    """Whether it is a name of ours without an entry: a type alias, a type variable, a plain field."""
+    """Whether the package has this name: a type alias, type variable or field without an entry."""
     first, _, rest = name.partition(".")
-    found = [getattr(module, first) for module in our_modules() if hasattr(module, first)]
+    found = [getattr(module, first) for module in package_modules() if hasattr(module, first)]
     return any(not rest or hasattr(value, rest) for value in found)
 
 
-def our_modules() -> list[ModuleType]:
-    """All modules of the package that autodoc has loaded."""
-    return [module for name, module in sys.modules.items() if is_ours(name)]
+def package_modules() -> list[ModuleType]:
+    """Return all loaded modules of the package."""
+    return [module for name, module in sys.modules.items() if is_in_package(name)]
 
 
-def is_ours(module: str) -> bool:
-    """Whether it is a module of the package."""
+def is_in_package(module: str) -> bool:
+    """Whether a module belongs to the package."""
     return module.partition(".")[0] == "trio_realtime"
 
 
 def unlink_builtins(app: Sphinx, doctree: document) -> None:
-    """Keep ``type`` and ``object`` of annotations from linking to attributes of these names."""
+    """Keep ``type`` and ``object`` in annotations from linking to attributes with these names."""
     for node in list(doctree.findall(pending_xref)):
         if node.get("reftarget") in {"object", "type"}:
             node.replace_self(Text(node["reftarget"]))
 
 
-def hide_making(
+def hide_signature(
     app: Sphinx,
     what: str,
     name: str,
@@ -221,49 +222,49 @@ def hide_making(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str, str | None] | None:
-    """Leave out the arguments of what only the library makes."""
-    return ("", returns) if name.rpartition(".")[2] in MADE_BY_THE_LIBRARY else None
+    """Leave out the signature of classes that users do not instantiate."""
+    return ("", returns) if name.rpartition(".")[2] in CREATED_BY_LIBRARY else None
 
 
-def hide_inside(
+def skip_internal(
     app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: object
 ) -> bool | None:
-    """Leave out what the library's own parts call on each other."""
-    function = getattr(obj, "__func__", obj)  # of a class method
-    return True if getattr(function, "__qualname__", None) in INSIDE else None
+    """Leave out names that only the library itself uses."""
+    function = getattr(obj, "__func__", obj)  # the function of a class method
+    return True if getattr(function, "__qualname__", None) in INTERNAL else None
 
 
-def keep_first_line(
+def protect_first_line(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """Keep napoleon from taking the words before a colon for the type of a property."""
+    """Keep napoleon from parsing the words before a colon as the type of a property."""
     if what in {"attribute", "data", "property"}:
         lines[:0] = ["..", ""]  # an empty comment: a first line without a colon
 
 
-# Several attributes with one description, and the lines that go on with it.
+# Several attributes with one description, including its continuation lines.
 SHARED = re.compile(r"^( {4})(\w+(?:, \w+)+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 
 
-def split_shared(
+def split_shared_attributes(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """Give each attribute its own entry; napoleon does so for arguments only."""
+    """Give each attribute its own entry, as napoleon does for arguments."""
     text = "\n".join(lines)
     before, heading, attributes = text.partition("Attributes:\n")
     if heading:
-        lines[:] = (before + heading + SHARED.sub(_one_each, attributes)).split("\n")
+        lines[:] = (before + heading + SHARED.sub(_expand, attributes)).split("\n")
 
 
-def _one_each(match: re.Match[str]) -> str:
+def _expand(match: re.Match[str]) -> str:
     return "\n".join(f"{match[1]}{name}: {match[3]}" for name in match[2].split(", "))
 
 
 def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
+    """Register the hooks with Sphinx."""
     app.connect("missing-reference", resolve_public)
     app.connect("doctree-read", unlink_builtins)
-    app.connect("autodoc-process-signature", hide_making)
-    app.connect("autodoc-skip-member", hide_inside)
-    app.connect("autodoc-process-docstring", keep_first_line, priority=400)
-    app.connect("autodoc-process-docstring", split_shared, priority=400)
+    app.connect("autodoc-process-signature", hide_signature)
+    app.connect("autodoc-skip-member", skip_internal)
+    app.connect("autodoc-process-docstring", protect_first_line, priority=400)
+    app.connect("autodoc-process-docstring", split_shared_attributes, priority=400)

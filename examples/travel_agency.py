@@ -112,7 +112,7 @@ SCRIPT = ScriptedResponder(
 async def main() -> None:
     """Run one call, from the first question to the last answer."""
     async with (
-        serve_local(brain=SCRIPT) as server,
+        serve_local(responder=SCRIPT) as server,
         open_realtime_session(reception, endpoint=server.endpoint) as session,
         trio.open_nursery() as nursery,
     ):

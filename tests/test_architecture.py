@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_redaction": set(),
     "_validation": set(),
     "wire": set(),
-    "transports": {"_nursery", "_redaction"},
+    "transports": {"_nursery", "_redaction", "_validation"},
     "endpoints": {"errors", "_redaction", "_validation"},
     "usage": {"wire"},
     "items": {"wire", "errors"},

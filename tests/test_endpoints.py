@@ -1,4 +1,4 @@
-"""Where an endpoint dials, with which credentials, and that no key ever shows."""
+"""Endpoints: URLs, credentials, and the redaction of keys."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def bearer(key: str = KEY) -> tuple[str, str]:
     return "Authorization", f"Bearer {key}"
 
 
-async def test_openai_with_nothing_but_a_key() -> None:
+async def test_openai_requires_only_a_key() -> None:
     endpoint = Endpoint.openai(KEY)
     assert endpoint.default_model == DEFAULT_MODEL == "gpt-realtime"
     assert await endpoint.resolve() == ResolvedEndpoint(f"{OPENAI}?model=gpt-realtime", (bearer(),))
 
 
-async def test_the_model_is_the_callers_then_the_endpoints() -> None:
+async def test_the_model_argument_overrides_the_default_model() -> None:
     endpoint = Endpoint.openai(KEY, model="gpt-realtime-mini")
     assert (await endpoint.resolve()).url == f"{OPENAI}?model=gpt-realtime-mini"
     assert (await endpoint.resolve("a b&c")).url == f"{OPENAI}?model=a%20b%26c"
@@ -58,20 +58,20 @@ async def test_openai_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
-async def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_arguments_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "https://from.environment")
     endpoint = Endpoint.openai(
-        KEY, base_url="https://mine.test/v1", organization="o", project="p", model="m"
+        KEY, base_url="https://argument.test/v1", organization="o", project="p", model="m"
     )
     assert await endpoint.resolve() == ResolvedEndpoint(
-        "wss://mine.test/v1/realtime?model=m",
+        "wss://argument.test/v1/realtime?model=m",
         (("OpenAI-Organization", "o"), ("OpenAI-Project", "p"), bearer()),
     )
 
 
 @pytest.mark.parametrize(
-    ("given_url", "dialled"),
+    ("given_url", "expected"),
     [
         ("http://host.test:8000", "ws://host.test:8000/v1/realtime?model=m"),
         ("http://host.test/", "ws://host.test/v1/realtime?model=m"),
@@ -85,16 +85,16 @@ async def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatc
         ("HTTPS://host.test/v1", "wss://host.test/v1/realtime?model=m"),
     ],
 )
-async def test_a_base_url_becomes_a_realtime_url(given_url: str, dialled: str) -> None:
-    assert (await Endpoint.compatible(given_url, model="m").resolve()).url == dialled
-    assert (await Endpoint.openai(KEY, base_url=given_url, model="m").resolve()).url == dialled
+async def test_a_base_url_becomes_a_realtime_url(given_url: str, expected: str) -> None:
+    assert (await Endpoint.compatible(given_url, model="m").resolve()).url == expected
+    assert (await Endpoint.openai(KEY, base_url=given_url, model="m").resolve()).url == expected
 
 
 @pytest.mark.parametrize(
     "url",
     ["wss://host.test", "wss://host.test/any/path?x=1&y", "ws://host.test/realtime/translations"],
 )
-async def test_an_explicit_realtime_url_is_used_as_it_is(url: str) -> None:
+async def test_an_explicit_realtime_url_is_used_unchanged(url: str) -> None:
     assert (await Endpoint.openai(KEY, realtime_url=url).resolve()).url == url
     assert (await Endpoint.openai(KEY, realtime_url=url).resolve("other")).url == url
     assert (await Endpoint.compatible(url, realtime_url=True).resolve("other")).url == url
@@ -118,14 +118,14 @@ async def test_azure_with_a_version_uses_the_deployment_path() -> None:
 @pytest.mark.parametrize(
     "tail", ["", "/", "/openai", "/openai/v1", "/openai/v1/", "/openai/realtime"]
 )
-async def test_azure_endpoints_may_be_given_with_their_path(tail: str) -> None:
+async def test_azure_endpoints_may_include_a_path(tail: str) -> None:
     endpoint = Endpoint.azure(AZURE + tail, deployment="d", api_key=KEY)
     assert (await endpoint.resolve()).url == (
         "wss://res.openai.azure.com/openai/v1/realtime?model=d"
     )
 
 
-async def test_azure_takes_a_token_instead_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_azure_accepts_a_token_instead_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "not-this-one")
     endpoint = Endpoint.azure(AZURE, deployment="d", token=lambda: "token-1")
     assert (await endpoint.resolve()).headers == (bearer("token-1"),)
@@ -153,23 +153,25 @@ async def test_azure_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         ("none", ResolvedEndpoint("ws://host.test/v1/realtime")),
     ],
 )
-async def test_the_key_travels_as_asked(auth: Auth | None, expected: ResolvedEndpoint) -> None:
+async def test_auth_selects_how_the_key_is_sent(
+    auth: Auth | None, expected: ResolvedEndpoint
+) -> None:
     endpoint = Endpoint.compatible("http://host.test", api_key=KEY, auth=auth)
     assert await endpoint.resolve() == expected
 
 
-async def test_the_query_parameter_of_the_key_may_be_named() -> None:
+async def test_the_query_parameter_of_the_key_is_configurable() -> None:
     endpoint = Endpoint.compatible(
         "http://host.test", api_key="a+b", auth="query", key_parameter="token"
     )
     assert (await endpoint.resolve()).url == "ws://host.test/v1/realtime?token=a%2Bb"
 
 
-async def test_an_azure_host_gets_its_kind_of_header_unless_told_otherwise() -> None:
-    usual = Endpoint.compatible(f"{AZURE}/openai/v1", api_key=KEY)
-    told = Endpoint.compatible(f"{AZURE}/openai/v1", api_key=KEY, auth="bearer")
-    assert (await usual.resolve()).headers == (("api-key", KEY),)
-    assert (await told.resolve()).headers == (bearer(),)
+async def test_an_azure_host_uses_the_api_key_header_by_default() -> None:
+    default = Endpoint.compatible(f"{AZURE}/openai/v1", api_key=KEY)
+    overridden = Endpoint.compatible(f"{AZURE}/openai/v1", api_key=KEY, auth="bearer")
+    assert (await default.resolve()).headers == (("api-key", KEY),)
+    assert (await overridden.resolve()).headers == (bearer(),)
 
 
 async def test_a_compatible_server_needs_no_key_and_reads_no_environment(
@@ -181,7 +183,7 @@ async def test_a_compatible_server_needs_no_key_and_reads_no_environment(
 
 
 @pytest.mark.parametrize("name", ["authorization", "AUTHORIZATION", "Api-Key"])
-async def test_credentials_in_own_headers_win(name: str) -> None:
+async def test_credentials_in_headers_override_the_key(name: str) -> None:
     headers = {name: "Basic abc"}
     for endpoint in (
         Endpoint.openai(headers=headers),
@@ -192,9 +194,11 @@ async def test_credentials_in_own_headers_win(name: str) -> None:
         assert (await endpoint.resolve()).headers == ((name, "Basic abc"),)
 
 
-async def test_own_headers_win_over_ours_of_the_same_name() -> None:
-    endpoint = Endpoint.openai(KEY, organization="ours", headers={"openai-organization": "mine"})
-    assert (await endpoint.resolve()).headers == (("openai-organization", "mine"), bearer())
+async def test_given_headers_override_default_headers() -> None:
+    endpoint = Endpoint.openai(
+        KEY, organization="argument", headers={"openai-organization": "header"}
+    )
+    assert (await endpoint.resolve()).headers == (("openai-organization", "header"), bearer())
 
 
 async def test_no_beta_header_is_sent() -> None:
@@ -203,7 +207,7 @@ async def test_no_beta_header_is_sent() -> None:
         assert "openai-beta" not in names
 
 
-async def test_attaching_to_a_call_names_the_call_and_no_model() -> None:
+async def test_attaching_to_a_call_adds_the_call_id_and_removes_the_model() -> None:
     call = "rtc_123"
     assert (await Endpoint.openai(KEY).attach(call).resolve("m")).url == f"{OPENAI}?call_id={call}"
     assert (await Endpoint.openai(KEY, call_id=call).resolve()).url == f"{OPENAI}?call_id={call}"
@@ -215,13 +219,13 @@ async def test_attaching_to_a_call_names_the_call_and_no_model() -> None:
     assert (await server.resolve()).url == "ws://host.test/v1/realtime?a=1&call_id=rtc_123"
 
 
-async def test_attaching_leaves_the_endpoint_itself_alone() -> None:
+async def test_attaching_does_not_change_the_endpoint() -> None:
     endpoint = Endpoint.openai(KEY)
     endpoint.attach("rtc_1")
     assert (await endpoint.resolve()).url == f"{OPENAI}?model=gpt-realtime"
 
 
-async def test_a_key_function_is_asked_at_every_dial() -> None:
+async def test_a_key_function_is_called_for_every_connection() -> None:
     keys = iter(["first", "second"])
     endpoint = Endpoint.openai(lambda: next(keys))
     assert (await endpoint.resolve()).headers == (bearer("first"),)
@@ -236,7 +240,7 @@ async def test_an_async_key_function_is_awaited() -> None:
     assert (await Endpoint.openai(provide).resolve()).headers == (bearer(),)
 
 
-async def test_a_key_function_that_raises_is_trouble_that_may_pass() -> None:
+async def test_a_key_function_that_raises_is_a_network_error() -> None:
     def broken() -> str:
         raise OSError(f"the vault with {KEY} is closed")
 
@@ -248,7 +252,7 @@ async def test_a_key_function_that_raises_is_trouble_that_may_pass() -> None:
 
 
 @pytest.mark.parametrize("answer", ["", f"{KEY}\n", None, KEY.encode()])
-async def test_a_key_function_that_gives_no_key_is_told(answer: object) -> None:
+async def test_a_key_function_that_returns_no_key_is_a_configuration_error(answer: object) -> None:
     # Written for callers without a type checker.
     provide: Callable[[], str] = lambda: answer  # type: ignore[assignment,return-value]  # noqa: E731
     with pytest.raises(ConfigurationError, match="API key") as caught:
@@ -268,8 +272,8 @@ async def test_a_key_function_that_gives_no_key_is_told(answer: object) -> None:
         (lambda: Endpoint.openai(KEY, base_url="host.test/v1"), "begin with"),
         (lambda: Endpoint.openai(KEY, base_url="https://"), "no host"),
         (lambda: Endpoint.openai(KEY, base_url="https://host.test:0"), "port"),
-        (lambda: Endpoint.openai(KEY, base_url="https://host.test:99999"), "cannot be read"),
-        (lambda: Endpoint.openai(KEY, base_url="https://host.test/a b"), "quoted"),
+        (lambda: Endpoint.openai(KEY, base_url="https://host.test:99999"), "cannot be parsed"),
+        (lambda: Endpoint.openai(KEY, base_url="https://host.test/a b"), "percent-encoded"),
         (lambda: Endpoint.openai(KEY, base_url="https://host.test/#x"), "fragment"),
         (lambda: Endpoint.openai(KEY, headers={"a b": "c"}), "header name"),
         (lambda: Endpoint.openai(KEY, headers={"X-A": f"{KEY}\n"}), "X-A"),
@@ -282,14 +286,16 @@ async def test_a_key_function_that_gives_no_key_is_told(answer: object) -> None:
         (Endpoint.from_env, "OPENAI_API_KEY"),
     ],
 )
-def test_bad_input_is_refused_with_what_to_mend(make: Callable[[], Endpoint], advice: str) -> None:
+def test_invalid_arguments_raise_with_advice(make: Callable[[], Endpoint], advice: str) -> None:
     with pytest.raises(ConfigurationError, match=advice) as caught:
         make()
     assert isinstance(caught.value, UsageError)
     assert KEY not in "".join(traceback.format_exception_only(caught.value))
 
 
-async def test_the_environment_is_read_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environment_variables_have_the_documented_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert (await Endpoint.from_env().resolve()).url == f"{OPENAI}?model=gpt-realtime"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://base.test")
@@ -306,7 +312,7 @@ async def test_the_environment_is_read_in_its_order(monkeypatch: pytest.MonkeyPa
     )
 
 
-async def test_servers_in_the_environment_may_do_without_a_key(
+async def test_servers_in_the_environment_need_no_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "")
@@ -318,7 +324,7 @@ async def test_servers_in_the_environment_may_do_without_a_key(
     assert await Endpoint.from_env().resolve() == ResolvedEndpoint("ws://localhost:9000/x")
 
 
-def test_the_repr_tells_what_is_no_secret() -> None:
+def test_the_repr_masks_only_secrets() -> None:
     endpoint = Endpoint.openai(KEY, headers={"X-Trace": KEY}).attach("rtc_1")
     assert repr(endpoint) == (
         "Endpoint('wss://api.openai.com/v1/realtime', auth='bearer', model='gpt-realtime', "
@@ -342,7 +348,7 @@ def test_the_repr_tells_what_is_no_secret() -> None:
         ("no url at all", "***"),
     ],
 )
-def test_what_a_url_shows(url: str, shown: str) -> None:
+def test_urls_are_redacted(url: str, shown: str) -> None:
     assert redact_url(url) == shown
 
 
@@ -351,8 +357,8 @@ SECRETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_siz
 )
 
 
-def everything_shown(make: Callable[[], Endpoint]) -> str:
-    """All that a user could print of an endpoint, or of the exceptions on the way to one."""
+def all_representations(make: Callable[[], Endpoint]) -> str:
+    """Return all representations of an endpoint, or of the exception that creating it raises."""
 
     async def resolved(endpoint: Endpoint) -> ResolvedEndpoint:
         return await endpoint.resolve("other")
@@ -370,12 +376,12 @@ def everything_shown(make: Callable[[], Endpoint]) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(secret=SECRETS, bad=st.sampled_from(["", "\n", " ", "\x00", "\u20ac"]))
-def test_no_secret_ever_shows(secret: str, bad: str) -> None:
+def test_secrets_are_never_displayed(secret: str, bad: str) -> None:
     def raising() -> str:
         raise RuntimeError(secret)
 
     key = secret + bad
-    ways: list[Callable[[], Endpoint]] = [
+    constructors: list[Callable[[], Endpoint]] = [
         lambda: Endpoint.openai(key),
         lambda: Endpoint.openai(lambda: key),
         lambda: Endpoint.openai(raising),
@@ -390,5 +396,5 @@ def test_no_secret_ever_shows(secret: str, bad: str) -> None:
         lambda: Endpoint.compatible("ws://host.test", api_key=key, auth="query"),
         lambda: Endpoint.compatible("ws://host.test", api_key=key, auth="api-key"),
     ]
-    for make in ways:
-        assert "S3cret" not in everything_shown(make)
+    for make in constructors:
+        assert "S3cret" not in all_representations(make)

@@ -1,8 +1,8 @@
-"""The pages that are tables of names have real names in them, and all of them.
+"""Documentation pages with tables of names list only names that exist, and all of them.
 
-On the page for those who come from the agents SDKs, the column ``here`` has names of ours, and the
-column ``Python`` names of openai-agents, which are looked up where it is installed. The tables of
-events have each event.
+On the migration page, the column ``trio_realtime`` has public names of this library, and the column
+``Python`` has names of openai-agents, which are looked up if the right version is installed. The
+tables on the events page list every event.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from trio_realtime import RealtimeSession, events
 DOCS = Path(__file__).parent.parent / "docs"
 NAME = re.compile(r"[\w.]+(\([\w=, ]*\))?")
 MODULES = ("errors", "events", "items", "local", "testing", "transports", "wire")
-NOTHING = "—"
+NO_COUNTERPART = "—"
 
 
 # --- reading tables ----------------------------------------------------------------------------
 
 
 def rows(page: str, *heads: str) -> Iterator[tuple[str, ...]]:
-    """The cells under these heads, of each table whose head begins with them."""
-    under = False
+    """The cells of these columns, for every table of the page that begins with them."""
+    in_table = False
     for line in (DOCS / page).read_text().splitlines():
         cells = tuple(cell.strip() for cell in line.strip("|").split("|"))
         if not line.startswith("|"):
-            under = False
+            in_table = False
         elif cells[: len(heads)] == heads:
-            under = True
-        elif under and set(line) - set("|- "):
+            in_table = True
+        elif in_table and set(line) - set("|- "):
             yield cells[: len(heads)]
 
 
 def code(cell: str) -> list[str]:
-    """What stands in a cell as code."""
+    """The inline code in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def column(*heads: str, which: int) -> list[str]:
-    """All code in a column of the page's tables."""
+    """All inline code in a column of the migration page's tables."""
     return [name for cells in rows("migration.md", *heads) for name in code(cells[which])]
 
 
-THEIRS = column("Python", "here", "what differs", which=0)
-OURS = sorted(
-    {name for sdk in ("Python", "JavaScript") for name in column(sdk, "here", which=1)},
+SDK_NAMES = column("Python", "trio_realtime", "what differs", which=0)
+OUR_NAMES = sorted(
+    {name for sdk in ("Python", "JavaScript") for name in column(sdk, "trio_realtime", which=1)},
 )
 
 
@@ -65,25 +65,25 @@ OURS = sorted(
 
 
 def resolve(name: str, root: Callable[[str], Any]) -> None:
-    """Follow the dots and see that the arguments are some.
+    """Look up a dotted name, and its arguments in the signature of what it names.
 
     Raises:
-        AttributeError: there is no such thing.
+        AttributeError: the name or one of its arguments does not exist.
     """
-    assert NAME.fullmatch(name), f"{name!r} is no name"
+    assert NAME.fullmatch(name), f"{name!r} is not a name"
     dotted, _, arguments = name.partition("(")
     first, *rest = dotted.split(".")
     value = reduce(member, rest, root(first))
     for keyword in re.findall(r"(\w+)=", arguments):
         if keyword not in parameters(value):
-            raise AttributeError(f"{dotted} takes no {keyword}")
+            raise AttributeError(f"{dotted} has no argument {keyword}")
 
 
 def member(owner: Any, name: str) -> Any:
-    """An attribute, a field of a class of values, or what a property returns."""
+    """An attribute, ``None`` for a field without a value, or the return type of a property."""
     if isinstance(owner, ModuleType):
         return getattr(owner, name)
-    owner = getattr(owner, "__origin__", owner)  # a generic class with its arguments
+    owner = getattr(owner, "__origin__", owner)  # the class of a parametrized generic
     found = inspect.getattr_static(owner, name, None)
     if isinstance(found, property):
         return get_type_hints(found.fget)["return"]
@@ -95,26 +95,26 @@ def member(owner: Any, name: str) -> Any:
 
 
 def fields(owner: Any) -> set[str]:
-    """Names of fields that are no attributes: of dataclasses, TypedDicts and pydantic models."""
+    """Annotated fields, also those of dataclasses, TypedDicts and pydantic models."""
     classes = inspect.getmro(owner) if isinstance(owner, type) else ()
-    return {name for one in classes for name in vars(one).get("__annotations__", {})}
+    return {name for cls in classes for name in vars(cls).get("__annotations__", {})}
 
 
 def parameters(function: Any) -> set[str]:
-    """What a function takes, also by ``**options: Unpack[...]``."""
+    """Names of a function's parameters, including those of ``**options: Unpack[...]``."""
     if isinstance(function, type) and attrs.has(function):
         return {field.alias or field.name for field in attrs.fields(function)}
     found = dict(inspect.signature(function).parameters)
-    packed = [one for one in found.values() if one.kind is one.VAR_KEYWORD]
-    names = set(found) - {one.name for one in packed}
-    for one in packed:
-        (options,) = get_args(get_type_hints(function)[one.name])
+    unpacked = [param for param in found.values() if param.kind is param.VAR_KEYWORD]
+    names = set(found) - {param.name for param in unpacked}
+    for param in unpacked:
+        (options,) = get_args(get_type_hints(function)[param.name])
         names |= set(options.__annotations__)
     return names
 
 
-def ours(first: str) -> Any:
-    """Where a name of ours begins."""
+def our_root(first: str) -> Any:
+    """Resolve the first part of a name of trio_realtime."""
     if first == "s":
         return RealtimeSession
     if first in MODULES:
@@ -126,63 +126,64 @@ def ours(first: str) -> Any:
     return getattr(trio_realtime, first)
 
 
-def theirs(first: str) -> Any:
-    """Where a name of openai-agents begins."""
+def sdk_root(first: str) -> Any:
+    """Resolve the first part of a name of openai-agents."""
     if first == "agents":
-        importlib.import_module("agents.realtime.testing")  # makes it an attribute
+        importlib.import_module("agents.realtime.testing")  # so that it is an attribute of agents
         return importlib.import_module("agents")
     return getattr(importlib.import_module("agents.realtime"), first)
 
 
 @pytest.mark.parametrize("name", ["s.sing", "Realtime", "events.Audio.volume", "handoff(whom=)"])
-def test_a_name_that_is_none_is_found_out(name: str) -> None:
+def test_resolve_rejects_unknown_names(name: str) -> None:
     with pytest.raises(AttributeError):
-        resolve(name, ours)
+        resolve(name, our_root)
 
 
 # --- the page ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_each_name_of_ours_is_public(name: str) -> None:
-    resolve(name, ours)
+@pytest.mark.parametrize("name", OUR_NAMES)
+def test_each_name_of_trio_realtime_is_public(name: str) -> None:
+    resolve(name, our_root)
 
 
-def test_each_row_has_a_name_on_both_sides_or_says_that_there_is_none() -> None:
+def test_each_row_has_a_counterpart_or_a_dash() -> None:
     for sdk in ("Python", "JavaScript"):
-        found = list(rows("migration.md", sdk, "here", "what differs"))
+        found = list(rows("migration.md", sdk, "trio_realtime", "what differs"))
         assert len(found) > 40
         assert [cells for cells in found if not code(cells[0])] == []
-        assert [cells for cells in found if not code(cells[1]) and cells[1] != NOTHING] == []
+        assert [cells for cells in found if not code(cells[1]) and cells[1] != NO_COUNTERPART] == []
 
 
-def installed() -> tuple[str, ...]:
-    """Which openai-agents is installed, as far as names are concerned."""
+def installed_version() -> tuple[str, ...]:
+    """Major and minor version of the installed openai-agents; empty if it is not installed."""
     try:
         return tuple(version("openai-agents").split(".")[:2])
     except PackageNotFoundError:
         return ()
 
 
-def told() -> tuple[str, ...]:
-    """Which one the page is about."""
+def documented_version() -> tuple[str, ...]:
+    """Major and minor version of openai-agents that the migration page describes."""
     (found,) = re.findall(r"openai-agents (\d+\.\d+)", (DOCS / "migration.md").read_text())
     return tuple(found.split("."))
 
 
-the_one_of_the_page = pytest.mark.skipif(
-    installed() != told(), reason="needs the openai-agents that the page is about"
+needs_documented_version = pytest.mark.skipif(
+    installed_version() != documented_version(),
+    reason="needs the version of openai-agents that the migration page describes",
 )
 
 
-@the_one_of_the_page
-@pytest.mark.parametrize("name", THEIRS)
-def test_each_name_of_openai_agents_is_one(name: str) -> None:
-    resolve(name, theirs)
+@needs_documented_version
+@pytest.mark.parametrize("name", SDK_NAMES)
+def test_each_name_of_openai_agents_exists(name: str) -> None:
+    resolve(name, sdk_root)
 
 
 def public_names() -> Iterator[str]:
-    """What openai-agents' realtime part offers, as the page writes it."""
+    """The public names of ``agents.realtime``, in the notation of the migration page."""
     realtime: Any = importlib.import_module("agents.realtime")
     agents: Any = importlib.import_module("agents")
     yield from realtime.__all__
@@ -194,35 +195,35 @@ def public_names() -> Iterator[str]:
         methods = (method for method in dir(getattr(realtime, name)) if not method.startswith("_"))
         yield from (f"{name}.{method}" for method in methods)
     for function, path in ((agents.function_tool, "agents."), (realtime.realtime_handoff, "")):
-        taken = parameters(function) - {"func", "agent"}
-        yield from (f"{path}{function.__name__}({keyword}=)" for keyword in taken)
+        options = parameters(function) - {"func", "agent"}
+        yield from (f"{path}{function.__name__}({keyword}=)" for keyword in options)
 
 
-@the_one_of_the_page
-def test_all_of_openai_agents_realtime_is_on_the_page() -> None:
-    on_the_page = {part for name in THEIRS for part in single(name)}
+@needs_documented_version
+def test_migration_page_has_every_name_of_agents_realtime() -> None:
+    on_the_page = {part for name in SDK_NAMES for part in split_arguments(name)}
     assert sorted(set(public_names()) - on_the_page) == []
 
 
-def single(name: str) -> Iterator[str]:
-    """A name, without its arguments and with each of them."""
+def split_arguments(name: str) -> Iterator[str]:
+    """The name without arguments, then the name with each argument alone."""
     dotted, _, arguments = name.partition("(")
     yield dotted
     yield from (f"{dotted}({keyword}=)" for keyword in re.findall(r"(\w+)=", arguments))
 
 
-# --- the table of events -----------------------------------------------------------------------
+# --- the tables of events ----------------------------------------------------------------------
 
 
-def test_the_table_of_events_has_each_event_with_its_type_and_fields_of_its_own() -> None:
-    told: dict[str, str] = {}
-    for type_, name, _when, has in rows("events.md", "`type`", "class", "when", "what it has"):
+def test_tables_of_events_have_each_event_with_its_type_and_existing_fields() -> None:
+    documented: dict[str, str] = {}
+    for type_, name, _when, cell in rows("events.md", "`type`", "class", "when", "fields"):
         kind = getattr(events, code(name)[0])
-        told[code(name)[0]] = code(type_)[0]
+        documented[code(name)[0]] = code(type_)[0]
         known = fields(kind) | set(dir(kind))
-        strange = {word.removesuffix("()") for word in code(has)} - known
-        assert strange - {"tool_start", "agent_end", "RealtimeError"} == set(), name
-    assert told == {
+        unknown = {word.removesuffix("()") for word in code(cell)} - known
+        assert unknown - {"tool_start", "agent_end", "RealtimeError"} == set(), name
+    assert documented == {
         kind.__name__: kind.type
         for kind in vars(events).values()
         if isinstance(kind, type)

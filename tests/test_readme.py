@@ -1,4 +1,4 @@
-"""The README's first program runs as it is printed, and says what it promises."""
+"""The README begins with two commands, and its first example runs unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_it_opens_with_exactly_the_two_commands() -> None:
+def test_first_code_block_has_exactly_two_commands() -> None:
     first = re.search(r"^```\w*\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     assert first is not None
     commands = [line.split("#")[0].strip() for line in first[1].splitlines() if line.strip()]
@@ -27,13 +27,13 @@ def test_it_opens_with_exactly_the_two_commands() -> None:
 
 
 def _environment(**extra: str) -> dict[str, str]:
-    named = ("OPENAI", "AZURE_OPENAI")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(named)}
-    return {**kept, **extra}
+    prefixes = ("OPENAI", "AZURE_OPENAI")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
+    return {**inherited, **extra}
 
 
-def test_the_example_runs_as_printed(tmp_path: Path) -> None:
-    # All that is added is somebody who plays: the example leaves that to its reader.
+def test_example_runs_unchanged(tmp_path: Path) -> None:
+    # The example leaves `play` to the reader, so define it here.
     program = "played = []\nplay = played.append\n" + blocks("python")[0]
     program += "\nprint('played', sum(map(len, played)))\n"
     path = tmp_path / "example.py"
@@ -48,11 +48,11 @@ def test_the_example_runs_as_printed(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     size = int(result.stdout.split("played")[1])
-    assert size > 24_000, "less than half a second of audio was heard"
+    assert size > 24_000, "the example played less than half a second of audio"
     assert "LocalServerWarning" in result.stderr
 
 
-def test_the_example_is_the_promise_of_the_package() -> None:
+def test_example_uses_the_main_public_names() -> None:
     example = blocks("python")[0]
     for name in ("RealtimeAgent", "function_tool", "open_realtime_session"):
         assert name in example
@@ -60,6 +60,6 @@ def test_the_example_is_the_promise_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("name", ["Endpoint.openai", "Endpoint.azure", "Endpoint.compatible"])
-def test_it_says_how_to_reach_each_kind_of_service(name: str) -> None:
+def test_readme_names_each_kind_of_endpoint(name: str) -> None:
     assert name in README.read_text()
     assert hasattr(trio_realtime.Endpoint, name.split(".")[1])

@@ -1,9 +1,8 @@
-"""A nursery that keeps out of the way of exceptions. Imports nothing of ours.
+"""A nursery that does not wrap exceptions in groups. This module imports nothing from the package.
 
-Trio wraps what leaves a nursery in an ExceptionGroup. A caller of :func:`open_bare_nursery` must
-not see that there is a nursery at all: its own exception comes out bare, and so does a single
-failure that the library meant to raise. Whatever else happens is a bug, and comes out as one, with
-the whole group as its cause.
+Trio wraps exceptions that leave a nursery in an ExceptionGroup. :func:`open_bare_nursery` hides the
+nursery from its caller: an exception of the block is raised unwrapped. A crash of a background task
+is a bug in the library, so it is reported as one, with the whole group as its cause.
 """
 
 from __future__ import annotations
@@ -21,56 +20,58 @@ __all__ = ["leaves_of", "open_bare_nursery"]
 async def open_bare_nursery(
     bug: Callable[[str], Exception],
 ) -> AsyncGenerator[trio.Nursery, None]:
-    """Open a nursery whose block raises what the block itself raised, ungrouped.
+    """Open a nursery that raises the block's own exception without wrapping it in a group.
 
-    The nursery is cancelled when the block is left, on every path: its tasks are services of the
-    block and end with it.
+    The nursery is cancelled whenever the block exits, so its tasks never outlive the block.
 
     Args:
-        bug: makes the exception for the case that a task of the nursery crashed.
+        bug: Creates the exception to raise if a task of the nursery crashes.
 
     Raises:
-        BaseException: whatever the block raised, as it was.
-        Exception: ``bug(message)`` from the group, when a task crashed.
+        BaseException: The exception that the block raised, unchanged. A KeyboardInterrupt or
+            SystemExit from a task is also raised unchanged.
+        Exception: ``bug(message)`` if a task crashed, with the exception group as its cause.
     """
-    own: BaseException | None = None
+    block_exc: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             try:
                 yield nursery
             except BaseException as exc:
-                own = exc
+                block_exc = exc
                 raise
             finally:
                 nursery.cancel_scope.cancel(reason="the block of the nursery was left")
     except BaseExceptionGroup as group:
-        _raise_one(group, own, bug)
+        _raise_unwrapped(group, block_exc, bug)
 
 
-def _raise_one(
+def _raise_unwrapped(
     group: BaseExceptionGroup[BaseException],
-    own: BaseException | None,
+    block_exc: BaseException | None,
     bug: Callable[[str], Exception],
 ) -> NoReturn:
-    # By leaves: where there was a Cancelled, trio has split the group, and groups in it, anew.
-    ours = {id(leaf) for leaf in leaves_of(own)} if own is not None else set[int]()
-    foreign = [
+    # Compare leaves, not groups: trio rebuilds groups when it removes a Cancelled from them.
+    block_leaves = (
+        {id(leaf) for leaf in leaves_of(block_exc)} if block_exc is not None else set[int]()
+    )
+    task_failures = [
         leaf
         for leaf in leaves_of(group)
-        if id(leaf) not in ours and not isinstance(leaf, trio.Cancelled)
+        if id(leaf) not in block_leaves and not isinstance(leaf, trio.Cancelled)
     ]
-    if not foreign:
-        if own is None:
+    if not task_failures:
+        if block_exc is None:
             raise group
-        _raise_keeping_context(own)
-    stop = _find_exit(group)
-    if stop is not None:
-        _raise_keeping_context(stop)
-    raise bug(f"a background task crashed: {foreign[0]!r}") from group
+        _raise_keeping_context(block_exc)
+    exit_exc = _find_exit(group)
+    if exit_exc is not None:
+        _raise_keeping_context(exit_exc)
+    raise bug(f"a background task crashed: {task_failures[0]!r}") from group
 
 
 def leaves_of(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in a group, however deep, in order; of any other, the exception itself."""
+    """Yield the leaves of an exception group in order, or the exception if it is not a group."""
     if isinstance(exc, BaseExceptionGroup):
         for inner in cast("BaseExceptionGroup[BaseException]", exc).exceptions:
             yield from leaves_of(inner)
@@ -79,13 +80,13 @@ def leaves_of(exc: BaseException) -> Iterator[BaseException]:
 
 
 def _find_exit(exc: BaseException) -> BaseException | None:
-    """The KeyboardInterrupt or SystemExit in it: nobody's bug, wherever it struck."""
+    """Return the first KeyboardInterrupt or SystemExit, which is not a bug in any task."""
     exits = (leaf for leaf in leaves_of(exc) if isinstance(leaf, KeyboardInterrupt | SystemExit))
     return next(exits, None)
 
 
 def _raise_keeping_context(exc: BaseException) -> NoReturn:
-    # Raising inside ``except`` would overwrite the context with the group: put it back.
+    # Raising inside ``except`` sets the context to the group, so restore the original context.
     context = exc.__context__
     try:
         raise exc

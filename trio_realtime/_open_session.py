@@ -1,6 +1,6 @@
-"""The front door: which service, over which transport, and in.
+"""The public entry point: choose the endpoint and the transport, then open a session.
 
-The one room that knows of all the others; it decides only what was left open.
+This module may import any other package. It supplies only the defaults that the caller left out.
 """
 
 from __future__ import annotations
@@ -20,11 +20,16 @@ from .transports import Connector, connect_trio_websocket
 
 ContextT = TypeVar("ContextT")
 
-_ENVIRONMENT = ("OPENAI_REALTIME_URL", "AZURE_OPENAI_ENDPOINT", "OPENAI_BASE_URL", "OPENAI_API_KEY")
+_ENDPOINT_VARIABLES = (
+    "OPENAI_REALTIME_URL",
+    "AZURE_OPENAI_ENDPOINT",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+)
 
 
 class LocalServerWarning(UserWarning):
-    """No service is configured, so the session talks to the embedded local server."""
+    """Warns that no service is configured, so the session uses the embedded local server."""
 
 
 @overload
@@ -57,42 +62,49 @@ async def open_realtime_session(
     context: Any = None,
     transport: Connector | None = None,
 ) -> AsyncGenerator[RealtimeSession[Any]]:
-    """Open a session with an agent, for the time of an ``async with`` block.
+    """Open a session with an agent for the duration of an ``async with`` block.
 
-    Entering connects and returns when the service has acknowledged the settings. Leaving stops the
-    tools, sends what is in line and closes, within ``config.close_timeout``; only tools and hooks
-    that shield themselves, and tools that asked for a ``finish_timeout``, can take longer. Then
-    nothing is left: no task, no socket, no thread but those of plain-function tools that were
-    abandoned. Both halves are checkpoints. An exception in the block comes out as it is, and a cancellation stays one.
+    Entering the block connects and waits until the service has acknowledged the settings. Leaving
+    it stops the tools, sends everything that is still queued and closes the connection. This takes
+    at most ``config.close_timeout`` seconds, except for tools and hooks that shield themselves from
+    cancellation and tools with a ``finish_timeout``. Afterwards no task and no socket is left, and
+    no thread except those of abandoned tools that are plain functions.
+
+    Entering and leaving are checkpoints. An exception of the block is raised unchanged, not wrapped
+    in a group. A cancellation remains a cancellation.
 
     Args:
-        agent: who speaks.
-        endpoint: which service. By default what the environment names (see
-            :meth:`Endpoint.from_env`); if it names none, the embedded local server, with a
-            :class:`LocalServerWarning`, for it only repeats what it is told.
-        config: settings; see :class:`SessionConfig`.
-        context: any object; tools get it, and ``session.context`` is it.
-        transport: what carries the frames; trio-websocket by default.
+        agent: The agent that starts the conversation.
+        endpoint: The service to connect to. Defaults to the endpoint that the environment
+            configures; see :meth:`Endpoint.from_env`. If it configures none, the session uses the
+            embedded local server and issues a :class:`LocalServerWarning`, because that server has
+            no model and only repeats its input.
+        config: The settings of the session; see :class:`SessionConfig`.
+        context: Any object. It is passed to tools and available as ``session.context``.
+        transport: The connector that opens the connection. Defaults to trio-websocket.
 
     Raises:
-        ConfigurationError: something cannot work as given; nothing was sent.
-        McpServerFailed: an MCP server that the agent requires did not start in its own
-            ``connect_timeout``, which comes before all others.
-        AuthenticationFailed: the service refused the key.
-        ModelNotAvailable: the service does not serve this model.
-        SettingsRejected: the service refused a setting; the message names it.
-        ConnectTimeout: all this took longer than ``config.connect_timeout``.
-        ConnectFailed: no connection came about.
-        ConnectionLost: on leaving, if the connection was lost and the block was not told of it.
-        SessionExpired: likewise, if it was lost because the session had lasted its time.
+        ConfigurationError: An argument or setting is invalid. Nothing was sent.
+        McpServerFailed: A required MCP server did not start within its own ``connect_timeout``.
+            MCP servers start before the session connects to the service.
+        AuthenticationFailed: The service rejected the key.
+        ModelNotAvailable: The service does not offer the model.
+        SettingsRejected: The service rejected a setting; the message names it.
+        ConnectTimeout: Opening took longer than ``config.connect_timeout``.
+        ConnectFailed: The connection could not be established.
+        ConnectionLost: The connection was lost, and no call inside the block raised this error.
+            Raised on leaving.
+        SessionExpired: The same as ``ConnectionLost``, after the service ended the session at its
+            maximum duration.
     """
     config = config if config is not None else SessionConfig()
     if endpoint is not None and not isinstance(endpoint, Endpoint):
         raise ConfigurationError(
-            f"endpoint is an Endpoint, such as Endpoint.compatible(url), not {type(endpoint).__name__}"
+            "expected endpoint to be an Endpoint, such as Endpoint.compatible(url), "
+            f"got {type(endpoint).__name__}"
         )
     if endpoint is None and transport is None and not _is_configured():
-        endpoint, transport = _embedded()
+        endpoint, transport = _embedded_server()
     async with open_session(
         agent,
         endpoint=endpoint if endpoint is not None else Endpoint.from_env(),
@@ -104,17 +116,17 @@ async def open_realtime_session(
 
 
 def _is_configured() -> bool:
-    return any(os.environ.get(name) for name in _ENVIRONMENT)
+    return any(os.environ.get(name) for name in _ENDPOINT_VARIABLES)
 
 
-def _embedded() -> tuple[Endpoint, Connector]:
-    from .local import local_connector  # a server is not what most programs import this for
+def _embedded_server() -> tuple[Endpoint, Connector]:
+    from .local import local_connector  # imported lazily, because most programs do not need it
 
     warnings.warn(
         "no service is configured: this session talks to the embedded local server, which has no "
         "model behind it. Set OPENAI_API_KEY, or pass endpoint=",
         LocalServerWarning,
-        stacklevel=4,  # past this function, the generator and contextlib, to who opens the session
+        stacklevel=4,  # skip this function, the generator and contextlib
     )
     endpoint = Endpoint.compatible(
         "ws://localhost/v1/realtime", api_key="local", model=DEFAULT_MODEL

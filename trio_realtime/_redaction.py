@@ -1,7 +1,7 @@
-"""How a URL may be shown. Imports nothing of ours.
+"""Redaction of URLs for display. This module imports nothing from the package.
 
-A key can sit in the user part or in the query of a URL, under any name. So nothing of them is shown
-except what is known to be harmless.
+The user part and the query of a URL may contain a key, under any name. Therefore everything in them
+is masked, except for parameters that are known to be harmless.
 """
 
 from __future__ import annotations
@@ -14,52 +14,51 @@ __all__ = ["MASK", "redact_url", "secret_values"]
 MASK = "***"
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+\Z")
-# Query parameters that name what is asked for, never who asks.
+# Query parameters that select a resource and never contain credentials.
 _HARMLESS = frozenset({"api-version", "call_id", "deployment", "intent", "model"})
 
 
 def redact_url(url: str) -> str:
-    """Return ``url`` without its user part, with the values of its query masked.
+    """Return ``url`` with its user part, its fragment and the pairs of its query masked.
 
-    The values of ``model``, ``deployment``, ``api-version``, ``intent`` and ``call_id`` stay. What
-    cannot be parsed is not shown at all.
+    The pairs of ``model``, ``deployment``, ``api-version``, ``intent`` and ``call_id`` are not
+    masked. A URL that cannot be parsed is masked completely.
     """
     try:
         parts = urlsplit(url)
-        return _shown(parts) if _is_clear(url, parts) else MASK
+        return _mask_parts(parts) if _is_unambiguous(url, parts) else MASK
     except ValueError:
         return MASK
 
 
-def _is_clear(url: str, parts: SplitResult) -> bool:
-    """A password with a slash or a question mark in it would pass for a host, a port or a path."""
-    misread = "@" in url and "@" not in parts.netloc
-    return bool(parts.hostname) and parts.port != 0 and not misread and bool(_PRINTABLE.match(url))
+def _is_unambiguous(url: str, parts: SplitResult) -> bool:
+    # A password that contains a slash or a question mark would be parsed as host, port or path.
+    misparsed = "@" in url and "@" not in parts.netloc
+    is_printable = bool(_PRINTABLE.match(url))
+    return bool(parts.hostname) and parts.port != 0 and not misparsed and is_printable
 
 
 def secret_values(url: str) -> tuple[str, ...]:
-    """Return what :func:`redact_url` hides of ``url``, as it stands there and decoded."""
+    """Return the parts of ``url`` that :func:`redact_url` masks, both encoded and decoded."""
     parts = urlsplit(url)
-    pairs = [pair for pair in parts.query.split("&") if _shown_pair(pair) == MASK]
+    pairs = [pair for pair in parts.query.split("&") if _mask_pair(pair) == MASK]
     raw = [part for pair in pairs for part in (pair, pair.partition("=")[2])]
     decoded = [value for name, value in parse_qsl(parts.query) if name not in _HARMLESS]
     users = [part for part in (parts.username, parts.password) if part]
     return tuple(filter(None, (*raw, *decoded, *users, *map(unquote, users))))
 
 
-def _shown(parts: SplitResult) -> str:
+def _mask_parts(parts: SplitResult) -> str:
     user, at, host = parts.netloc.rpartition("@")
     netloc = f"{MASK}@{host}" if user or at else host
     fragment = MASK if parts.fragment else ""
-    return parts._replace(
-        netloc=netloc, query=_shown_query(parts.query), fragment=fragment
-    ).geturl()
+    return parts._replace(netloc=netloc, query=_mask_query(parts.query), fragment=fragment).geturl()
 
 
-def _shown_query(query: str) -> str:
-    return "&".join(_shown_pair(pair) for pair in query.split("&")) if query else ""
+def _mask_query(query: str) -> str:
+    return "&".join(_mask_pair(pair) for pair in query.split("&")) if query else ""
 
 
-def _shown_pair(pair: str) -> str:
-    # The name goes too: a bare key that ends in "=" looks like one.
+def _mask_pair(pair: str) -> str:
+    # The name is masked too: a key without a name may end in "=" and look like a name.
     return pair if pair.partition("=")[0] in _HARMLESS else MASK

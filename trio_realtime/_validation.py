@@ -1,4 +1,4 @@
-"""Checks that several modules share. Imports nothing of the package."""
+"""Checks shared by several modules. This module imports nothing from the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 __all__ = ["HEADER_NAME", "is_number"]
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A field name of HTTP: RFC 9110, section 5.6.2."""
+"""An HTTP field name (RFC 9110, section 5.1)."""
 
 
 def is_number(value: Any) -> TypeGuard[float]:

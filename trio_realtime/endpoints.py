@@ -1,17 +1,18 @@
 """Where to connect, and with which credentials.
 
-An :class:`Endpoint` is a value: it opens nothing and reads the environment only while it is made.
-:meth:`Endpoint.resolve` turns it into one URL with its headers, asking for the key anew each time,
-so that short-lived tokens work across reconnects. Nothing here prints a key, whatever happens.
+An :class:`Endpoint` is a value: it opens no connection, and only its constructors read the
+environment. :meth:`Endpoint.resolve` returns the URL and headers for one connection. It calls a
+key function each time, so short-lived tokens work across reconnects. No repr and no error message
+of this module contains a key.
 
 ::
 
-    made with            URL                                                    credentials
+    constructor          URL                                                    credentials
     openai()             wss://api.openai.com/v1/realtime?model=M               Authorization: Bearer
     azure()              wss://R/openai/v1/realtime?model=DEPLOYMENT            api-key, or Bearer for a token
     azure(api_version=)  wss://R/openai/realtime?api-version=V&deployment=D     the same
-    compatible(url)      url + /realtime?model=M                                as ``auth`` says
-    any, .attach(id)     ...?call_id=ID, and no model                           unchanged
+    compatible(url)      url + /realtime?model=M                                set by ``auth``
+    any, .attach(id)     ...?call_id=ID, without a model                        unchanged
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from .errors import ConfigurationError, ConnectFailed
 
 __all__ = ["DEFAULT_MODEL", "Auth", "Endpoint", "Key", "ResolvedEndpoint"]
 
-#: What :meth:`Endpoint.openai` asks for where nobody chose.
+#: The default model of :meth:`Endpoint.openai`.
 DEFAULT_MODEL = "gpt-realtime"
 
-#: A key or token, or a function (sync or async, without arguments) that is asked at every dial.
-#: A sync one must not block: it runs in the event loop.
+#: A key or token, or a function (sync or async, without arguments) that returns one. The function
+#: is called for every connection. A sync function runs in the event loop, so it must not block.
 Key: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
-#: How the key travels. ``query`` shows it to every proxy that logs URLs.
+#: How the key is sent. ``query`` exposes the key to every proxy that logs URLs.
 Auth: TypeAlias = Literal["bearer", "api-key", "query", "none"]
 
 _OPENAI = "https://api.openai.com/v1"
@@ -55,7 +56,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 @final
 @attrs.frozen(repr=False)
 class ResolvedEndpoint:
-    """One URL to dial, with its headers. Holds secrets, and shows none."""
+    """The URL, headers and subprotocols of one connection. Its repr masks all secrets."""
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
@@ -64,17 +65,17 @@ class ResolvedEndpoint:
     def __repr__(self) -> str:
         return (
             f"ResolvedEndpoint(url={redact_url(self.url)!r}, "
-            f"headers={_masked(self.headers)}, subprotocols=<{len(self.subprotocols)}>)"
+            f"headers={_mask_headers(self.headers)}, subprotocols=<{len(self.subprotocols)}>)"
         )
 
 
 @final
 @attrs.frozen(repr=False, kw_only=True)
 class Endpoint:
-    """A realtime service and the way in. Make one with a class method.
+    """A realtime service and the credentials for it. Create one with a class method.
 
-    ``default_model`` is the model that is asked for where nobody chooses another; with Azure it is
-    the deployment.
+    ``default_model`` is the model to request unless :meth:`resolve` is given another one. With
+    Azure it is the deployment.
     """
 
     url: str
@@ -100,33 +101,34 @@ class Endpoint:
         auth: Auth | None = None,
         call_id: str | None = None,
     ) -> Endpoint:
-        """The OpenAI service, or what stands in for it under the same key.
+        """Connect to OpenAI, or to a proxy that accepts the same key.
 
         Args:
-            api_key: by default ``OPENAI_API_KEY``. Not needed when ``headers`` carry credentials.
-            model: by default ``gpt-realtime``.
-            base_url: by default ``OPENAI_BASE_URL``, then ``https://api.openai.com/v1``.
-            realtime_url: the whole URL, used as it is: nothing is added to it.
-            organization: by default ``OPENAI_ORG_ID``.
-            project: by default ``OPENAI_PROJECT_ID``.
-            headers: sent too; they win over ours of the same name.
-            auth: by default ``api-key`` for an Azure host, else ``bearer``.
-            call_id: join this call instead of starting a session; see :meth:`attach`.
+            api_key: The key, or a function that returns it. Defaults to ``OPENAI_API_KEY``. Not
+                needed if ``headers`` contain credentials.
+            model: Defaults to ``gpt-realtime``.
+            base_url: Defaults to ``OPENAI_BASE_URL``, then to ``https://api.openai.com/v1``.
+            realtime_url: The complete URL. It is used unchanged, without adding the model.
+            organization: Defaults to ``OPENAI_ORG_ID``.
+            project: Defaults to ``OPENAI_PROJECT_ID``.
+            headers: Additional headers. They override the headers that the library adds.
+            auth: Defaults to ``api-key`` for an Azure host and to ``bearer`` otherwise.
+            call_id: Join this call instead of starting a session; see :meth:`attach`.
 
         Raises:
-            ConfigurationError: no key, or an argument that cannot work.
+            ConfigurationError: There is no key, or an argument is invalid.
         """
-        ours = {
+        default_headers = {
             "OpenAI-Organization": organization or _env("OPENAI_ORG_ID"),
             "OpenAI-Project": project or _env("OPENAI_PROJECT_ID"),
         }
         url = realtime_url or _realtime_url(base_url or _env("OPENAI_BASE_URL") or _OPENAI)
-        return _make(
+        return _make_endpoint(
             url,
             key=api_key if api_key is not None else _env("OPENAI_API_KEY"),
-            how_to_give_a_key="pass api_key= or set OPENAI_API_KEY",
+            missing_key_hint="pass api_key= or set OPENAI_API_KEY",
             auth=auth,
-            headers=_merged(headers, ours),
+            headers=_merge_headers(headers, default_headers),
             model=model or DEFAULT_MODEL,
             adds_model=realtime_url is None,
             call_id=call_id,
@@ -144,38 +146,40 @@ class Endpoint:
         headers: Mapping[str, str] | None = None,
         call_id: str | None = None,
     ) -> Endpoint:
-        """An Azure OpenAI resource.
+        """Connect to an Azure OpenAI resource.
 
         Args:
-            endpoint: ``https://<resource>.openai.azure.com``; by default ``AZURE_OPENAI_ENDPOINT``.
-            deployment: by default ``AZURE_OPENAI_DEPLOYMENT_NAME``.
-            api_version: asks for the versioned path. By default ``AZURE_OPENAI_API_VERSION``; without
-                one (or with ``""``) the ``/openai/v1`` path is used.
-            api_key: by default ``AZURE_OPENAI_API_KEY``.
-            token: an Entra ID token, or what provides one, instead of a key.
-            headers: sent too; they win over ours of the same name.
-            call_id: join this call instead of starting a session; see :meth:`attach`.
+            endpoint: ``https://<resource>.openai.azure.com``. Defaults to
+                ``AZURE_OPENAI_ENDPOINT``.
+            deployment: Defaults to ``AZURE_OPENAI_DEPLOYMENT_NAME``.
+            api_version: Selects the versioned path. Defaults to ``AZURE_OPENAI_API_VERSION``.
+                Without a version (or with ``""``) the ``/openai/v1`` path is used.
+            api_key: Defaults to ``AZURE_OPENAI_API_KEY``.
+            token: An Entra ID token, or a function that returns one, instead of a key.
+            headers: Additional headers. They override the headers that the library adds.
+            call_id: Join this call instead of starting a session; see :meth:`attach`.
 
         Raises:
-            ConfigurationError: no endpoint, deployment or key, or an argument that cannot work.
+            ConfigurationError: The endpoint, the deployment or the key is missing, or an argument
+                is invalid.
         """
         if api_key is not None and token is not None:
-            raise ConfigurationError("give Azure an api_key or a token, not both")
-        name = _needed(
+            raise ConfigurationError("pass api_key= or token= for Azure, not both")
+        name = _require(
             deployment or _env("AZURE_OPENAI_DEPLOYMENT_NAME"),
             "no Azure deployment: pass deployment= or set AZURE_OPENAI_DEPLOYMENT_NAME",
         )
-        resource = _needed(
+        resource = _require(
             endpoint or _env("AZURE_OPENAI_ENDPOINT"),
             "no Azure endpoint: pass endpoint= or set AZURE_OPENAI_ENDPOINT",
         )
         version = api_version if api_version is not None else _env("AZURE_OPENAI_API_VERSION")
-        return _make(
+        return _make_endpoint(
             _azure_url(resource, name, version),
-            key=_first(token, api_key, _env("AZURE_OPENAI_API_KEY")),
-            how_to_give_a_key="pass api_key= or token=, or set AZURE_OPENAI_API_KEY",
+            key=_first_given(token, api_key, _env("AZURE_OPENAI_API_KEY")),
+            missing_key_hint="pass api_key= or token=, or set AZURE_OPENAI_API_KEY",
             auth="api-key" if token is None else "bearer",
-            headers=_merged(headers),
+            headers=_merge_headers(headers),
             model=name,
             adds_model=False,
             call_id=call_id,
@@ -194,30 +198,33 @@ class Endpoint:
         realtime_url: bool = False,
         call_id: str | None = None,
     ) -> Endpoint:
-        """Any server that speaks the protocol. Reads nothing from the environment.
+        """Connect to any server that speaks the protocol, without reading the environment.
 
         Args:
-            url: ``http(s)`` or ``ws(s)``. ``/realtime`` is added to a path that does not end so,
-                ``/v1/realtime`` where there is no path, and the model where the query has none.
-            api_key: what the server wants, if anything.
-            model: without one none is asked for, unless :meth:`resolve` is given one.
-            headers: sent too; they win over ours of the same name.
-            auth: by default ``none`` without a key, ``api-key`` for an Azure host, else ``bearer``.
-            key_parameter: the name of the query parameter for ``auth="query"``.
-            realtime_url: ``url`` is complete: nothing is added to it.
-            call_id: join this call instead of starting a session; see :meth:`attach`.
+            url: An ``http(s)`` or ``ws(s)`` URL. ``/realtime`` is appended to the path unless the
+                path already ends with it (``/v1/realtime`` if there is no path), and the model is
+                added unless the query names one.
+            api_key: The server's key, if it requires one.
+            model: The model to request. Without it, the URL names a model only if :meth:`resolve`
+                is given one.
+            headers: Additional headers. They override the headers that the library adds.
+            auth: Defaults to ``none`` without a key, to ``api-key`` for an Azure host and to
+                ``bearer`` otherwise.
+            key_parameter: The name of the query parameter for ``auth="query"``.
+            realtime_url: Whether ``url`` is complete. If so, it is used unchanged.
+            call_id: Join this call instead of starting a session; see :meth:`attach`.
 
         Raises:
-            ConfigurationError: an argument that cannot work, or an ``auth`` without a key.
+            ConfigurationError: An argument is invalid, or ``auth`` requires a missing key.
         """
         if auth is None and api_key is None:
             auth = "none"
-        endpoint = _make(
+        endpoint = _make_endpoint(
             url if realtime_url else _realtime_url(url),
             key=api_key,
-            how_to_give_a_key='pass api_key=, or auth="none"',
+            missing_key_hint='pass api_key=, or auth="none"',
             auth=auth,
-            headers=_merged(headers),
+            headers=_merge_headers(headers),
             model=model,
             adds_model=not realtime_url,
             call_id=call_id,
@@ -226,19 +233,21 @@ class Endpoint:
 
     @classmethod
     def from_env(cls) -> Endpoint:
-        """What the environment says: the first of these that is set.
+        """Create the endpoint that the environment configures.
 
-        1. ``OPENAI_REALTIME_URL``, used as it is, with ``OPENAI_API_KEY`` if there is one;
+        The first variable of this list that is set decides:
+
+        1. ``OPENAI_REALTIME_URL``, used unchanged, with ``OPENAI_API_KEY`` if that is set;
         2. ``AZURE_OPENAI_ENDPOINT``, with the other ``AZURE_OPENAI_*`` as in :meth:`azure`;
         3. ``OPENAI_BASE_URL``, with or without ``OPENAI_API_KEY``;
         4. ``OPENAI_API_KEY``.
 
         Raises:
-            ConfigurationError: none of them is set, or what is set cannot work.
+            ConfigurationError: None of these variables is set, or a value is invalid.
         """
         key, base = _env("OPENAI_API_KEY"), _env("OPENAI_BASE_URL")
-        if exact := _env("OPENAI_REALTIME_URL"):
-            return cls.compatible(exact, api_key=key, realtime_url=True)
+        if realtime_url := _env("OPENAI_REALTIME_URL"):
+            return cls.compatible(realtime_url, api_key=key, realtime_url=True)
         if _env("AZURE_OPENAI_ENDPOINT"):
             return cls.azure()
         if base and not key:
@@ -251,176 +260,183 @@ class Endpoint:
         return cls.openai()
 
     def attach(self, call_id: str) -> Endpoint:
-        """The same service, joining the running call ``call_id`` (``rtc_...``) beside its caller.
+        """Return an endpoint that joins the running WebRTC or SIP call ``call_id`` (``rtc_...``).
 
-        Such a connection names no model: the call has one.
+        The URL names no model, because the call already has one.
         """
-        return attrs.evolve(self, call_id=_checked_call_id(call_id))
+        return attrs.evolve(self, call_id=_validate_call_id(call_id))
 
     async def resolve(self, model: str | None = None) -> ResolvedEndpoint:
-        """Say what to dial now. A key that is a function is asked each time.
+        """Return the URL and headers for one connection. A key function is called each time.
 
         Args:
-            model: instead of ``default_model``, where the URL does not name one itself.
+            model: Overrides ``default_model``. A model that the URL names takes precedence.
 
         Raises:
-            ConfigurationError: the function gave no usable key.
-            ConnectFailed: the function raised; its exception is the cause. Trying again may help.
+            ConfigurationError: The key function returned something that is not a valid key.
+            ConnectFailed: The key function raised; its exception is the cause. Retrying may help.
         """
         url = self._url_for(model or self.default_model)
-        answer = await _ask(None if self.auth == "none" else self._key)
+        value = await _fetch_key(None if self.auth == "none" else self._key)
         if self.auth == "none":
             return ResolvedEndpoint(url, self.headers)
-        key = _checked_key(answer)
+        key = _validate_key(value)
         if self.auth == "query":
-            return ResolvedEndpoint(_with(url, self._key_parameter, key), self.headers)
+            return ResolvedEndpoint(_add_query_pair(url, self._key_parameter, key), self.headers)
         header = ("api-key", key) if self.auth == "api-key" else ("Authorization", f"Bearer {key}")
         return ResolvedEndpoint(url, (*self.headers, header))
 
     def _url_for(self, model: str | None) -> str:
         if self.call_id is not None:
-            return _with(_without(self.url, _MODEL_PARAMETERS), "call_id", self.call_id)
-        if self._adds_model and model and not _names(self.url) & _MODEL_PARAMETERS:
-            return _with(self.url, "model", model)
+            url = _remove_query_parameters(self.url, _MODEL_PARAMETERS)
+            return _add_query_pair(url, "call_id", self.call_id)
+        if self._adds_model and model and not _query_names(self.url) & _MODEL_PARAMETERS:
+            return _add_query_pair(self.url, "model", model)
         return self.url
 
     def __repr__(self) -> str:
         parts = [repr(redact_url(self.url)), f"auth={self.auth!r}"]
         parts += [f"model={self.default_model!r}"] if self.default_model else []
         parts += [f"call_id={self.call_id!r}"] if self.call_id else []
-        parts += [f"headers={_masked(self.headers)}"] if self.headers else []
+        parts += [f"headers={_mask_headers(self.headers)}"] if self.headers else []
         return f"Endpoint({', '.join(parts)})"
 
 
-def _make(
+def _make_endpoint(
     url: str,
     *,
     key: Key | None,
-    how_to_give_a_key: str,
+    missing_key_hint: str,
     auth: Auth | None,
     headers: tuple[tuple[str, str], ...],
     model: str | None,
     adds_model: bool,
     call_id: str | None,
 ) -> Endpoint:
-    """The one place where all arguments are checked."""
-    parts = _checked_url(url)
+    """Validate the arguments and create the endpoint. All constructors end here."""
+    parts = _parse_url(url)
     if _KEY_HEADERS & {name.lower() for name, _ in headers}:
         auth = "none"
-    auth = auth or _usual_auth(parts)
+    auth = auth or _default_auth(parts)
     if auth != "none" and key is None:
-        raise ConfigurationError(f"no API key: {how_to_give_a_key}")
+        raise ConfigurationError(f"no API key: {missing_key_hint}")
     return Endpoint(
         url=parts.geturl(),
         default_model=model,
         auth=auth,
         headers=headers,
-        call_id=None if call_id is None else _checked_call_id(call_id),
-        key=key if key is None or callable(key) else _checked_key(key),
+        call_id=None if call_id is None else _validate_call_id(call_id),
+        key=key if key is None or callable(key) else _validate_key(key),
         adds_model=adds_model,
     )
 
 
-def _usual_auth(parts: SplitResult) -> Auth:
+def _default_auth(parts: SplitResult) -> Auth:
     return "api-key" if (parts.hostname or "").endswith(_AZURE_HOSTS) else "bearer"
 
 
-async def _ask(key: Key | None) -> object:
+async def _fetch_key(key: Key | None) -> object:
     await trio.lowlevel.checkpoint()
     if not callable(key):
         return key
     try:
-        answer = key()
-        return await answer if inspect.isawaitable(answer) else answer
+        value = key()
+        return await value if inspect.isawaitable(value) else value
     except Exception as exc:
-        # Its text is not repeated: it may quote the key.
-        raise ConnectFailed(f"the function that provides the key raised {_kind(exc)}") from exc
+        # The message omits the exception's text, because that may quote the key.
+        raise ConnectFailed(f"the key function raised {_type_name(exc)}") from exc
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     return type(value).__name__
 
 
-# --- checks: each error says what to mend, none shows a value that may be secret ---------------
+# --- validation: error messages never contain a value that may be secret -----------------------
 
 
-def _checked_key(key: object) -> str:
+def _validate_key(key: object) -> str:
     if not isinstance(key, str):
-        raise ConfigurationError(f"the API key must be a str, not {_kind(key)}")
+        raise ConfigurationError(f"expected the API key to be a str, got {_type_name(key)}")
     if not key:
         raise ConfigurationError("the API key is empty")
     if key != key.strip():
         raise ConfigurationError(
-            "the API key begins or ends with white space, perhaps a newline: strip it"
+            "the API key starts or ends with white space, perhaps a newline: strip it"
         )
     if not _KEY.fullmatch(key):
-        raise ConfigurationError("the API key has characters that no key has: check what was read")
+        raise ConfigurationError("the API key contains invalid characters: check its source")
     return key
 
 
-def _checked_url(url: str) -> SplitResult:
-    shown = redact_url(url)
+def _parse_url(url: str) -> SplitResult:
+    """Split and validate a URL, with ``http(s)`` replaced by ``ws(s)``."""
+    redacted = redact_url(url)
     try:
         parts = urlsplit(url)
-        port_works = parts.port != 0
+        has_valid_port = parts.port != 0
     except ValueError:
-        raise ConfigurationError(f"the URL cannot be read: {shown}") from None
+        raise ConfigurationError(f"the URL cannot be parsed: {redacted}") from None
     if parts.scheme not in _SCHEMES:
-        raise ConfigurationError(f"the URL must begin with https, http, wss or ws: {shown}")
-    if not parts.hostname or not port_works:
-        raise ConfigurationError(f"the URL names no host, or no port that can be used: {shown}")
+        raise ConfigurationError(f"the URL must begin with https, http, wss or ws: {redacted}")
+    if not parts.hostname or not has_valid_port:
+        raise ConfigurationError(f"the URL has no host or an invalid port: {redacted}")
     if not re.fullmatch(r"[\x21-\x7e]+", url) or parts.fragment:
-        raise ConfigurationError(f"the URL has a fragment, or characters to be quoted: {shown}")
+        raise ConfigurationError(
+            f"the URL has a fragment or characters that must be percent-encoded: {redacted}"
+        )
     return parts._replace(scheme=_SCHEMES[parts.scheme])
 
 
-def _checked_call_id(call_id: str) -> str:
+def _validate_call_id(call_id: str) -> str:
     if not _KEY.fullmatch(call_id):
-        raise ConfigurationError("the call_id is empty or has white space in it")
+        raise ConfigurationError(
+            "the call_id must be printable ASCII without white space, and not empty"
+        )
     return call_id
 
 
-def _needed(value: str | None, otherwise: str) -> str:
+def _require(value: str | None, message: str) -> str:
     if not value:
-        raise ConfigurationError(otherwise)
+        raise ConfigurationError(message)
     return value
 
 
-def _first(*keys: Key | None) -> Key | None:
+def _first_given(*keys: Key | None) -> Key | None:
     return next((key for key in keys if key is not None), None)
 
 
 def _env(name: str) -> str | None:
-    """An empty variable counts as unset, as shells make it hard to tell them apart."""
+    """Return an environment variable. An empty variable counts as unset."""
     return os.environ.get(name) or None
 
 
 # --- headers -----------------------------------------------------------------------------------
 
 
-def _merged(
-    given: Mapping[str, str] | None, ours: Mapping[str, str | None] | None = None
+def _merge_headers(
+    given: Mapping[str, str] | None, defaults: Mapping[str, str | None] | None = None
 ) -> tuple[tuple[str, str], ...]:
-    own = tuple((given or {}).items())
-    names = {name.lower() for name, _ in own}
-    added = ((name, value) for name, value in (ours or {}).items() if value)
-    headers = (*own, *(pair for pair in added if pair[0].lower() not in names))
+    """Return the user's headers, and the defaults that have a value and are not overridden."""
+    user_headers = tuple((given or {}).items())
+    names = {name.lower() for name, _ in user_headers}
+    added = ((name, value) for name, value in (defaults or {}).items() if value)
+    headers = (*user_headers, *(pair for pair in added if pair[0].lower() not in names))
     for name, value in headers:
-        _check_header(name, value)
+        _validate_header(name, value)
     return headers
 
 
-def _check_header(name: str, value: str) -> None:
+def _validate_header(name: str, value: str) -> None:
     if not HEADER_NAME.fullmatch(name):
-        raise ConfigurationError("a header name has characters that HTTP does not allow")
+        raise ConfigurationError("a header name contains characters that HTTP does not allow")
     if value and not _HEADER_VALUE.fullmatch(value):
         raise ConfigurationError(
-            f"the value of header {name!r} has characters that HTTP does not allow, "
-            "or white space at an end"
+            f"the value of header {name!r} contains characters that HTTP does not allow, "
+            "or starts or ends with white space"
         )
 
 
-def _masked(headers: tuple[tuple[str, str], ...]) -> str:
+def _mask_headers(headers: tuple[tuple[str, str], ...]) -> str:
     return "<" + ", ".join(f"{name}: {MASK}" for name, _ in headers) + ">"
 
 
@@ -428,36 +444,36 @@ def _masked(headers: tuple[tuple[str, str], ...]) -> str:
 
 
 def _realtime_url(base: str) -> str:
-    parts = _checked_url(base)
+    parts = _parse_url(base)
     path = parts.path.rstrip("/") or "/v1"
     return parts._replace(path=path if path.endswith("/realtime") else f"{path}/realtime").geturl()
 
 
 def _azure_url(resource: str, deployment: str, api_version: str | None) -> str:
-    parts = _checked_url(resource)
+    parts = _parse_url(resource)
     path = parts.path.rstrip("/")
     for suffix in ("/realtime", "/v1", "/openai"):
         path = path.removesuffix(suffix)
     if not api_version:
-        return _with(
-            parts._replace(path=f"{path}/openai/v1/realtime").geturl(), "model", deployment
-        )
+        url = parts._replace(path=f"{path}/openai/v1/realtime").geturl()
+        return _add_query_pair(url, "model", deployment)
     url = parts._replace(path=f"{path}/openai/realtime").geturl()
-    return _with(_with(url, "api-version", api_version), "deployment", deployment)
+    url = _add_query_pair(url, "api-version", api_version)
+    return _add_query_pair(url, "deployment", deployment)
 
 
-def _with(url: str, name: str, value: str) -> str:
-    """Append to the query, which stays as it was written."""
+def _add_query_pair(url: str, name: str, value: str) -> str:
+    """Append a pair to the query. The rest of the query keeps its spelling."""
     parts = urlsplit(url)
     pair = f"{quote(name, safe='')}={quote(value, safe='')}"
     return parts._replace(query=f"{parts.query}&{pair}" if parts.query else pair).geturl()
 
 
-def _without(url: str, names: frozenset[str]) -> str:
+def _remove_query_parameters(url: str, names: frozenset[str]) -> str:
     parts = urlsplit(url)
-    kept = (pair for pair in parts.query.split("&") if pair.partition("=")[0] not in names)
-    return parts._replace(query="&".join(kept)).geturl()
+    remaining = (pair for pair in parts.query.split("&") if pair.partition("=")[0] not in names)
+    return parts._replace(query="&".join(remaining)).geturl()
 
 
-def _names(url: str) -> set[str]:
+def _query_names(url: str) -> set[str]:
     return {pair.partition("=")[0] for pair in urlsplit(url).query.split("&")}

@@ -1,8 +1,8 @@
-"""What the history is made of: the wire's own items, with what was learned of them filled in.
+"""The items of a session's history. They are the item classes of :mod:`trio_realtime.wire`.
 
-The history mirrors the service's conversation, so it has the service's items, in its order. Two
-things are ours: a part keeps the transcript that was once heard even where the service later leaves
-it out, and an item in progress shows the text that has come so far.
+The history mirrors the service's conversation: the same items, in the same order. It differs in two
+ways. A part keeps its transcript even if the service omits the transcript later, and an item in
+progress contains the text received so far.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ HistoryItem: TypeAlias = Item
 
 
 def item_text(item: HistoryItem) -> str:
-    """What was said in an item: the texts and transcripts of a message, one after the other.
+    """Return the texts and transcripts of a message, joined in order.
 
-    Empty for whatever is not a message.
+    The result is empty for an item that is not a message.
     """
     if not isinstance(item, MessageItem):
         return ""

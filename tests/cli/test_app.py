@@ -231,9 +231,9 @@ async def test_chat_uses_the_agent_of_the_option(tmp_path: Path) -> None:
 
 async def test_chat_streams_an_answer_before_it_is_complete() -> None:
     # At this pace the answer takes minutes.
-    brain = ScriptedResponder([Say("once upon a time " * 200)])
+    responder = ScriptedResponder([Say("once upon a time " * 200)])
     async with (
-        serve_local(brain=brain, pacing=1.0) as server,
+        serve_local(responder=responder, pacing=1.0) as server,
         running("chat", "--url", server.url) as process,
     ):
         await process.stdin.send_all(b"Tell me a story\n")
@@ -261,7 +261,7 @@ async def test_chat_reports_a_failed_connection_in_one_line() -> None:
     async with running("chat", "--url", "ws://127.0.0.1:9/v1/realtime") as process:
         assert await status_of(process) == 2
         error = await read_all(process.stderr)
-    assert error.startswith("trio-realtime: no connection to 127.0.0.1:9")
+    assert error.startswith("trio-realtime: could not connect to 127.0.0.1:9")
     assert error.count("\n") == 1
 
 

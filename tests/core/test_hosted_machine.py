@@ -166,13 +166,13 @@ class Mixed(RuleBasedStateMachine):
         """A hosted call is of the response that runs when it begins, or of none."""
         match frame:
             case {"type": "response.mcp_call.in_progress", "item_id": item_id}:
-                if item_id not in self.hosted and self.promises.writing is not None:
-                    self.promises.hosted_began(self.promises.writing, item_id)
+                if item_id not in self.hosted and self.promises.active_response is not None:
+                    self.promises.hosted_call_started(self.promises.active_response, item_id)
                 self.hosted.add(item_id)
             case {"type": "response.mcp_call.completed" | "response.mcp_call.failed"}:
                 if frame["item_id"] not in self.over:
                     self.over.add(frame["item_id"])
-                    self.promises.hosted_ended(frame["item_id"])
+                    self.promises.hosted_call_ended(frame["item_id"])
             case {"type": "response.done", "response": {"status": "cancelled" | "failed"}}:
                 self.promises.abandoned(frame["response"]["id"], self.hosted)
             case _:
@@ -246,7 +246,7 @@ class Mixed(RuleBasedStateMachine):
     @rule(respond=st.booleans())
     def write(self, respond: bool) -> None:
         if respond:
-            self.promises.wish()
+            self.promises.request()
         item = MessageItem(role="user", content=(InputText(text="Hello"),))
         self.carry_out(self.core.send_item(item, respond=respond))
 
@@ -262,7 +262,7 @@ class Mixed(RuleBasedStateMachine):
 
     def _end_call(self, call_id: str, *, approve: bool = True) -> None:
         hit = call_id in self.promises.cancelling
-        call = self.promises.ends(call_id)
+        call = self.promises.end_call(call_id)
         if call.server_label is None:
             effects = self.core.call_finished(call_id, "done", wants_response=not hit, report=None)
         else:
@@ -292,7 +292,7 @@ class Mixed(RuleBasedStateMachine):
             else:
                 break
         assert self.core.is_quiet, "something was left waiting"
-        self.promises.check_at_the_end()
+        self.promises.check_final_state()
 
 
 Mixed.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
@@ -328,7 +328,7 @@ def test_one_create_follows_all_calls_of_a_response_of_whatever_kind(
             mixed.deliver(100)
     assert len(creates(service)) == 1
     assert promises.answered.total() == kinds.count("function")
-    assert promises.decided.total() == kinds.count("approval")
+    assert promises.decisions.total() == kinds.count("approval")
 
 
 def creates(service: Hosting) -> list[Any]:
@@ -349,4 +349,4 @@ def test_an_approval_is_answered_also_when_its_response_was_not_completed(status
     mixed.deliver(1)
     mixed.write(True)  # 6: waits until the decision, which was cancelled, is over
     mixed._end_call(request)
-    assert mixed.promises.decided == {request: 1}
+    assert mixed.promises.decisions == {request: 1}

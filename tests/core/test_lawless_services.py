@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pybase64
 import pytest
 
-from support.service import called
+from support.service import function_call_item
 from trio_realtime import events as ev
 from trio_realtime.core import (
     CancelCalls,
@@ -134,7 +134,7 @@ class Talk:
         )
 
     def calls(self, response_id: str, call_id: str, item_id: str = "") -> list[Effect]:
-        item = called(item_id or f"item_{call_id}", call_id, "look_up")
+        item = function_call_item(item_id or f"item_{call_id}", call_id, "look_up")
         return self.hears("response.output_item.done", response_id=response_id, item=item)
 
     def user_speaks(self) -> list[Effect]:
@@ -248,7 +248,10 @@ def test_a_call_told_twice_and_listed_at_the_end_runs_once() -> None:
 
     assert started(talk.calls("r1", "call_1")) == []
 
-    assert started(talk.ends("r1", output=[called("item_call_1", "call_1", "look_up")])) == []
+    assert (
+        started(talk.ends("r1", output=[function_call_item("item_call_1", "call_1", "look_up")]))
+        == []
+    )
 
 
 def test_a_call_id_used_again_runs_nothing_and_holds_up_no_turn() -> None:
@@ -482,7 +485,9 @@ def test_a_call_that_only_a_cancelled_end_lists_is_answered_and_not_run() -> Non
     talk = Talk()
     talk.begins("r1")
 
-    effects = talk.ends("r1", status="cancelled", output=[called("item_1", "call_1", "look_up")])
+    effects = talk.ends(
+        "r1", status="cancelled", output=[function_call_item("item_1", "call_1", "look_up")]
+    )
 
     assert started(effects) == []
     assert answered(effects) == ["call_1"]
@@ -493,7 +498,10 @@ def test_a_call_that_only_a_cancelled_end_lists_does_not_strand_its_sibling() ->
     talk = Talk()
     talk.begins("r1")
     talk.calls("r1", "call_1")
-    listed = [called(f"item_{call_id}", call_id, "look_up") for call_id in ("call_1", "call_2")]
+    listed = [
+        function_call_item(f"item_{call_id}", call_id, "look_up")
+        for call_id in ("call_1", "call_2")
+    ]
 
     effects = talk.ends("r1", status="cancelled", output=listed)
 
@@ -575,9 +583,9 @@ def test_what_was_reported_to_its_end_costs_no_memory() -> None:
 
 def test_arguments_that_trickle_in_after_the_call_is_complete_are_dropped() -> None:
     talk = Talk()
-    call = called("item_1", "call_1", "look_up", "", status="in_progress")
+    call = function_call_item("item_1", "call_1", "look_up", "", status="in_progress")
     talk.hears("conversation.item.added", item=call, previous_item_id=None)
-    call = called("item_1", "call_1", "look_up", '{"a": 1}')
+    call = function_call_item("item_1", "call_1", "look_up", '{"a": 1}')
     talk.hears("conversation.item.done", item=call, previous_item_id=None)
 
     talk.hears(

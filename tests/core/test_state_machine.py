@@ -47,8 +47,8 @@ from trio_realtime.local import (
     Pause,
     Say,
     ScriptedResponder,
-    ServerConnection,
-    ServiceOptions,
+    ServerConfig,
+    ServerProtocol,
 )
 from trio_realtime.wire import (
     AudioOutput,
@@ -93,14 +93,14 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 KEPT = {"book": False, "note": True}
 
 
-class EndlessBrain(ScriptedResponder):
+class EndlessResponder(ScriptedResponder):
     """Says what the machine chose, and something short when nothing was chosen."""
 
     def __init__(self) -> None:
         super().__init__([])
         self.chosen: deque[tuple[Any, ...]] = deque()
 
-    def answer(self, turn: Any) -> tuple[Any, ...]:
+    def respond(self, turn: Any) -> tuple[Any, ...]:
         return self.chosen.popleft() if self.chosen else ANSWERS[0]
 
 
@@ -169,9 +169,9 @@ class Pair(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
-        self.brain = EndlessBrain()
-        options = ServiceOptions(brain=self.brain, pacing=20.0, require_key=False)
-        self.service = ServerConnection(options, connection=ConnectionRequest(), now=self.now)
+        self.responder = EndlessResponder()
+        config = ServerConfig(responder=self.responder, pacing=20.0, require_key=False)
+        self.service = ServerProtocol(config, connection=ConnectionRequest(), now=self.now)
         self.to_server: deque[str] = deque()
         self.to_client: deque[str] = deque()
         self.server_log: list[dict[str, Any]] = []
@@ -226,7 +226,7 @@ class Pair(RuleBasedStateMachine):
                     pass
 
     def _keep(self, call_id: str, *, insists: bool = False) -> None:
-        self.promises.kept.add(call_id)
+        self.promises.protected.add(call_id)
         self.core.keep_call(call_id, insists=insists)
 
     def _receive(self, text: str) -> None:
@@ -247,7 +247,7 @@ class Pair(RuleBasedStateMachine):
 
     @rule(answer=st.sampled_from(ANSWERS))
     def choose_answer(self, answer: tuple[Any, ...]) -> None:
-        self.brain.chosen.append(answer)
+        self.responder.chosen.append(answer)
 
     @rule(respond=st.booleans())
     def write(self, respond: bool) -> None:
@@ -255,7 +255,7 @@ class Pair(RuleBasedStateMachine):
         item = MessageItem(role="user", content=(InputText(text=f"text {self.texts}"),))
         if respond:
             self.questions.append(f"text {self.texts}")
-            self.promises.wish()
+            self.promises.request()
         self._carry_out(self.core.send_item(item, respond=respond))
 
     @rule(kind=st.sampled_from(("plain", "beside", "wrong")), through_tools=st.booleans())
@@ -269,7 +269,7 @@ class Pair(RuleBasedStateMachine):
         if kind == "beside":
             self.promises.waiting.add(token)
         else:
-            self.promises.wish(token)
+            self.promises.request(token)
         self._carry_out(effects)
 
     @rule(data=st.data())
@@ -278,7 +278,7 @@ class Pair(RuleBasedStateMachine):
             self._cancel(data.draw(st.sampled_from(sorted(self.promises.waiting))))
 
     def _cancel(self, token: str) -> None:
-        self.promises.withdrawn(token)
+        self.promises.cancel_request(token)
         self._carry_out(self.core.cancel_response(token, self.now))
 
     @rule(loud=st.booleans())
@@ -449,7 +449,7 @@ class Pair(RuleBasedStateMachine):
     def _end_tool(self, call_id: str, *, wants: bool = True) -> None:
         hit = call_id in self.promises.cancelling
         assert self.core.was_cancelled(call_id) == hit
-        self.promises.ends(call_id)
+        self.promises.end_call(call_id)
         wants = wants and not hit
         self._carry_out(self.core.call_finished(call_id, "done", wants_response=wants, report=None))
         assert not self.core.call_finished(call_id, "again", wants_response=True, report=None)
@@ -458,7 +458,7 @@ class Pair(RuleBasedStateMachine):
     @rule(respond=st.booleans())
     def what_was_answered_early_ends(self, respond: bool) -> None:
         if respond:
-            self.promises.wish()
+            self.promises.request()
         self._carry_out(self.core.send_item(notice("The result is 42."), respond=respond))
 
     @precondition(lambda self: self._parked())
@@ -475,13 +475,13 @@ class Pair(RuleBasedStateMachine):
         check = self.checks.pop(-1 if newest else 0)
         found = [GuardrailTrip(name="rule")] if trips else []
         if not trips:
-            self.promises.passed(check.response_id, len(check.text))
+            self.promises.text_passed(check.response_id, len(check.text))
         effects = self.core.reply_checked(check.response_id, check.text, found, self.now)
         if any(isinstance(effect, ConversationItemCreate) for effect in effects):
-            self.promises.wish()  # of the feedback
+            self.promises.request()  # of the feedback
         self._check_touches_only(check.response_id, effects)
         self._carry_out(effects)
-        self.promises.check_let_go(check.response_id)
+        self.promises.check_released(check.response_id)
 
     def _check_touches_only(self, response_id: str, effects: Sequence[Any]) -> None:
         """6: a trip touches nothing of another response."""
@@ -528,7 +528,7 @@ class Pair(RuleBasedStateMachine):
         assert self.core.is_quiet, "something was left waiting"
         assert not self.on_their_way
         assert not self.promises.violations
-        self.promises.check_at_the_end()
+        self.promises.check_final_state()
         self._check_every_question_got_a_response()
         self._check_history()
 
@@ -570,7 +570,7 @@ class Pair(RuleBasedStateMachine):
 
     def _end_pauses_for_ever(self) -> None:
         self.interrupt()
-        for token in self.promises.waiting - self.promises.settled.keys():
+        for token in self.promises.waiting - self.promises.resolved.keys():
             self._cancel(token)
 
     def _moves(self) -> bool:

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
-from support.sessions import talk
+from support.events import drain_events
+from support.sessions import open_test_session
 from trio_realtime import (
     AgentContext,
     RealtimeAgent,
@@ -59,7 +59,7 @@ async def test_a_call_waits_until_it_is_approved_and_then_runs_once(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, guarded()) as session:
+    async with open_test_session(peer, guarded()) as session:
         call(peer, 1)
         event = await asked(session)
         assert (event.call_id, event.arguments) == ("call_1", '{"amount": 5}')
@@ -80,7 +80,7 @@ async def test_a_rejected_call_does_not_run_and_the_model_is_told(
     message: str | None, told: str, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, guarded()) as session:
+    async with open_test_session(peer, guarded()) as session:
         call(peer, 1)
         await asked(session)
         assert await session.reject_tool_call("call_1", message=message)
@@ -99,7 +99,7 @@ async def test_a_decision_for_good_holds_for_later_calls(
     approved: bool, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, guarded()) as session:
+    async with open_test_session(peer, guarded()) as session:
         call(peer, 1)
         await asked(session)
         if approved:
@@ -122,7 +122,7 @@ async def test_a_function_decides_who_is_asked_with_the_arguments(
         return bool(arguments["amount"] > 10)
 
     peer = ScriptedPeer()
-    async with talk(peer, guarded(dear)) as session:
+    async with open_test_session(peer, guarded(dear)) as session:
         call(peer, 1, '{"amount": 5}')
         await peer.expect("conversation.item.create")
         create = await peer.expect("response.create")
@@ -144,7 +144,7 @@ async def test_arguments_that_nobody_can_judge_need_approval_and_are_then_answer
         return False
 
     peer = ScriptedPeer()
-    async with talk(peer, guarded(judge)) as session:
+    async with open_test_session(peer, guarded(judge)) as session:
         call(peer, 1, arguments)
         await asked(session)
         assert not judged
@@ -156,7 +156,7 @@ async def test_arguments_that_nobody_can_judge_need_approval_and_are_then_answer
 
 async def test_an_interrupt_takes_a_waiting_call_along(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, guarded()) as session:
+    async with open_test_session(peer, guarded()) as session:
         call(peer, 1)
         await asked(session)
         await session.interrupt()
@@ -170,7 +170,7 @@ async def test_a_call_that_is_delivered_twice_is_asked_about_once(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, guarded()) as session:
+    async with open_test_session(peer, guarded()) as session:
         with session.subscribe(events.ToolApprovalRequired) as channel:
             call(peer, 1)
             peer.begin_response("resp_9")
@@ -199,13 +199,13 @@ async def later(context: ToolContext[None]) -> str:
 
 async def told(message: str | None, format_rejection: Any) -> str:
     peer = ScriptedPeer()
-    async with talk(peer, guarded(), format_rejection=format_rejection) as session:
+    async with open_test_session(peer, guarded(), format_rejection=format_rejection) as session:
         call(peer, 1)
         await asked(session)
         await session.reject_tool_call("call_1", message=message)
         await trio.sleep(2)
         (output,) = outputs(peer)
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert (end.outcome, end.output_text) == ("rejected", output)
         return output
 
@@ -251,7 +251,7 @@ async def test_a_rejection_for_good_that_comes_while_a_function_decides_wins(
         return verdict or context.call_id == "call_1"
 
     peer = ScriptedPeer()
-    async with talk(peer, guarded(dear)) as session:
+    async with open_test_session(peer, guarded(dear)) as session:
         call(peer, 1)
         await asked(session)
         call(peer, 2)
@@ -260,7 +260,7 @@ async def test_a_rejection_for_good_that_comes_while_a_function_decides_wins(
         await trio.sleep(10)
         assert outputs(peer) == ["Never.", "Never."]
         assert not RAN
-        assert not taken_of(session.events, events.ToolApprovalRequired)
+        assert not drain_events(session.events, events.ToolApprovalRequired)
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -274,7 +274,7 @@ async def test_after_a_decision_for_good_the_function_is_not_asked(
         return True
 
     peer = ScriptedPeer()
-    async with talk(peer, guarded(dear)) as session:
+    async with open_test_session(peer, guarded(dear)) as session:
         call(peer, 1)
         await asked(session)
         if approved:
@@ -305,12 +305,12 @@ async def test_a_function_that_fails_to_decide_lets_nothing_run(
 ) -> None:
     peer = ScriptedPeer()
     tool = guarded(needs_approval)
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         call(peer, 1)
         await trio.sleep(2)
         assert outputs(peer) == ["Tool pay failed: LookupError: no list"]
         assert not RAN
-        found = taken_of(session.events, events.ToolEnd)
+        found = drain_events(session.events, events.ToolEnd)
         assert [(end.outcome, end.tool) for end in found] == [("failed", tool)]
         assert isinstance(found[0].error, LookupError)
         await session.send_message("Still here?")
@@ -326,12 +326,14 @@ async def test_a_condition_that_fails_lets_nothing_run(autojump_clock: MockClock
         return True
 
     peer = ScriptedPeer()
-    async with talk(peer, guarded(needs_approval=False, is_enabled=condition)) as session:
+    async with open_test_session(
+        peer, guarded(needs_approval=False, is_enabled=condition)
+    ) as session:
         call(peer, 1)
         await wait_all_tasks_blocked()
         assert outputs(peer) == ["Tool pay failed: LookupError: no list"]
         assert not RAN
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "failed"
         assert isinstance(end.error, LookupError)
 
@@ -345,7 +347,7 @@ async def test_a_call_that_is_cancelled_while_it_is_looked_at_does_not_run(
         return False
 
     peer = ScriptedPeer()
-    async with talk(peer, guarded(stubborn)) as session:
+    async with open_test_session(peer, guarded(stubborn)) as session:
         call(peer, 1)
         await wait_all_tasks_blocked()
         await session.interrupt()
@@ -353,7 +355,7 @@ async def test_a_call_that_is_cancelled_while_it_is_looked_at_does_not_run(
         (output,) = outputs(peer)
         assert "cancelled" in output
         assert not RAN
-        assert not taken_of(session.events, events.ToolStart)
+        assert not drain_events(session.events, events.ToolStart)
 
 
 async def test_an_approval_for_good_is_not_another_agents_tool_of_the_same_name(
@@ -362,7 +364,7 @@ async def test_an_approval_for_good_is_not_another_agents_tool_of_the_same_name(
     peer = ScriptedPeer()
     first = RealtimeAgent[None](name="First", tools=[guarded()])
     second = RealtimeAgent[None](name="Second", tools=[guarded()])
-    async with talk(peer, agent=first) as session:
+    async with open_test_session(peer, agent=first) as session:
         call(peer, 1)
         await asked(session)
         await session.approve_tool_call("call_1", always=True)
@@ -378,7 +380,7 @@ async def test_an_approval_for_good_may_hold_for_a_tool_that_is_made_anew(
     peer = ScriptedPeer()
     first = RealtimeAgent[None](name="First", tools=[attrs.evolve(guarded(), approval_key="pay")])
     second = RealtimeAgent[None](name="Second", tools=[attrs.evolve(guarded(), approval_key="pay")])
-    async with talk(peer, agent=first) as session:
+    async with open_test_session(peer, agent=first) as session:
         call(peer, 1)
         await asked(session)
         await session.approve_tool_call("call_1", always=True)
@@ -390,7 +392,7 @@ async def test_an_approval_for_good_may_hold_for_a_tool_that_is_made_anew(
 
 async def test_a_rejection_is_told_in_text_or_not_at_all(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, guarded()) as session:
+    async with open_test_session(peer, guarded()) as session:
         call(peer, 1)
         await asked(session)
         message: Any = ValueError("no")

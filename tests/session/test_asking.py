@@ -7,8 +7,8 @@ import trio
 import trio.lowlevel
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.service import accept
-from support.sessions import talk
+from support.service import accept_create
+from support.sessions import open_test_session
 from support.tools import endless
 from trio_realtime import RealtimeAgent, RealtimeSession, function_tool, open_realtime_session
 from trio_realtime.errors import ResponseFailed, UsageError
@@ -18,7 +18,7 @@ from trio_realtime.testing import ScriptedPeer, message
 
 async def answer(peer: ScriptedPeer, response_id: str, text: str) -> None:
     """Answer the next create with one message."""
-    await accept(peer, response_id)
+    await accept_create(peer, response_id)
     peer.say(response_id, f"item_of_{response_id}", text)
     said = message(f"item_of_{response_id}", text)
     peer.end_response(response_id, output=[said])
@@ -33,7 +33,7 @@ async def test_ask_returns_the_answer_that_follows_the_calls(autojump_clock: Moc
     async def serve() -> None:
         await peer.expect("conversation.item.create")
         for number in range(2):
-            await accept(peer, f"resp_{number}")
+            await accept_create(peer, f"resp_{number}")
             peer.say(f"resp_{number}", f"item_{number}", "One moment.")
             peer.call(f"resp_{number}", f"fc_{number}", f"call_{number}", "look_up")
             peer.end_response(f"resp_{number}")
@@ -42,7 +42,7 @@ async def test_ask_returns_the_answer_that_follows_the_calls(autojump_clock: Moc
         await answer(peer, "resp_last", "It is 42.")
 
     peer = ScriptedPeer()
-    async with talk(peer, look_up) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer, look_up) as session, trio.open_nursery() as nursery:
         nursery.start_soon(serve)
         outcome = await session.ask("What is it?")
         assert (outcome.text, outcome.status) == ("It is 42.", "completed")
@@ -54,12 +54,12 @@ async def test_ask_says_when_the_answer_was_cut_off(autojump_clock: MockClock) -
 
     async def serve() -> None:
         await peer.expect("conversation.item.create")
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")
         peer.open_message("resp_1", "item_1")
         peer.text("resp_1", "item_1", "It is f")
         peer.end_response("resp_1", "cancelled", reason="turn_detected")
 
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         nursery.start_soon(serve)
         with pytest.raises(ResponseFailed, match="turn_detected") as caught:
             await session.ask("What is it?")
@@ -70,14 +70,14 @@ async def test_ask_says_when_the_answer_was_cut_off(autojump_clock: MockClock) -
 async def test_ask_ends_when_its_calls_are_interrupted(autojump_clock: MockClock) -> None:
     async def serve(session: RealtimeSession[None]) -> None:
         await peer.expect("conversation.item.create")
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")
         peer.call("resp_1", "fc_1", "call_1", "endless")
         peer.end_response("resp_1")
         await trio.sleep(1)
         await session.interrupt()
 
     peer = ScriptedPeer()
-    async with talk(peer, endless) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer, endless) as session, trio.open_nursery() as nursery:
         nursery.start_soon(serve, session)
         with pytest.raises(ResponseFailed, match="interrupted"):
             await session.ask("What is it?")
@@ -90,7 +90,7 @@ async def test_two_who_ask_get_each_their_own_answer(autojump_clock: MockClock) 
     async def ask(session: RealtimeSession[None], question: str) -> None:
         got[question] = (await session.ask(question)).text
 
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         nursery.start_soon(ask, session, "first")
         await wait_all_tasks_blocked()
         nursery.start_soon(ask, session, "second")
@@ -111,7 +111,7 @@ async def test_a_message_with_nothing_in_it_is_refused(
     content: str | list[str], autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with pytest.raises(UsageError):
             await session.send_message(content)
         await peer.expect_nothing()
@@ -125,7 +125,7 @@ async def test_each_task_gets_the_answer_to_its_own_question_also_through_tools(
         await trio.sleep(1)
         return f"{n} doubled is {2 * n}"
 
-    service = local_connector(brain=RuleResponder())
+    service = local_connector(responder=RuleResponder())
     agent = RealtimeAgent[None](name="Maths", tools=[double])
     answers: dict[int, str] = {}
     with trio.fail_after(600):
@@ -151,8 +151,8 @@ async def test_a_question_asked_inside_a_tool_does_not_wait_for_the_turn_it_is_p
     async def look_up() -> str:
         return (await sessions[0].ask("And in Oslo?")).text
 
-    brain = ScriptedResponder([Call("look_up"), Say("Rain."), Say("It rains in Oslo.")])
-    service = local_connector(brain=brain)
+    responder = ScriptedResponder([Call("look_up"), Say("Rain."), Say("It rains in Oslo.")])
+    service = local_connector(responder=responder)
     agent = RealtimeAgent[None](name="Weather", tools=[look_up])
     with trio.fail_after(600):
         async with (

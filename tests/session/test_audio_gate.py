@@ -9,9 +9,9 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken, taken_of, voices
-from support.sessions import talk
-from support.wire import CANCEL, TRUNCATE, kinds, wire
+from support.events import audio_response_ids, drain_channel, drain_events
+from support.sessions import open_test_session
+from support.wire import CANCEL, TRUNCATE, sent_frames, sent_types
 from trio_realtime import (
     AgentContext,
     RealtimeAgent,
@@ -47,7 +47,7 @@ def guarded(*guardrails: OutputGuardrail) -> RealtimeAgent[None]:
 
 
 def gated(peer: ScriptedPeer, *guardrails: OutputGuardrail, **more: Any) -> Any:
-    return talk(peer, agent=guarded(*guardrails), guardrail_audio_gate=True, **more)
+    return open_test_session(peer, agent=guarded(*guardrails), guardrail_audio_gate=True, **more)
 
 
 def begin(peer: ScriptedPeer, number: int = 1) -> None:
@@ -57,7 +57,7 @@ def begin(peer: ScriptedPeer, number: int = 1) -> None:
 
 def heard(session: RealtimeSession[None]) -> int:
     """Half seconds of audio that came through since the last time."""
-    return len(voices(taken(session.events)))
+    return len(audio_response_ids(drain_channel(session.events)))
 
 
 async def test_audio_waits_until_the_text_before_it_has_passed(autojump_clock: MockClock) -> None:
@@ -132,7 +132,7 @@ async def test_the_end_of_the_audio_comes_after_the_audio(autojump_clock: MockCl
         peer.send({"type": "response.output_audio.done", **done})
         peer.end_response("resp_1")
         await trio.sleep(3)
-        found = [e.type for e in taken(session.events) if e.type.startswith("audio")]
+        found = [e.type for e in drain_channel(session.events) if e.type.startswith("audio")]
         assert found == ["audio", "audio_end"]
 
 
@@ -146,10 +146,10 @@ async def test_nobody_hears_what_trips_and_the_service_knows(autojump_clock: Moc
         peer.audio("resp_1", "item_1", HALF_SECOND)
         await wait_all_tasks_blocked()
 
-        found = taken(session.events)
-        assert voices(found) == []
+        found = drain_channel(session.events)
+        assert audio_response_ids(found) == []
         assert not [event for event in found if isinstance(event, events.AudioInterrupted)]
-        cancel, truncate = (await wire(peer))[:2]
+        cancel, truncate = (await sent_frames(peer))[:2]
         assert (cancel["type"], cancel["response_id"]) == (CANCEL, "resp_1")
         assert (truncate["type"], truncate["item_id"], truncate["audio_end_ms"]) == (
             TRUNCATE,
@@ -171,7 +171,7 @@ async def test_what_passed_before_a_trip_is_cut_where_it_plays(autojump_clock: M
         await trio.sleep(0.3)
 
         assert heard(session) == 0
-        (truncate,) = [frame for frame in await wire(peer) if frame["type"] == TRUNCATE]
+        (truncate,) = [frame for frame in await sent_frames(peer) if frame["type"] == TRUNCATE]
         assert truncate["audio_end_ms"] == 300
 
 
@@ -185,7 +185,7 @@ async def test_audio_plays_from_when_it_was_let_through(autojump_clock: MockCloc
         await trio.sleep(5.25)
         assert session.playback.position("item_1") == pytest.approx(250)
         await session.interrupt()
-        (truncate,) = [frame for frame in await wire(peer) if frame["type"] == TRUNCATE]
+        (truncate,) = [frame for frame in await sent_frames(peer) if frame["type"] == TRUNCATE]
         assert truncate["audio_end_ms"] == 250
 
 
@@ -211,7 +211,7 @@ async def test_an_item_that_played_out_in_part_is_cut_by_all_that_was_heard(
         peer.end_response("resp_2")
         await trio.sleep(2.25)  # of the second, 250 ms have played
         await session.interrupt()
-        (truncate,) = [frame for frame in await wire(peer) if frame["type"] == TRUNCATE]
+        (truncate,) = [frame for frame in await sent_frames(peer) if frame["type"] == TRUNCATE]
         assert truncate["audio_end_ms"] == 750
 
 
@@ -225,7 +225,7 @@ async def test_an_interrupt_drops_what_waits(autojump_clock: MockClock) -> None:
         await session.interrupt()
         await trio.sleep(5)
         assert heard(session) == 0
-        assert [kind for kind in await kinds(peer) if kind == TRUNCATE] == [TRUNCATE]
+        assert [kind for kind in await sent_types(peer) if kind == TRUNCATE] == [TRUNCATE]
 
 
 async def test_a_late_trip_leaves_the_reply_after_it_alone(autojump_clock: MockClock) -> None:
@@ -239,8 +239,8 @@ async def test_a_late_trip_leaves_the_reply_after_it_alone(autojump_clock: MockC
         peer.say("resp_2", "item_2", "Sorry", pcm=HALF_SECOND)
         peer.end_response("resp_2")
         await trio.sleep(3)
-        found = taken(session.events)
-        assert voices(found) == ["resp_2"]
+        found = drain_channel(session.events)
+        assert audio_response_ids(found) == ["resp_2"]
         assert len([event for event in found if isinstance(event, events.GuardrailTripped)]) == 1
 
 
@@ -254,7 +254,7 @@ async def test_draining_waits_for_what_waits(autojump_clock: MockClock) -> None:
         start = trio.current_time()
         await session.drain()
         assert trio.current_time() - start == pytest.approx(7.5)
-        assert len(taken_of(session.events, events.Audio)) == 1
+        assert len(drain_events(session.events, events.Audio)) == 1
 
 
 def test_the_gate_is_off_by_default() -> None:

@@ -8,11 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken, taken_of
-from support.service import accept, called, one_call
-from support.sessions import talk
-from support.tools import make_note
-from support.wire import CREATE, ITEM, answers
+from support.events import drain_channel, drain_events
+from support.service import accept_create, function_call_item, send_call_and_wait
+from support.sessions import open_test_session
+from support.tools import make_note_tool
+from support.wire import CREATE, ITEM, sent_outputs
 from trio_realtime import (
     GuardrailResult,
     RealtimeAgent,
@@ -33,39 +33,39 @@ async def test_a_call_that_needs_approval_sends_nothing_and_asks_once(
     autojump_clock: MockClock,
 ) -> None:
     """27: delivered twice, decided twice, run once."""
-    note, runs = make_note(needs_approval=True)
+    note, runs = make_note_tool(needs_approval=True)
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
-        await one_call(peer, "note", HELLO)
-        peer.close_item("resp_1", called("item_1", "call_1", "note", HELLO))
+    async with open_test_session(peer, note) as session:
+        await send_call_and_wait(peer, "note", HELLO)
+        peer.close_item("resp_1", function_call_item("item_1", "call_1", "note", HELLO))
         peer.begin_response("resp_2")
-        peer.close_item("resp_2", called("item_1", "call_1", "note", HELLO))
+        peer.close_item("resp_2", function_call_item("item_1", "call_1", "note", HELLO))
         peer.end_response("resp_2")
         await peer.expect_nothing()
-        (asked,) = taken_of(session.events, events.ToolApprovalRequired)
+        (asked,) = drain_events(session.events, events.ToolApprovalRequired)
         assert (asked.call_id, asked.arguments, runs) == ("call_1", HELLO, [])
         assert await session.approve_tool_call("call_1")
         assert not await session.approve_tool_call("call_1")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
         await peer.expect_nothing()
-    assert (runs, answers(peer)) == (["hello"], [("call_1", "noted hello")])
+    assert (runs, sent_outputs(peer)) == (["hello"], [("call_1", "noted hello")])
 
 
 async def test_what_is_approved_after_another_agent_took_over_is_the_tool_that_was_asked_for(
     autojump_clock: MockClock,
 ) -> None:
     """28: both agents have a tool of this name."""
-    first, runs = make_note(needs_approval=True)
-    second, others = make_note()
+    first, runs = make_note_tool(needs_approval=True)
+    second, others = make_note_tool()
     peer = ScriptedPeer()
-    async with talk(peer, first) as session:
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, first) as session:
+        await send_call_and_wait(peer, "note", HELLO)
         await session.update_agent(RealtimeAgent(name="Next", tools=[second]))
         assert await session.approve_tool_call("call_1")
         await peer.expect(ITEM)
         assert (runs, others) == (["hello"], [])
-        assert answers(peer) == [("call_1", "noted hello")]
+        assert sent_outputs(peer) == [("call_1", "noted hello")]
 
 
 @pytest.mark.parametrize(
@@ -90,16 +90,16 @@ async def test_arguments_that_cannot_be_judged_wait_for_approval_and_are_then_an
         return "paid"
 
     peer = ScriptedPeer()
-    async with talk(peer, pay) as session:
-        await one_call(peer, "pay", arguments)
+    async with open_test_session(peer, pay) as session:
+        await send_call_and_wait(peer, "pay", arguments)
         await peer.expect_nothing()
-        (asked,) = taken_of(session.events, events.ToolApprovalRequired)
+        (asked,) = drain_events(session.events, events.ToolApprovalRequired)
         assert asked.arguments == arguments
         await session.approve_tool_call("call_1")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
     assert (judged, paid) == ([], [])
-    assert "Invalid arguments" in answers(peer)[0][1]
+    assert "Invalid arguments" in sent_outputs(peer)[0][1]
 
 
 # --- 31, 32: rejection -------------------------------------------------------------------------
@@ -113,19 +113,19 @@ async def test_a_rejected_call_is_answered_and_spoken_of(
     message: str | None, told: str, autojump_clock: MockClock
 ) -> None:
     """31: with the message that was given, or with words of ours; and ``tool_end`` says so."""
-    note, runs = make_note(needs_approval=True)
+    note, runs = make_note_tool(needs_approval=True)
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, note) as session:
+        await send_call_and_wait(peer, "note", HELLO)
         assert await session.reject_tool_call("call_1", message=message)
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-        ended = [event for event in taken(session.events) if event.type.startswith("tool")]
+        ended = [event for event in drain_channel(session.events) if event.type.startswith("tool")]
         assert [event.type for event in ended] == ["tool_approval_required", "tool_end"]
         end = ended[-1]
         assert isinstance(end, events.ToolEnd)
         assert (end.outcome, end.output_text) == ("rejected", told)
-    assert (runs, answers(peer)) == ([], [("call_1", told)])
+    assert (runs, sent_outputs(peer)) == ([], [("call_1", told)])
 
 
 async def no_words(_: ToolContext[None]) -> str:
@@ -155,15 +155,15 @@ async def test_the_words_of_a_rejection_are_those_of_whoever_has_any(
     formatter: Any, message: str | None, told: str, autojump_clock: MockClock
 ) -> None:
     """31: the decision's, else the session's formatter's, else ours; also where that one fails."""
-    note, runs = make_note(needs_approval=True)
+    note, runs = make_note_tool(needs_approval=True)
     peer = ScriptedPeer()
-    async with talk(peer, note, format_rejection=formatter) as session:
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, note, format_rejection=formatter) as session:
+        await send_call_and_wait(peer, "note", HELLO)
         assert await session.reject_tool_call("call_1", message=message)
         await peer.expect(ITEM)
         await peer.expect(CREATE)
         await peer.expect_nothing()
-    assert (runs, answers(peer)) == ([], [("call_1", told)])
+    assert (runs, sent_outputs(peer)) == ([], [("call_1", told)])
 
 
 @pytest.mark.parametrize("meanwhile", ["it comes again", "the user interrupts"])
@@ -171,21 +171,21 @@ async def test_a_call_whose_rejection_is_being_worded_is_answered_once(
     meanwhile: str, autojump_clock: MockClock
 ) -> None:
     """31: an interruption answers it as cancelled. In neither case does it run after all."""
-    note, runs = make_note(needs_approval=True)
+    note, runs = make_note_tool(needs_approval=True)
     peer = ScriptedPeer()
-    async with talk(peer, note, format_rejection=polite) as session:
+    async with open_test_session(peer, note, format_rejection=polite) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "note", HELLO)
         await wait_all_tasks_blocked()
         assert await session.reject_tool_call("call_1")
         await trio.sleep(0.5)
         if meanwhile == "it comes again":
-            peer.close_item("resp_1", called("item_1", "call_1", "note", HELLO))
+            peer.close_item("resp_1", function_call_item("item_1", "call_1", "note", HELLO))
         else:
             await session.interrupt()
         assert not await session.approve_tool_call("call_1")
         await trio.sleep(5)
-        ((_, told),) = answers(peer)
+        ((_, told),) = sent_outputs(peer)
         assert told.startswith("Please no" if meanwhile == "it comes again" else "The call was")
     assert runs == []
 
@@ -194,21 +194,21 @@ async def test_a_rejected_call_that_comes_again_is_not_answered_again(
     autojump_clock: MockClock,
 ) -> None:
     """31: neither in the moment of the decision nor later, nor does a second decision count."""
-    note, runs = make_note(needs_approval=True)
-    repeat = called("item_1", "call_1", "note", HELLO)
+    note, runs = make_note_tool(needs_approval=True)
+    repeat = function_call_item("item_1", "call_1", "note", HELLO)
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, note) as session:
+        await send_call_and_wait(peer, "note", HELLO)
         peer.close_item("resp_1", repeat)
         assert await session.reject_tool_call("call_1")
         peer.close_item("resp_1", repeat)
         assert not await session.approve_tool_call("call_1")
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.close_item("resp_2", repeat)
         peer.end_response("resp_2")
         await peer.expect_nothing()
-    assert (runs, len(answers(peer))) == ([], 1)
+    assert (runs, len(sent_outputs(peer))) == ([], 1)
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -221,9 +221,9 @@ async def test_a_decision_for_good_holds_for_a_call_that_is_still_being_judged(
         await trio.sleep(5 if arguments["text"] == "slowly" else 0)
         return True
 
-    note, runs = make_note(needs_approval=needs_approval)
+    note, runs = make_note_tool(needs_approval=needs_approval)
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
+    async with open_test_session(peer, note) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "note", HELLO)
         peer.call("resp_1", "item_2", "call_2", "note", '{"text": "slowly"}')
@@ -235,10 +235,12 @@ async def test_a_decision_for_good_holds_for_a_call_that_is_still_being_judged(
         await peer.expect_nothing()
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-        asked = [event.call_id for event in taken_of(session.events, events.ToolApprovalRequired)]
+        asked = [
+            event.call_id for event in drain_events(session.events, events.ToolApprovalRequired)
+        ]
     assert asked == ["call_1"]
     assert runs == (["hello", "slowly"] if approved else [])
-    assert [call_id for call_id, _ in answers(peer)] == ["call_1", "call_2"]
+    assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1", "call_2"]
 
 
 async def test_a_rejection_for_good_wins_over_a_function_that_would_wave_a_call_through(
@@ -249,18 +251,18 @@ async def test_a_rejection_for_good_wins_over_a_function_that_would_wave_a_call_
     def is_dear(_: ToolContext[None], arguments: dict[str, Any]) -> bool:
         return bool(arguments["text"] == "hello")
 
-    note, runs = make_note(needs_approval=is_dear)
+    note, runs = make_note_tool(needs_approval=is_dear)
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, note) as session:
+        await send_call_and_wait(peer, "note", HELLO)
         assert await session.reject_tool_call("call_1", always=True, message="Never.")
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.call("resp_2", "item_2", "call_2", "note", '{"text": "cheap"}')
         peer.end_response("resp_2")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-    assert (runs, answers(peer)) == ([], [("call_1", "Never."), ("call_2", "Never.")])
+    assert (runs, sent_outputs(peer)) == ([], [("call_1", "Never."), ("call_2", "Never.")])
 
 
 async def test_a_rejection_for_good_wins_over_guardrails_that_are_still_checking(
@@ -273,11 +275,11 @@ async def test_a_rejection_for_good_wins_over_guardrails_that_are_still_checking
         await trio.sleep(5 if arguments["text"] == "slowly" else 0)
         return bool(arguments["text"] == "slowly")
 
-    note, runs = make_note(
+    note, runs = make_note_tool(
         needs_approval=True, input_guardrails=[slow_check], check_input_before_approval=True
     )
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
+    async with open_test_session(peer, note) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "note", HELLO)
         peer.call("resp_1", "item_2", "call_2", "note", '{"text": "slowly"}')
@@ -287,8 +289,8 @@ async def test_a_rejection_for_good_wins_over_guardrails_that_are_still_checking
         await peer.expect(ITEM)
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-        assert len(taken_of(session.events, events.ToolApprovalRequired)) == 1
-    assert (runs, answers(peer)) == ([], [("call_1", "Never."), ("call_2", "Never.")])
+        assert len(drain_events(session.events, events.ToolApprovalRequired)) == 1
+    assert (runs, sent_outputs(peer)) == ([], [("call_1", "Never."), ("call_2", "Never.")])
 
 
 # --- 33: guardrails and approval ---------------------------------------------------------------
@@ -312,18 +314,18 @@ async def test_a_guardrail_that_objects_before_approval_spares_the_question(
 ) -> None:
     """33."""
     checks = Checks(True)
-    note, runs = make_note(
+    note, runs = make_note_tool(
         needs_approval=True, input_guardrails=[checks.guardrail], check_input_before_approval=True
     )
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, note) as session:
+        await send_call_and_wait(peer, "note", HELLO)
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-        assert not taken_of(session.events, events.ToolApprovalRequired)
+        assert not drain_events(session.events, events.ToolApprovalRequired)
         assert not await session.approve_tool_call("call_1")
     assert (len(checks.seen), runs) == (1, [])
-    assert answers(peer) == [("call_1", "Not with these arguments.")]
+    assert sent_outputs(peer) == [("call_1", "Not with these arguments.")]
 
 
 @pytest.mark.parametrize("trips_after", [True, False])
@@ -333,14 +335,14 @@ async def test_a_guardrail_checks_after_approval_whether_it_did_before_or_not(
 ) -> None:
     """33: time has passed since. By default nothing is checked before somebody was asked."""
     checks = Checks(*[False] * before, trips_after)
-    note, runs = make_note(
+    note, runs = make_note_tool(
         needs_approval=True, input_guardrails=[checks.guardrail], check_input_before_approval=before
     )
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, note) as session:
+        await send_call_and_wait(peer, "note", HELLO)
         await peer.expect_nothing()
-        assert len(taken_of(session.events, events.ToolApprovalRequired)) == 1
+        assert len(drain_events(session.events, events.ToolApprovalRequired)) == 1
         assert checks.seen == [{"text": "hello"}] * before
         assert await session.approve_tool_call("call_1")
         await peer.expect(ITEM)
@@ -348,4 +350,4 @@ async def test_a_guardrail_checks_after_approval_whether_it_did_before_or_not(
     assert checks.seen == [{"text": "hello"}] * (before + 1)
     assert runs == ([] if trips_after else ["hello"])
     told = "Not with these arguments." if trips_after else "noted hello"
-    assert answers(peer) == [("call_1", told)]
+    assert sent_outputs(peer) == [("call_1", told)]

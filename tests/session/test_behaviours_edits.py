@@ -14,11 +14,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all, taken_of
+from support.events import collect_events, drain_events
 from support.guardrails import RecordingGuardrail, begin_reply
-from support.service import make_call, one_call
-from support.sessions import talk
-from support.wire import CREATE, ITEM, Frame, kinds
+from support.service import send_call, send_call_and_wait
+from support.sessions import open_test_session
+from support.wire import CREATE, ITEM, Frame, sent_types
 from trio_realtime import (
     AgentContext,
     FunctionTool,
@@ -83,14 +83,14 @@ async def test_audio_of_the_assistant_is_refused_before_anything_is_sent(
 ) -> None:
     """51: though there is more to send that the service would take. Nothing has changed."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await converse(peer)
         before = session.history
         with pytest.raises(UsageError, match=r"OutputText\(text=transcript\)"):
             await session.update_history(edit if by_function else edit(before))
-        assert await kinds(peer) == []
+        assert await sent_types(peer) == []
         assert session.history == before
-        assert not taken_of(session.events, events.HistoryUpdated)
+        assert not drain_events(session.events, events.HistoryUpdated)
 
 
 async def test_audio_of_the_assistant_may_stay_or_go_or_come_back_as_text(
@@ -99,7 +99,7 @@ async def test_audio_of_the_assistant_may_stay_or_go_or_come_back_as_text(
     """51, the other side. The history changes when the service says so, and not before."""
     peer = ScriptedPeer()
     text = attrs.evolve(SPOKEN, content=(OutputText(text="As I said."),))
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         await converse(peer)
         hello, good_morning = session.history
         nursery.start_soon(session.update_history, [good_morning, text])
@@ -138,14 +138,14 @@ async def after_a_loss(
     The first one's block is still open, with whatever of it does not let itself be cancelled.
     """
     old_peer, peer = ScriptedPeer(), ScriptedPeer()
-    async with talk(old_peer, agent=agent) as old:
+    async with open_test_session(old_peer, agent=agent) as old:
         await before(old, old_peer)
         await wait_all_tasks_blocked()
         old_peer.close(1011)
         with pytest.raises(ConnectionLost):
-            await read_all(old, [])
+            await collect_events(old, [])
         received = len(old_peer.received)
-        async with talk(peer, agent=agent) as new:
+        async with open_test_session(peer, agent=agent) as new:
             peer.received.clear()
             yield Change(old, new, peer)
     assert len(old_peer.received) == received
@@ -174,16 +174,16 @@ async def test_the_result_of_a_tool_does_not_cross_over_to_the_next_connection(
     agent = Agent(name="A", tools=[stubborn(runs)])
 
     async def begin(_: Session, peer: ScriptedPeer) -> None:
-        await one_call(peer, "stubborn")
+        await send_call_and_wait(peer, "stubborn")
 
     async with after_a_loss(agent, begin) as now:
         await trio.sleep(10)
         assert runs == ["stubborn"]
-        assert await kinds(now.peer) == []
-        assert not taken_of(now.new.events, events.ToolEnd)
-        await one_call(now.peer, "stubborn")
+        assert await sent_types(now.peer) == []
+        assert not drain_events(now.new.events, events.ToolEnd)
+        await send_call_and_wait(now.peer, "stubborn")
         await trio.sleep(10)
-        assert await kinds(now.peer) == [ITEM, CREATE]
+        assert await sent_types(now.peer) == [ITEM, CREATE]
     assert len(runs) == 2
 
 
@@ -203,11 +203,11 @@ async def test_a_tool_that_was_still_being_looked_up_does_not_run(
     agent = Agent(name="A", tools=[stubborn(runs, is_enabled=is_enabled)])
 
     async def begin(_: Session, peer: ScriptedPeer) -> None:
-        await one_call(peer, "stubborn")
+        await send_call_and_wait(peer, "stubborn")
 
     async with after_a_loss(agent, begin) as now:
         await trio.sleep(20)
-        assert await kinds(now.peer) == []
+        assert await sent_types(now.peer) == []
     assert (len(asked), runs) == (3, [])
 
 
@@ -226,7 +226,7 @@ async def test_a_handoff_that_was_still_being_prepared_hands_over_nothing(
     agent = Agent(name="A", handoffs=[handoff(billing, on_handoff=prepare)])
 
     async def begin(_: Session, peer: ScriptedPeer) -> None:
-        make_call(peer, "transfer_to_billing")
+        send_call(peer, "transfer_to_billing")
 
     async with after_a_loss(agent, begin) as now:
         await trio.sleep(10)
@@ -242,14 +242,14 @@ async def test_a_listener_that_leaves_at_the_handoff_leaves_with_it(
     billing = Agent(name="Billing", instructions="Bill.")
     agent = Agent(name="A", handoffs=[billing])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         with session.subscribe(events.Handoff) as handoffs:
-            make_call(peer, "transfer_to_billing")
+            send_call(peer, "transfer_to_billing")
             await handoffs.receive()
             await session.aclose()
         left = peer.sent_types()
         await trio.sleep(10)
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         await trio.sleep(10)
         assert session.current_agent is agent
     assert peer.sent_types() == [*left, "session.update"]
@@ -262,7 +262,7 @@ async def test_a_decision_is_of_its_session(always: bool, autojump_clock: MockCl
     agent = Agent(name="A", tools=[stubborn(runs, needs_approval=True)])
 
     async def begin(session: Session, peer: ScriptedPeer) -> None:
-        await one_call(peer, "stubborn")
+        await send_call_and_wait(peer, "stubborn")
         if always:
             await session.approve_tool_call("call_1", always=True)
             await trio.sleep(10)
@@ -271,10 +271,10 @@ async def test_a_decision_is_of_its_session(always: bool, autojump_clock: MockCl
         with pytest.raises(ConnectionLost):
             await now.old.approve_tool_call("call_1")
         assert not await now.new.approve_tool_call("call_1")
-        await one_call(now.peer, "stubborn")
+        await send_call_and_wait(now.peer, "stubborn")
         await trio.sleep(10)
-        assert await kinds(now.peer) == []
-        assert len(taken_of(now.new.events, events.ToolApprovalRequired)) == 1
+        assert await sent_types(now.peer) == []
+        assert len(drain_events(now.new.events, events.ToolApprovalRequired)) == 1
         assert len(runs) == (1 if always else 0)
 
 
@@ -282,7 +282,7 @@ async def test_what_a_guardrail_finds_after_the_connection_is_told_to_nobody_els
     autojump_clock: MockClock,
 ) -> None:
     """52: no cancel, no cut, no feedback, no event in the new session."""
-    watch = RecordingGuardrail(takes=5)
+    watch = RecordingGuardrail(delay=5)
     agent = Agent(name="A", output_guardrails=[watch.guardrail])
 
     async def begin(_: Session, peer: ScriptedPeer) -> None:
@@ -293,8 +293,8 @@ async def test_what_a_guardrail_finds_after_the_connection_is_told_to_nobody_els
         begin_reply(now.peer, "hello", audio=bytes(480_000))
         await trio.sleep(7)
         assert watch.seen == ["the secret"]
-        assert await kinds(now.peer) == []
-        assert not taken_of(now.new.events, events.GuardrailTripped)
+        assert await sent_types(now.peer) == []
+        assert not drain_events(now.new.events, events.GuardrailTripped)
         now.peer.end_response("resp_1")
         await trio.sleep(7)
     assert watch.seen == ["the secret", "hello"]

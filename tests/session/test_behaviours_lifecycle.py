@@ -8,10 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all
-from support.service import begin_speech, start_call
-from support.sessions import talk
-from support.tools import make_careful
+from support.events import collect_events
+from support.service import begin_audio_response, start_call
+from support.sessions import open_test_session
+from support.tools import make_cleanup_tool
 from support.wire import Frame
 from trio_realtime import (
     EventChannel,
@@ -42,7 +42,7 @@ async def test_a_normal_close_of_the_server_ends_iteration_after_what_came_befor
 ) -> None:
     """45: without an error."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         peer.say("resp_1", "item_1", "Bye")
         peer.end_response("resp_1")
@@ -56,13 +56,13 @@ async def test_an_abnormal_close_raises_after_what_came_before(autojump_clock: M
     """45 and D3: nothing that had arrived is lost."""
     peer = ScriptedPeer()
     seen: list[events.SessionEvent] = []
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         peer.text("resp_1", "item_1", "Bye")
         peer.close(1011, "internal error")
         await wait_all_tasks_blocked()
         with pytest.raises(ConnectionLost, match="internal error") as caught:
-            await read_all(session, seen)
+            await collect_events(session, seen)
     assert seen[-1].type == "text_delta"
     assert (caught.value.code, caught.value.reason) == (1011, "internal error")
 
@@ -70,7 +70,7 @@ async def test_an_abnormal_close_raises_after_what_came_before(autojump_clock: M
 async def test_ones_own_close_ends_iteration_without_an_event(autojump_clock: MockClock) -> None:
     """45."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.aclose()
         assert await names_of(session.events) == []
     assert peer.closed is not None
@@ -83,7 +83,7 @@ async def test_ones_own_close_ends_iteration_without_an_event(autojump_clock: Mo
 async def test_an_error_of_the_service_does_not_end_iteration(autojump_clock: MockClock) -> None:
     """46: there is no status event here that could be taken for an end; only the end is the end."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.send({"type": "error", "error": {"type": "server_error", "message": "hiccup"}})
         peer.send({"type": "connection.status", "status": "disconnected"})
         peer.send("this is no JSON")
@@ -114,7 +114,7 @@ async def test_close_waits_for_the_clean_up_of_tools_before_it_closes_the_connec
                 await trio.sleep(0.1)
             cleaned.append(peer.closed is None)
 
-    async with talk(peer, tidy):
+    async with open_test_session(peer, tidy):
         await start_call(peer, "tidy")
     assert cleaned == [True]
     answer = peer.received[-1]
@@ -140,7 +140,7 @@ async def test_a_tool_that_ignores_cancellation_cannot_send_after_the_close(
         return "too late"
 
     peer = ScriptedPeer()
-    async with talk(peer, stubborn) as session:
+    async with open_test_session(peer, stubborn) as session:
         sessions.append(session)
         await start_call(peer, "stubborn")
         left_at = trio.current_time()
@@ -160,7 +160,7 @@ async def test_a_tool_may_close_the_session_that_runs_it(autojump_clock: MockClo
         return "closed"
 
     peer = ScriptedPeer()
-    async with talk(peer, hang_up) as session:
+    async with open_test_session(peer, hang_up) as session:
         sessions.append(session)
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "hang_up")
@@ -173,9 +173,9 @@ async def test_a_tool_may_close_the_session_that_runs_it(autojump_clock: MockClo
 
 async def test_cancelling_one_closer_does_not_cancel_the_close(autojump_clock: MockClock) -> None:
     """47: the tool's clean-up is waited for all the same, by whoever asks next."""
-    careful = make_careful(0.2)
+    careful = make_cleanup_tool(0.2)
     peer = ScriptedPeer()
-    async with talk(peer, careful.tool) as session:
+    async with open_test_session(peer, careful.tool) as session:
         await start_call(peer, "careful")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.aclose)
@@ -189,7 +189,7 @@ async def test_cancelling_one_closer_does_not_cancel_the_close(autojump_clock: M
 
 async def test_whoever_closes_second_returns_when_it_is_closed(autojump_clock: MockClock) -> None:
     """47."""
-    careful = make_careful(0.2)
+    careful = make_cleanup_tool(0.2)
     closed: list[bool] = []
 
     async def close_too(session: RealtimeSession[None]) -> None:
@@ -197,7 +197,7 @@ async def test_whoever_closes_second_returns_when_it_is_closed(autojump_clock: M
         closed.append(session.statistics().running_tools == 0)
 
     peer = ScriptedPeer()
-    async with talk(peer, careful.tool) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer, careful.tool) as session, trio.open_nursery() as nursery:
         await start_call(peer, "careful")
         for _ in range(3):
             nursery.start_soon(close_too, session)
@@ -220,9 +220,9 @@ async def test_two_tools_of_one_name_are_refused_before_anything_is_dialled() ->
 
     peer = ScriptedPeer()
     with pytest.raises(ConfigurationError, match="same"):
-        async with talk(peer, one, two):
+        async with open_test_session(peer, one, two):
             pytest.fail("the block must not run")
-    assert peer.dials == []
+    assert peer.connections == []
 
 
 async def test_after_refused_settings_the_connection_is_closed_and_the_next_one_works(
@@ -235,7 +235,7 @@ async def test_after_refused_settings_the_connection_is_closed_and_the_next_one_
 
     async def refuse(peer: ScriptedPeer) -> None:
         await wait_all_tasks_blocked()
-        peer.refuse(peer.received[0], "invalid_value", "Invalid value: 'nobody'.")
+        peer.reject(peer.received[0], "invalid_value", "Invalid value: 'nobody'.")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse, peer)
@@ -275,8 +275,8 @@ async def test_a_version_without_transcript_keeps_the_one_that_is_known(
 ) -> None:
     """49: the final transcript, or else the sum of the deltas."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        begin_speech(peer, "resp_1", "item_1", bytes(48_000))
+    async with open_test_session(peer) as session:
+        begin_audio_response(peer, "resp_1", "item_1", bytes(48_000))
         peer.transcript("resp_1", "item_1", "Once upon ")
         peer.transcript("resp_1", "item_1", "a time")
         if final:
@@ -300,7 +300,7 @@ async def test_deltas_that_come_late_do_not_spoil_a_final_transcript(
 ) -> None:
     """49."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.transcript("resp_1", "item_1", "Hello wor")
@@ -324,7 +324,7 @@ async def test_history_has_the_servers_order_not_the_order_of_arrival(
         content = [{"type": "input_text", "text": item_id}]
         return {"id": item_id, "type": "message", "role": "user", "content": content}
 
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.add_item(said("a"), None)
         peer.add_item(said("c"), "a")
         peer.add_item(said("b"), "a")
@@ -346,7 +346,7 @@ async def test_a_raw_event_is_the_frame_as_it_came_and_changing_it_changes_nothi
         ' "item": {"id": "item_1", "type": "message", "role": "user",'
         ' "content": [{"type": "input_text", "text": "Hi"}]}, "new_key": [1, 2.50]}'
     )
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with session.subscribe(events.RawModelEvent) as raw:
             peer.send(frame)
             event = await raw.receive()

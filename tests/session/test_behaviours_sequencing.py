@@ -9,10 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
-from support.service import begin_speech, start_call
-from support.sessions import talk
-from support.wire import CREATE, ITEM, creates, kinds
+from support.events import drain_events
+from support.service import begin_audio_response, start_call
+from support.sessions import open_test_session
+from support.wire import CREATE, ITEM, sent_creates, sent_types
 from trio_realtime import RealtimeSession, events, function_tool
 from trio_realtime.errors import RequestRejected
 from trio_realtime.testing import ScriptedPeer
@@ -30,7 +30,7 @@ async def show_that_it_echoes(session: RealtimeSession[None], peer: ScriptedPeer
     """One response that names its create, so the client need not guess which response is whose."""
     handle = await session.create_response()
     await wait_all_tasks_blocked()
-    peer.begin_response("resp_0", creates(peer)[0])
+    peer.begin_response("resp_0", sent_creates(peer)[0])
     peer.end_response("resp_0")
     await handle
 
@@ -43,25 +43,25 @@ async def test_text_during_a_response_leaves_at_once_and_its_create_waits_for_do
 ) -> None:
     """1."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_vad")
         await wait_all_tasks_blocked()
         before = trio.current_time()
         await session.send_message("And tomorrow?")
         assert trio.current_time() == before  # the caller never waits
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         peer.end_response("resp_vad")
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]
 
 
 async def test_text_into_silence_is_followed_by_its_create(autojump_clock: MockClock) -> None:
     """1, the plain case; ``respond=False`` asks for nothing."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("Only for the record.", respond=False)
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         await session.send_message("Hello")
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 # --- 2 -----------------------------------------------------------------------------------------
@@ -70,17 +70,17 @@ async def test_text_into_silence_is_followed_by_its_create(autojump_clock: MockC
 async def test_two_texts_during_a_response_share_one_create(autojump_clock: MockClock) -> None:
     """2."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_vad")
         await wait_all_tasks_blocked()
         await session.send_message("One")
         await session.send_message("Two")
-        assert await kinds(peer) == [ITEM, ITEM]
+        assert await sent_types(peer) == [ITEM, ITEM]
         peer.end_response("resp_vad")
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
-        peer.begin_response("resp_1", creates(peer)[0])
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
+        peer.begin_response("resp_1", sent_creates(peer)[0])
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 async def test_two_tool_outputs_during_a_response_share_one_create(
@@ -88,13 +88,13 @@ async def test_two_tool_outputs_during_a_response_share_one_create(
 ) -> None:
     """2, and D5: parallel calls are joined before the one create that follows them."""
     peer = ScriptedPeer()
-    async with talk(peer, ping):
+    async with open_test_session(peer, ping):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "ping")
         peer.call("resp_1", "item_2", "call_2", "ping")
-        assert await kinds(peer) == [ITEM, ITEM]
+        assert await sent_types(peer) == [ITEM, ITEM]
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 async def test_a_text_and_a_tool_output_during_a_response_share_one_create(
@@ -102,11 +102,11 @@ async def test_a_text_and_a_tool_output_during_a_response_share_one_create(
 ) -> None:
     """2, mixed."""
     peer = ScriptedPeer()
-    async with talk(peer, ping) as session:
+    async with open_test_session(peer, ping) as session:
         await start_call(peer, "ping")
         await session.send_message("And be quick.")
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 # --- 3 -----------------------------------------------------------------------------------------
@@ -117,15 +117,15 @@ async def test_text_behind_an_unanswered_create_gets_a_create_of_its_own(
 ) -> None:
     """3: the response under way does not know the second text."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("One")
         await session.send_message("Two")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
-        peer.begin_response("resp_1", creates(peer)[0])
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
+        peer.begin_response("resp_1", sent_creates(peer)[0])
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
-        first, second = creates(peer)
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM, CREATE]
+        first, second = sent_creates(peer)
         assert first["event_id"] != second["event_id"]
 
 
@@ -137,17 +137,17 @@ async def test_a_response_with_overrides_is_not_merged_with_an_automatic_one(
 ) -> None:
     """4: two creates, in order, overrides only on the one that has them."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_vad")
         await wait_all_tasks_blocked()
         await session.create_response(instructions="Whisper.")
         await session.send_message("Hello")
         peer.end_response("resp_vad")
-        assert await kinds(peer) == [ITEM, CREATE]
-        peer.begin_response("resp_1", creates(peer)[0])
+        assert await sent_types(peer) == [ITEM, CREATE]
+        peer.begin_response("resp_1", sent_creates(peer)[0])
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, CREATE, CREATE]
-        manual, automatic = creates(peer)
+        assert await sent_types(peer) == [ITEM, CREATE, CREATE]
+        manual, automatic = sent_creates(peer)
         assert manual["response"]["instructions"] == "Whisper."
         assert "instructions" not in automatic["response"]
 
@@ -157,19 +157,19 @@ async def test_an_automatic_response_does_not_swallow_one_with_overrides(
 ) -> None:
     """4, the other way round."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_vad")
         await wait_all_tasks_blocked()
         await session.send_message("Hello")
         handle = await session.create_response(instructions="Whisper.")
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
-        assert "instructions" not in creates(peer)[0]["response"]
-        peer.begin_response("resp_1", creates(peer)[0])
+        assert "instructions" not in sent_creates(peer)[0]["response"]
+        peer.begin_response("resp_1", sent_creates(peer)[0])
         peer.end_response("resp_1")
         await wait_all_tasks_blocked()
         assert not handle.is_done
-        assert creates(peer)[1]["response"]["instructions"] == "Whisper."
+        assert sent_creates(peer)[1]["response"]["instructions"] == "Whisper."
 
 
 async def test_responses_with_overrides_keep_their_order_and_stay_apart(
@@ -177,14 +177,14 @@ async def test_responses_with_overrides_keep_their_order_and_stay_apart(
 ) -> None:
     """4."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         for word in ("one", "two", "three"):
             await session.create_response(instructions=word)
         for number, word in enumerate(("one", "two", "three")):
             await wait_all_tasks_blocked()
-            create = creates(peer)[number]
+            create = sent_creates(peer)[number]
             assert create["response"]["instructions"] == word
-            assert len(creates(peer)) == number + 1
+            assert len(sent_creates(peer)) == number + 1
             peer.begin_response(f"resp_{number}", create)
             peer.end_response(f"resp_{number}")
 
@@ -206,15 +206,15 @@ async def test_only_an_error_about_our_create_frees_its_slot(
 ) -> None:
     """5 and 6: by its event id, or without one by its words."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("One")
         await session.send_message("Two")
         await session.send_message("Three")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM, ITEM]
-        peer.refuse(creates(peer)[0] if names_it else None, code, message)
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM, ITEM]
+        peer.reject(sent_creates(peer)[0] if names_it else None, code, message)
         after = [ITEM, CREATE, ITEM, ITEM] + [CREATE] * frees
-        assert await kinds(peer) == after
-        (error,) = [event.error for event in taken_of(session.events, events.Error)]
+        assert await sent_types(peer) == after
+        (error,) = [event.error for event in drain_events(session.events, events.Error)]
         assert isinstance(error, RequestRejected)
         assert (error.code, str(error)) == (code, message)
 
@@ -222,15 +222,15 @@ async def test_only_an_error_about_our_create_frees_its_slot(
 async def test_an_error_about_another_event_keeps_the_slot(autojump_clock: MockClock) -> None:
     """5: an event id that is not our create's."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("One")
         await session.send_message("Two")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
-        peer.refuse(peer.received[-1], "item_refused", "about response.create? no")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
-        peer.begin_response("resp_1", creates(peer)[0])
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
+        peer.reject(peer.received[-1], "item_refused", "about response.create? no")
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
+        peer.begin_response("resp_1", sent_creates(peer)[0])
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM, CREATE]
 
 
 # --- D4: better than both SDKs -----------------------------------------------------------------
@@ -242,26 +242,26 @@ async def test_a_create_that_lost_to_voice_activity_is_sent_again(
 ) -> None:
     """D4: the wish is not lost, whichever of refusal and ``response.created`` comes first."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("What time is it?")
         await wait_all_tasks_blocked()
-        (create,) = creates(peer)
+        (create,) = sent_creates(peer)
         if refused_first:
-            peer.refuse(create, ACTIVE)
+            peer.reject(create, ACTIVE)
             peer.begin_response("resp_vad")
         else:
             peer.begin_response("resp_vad")
-            peer.refuse(create, ACTIVE)
-        assert await kinds(peer) == [ITEM, CREATE]
+            peer.reject(create, ACTIVE)
+        assert await sent_types(peer) == [ITEM, CREATE]
         peer.end_response("resp_vad")
-        assert await kinds(peer) == [ITEM, CREATE, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE, CREATE]
         assert [
-            event.error for event in taken_of(session.events, events.Error)
+            event.error for event in drain_events(session.events, events.Error)
         ] == []  # nothing went wrong for anybody
-        again = creates(peer)[1]
+        again = sent_creates(peer)[1]
         peer.begin_response("resp_1", again)
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, CREATE, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE, CREATE]
 
 
 async def test_after_a_refusal_nothing_is_asked_for_before_the_winner_is_done(
@@ -269,16 +269,16 @@ async def test_after_a_refusal_nothing_is_asked_for_before_the_winner_is_done(
 ) -> None:
     """D4: the refusal says that a response runs, though none was seen to begin."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("One")
         await wait_all_tasks_blocked()
-        peer.refuse(creates(peer)[0], ACTIVE)
+        peer.reject(sent_creates(peer)[0], ACTIVE)
         await wait_all_tasks_blocked()
         await session.send_message("Two")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
         peer.begin_response("resp_vad")
         peer.end_response("resp_vad")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM, CREATE]
 
 
 async def test_a_refusal_that_comes_after_the_winner_is_done_loses_nothing(
@@ -286,7 +286,7 @@ async def test_a_refusal_that_comes_after_the_winner_is_done_loses_nothing(
 ) -> None:
     """D4, the unlikeliest order: nothing more would come that could free the slot."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await show_that_it_echoes(session, peer)
         handle = await session.create_response()
         await wait_all_tasks_blocked()
@@ -294,8 +294,8 @@ async def test_a_refusal_that_comes_after_the_winner_is_done_loses_nothing(
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
         assert not handle.is_done  # it was not the answer
-        peer.refuse(creates(peer)[1], ACTIVE)
-        assert await kinds(peer) == [CREATE, CREATE, CREATE]
+        peer.reject(sent_creates(peer)[1], ACTIVE)
+        assert await sent_types(peer) == [CREATE, CREATE, CREATE]
 
 
 async def test_a_refused_create_keeps_its_overrides_and_its_place(
@@ -303,21 +303,21 @@ async def test_a_refused_create_keeps_its_overrides_and_its_place(
 ) -> None:
     """D4 with 4: what waited behind it is still behind it, and its handle is settled."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response(instructions="Whisper.")
         await session.send_message("Hello")
         await wait_all_tasks_blocked()
         peer.begin_response("resp_vad")
-        peer.refuse(creates(peer)[0], ACTIVE)
+        peer.reject(sent_creates(peer)[0], ACTIVE)
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
-        again = creates(peer)[1]
+        again = sent_creates(peer)[1]
         assert again["response"]["instructions"] == "Whisper."
         peer.begin_response("resp_1", again)
         peer.say("resp_1", "item_1", "psst")
         peer.end_response("resp_1")
         assert (await handle).text == "psst"
-        assert await kinds(peer) == [CREATE, ITEM, CREATE, CREATE]
+        assert await sent_types(peer) == [CREATE, ITEM, CREATE, CREATE]
 
 
 async def test_a_response_of_voice_activity_is_not_taken_for_ours(
@@ -325,17 +325,17 @@ async def test_a_response_of_voice_activity_is_not_taken_for_ours(
 ) -> None:
     """D4: a handle waits for the response that answers it, not for the next one."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await show_that_it_echoes(session, peer)
         handle = await session.create_response()
         await wait_all_tasks_blocked()
         peer.begin_response("resp_vad")
         peer.say("resp_vad", "item_vad", "not yours")
-        peer.refuse(creates(peer)[1], ACTIVE)
+        peer.reject(sent_creates(peer)[1], ACTIVE)
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
         assert not handle.is_done
-        peer.begin_response("resp_1", creates(peer)[2])
+        peer.begin_response("resp_1", sent_creates(peer)[2])
         peer.say("resp_1", "item_1", "yours")
         peer.end_response("resp_1")
         assert (await handle).text == "yours"
@@ -346,18 +346,18 @@ async def test_a_message_after_an_interrupt_is_answered_though_the_create_before
 ) -> None:
     """D4 with an interrupt: it hits what was asked for before it, never what came after."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("One")
         await wait_all_tasks_blocked()
         await session.interrupt()
-        peer.refuse(creates(peer)[0], ACTIVE)
+        peer.reject(sent_creates(peer)[0], ACTIVE)
         peer.begin_response("resp_vad")
         await wait_all_tasks_blocked()
         await session.send_message("Two")
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
-        peer.begin_response("resp_2", creates(peer)[-1])
-        assert "response.cancel" not in await kinds(peer)
+        peer.begin_response("resp_2", sent_creates(peer)[-1])
+        assert "response.cancel" not in await sent_types(peer)
         peer.say("resp_2", "item_2", "answer to two")
         peer.end_response("resp_2")
         await wait_all_tasks_blocked()
@@ -371,16 +371,16 @@ async def test_a_cancelled_send_sends_nothing_and_later_input_gets_its_create(
 ) -> None:
     """7: here no send of the user touches the wire, so a cancellation cannot leave half a request."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with trio.CancelScope() as scope:
             scope.cancel()
             await session.send_message("never said")
         with trio.CancelScope() as scope:
             scope.cancel()
             await session.create_response()
-        assert await kinds(peer) == []
+        assert await sent_types(peer) == []
         await session.send_message("Hello")
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]
 
 
 async def test_a_cancelled_wait_for_an_answer_leaves_the_slot_in_order(
@@ -388,15 +388,15 @@ async def test_a_cancelled_wait_for_an_answer_leaves_the_slot_in_order(
 ) -> None:
     """7: the response that nobody waits for any more still holds its slot until it is done."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with trio.move_on_after(1) as scope:
             await session.ask("Are you there?")
         assert scope.cancelled_caught
         await session.send_message("Hello?")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
-        peer.begin_response("resp_1", creates(peer)[0])
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
+        peer.begin_response("resp_1", sent_creates(peer)[0])
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM, CREATE]
 
 
 # --- 8 -----------------------------------------------------------------------------------------
@@ -408,19 +408,19 @@ async def test_a_waiting_create_dies_with_its_connection(
 ) -> None:
     """8: nothing of it on the old connection or on the next one."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_vad")
         await wait_all_tasks_blocked()
         await session.send_message("Hello")
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         if who_closes == "server":
             peer.close()
             await wait_all_tasks_blocked()
-    async with talk(peer):
+    async with open_test_session(peer):
         peer.begin_response("resp_other")
         peer.end_response("resp_other")
-        assert await kinds(peer) == [ITEM]
-    assert len(peer.dials) == 2
+        assert await sent_types(peer) == [ITEM]
+    assert len(peer.connections) == 2
 
 
 # --- 9 -----------------------------------------------------------------------------------------
@@ -431,12 +431,12 @@ async def test_interrupt_then_text_is_cancel_truncate_item_and_create_after_done
 ) -> None:
     """9."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        begin_speech(peer, "resp_1", "item_1", bytes(48_000))
+    async with open_test_session(peer) as session:
+        begin_audio_response(peer, "resp_1", "item_1", bytes(48_000))
         await wait_all_tasks_blocked()
         await session.interrupt()
         await session.send_message("Stop. Something else.")
         wire = ["response.cancel", "conversation.item.truncate", ITEM]
-        assert await kinds(peer) == wire
+        assert await sent_types(peer) == wire
         peer.end_response("resp_1", "cancelled", reason="client_cancelled")
-        assert await kinds(peer) == [*wire, CREATE]
+        assert await sent_types(peer) == [*wire, CREATE]

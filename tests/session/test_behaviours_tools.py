@@ -13,11 +13,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all, taken, taken_of
-from support.service import accept, called, make_call, one_call
-from support.sessions import BareWire, talk
-from support.tools import make_note, wait
-from support.wire import CREATE, ITEM, answers, kinds, updates, wire
+from support.events import collect_events, drain_channel, drain_events
+from support.service import accept_create, function_call_item, send_call, send_call_and_wait
+from support.sessions import PassivePeer, open_test_session
+from support.tools import make_note_tool, wait
+from support.wire import CREATE, ITEM, sent_frames, sent_outputs, sent_settings, sent_types
 from trio_realtime import (
     PCMU,
     AgentContext,
@@ -44,8 +44,8 @@ async def test_a_call_that_comes_twice_runs_once_and_is_answered_once(
 ) -> None:
     """24."""
     peer = ScriptedPeer()
-    repeat = called("item_1", "call_1", "wait", '{"seconds": 2}')
-    async with talk(peer, wait) as session:
+    repeat = function_call_item("item_1", "call_1", "wait", '{"seconds": 2}')
+    async with open_test_session(peer, wait) as session:
         peer.begin_response("resp_1")
         peer.close_item("resp_1", repeat)
         await trio.sleep(1)
@@ -57,13 +57,13 @@ async def test_a_call_that_comes_twice_runs_once_and_is_answered_once(
         peer.end_response("resp_1", output=[repeat])
         await wait_all_tasks_blocked()
         if again == "in a later response":
-            peer.begin_response("resp_2", (await wire(peer))[-1])
+            peer.begin_response("resp_2", (await sent_frames(peer))[-1])
             peer.close_item("resp_2", repeat)
             peer.end_response("resp_2", output=[repeat])
         await trio.sleep(3)
-        assert await kinds(peer) == [ITEM, CREATE]
-        assert answers(peer) == [("call_1", "waited 2")]
-        assert len(taken_of(session.events, events.ToolStart)) == 1
+        assert await sent_types(peer) == [ITEM, CREATE]
+        assert sent_outputs(peer) == [("call_1", "waited 2")]
+        assert len(drain_events(session.events, events.ToolStart)) == 1
 
 
 @pytest.mark.parametrize("when", ["while it runs", "once it is answered"])
@@ -75,26 +75,26 @@ async def test_an_id_that_comes_back_for_something_else_runs_nothing_and_is_repo
     name: str, arguments: str, when: str, autojump_clock: MockClock
 ) -> None:
     """24: other arguments, another tool, a handoff: the service broke its own rules."""
-    note, runs = make_note()
+    note, runs = make_note_tool()
     billing = RealtimeAgent[None](name="Billing")
     agent = RealtimeAgent[None](name="Triage", tools=[wait, note], handoffs=[billing])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "wait", '{"seconds": 2}')
         await trio.sleep(1 if when == "while it runs" else 3)
         peer.call("resp_1", "item_2", "call_1", name, arguments)
         peer.end_response("resp_1")
         await trio.sleep(10)
-        seen = taken(session.events)
+        seen = drain_channel(session.events)
         (error,) = [event.error for event in seen if isinstance(event, events.Error)]
         assert isinstance(error, ProtocolViolation)
         assert "call_1" in str(error)
-        assert answers(peer) == [("call_1", "waited 2")]
+        assert sent_outputs(peer) == [("call_1", "waited 2")]
         assert [event.tool.name for event in seen if isinstance(event, events.ToolStart)] == [
             "wait"
         ]
-        assert (runs, session.current_agent, len(updates(peer))) == ([], agent, 1)
+        assert (runs, session.current_agent, len(sent_settings(peer))) == ([], agent, 1)
         await peer.expect(ITEM)
         await peer.expect(CREATE)
         await peer.expect_nothing()
@@ -111,12 +111,12 @@ async def test_an_answer_that_cannot_be_written_ends_with_its_connection(
     The tool has run once, whoever iterates is told of the loss, and no other connection gets its
     answer.
     """
-    note, runs = make_note()
+    note, runs = make_note_tool()
     agent = RealtimeAgent[None](name="Assistant", tools=[note])
-    line = BareWire(max_messages=2)
-    async with talk(line, agent=agent) as session:
+    line = PassivePeer(max_messages=2)
+    async with open_test_session(line, agent=agent) as session:
         await session.send_message("fills the line", respond=False)
-        item = called("item_1", "call_1", "note", HELLO)
+        item = function_call_item("item_1", "call_1", "note", HELLO)
         done = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
         await line.far.send(msgspec.json.encode({**done, "output_index": 0}).decode())
         await wait_all_tasks_blocked()
@@ -124,13 +124,13 @@ async def test_an_answer_that_cannot_be_written_ends_with_its_connection(
         line.far.drop()
         seen: list[events.SessionEvent] = []
         with pytest.raises(ConnectionLost):
-            await read_all(session, seen)
+            await collect_events(session, seen)
         assert [event.type for event in seen if event.type.startswith("tool")] == [
             "tool_start",
             "tool_end",
         ]
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent):
+    async with open_test_session(peer, agent=agent):
         await trio.sleep(1)
     assert (runs, peer.sent_types()) == (["hello"], ["session.update"])
 
@@ -139,12 +139,12 @@ async def test_a_call_that_comes_again_after_its_answer_left_is_not_run_again(
     autojump_clock: MockClock,
 ) -> None:
     """25: the equivalent of a service that never got the answer and asks again."""
-    note, runs = make_note()
+    note, runs = make_note_tool()
     peer = ScriptedPeer()
-    async with talk(peer, note):
-        await one_call(peer, "note", HELLO)
+    async with open_test_session(peer, note):
+        await send_call_and_wait(peer, "note", HELLO)
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.call("resp_2", "item_2", "call_1", "note", HELLO)
         peer.end_response("resp_2")
         await peer.expect_nothing()
@@ -156,7 +156,7 @@ async def by_command(session: Session, _peer: ScriptedPeer) -> None:
 
 
 async def by_speech(_session: Session, peer: ScriptedPeer) -> None:
-    peer.user_speaks()
+    peer.start_user_speech()
 
 
 async def by_leaving(session: Session, _peer: ScriptedPeer) -> None:
@@ -168,17 +168,19 @@ async def test_a_cancellation_after_the_answer_and_before_its_event_changes_neit
     stop: Callable[[Session, ScriptedPeer], Awaitable[None]], autojump_clock: MockClock
 ) -> None:
     """26: the call is over once its answer has left, also where nobody has read of it yet."""
-    note, _ = make_note()
+    note, _ = make_note_tool()
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
+    async with open_test_session(peer, note) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "note", HELLO)
         await peer.expect(ITEM)
         await stop(session, peer)
         await wait_all_tasks_blocked()
-        ended = [event.type for event in taken(session.events) if event.type.startswith("tool")]
+        ended = [
+            event.type for event in drain_channel(session.events) if event.type.startswith("tool")
+        ]
         assert ended == ["tool_start", "tool_end"]
-    assert answers(peer) == [("call_1", "noted hello")]
+    assert sent_outputs(peer) == [("call_1", "noted hello")]
 
 
 async def test_who_is_cancelled_while_waiting_for_the_event_costs_no_second_answer(
@@ -186,15 +188,15 @@ async def test_who_is_cancelled_while_waiting_for_the_event_costs_no_second_answ
 ) -> None:
     """26: and the event is there for whoever reads next."""
     peer = ScriptedPeer()
-    async with talk(peer, wait) as session:
+    async with open_test_session(peer, wait) as session:
         with session.subscribe(events.ToolEnd) as ends:
-            await one_call(peer, "wait", '{"seconds": 2}')
+            await send_call_and_wait(peer, "wait", '{"seconds": 2}')
             with trio.move_on_after(1):
                 await ends.receive()
             end = await ends.receive()
             assert isinstance(end, events.ToolEnd)
             assert end.call_id == "call_1"
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]
 
 
 # --- 29: whose tool ----------------------------------------------------------------------------
@@ -204,17 +206,17 @@ async def test_a_call_is_of_the_agent_that_its_response_began_with(
     autojump_clock: MockClock,
 ) -> None:
     """29: stricter than the moment of the call, since the model was told of that agent's tools."""
-    first, runs = make_note()
-    second, others = make_note()
+    first, runs = make_note_tool()
+    second, others = make_note_tool()
     peer = ScriptedPeer()
-    async with talk(peer, first) as session:
+    async with open_test_session(peer, first) as session:
         peer.begin_response("resp_1")
         await wait_all_tasks_blocked()
         await session.update_agent(RealtimeAgent(name="Next", tools=[second]))
         peer.call("resp_1", "item_1", "call_1", "note", HELLO)
         peer.end_response("resp_1")
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.call("resp_2", "item_2", "call_2", "note", '{"text": "again"}')
         await peer.expect(ITEM)
     assert (runs, others) == (["hello"], ["again"])
@@ -224,12 +226,12 @@ async def test_a_sibling_of_a_handoff_is_still_the_agents_before(
     autojump_clock: MockClock,
 ) -> None:
     """29: and its answer joins that of the handoff before the one create."""
-    first, runs = make_note()
-    second, others = make_note()
+    first, runs = make_note_tool()
+    second, others = make_note_tool()
     billing = RealtimeAgent[None](name="Billing", tools=[second])
     agent = RealtimeAgent[None](name="Triage", tools=[first], handoffs=[billing])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "transfer_to_billing")
         await peer.expect(ITEM)
@@ -244,14 +246,14 @@ async def test_a_sibling_of_a_handoff_is_still_the_agents_before(
 
 async def test_a_call_that_names_no_response_runs_nothing(autojump_clock: MockClock) -> None:
     """29: whose tool it is cannot be known. The frame is there raw, and the next ones are as ever."""
-    note, runs = make_note()
-    item = called("item_1", "call_1", "note", HELLO)
+    note, runs = make_note_tool()
+    item = function_call_item("item_1", "call_1", "note", HELLO)
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
+    async with open_test_session(peer, note) as session:
         with session.subscribe(events.RawModelEvent) as raw:
             peer.send({"type": "response.output_item.done", "output_index": 0, "item": item})
             await peer.expect_nothing()
-            (seen,) = taken_of(raw, events.RawModelEvent)
+            (seen,) = drain_events(raw, events.RawModelEvent)
             assert seen.json()["item"] == item
         assert runs == []
         peer.begin_response("resp_1")
@@ -276,7 +278,7 @@ async def test_what_was_disabled_since_the_service_was_told_is_answered_as_unkno
     def note_handoff(_: AgentContext[None]) -> None:
         begun.append("billing")
 
-    note, runs = make_note(is_enabled=is_enabled)
+    note, runs = make_note_tool(is_enabled=is_enabled)
     billing = handoff(
         RealtimeAgent[None](name="Billing"),
         is_enabled=is_enabled,
@@ -284,18 +286,18 @@ async def test_what_was_disabled_since_the_service_was_told_is_answered_as_unkno
     )
     agent = RealtimeAgent[None](name="Triage", tools=[note], handoffs=[billing])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
-        (first,) = updates(peer)
+    async with open_test_session(peer, agent=agent) as session:
+        (first,) = sent_settings(peer)
         assert [tool["name"] for tool in first["tools"]] == ["note", "transfer_to_billing"]
         enabled["now"] = False
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "note", HELLO)
         peer.call("resp_1", "item_2", "call_2", "transfer_to_billing")
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
         assert session.current_agent is agent
-    assert (runs, begun, len(updates(peer))) == ([], [], 1)
-    assert answers(peer) == [
+    assert (runs, begun, len(sent_settings(peer))) == ([], [], 1)
+    assert sent_outputs(peer) == [
         ("call_1", "Tool note not found."),
         ("call_2", "Tool transfer_to_billing not found."),
     ]
@@ -306,14 +308,14 @@ async def test_a_tool_that_nobody_has_is_answered_and_the_model_goes_on(
 ) -> None:
     """35, and better: a create follows, so that the user is not left in silence."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        await one_call(peer, "nothing_like_it")
+    async with open_test_session(peer) as session:
+        await send_call_and_wait(peer, "nothing_like_it")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
         await peer.expect_nothing()
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert (end.outcome, end.tool, end.tool_name) == ("unknown", None, "nothing_like_it")
-    assert answers(peer) == [("call_1", "Tool nothing_like_it not found.")]
+    assert sent_outputs(peer) == [("call_1", "Tool nothing_like_it not found.")]
 
 
 async def test_a_tool_that_takes_too_long_is_answered_so_and_the_model_goes_on(
@@ -331,15 +333,15 @@ async def test_a_tool_that_takes_too_long_is_answered_so_and_the_model_goes_on(
             stopped.append(trio.current_time())
 
     peer = ScriptedPeer()
-    async with talk(peer, slow) as session:
+    async with open_test_session(peer, slow) as session:
         began = trio.current_time()
-        await one_call(peer, "slow")
+        await send_call_and_wait(peer, "slow")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
         assert [when - began for when in stopped] == [pytest.approx(3, abs=0.1)]
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "timed_out"
-    assert answers(peer) == [("call_1", "Tool slow timed out after 3 seconds.")]
+    assert sent_outputs(peer) == [("call_1", "Tool slow timed out after 3 seconds.")]
 
 
 @pytest.mark.parametrize("on_timeout", ["answer", "failure"])
@@ -358,17 +360,17 @@ async def test_the_answer_of_a_call_that_took_too_long_may_be_the_tools_own(
         await trio.sleep_forever()
 
     peer = ScriptedPeer()
-    async with talk(peer, slow) as session:
-        await one_call(peer, "slow")
+    async with open_test_session(peer, slow) as session:
+        await send_call_and_wait(peer, "slow")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert isinstance(end.error, ToolTimedOut) == (on_timeout == "failure")
     told = {
         "answer": "Tool slow timed out after 3 seconds.",
         "failure": "ToolTimedOut of slow in call_1",
     }
-    assert answers(peer) == [("call_1", told[on_timeout])]
+    assert sent_outputs(peer) == [("call_1", told[on_timeout])]
 
 
 async def test_a_call_that_took_too_long_may_end_the_session_and_is_answered_before(
@@ -382,12 +384,12 @@ async def test_a_call_that_took_too_long_may_end_the_session_and_is_answered_bef
         await trio.sleep_forever()
 
     peer = ScriptedPeer()
-    async with talk(peer, slow) as session:
-        await one_call(peer, "slow")
+    async with open_test_session(peer, slow) as session:
+        await send_call_and_wait(peer, "slow")
         with pytest.raises(ToolFailed) as caught:
-            await read_all(session, [])
+            await collect_events(session, [])
         assert isinstance(caught.value.__cause__, ToolTimedOut)
-    ((call_id, told),) = answers(peer)
+    ((call_id, told),) = sent_outputs(peer)
     assert call_id == "call_1"
     assert "3 seconds" in told
 
@@ -403,13 +405,13 @@ async def test_a_result_in_the_background_is_an_answer_without_a_create(
         return BackgroundResult({"found": 3})
 
     peer = ScriptedPeer()
-    async with talk(peer, prefetch) as session:
-        await one_call(peer, "prefetch")
+    async with open_test_session(peer, prefetch) as session:
+        await send_call_and_wait(peer, "prefetch")
         await peer.expect(ITEM)
         await peer.expect_nothing()
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.output == {"found": 3}
-    assert answers(peer) == [("call_1", '{"found":3}')]
+    assert sent_outputs(peer) == [("call_1", '{"found":3}')]
 
 
 # --- 37: handoffs ------------------------------------------------------------------------------
@@ -422,9 +424,9 @@ async def test_the_next_agents_settings_hold_before_the_handoff_is_answered(
     billing = RealtimeAgent[None](name="Billing", instructions="Bill.", voice="echo")
     agent = RealtimeAgent[None](name="Triage", handoffs=[billing])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent, voice="marin", output_format=PCMU) as session:
+    async with open_test_session(peer, agent=agent, voice="marin", output_format=PCMU) as session:
         peer.acknowledge = False
-        make_call(peer, "transfer_to_billing")
+        send_call(peer, "transfer_to_billing")
         await peer.expect_nothing()
         assert peer.sent_types()[-1] == "session.update"
         peer.send({"type": "session.updated", "session": peer.session})
@@ -432,10 +434,10 @@ async def test_the_next_agents_settings_hold_before_the_handoff_is_answered(
         await peer.expect(CREATE)
         assert session.current_agent is billing
     assert peer.sent_types() == ["session.update", "session.update", ITEM, CREATE]
-    first, change = updates(peer)
+    first, change = sent_settings(peer)
     assert first["audio"]["output"]["voice"] == "marin"
     assert (change["instructions"], "audio" in change) == ("Bill.", False)
-    assert answers(peer) == [("call_1", '{"assistant":"Billing"}')]
+    assert sent_outputs(peer) == [("call_1", '{"assistant":"Billing"}')]
 
 
 async def test_a_handoff_to_an_agent_that_cannot_be_described_sends_no_settings(
@@ -447,19 +449,19 @@ async def test_a_handoff_to_an_agent_that_cannot_be_described_sends_no_settings(
         return True
 
     # What a condition may disable is looked at when it is needed, and not before.
-    note, _ = make_note(is_enabled=always)
-    twin, _ = make_note(is_enabled=always)
+    note, _ = make_note_tool(is_enabled=always)
+    twin, _ = make_note_tool(is_enabled=always)
     broken = RealtimeAgent[None](name="Broken", tools=[note, twin])
     agent = RealtimeAgent[None](name="Triage", handoffs=[broken])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
-        await one_call(peer, "transfer_to_broken")
+    async with open_test_session(peer, agent=agent) as session:
+        await send_call_and_wait(peer, "transfer_to_broken")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
         assert session.current_agent is agent
-        assert not taken_of(session.events, events.Handoff)
-    assert len(updates(peer)) == 1
-    ((_, told),) = answers(peer)
+        assert not drain_events(session.events, events.Handoff)
+    assert len(sent_settings(peer)) == 1
+    ((_, told),) = sent_outputs(peer)
     assert "handoff failed" in told
     assert "note" in told
 
@@ -477,19 +479,19 @@ async def test_a_handoff_that_comes_again_calls_nobody_twice(
 
     offer = handoff(billing, on_handoff=note_handoff)
     agent = RealtimeAgent[None](name="Triage", handoffs=[offer])
-    repeat = called("item_1", "call_1", "transfer_to_billing")
+    repeat = function_call_item("item_1", "call_1", "transfer_to_billing")
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         peer.acknowledge = accepted
-        make_call(peer, "transfer_to_billing")
+        send_call(peer, "transfer_to_billing")
         await wait_all_tasks_blocked()
         peer.close_item("resp_1", repeat)
         if not accepted:
-            peer.refuse(peer.received[-1], "invalid_value")
+            peer.reject(peer.received[-1], "invalid_value")
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.close_item("resp_2", repeat)
         peer.end_response("resp_2")
         await peer.expect_nothing()
         assert session.current_agent is (billing if accepted else agent)
-    assert (begun, len(updates(peer)), len(answers(peer))) == (["Triage"], 2, 1)
+    assert (begun, len(sent_settings(peer)), len(sent_outputs(peer))) == (["Triage"], 2, 1)

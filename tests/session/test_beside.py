@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken
-from support.sessions import talk
+from support.events import drain_channel
+from support.sessions import open_test_session
 from trio_realtime.errors import RequestRejected, ResponseFailed
 from trio_realtime.testing import ScriptedPeer, message
 from trio_realtime.wire import InputText, MessageItem
@@ -17,10 +17,10 @@ async def test_a_response_beside_the_conversation_runs_at_once_and_leaves_no_tra
 ) -> None:
     """D16: it waits for nobody, nobody waits for it, and nobody hears it but its handle."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         await wait_all_tasks_blocked()
-        before = len(taken(session.events))
+        before = len(drain_channel(session.events))
         assert before
         handle = await session.create_response(
             conversation="none",
@@ -54,7 +54,7 @@ async def test_a_response_beside_the_conversation_runs_at_once_and_leaves_no_tra
         peer.end_response("resp_beside", output=[said], conversation_id=None)
         outcome = await handle
         assert (outcome.text, outcome.audio) == ("Weather", b"\1\2\3\4")
-        assert taken(session.events) == []
+        assert drain_channel(session.events) == []
         assert session.history == ()
         await session.send_message("Hello")
         await peer.expect("conversation.item.create")
@@ -67,13 +67,13 @@ async def test_an_interrupt_of_the_conversation_does_not_touch_what_runs_beside_
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response(conversation="none")
         create = await peer.expect("response.create")
         peer.begin_response("resp_beside", create, conversation_id=None)
         await wait_all_tasks_blocked()
         await session.interrupt()
-        peer.user_speaks()
+        peer.start_user_speech()
         await peer.expect_nothing()
         peer.transcript("resp_beside", "item_1", "done")
         peer.end_response("resp_beside", conversation_id=None)
@@ -84,7 +84,7 @@ async def test_many_may_run_beside_the_conversation_and_each_is_cancelled_by_nam
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handles = [await session.create_response(conversation="none") for _ in range(3)]
         created = [await peer.expect("response.create") for _ in range(3)]
         for number in (2, 0, 1):
@@ -104,13 +104,13 @@ async def test_a_refused_response_beside_the_conversation_frees_no_slot(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         await wait_all_tasks_blocked()
         await session.send_message("Hello")
         await peer.expect("conversation.item.create")
         handle = await session.create_response(conversation="none")
-        peer.refuse(await peer.expect("response.create"), "invalid_value", "no")
+        peer.reject(await peer.expect("response.create"), "invalid_value", "no")
         with pytest.raises(RequestRejected):
             await handle
         await peer.expect_nothing()

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.sessions import Reachable, living, talk
+from support.sessions import SupportsConnect, open_test_session, task_count
 from trio_realtime import RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.errors import (
     AuthenticationFailed,
@@ -33,8 +33,8 @@ from trio_realtime.transports import (
 )
 
 
-async def try_to_open(peer: Reachable, **settings: Any) -> None:
-    async with talk(peer, **settings):
+async def try_to_open(peer: SupportsConnect, **settings: Any) -> None:
+    async with open_test_session(peer, **settings):
         pytest.fail("the block must not run")
 
 
@@ -63,12 +63,12 @@ async def test_a_failed_dial_is_one_plain_error(
         def connect(self, dial: ConnectOptions) -> Connecting:
             return Connecting()
 
-    before = living()
+    before = task_count()
     with pytest.raises(error, match=says) as caught:
         await try_to_open(Unreachable())
     assert caught.type is error
     assert caught.value.__cause__ is failure
-    assert living() == before
+    assert task_count() == before
     if isinstance(failure, HandshakeRejected) and isinstance(caught.value, ConnectFailed):
         assert caught.value.status == failure.status
 
@@ -90,14 +90,14 @@ async def test_a_service_that_accepts_and_then_refuses_is_told_apart(
 ) -> None:
     peer = ScriptedPeer(greet=False)
     if error_code is not None:
-        peer.refuse(None, error_code, "what the service says")
+        peer.reject(None, error_code, "what the service says")
     peer.close(code, "the reason")
-    before = living()
+    before = task_count()
     with pytest.raises(error) as caught:
         await try_to_open(peer)
     assert caught.type is error
     assert ("what the service says" if error_code else "the reason") in str(caught.value)
-    assert living() == before
+    assert task_count() == before
 
 
 async def test_refused_settings_come_out_with_the_services_words(
@@ -132,12 +132,12 @@ async def test_a_service_that_says_nothing_costs_the_connect_timeout(
 ) -> None:
     """Silent from the start, or after its greeting."""
     peer = ScriptedPeer(greet=greets, acknowledge=False)
-    before, began = living(), trio.current_time()
+    before, began = task_count(), trio.current_time()
     with pytest.raises(ConnectTimeout, match="4 s"):
         await try_to_open(peer, connect_timeout=4)
     assert trio.current_time() - began == pytest.approx(4)
     assert peer.sent_types() == ["session.update"] * greets
-    assert living() == before
+    assert task_count() == before
 
 
 async def test_settings_are_sent_after_the_greeting_and_before_the_block(
@@ -164,7 +164,7 @@ async def test_a_sideband_connection_begins_without_a_greeting(autojump_clock: M
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(acknowledge)
-        async with talk(peer):
+        async with open_test_session(peer):
             assert trio.current_time() - began == pytest.approx(3)
     assert peer.sent_types() == ["session.update"]
 
@@ -173,12 +173,12 @@ async def test_a_cancellation_while_connecting_stays_one_and_leaves_nothing(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer(greet=False)
-    before = living()
+    before = task_count()
     with trio.move_on_after(2) as scope:
         await try_to_open(peer)
     assert scope.cancelled_caught
     assert peer.closed is not None
-    assert living() == before
+    assert task_count() == before
 
 
 @pytest.mark.parametrize(

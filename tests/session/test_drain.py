@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.service import seconds, speak
-from support.sessions import talk
+from support.service import silence, start_audio_response
+from support.sessions import open_test_session
 from trio_realtime import function_tool
 from trio_realtime.testing import ScriptedPeer
 
@@ -31,11 +31,11 @@ async def test_drain_waits_for_what_is_asked_written_called_and_heard(
         create = await peer.expect("response.create")
         await trio.sleep(1)
         peer.begin_response("resp_2", create)
-        peer.say("resp_2", "item_2", "So.", pcm=seconds(3))
+        peer.say("resp_2", "item_2", "So.", pcm=silence(3))
         peer.end_response("resp_2")
 
     peer = ScriptedPeer()
-    async with talk(peer, think) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer, think) as session, trio.open_nursery() as nursery:
         began = trio.current_time()
         await session.drain()
         assert trio.current_time() == began
@@ -47,9 +47,9 @@ async def test_drain_waits_for_what_is_asked_written_called_and_heard(
 
 async def test_drain_is_over_when_the_rest_is_interrupted(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         began = trio.current_time()
-        await speak(peer, "resp_1", "item_1", audio=30)
+        await start_audio_response(peer, "resp_1", "item_1", audio=30)
         peer.end_response("resp_1")
 
         async def interrupt_later() -> None:
@@ -64,7 +64,7 @@ async def test_drain_is_over_when_the_rest_is_interrupted(autojump_clock: MockCl
 async def test_drain_believes_reports_in_whole_milliseconds(autojump_clock: MockClock) -> None:
     """What is left then is less than can be told."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         peer.audio("resp_1", "item_1", bytes(48_040))  # 1000.83 ms
         peer.end_response("resp_1")
@@ -76,9 +76,9 @@ async def test_drain_believes_reports_in_whole_milliseconds(autojump_clock: Mock
 
 async def test_drain_waits_for_reports_where_there_are_some(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         began = trio.current_time()
-        await speak(peer, "resp_1", "item_1", audio=1)
+        await start_audio_response(peer, "resp_1", "item_1", audio=1)
         peer.end_response("resp_1")
 
         async def play_slowly() -> None:
@@ -94,8 +94,8 @@ async def test_drain_waits_for_reports_where_there_are_some(autojump_clock: Mock
 
 async def test_the_playback_report_tells_where_an_item_is(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        await speak(peer, "resp_1", "item_1", audio=2)
+    async with open_test_session(peer) as session:
+        await start_audio_response(peer, "resp_1", "item_1", audio=2)
         await trio.sleep(0.5)
         assert session.playback.position("item_1") == pytest.approx(500)
         assert session.playback.remaining == pytest.approx(1.5)

@@ -10,9 +10,9 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken
-from support.sessions import talk
-from support.wire import Frame, wire
+from support.events import drain_channel
+from support.sessions import open_test_session
+from support.wire import Frame, sent_frames
 from trio_realtime import RealtimeSession, events
 from trio_realtime.core.history.edits import kept_ids
 from trio_realtime.errors import RequestRejected, SessionClosed, UsageError
@@ -91,7 +91,7 @@ def brief(frame: Frame) -> tuple[Any, ...]:
 
 
 async def brief_wire(peer: ScriptedPeer) -> list[tuple[Any, ...]]:
-    return [brief(frame) for frame in await wire(peer)]
+    return [brief(frame) for frame in await sent_frames(peer)]
 
 
 def texts(history: Sequence[HistoryItem]) -> list[str]:
@@ -109,7 +109,7 @@ async def test_what_is_the_same_stays_and_the_rest_is_deleted_then_created_in_it
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
         nursery.start_soon(obey, peer)
         first, second, third = session.history
@@ -132,7 +132,7 @@ async def test_it_may_be_a_function_of_the_present_history(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
         nursery.start_soon(obey, peer)
         await session.update_history(lambda items: items[1:])
@@ -144,7 +144,7 @@ async def test_it_returns_only_when_the_service_has_told_of_all_of_it(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
         done = trio.Event()
 
@@ -163,10 +163,10 @@ async def test_it_returns_only_when_the_service_has_told_of_all_of_it(
 
 async def test_nothing_is_sent_where_nothing_changes(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
         assert await session.update_history(session.history) == session.history
-        assert await wire(peer) == []
+        assert await sent_frames(peer) == []
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,11 @@ async def test_what_cannot_be_created_is_refused_before_anything_is_sent(
     items: list[HistoryItem], says: str, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
         with pytest.raises(UsageError, match=says):
             await session.update_history(items)
-        assert await wire(peer) == []
+        assert await sent_frames(peer) == []
         assert texts(session.history) == ["one", "two", "three"]
 
 
@@ -197,7 +197,7 @@ async def test_audio_of_the_assistant_may_stay_where_it_is(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
         item = {"id": "item_4", "type": "message", "role": "assistant", "status": "completed"}
         part = {"type": "output_audio", "transcript": "four"}
@@ -213,7 +213,7 @@ async def test_images_and_calls_with_their_outputs_can_be_created(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         nursery.start_soon(obey, peer)
         image = MessageItem(role="user", content=(InputImage(image_url=PNG),))
         call = FunctionCallItem(call_id="call_1", name="look", arguments="{}")
@@ -226,7 +226,9 @@ async def test_images_and_calls_with_their_outputs_can_be_created(
             "function_call_output",
             "message",
         ]
-        assert [frame["type"] for frame in await wire(peer)] == ["conversation.item.create"] * 4
+        assert [frame["type"] for frame in await sent_frames(peer)] == [
+            "conversation.item.create"
+        ] * 4
         nursery.cancel_scope.cancel()
 
 
@@ -235,7 +237,7 @@ async def test_a_refused_part_is_raised_when_all_is_answered(
 ) -> None:
     peer = ScriptedPeer()
     refused: list[RequestRejected] = []
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
 
         async def empty() -> None:
@@ -244,7 +246,7 @@ async def test_a_refused_part_is_raised_when_all_is_answered(
             refused.append(caught.value)
 
         nursery.start_soon(empty)
-        first, *_ = await wire(peer)
+        first, *_ = await sent_frames(peer)
         error = {"code": "item_not_found", "message": "No.", "event_id": first["event_id"]}
         peer.send({"type": "error", "error": error})
         await wait_all_tasks_blocked()
@@ -263,7 +265,7 @@ async def test_a_refusal_that_names_no_request_is_the_edits(
 ) -> None:
     peer = ScriptedPeer()
     refused = trio.Event()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         add(peer, "item_1", "one")
         await wait_all_tasks_blocked()
 
@@ -274,7 +276,7 @@ async def test_a_refusal_that_names_no_request_is_the_edits(
 
         nursery.start_soon(empty)
         await wait_all_tasks_blocked()
-        peer.refuse(None, "item_not_found", "There is no such item.")
+        peer.reject(None, "item_not_found", "There is no such item.")
         await refused.wait()
 
 
@@ -282,7 +284,7 @@ async def test_edits_are_made_one_after_the_other_each_from_what_it_finds(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
         ended: list[str] = []
 
@@ -294,10 +296,10 @@ async def test_edits_are_made_one_after_the_other_each_from_what_it_finds(
         await wait_all_tasks_blocked()
         nursery.start_soon(change, "second", "four", "five")
         await wait_all_tasks_blocked()
-        assert len(await wire(peer)) == 4, "the second waits"
+        assert len(await sent_frames(peer)) == 4, "the second waits"
         nursery.start_soon(obey, peer)
         await trio.sleep(1)
-        for frame in await wire(peer):
+        for frame in await sent_frames(peer):
             _answer(peer, frame)
         await trio.sleep(5)
         assert ended == ["first", "second"]
@@ -310,7 +312,7 @@ async def test_of_two_items_that_change_places_the_one_that_can_be_created_moves
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         item = {"id": "item_1", "type": "message", "role": "assistant", "status": "completed"}
         part = {"type": "output_audio", "transcript": "one"}
         peer.send({"type": "conversation.item.added", "item": {**item, "content": [part]}})
@@ -328,7 +330,7 @@ async def test_an_edit_that_waits_hears_of_the_end(
 ) -> None:
     peer = ScriptedPeer()
     ended = trio.Event()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await three(peer, session)
 
         async def empty() -> None:
@@ -345,24 +347,24 @@ async def test_what_an_edit_took_away_while_it_played_is_silenced_and_not_cut(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         peer.say("resp_1", "item_1", "Good morning", pcm=bytes(48_000))
         peer.send({"type": "conversation.item.deleted", "item_id": "item_1"})
         await wait_all_tasks_blocked()
         with session.subscribe(events.AudioInterrupted) as interrupted:
             await session.interrupt()
-            assert len(taken(interrupted)) == 1
-        assert [frame["type"] for frame in await wire(peer)] == ["response.cancel"]
+            assert len(drain_channel(interrupted)) == 1
+        assert [frame["type"] for frame in await sent_frames(peer)] == ["response.cancel"]
 
 
 async def test_a_message_may_have_ids_and_a_place(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message(
             "Hi", respond=False, item_id="mine", previous_item_id="root", event_id="my_request"
         )
-        (frame,) = await wire(peer)
+        (frame,) = await sent_frames(peer)
         assert (frame["event_id"], frame["previous_item_id"], frame["item"]["id"]) == (
             "my_request",
             "root",

@@ -11,9 +11,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all
+from support.events import collect_events
 from support.service import start_call
-from support.sessions import BareWire, talk
+from support.sessions import PassivePeer, open_test_session
 from support.tools import endless
 from trio_realtime import RealtimeSession, events
 from trio_realtime.errors import (
@@ -32,10 +32,10 @@ from trio_realtime.testing import ScriptedPeer
 async def test_events_before_a_close_are_delivered_first_and_only_1000_is_a_plain_end(
     code: int, autojump_clock: MockClock
 ) -> None:
-    peer = BareWire()
+    peer = PassivePeer()
     seen: list[events.SessionEvent] = []
     raised: list[RealtimeError] = []
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         for number in range(3):
             response = {"id": f"resp_{number}", "object": "realtime.response"}
             await peer.far.send(json.dumps({"type": "response.created", "response": response}))
@@ -45,7 +45,7 @@ async def test_events_before_a_close_are_delivered_first_and_only_1000_is_a_plai
             await peer.far.aclose(code, "going away")
         await wait_all_tasks_blocked()
         try:
-            await read_all(session, seen)
+            await collect_events(session, seen)
         except RealtimeError as exc:
             raised.append(exc)
     assert [event.type for event in seen].count("response_start") == 3
@@ -61,7 +61,7 @@ async def test_after_the_end_every_consumer_gets_the_same_answer_again_and_again
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with session.subscribe(events.Audio) as early:
             peer.close(1011)
             await wait_all_tasks_blocked()
@@ -73,11 +73,11 @@ async def test_after_the_end_every_consumer_gets_the_same_answer_again_and_again
 
 async def test_a_session_that_expired_says_so(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        peer.refuse(None, "session_expired", "Your session hit the maximum duration of 60 minutes.")
+    async with open_test_session(peer) as session:
+        peer.reject(None, "session_expired", "Your session hit the maximum duration of 60 minutes.")
         peer.close(1001)
         with pytest.raises(SessionExpired, match="60 minutes"):
-            await read_all(session, [])
+            await collect_events(session, [])
 
 
 @pytest.mark.parametrize("code", [1000, 1011])
@@ -92,7 +92,7 @@ async def test_who_waits_or_sends_when_the_connection_is_gone_is_told_why(
             await wait()
         told.append(caught.value)
 
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         handle = await session.create_response()
         nursery.start_soon(told_why, handle.wait)
         nursery.start_soon(told_why, lambda: session.ask("Hello?"))
@@ -112,7 +112,7 @@ async def test_who_waits_or_sends_when_the_connection_is_gone_is_told_why(
 async def test_a_lost_connection_stops_the_tools(autojump_clock: MockClock) -> None:
     """Nobody is left whom they could answer."""
     peer = ScriptedPeer()
-    async with talk(peer, endless) as session:
+    async with open_test_session(peer, endless) as session:
         await start_call(peer, "endless")
         assert session.statistics().running_tools == 1
         peer.close(1011)
@@ -129,7 +129,7 @@ async def test_a_loss_that_nobody_was_told_of_is_raised_when_the_block_is_left(
     peer = ScriptedPeer()
     slept = False
     with pytest.raises(ConnectionLost) as caught:
-        async with talk(peer):
+        async with open_test_session(peer):
             peer.close(1011)
             await trio.sleep(60)
             slept = True
@@ -140,11 +140,13 @@ async def test_a_loss_that_nobody_was_told_of_is_raised_when_the_block_is_left(
 @pytest.mark.parametrize("how", ["reading", "sending"])
 async def test_a_loss_that_was_told_is_not_told_again(how: str, autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.close(1011)
         with pytest.raises(ConnectionLost):
             await trio.sleep(1)
-            await (session.events.receive() if how == "sending" else read_all(session.events, []))
+            await (
+                session.events.receive() if how == "sending" else collect_events(session.events, [])
+            )
             await session.send_message("still there?")
 
 
@@ -153,7 +155,7 @@ async def test_an_exception_of_the_block_counts_more_than_a_loss(
 ) -> None:
     peer = ScriptedPeer()
     with pytest.raises(LookupError):
-        async with talk(peer):
+        async with open_test_session(peer):
             peer.close(1011)
             await trio.sleep(1)
             raise LookupError("the block's own")
@@ -164,7 +166,7 @@ async def test_each_who_gets_the_loss_gets_an_exception_of_its_own(
 ) -> None:
     peer = ScriptedPeer()
     got: list[ConnectionLost] = []
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.close(1011, "gone")
         await trio.sleep(1)
         for _ in range(3):
@@ -180,8 +182,8 @@ async def test_each_who_gets_the_loss_gets_an_exception_of_its_own(
 
 
 async def test_closing_twice_and_at_once_is_closing(autojump_clock: MockClock) -> None:
-    peer = BareWire()
-    async with talk(peer) as session:
+    peer = PassivePeer()
+    async with open_test_session(peer) as session:
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
             for _ in range(3):
@@ -194,7 +196,7 @@ async def test_after_closing_everything_says_that_the_session_was_closed(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response()
     uses: list[Callable[[], Awaitable[Any]]] = [
         lambda: session.send_message("Hello"),
@@ -211,7 +213,7 @@ async def test_after_closing_everything_says_that_the_session_was_closed(
         with pytest.raises(SessionClosed):
             await use()
     await session.aclose()
-    await read_all(session, [])
+    await collect_events(session, [])
     with pytest.raises(trio.EndOfChannel):
         await session.events.receive()
     assert session.history == ()
@@ -232,7 +234,7 @@ async def test_closing_wakes_whoever_waits(autojump_clock: MockClock) -> None:
             await session.ask("Hello")
         ended.append("asker")
 
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         nursery.start_soon(consume, session)
         nursery.start_soon(wait, session)
         await wait_all_tasks_blocked()
@@ -245,6 +247,6 @@ async def test_a_session_writes_nothing_to_the_logs_of_its_user_when_all_is_well
 ) -> None:
     peer = ScriptedPeer()
     with caplog.at_level(logging.INFO):
-        async with talk(peer, endless):
+        async with open_test_session(peer, endless):
             await start_call(peer, "endless")
     assert caplog.records == []

@@ -18,16 +18,16 @@ import trio
 from trio.testing import MockClock
 
 from support.cancellation import (
-    Steps,
-    cancelled_after,
+    StepTrigger,
+    cancel_after_steps,
     for_every_step,
-    of_this_task,
-    of_tool,
-    watching,
+    installed,
+    matches_current_task,
+    matches_tool,
 )
 from support.service import start_call
-from support.sessions import living, talk
-from support.wire import answers
+from support.sessions import open_test_session, task_count
+from support.wire import sent_outputs
 from trio_realtime import (
     AgentContext,
     FunctionTool,
@@ -54,13 +54,13 @@ EARLY = "it will take a while"
 TALK = Say("One moment, please, this is going to take a while.", audio_ms=3000)
 
 
-class Brain:
+class FixedResponder:
     """The first answer is a given one, every other one is "fine"."""
 
     def __init__(self, first: Sequence[Step]) -> None:
         self._first: list[Sequence[Step]] = [first]
 
-    def answer(self, turn: object) -> Sequence[Step]:
+    def respond(self, turn: object) -> Sequence[Step]:
         return self._first.pop() if self._first else (Say("fine"),)
 
 
@@ -299,17 +299,19 @@ async def test_whoever_is_cancelled_leaves_a_session_that_works(
 ) -> None:
     async def attempt(steps: int) -> bool:
         log = Log()
-        wire = local_connector(brain=Brain([TALK, Call(tool)]), pacing=10.0)
+        wire = local_connector(responder=FixedResponder([TALK, Call(tool)]), pacing=10.0)
         async with open_local(wire, log) as session:
             call_id = await start(session, tool)
-            reached = await cancelled_after(steps, partial(action, Stage(session, wire, call_id)))
+            reached = await cancel_after_steps(
+                steps, partial(action, Stage(session, wire, call_id))
+            )
             await session.approve_tool_call(call_id)
             await check_valid(session, wire)
         check_answered(wire, log)
-        assert living() == before
+        assert task_count() == before
         return reached
 
-    before = living()
+    before = task_count()
     await for_every_step(attempt, at_least=1)
 
 
@@ -323,17 +325,17 @@ async def test_leaving_the_block_may_be_cancelled_at_every_step(
         log = Log()
         peer = ScriptedPeer()
         scope = trio.CancelScope()
-        counted = Steps(steps, of_this_task(), scope.cancel)
+        counted = StepTrigger(steps, matches_current_task(), scope.cancel)
         with scope, contextlib.ExitStack() as stack:
-            async with talk(peer, agent=make_agent(log)):
+            async with open_test_session(peer, agent=make_agent(log)):
                 await start_call(peer, tool)
-                stack.enter_context(watching(counted))
-        assert [call_id for call_id, _ in answers(peer)] == ["call_1"]
+                stack.enter_context(installed(counted))
+        assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1"]
         assert log.began == log.ended
-        assert living() == before
+        assert task_count() == before
         return counted.was_reached
 
-    before = living()
+    before = task_count()
     await for_every_step(attempt, at_least=3)
 
 
@@ -374,10 +376,12 @@ async def test_an_interrupt_may_come_at_every_step_of_a_tool(
 ) -> None:
     async def attempt(steps: int) -> bool:
         log = Log()
-        wire = local_connector(brain=Brain([Call(tool), Call("plain")]), pacing=10.0)
+        wire = local_connector(responder=FixedResponder([Call(tool), Call("plain")]), pacing=10.0)
         async with open_local(wire, log) as session, trio.open_nursery() as nursery:
             nursery.start_soon(approve_all, session, wire)
-            with watching(Steps(steps, of_tool(tool), partial(interrupt_now, session))) as counted:
+            with installed(
+                StepTrigger(steps, matches_tool(tool), partial(interrupt_now, session))
+            ) as counted:
                 await session.send_message("Do it!")
                 await trio.sleep(5)
             await check_valid(session, wire)
@@ -387,10 +391,10 @@ async def test_an_interrupt_may_come_at_every_step_of_a_tool(
             assert results(wire) == outputs(wire).count(EARLY)
             nursery.cancel_scope.cancel()
         check_answered(wire, log)
-        assert living() == before
+        assert task_count() == before
         return counted.was_reached
 
-    before = living()
+    before = task_count()
     await for_every_step(attempt, at_least=1)
 
 
@@ -401,17 +405,17 @@ async def test_the_session_may_end_at_every_step_of_a_tool(
     async def attempt(steps: int) -> bool:
         log = Log()
         leave = trio.Event()
-        wire = local_connector(brain=Brain([Call(tool), Call("plain")]), pacing=10.0)
+        wire = local_connector(responder=FixedResponder([Call(tool), Call("plain")]), pacing=10.0)
         async with open_local(wire, log) as session, trio.open_nursery() as nursery:
             nursery.start_soon(approve_all, session, wire)
-            with watching(Steps(steps, of_tool(tool), leave.set)) as counted:
+            with installed(StepTrigger(steps, matches_tool(tool), leave.set)) as counted:
                 await session.send_message("Do it!")
                 with trio.move_on_after(5):
                     await leave.wait()
             nursery.cancel_scope.cancel()
         check_answered(wire, log)
-        assert living() == before
+        assert task_count() == before
         return counted.was_reached
 
-    before = living()
+    before = task_count()
     await for_every_step(attempt, at_least=1)

@@ -8,10 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
-from support.failures import STRANGE_FAILURES
+from support.events import drain_events
+from support.failures import UNUSUAL_EXCEPTIONS
 from support.guardrails import RecordingGuardrail, begin_reply
-from support.sessions import talk
+from support.sessions import open_test_session
 from trio_realtime import (
     AgentContext,
     RealtimeAgent,
@@ -43,7 +43,7 @@ async def tripped(session: RealtimeSession[None]) -> events.GuardrailTripped:
 async def test_a_short_reply_is_checked_once_and_in_full(autojump_clock: MockClock) -> None:
     watch = RecordingGuardrail()
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(watch.guardrail)):
+    async with open_test_session(peer, agent=guarded(watch.guardrail)):
         begin_reply(peer, "the password ", "is hunter2")
         peer.end_response("resp_1")
         await trio.sleep(1)
@@ -53,7 +53,7 @@ async def test_a_short_reply_is_checked_once_and_in_full(autojump_clock: MockClo
 async def test_a_reply_without_deltas_is_checked_too(autojump_clock: MockClock) -> None:
     watch = RecordingGuardrail()
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(watch.guardrail)):
+    async with open_test_session(peer, agent=guarded(watch.guardrail)):
         peer.begin_response("resp_1")
         item = {
             "id": "item_1",
@@ -74,7 +74,7 @@ async def test_a_growing_reply_is_checked_each_time_it_has_grown_enough(
 ) -> None:
     watch = RecordingGuardrail()
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(watch.guardrail), guardrail_debounce=debounce):
+    async with open_test_session(peer, agent=guarded(watch.guardrail), guardrail_debounce=debounce):
         begin_reply(peer, *[LONG] * 5)
         peer.end_response("resp_1")
         await trio.sleep(1)
@@ -96,7 +96,7 @@ async def test_a_trip_interrupts_its_response_and_tells_the_model_once(
 
     peer = ScriptedPeer()
     agent = guarded(first.guardrail, second.guardrail, tools=[slow])
-    async with talk(peer, agent=agent, guardrail_debounce=10) as session:
+    async with open_test_session(peer, agent=agent, guardrail_debounce=10) as session:
         begin_reply(peer, "here it comes", audio=bytes(48 * 2000))
         peer.call("resp_1", "item_2", "call_1", "slow")
         await trio.sleep(0.5)
@@ -123,9 +123,9 @@ async def test_a_trip_interrupts_its_response_and_tells_the_model_once(
 
 
 async def test_a_late_trip_does_not_touch_a_newer_response(autojump_clock: MockClock) -> None:
-    watch = RecordingGuardrail(takes=5)
+    watch = RecordingGuardrail(delay=5)
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(watch.guardrail)) as session:
+    async with open_test_session(peer, agent=guarded(watch.guardrail)) as session:
         begin_reply(peer, "a secret")
         peer.end_response("resp_1")
         await trio.sleep(1)
@@ -136,9 +136,9 @@ async def test_a_late_trip_does_not_touch_a_newer_response(autojump_clock: MockC
 
 
 async def test_a_late_trip_of_the_last_response_is_still_told(autojump_clock: MockClock) -> None:
-    watch = RecordingGuardrail(takes=5)
+    watch = RecordingGuardrail(delay=5)
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(watch.guardrail)) as session:
+    async with open_test_session(peer, agent=guarded(watch.guardrail)) as session:
         begin_reply(peer, "a secret", audio=bytes(48 * 60_000))
         peer.end_response("resp_1")
         await tripped(session)
@@ -154,7 +154,7 @@ async def test_the_guardrails_are_those_of_the_agent_that_began(
     old, new = RecordingGuardrail(), RecordingGuardrail()
     successor = RealtimeAgent[None](name="New", output_guardrails=[new.guardrail])
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(old.guardrail)) as session:
+    async with open_test_session(peer, agent=guarded(old.guardrail)) as session:
         begin_reply(peer, "begun before")
         await trio.sleep(0.1)
         await session.update_agent(successor)
@@ -170,7 +170,7 @@ async def test_one_guardrail_on_agent_and_session_runs_once(autojump_clock: Mock
     watch, other = RecordingGuardrail(), RecordingGuardrail()
     peer = ScriptedPeer()
     both = [watch.guardrail, other.guardrail]
-    async with talk(peer, agent=guarded(watch.guardrail), output_guardrails=both):
+    async with open_test_session(peer, agent=guarded(watch.guardrail), output_guardrails=both):
         begin_reply(peer, "hello")
         peer.end_response("resp_1")
         await trio.sleep(1)
@@ -186,7 +186,7 @@ async def test_a_guardrail_that_raises_is_an_event_and_trips_only_if_it_shall(
         raise LookupError("no word list")
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(broken)) as session:
+    async with open_test_session(peer, agent=guarded(broken)) as session:
         with session.subscribe(events.Error, events.GuardrailTripped) as channel:
             begin_reply(peer, "hello")
             peer.end_response("resp_1")
@@ -212,7 +212,7 @@ async def test_what_the_user_writes_is_checked_and_the_answer_stopped(
 
     peer = ScriptedPeer()
     agent = RealtimeAgent[None](name="A", input_guardrails=[rude])
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         await session.send_message("Hey!")
         await peer.expect("conversation.item.create")
         create = await peer.expect("response.create")
@@ -231,7 +231,7 @@ async def test_what_the_user_was_heard_to_say_is_checked(autojump_clock: MockClo
         return False
 
     peer = ScriptedPeer()
-    async with talk(peer, input_guardrails=[note]):
+    async with open_test_session(peer, input_guardrails=[note]):
         peer.send(
             {
                 "type": "conversation.item.input_audio_transcription.completed",
@@ -254,7 +254,7 @@ async def test_a_late_trip_of_the_input_does_not_stop_what_the_user_said_since(
         return "!" in text
 
     peer = ScriptedPeer()
-    async with talk(peer, input_guardrails=[rude]) as session:
+    async with open_test_session(peer, input_guardrails=[rude]) as session:
         await session.send_message("Hey!", respond=False)
         await trio.sleep(1)
         await session.send_message("Sorry.")
@@ -271,7 +271,7 @@ async def test_something_else_is_no_guardrail() -> None:
         RealtimeAgent[None](name="A", output_guardrails=[print])
 
 
-@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+@pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
 async def test_whatever_a_guardrail_raises_is_an_event_and_ends_nothing(
     autojump_clock: MockClock, failure: BaseException
 ) -> None:
@@ -285,12 +285,12 @@ async def test_whatever_a_guardrail_raises_is_an_event_and_ends_nothing(
 
     peer = ScriptedPeer()
     agent = guarded(of_the_reply, input_guardrails=[of_the_question])
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         await session.send_message("Hello")
         begin_reply(peer, "hello")
         peer.end_response("resp_1")
         await wait_all_tasks_blocked()
-        failed = [error.error for error in taken_of(session.events, events.Error)]
+        failed = [error.error for error in drain_events(session.events, events.Error)]
         assert [type(error) for error in failed] == [errors.GuardrailFailed] * 2
         assert {type(error.__cause__) for error in failed} == {type(failure)}
         assert all(type(failure).__name__ in str(error) for error in failed)

@@ -10,9 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from support.failures import STRANGE_FAILURES
-from support.sessions import talk
-from support.wire import answers
+from support.failures import UNUSUAL_EXCEPTIONS
+from support.sessions import open_test_session
+from support.wire import sent_outputs
 from trio_realtime import (
     PCMU,
     AgentContext,
@@ -52,7 +52,7 @@ def last_update(peer: ScriptedPeer) -> dict[str, Any]:
 
 async def test_the_model_is_offered_agents_as_functions(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=triage(BILLING, handoff(BILLING, name="to_billing"))):
+    async with open_test_session(peer, agent=triage(BILLING, handoff(BILLING, name="to_billing"))):
         offered = last_update(peer)["session"]["tools"]
     assert [tool["name"] for tool in offered] == ["transfer_to_billing_desk", "to_billing"]
     assert offered[0]["parameters"]["additionalProperties"] is False
@@ -62,7 +62,7 @@ async def test_the_settings_of_the_next_agent_go_strictly_before_the_answer(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=triage(), output_format=PCMU, voice="echo") as session:
+    async with open_test_session(peer, agent=triage(), output_format=PCMU, voice="echo") as session:
         peer.acknowledge = False
         with session.subscribe(events.Handoff) as handoffs:
             hand_over(peer, "transfer_to_billing_desk")
@@ -85,12 +85,12 @@ async def test_the_settings_of_the_next_agent_go_strictly_before_the_answer(
 async def test_a_refused_handoff_leaves_everything_as_it_was(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     agent = triage()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         peer.acknowledge = False
         with session.subscribe(events.Handoff) as handoffs:
             hand_over(peer, "transfer_to_billing_desk")
             await trio.sleep(1)
-            peer.refuse(last_update(peer), "invalid_value", "not these tools")
+            peer.reject(last_update(peer), "invalid_value", "not these tools")
             answer = await peer.expect("conversation.item.create")
             assert "not these tools" in answer["item"]["output"]
             with pytest.raises(trio.WouldBlock):
@@ -112,7 +112,7 @@ async def test_on_handoff_gets_the_typed_input(autojump_clock: MockClock) -> Non
 
     peer = ScriptedPeer()
     agent = triage(handoff(BILLING, on_handoff=note, input_type=Reason))
-    async with talk(peer, agent=agent):
+    async with open_test_session(peer, agent=agent):
         offered = last_update(peer)["session"]["tools"][0]["parameters"]
         assert offered["required"] == ["why"]
         hand_over(peer, "transfer_to_billing_desk", '{"why": "money", "urgent": true}')
@@ -126,7 +126,7 @@ async def test_input_that_does_not_fit_hands_over_to_nobody(
 ) -> None:
     peer = ScriptedPeer()
     agent = triage(handoff(BILLING, on_handoff=lambda _context, _reason: None, input_type=Reason))
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         hand_over(peer, "transfer_to_billing_desk", arguments)
         answer = await peer.expect("conversation.item.create")
         assert "Invalid arguments" in answer["item"]["output"]
@@ -141,7 +141,7 @@ async def test_what_on_handoff_raises_means_that_there_is_no_handoff(
 
     peer = ScriptedPeer()
     agent = triage(handoff(BILLING, on_handoff=refuse))
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         hand_over(peer, "transfer_to_billing_desk")
         answer = await peer.expect("conversation.item.create")
         assert "nobody is there" in answer["item"]["output"]
@@ -157,7 +157,7 @@ async def test_sibling_calls_of_the_response_are_still_the_agent_befores(
 
     agent = RealtimeAgent[None](name="Triage", tools=[refund], handoffs=[BILLING])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent):
+    async with open_test_session(peer, agent=agent):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "transfer_to_billing_desk")
         await peer.expect("conversation.item.create")
@@ -171,7 +171,7 @@ async def test_agents_can_hand_over_to_each_other(autojump_clock: MockClock) -> 
     first = RealtimeAgent[None](name="First", handoffs=lambda: [second])
     second = RealtimeAgent[None](name="Second", handoffs=lambda: [first])
     peer = ScriptedPeer()
-    async with talk(peer, agent=first) as session:
+    async with open_test_session(peer, agent=first) as session:
         hand_over(peer, "transfer_to_second")
         await peer.expect("conversation.item.create")
         create = await peer.expect("response.create")
@@ -197,7 +197,7 @@ async def test_disabled_offers_are_not_made_and_not_taken(autojump_clock: MockCl
         name="A", tools=[refund], handoffs=[handoff(BILLING, is_enabled=never)]
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         assert [tool["name"] for tool in last_update(peer)["session"]["tools"]] == ["refund"]
         enabled["refund"] = False
         hand_over(peer, "refund")
@@ -233,14 +233,14 @@ async def test_an_interrupt_stops_a_handoff_whose_agent_is_still_being_described
 
     peer = ScriptedPeer()
     agent = triage(RealtimeAgent[None](name="Slow", instructions=slow))
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         hand_over(peer, "transfer_to_slow")
         await trio.sleep(1)
         await session.interrupt()
         await trio.sleep(10)
         assert session.current_agent is agent
         assert len([f for f in peer.received if f["type"] == "session.update"]) == 1
-        ((_, output),) = answers(peer)
+        ((_, output),) = sent_outputs(peer)
         assert "cancelled" in output
 
 
@@ -250,7 +250,7 @@ async def test_names_that_clash_are_refused_before_anything_is_dialled() -> None
     with pytest.raises(errors.ConfigurationError, match="transfer_to_billing_desk"):
         async with open_realtime_session(agent, endpoint=TEST_ENDPOINT, transport=peer.connect):
             raise AssertionError("it opened")
-    assert not peer.dials
+    assert not peer.connections
 
 
 async def test_names_that_clash_in_an_agent_further_on_are_refused_as_early() -> None:
@@ -263,7 +263,7 @@ async def test_names_that_clash_in_an_agent_further_on_are_refused_as_early() ->
     with pytest.raises(errors.ConfigurationError, match=r"'Third' has more than one .* refund"):
         async with open_realtime_session(first, endpoint=TEST_ENDPOINT, transport=peer.connect):
             raise AssertionError("it opened")
-    assert not peer.dials
+    assert not peer.connections
 
 
 async def test_agents_that_are_made_anew_each_time_do_not_keep_a_session_from_beginning(
@@ -272,7 +272,7 @@ async def test_agents_that_are_made_anew_each_time_do_not_keep_a_session_from_be
     def another() -> RealtimeAgent[None]:
         return RealtimeAgent(name="Another", handoffs=lambda: [another()])
 
-    async with talk(ScriptedPeer(), agent=another()):
+    async with open_test_session(ScriptedPeer(), agent=another()):
         pass
 
 
@@ -281,7 +281,7 @@ async def test_agents_that_are_made_anew_each_time_do_not_keep_a_session_from_be
     [
         ({"on_handoff": lambda: None}, "1 argument"),
         ({"on_handoff": lambda _c: None, "input_type": Reason}, "2 arguments"),
-        ({"input_type": Reason}, "needs an on_handoff"),
+        ({"input_type": Reason}, "requires an on_handoff"),
     ],
 )
 def test_a_handoff_that_cannot_work_is_refused(arguments: dict[str, Any], wrong: str) -> None:
@@ -289,7 +289,7 @@ def test_a_handoff_that_cannot_work_is_refused(arguments: dict[str, Any], wrong:
         handoff(BILLING, **arguments)
 
 
-@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+@pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
 async def test_whatever_on_handoff_raises_there_is_no_handoff_and_the_model_is_told(
     failure: BaseException, autojump_clock: MockClock
 ) -> None:
@@ -298,10 +298,10 @@ async def test_whatever_on_handoff_raises_there_is_no_handoff_and_the_model_is_t
 
     peer = ScriptedPeer()
     agent = triage(handoff(BILLING, name="transfer", on_handoff=refuse))
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         hand_over(peer, "transfer")
         await trio.sleep(1)
-        ((_, output),) = answers(peer)
+        ((_, output),) = sent_outputs(peer)
         assert output.startswith(f"The handoff failed: {type(failure).__name__}")
         assert session.current_agent is agent
 
@@ -314,9 +314,9 @@ async def take(_context: Any, _given: Any) -> None: ...
     [
         ({"name": "to the desk!"}, "letters"),
         ({"name": "x" * 65}, "64"),
-        ({"on_handoff": take, "input_type": int}, "no object"),
-        ({"on_handoff": take, "input_type": list[str]}, "no object"),
-        ({"on_handoff": take, "input_type": Any}, "no object"),
+        ({"on_handoff": take, "input_type": int}, "must be an object"),
+        ({"on_handoff": take, "input_type": list[str]}, "must be an object"),
+        ({"on_handoff": take, "input_type": Any}, "must be an object"),
         ({"on_handoff": take, "input_type": type[int]}, "no JSON"),
         ({"on_handoff": max}, "1 argument"),
     ],
@@ -330,10 +330,10 @@ def test_a_handoff_that_the_service_would_refuse_is_refused_when_it_is_made(
 
 def test_only_an_agent_takes_over() -> None:
     desk: Any = "Billing Desk"
-    with pytest.raises(errors.ConfigurationError, match="no agent"):
+    with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
         handoff(desk)
     nobody: Any = None
-    with pytest.raises(errors.ConfigurationError, match="no agent"):
+    with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
         AgentHandoff(agent=nobody, name="transfer", description="")
 
 

@@ -9,9 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
-from support.sessions import talk
-from support.wire import TRUNCATE, Frame, kinds, wire
+from support.events import drain_events
+from support.sessions import open_test_session
+from support.wire import TRUNCATE, Frame, sent_frames, sent_types
 from trio_realtime import (
     RealtimeAgent,
     RealtimeSession,
@@ -46,7 +46,7 @@ def speak(peer: ScriptedPeer, number: int, *, seconds: int = 1) -> None:
 
 async def truncated(peer: ScriptedPeer) -> int:
     """The service does the one cut that it was asked for, of this many milliseconds."""
-    (frame,) = [frame for frame in await wire(peer) if frame["type"] == TRUNCATE]
+    (frame,) = [frame for frame in await sent_frames(peer) if frame["type"] == TRUNCATE]
     peer.send({**frame, "type": "conversation.item.truncated"})
     await wait_all_tasks_blocked()
     heard_ms: int = frame["audio_end_ms"]
@@ -86,15 +86,15 @@ def only_part(session: RealtimeSession[None]) -> object:
 
 async def test_no_audio_is_kept_unless_it_is_asked_for(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         speak(peer, 1)
         assert await heard(session) == [None]
-        assert await kinds(peer) == []
+        assert await sent_types(peer) == []
 
 
 async def test_what_the_agent_said_is_kept(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         speak(peer, 1)
         speak(peer, 2, seconds=2)
         assert await heard(session) == [SECOND, SECOND * 2]
@@ -102,7 +102,7 @@ async def test_what_the_agent_said_is_kept(autojump_clock: MockClock) -> None:
 
 async def test_what_is_over_the_limit_goes_oldest_first(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         for number in (1, 2, 3):
             speak(peer, number)
         assert await heard(session) == [None, SECOND, SECOND]
@@ -112,13 +112,15 @@ async def test_what_is_over_the_limit_goes_oldest_first(autojump_clock: MockCloc
 
 async def test_what_was_cut_is_kept_as_far_as_it_was_heard(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.audio("resp_1", "item_1", SECOND)
         await trio.sleep(0.25)
         await session.interrupt()
-        (truncate,) = [f for f in await wire(peer) if f["type"] == "conversation.item.truncate"]
+        (truncate,) = [
+            f for f in await sent_frames(peer) if f["type"] == "conversation.item.truncate"
+        ]
         peer.audio("resp_1", "item_1", SECOND)
         part = {"type": "output_audio", "transcript": "Good m"}
         item = {"id": "item_1", "type": "message", "role": "assistant", "content": [part]}
@@ -140,7 +142,7 @@ async def test_what_is_over_the_limit_goes_while_the_agent_still_speaks(
 ) -> None:
     """Audio counts as it comes; of what has become too much the rest is not kept either."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         speak(peer, 1)
         peer.begin_response("resp_2")
         peer.open_message("resp_2", "item_2")
@@ -157,7 +159,7 @@ async def test_what_is_over_the_limit_goes_while_the_agent_still_speaks(
 
 async def test_the_oldest_audio_goes_first_also_when_it_was_cut(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         speak(peer, 1)
         speak(peer, 2)
         cut = {"item_id": "item_1", "content_index": 0, "audio_end_ms": 900}
@@ -168,7 +170,7 @@ async def test_the_oldest_audio_goes_first_also_when_it_was_cut(autojump_clock: 
 
 async def test_audio_of_a_deleted_item_no_longer_counts(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         speak(peer, 1)
         speak(peer, 2)
         peer.send({"type": "conversation.item.deleted", "item_id": "item_2"})
@@ -178,7 +180,7 @@ async def test_audio_of_a_deleted_item_no_longer_counts(autojump_clock: MockCloc
 
 async def test_audio_that_comes_after_a_cut_takes_no_room(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         speak(peer, 1)
         await trio.sleep(2)
         peer.begin_response("resp_2")
@@ -196,7 +198,7 @@ async def test_audio_of_a_part_that_turns_out_to_be_text_does_not_count(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         speak(peer, 1)
         peer.begin_response("resp_2")
         peer.open_message("resp_2", "item_2")
@@ -211,7 +213,7 @@ async def test_audio_of_a_part_that_turns_out_to_be_text_does_not_count(
 async def test_a_cut_before_the_beginning_leaves_nothing(autojump_clock: MockClock) -> None:
     """No service says so; if one does, nothing worse comes of it."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         speak(peer, 1)
         cut = {"item_id": "item_1", "content_index": 0, "audio_end_ms": -10}
         peer.send({"type": "conversation.item.truncated", **cut})
@@ -220,10 +222,10 @@ async def test_a_cut_before_the_beginning_leaves_nothing(autojump_clock: MockClo
 
 async def test_audio_that_was_put_into_its_item_is_told_of_once(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         speak(peer, 1)
         await wait_all_tasks_blocked()
-        told = taken_of(session.events, events.HistoryUpdated)
+        told = drain_events(session.events, events.HistoryUpdated)
         with_audio = [
             update for update in told if update.item and audio_of([update.item]) != [None]
         ]
@@ -236,7 +238,7 @@ async def test_audio_is_cut_by_the_format_in_which_it_came(
 ) -> None:
     """Also where the application has asked for it once more."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         speak(peer, 1, seconds=2)
         await wait_all_tasks_blocked()
         await session.update_settings(output_format=PCMU)
@@ -255,7 +257,7 @@ async def test_a_cut_is_remembered_where_there_were_no_words_yet(
 ) -> None:
     """Audio runs ahead of its transcript, so the service may cut a part that nobody has seen."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.audio("resp_1", "item_1", SECOND)
@@ -275,7 +277,7 @@ async def test_a_cut_is_remembered_where_there_were_no_words_yet(
 async def test_audio_of_an_item_without_an_end_is_kept(autojump_clock: MockClock) -> None:
     """When the response ends, with or without words, and whoever follows the events is told."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.transcript("resp_1", "item_1", "Good")
@@ -284,7 +286,7 @@ async def test_audio_of_an_item_without_an_end_is_kept(autojump_clock: MockClock
         peer.audio("resp_1", "item_2", SECOND)
         peer.end_response("resp_1", "failed")
         assert await heard(session) == [SECOND, SECOND]
-        told = taken_of(session.events, events.HistoryUpdated)
+        told = drain_events(session.events, events.HistoryUpdated)
         assert {update.item for update in told[-2:]} == {*session.history}
 
 
@@ -293,7 +295,7 @@ async def test_audio_between_the_end_of_its_item_and_of_its_response_joins_the_r
 ) -> None:
     """The application is given it, so the history has it."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         peer.begin_response("resp_1")
         peer.say("resp_1", "item_1", "Good morning", pcm=SECOND)
         peer.audio("resp_1", "item_1", SECOND[:480])
@@ -306,7 +308,7 @@ async def test_late_audio_of_a_response_that_has_ended_is_neither_kept_nor_count
 ) -> None:
     """The application is not given it."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         speak(peer, 1)
         for _ in range(10):
             peer.audio("resp_1", "item_1", SECOND)
@@ -319,13 +321,13 @@ async def test_the_users_audio_is_asked_for_when_the_item_is_complete(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         part = {"type": "input_audio", "transcript": None}
         item = {"id": "item_1", "type": "message", "role": "user", "content": [part]}
         peer.send({"type": "conversation.item.added", "item": {**item, "status": "in_progress"}})
-        assert await kinds(peer) == []
+        assert await sent_types(peer) == []
         peer.send({"type": "conversation.item.done", "item": {**item, "status": "completed"}})
-        (frame,) = await wire(peer)
+        (frame,) = await sent_frames(peer)
         assert (frame["type"], frame["item_id"]) == ("conversation.item.retrieve", "item_1")
 
         peer.send(retrieved(item, bytes([0, 1, 2, 3])))
@@ -334,17 +336,17 @@ async def test_the_users_audio_is_asked_for_when_the_item_is_complete(
 
 async def test_the_users_audio_is_asked_for_once(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000):
+    async with open_test_session(peer, max_history_audio=1_000_000):
         peer.add_item(user_item("item_1"))
         peer.send({"type": "conversation.item.done", "item": user_item("item_1")})
-        assert await kinds(peer) == ["conversation.item.retrieve"]
+        assert await sent_types(peer) == ["conversation.item.retrieve"]
 
 
 async def test_the_users_audio_counts_once_however_often_it_comes(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=100_000) as session:
+    async with open_test_session(peer, max_history_audio=100_000) as session:
         peer.add_item(user_item("item_1"))
         for audio in (b"", SECOND, SECOND):
             peer.send(retrieved(user_item("item_1"), audio))
@@ -360,13 +362,13 @@ async def test_an_item_that_has_lost_its_audio_to_the_limit_may_get_it_again(
 ) -> None:
     """It is asked for when the service tells of the item anew."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=50_000) as session:
+    async with open_test_session(peer, max_history_audio=50_000) as session:
         peer.add_item(user_item("item_1"))
         peer.send(retrieved(user_item("item_1"), SECOND))
         speak(peer, 2)
         assert await heard(session) == [None, SECOND]
         peer.send({"type": "conversation.item.done", "item": user_item("item_1")})
-        assert await kinds(peer) == ["conversation.item.retrieve"] * 2
+        assert await sent_types(peer) == ["conversation.item.retrieve"] * 2
         peer.send(retrieved(user_item("item_1"), SECOND))
         assert await heard(session) == [SECOND, None]
 
@@ -376,7 +378,7 @@ async def test_what_the_service_has_of_a_reply_so_far_is_not_all_of_it(
 ) -> None:
     """The application may ask for an item that grows. In the end it has all that came."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.audio("resp_1", "item_1", SECOND)
@@ -390,22 +392,22 @@ async def test_what_the_service_has_of_a_reply_so_far_is_not_all_of_it(
 async def test_what_the_library_asks_for_by_itself_fails_quietly(autojump_clock: MockClock) -> None:
     """The item may be gone by then. Only that: what the application asks for is answered."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         peer.add_item(user_item("item_1"))
         retrieve = await peer.expect("conversation.item.retrieve")
         peer.send({"type": "conversation.item.deleted", "item_id": "item_1"})
-        peer.refuse(retrieve, "item_retrieve_invalid_item_id", "no such item")
+        peer.reject(retrieve, "item_retrieve_invalid_item_id", "no such item")
         await wait_all_tasks_blocked()
-        assert taken_of(session.events, events.Error) == []
+        assert drain_events(session.events, events.Error) == []
 
         other = {**retrieve, "event_id": "of the application"}
-        peer.refuse(other, "item_retrieve_invalid_item_id", "no such item")
+        peer.reject(other, "item_retrieve_invalid_item_id", "no such item")
         await wait_all_tasks_blocked()
-        assert len(taken_of(session.events, events.Error)) == 1
+        assert len(drain_events(session.events, events.Error)) == 1
 
 
 async def test_both_sides_of_a_talk_are_kept(autojump_clock: MockClock) -> None:
-    service = local_connector(brain=RuleResponder())
+    service = local_connector(responder=RuleResponder())
     config = SessionConfig(max_history_audio=10_000_000, turn_detection=None)
     async with open_realtime_session(
         RealtimeAgent(name="Echo"), transport=service, endpoint=service.endpoint, config=config
@@ -423,7 +425,7 @@ async def test_both_sides_of_a_talk_are_kept(autojump_clock: MockClock) -> None:
 async def test_what_begins_after_an_interrupt_is_not_kept(autojump_clock: MockClock) -> None:
     """The application never gets it, so nobody heard it."""
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=1_000_000) as session:
+    async with open_test_session(peer, max_history_audio=1_000_000) as session:
         peer.begin_response("resp_1")
         peer.say("resp_1", "item_1", "Good morning", pcm=SECOND)
         await trio.sleep(0.25)

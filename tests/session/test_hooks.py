@@ -13,9 +13,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of
-from support.service import accept, start_call
-from support.sessions import living, talk
+from support.events import drain_events
+from support.service import accept_create, start_call
+from support.sessions import open_test_session, task_count
 from support.tools import endless, wait
 from support.wire import ITEM
 from trio_realtime import (
@@ -182,7 +182,7 @@ async def tool_turn(peer: ScriptedPeer) -> None:
     peer.call("resp_1", "item_1", "call_1", "get_weather", '{"city": "Oslo"}')
     peer.end_response("resp_1")
     await peer.expect(ITEM)
-    await accept(peer, "resp_2")
+    await accept_create(peer, "resp_2")
     peer.say("resp_2", "item_2", "Sunny!")
     peer.end_response("resp_2")
     await wait_all_tasks_blocked()
@@ -205,7 +205,7 @@ async def test_a_tool_turn_is_told_in_order_to_the_session_first(
     log: list[str] = []
     peer = ScriptedPeer()
     agent = hooked(get_weather, hooks=AgentLog(log))
-    async with talk(peer, agent=agent, hooks=SessionLog(log)):
+    async with open_test_session(peer, agent=agent, hooks=SessionLog(log)):
         await tool_turn(peer)
     lines = [
         "A: start resp_1",
@@ -248,12 +248,12 @@ async def test_a_handoff_is_told_to_who_takes_over_and_each_agent_gets_only_its_
     billing = RealtimeAgent[None](name="Billing", hooks=AgentLog(billing_log))
     desk = RealtimeAgent[None](name="Desk", hooks=AgentLog(desk_log), handoffs=[billing])
     peer = ScriptedPeer()
-    async with talk(peer, agent=desk, hooks=SessionLog(log)):
+    async with open_test_session(peer, agent=desk, hooks=SessionLog(log)):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "transfer_to_billing")
         peer.end_response("resp_1")
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.say("resp_2", "item_2", "Billing here.")
         peer.end_response("resp_2")
         await wait_all_tasks_blocked()
@@ -268,7 +268,7 @@ async def test_an_agent_that_the_application_puts_in_is_told_too(
 ) -> None:
     log: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.update_agent(RealtimeAgent(name="B", hooks=AgentLog(log)))
     assert log == ["B: from Assistant"]
 
@@ -276,7 +276,7 @@ async def test_an_agent_that_the_application_puts_in_is_told_too(
 async def test_the_session_is_told_of_agents_without_hooks(autojump_clock: MockClock) -> None:
     log: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, get_weather, hooks=SessionLog(log)):
+    async with open_test_session(peer, get_weather, hooks=SessionLog(log)):
         await tool_turn(peer)
     assert len(log) == 4
 
@@ -285,7 +285,7 @@ async def test_a_cancelled_tool_is_told_as_cancelled(autojump_clock: MockClock) 
     log: list[str] = []
     peer = ScriptedPeer()
     agent = hooked(endless, hooks=AgentLog(log))
-    async with talk(peer, agent=agent, hooks=SessionLog(log)) as session:
+    async with open_test_session(peer, agent=agent, hooks=SessionLog(log)) as session:
         await start_call(peer, "endless")
         await session.interrupt()
         await wait_all_tasks_blocked()
@@ -298,7 +298,7 @@ async def test_a_cancelled_tool_is_told_as_cancelled(autojump_clock: MockClock) 
 async def test_a_call_of_no_tool_is_told_when_it_is_answered(autojump_clock: MockClock) -> None:
     log: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, agent=hooked(hooks=AgentLog(log))):
+    async with open_test_session(peer, agent=hooked(hooks=AgentLog(log))):
         await start_call(peer, "nonsense")
     assert "A: call_1 None unknown Tool nonsense not found." in log
 
@@ -308,7 +308,7 @@ async def test_hooks_that_override_nothing_do_nothing(
 ) -> None:
     peer = ScriptedPeer()
     agent = hooked(get_weather, endless, hooks=AgentHooks())
-    async with talk(peer, agent=agent, hooks=SessionHooks()) as session:
+    async with open_test_session(peer, agent=agent, hooks=SessionHooks()) as session:
         await tool_turn(peer)
         await session.update_agent(RealtimeAgent(name="B", hooks=AgentHooks(), tools=[endless]))
         peer.begin_response("resp_3")
@@ -316,7 +316,7 @@ async def test_hooks_that_override_nothing_do_nothing(
         await wait_all_tasks_blocked()
         await session.interrupt()
         await wait_all_tasks_blocked()
-        assert not taken_of(session.events, events.Error)
+        assert not drain_events(session.events, events.Error)
     assert not caplog.records
 
 
@@ -330,10 +330,10 @@ async def test_a_hook_may_be_a_plain_function(autojump_clock: MockClock) -> None
             log.append(event.turn_id)
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=hooked(hooks=Plain())) as session:
+    async with open_test_session(peer, agent=hooked(hooks=Plain())) as session:
         peer.begin_response("resp_1")
         await wait_all_tasks_blocked()
-        assert not taken_of(session.events, events.Error)
+        assert not drain_events(session.events, events.Error)
     assert log == ["resp_1"]
 
 
@@ -346,9 +346,9 @@ async def test_a_hook_that_raises_is_an_error_event_and_ends_nothing(
     log: list[str] = []
     peer = ScriptedPeer()
     agent = hooked(get_weather, hooks=AgentLog(log))
-    async with talk(peer, agent=agent, hooks=SessionLog([], fail)) as session:
+    async with open_test_session(peer, agent=agent, hooks=SessionLog([], fail)) as session:
         await tool_turn(peer)
-        reported = taken_of(session.events, events.Error)
+        reported = drain_events(session.events, events.Error)
     failure = reported[0].error
     assert isinstance(failure, errors.HookFailed)
     assert str(failure) == "the hook SessionLog.on_agent_start raised LookupError: no such thing"
@@ -382,9 +382,9 @@ async def test_whatever_a_hook_raises_the_session_goes_on(
 ) -> None:
     hooks = ToolLog(work)
     peer = ScriptedPeer()
-    async with talk(peer, agent=hooked(get_weather, hooks=hooks)) as session:
+    async with open_test_session(peer, agent=hooked(get_weather, hooks=hooks)) as session:
         await calls(peer, "call_1", "call_2")
-        reported = taken_of(session.events, events.Error)
+        reported = drain_events(session.events, events.Error)
     assert [type(one.error) for one in reported] == [errors.HookFailed] * 2
     assert hooks.log == ["call_1", "call_2"]
 
@@ -405,7 +405,7 @@ async def test_a_hook_that_asks_to_end_the_program_does(
 ) -> None:
     peer = ScriptedPeer()
     with pytest.raises(SystemExit) as caught:
-        async with talk(peer, agent=hooked(get_weather, hooks=ToolLog(work))):
+        async with open_test_session(peer, agent=hooked(get_weather, hooks=ToolLog(work))):
             await calls(peer, "call_1")
             await trio.sleep_forever()
     assert caught.value.code == 3
@@ -428,7 +428,7 @@ async def test_what_are_no_hooks_of_a_session_is_refused_before_it_connects(give
             config=SessionConfig(hooks=given),
         ):
             raise AssertionError
-    assert not peer.dials
+    assert not peer.connections
 
 
 # --- hooks that take their time ----------------------------------------------------------------
@@ -443,11 +443,11 @@ async def test_a_slow_hook_delays_later_hooks_and_nothing_else(autojump_clock: M
 
     peer = ScriptedPeer()
     agent = hooked(get_weather, hooks=AgentLog([], slowly))
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         began = trio.current_time()
         await tool_turn(peer)
         assert trio.current_time() == began
-        assert [one.output for one in taken_of(session.events, events.AgentEnd)] == ["Sunny!"]
+        assert [one.output for one in drain_events(session.events, events.AgentEnd)] == ["Sunny!"]
         await trio.sleep(350)
     assert [(word, at - began) for word, at in told] == [
         ("start", 0),
@@ -468,10 +468,12 @@ async def test_a_hook_that_hangs_costs_the_hooks_only_and_that_is_said_once(
     hooks = ToolLog(hold)
     peer = ScriptedPeer()
     agent = hooked(get_weather, hooks=hooks)
-    async with talk(peer, agent=agent, max_buffered_events=4, overflow="drop_oldest") as session:
+    async with open_test_session(
+        peer, agent=agent, max_buffered_events=4, overflow="drop_oldest"
+    ) as session:
         with session.subscribe(events.Error) as failures:
             await calls(peer, *(f"call_{number}" for number in range(1, 9)))
-            (report,) = taken_of(failures, events.Error)
+            (report,) = drain_events(failures, events.Error)
             assert isinstance(report.error, errors.ConsumerTooSlow)
             assert "ToolLog.on_tool_start takes too long: 4 events wait" in str(report.error)
             assert report.error.statistics["hook"] == "ToolLog.on_tool_start"
@@ -481,7 +483,7 @@ async def test_a_hook_that_hangs_costs_the_hooks_only_and_that_is_said_once(
             peer.begin_response("resp_2")
             peer.call("resp_2", "item_9", "call_9", "get_weather", '{"city": "Oslo"}')
             await wait_all_tasks_blocked()
-            assert not taken_of(failures, events.Error)
+            assert not drain_events(failures, events.Error)
         assert "call_9" not in hooks.log
         assert len([answer for answer in peer.received if answer["type"] == ITEM]) == 9
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
@@ -490,15 +492,17 @@ async def test_a_hook_that_hangs_costs_the_hooks_only_and_that_is_said_once(
 async def test_what_hooks_are_not_told_any_more_is_not_kept(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     agent = hooked(endless, hooks=ToolLog(hang))
-    async with talk(peer, agent=agent, max_buffered_events=2, overflow="drop_oldest") as session:
+    async with open_test_session(
+        peer, agent=agent, max_buffered_events=2, overflow="drop_oldest"
+    ) as session:
         await calls(peer, *(f"call_{number}" for number in range(4)), name="endless")
         with session.subscribe(events.AgentEnd) as ends:
             peer.end_response("resp_1", "failed")
             peer.begin_response("resp_2")
             peer.end_response("resp_2")
             await wait_all_tasks_blocked()
-            kept = [weakref.ref(one) for one in taken_of(ends, events.AgentEnd)]
-        taken_of(session.events, events.AgentEnd)
+            kept = [weakref.ref(one) for one in drain_events(ends, events.AgentEnd)]
+        drain_events(session.events, events.AgentEnd)
         gc.collect()
         assert [one() for one in kept] == [None] * len(kept) != []
 
@@ -508,10 +512,12 @@ async def test_quick_hooks_keep_up_with_any_burst(autojump_clock: MockClock) -> 
     peer = ScriptedPeer()
     call_ids = [f"call_{number}" for number in range(50)]
     agent = hooked(get_weather, hooks=hooks)
-    async with talk(peer, agent=agent, max_buffered_events=4, overflow="drop_oldest") as session:
+    async with open_test_session(
+        peer, agent=agent, max_buffered_events=4, overflow="drop_oldest"
+    ) as session:
         with session.subscribe(events.Error) as failures:
             await calls(peer, *call_ids)
-            assert not taken_of(failures, events.Error)
+            assert not drain_events(failures, events.Error)
     assert sorted(hooks.log) == sorted(call_ids)
 
 
@@ -523,9 +529,9 @@ async def test_what_came_before_the_end_is_told(how: str, autojump_clock: MockCl
     log: list[str] = []
     peer = ScriptedPeer()
     agent = hooked(wait, hooks=AgentLog(log, a_while))
-    before = living()
+    before = task_count()
     with suppress(LookupError, errors.ConnectionLost), trio.CancelScope() as scope:
-        async with talk(peer, agent=agent) as session:
+        async with open_test_session(peer, agent=agent) as session:
             await start_call(peer, "wait", '{"seconds": 60}')
             match how:
                 case "cancelled":
@@ -543,7 +549,7 @@ async def test_what_came_before_the_end_is_told(how: str, autojump_clock: MockCl
     assert log[:2] == ["A: start resp_1", 'A: call_1 wait {"seconds": 60}']
     # Also of a connection that is lost, where nobody else gets this event any more.
     assert log[2:] == ["A: call_1 wait cancelled"]
-    assert living() == before
+    assert task_count() == before
 
 
 async def clean_up_badly(_line: str) -> None:
@@ -563,9 +569,9 @@ async def test_a_hook_that_hangs_is_cancelled_when_close_timeout_is_over(
     hooks = ToolLog(work)
     peer = ScriptedPeer()
     agent = hooked(get_weather, hooks=hooks)
-    before, began = living(), 0.0
+    before, began = task_count(), 0.0
     with suppress(errors.ConnectionLost), trio.CancelScope() as scope:
-        async with talk(peer, agent=agent, close_timeout=0.5):
+        async with open_test_session(peer, agent=agent, close_timeout=0.5):
             await calls(peer, "call_1", "call_2")
             began = trio.current_time()
             if how == "cancelled":
@@ -574,7 +580,7 @@ async def test_a_hook_that_hangs_is_cancelled_when_close_timeout_is_over(
                 peer.close(1011)
     assert trio.current_time() - began == pytest.approx(0.5)
     assert hooks.log == ["call_1"]
-    assert living() == before
+    assert task_count() == before
     (last,) = [record for record in caplog.records if "close_timeout" in record.message]
     assert "ToolLog.on_tool_start" in last.message
 
@@ -589,7 +595,7 @@ async def test_a_hook_may_close_the_session_and_is_finished(autojump_clock: Mock
         log.append("closed")
 
     peer = ScriptedPeer()
-    async with talk(peer, agent=hooked(get_weather, hooks=ToolLog(close))) as session:
+    async with open_test_session(peer, agent=hooked(get_weather, hooks=ToolLog(close))) as session:
         sessions.append(session)
         began = trio.current_time()
         await calls(peer, "call_1")
@@ -606,6 +612,8 @@ async def test_a_tool_that_may_finish_has_its_end_told(autojump_clock: MockClock
 
     log: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, agent=hooked(pay, hooks=AgentLog(log)), hooks=SessionLog([], a_while)):
+    async with open_test_session(
+        peer, agent=hooked(pay, hooks=AgentLog(log)), hooks=SessionLog([], a_while)
+    ):
         await start_call(peer, "pay")
     assert log[-1] == "A: call_1 pay completed paid"

@@ -11,8 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken, taken_of
-from support.sessions import PATIENCE
+from support.events import drain_channel, drain_events
+from support.sessions import TEST_TIMEOUT
 from trio_realtime import (
     AgentContext,
     HostedMcpTool,
@@ -63,7 +63,7 @@ async def librarian(
     hosted = HostedMcpTool(server_label=label, server_url="https://example.com/mcp", **declared)
     agent = RealtimeAgent[None](name="Librarian", tools=[shout], hosted_tools=[hosted])
     config = SessionConfig(output_modalities=["text"])
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(TEST_TIMEOUT):
         async with open_realtime_session(
             agent, endpoint=wire.endpoint, transport=wire, config=config
         ) as session:
@@ -73,7 +73,7 @@ async def librarian(
 def library(*answers: Any, **settings: Any) -> tuple[Library, LocalConnector]:
     found = Library()
     settings = {"hosted_servers": {"docs": {"search": found.search}}, **settings}
-    wire = local_connector(brain=ScriptedResponder(answers), pacing=math.inf, **settings)
+    wire = local_connector(responder=ScriptedResponder(answers), pacing=math.inf, **settings)
     return found, wire
 
 
@@ -102,7 +102,7 @@ async def to_the_end(session: RealtimeSession[None]) -> list[events.SessionEvent
         if isinstance(event, events.AgentEnd):
             break
     await trio.sleep(60)
-    return found + taken(session.events)
+    return found + drain_channel(session.events)
 
 
 def only(found: list[events.SessionEvent], kind: type[Any]) -> Any:
@@ -137,7 +137,7 @@ async def test_a_server_that_cannot_be_reached_is_an_error_and_the_session_goes_
     _, wire = library(Say("Hello."))
     async with librarian(wire, label="elsewhere") as session:
         assert (await session.ask("Hello?")).text == "Hello."
-        (failure,) = taken_of(session.events, events.Error)
+        (failure,) = drain_events(session.events, events.Error)
         assert "'elsewhere'" in str(failure.error)
 
 
@@ -231,7 +231,7 @@ async def test_the_declaration_decides_without_anybody_being_asked(
     books, wire = library(SEARCH, Say("Well."))
     async with librarian(wire, on_approval=decide) as session:
         assert (await session.ask("What is there?")).text == "Well."
-        assert taken_of(session.events, events.ToolApprovalRequired) == []
+        assert drain_events(session.events, events.ToolApprovalRequired) == []
         assert len(books.calls) == decision
 
 
@@ -277,7 +277,7 @@ async def test_an_interrupt_while_the_service_calls_leaves_nothing_to_speak_of(
         await session.drain()
         await trio.sleep(60)
         assert len(received(wire, "response.create")) == 1
-        end = only(taken(session.events), events.AgentEnd)
+        end = only(drain_channel(session.events), events.AgentEnd)
         assert end.status == "cancelled"
         assert (await session.ask("And now?")).text == "Next."
         await wait_all_tasks_blocked()

@@ -11,11 +11,17 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all, taken_of
-from support.service import accept, called, one_call, seconds, start_call
-from support.sessions import opened, talk
-from support.tools import make_careful
-from support.wire import CANCEL, ITEM, answers
+from support.events import collect_events, drain_events
+from support.service import (
+    accept_create,
+    function_call_item,
+    send_call_and_wait,
+    silence,
+    start_call,
+)
+from support.sessions import open_session_with, open_test_session
+from support.tools import make_cleanup_tool
+from support.wire import CANCEL, ITEM, sent_outputs
 from trio_realtime import (
     AgentContext,
     Endpoint,
@@ -56,9 +62,12 @@ async def test_no_tool_begins_while_the_session_waits_for_another_to_end(
     autojump_clock: MockClock,
 ) -> None:
     log: list[str] = []
-    careful = make_careful(0.2)
+    careful = make_cleanup_tool(0.2)
     peer = ScriptedPeer()
-    async with talk(peer, careful.tool, make_pay(log)) as session, trio.open_nursery() as nursery:
+    async with (
+        open_test_session(peer, careful.tool, make_pay(log)) as session,
+        trio.open_nursery() as nursery,
+    ):
         await start_call(peer, "careful")
         nursery.start_soon(session.aclose)
         await trio.sleep(0.1)
@@ -74,9 +83,9 @@ async def test_a_call_of_a_response_that_was_cancelled_does_not_begin(
 ) -> None:
     log: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, make_pay(log)):
+    async with open_test_session(peer, make_pay(log)):
         peer.begin_response("resp_1")
-        listed = [called("item_1", "call_1", "pay")]
+        listed = [function_call_item("item_1", "call_1", "pay")]
         peer.end_response("resp_1", "cancelled", reason="turn_detected", output=listed)
         await peer.expect(ITEM)
     assert log == []
@@ -94,7 +103,7 @@ async def test_an_interrupt_does_not_wait_for_a_call_in_the_background(
         return "booked"
 
     peer = ScriptedPeer()
-    async with talk(peer, book) as session:
+    async with open_test_session(peer, book) as session:
         await start_call(peer, "book")
         with trio.fail_after(1):
             await session.interrupt()
@@ -110,12 +119,12 @@ async def test_a_call_in_the_background_may_interrupt(autojump_clock: MockClock)
         return "hushed"
 
     peer = ScriptedPeer()
-    async with talk(peer, hush) as session:
+    async with open_test_session(peer, hush) as session:
         sessions.append(session)
         await start_call(peer, "hush")
         await peer.expect(CANCEL)
         await peer.expect(ITEM)
-        assert answers(peer) == [("call_1", "hushed")]
+        assert sent_outputs(peer) == [("call_1", "hushed")]
 
 
 async def test_a_late_call_is_cancelled_though_its_sibling_may_finish(
@@ -128,13 +137,13 @@ async def test_a_late_call_is_cancelled_though_its_sibling_may_finish(
 
     log: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, keep, make_pay(log)) as session:
+    async with open_test_session(peer, keep, make_pay(log)) as session:
         await start_call(peer, "keep")
         await session.interrupt()
         peer.call("resp_1", "item_2", "call_2", "pay")
         peer.end_response("resp_1", "cancelled")
         await trio.sleep(3)
-        outputs = dict(answers(peer))
+        outputs = dict(sent_outputs(peer))
     assert outputs["call_1"] == "kept"
     assert "cancelled" in outputs["call_2"]
     assert log == []
@@ -165,13 +174,13 @@ async def test_whatever_a_tool_raises_is_an_answer_and_ends_nothing(
         raise failure
 
     peer = ScriptedPeer()
-    async with talk(peer, odd) as session:
+    async with open_test_session(peer, odd) as session:
         await start_call(peer, "odd")
         peer.end_response("resp_1")
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
-        ((_, output),) = answers(peer)
-        (ended,) = taken_of(session.events, events.ToolEnd)
+        await accept_create(peer, "resp_2")
+        ((_, output),) = sent_outputs(peer)
+        (ended,) = drain_events(session.events, events.ToolEnd)
     assert output.startswith(f"Tool odd failed: {type(failure).__name__}")
     assert ended.outcome == "failed"
     assert ended.error is failure
@@ -193,7 +202,7 @@ async def test_an_interrupt_from_the_keyboard_wins_over_an_error_of_the_block(
 
     async def stay() -> None:
         peer = ScriptedPeer()
-        async with talk(peer, look_up):
+        async with open_test_session(peer, look_up):
             await start_call(peer, "look_up")
             try:
                 await trio.sleep(5)
@@ -219,14 +228,14 @@ async def test_drain_inside_a_tool_is_refused(autojump_clock: MockClock) -> None
         await sessions[0].drain()
 
     peer = ScriptedPeer()
-    async with talk(peer, goodbye) as session:
+    async with open_test_session(peer, goodbye) as session:
         sessions.append(session)
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "goodbye", '{"deep": false}')
         peer.call("resp_1", "item_2", "call_2", "goodbye", '{"deep": true}')
         await wait_all_tasks_blocked()
-        ended = taken_of(session.events, events.ToolEnd)
-        outputs = dict(answers(peer))
+        ended = drain_events(session.events, events.ToolEnd)
+        outputs = dict(sent_outputs(peer))
     assert [event.outcome for event in ended] == ["failed", "failed"]
     assert "drain() inside a tool" in outputs["call_1"]
     assert "ExceptionGroup" in outputs["call_2"]
@@ -249,14 +258,14 @@ async def test_a_task_that_a_tool_left_behind_may_drain(autojump_clock: MockCloc
             nursery.start_soon(leave)
             return "soon"
 
-        async with talk(peer, goodbye) as session:
+        async with open_test_session(peer, goodbye) as session:
             sessions.append(session)
             began = trio.current_time()
             await start_call(peer, "goodbye")
             peer.end_response("resp_1")
             await peer.expect(ITEM)
-            await accept(peer, "resp_2")
-            peer.say("resp_2", "item_2", "Bye!", pcm=seconds(3))
+            await accept_create(peer, "resp_2")
+            peer.say("resp_2", "item_2", "Bye!", pcm=silence(3))
             peer.end_response("resp_2")
             await trio.sleep(5)
     assert drained == [pytest.approx(began + 3)]
@@ -284,10 +293,10 @@ async def test_a_tool_that_ends_the_session_does_not_wait_for_itself(
             await leave()
 
     peer = ScriptedPeer()
-    async with talk(peer, goodbye) as session:
+    async with open_test_session(peer, goodbye) as session:
         sessions.append(session)
         await start_call(peer, "goodbye")
-        await read_all(session, [])
+        await collect_events(session, [])
     assert took == [pytest.approx(0, abs=0.05)]
 
 
@@ -305,19 +314,19 @@ async def test_a_tool_may_ask_while_its_own_answer_is_waited_for(
         heard.append((await sessions[0].ask("What?")).text)
 
     peer = ScriptedPeer()
-    async with talk(peer, consult) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer, consult) as session, trio.open_nursery() as nursery:
         sessions.append(session)
         nursery.start_soon(ask)
         await peer.expect(ITEM)
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")
         peer.call("resp_1", "item_1", "call_1", "consult")
         peer.end_response("resp_1")
         for response_id, text in (("resp_2", "inner"), ("resp_3", "outer")):
             await peer.expect(ITEM)
-            await accept(peer, response_id)
+            await accept_create(peer, response_id)
             peer.say(response_id, f"item_{response_id}", text)
             peer.end_response(response_id)
-    assert answers(peer) == [("call_1", "it says inner")]
+    assert sent_outputs(peer) == [("call_1", "it says inner")]
     assert heard == ["outer"]
 
 
@@ -326,16 +335,16 @@ async def test_an_interrupted_handoff_is_one_thing_or_the_other(autojump_clock: 
     billing = RealtimeAgent[None](name="Billing", instructions="Bill.")
     triage = RealtimeAgent[None](name="Triage", handoffs=[billing])
     peer = ScriptedPeer()
-    async with talk(peer, agent=triage) as session:
+    async with open_test_session(peer, agent=triage) as session:
         peer.acknowledge = False
-        await one_call(peer, "transfer_to_billing")
+        await send_call_and_wait(peer, "transfer_to_billing")
         with trio.move_on_after(5):
             await session.interrupt()
         await wait_all_tasks_blocked()
         peer.send({"type": "session.updated", "session": peer.session})
         await peer.expect(ITEM)
         await peer.expect_nothing()
-        ((_, output),) = answers(peer)
+        ((_, output),) = sent_outputs(peer)
         assert ("cancelled" in output) == (session.current_agent is triage)
 
 
@@ -369,7 +378,7 @@ async def test_the_connect_timeout_is_one_for_everything(autojump_clock: MockClo
         ):
             pytest.fail("the block must not run")
     assert trio.current_time() - began == pytest.approx(10)
-    assert [dial.connect_timeout for dial in peer.dials] == [pytest.approx(4)]
+    assert [dial.connect_timeout for dial in peer.connections] == [pytest.approx(4)]
 
 
 @pytest.mark.parametrize(("writing", "slow"), [(600, "agent"), (6, "key")])
@@ -395,7 +404,7 @@ async def test_what_comes_before_the_dial_is_bounded_too(
         ):
             pytest.fail("the block must not run")
     assert trio.current_time() - began == pytest.approx(10)
-    assert peer.dials == []
+    assert peer.connections == []
 
 
 async def test_settings_that_are_refused_without_a_name_are_refused_at_once(
@@ -413,7 +422,7 @@ async def test_settings_that_are_refused_without_a_name_are_refused_at_once(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(refuse)
         with pytest.raises(SettingsRejected, match="Invalid value"):
-            async with opened(peer):
+            async with open_session_with(peer):
                 pytest.fail("the block must not run")
     assert trio.current_time() == began
 
@@ -423,9 +432,9 @@ async def test_what_the_service_said_is_told_when_it_acknowledges_nothing(
 ) -> None:
     """An error that could be about anything does not end the wait, but it may well be why."""
     peer = ScriptedPeer(acknowledge=False)
-    peer.refuse(None, "invalid_value", "Invalid value: 'x'.")
+    peer.reject(None, "invalid_value", "Invalid value: 'x'.")
     with pytest.raises(ConnectTimeout, match="Invalid value"):
-        async with opened(peer):
+        async with open_session_with(peer):
             pytest.fail("the block must not run")
 
 
@@ -436,7 +445,7 @@ async def test_nonsense_before_the_greeting_is_passed_over(autojump_clock: MockC
     peer.send('{"type": "response.done", "response": {}}')
     for _ in range(2):
         peer.send({"type": "session.created", "session": peer.session})
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("Hello?")
         await peer.expect(ITEM)
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")

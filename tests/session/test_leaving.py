@@ -12,10 +12,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.service import called, start_call
-from support.sessions import BareWire, living, opened, talk
-from support.tools import endless, make_careful
-from support.wire import answers
+from support.service import function_call_item, start_call
+from support.sessions import PassivePeer, open_session_with, open_test_session, task_count
+from support.tools import endless, make_cleanup_tool
+from support.wire import sent_outputs
 from trio_realtime import function_tool
 from trio_realtime.errors import ConnectionLost
 from trio_realtime.testing import ScriptedPeer
@@ -69,10 +69,10 @@ async def test_an_exception_of_the_block_comes_out_bare(
 ) -> None:
     peer = ScriptedPeer()
     own = kind("the block's own")
-    before = living()
+    before = task_count()
 
     async def fail_in_a_session() -> None:
-        async with talk(peer, endless):
+        async with open_test_session(peer, endless):
             await scene(peer)
             raise own
 
@@ -80,7 +80,7 @@ async def test_an_exception_of_the_block_comes_out_bare(
         await fail_in_a_session()
     assert caught.value is own
     assert own.__cause__ is None
-    assert living() == before
+    assert task_count() == before
 
 
 @scenes
@@ -88,25 +88,25 @@ async def test_a_cancellation_from_outside_stays_one(
     scene: Scene, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    before = living()
+    before = task_count()
     with trio.move_on_after(2) as scope:
-        async with opened(peer, endless):
+        async with open_session_with(peer, endless):
             await scene(peer)
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert peer.closed is not None
-    assert living() == before
+    assert task_count() == before
 
 
 @scenes
 async def test_leaving_leaves_nothing(scene: Scene, autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    before = living()
+    before = task_count()
     # A loss that nobody was told of comes out here; what matters is what is left.
     with contextlib.suppress(ConnectionLost):
-        async with talk(peer, endless) as session:
+        async with open_test_session(peer, endless) as session:
             await scene(peer)
-    assert living() == before
+    assert task_count() == before
     assert peer.closed is not None
     assert session.statistics().running_tools == 0
 
@@ -122,7 +122,7 @@ async def test_an_interrupt_from_the_keyboard_that_hits_a_tool_comes_out_bare(
     peer = ScriptedPeer()
 
     async def stay() -> None:
-        async with talk(peer, unlucky):
+        async with open_test_session(peer, unlucky):
             await start_call(peer, "unlucky")
             await trio.sleep_forever()
 
@@ -145,7 +145,7 @@ async def test_a_tool_that_fails_while_it_is_stopped_does_not_disturb_the_exit(
     peer = ScriptedPeer()
 
     async def leave(error: Exception | None) -> None:
-        async with talk(peer, clumsy):
+        async with open_test_session(peer, clumsy):
             await start_call(peer, "clumsy")
             if error is not None:
                 raise error
@@ -163,8 +163,8 @@ async def test_a_tool_that_fails_while_it_is_stopped_does_not_disturb_the_exit(
 async def test_a_peer_that_never_answers_the_close_costs_no_more_than_the_timeout(
     close_timeout: float, autojump_clock: MockClock
 ) -> None:
-    peer = BareWire()
-    async with talk(peer, close_timeout=close_timeout):
+    peer = PassivePeer()
+    async with open_test_session(peer, close_timeout=close_timeout):
         began = trio.current_time()
     assert trio.current_time() - began <= close_timeout
 
@@ -172,16 +172,16 @@ async def test_a_peer_that_never_answers_the_close_costs_no_more_than_the_timeou
 async def test_a_peer_that_never_reads_costs_no_more_than_the_timeout(
     autojump_clock: MockClock,
 ) -> None:
-    peer = BareWire(max_messages=2)
-    before = living()
-    async with talk(peer) as session:
+    peer = PassivePeer(max_messages=2)
+    before = task_count()
+    async with open_test_session(peer) as session:
         for _ in range(10):
             await session.send_message("Are you there?")
         await wait_all_tasks_blocked()
         assert session.statistics().outgoing_frames > 0
         began = trio.current_time()
     assert trio.current_time() - began <= 1
-    assert living() == before
+    assert task_count() == before
     with pytest.raises(TransportClosed) as closed:
         await peer.read_all()
     assert closed.value.code == 1000  # it was told, should it ever read
@@ -191,10 +191,10 @@ async def test_everything_bad_together_costs_no_more_than_the_timeout(
     autojump_clock: MockClock,
 ) -> None:
     """A tool that cleans up for longer than it may, a peer that neither reads nor answers."""
-    careful = make_careful(0.9)
-    peer = BareWire(max_messages=2)
-    async with talk(peer, careful.tool) as session:
-        item = called("item_1", "call_1", "careful")
+    careful = make_cleanup_tool(0.9)
+    peer = PassivePeer(max_messages=2)
+    async with open_test_session(peer, careful.tool) as session:
+        item = function_call_item("item_1", "call_1", "careful")
         frame = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
         await peer.far.send(json.dumps({**frame, "output_index": 0}))
         for _ in range(10):
@@ -206,10 +206,10 @@ async def test_everything_bad_together_costs_no_more_than_the_timeout(
 
 
 async def test_leaving_by_a_cancellation_takes_no_longer(autojump_clock: MockClock) -> None:
-    peer = BareWire(max_messages=2)
+    peer = PassivePeer(max_messages=2)
     with trio.move_on_after(5) as scope:
         began = trio.current_time()
-        async with opened(peer) as session:
+        async with open_session_with(peer) as session:
             for _ in range(10):
                 await session.send_message("Are you there?")
             await trio.sleep_forever()
@@ -238,7 +238,7 @@ async def test_the_connection_closes_in_time_though_a_tool_ignores_its_cancellat
         closed_after.append(trio.current_time() - began)
 
     async with trio.open_nursery() as nursery:
-        async with talk(peer, stubborn):
+        async with open_test_session(peer, stubborn):
             await start_call(peer, "stubborn")
             nursery.start_soon(watch)
             began = trio.current_time()
@@ -248,7 +248,7 @@ async def test_the_connection_closes_in_time_though_a_tool_ignores_its_cancellat
 
 async def test_what_was_sent_before_the_exit_arrives(autojump_clock: MockClock) -> None:
     """The peer reads slowly and the wire takes two messages: all the same, everything, in order."""
-    peer = BareWire(max_messages=2)
+    peer = PassivePeer(max_messages=2)
     texts: list[str] = []
 
     async def read_slowly() -> None:
@@ -259,7 +259,7 @@ async def test_what_was_sent_before_the_exit_arrives(autojump_clock: MockClock) 
                     texts.append(frame["item"]["content"][0]["text"])
                 await trio.sleep(0.01)
 
-    async with trio.open_nursery() as nursery, talk(peer) as session:
+    async with trio.open_nursery() as nursery, open_test_session(peer) as session:
         nursery.start_soon(read_slowly)
         for number in range(10):
             await session.send_message(str(number), respond=False)
@@ -271,7 +271,7 @@ async def test_what_was_sent_before_a_cancellation_arrives(autojump_clock: MockC
     """The cancellation stops the block, not what was said before it."""
     peer = ScriptedPeer()
     with trio.CancelScope() as outer:
-        async with talk(peer) as session:
+        async with open_test_session(peer) as session:
             for number in range(20):
                 await session.send_message(f"text {number}", respond=False)
             outer.cancel()
@@ -301,7 +301,7 @@ async def test_a_tool_that_asked_for_time_has_it_also_where_the_block_is_cancell
     peer = ScriptedPeer()
     began = trio.current_time()
     with trio.CancelScope() as block:
-        async with talk(peer, save) as session:
+        async with open_test_session(peer, save) as session:
             await start_call(peer, "save", '{"seconds": 2}')
             peer.call("resp_1", "item_2", "call_2", "save", '{"seconds": 20}')
             await wait_all_tasks_blocked()
@@ -311,5 +311,5 @@ async def test_a_tool_that_asked_for_time_has_it_also_where_the_block_is_cancell
             block.cancel()
             await trio.sleep_forever()
     assert finished == [2]
-    assert next(output for _, output in answers(peer)) == "saved"
+    assert next(output for _, output in sent_outputs(peer)) == "saved"
     assert trio.current_time() - began == pytest.approx(5)

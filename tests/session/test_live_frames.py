@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.sessions import talk
+from support.sessions import open_test_session
 from support.wire import Frame
 from trio_realtime import RealtimeSession, Usage, events, function_tool
 from trio_realtime.items import (
@@ -64,7 +64,7 @@ async def replay(frames: list[Frame]) -> Replay:
     peer.send(*[json.dumps(frame) for frame in frames])
     peer.close()
     result = Replay()
-    async with talk(peer, get_weather) as session:
+    async with open_test_session(peer, get_weather) as session:
         await take_all(session, result)
     return result
 

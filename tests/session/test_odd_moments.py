@@ -8,11 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken_of, voices
-from support.service import one_call, seconds
-from support.sessions import talk
-from support.tools import endless, make_careful
-from support.wire import CREATE, ITEM, creates, kinds, wire
+from support.events import audio_response_ids, drain_events
+from support.service import send_call_and_wait, silence
+from support.sessions import open_test_session
+from support.tools import endless, make_cleanup_tool
+from support.wire import CREATE, ITEM, sent_creates, sent_frames, sent_types
 from trio_realtime import (
     AgentContext,
     HostedMcpTool,
@@ -81,7 +81,7 @@ async def park_approval_of_response(peer: ScriptedPeer, status: str) -> None:
 
 def say(peer: ScriptedPeer, number: int, *, audio: float = 1) -> None:
     peer.begin_response(f"resp_{number}")
-    peer.say(f"resp_{number}", f"item_{number}", "Good morning", pcm=seconds(audio))
+    peer.say(f"resp_{number}", f"item_{number}", "Good morning", pcm=silence(audio))
     peer.end_response(f"resp_{number}")
 
 
@@ -117,7 +117,7 @@ async def test_update_agent_ends_with_the_session_while_the_agent_is_described(
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(ConnectionLost):
-            async with talk(peer) as session:
+            async with open_test_session(peer) as session:
                 nursery.start_soon(update, session)
                 await trio.sleep(0.5)
                 peer.close(1011)
@@ -130,20 +130,20 @@ async def test_a_response_that_cannot_be_encoded_leaves_the_session_able_to_spea
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with pytest.raises(UsageError):
             await session.create_response(tool_choice=object())
         with pytest.raises(UsageError):
             await session.send_message([object()])  # type: ignore[list-item]
         await session.send_message("Hello")
-        assert CREATE in await kinds(peer)
+        assert CREATE in await sent_types(peer)
 
 
 async def test_settings_that_cannot_be_encoded_leave_the_session_able_to_change(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with pytest.raises(UsageError):
             await session.update_settings(tool_choice=object())
         with trio.fail_after(10):
@@ -155,11 +155,11 @@ async def test_a_hosted_call_is_decided_about_however_its_response_ended(
     autojump_clock: MockClock, status: str
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian()) as session:
+    async with open_test_session(peer, agent=librarian()) as session:
         await park_approval_of_response(peer, status)
         cancelled = status == "cancelled"
         assert await session.approve_tool_call("ask_1") == (not cancelled)
-        (sent,) = [frame["item"] for frame in await wire(peer) if frame["type"] == ITEM]
+        (sent,) = [frame["item"] for frame in await sent_frames(peer) if frame["type"] == ITEM]
         assert (sent["approval_request_id"], sent["approve"]) == ("ask_1", not cancelled)
 
 
@@ -167,7 +167,7 @@ async def test_an_interrupt_ends_the_wait_for_an_approval_of_a_response_that_was
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian()) as session:
+    async with open_test_session(peer, agent=librarian()) as session:
         await park_approval_of_response(peer, "incomplete")
         await session.interrupt()
         with trio.fail_after(30):
@@ -186,9 +186,9 @@ async def test_a_tool_that_shields_itself_may_interrupt(autojump_clock: MockCloc
         hung.append(patience.cancelled_caught)
 
     peer = ScriptedPeer()
-    async with talk(peer, hush) as session:
+    async with open_test_session(peer, hush) as session:
         sessions.append(session)
-        await one_call(peer, "hush")
+        await send_call_and_wait(peer, "hush")
         await trio.sleep(10)
         assert hung == [False]
 
@@ -197,7 +197,7 @@ async def test_an_item_that_is_not_to_be_cut_does_not_stop_drain(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         say(peer, 1)
         await wait_all_tasks_blocked()
         session.playback.played("item_1", 0, -1)
@@ -207,7 +207,7 @@ async def test_an_item_that_is_not_to_be_cut_does_not_stop_drain(
 
 async def test_drain_hears_of_a_report(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         say(peer, 1, audio=10)
         await wait_all_tasks_blocked()
         session.playback.played("item_1", 0, 10)
@@ -243,8 +243,8 @@ async def test_hooks_are_told_of_the_end_of_a_tool_also_when_the_connection_is_l
 ) -> None:
     peer, notes = ScriptedPeer(), _Notes()
     with pytest.raises(ConnectionLost):
-        async with talk(peer, endless, hooks=notes) as session:
-            await one_call(peer, "endless")
+        async with open_test_session(peer, endless, hooks=notes) as session:
+            await send_call_and_wait(peer, "endless")
             peer.close(1011)
             async for _ in session:
                 pass
@@ -264,9 +264,9 @@ async def test_a_loss_that_only_a_hook_was_told_of_is_raised_by_the_block(
 ) -> None:
     peer, hooks = ScriptedPeer(), _Talkative()
     with pytest.raises(ConnectionLost):
-        async with talk(peer, endless, hooks=hooks, close_timeout=5) as session:
+        async with open_test_session(peer, endless, hooks=hooks, close_timeout=5) as session:
             hooks.session = session
-            await one_call(peer, "endless")
+            await send_call_and_wait(peer, "endless")
             peer.close(1011)
             await trio.sleep(3)
 
@@ -278,48 +278,48 @@ async def test_a_hosted_call_of_an_interrupted_response_is_not_spoken_of(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian()) as session:
+    async with open_test_session(peer, agent=librarian()) as session:
         peer.begin_response("resp_1")
         await wait_all_tasks_blocked()
         await session.interrupt()
         open_mcp_call(peer, "resp_1")
         finish_mcp_call(peer)
         peer.end_response("resp_1")
-        assert CREATE not in await kinds(peer)
+        assert CREATE not in await sent_types(peer)
 
 
 async def test_a_hosted_call_of_a_response_beside_the_conversation_never_asks_for_another(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian()) as session:
+    async with open_test_session(peer, agent=librarian()) as session:
         await session.create_response(conversation="none")
         peer.begin_response("resp_1", await peer.expect(CREATE), conversation_id=None)
         open_mcp_call(peer, "resp_1")
         peer.end_response("resp_1", conversation_id=None)
         finish_mcp_call(peer)
         await wait_all_tasks_blocked()
-        assert len(creates(peer)) == 1
+        assert len(sent_creates(peer)) == 1
 
 
 async def test_an_approval_for_good_of_a_hosted_tool_holds_for_its_server_only(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian()) as session:
+    async with open_test_session(peer, agent=librarian()) as session:
         ask_approval(peer)
         await wait_all_tasks_blocked()
         assert await session.approve_tool_call("ask_1", always=True)
         await session.update_agent(librarian("https://elsewhere.example/mcp", "Stranger"))
-        assert len(taken_of(session.events, events.ToolApprovalRequired)) == 1
+        assert len(drain_events(session.events, events.ToolApprovalRequired)) == 1
         ask_approval(peer, {**MCP_ASK, "id": "ask_2"})
         await wait_all_tasks_blocked()
-        assert len(taken_of(session.events, events.ToolApprovalRequired)) == 1
+        assert len(drain_events(session.events, events.ToolApprovalRequired)) == 1
 
 
 async def test_hosted_calls_that_are_over_are_forgotten(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian()) as session:
+    async with open_test_session(peer, agent=librarian()) as session:
         for number in range(600):
             item = {**MCP_CALL, "id": f"mcp_{number}"}
             peer.begin_response(f"resp_{number}")
@@ -334,9 +334,11 @@ async def test_hosted_calls_that_are_over_are_forgotten(autojump_clock: MockCloc
 
 async def test_where_a_hosted_server_is_stays_out_of_events(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian("https://example.com/mcp?key=very-secret")) as session:
+    async with open_test_session(
+        peer, agent=librarian("https://example.com/mcp?key=very-secret")
+    ) as session:
         assert "very-secret" not in repr(await session.update_settings(speed=1.2))
-        assert "very-secret" not in repr(taken_of(session.events, events.SettingsUpdated))
+        assert "very-secret" not in repr(drain_events(session.events, events.SettingsUpdated))
 
 
 # --- guardrails ----------------------------------------------------------------------------------
@@ -357,7 +359,9 @@ async def test_a_guardrail_sees_all_messages_of_a_reply_without_deltas(
 ) -> None:
     seen: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, agent=RealtimeAgent(name="G", output_guardrails=[watch(seen)])):
+    async with open_test_session(
+        peer, agent=RealtimeAgent(name="G", output_guardrails=[watch(seen)])
+    ):
         peer.begin_response("resp_1")
         items = [
             {
@@ -379,28 +383,28 @@ async def test_what_trips_is_not_let_through_the_gate_when_its_response_ends(
 ) -> None:
     agent = RealtimeAgent[None](name="G", output_guardrails=[watch([], takes=1)])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent, guardrail_audio_gate=True) as session:
+    async with open_test_session(peer, agent=agent, guardrail_audio_gate=True) as session:
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.transcript("resp_1", "item_1", "a secret")
-        peer.audio("resp_1", "item_1", seconds(0.1))
+        peer.audio("resp_1", "item_1", silence(0.1))
         peer.begin_response("resp_2")
         await trio.sleep(2)
-        peer.audio("resp_1", "item_1", seconds(0.1))
+        peer.audio("resp_1", "item_1", silence(0.1))
         peer.end_response("resp_1")
         await trio.sleep(2)
-        assert voices(taken_of(session.events, events.Audio)) == []
+        assert audio_response_ids(drain_events(session.events, events.Audio)) == []
 
 
 async def test_a_trip_cancels_the_tools_of_its_response_also_when_a_create_is_on_its_way(
     autojump_clock: MockClock,
 ) -> None:
-    careful = make_careful(0)
+    careful = make_cleanup_tool(0)
     agent = RealtimeAgent[None](
         name="G", tools=[careful.tool], output_guardrails=[watch([], takes=1)]
     )
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         peer.begin_response("resp_1")
         peer.say("resp_1", "item_1", "a secret")
         peer.call("resp_1", "item_2", "call_1", "careful")
@@ -416,27 +420,27 @@ async def test_a_trip_cancels_the_tools_of_its_response_also_when_a_create_is_on
 
 async def test_the_last_of_a_reply_without_an_end_is_told(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.text("resp_1", "item_1", "Good ")
         peer.text("resp_1", "item_1", "morning")
         peer.end_response("resp_1", "failed")
         await trio.sleep(1)
-        assert taken_of(session.events, events.HistoryUpdated)[-1].item == session.history[0]
+        assert drain_events(session.events, events.HistoryUpdated)[-1].item == session.history[0]
 
 
 async def test_the_last_of_a_transcript_that_fails_is_told(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     about = {"item_id": "item_1", "content_index": 0}
     kind = "conversation.item.input_audio_transcription"
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.add_item(user_item("item_1", {"type": "input_audio", "transcript": None}))
         for delta in ("Good ", "morning"):
             peer.send({"type": f"{kind}.delta", **about, "delta": delta})
         peer.send({"type": f"{kind}.failed", **about, "error": {"type": "x", "message": "x"}})
         await trio.sleep(1)
-        assert taken_of(session.events, events.HistoryUpdated)[-1].item == session.history[0]
+        assert drain_events(session.events, events.HistoryUpdated)[-1].item == session.history[0]
 
 
 def text_item(text: str) -> MessageItem:
@@ -444,7 +448,7 @@ def text_item(text: str) -> MessageItem:
 
 
 async def test_two_edits_at_once_do_not_trip_over_each_other(autojump_clock: MockClock) -> None:
-    local = local_connector(brain=RuleResponder())
+    local = local_connector(responder=RuleResponder())
     agent = RealtimeAgent[None](name="Assistant")
     with trio.fail_after(100):
         async with open_realtime_session(
@@ -470,7 +474,7 @@ async def test_an_earlier_history_can_be_put_back_when_its_audio_was_dropped(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, max_history_audio=60_000) as session:
+    async with open_test_session(peer, max_history_audio=60_000) as session:
         say(peer, 1)
         await wait_all_tasks_blocked()
         before = session.history
@@ -478,7 +482,9 @@ async def test_an_earlier_history_can_be_put_back_when_its_audio_was_dropped(
         await wait_all_tasks_blocked()
         with trio.move_on_after(1):
             await session.update_history(before)
-        deleted = [f["item_id"] for f in await wire(peer) if f["type"].endswith("item.delete")]
+        deleted = [
+            f["item_id"] for f in await sent_frames(peer) if f["type"].endswith("item.delete")
+        ]
         assert deleted == ["item_2"]
 
 
@@ -509,14 +515,14 @@ async def test_a_history_that_is_none_is_refused_in_words(
     history: Any, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with pytest.raises(UsageError, match="takes a sequence of items"):
             await session.update_history(history)
-        assert await wire(peer) == []
+        assert await sent_frames(peer) == []
 
 
 async def test_an_endpoint_that_is_none_is_refused_in_words() -> None:
-    with pytest.raises(ConfigurationError, match="endpoint is an Endpoint"):
+    with pytest.raises(ConfigurationError, match="expected endpoint to be an Endpoint"):
         async with open_realtime_session(
             RealtimeAgent[None](name="A"),
             endpoint=cast("Any", "http://localhost"),
@@ -531,10 +537,10 @@ async def test_what_on_handoff_raises_is_told(autojump_clock: MockClock) -> None
     peer = ScriptedPeer()
     other = RealtimeAgent[None](name="Other")
     agent = RealtimeAgent[None](name="A", handoffs=[handoff(other, on_handoff=refuse)])
-    async with talk(peer, agent=agent) as session:
-        await one_call(peer, "transfer_to_other")
+    async with open_test_session(peer, agent=agent) as session:
+        await send_call_and_wait(peer, "transfer_to_other")
         await wait_all_tasks_blocked()
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert (end.outcome, type(end.error)) == ("failed", LookupError)
 
 
@@ -542,9 +548,9 @@ async def test_a_hosted_call_that_an_interrupt_withdraws_is_an_event(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=librarian()) as session:
+    async with open_test_session(peer, agent=librarian()) as session:
         ask_approval(peer)
         await wait_all_tasks_blocked()
         await session.interrupt()
-        (withdrawn,) = taken_of(session.events, events.ToolCancelled)
+        (withdrawn,) = drain_events(session.events, events.ToolCancelled)
         assert withdrawn.call_id == "ask_1"

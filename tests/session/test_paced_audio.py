@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.service import begin_speech, end_audio, speak
-from support.sessions import talk
+from support.service import begin_audio_response, end_audio, start_audio_response
+from support.sessions import open_test_session
 from trio_realtime import PCMU, events
 from trio_realtime.errors import ConnectionLost, RealtimeError, UsageError
 from trio_realtime.session import PacedAudio
@@ -45,11 +45,11 @@ def numbered(ms: int) -> bytes:
 
 async def test_paced_frames_come_each_at_its_time(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         speaker = Speaker()
         async with session.paced_audio(frame_ms=20) as paced:
             nursery.start_soon(speaker.play, paced)
-            begin_speech(peer, "resp_1", "item_1", numbered(100))
+            begin_audio_response(peer, "resp_1", "item_1", numbered(100))
             await trio.sleep(1)
             assert speaker.times == [0, 0.02, 0.04, 0.06, 0.08]
             assert [len(frame.data) for frame in speaker.frames] == [960] * 5
@@ -64,7 +64,7 @@ async def test_paced_frames_have_their_length_however_the_audio_was_cut(
     """Seven bytes at a time, and a rest that waits for the end of its item."""
     peer = ScriptedPeer()
     whole = numbered(50)
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         speaker = Speaker()
         async with session.paced_audio(frame_ms=20) as paced:
             nursery.start_soon(speaker.play, paced)
@@ -89,7 +89,7 @@ async def test_the_last_frame_is_padded_with_silence_on_request(
 ) -> None:
     peer = ScriptedPeer()
     async with (
-        talk(peer, **settings) as session,
+        open_test_session(peer, **settings) as session,
         session.paced_audio(frame_ms=20, pad=True) as paced,
     ):
         peer.begin_response("resp_1")
@@ -107,13 +107,13 @@ async def test_an_interruption_drops_the_paced_audio_that_was_not_handed_out(
 ) -> None:
     """What was handed out is what was heard, so the truncate is exact; the next answer comes at once."""
     peer = ScriptedPeer()
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         speaker = Speaker()
         async with session.paced_audio(frame_ms=20) as paced:
             nursery.start_soon(speaker.play, paced)
-            begin_speech(peer, "resp_1", "item_1", numbered(1000))
+            begin_audio_response(peer, "resp_1", "item_1", numbered(1000))
             await trio.sleep(0.205)
-            peer.user_speaks()
+            peer.start_user_speech()
             await peer.expect("conversation.item.truncate", item_id="item_1", audio_end_ms=200)
             peer.end_response("resp_1", "cancelled", reason="turn_detected")
             await trio.sleep(1)
@@ -129,7 +129,7 @@ async def test_a_slow_speaker_moves_the_truncate_not_the_audio(autojump_clock: M
     """Each frame takes 50 ms instead of 20: by the clock more would have been heard than was."""
     peer = ScriptedPeer()
     async with (
-        talk(peer) as session,
+        open_test_session(peer) as session,
         trio.open_nursery() as nursery,
         session.paced_audio(frame_ms=20) as paced,
     ):
@@ -139,7 +139,7 @@ async def test_a_slow_speaker_moves_the_truncate_not_the_audio(autojump_clock: M
                 await trio.sleep(0.05)
 
         nursery.start_soon(play)
-        begin_speech(peer, "resp_1", "item_1", numbered(5000))
+        begin_audio_response(peer, "resp_1", "item_1", numbered(5000))
         await trio.sleep(0.51)
         await session.interrupt()
         await peer.expect("response.cancel")
@@ -153,7 +153,7 @@ async def test_paced_audio_is_handed_out_to_the_end_though_the_session_ended(
 ) -> None:
     """Invariant 8, in real time: all of it first, each frame at its time, then how it ended."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         speaker = Speaker()
         async with session.paced_audio(frame_ms=20) as paced:
             peer.begin_response("resp_1")
@@ -170,7 +170,7 @@ async def test_the_end_of_the_session_while_a_frame_plays_loses_no_paced_audio(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         speaker = Speaker()
         async with session.paced_audio(frame_ms=20) as paced:
             nursery.start_soon(speaker.play, paced)
@@ -184,7 +184,7 @@ async def test_the_end_of_the_session_while_a_frame_plays_loses_no_paced_audio(
 
 async def test_after_its_block_paced_audio_is_closed(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         async with session.paced_audio() as paced:
             peer.begin_response("resp_1")
             peer.audio("resp_1", "item_1", numbered(100))
@@ -198,7 +198,7 @@ async def test_a_cancelled_wait_for_a_paced_frame_loses_no_audio(
 ) -> None:
     peer = ScriptedPeer()
     got = b""
-    async with talk(peer) as session, session.paced_audio(frame_ms=20) as paced:
+    async with open_test_session(peer) as session, session.paced_audio(frame_ms=20) as paced:
         peer.begin_response("resp_1")
         peer.audio("resp_1", "item_1", numbered(100))
         while len(got) < 4800:
@@ -209,7 +209,7 @@ async def test_a_cancelled_wait_for_a_paced_frame_loses_no_audio(
 
 async def test_paced_frames_need_a_length() -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with pytest.raises(UsageError, match="frame_ms"):
             session.paced_audio(frame_ms=0)
 
@@ -218,25 +218,25 @@ async def test_after_paced_audio_was_left_playback_goes_by_the_clock_again(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         async with session.paced_audio() as frames:
-            await speak(peer, "resp_1", "item_1", audio=2)
+            await start_audio_response(peer, "resp_1", "item_1", audio=2)
             await frames.receive()
         peer.end_response("resp_1")
         with trio.fail_after(1):
             await session.drain()
-        await speak(peer, "resp_2", "item_2", audio=5)
+        await start_audio_response(peer, "resp_2", "item_2", audio=5)
         await trio.sleep(2)
-        peer.user_speaks()
+        peer.start_user_speech()
         truncate = await peer.expect("conversation.item.truncate")
         assert (truncate["item_id"], truncate["audio_end_ms"]) == ("item_2", 2000)
 
 
 async def test_a_report_of_nothing_does_not_stop_the_clock(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         session.playback.played("nobody", 0, 20)
-        await speak(peer, "resp_1", "item_1", audio=1)
+        await start_audio_response(peer, "resp_1", "item_1", audio=1)
         peer.end_response("resp_1")
         with trio.fail_after(2):
             await session.drain()

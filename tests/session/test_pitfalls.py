@@ -11,12 +11,29 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all, taken, taken_of, texts
+from support.events import collect_events, drain_channel, drain_events, text_deltas
 from support.guardrails import RecordingGuardrail, begin_reply
-from support.service import accept, end_audio, make_call, one_call, seconds, speak, start_call
-from support.sessions import BareWire, living, opened, talk
-from support.tools import make_careful, wait
-from support.wire import CREATE, ITEM, TRUNCATE, Frame, answers, kinds, updates, wire
+from support.service import (
+    accept_create,
+    end_audio,
+    send_call,
+    send_call_and_wait,
+    silence,
+    start_audio_response,
+    start_call,
+)
+from support.sessions import PassivePeer, open_session_with, open_test_session, task_count
+from support.tools import make_cleanup_tool, wait
+from support.wire import (
+    CREATE,
+    ITEM,
+    TRUNCATE,
+    Frame,
+    sent_frames,
+    sent_outputs,
+    sent_settings,
+    sent_types,
+)
 from trio_realtime import (
     AgentContext,
     AgentHooks,
@@ -115,10 +132,10 @@ async def test_hooks_of_agent_and_session_are_called(autojump_clock: MockClock) 
     of_agent, of_session = OfAgent(), OfSession()
     agent = RealtimeAgent[None](name="A", tools=[wait], hooks=of_agent)
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent, hooks=of_session):
-        make_call(peer, "wait", '{"seconds": 1}')
+    async with open_test_session(peer, agent=agent, hooks=of_session):
+        send_call(peer, "wait", '{"seconds": 1}')
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.say("resp_2", "item_2", "Done.")
         peer.end_response("resp_2")
         await wait_all_tasks_blocked()
@@ -141,7 +158,7 @@ async def test_a_reply_shorter_than_the_debounce_length_is_checked(
     """D2: checks run at multiples of a length only, so a short reply is never checked."""
     watch = RecordingGuardrail("hunter2")
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(watch)):
+    async with open_test_session(peer, agent=guarded(watch)):
         begin_reply(peer, "the password is ", "hunter2", spoken=spoken)
         peer.end_response("resp_1")
         await peer.expect(ITEM)
@@ -158,15 +175,15 @@ async def test_what_came_before_a_failure_is_read_before_it_is_raised(
     """D3: once the connection fails, iteration raises at once and forgets what it had queued."""
     peer = ScriptedPeer()
     seen: list[events.SessionEvent] = []
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
         for word in ("one", "two", "three", "four", "five"):
             peer.text("resp_1", "item_1", word)
         peer.close(1011, "internal error")
         await wait_all_tasks_blocked()
         with pytest.raises(ConnectionLost, match="1011"):
-            await read_all(session, seen)
-    assert texts(seen) == ["one", "two", "three", "four", "five"]
+            await collect_events(session, seen)
+    assert text_deltas(seen) == ["one", "two", "three", "four", "five"]
 
 
 # --- D4: whose response ------------------------------------------------------------------------
@@ -181,23 +198,23 @@ async def test_a_text_that_lost_to_the_users_voice_is_answered(
     The user's text gets no answer.
     """
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_message("Hello?")
         await peer.expect(ITEM)
         create = await peer.expect(CREATE)
         lost = "conversation_already_has_active_response"
         if refused_first:
-            peer.refuse(create, lost)
+            peer.reject(create, lost)
         peer.begin_response("resp_of_the_voice")
         if not refused_first:
-            peer.refuse(create, lost)
+            peer.reject(create, lost)
         await peer.expect_nothing()
         peer.end_response("resp_of_the_voice")
         again = await peer.expect(CREATE)
         peer.begin_response("resp_1", again)
         peer.end_response("resp_1")
         await peer.expect_nothing()
-        assert not taken_of(session.events, events.Error)
+        assert not drain_events(session.events, events.Error)
 
 
 # --- D5: parallel calls ------------------------------------------------------------------------
@@ -208,17 +225,17 @@ async def test_parallel_calls_are_answered_together_before_one_create(
 ) -> None:
     """D5: the first answer asks for a response while the other call still runs, and so does that."""
     peer = ScriptedPeer()
-    async with talk(peer, wait):
+    async with open_test_session(peer, wait):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "wait", '{"seconds": 1}')
         peer.call("resp_1", "item_2", "call_2", "wait", '{"seconds": 9}')
         peer.end_response("resp_1")
         await trio.sleep(5)
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         await trio.sleep(5)
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
         await trio.sleep(20)
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 # --- D6: tools and interruptions ---------------------------------------------------------------
@@ -227,20 +244,20 @@ async def test_parallel_calls_are_answered_together_before_one_create(
 @pytest.mark.parametrize("how", ["the user speaks", "interrupt()", "the service cancels"])
 async def test_an_interruption_stops_the_tools(how: str, autojump_clock: MockClock) -> None:
     """D6: tools run on after a barge-in, and their late answers make the agent speak again."""
-    careful = make_careful()
+    careful = make_cleanup_tool()
     peer = ScriptedPeer()
-    async with talk(peer, careful.tool) as session:
+    async with open_test_session(peer, careful.tool) as session:
         await start_call(peer, "careful")
         if how == "the user speaks":
-            peer.user_speaks()
+            peer.start_user_speech()
         elif how == "interrupt()":
             await session.interrupt()
         peer.end_response("resp_1", "cancelled", reason="turn_detected")
         await trio.sleep(60)
         assert careful.log == ["started", "cleaned up"]
-        ((call_id, _),) = answers(peer)
+        ((call_id, _),) = sent_outputs(peer)
         assert call_id == "call_1"
-        assert CREATE not in await kinds(peer)
+        assert CREATE not in await sent_types(peer)
 
 
 # --- D7: a consumer that does not read ---------------------------------------------------------
@@ -249,7 +266,7 @@ async def test_an_interruption_stops_the_tools(how: str, autojump_clock: MockClo
 async def test_what_is_left_unread_is_bounded_and_kept_once(autojump_clock: MockClock) -> None:
     """D7: a queue without bounds, in which each piece of audio stands several times over."""
     peer = ScriptedPeer()
-    async with talk(peer, max_buffered_events=1000) as session:
+    async with open_test_session(peer, max_buffered_events=1000) as session:
         await wait_all_tasks_blocked()
         before = session.statistics().events.buffered_events
         peer.begin_response("resp_1")
@@ -270,7 +287,7 @@ async def test_what_is_left_unread_is_bounded_and_kept_once(autojump_clock: Mock
         assert held.buffered_audio <= 1000 * 480
         seen: list[events.SessionEvent] = []
         with pytest.raises(ConsumerTooSlow):
-            await read_all(session, seen)
+            await collect_events(session, seen)
         assert len(seen) == 1000
 
 
@@ -290,13 +307,13 @@ async def test_an_event_that_nobody_knows_is_no_error(
 ) -> None:
     """D8: a type that is new to the client becomes an ``error`` event."""
     peer = ScriptedPeer()
-    async with talk(peer) as session, trio.open_nursery():
+    async with open_test_session(peer) as session, trio.open_nursery():
         with session.subscribe(events.RawModelEvent) as raw:
             peer.send({"event_id": "event_new", **frame})
             await wait_all_tasks_blocked()
-            (seen,) = taken_of(raw, events.RawModelEvent)
+            (seen,) = drain_events(raw, events.RawModelEvent)
             assert seen.json() == {"event_id": "event_new", **frame}
-        assert not taken_of(session.events, events.Error)
+        assert not drain_events(session.events, events.Error)
         await session.send_message("And on it goes")
         await peer.expect(ITEM)
 
@@ -322,14 +339,14 @@ async def test_a_tool_that_fails_is_answered_and_the_session_goes_on(
 ) -> None:
     """D9: the call gets no answer, the model waits for it, and iteration ends with the exception."""
     peer = ScriptedPeer()
-    async with talk(peer, tool) as session:
-        await one_call(peer, tool.name)
+    async with open_test_session(peer, tool) as session:
+        await send_call_and_wait(peer, tool.name)
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         peer.text("resp_2", "item_2", "Sorry.")
         await wait_all_tasks_blocked()
-        assert texts(taken(session.events)) == ["Sorry."]
-    ((call_id, output),) = answers(peer)
+        assert text_deltas(drain_channel(session.events)) == ["Sorry."]
+    ((call_id, output),) = sent_outputs(peer)
     assert call_id == "call_1"
     assert told in output
 
@@ -346,13 +363,13 @@ async def test_a_tool_may_end_the_session_and_is_answered_all_the_same(
 
     peer = ScriptedPeer()
     seen: list[events.SessionEvent] = []
-    async with talk(peer, vital) as session:
-        await one_call(peer, "vital")
+    async with open_test_session(peer, vital) as session:
+        await send_call_and_wait(peer, "vital")
         with pytest.raises(ToolFailed) as caught:
-            await read_all(session, seen)
+            await collect_events(session, seen)
         assert isinstance(caught.value.__cause__, LookupError)
         assert "tool_end" in types_of(seen)
-    ((call_id, output),) = answers(peer)
+    ((call_id, output),) = sent_outputs(peer)
     assert call_id == "call_1"
     assert "no such thing" in output
 
@@ -371,11 +388,11 @@ async def test_a_session_knows_nothing_of_the_one_before(autojump_clock: MockClo
             agent, endpoint=TEST_ENDPOINT, transport=peer.connect, config=config
         ) as session:
             assert session.history == ()
-            peer.user_speaks()
+            peer.start_user_speech()
             await session.interrupt()
-            assert await wire(peer) == []
-            await speak(peer, f"resp_{number}", f"item_{number}", audio=60)
-    assert len(peer.dials) == 2
+            assert await sent_frames(peer) == []
+            await start_audio_response(peer, f"resp_{number}", f"item_{number}", audio=60)
+    assert len(peer.connections) == 2
 
 
 # --- D11: leaving ------------------------------------------------------------------------------
@@ -383,12 +400,12 @@ async def test_a_session_knows_nothing_of_the_one_before(autojump_clock: MockClo
 
 async def test_leaving_takes_no_longer_than_it_may(autojump_clock: MockClock) -> None:
     """D11: closing waits ten seconds and more for a service that never answers the close."""
-    line = BareWire()
-    before = living()
-    async with opened(line, close_timeout=1.0):
+    line = PassivePeer()
+    before = task_count()
+    async with open_session_with(line, close_timeout=1.0):
         began = trio.current_time()
     assert trio.current_time() - began <= 1.0
-    assert living() == before
+    assert task_count() == before
 
 
 # --- D12: several items in the queue -----------------------------------------------------------
@@ -397,13 +414,13 @@ async def test_leaving_takes_no_longer_than_it_may(autojump_clock: MockClock) ->
 async def test_what_is_cut_is_the_item_that_plays(autojump_clock: MockClock) -> None:
     """D12: time is counted from the arrival of the last item, so that one is cut, and the wrong way."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        await speak(peer, "resp_1", "item_1", audio=6)
+    async with open_test_session(peer) as session:
+        await start_audio_response(peer, "resp_1", "item_1", audio=6)
         peer.open_message("resp_1", "item_2")
-        peer.audio("resp_1", "item_2", seconds(6))
+        peer.audio("resp_1", "item_2", silence(6))
         await trio.sleep(2)
         await session.interrupt()
-        assert cuts(await wire(peer)) == [("item_1", 2000), ("item_2", 0)]
+        assert cuts(await sent_frames(peer)) == [("item_1", 2000), ("item_2", 0)]
 
 
 # --- D13, D14, D15: history --------------------------------------------------------------------
@@ -414,11 +431,11 @@ async def test_the_users_transcript_is_put_where_it_belongs_and_nothing_is_asked
 ) -> None:
     """D13: the service is asked for the last item that the agent spoke, which is not the user's."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         said = {"id": "item_u", "type": "message", "role": "user", "status": "completed"}
         peer.add_item({**said, "content": [{"type": "input_audio", "transcript": None}]})
         peer.begin_response("resp_1")
-        peer.say("resp_1", "item_1", "Good morning.", pcm=seconds(1))
+        peer.say("resp_1", "item_1", "Good morning.", pcm=silence(1))
         peer.send(
             {
                 "type": "conversation.item.input_audio_transcription.completed",
@@ -446,7 +463,7 @@ async def test_an_item_stands_where_the_service_says(
         return {"id": item_id, "type": "message", "role": "user", "content": content}
 
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         for item_id, previous in (("a", None), ("c", "a"), ("b", "a")):
             peer.send(
                 {
@@ -457,14 +474,14 @@ async def test_an_item_stands_where_the_service_says(
             )
         await wait_all_tasks_blocked()
         assert [item.id for item in session.history] == ["a", "b", "c"]
-        added = taken_of(session.events, events.HistoryAdded)
+        added = drain_events(session.events, events.HistoryAdded)
         assert [event.item.id for event in added] == ["a", "c", "b"]
 
 
 async def test_a_transcript_that_grows_is_told_of_as_history(autojump_clock: MockClock) -> None:
     """D15: the history changes with each piece of a transcript, and no event says so."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with session.subscribe(events.HistoryUpdated) as changes:
             peer.begin_response("resp_1")
             peer.open_message("resp_1", "item_1")
@@ -472,7 +489,7 @@ async def test_a_transcript_that_grows_is_told_of_as_history(autojump_clock: Moc
             for piece in ("Once ", "upon ", "a time"):
                 peer.transcript("resp_1", "item_1", piece)
                 await trio.sleep(1)
-                found = taken_of(changes, events.HistoryUpdated)
+                found = drain_events(changes, events.HistoryUpdated)
                 seen += [item_text(event.item) for event in found if event.item is not None]
     assert seen == ["Once ", "Once upon ", "Once upon a time"]
 
@@ -486,11 +503,11 @@ async def test_what_is_asked_beside_the_conversation_stays_beside_it(
     """D16: it waits for the response that runs, and its items, turns and checks are the agent's."""
     watch = RecordingGuardrail()
     peer = ScriptedPeer()
-    async with talk(peer, agent=guarded(watch)) as session:
+    async with open_test_session(peer, agent=guarded(watch)) as session:
         begin_reply(peer, "a story")
         await wait_all_tasks_blocked()
         before = session.history
-        taken(session.events)
+        drain_channel(session.events)
         handle = await session.create_response(conversation="none", instructions="One word.")
         create = await peer.expect(CREATE)
         peer.begin_response("resp_beside", create, conversation_id=None)
@@ -506,7 +523,7 @@ async def test_what_is_asked_beside_the_conversation_stays_beside_it(
         peer.end_response("resp_beside", output=[said], conversation_id=None)
         assert (await handle).text == "secret"
         await peer.expect_nothing()
-        assert taken(session.events) == []
+        assert drain_channel(session.events) == []
         assert (session.history, watch.seen) == (before, [])
 
 
@@ -527,11 +544,11 @@ async def test_the_end_of_a_turn_says_how_it_ended(
 ) -> None:
     """D17: a response that failed or was cut off ends like any other."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         begin_reply(peer, "Once upon")
         peer.end_response("resp_1", status, reason=reason)
         await wait_all_tasks_blocked()
-        seen = taken(session.events)
+        seen = drain_channel(session.events)
     (end,) = [event for event in seen if isinstance(event, events.AgentEnd)]
     assert (end.status, end.reason, end.output) == (status, reason, "Once upon")
     (response,) = [event for event in seen if isinstance(event, events.ResponseEnd)]
@@ -544,8 +561,8 @@ async def test_a_failed_transcription_and_the_rate_limits_are_told(
     """D17: and nobody hears of what went wrong with the user's words, or of what is left to use."""
     limit = {"name": "tokens", "limit": 100, "remaining": 7, "reset_seconds": 60}
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        taken(session.events)
+    async with open_test_session(peer) as session:
+        drain_channel(session.events)
         peer.send(
             {
                 "type": "conversation.item.input_audio_transcription.failed",
@@ -556,7 +573,7 @@ async def test_a_failed_transcription_and_the_rate_limits_are_told(
             {"type": "rate_limits.updated", "rate_limits": [limit]},
         )
         await wait_all_tasks_blocked()
-        failed, limits = taken(session.events)
+        failed, limits = drain_channel(session.events)
     assert isinstance(failed, events.UserTranscriptFailed)
     assert (failed.item_id, failed.code, failed.message) == ("item_u", "unclear", "noise")
     assert isinstance(limits, events.RateLimitsUpdated)
@@ -574,13 +591,13 @@ async def test_an_agent_without_tools_takes_away_those_of_the_one_before(
     plain = RealtimeAgent[None](name="Plain", instructions="Just talk.")
     agent = RealtimeAgent[None](name="A", tools=[wait], handoffs=[plain])
     peer = ScriptedPeer()
-    async with talk(peer, agent=agent) as session:
+    async with open_test_session(peer, agent=agent) as session:
         if by_the_model:
-            await one_call(peer, "transfer_to_plain")
+            await send_call_and_wait(peer, "transfer_to_plain")
         else:
             await session.update_agent(plain)
         assert session.current_agent is plain
-    assert updates(peer)[-1]["tools"] == []
+    assert sent_settings(peer)[-1]["tools"] == []
 
 
 async def test_generation_that_has_ended_is_not_playback_that_has_ended(
@@ -588,14 +605,14 @@ async def test_generation_that_has_ended_is_not_playback_that_has_ended(
 ) -> None:
     """D19: with the last piece of audio all is taken for heard; who then speaks interrupts nothing."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        await speak(peer, "resp_1", "item_1", audio=8)
+    async with open_test_session(peer) as session:
+        await start_audio_response(peer, "resp_1", "item_1", audio=8)
         end_audio(peer, "resp_1", "item_1")
         peer.end_response("resp_1")
         await trio.sleep(3)
-        peer.user_speaks()
-        assert cuts(await wire(peer)) == [("item_1", 3000)]
-        (cut,) = taken_of(session.events, events.AudioInterrupted)
+        peer.start_user_speech()
+        assert cuts(await sent_frames(peer)) == [("item_1", 3000)]
+        (cut,) = drain_events(session.events, events.AudioInterrupted)
         assert (cut.item_id, cut.played_ms) == ("item_1", 3000)
 
 
@@ -604,10 +621,10 @@ async def test_only_what_changes_is_sent(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     first = RealtimeAgent[None](name="A", instructions="One.", voice="marin", tools=[wait])
     second = RealtimeAgent[None](name="B", instructions="Two.", voice="marin", tools=[wait])
-    async with talk(peer, agent=first) as session:
+    async with open_test_session(peer, agent=first) as session:
         await session.update_settings(max_output_tokens=100)
         await session.update_agent(second)
-    beginning, change, takeover = updates(peer)
+    beginning, change, takeover = sent_settings(peer)
     assert beginning["audio"]["output"]["voice"] == "marin"
     assert "speed" not in beginning["audio"]["output"]
     assert "noise_reduction" not in beginning["audio"].get("input", {})

@@ -16,7 +16,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
-from support.sessions import living
+from support.sessions import task_count
 from trio_realtime import (
     Endpoint,
     RealtimeAgent,
@@ -227,11 +227,11 @@ async def test_ctrl_c_leaves_nothing_behind() -> None:
 
 
 async def test_many_sessions_in_one_process_leave_no_task_and_no_socket() -> None:
-    before = living()
+    before = task_count()
     async with serve_local() as server, trio.open_nursery() as nursery:
         for number in range(10):
             nursery.start_soon(_short_session, server.endpoint, number)
-    assert living() == before
+    assert task_count() == before
     assert len(server.connections) == 10
     assert all(connection.closed is not None for connection in server.connections)
 

@@ -6,9 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken
-from support.service import accept
-from support.sessions import talk
+from support.events import drain_channel
+from support.service import accept_create
+from support.sessions import open_test_session
 from support.tools import endless
 from trio_realtime import events, item_text
 from trio_realtime.errors import RequestRejected, ResponseFailed, UsageError
@@ -18,7 +18,7 @@ from trio_realtime.testing import ScriptedPeer, message
 async def test_a_handle_tells_how_its_response_went(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     usage = {"total_tokens": 30, "input_tokens": 10, "output_tokens": 20}
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response(
             instructions="Whisper.", metadata={"topic": "weather"}, max_output_tokens=100
         )
@@ -47,9 +47,9 @@ async def test_a_handle_tells_how_its_response_went(autojump_clock: MockClock) -
 
 async def test_a_handle_raises_when_the_response_failed(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response()
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")
         peer.send(
             {
                 "type": "response.done",
@@ -73,20 +73,20 @@ async def test_a_handle_raises_when_the_response_failed(autojump_clock: MockCloc
 
 async def test_a_handle_raises_when_the_request_was_refused(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response(max_output_tokens=-1)
-        peer.refuse(await peer.expect("response.create"), "invalid_value", "no such number")
+        peer.reject(await peer.expect("response.create"), "invalid_value", "no such number")
         with pytest.raises(RequestRejected, match="no such number"):
             await handle
         # Who holds the handle has been told; nobody else needs to be.
-        assert not any(isinstance(e, events.Error) for e in taken(session.events))
+        assert not any(isinstance(e, events.Error) for e in drain_channel(session.events))
 
 
 async def test_a_cancelled_wait_leaves_the_response_alone(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response()
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")
         with trio.move_on_after(1):
             await handle
         await peer.expect_nothing()
@@ -96,9 +96,9 @@ async def test_a_cancelled_wait_leaves_the_response_alone(autojump_clock: MockCl
 
 async def test_cancelling_a_handle_stops_its_response(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response()
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")
         await wait_all_tasks_blocked()
         handle.cancel()
         handle.cancel()
@@ -113,7 +113,7 @@ async def test_cancelling_a_handle_before_its_response_began_stops_it_then(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         handle = await session.create_response()
         create = await peer.expect("response.create")
         handle.cancel()
@@ -144,7 +144,7 @@ async def test_cancelling_a_handle_whose_turn_has_not_come_leaves_its_neighbours
             peer.say(f"resp_{number}", f"item_{number}", words)
             peer.end_response(f"resp_{number}", "cancelled" if cancelled else "completed")
 
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         handles = [await session.create_response(instructions=word) for word in "abc"]
         handles[1].cancel()
         nursery.start_soon(serve)
@@ -161,9 +161,9 @@ async def test_cancelling_a_handle_stops_the_tools_of_its_response(
     """Also when the service completes one more call before it obeys."""
 
     peer = ScriptedPeer()
-    async with talk(peer, endless) as session:
+    async with open_test_session(peer, endless) as session:
         handle = await session.create_response()
-        await accept(peer, "resp_1")
+        await accept_create(peer, "resp_1")
         peer.call("resp_1", "fc_1", "call_1", "endless")
         await wait_all_tasks_blocked()
         handle.cancel()
@@ -185,7 +185,7 @@ async def test_metadata_beyond_the_bounds_is_refused_here(
     metadata: dict[str, str], autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with pytest.raises(UsageError, match="metadata"):
             await session.create_response(metadata=metadata)
         await peer.expect_nothing()

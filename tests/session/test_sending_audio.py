@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.sessions import BareWire, talk
+from support.sessions import PassivePeer, open_test_session
 from trio_realtime import RealtimeSession
 from trio_realtime.errors import UsageError
 from trio_realtime.testing import ScriptedPeer
@@ -23,7 +23,7 @@ async def test_audio_is_sent_as_it_was_given_and_commit_asks_for_nothing(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         await session.send_audio(b"\0\1\2\3")
         await session.send_audio(b"\4\5", commit=True)
         await session.send_audio(b"", commit=True)
@@ -47,7 +47,7 @@ async def test_audio_of_a_message_too_large_for_the_service_is_refused_here(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with pytest.raises(UsageError, match="15728640"):
             await session.send_audio(bytes(15 * 1024 * 1024 + 1))
         await session.send_audio(b"\0\0")
@@ -55,7 +55,7 @@ async def test_audio_of_a_message_too_large_for_the_service_is_refused_here(
         assert appended(peer) == 1
 
 
-async def next_audio(peer: BareWire) -> bytes:
+async def next_audio(peer: PassivePeer) -> bytes:
     """The next piece of audio that the client sent."""
     while True:
         frame = json.loads(await peer.far.receive())
@@ -66,7 +66,7 @@ async def next_audio(peer: BareWire) -> bytes:
 async def test_send_audio_waits_while_too_much_is_in_line_and_loses_nothing(
     autojump_clock: MockClock,
 ) -> None:
-    peer = BareWire(max_messages=2)
+    peer = PassivePeer(max_messages=2)
     pieces = [bytes([number]) * 400 for number in range(20)]
     sent: list[int] = []
 
@@ -75,7 +75,10 @@ async def test_send_audio_waits_while_too_much_is_in_line_and_loses_nothing(
             await session.send_audio(piece)
             sent.append(number)
 
-    async with talk(peer, max_outgoing_audio=1000) as session, trio.open_nursery() as nursery:
+    async with (
+        open_test_session(peer, max_outgoing_audio=1000) as session,
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(send, session)
         await trio.sleep(10)
         # One is on the wire beside the settings; the others fill the bound, one over it.

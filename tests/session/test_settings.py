@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.sessions import talk
+from support.sessions import open_test_session
 from trio_realtime import (
     PCMU,
     RealtimeAgent,
@@ -39,7 +39,7 @@ async def test_only_what_differs_is_sent_and_the_call_returns_when_it_holds(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST, voice="alloy") as session:
+    async with open_test_session(peer, agent=FIRST, voice="alloy") as session:
         effective = await session.update_settings(voice="alloy", speed=1.2)
         assert updates(peer)[1:] == [{"type": "realtime", "audio": {"output": {"speed": 1.2}}}]
         assert effective.audio
@@ -53,7 +53,7 @@ async def test_a_refused_setting_raises_at_the_call_and_changes_nothing(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST) as session:
+    async with open_test_session(peer, agent=FIRST) as session:
         peer.acknowledge = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_refuse_next, peer)
@@ -68,14 +68,14 @@ async def test_a_refused_setting_raises_at_the_call_and_changes_nothing(
 async def _refuse_next(peer: ScriptedPeer) -> None:
     await wait_all_tasks_blocked()
     frame = [f for f in peer.received if f["type"] == "session.update"][-1]
-    peer.refuse(frame, "invalid_value", "no such voice")
+    peer.reject(frame, "invalid_value", "no such voice")
 
 
 async def test_updates_go_one_at_a_time_and_each_caller_gets_its_own_answer(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST) as session:
+    async with open_test_session(peer, agent=FIRST) as session:
         peer.acknowledge = False
         outcomes: dict[str, str] = {}
 
@@ -94,7 +94,7 @@ async def test_updates_go_one_at_a_time_and_each_caller_gets_its_own_answer(
             await trio.sleep(0.1)
             assert len(updates(peer)) == 2, "the second waits for the answer to the first"
             frame = [f for f in peer.received if f["type"] == "session.update"][-1]
-            peer.refuse(frame, "invalid_value")
+            peer.reject(frame, "invalid_value")
             await trio.sleep(0.1)
             assert len(updates(peer)) == 3
             peer.send({"type": "session.updated", "session": peer.session})
@@ -106,7 +106,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_sent(
     changes: dict[str, Any], autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST) as session:
+    async with open_test_session(peer, agent=FIRST) as session:
         with pytest.raises(errors.UsageError):
             await session.update_settings(**changes)
         with pytest.raises(errors.UsageError, match="nonsense"):
@@ -119,7 +119,7 @@ async def test_another_agent_takes_over_with_its_own_words_tools_and_voice(
 ) -> None:
     peer = ScriptedPeer()
     settings = {"output_format": PCMU, "turn_detection": ServerVad(threshold=0.4)}
-    async with talk(peer, agent=FIRST, **settings) as session:
+    async with open_test_session(peer, agent=FIRST, **settings) as session:
         with session.subscribe(events.Handoff) as handoffs:
             await session.update_agent(SECOND)
             event = await handoffs.receive()
@@ -138,14 +138,14 @@ async def test_another_agent_takes_over_with_its_own_words_tools_and_voice(
 
 async def test_the_configured_voice_is_no_agents_to_change(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST, voice="echo") as session:
+    async with open_test_session(peer, agent=FIRST, voice="echo") as session:
         await session.update_agent(SECOND)
         assert "audio" not in updates(peer)[-1]
 
 
 async def test_a_refused_agent_leaves_the_one_before(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST) as session:
+    async with open_test_session(peer, agent=FIRST) as session:
         peer.acknowledge = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_refuse_next, peer)
@@ -158,7 +158,7 @@ async def test_a_response_that_began_before_belongs_to_the_agent_before(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST) as session:
+    async with open_test_session(peer, agent=FIRST) as session:
         peer.acknowledge = False
         with session.subscribe(events.AgentStart, events.Handoff, events.ToolStart) as channel:
             async with trio.open_nursery() as nursery:
@@ -185,7 +185,7 @@ async def test_a_response_that_began_before_belongs_to_the_agent_before(
 
 async def test_muted_audio_is_dropped(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, agent=FIRST) as session:
+    async with open_test_session(peer, agent=FIRST) as session:
         session.mute(True)
         assert session.is_muted
         await session.send_audio(bytes(480))

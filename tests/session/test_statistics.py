@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.sessions import talk
+from support.sessions import open_test_session
 from trio_realtime.testing import ScriptedPeer, message
 
 
 async def test_statistics_count_what_goes_on(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.add_item(message("item_1", "Hi"))
         await session.send_audio(b"\0\0")
         await wait_all_tasks_blocked()
@@ -31,7 +31,7 @@ async def test_usage_adds_up_all_responses_also_cancelled_ones(autojump_clock: M
         "input_token_details": {"text_tokens": 4, "audio_tokens": 6, "cached_tokens": 3},
         "output_token_details": {"text_tokens": 5, "audio_tokens": 15},
     }
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         for number, status in enumerate(("completed", "cancelled", "failed")):
             peer.begin_response(f"resp_{number}")
             peer.end_response(f"resp_{number}", status, usage=usage)

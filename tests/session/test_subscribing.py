@@ -8,9 +8,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken, texts
-from support.service import write
-from support.sessions import talk
+from support.events import drain_channel, text_deltas
+from support.service import send_text
+from support.sessions import open_test_session
 from trio_realtime import EventChannel, RealtimeSession, events
 from trio_realtime.errors import UsageError
 from trio_realtime.testing import ScriptedPeer
@@ -18,12 +18,12 @@ from trio_realtime.testing import ScriptedPeer
 
 async def test_channels_do_not_take_from_each_other(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with session.subscribe() as one, session.subscribe() as other:
-            await write(peer, "a", "b")
-            assert texts(taken(one)) == ["a", "b"]
-            assert texts(taken(other)) == ["a", "b"]
-            assert texts(taken(session.events)) == ["a", "b"]
+            await send_text(peer, "a", "b")
+            assert text_deltas(drain_channel(one)) == ["a", "b"]
+            assert text_deltas(drain_channel(other)) == ["a", "b"]
+            assert text_deltas(drain_channel(session.events)) == ["a", "b"]
 
 
 async def test_tasks_that_share_a_channel_share_its_events(autojump_clock: MockClock) -> None:
@@ -32,14 +32,14 @@ async def test_tasks_that_share_a_channel_share_its_events(autojump_clock: MockC
 
     async def consume(name: str, channel: EventChannel) -> None:
         async for event in channel:
-            shares[name] += texts([event])
+            shares[name] += text_deltas([event])
             await trio.sleep(1)
 
-    async with talk(peer) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         with session.subscribe(events.TextDelta) as channel:
             for name in shares:
                 nursery.start_soon(consume, name, channel)
-            await write(peer, *"abcdef")
+            await send_text(peer, *"abcdef")
             await trio.sleep(20)
             peer.close()
             await wait_all_tasks_blocked()
@@ -49,24 +49,27 @@ async def test_tasks_that_share_a_channel_share_its_events(autojump_clock: MockC
 
 async def test_a_channel_carries_only_what_was_asked_for(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with session.subscribe(events.TextDelta, events.ResponseEnd) as channel:
             peer.begin_response("resp_1")
             peer.say("resp_1", "item_1", "Hi")
             peer.end_response("resp_1")
             await wait_all_tasks_blocked()
-            assert [event.type for event in taken(channel)] == ["text_delta", "response_end"]
+            assert [event.type for event in drain_channel(channel)] == [
+                "text_delta",
+                "response_end",
+            ]
 
 
 async def test_a_channel_begins_and_ends_with_its_block(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        await write(peer, "before")
+    async with open_test_session(peer) as session:
+        await send_text(peer, "before")
         with session.subscribe() as channel:
-            assert taken(channel) == []
-            await write(peer, "during")
-            assert texts(taken(channel)) == ["during"]
-            await write(peer, "unread")
+            assert drain_channel(channel) == []
+            await send_text(peer, "during")
+            assert text_deltas(drain_channel(channel)) == ["during"]
+            await send_text(peer, "unread")
         with pytest.raises(trio.ClosedResourceError):
             channel.receive_nowait()
         assert channel.statistics().buffered_events == 0
@@ -76,16 +79,18 @@ async def test_raw_events_come_only_to_who_names_them_and_before_what_follows_fr
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with (
             session.subscribe() as plain,
             session.subscribe(events.RawModelEvent, events.TextDelta) as raw,
         ):
-            await write(peer, "a")
+            await send_text(peer, "a")
             peer.send({"type": "brand.new.event", "payload": {"deep": [1]}})
             await wait_all_tasks_blocked()
-            assert not any(isinstance(event, events.RawModelEvent) for event in taken(plain))
-            first, second, unknown = taken(raw)
+            assert not any(
+                isinstance(event, events.RawModelEvent) for event in drain_channel(plain)
+            )
+            first, second, unknown = drain_channel(raw)
             assert isinstance(first, events.RawModelEvent)
             assert isinstance(second, events.TextDelta)
             assert isinstance(unknown, events.RawModelEvent)
@@ -95,7 +100,7 @@ async def test_raw_events_come_only_to_who_names_them_and_before_what_follows_fr
 async def test_the_frame_of_a_raw_event_is_the_text_that_came(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     frame = '{ "type" : "response.done","response":{"id":"resp_1","unknown":null} }'
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with session.subscribe(events.RawModelEvent) as raw:
             peer.send(frame)
             event = await raw.receive()
@@ -105,17 +110,17 @@ async def test_the_frame_of_a_raw_event_is_the_text_that_came(autojump_clock: Mo
 
 async def test_a_cancelled_receive_loses_no_event(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with session.subscribe(events.TextDelta) as channel:
             for _ in range(3):
                 with trio.move_on_after(1) as scope:
                     await channel.receive()
                 assert scope.cancelled_caught
-            await write(peer, "a")
+            await send_text(peer, "a")
             with trio.CancelScope() as cancelled:
                 cancelled.cancel()
                 await channel.receive()
-            assert texts(taken(channel)) == ["a"]
+            assert text_deltas(drain_channel(channel)) == ["a"]
 
 
 @pytest.mark.parametrize("nonsense", ["audio", events.SessionEvent, RealtimeSession, None])
@@ -123,7 +128,7 @@ async def test_subscribing_to_what_is_no_event_is_refused(
     nonsense: Any, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         with (
             pytest.raises(UsageError, match="subscribe to event classes"),
             session.subscribe(nonsense),
@@ -132,6 +137,6 @@ async def test_subscribing_to_what_is_no_event_is_refused(
 
 
 async def test_a_policy_that_there_is_not_is_refused(autojump_clock: MockClock) -> None:
-    async with talk(ScriptedPeer()) as session:
+    async with open_test_session(ScriptedPeer()) as session:
         with pytest.raises(UsageError, match="overflow is one of fail, drop_oldest, not 'block'"):
             session.subscribe(overflow="block").__enter__()  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from support.events import taken_of
-from support.service import one_call
-from support.sessions import talk
-from support.wire import CREATE, ITEM, answers, kinds
+from support.events import drain_events
+from support.service import send_call_and_wait
+from support.sessions import open_test_session
+from support.wire import CREATE, ITEM, sent_outputs, sent_types
 from trio_realtime import events, function_tool
 from trio_realtime.testing import ScriptedPeer
 
@@ -20,11 +20,11 @@ async def test_an_unknown_tool_is_answered_and_the_model_may_try_again(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
-        await one_call(peer, "no_such_tool")
-        assert answers(peer) == [("call_1", "Tool no_such_tool not found.")]
-        assert await kinds(peer) == [ITEM, CREATE]
-        (end,) = taken_of(session.events, events.ToolEnd)
+    async with open_test_session(peer) as session:
+        await send_call_and_wait(peer, "no_such_tool")
+        assert sent_outputs(peer) == [("call_1", "Tool no_such_tool not found.")]
+        assert await sent_types(peer) == [ITEM, CREATE]
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert (end.tool, end.outcome) == (None, "unknown")
 
 
@@ -53,14 +53,14 @@ async def test_wrong_arguments_are_answered_with_what_is_wrong(
         runs.append(amount)
 
     peer = ScriptedPeer()
-    async with talk(peer, pay) as session:
-        await one_call(peer, "pay", arguments)
-        ((_call_id, output),) = answers(peer)
+    async with open_test_session(peer, pay) as session:
+        await send_call_and_wait(peer, "pay", arguments)
+        ((_call_id, output),) = sent_outputs(peer)
         assert "pay" in output
         assert says in output
         assert runs == []
-        assert await kinds(peer) == [ITEM, CREATE]
-        (end,) = taken_of(session.events, events.ToolEnd)
+        assert await sent_types(peer) == [ITEM, CREATE]
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "failed"
 
 
@@ -75,15 +75,15 @@ async def test_a_tool_that_raises_is_answered_and_the_session_goes_on(
         return 1 / by
 
     peer = ScriptedPeer()
-    async with talk(peer, divide) as session:
-        await one_call(peer, "divide", '{"by": 0}')
-        ((_call_id, output),) = answers(peer)
+    async with open_test_session(peer, divide) as session:
+        await send_call_and_wait(peer, "divide", '{"by": 0}')
+        ((_call_id, output),) = sent_outputs(peer)
         assert "ZeroDivisionError: division by zero" in output
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "failed"
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]
         await session.send_message("Try two.")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
 
 
 async def test_what_a_nursery_of_a_tool_raises_is_answered_too(autojump_clock: MockClock) -> None:
@@ -99,11 +99,11 @@ async def test_what_a_nursery_of_a_tool_raises_is_answered_too(autojump_clock: M
             nursery.start_soon(breaks)
 
     peer = ScriptedPeer()
-    async with talk(peer, both):
-        await one_call(peer, "both")
-        ((_call_id, output),) = answers(peer)
+    async with open_test_session(peer, both):
+        await send_call_and_wait(peer, "both")
+        ((_call_id, output),) = sent_outputs(peer)
         assert output.startswith("Tool both failed")
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]
 
 
 async def test_a_result_that_is_no_json_is_told_in_words(autojump_clock: MockClock) -> None:
@@ -117,9 +117,9 @@ async def test_a_result_that_is_no_json_is_told_in_words(autojump_clock: MockClo
         return {"it": Thing()}
 
     peer = ScriptedPeer()
-    async with talk(peer, get):
-        await one_call(peer, "get")
-        assert answers(peer) == [("call_1", '{"it":"a thing"}')]
+    async with open_test_session(peer, get):
+        await send_call_and_wait(peer, "get")
+        assert sent_outputs(peer) == [("call_1", '{"it":"a thing"}')]
 
 
 async def test_a_result_that_breaks_when_it_is_told_is_still_answered(
@@ -137,12 +137,12 @@ async def test_a_result_that_breaks_when_it_is_told_is_still_answered(
         return Broken()
 
     peer = ScriptedPeer()
-    async with talk(peer, get) as session:
-        await one_call(peer, "get")
-        ((call_id, _output),) = answers(peer)
+    async with open_test_session(peer, get) as session:
+        await send_call_and_wait(peer, "get")
+        ((call_id, _output),) = sent_outputs(peer)
         assert call_id == "call_1"
         await session.send_message("Still here?")
-        assert (await kinds(peer))[0] == ITEM
+        assert (await sent_types(peer))[0] == ITEM
 
 
 async def test_a_tool_that_takes_too_long_is_stopped_and_answered_so(
@@ -159,16 +159,16 @@ async def test_a_tool_that_takes_too_long_is_stopped_and_answered_so(
             stopped.append(trio.current_time())
 
     peer = ScriptedPeer()
-    async with talk(peer, slow) as session:
+    async with open_test_session(peer, slow) as session:
         began = trio.current_time()
-        await one_call(peer, "slow")
+        await send_call_and_wait(peer, "slow")
         await trio.sleep(1.9)
-        assert answers(peer) == []
+        assert sent_outputs(peer) == []
         await trio.sleep(0.2)
         assert stopped == [pytest.approx(began + 2)]
-        assert answers(peer) == [("call_1", "Tool slow timed out after 2 seconds.")]
-        assert await kinds(peer) == [ITEM, CREATE]
-        (end,) = taken_of(session.events, events.ToolEnd)
+        assert sent_outputs(peer) == [("call_1", "Tool slow timed out after 2 seconds.")]
+        assert await sent_types(peer) == [ITEM, CREATE]
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "timed_out"
 
 
@@ -182,10 +182,10 @@ async def test_a_timeout_inside_a_tool_is_the_tools_own_failure(
             await trio.sleep_forever()
 
     peer = ScriptedPeer()
-    async with talk(peer, impatient) as session:
-        await one_call(peer, "impatient")
+    async with open_test_session(peer, impatient) as session:
+        await send_call_and_wait(peer, "impatient")
         await trio.sleep(2)
-        (end,) = taken_of(session.events, events.ToolEnd)
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.outcome == "failed"
         assert "TooSlowError" in end.output_text
 
@@ -198,7 +198,7 @@ async def test_what_a_tool_raised_is_kept_and_logged(
         raise LookupError("lost")
 
     peer = ScriptedPeer()
-    async with talk(peer, fail) as session:
+    async with open_test_session(peer, fail) as session:
         with session.subscribe(events.ToolEnd) as ends:
             peer.begin_response("resp_1")
             peer.call("resp_1", "item_1", "call_1", "fail")

@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken
-from support.service import called, one_call
-from support.sessions import talk
+from support.events import drain_channel
+from support.service import function_call_item, send_call_and_wait
+from support.sessions import open_test_session
 from support.tools import wait
-from support.wire import CREATE, ITEM, Frame, answers, kinds
+from support.wire import CREATE, ITEM, Frame, sent_outputs, sent_types
 from trio_realtime import RealtimeAgent, ToolContext, events, function_tool, open_realtime_session
 from trio_realtime.errors import ProtocolViolation
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
@@ -30,13 +30,13 @@ async def test_a_call_is_run_answered_and_followed_by_one_create(
         return {"city": city, "sky": "clear"}
 
     peer = ScriptedPeer()
-    async with talk(peer, get_weather) as session:
-        await one_call(peer, "get_weather", '{"city": "Malmö"}')
-        assert await kinds(peer) == [ITEM, CREATE]
-        ((call_id, output),) = answers(peer)
+    async with open_test_session(peer, get_weather) as session:
+        await send_call_and_wait(peer, "get_weather", '{"city": "Malmö"}')
+        assert await sent_types(peer) == [ITEM, CREATE]
+        ((call_id, output),) = sent_outputs(peer)
         assert call_id == "call_1"
         assert json.loads(output) == {"city": "Malmö", "sky": "clear"}
-        found = taken(session.events)
+        found = drain_channel(session.events)
         (start,) = [event for event in found if isinstance(event, events.ToolStart)]
         (end,) = [event for event in found if isinstance(event, events.ToolEnd)]
         assert found.index(start) < found.index(end)
@@ -55,12 +55,12 @@ async def test_the_call_runs_while_its_response_still_goes_on(autojump_clock: Mo
         return "pong"
 
     peer = ScriptedPeer()
-    async with talk(peer, ping):
+    async with open_test_session(peer, ping):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "ping")
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         peer.end_response("resp_1")
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]
 
 
 async def test_a_tool_does_not_keep_the_reader_from_reading(autojump_clock: MockClock) -> None:
@@ -71,12 +71,12 @@ async def test_a_tool_does_not_keep_the_reader_from_reading(autojump_clock: Mock
         return "done"
 
     peer = ScriptedPeer()
-    async with talk(peer, slow) as session:
-        await one_call(peer, "slow")
+    async with open_test_session(peer, slow) as session:
+        await send_call_and_wait(peer, "slow")
         peer.begin_response("resp_2")
         peer.text("resp_2", "item_2", "Meanwhile")
         await wait_all_tasks_blocked()
-        assert any(isinstance(event, events.TextDelta) for event in taken(session.events))
+        assert any(isinstance(event, events.TextDelta) for event in drain_channel(session.events))
 
 
 async def test_a_tool_is_told_of_its_call(autojump_clock: MockClock) -> None:
@@ -92,13 +92,13 @@ async def test_a_tool_is_told_of_its_call(autojump_clock: MockClock) -> None:
     async with open_realtime_session(
         agent, endpoint=TEST_ENDPOINT, transport=peer.connect, context="the user's own"
     ):
-        await one_call(peer, "note", '{"what": "milk"}')
+        await send_call_and_wait(peer, "note", '{"what": "milk"}')
     (context,) = contexts
     assert context.context == "the user's own"
     assert (context.call_id, context.tool_name) == ("call_1", "note")
     assert (context.agent, context.response_id) == (agent, "resp_1")
     assert context.arguments == '{"what": "milk"}'
-    assert answers(peer) == [("call_1", "null")]
+    assert sent_outputs(peer) == [("call_1", "null")]
 
 
 async def test_a_plain_function_runs_in_a_thread() -> None:
@@ -112,7 +112,7 @@ async def test_a_plain_function_runs_in_a_thread() -> None:
         return a + b
 
     peer = ScriptedPeer()
-    async with talk(peer, compute):
+    async with open_test_session(peer, compute):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "compute", '{"a": 2, "b": 3}')
         answer = await peer.expect(ITEM)
@@ -133,12 +133,12 @@ async def test_an_interrupt_abandons_the_thread_of_a_plain_function() -> None:
 
     peer = ScriptedPeer()
     try:
-        async with talk(peer, stuck) as session:
-            await one_call(peer, "stuck")
+        async with open_test_session(peer, stuck) as session:
+            await send_call_and_wait(peer, "stuck")
             await trio.to_thread.run_sync(started.wait)
             await session.interrupt()
             await wait_all_tasks_blocked()
-            ((call_id, output),) = answers(peer)
+            ((call_id, output),) = sent_outputs(peer)
             assert call_id == "call_1"
             assert output != "too late"
     finally:
@@ -162,7 +162,7 @@ async def test_a_call_that_is_delivered_twice_runs_once(
         return "paid"
 
     peer = ScriptedPeer()
-    async with talk(peer, pay):
+    async with open_test_session(peer, pay):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "pay", '{"amount": 5}')
         if when != "while it runs":
@@ -175,7 +175,7 @@ async def test_a_call_that_is_delivered_twice_runs_once(
             peer.call("resp_1", "item_1", "call_1", "pay", '{"amount": 5}')
         await trio.sleep(5)
         assert runs == ["run"]
-        assert answers(peer) == [("call_1", "paid")]
+        assert sent_outputs(peer) == [("call_1", "paid")]
 
 
 async def test_a_call_that_only_the_end_of_its_response_names_is_run(
@@ -191,14 +191,14 @@ async def test_a_call_that_only_the_end_of_its_response_names_is_run(
         return "ok"
 
     def call(n: int) -> Frame:
-        return called(f"item_{n}", f"call_{n}", "count", json.dumps({"n": n}))
+        return function_call_item(f"item_{n}", f"call_{n}", "count", json.dumps({"n": n}))
 
     peer = ScriptedPeer()
-    async with talk(peer, count):
+    async with open_test_session(peer, count):
         peer.begin_response("resp_1")
         peer.close_item("resp_1", call(1))
         peer.end_response("resp_1", output=[call(1), call(2)])
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
         assert sorted(runs) == [1, 2]
 
 
@@ -212,12 +212,12 @@ async def test_a_call_that_was_cut_off_is_not_run(autojump_clock: MockClock) -> 
         runs.append("run")
 
     peer = ScriptedPeer()
-    async with talk(peer, pay):
-        item = called("item_1", "call_1", "pay", "{", status="incomplete")
+    async with open_test_session(peer, pay):
+        item = function_call_item("item_1", "call_1", "pay", "{", status="incomplete")
         peer.begin_response("resp_1")
         peer.close_item("resp_1", item)
         peer.end_response("resp_1", "cancelled", reason="turn_detected", output=[item])
-        assert await kinds(peer) == []
+        assert await sent_types(peer) == []
         assert runs == []
 
 
@@ -225,18 +225,20 @@ async def test_a_call_without_an_id_is_reported_and_harms_nothing(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         item = {"id": "item_1", "type": "function_call", "status": "completed", "name": "pay"}
         peer.begin_response("resp_1")
         peer.close_item("resp_1", item)
         peer.end_response("resp_1")
         await wait_all_tasks_blocked()
         (error,) = [
-            event.error for event in taken(session.events) if isinstance(event, events.Error)
+            event.error
+            for event in drain_channel(session.events)
+            if isinstance(event, events.Error)
         ]
         assert isinstance(error, ProtocolViolation)
         await session.send_message("Go on.")
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]
 
 
 # --- several calls of one response -------------------------------------------------------------
@@ -248,7 +250,7 @@ async def test_parallel_calls_run_at_once_and_are_all_answered_before_the_one_cr
 ) -> None:
     """D5, invariant 4: whenever the response itself is done."""
     peer = ScriptedPeer()
-    async with talk(peer, wait):
+    async with open_test_session(peer, wait):
         peer.begin_response("resp_1")
         for number, seconds in enumerate((3, 1, 2)):
             arguments = json.dumps({"seconds": seconds})
@@ -256,8 +258,8 @@ async def test_parallel_calls_run_at_once_and_are_all_answered_before_the_one_cr
         await trio.sleep(done_after)
         peer.end_response("resp_1")
         await trio.sleep(10)
-        assert await kinds(peer) == [ITEM, ITEM, ITEM, CREATE]
-        assert answers(peer) == [
+        assert await sent_types(peer) == [ITEM, ITEM, ITEM, CREATE]
+        assert sent_outputs(peer) == [
             ("call_1", "waited 1"),
             ("call_2", "waited 2"),
             ("call_0", "waited 3"),
@@ -266,15 +268,15 @@ async def test_parallel_calls_run_at_once_and_are_all_answered_before_the_one_cr
 
 async def test_the_create_comes_when_the_last_call_is_answered(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, wait):
+    async with open_test_session(peer, wait):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "wait", '{"seconds": 1}')
         peer.call("resp_1", "item_2", "call_2", "wait", '{"seconds": 3}')
         peer.end_response("resp_1")
         await trio.sleep(2)
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         await trio.sleep(1.5)
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 async def test_an_answer_during_a_newer_response_waits_with_its_create(
@@ -282,13 +284,13 @@ async def test_an_answer_during_a_newer_response_waits_with_its_create(
 ) -> None:
     """The output leaves at once; the model is asked when the newer response is done."""
     peer = ScriptedPeer()
-    async with talk(peer, wait):
+    async with open_test_session(peer, wait):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "wait", '{"seconds": 2}')
         peer.end_response("resp_1")
         await trio.sleep(1)
         peer.begin_response("resp_2")
         await trio.sleep(2)
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         peer.end_response("resp_2")
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE]

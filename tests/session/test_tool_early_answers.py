@@ -8,11 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken
-from support.service import accept, one_call
-from support.sessions import talk
+from support.events import drain_channel
+from support.service import accept_create, send_call_and_wait
+from support.sessions import open_test_session
 from support.tools import wait
-from support.wire import CREATE, ITEM, Frame, answers, kinds, wire
+from support.wire import CREATE, ITEM, Frame, sent_frames, sent_outputs, sent_types
 from trio_realtime import (
     BackgroundResult,
     FunctionTool,
@@ -45,7 +45,7 @@ async def later(peer: ScriptedPeer) -> list[Frame]:
     """The messages that told of results."""
     return [
         frame["item"]
-        for frame in await wire(peer)
+        for frame in await sent_frames(peer)
         if frame["type"] == ITEM and frame["item"]["type"] == "message"
     ]
 
@@ -62,21 +62,21 @@ async def test_the_call_is_answered_at_once_and_the_result_is_told_when_it_is_th
 ) -> None:
     peer = ScriptedPeer()
     tool = search()
-    async with talk(peer, tool) as session:
-        await one_call(peer, "search")
-        assert answers(peer) == [("call_1", '{"status":"searching"}')]
-        assert await kinds(peer) == [ITEM, CREATE]
+    async with open_test_session(peer, tool) as session:
+        await send_call_and_wait(peer, "search")
+        assert sent_outputs(peer) == [("call_1", '{"status":"searching"}')]
+        assert await sent_types(peer) == [ITEM, CREATE]
         await peer.expect(ITEM)
         await finish_response(peer, "resp_2")
         await trio.sleep(6)
-        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM, CREATE]
         (message,) = await later(peer)
         assert message["role"] == "system"
         assert message["content"] == [
             {"type": "input_text", "text": "Result of search (call_1): found it"}
         ]
-        assert len(answers(peer)) == 1
-        found = taken(session.events)
+        assert len(sent_outputs(peer)) == 1
+        found = drain_channel(session.events)
         (early,) = [event for event in found if isinstance(event, events.ToolAnsweredEarly)]
         (end,) = [event for event in found if isinstance(event, events.ToolEnd)]
         assert early.type == "tool_answered_early"
@@ -92,11 +92,11 @@ async def test_the_call_is_answered_at_once_and_the_result_is_told_when_it_is_th
 
 async def test_an_early_answer_may_leave_the_agent_silent(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search(respond=False)):
-        await one_call(peer, "search")
-        assert await kinds(peer) == [ITEM]
+    async with open_test_session(peer, search(respond=False)):
+        await send_call_and_wait(peer, "search")
+        assert await sent_types(peer) == [ITEM]
         await trio.sleep(6)
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 @pytest.mark.parametrize(
@@ -118,21 +118,23 @@ async def test_what_the_tool_returns_says_how_it_is_told(
     result: Any, told: str | None, follows: list[str], autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search(result, respond=False)) as session:
-        await one_call(peer, "search")
+    async with open_test_session(peer, search(result, respond=False)) as session:
+        await send_call_and_wait(peer, "search")
         await trio.sleep(6)
-        assert await kinds(peer) == [ITEM, *follows]
+        assert await sent_types(peer) == [ITEM, *follows]
         texts = [message["content"][0]["text"] for message in await later(peer)]
         assert texts == ([] if told is None else [told])
-        (end,) = [event for event in taken(session.events) if isinstance(event, events.ToolEnd)]
+        (end,) = [
+            event for event in drain_channel(session.events) if isinstance(event, events.ToolEnd)
+        ]
         assert end.outcome == ("failed" if isinstance(result, Exception) else "completed")
         assert end.output_text == ("" if told is None else told.split(": ", 1)[1])
 
 
 async def test_a_time_that_is_up_after_an_early_answer_is_told(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search(timeout=2, respond=False)):
-        await one_call(peer, "search")
+    async with open_test_session(peer, search(timeout=2, respond=False)):
+        await send_call_and_wait(peer, "search")
         await trio.sleep(3)
         (message,) = await later(peer)
         assert message["content"][0]["text"].endswith("timed out after 2 seconds.")
@@ -143,34 +145,34 @@ async def test_an_interrupt_leaves_a_call_alone_that_was_answered_early(
     by: str, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search()) as session:
+    async with open_test_session(peer, search()) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "search")
         await wait_all_tasks_blocked()
         if by == "interrupt":
             await session.interrupt()
         elif by == "speech":
-            peer.user_speaks()
+            peer.start_user_speech()
         peer.end_response("resp_1", "cancelled", reason="turn_detected")
         await trio.sleep(6)
         assert [message["content"][0]["text"] for message in await later(peer)] == [
             "Result of search (call_1): found it"
         ]
-        assert len(answers(peer)) == 1
-        found = taken(session.events)
+        assert len(sent_outputs(peer)) == 1
+        found = drain_channel(session.events)
         assert not any(isinstance(event, events.ToolCancelled) for event in found)
 
 
 async def test_a_sibling_is_interrupted_without_it(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search(), wait) as session:
+    async with open_test_session(peer, search(), wait) as session:
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "search")
         peer.call("resp_1", "item_2", "call_2", "wait", '{"seconds": 3}')
         await wait_all_tasks_blocked()
         await session.interrupt()
         await trio.sleep(6)
-        assert [call_id for call_id, _ in answers(peer)] == ["call_1", "call_2"]
+        assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1", "call_2"]
         assert len(await later(peer)) == 1
 
 
@@ -178,27 +180,27 @@ async def test_parallel_calls_are_followed_by_a_create_when_all_are_answered(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search(), wait):
+    async with open_test_session(peer, search(), wait):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "search")
         peer.call("resp_1", "item_2", "call_2", "wait", '{"seconds": 2}')
         peer.end_response("resp_1")
         await trio.sleep(1)
-        assert await kinds(peer) == [ITEM]
+        assert await sent_types(peer) == [ITEM]
         await trio.sleep(2)
-        assert await kinds(peer) == [ITEM, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 
 async def test_the_result_waits_its_turn_while_the_agent_speaks(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search()):
-        await one_call(peer, "search")
+    async with open_test_session(peer, search()):
+        await send_call_and_wait(peer, "search")
         await peer.expect(ITEM)
-        await accept(peer, "resp_2")
+        await accept_create(peer, "resp_2")
         await trio.sleep(6)
-        assert await kinds(peer) == [ITEM, CREATE, ITEM]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
         peer.end_response("resp_2")
-        assert await kinds(peer) == [ITEM, CREATE, ITEM, CREATE]
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM, CREATE]
 
 
 @pytest.mark.parametrize(("finish_timeout", "finishes"), [(10, True), (1, False), (None, False)])
@@ -207,23 +209,23 @@ async def test_the_end_of_the_session_cancels_it_as_ever(
 ) -> None:
     peer = ScriptedPeer()
     seen: list[events.SessionEvent] = []
-    async with talk(peer, search(finish_timeout=finish_timeout)) as session:
-        await one_call(peer, "search")
+    async with open_test_session(peer, search(finish_timeout=finish_timeout)) as session:
+        await send_call_and_wait(peer, "search")
         left = trio.current_time()
         channel = session.events
     assert trio.current_time() - left <= (finish_timeout or 0) + 1
     async for event in channel:
         seen.append(event)  # noqa: PERF401
     assert len(await later(peer)) == int(finishes)
-    assert len(answers(peer)) == 1
+    assert len(sent_outputs(peer)) == 1
     cancelled = [event for event in seen if isinstance(event, events.ToolCancelled)]
     assert [event.output_text for event in cancelled] == ([] if finishes else [""])
 
 
 async def test_draining_waits_for_the_whole(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, search(respond=False)) as session:
-        await one_call(peer, "search")
+    async with open_test_session(peer, search(respond=False)) as session:
+        await send_call_and_wait(peer, "search")
         began = trio.current_time()
 
         async def speak_of_it() -> None:
@@ -253,9 +255,9 @@ async def test_a_second_early_answer_is_refused(autojump_clock: MockClock) -> No
         return "three"
 
     peer = ScriptedPeer()
-    async with talk(peer, hasty):
-        await one_call(peer, "hasty")
-        assert answers(peer) == [("call_1", "one")]
+    async with open_test_session(peer, hasty):
+        await send_call_and_wait(peer, "hasty")
+        assert sent_outputs(peer) == [("call_1", "one")]
         assert "call_1" in str(refused[0])
 
 
@@ -270,11 +272,11 @@ async def test_after_the_end_of_a_call_nothing_is_answered_early(
         return "done"
 
     peer = ScriptedPeer()
-    async with talk(peer, short):
-        await one_call(peer, "short")
+    async with open_test_session(peer, short):
+        await send_call_and_wait(peer, "short")
         with pytest.raises(UsageError, match="has ended"):
             await contexts[0].answer_early("too late")
-        assert answers(peer) == [("call_1", "done")]
+        assert sent_outputs(peer) == [("call_1", "done")]
 
 
 async def test_an_early_answer_that_is_cancelled_was_not_given(autojump_clock: MockClock) -> None:
@@ -290,10 +292,10 @@ async def test_an_early_answer_that_is_cancelled_was_not_given(autojump_clock: M
         return "the real one"
 
     peer = ScriptedPeer()
-    async with talk(peer, patient):
-        await one_call(peer, "patient")
+    async with open_test_session(peer, patient):
+        await send_call_and_wait(peer, "patient")
         await trio.sleep(10)
-        assert answers(peer) == [("call_1", "the real one")]
+        assert sent_outputs(peer) == [("call_1", "the real one")]
         assert await later(peer) == []
 
 
@@ -315,10 +317,10 @@ async def test_an_early_answer_that_was_cancelled_may_be_tried_again(
         return "the real one"
 
     peer = ScriptedPeer()
-    async with talk(peer, patient):
-        await one_call(peer, "patient")
+    async with open_test_session(peer, patient):
+        await send_call_and_wait(peer, "patient")
         await trio.sleep(10)
-        assert answers(peer) == [("call_1", "now")]
+        assert sent_outputs(peer) == [("call_1", "now")]
         assert len(await later(peer)) == 1
 
 
@@ -345,10 +347,10 @@ async def test_two_early_answers_at_the_same_time_are_one_too_many(
             nursery.start_soon(answer, "same")
 
     peer = ScriptedPeer()
-    async with talk(peer, double):
-        await one_call(peer, "double")
+    async with open_test_session(peer, double):
+        await send_call_and_wait(peer, "double")
         await trio.sleep(10)
-        assert answers(peer) == [("call_1", "same")]
+        assert sent_outputs(peer) == [("call_1", "same")]
         assert len(refused) == 1
 
 
@@ -364,11 +366,11 @@ async def test_an_interrupted_call_is_not_spoken_of_if_it_answers_all_the_same(
                 await context.answer_early("half done")
 
     peer = ScriptedPeer()
-    async with talk(peer, stubborn) as session:
-        await one_call(peer, "stubborn")
+    async with open_test_session(peer, stubborn) as session:
+        await send_call_and_wait(peer, "stubborn")
         await session.interrupt()
-        assert await kinds(peer) == [ITEM]
-        assert answers(peer) == [("call_1", "half done")]
+        assert await sent_types(peer) == [ITEM]
+        assert sent_outputs(peer) == [("call_1", "half done")]
 
 
 async def test_nothing_goes_on_while_an_interrupted_call_cleans_up_though_it_has_answered(
@@ -384,17 +386,17 @@ async def test_nothing_goes_on_while_an_interrupted_call_cleans_up_though_it_has
                 await trio.sleep(5)
 
     peer = ScriptedPeer()
-    async with talk(peer, careful) as session, trio.open_nursery() as nursery:
-        await one_call(peer, "careful")
+    async with open_test_session(peer, careful) as session, trio.open_nursery() as nursery:
+        await send_call_and_wait(peer, "careful")
         nursery.start_soon(session.interrupt)
         await trio.sleep(1)
         await session.send_message("Go on")
-        assert CREATE not in await kinds(peer)
-        assert answers(peer) == []
+        assert CREATE not in await sent_types(peer)
+        assert sent_outputs(peer) == []
         await trio.sleep(5)
-        assert answers(peer) == [("call_1", "stopped")]
-        assert (await kinds(peer))[-1] == CREATE
-        found = taken(session.events)
+        assert sent_outputs(peer) == [("call_1", "stopped")]
+        assert (await sent_types(peer))[-1] == CREATE
+        found = drain_channel(session.events)
     early, cancelled = (
         [type(event) for event in found].index(kind)
         for kind in (events.ToolAnsweredEarly, events.ToolCancelled)
@@ -426,10 +428,10 @@ async def test_an_early_answer_whose_check_outlasts_the_call_is_refused(
             return "seen"
 
         peer = ScriptedPeer()
-        async with talk(peer, look):
-            await one_call(peer, "look")
+        async with open_test_session(peer, look):
+            await send_call_and_wait(peer, "look")
             await trio.sleep(5)
-    assert answers(peer) == [("call_1", "seen")]
+    assert sent_outputs(peer) == [("call_1", "seen")]
     assert told == ["call call_1 has ended"]
 
 
@@ -454,15 +456,15 @@ async def test_a_tool_that_answered_early_may_still_end_the_session(
     peer = ScriptedPeer()
 
     async def run(session: RealtimeSession[None]) -> None:
-        await one_call(peer, "search")
+        await send_call_and_wait(peer, "search")
         async for _ in session:
             pass
 
     with pytest.raises(ToolFailed):
-        async with talk(
+        async with open_test_session(
             peer, search(LookupError("lost"), respond=False, on_failure="end_session")
         ) as session:
             await run(session)
-    assert len(answers(peer)) == 1
+    assert len(sent_outputs(peer)) == 1
     assert len(await later(peer)) == 1
-    assert CREATE not in await kinds(peer)
+    assert CREATE not in await sent_types(peer)

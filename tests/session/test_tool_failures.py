@@ -10,12 +10,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all, taken_of
-from support.failures import STRANGE_FAILURES
-from support.service import one_call
-from support.sessions import BareWire, talk
-from support.tools import endless, make_careful
-from support.wire import CREATE, ITEM, answers, kinds
+from support.events import collect_events, drain_events
+from support.failures import UNUSUAL_EXCEPTIONS
+from support.service import send_call_and_wait
+from support.sessions import PassivePeer, open_test_session
+from support.tools import endless, make_cleanup_tool
+from support.wire import CREATE, ITEM, sent_outputs, sent_types
 from trio_realtime import FunctionTool, RealtimeSession, ToolContext, events, function_tool
 from trio_realtime.errors import (
     ConnectionLost,
@@ -55,12 +55,12 @@ async def test_a_time_that_is_up_may_count_as_a_failure(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, slow(on_timeout="failure")) as session:
-        await one_call(peer, "slow")
+    async with open_test_session(peer, slow(on_timeout="failure")) as session:
+        await send_call_and_wait(peer, "slow")
         await trio.sleep(3)
-        assert answers(peer) == [("call_1", LATE)]
-        assert await kinds(peer) == [ITEM, CREATE]
-        (end,) = taken_of(session.events, events.ToolEnd)
+        assert sent_outputs(peer) == [("call_1", LATE)]
+        assert await sent_types(peer) == [ITEM, CREATE]
+        (end,) = drain_events(session.events, events.ToolEnd)
     assert end.outcome == "timed_out"
     assert isinstance(end.error, ToolTimedOut)
     assert isinstance(end.error, TimeoutError)
@@ -74,20 +74,20 @@ async def test_a_failure_by_time_is_the_tools_to_word(autojump_clock: MockClock)
         return f"{type(exc).__name__}, sorry"
 
     peer = ScriptedPeer()
-    async with talk(peer, slow(on_timeout="failure", format_error=word)):
-        await one_call(peer, "slow")
+    async with open_test_session(peer, slow(on_timeout="failure", format_error=word)):
+        await send_call_and_wait(peer, "slow")
         await trio.sleep(3)
-        assert answers(peer) == [("call_1", "ToolTimedOut, sorry")]
+        assert sent_outputs(peer) == [("call_1", "ToolTimedOut, sorry")]
 
 
 async def test_a_time_that_is_just_answered_is_no_failure(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     tool = slow(on_failure="end_session", format_error=lambda _, __: "never")
-    async with talk(peer, tool) as session:
-        await one_call(peer, "slow")
+    async with open_test_session(peer, tool) as session:
+        await send_call_and_wait(peer, "slow")
         await trio.sleep(3)
-        assert answers(peer) == [("call_1", LATE)]
-        (end,) = taken_of(session.events, events.ToolEnd)
+        assert sent_outputs(peer) == [("call_1", LATE)]
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.error is None
         await session.send_message("Still here?")
 
@@ -111,11 +111,11 @@ async def test_words_that_cannot_be_had_leave_the_usual_ones(
     format_error: Any, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer, broken(format_error=format_error)) as session:
-        await one_call(peer, "broken")
+    async with open_test_session(peer, broken(format_error=format_error)) as session:
+        await send_call_and_wait(peer, "broken")
         await trio.sleep(2)
-        assert answers(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
-        (end,) = taken_of(session.events, events.ToolEnd)
+        assert sent_outputs(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert isinstance(end.error, LookupError)
         await session.send_message("Still here?")
     logged = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
@@ -133,7 +133,7 @@ def failing(failure: BaseException, **options: Any) -> FunctionTool:
     return crash
 
 
-@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+@pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
 async def test_the_tool_words_whatever_it_raises(
     failure: BaseException, autojump_clock: MockClock
 ) -> None:
@@ -144,15 +144,15 @@ async def test_the_tool_words_whatever_it_raises(
         return "Sorry."
 
     peer = ScriptedPeer()
-    async with talk(peer, failing(failure, format_error=word)) as session:
-        await one_call(peer, "crash")
-        assert answers(peer) == [("call_1", "Sorry.")]
-        (end,) = taken_of(session.events, events.ToolEnd)
+    async with open_test_session(peer, failing(failure, format_error=word)) as session:
+        await send_call_and_wait(peer, "crash")
+        assert sent_outputs(peer) == [("call_1", "Sorry.")]
+        (end,) = drain_events(session.events, events.ToolEnd)
         assert end.error is seen[0]
         assert type(end.error) is type(failure)
 
 
-@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+@pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
 async def test_words_of_its_own_may_fail_in_every_way_too(
     failure: BaseException, autojump_clock: MockClock
 ) -> None:
@@ -160,21 +160,21 @@ async def test_words_of_its_own_may_fail_in_every_way_too(
         raise failure
 
     peer = ScriptedPeer()
-    async with talk(peer, broken(format_error=word)):
-        await one_call(peer, "broken")
-        assert answers(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
+    async with open_test_session(peer, broken(format_error=word)):
+        await send_call_and_wait(peer, "broken")
+        assert sent_outputs(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
 
 
-@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+@pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
 async def test_a_tool_whose_failures_end_the_session_ends_it_with_each(
     failure: BaseException, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
     with pytest.raises(ToolFailed):
-        async with talk(peer, failing(failure, on_failure="end_session")):
-            await one_call(peer, "crash")
+        async with open_test_session(peer, failing(failure, on_failure="end_session")):
+            await send_call_and_wait(peer, "crash")
             await trio.sleep(1)
-    assert len(answers(peer)) == 1
+    assert len(sent_outputs(peer)) == 1
 
 
 # --- the end of the session --------------------------------------------------------------------
@@ -194,12 +194,12 @@ async def test_a_tool_may_end_the_session_and_its_call_is_answered_all_the_same(
     peer = ScriptedPeer()
     seen: list[events.SessionEvent] = []
     with pytest.raises(ToolFailed) as caught:
-        async with talk(peer, broken(on_failure="end_session")) as session:
-            await one_call(peer, "broken")
-            await read_all(session, seen)
+        async with open_test_session(peer, broken(on_failure="end_session")) as session:
+            await send_call_and_wait(peer, "broken")
+            await collect_events(session, seen)
     assert is_ours(caught.value)
-    assert answers(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
-    assert CREATE not in await kinds(peer)
+    assert sent_outputs(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
+    assert CREATE not in await sent_types(peer)
     *_, end = [event for event in seen if not isinstance(event, events.AgentEnd)]
     assert isinstance(end, events.ToolEnd), "what came before the end is delivered"
     assert isinstance(end.error, LookupError)
@@ -209,7 +209,7 @@ async def test_a_tool_may_end_the_session_and_its_call_is_answered_all_the_same(
 async def test_everybody_is_told_why_it_ended(takes: float, autojump_clock: MockClock) -> None:
     """Also where the response is over, and with it its turn."""
     peer = ScriptedPeer()
-    async with talk(peer, broken(takes, on_failure="end_session"), endless) as session:
+    async with open_test_session(peer, broken(takes, on_failure="end_session"), endless) as session:
         got: list[RealtimeError] = []
 
         async def ask() -> None:
@@ -220,7 +220,7 @@ async def test_everybody_is_told_why_it_ended(takes: float, autojump_clock: Mock
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
             await wait_all_tasks_blocked()
-            await one_call(peer, "broken")
+            await send_call_and_wait(peer, "broken")
         with pytest.raises(ToolFailed) as caught:
             await session.send_message("And now?")
         got.append(caught.value)
@@ -240,28 +240,28 @@ async def test_whoever_leaves_without_having_been_told_is_told_then(
 ) -> None:
     peer = ScriptedPeer()
     with pytest.raises(ToolFailed) as caught:
-        async with talk(peer, broken(on_failure="end_session")):
-            await one_call(peer, "broken")
+        async with open_test_session(peer, broken(on_failure="end_session")):
+            await send_call_and_wait(peer, "broken")
     assert is_ours(caught.value)
-    assert len(answers(peer)) == 1
+    assert len(sent_outputs(peer)) == 1
 
 
 async def test_the_answer_leaves_before_the_session_does(autojump_clock: MockClock) -> None:
     """Left in the very moment of the failure: the writer has not had its turn yet."""
     peer = ScriptedPeer()
     with pytest.raises(ToolFailed):
-        async with talk(peer, broken(on_failure="end_session")) as session:
+        async with open_test_session(peer, broken(on_failure="end_session")) as session:
             peer.begin_response("resp_1")
             peer.call("resp_1", "item_1", "call_1", "broken")
             with session.subscribe(events.ToolEnd) as ends:
                 await ends.receive()
-    assert len(answers(peer)) == 1
+    assert len(sent_outputs(peer)) == 1
 
 
 async def test_the_answer_leaves_also_where_the_service_is_slow_to_read(
     autojump_clock: MockClock,
 ) -> None:
-    wire = BareWire(max_messages=3)
+    wire = PassivePeer(max_messages=3)
     read: list[str] = []
 
     async def read_later() -> None:
@@ -272,7 +272,7 @@ async def test_the_answer_leaves_also_where_the_service_is_slow_to_read(
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(ToolFailed):
-            async with talk(wire, broken(on_failure="end_session")) as session:
+            async with open_test_session(wire, broken(on_failure="end_session")) as session:
                 for _ in range(5):
                     await session.send_message("Not read yet.", respond=False)
                 await call_on(wire, "broken")
@@ -284,33 +284,35 @@ async def test_the_answer_leaves_also_where_the_service_is_slow_to_read(
 async def test_an_own_exception_of_the_block_is_not_replaced(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     with pytest.raises(ZeroDivisionError):
-        async with talk(peer, broken(on_failure="end_session")):
-            await one_call(peer, "broken")
+        async with open_test_session(peer, broken(on_failure="end_session")):
+            await send_call_and_wait(peer, "broken")
             raise ZeroDivisionError
 
 
 async def test_other_tools_are_stopped_and_the_session_is_left_in_time(
     autojump_clock: MockClock,
 ) -> None:
-    careful = make_careful()
+    careful = make_cleanup_tool()
     peer = ScriptedPeer()
     with pytest.raises(ToolFailed):
-        async with talk(peer, broken(on_failure="end_session"), careful.tool) as session:
+        async with open_test_session(
+            peer, broken(on_failure="end_session"), careful.tool
+        ) as session:
             peer.begin_response("resp_1")
             peer.call("resp_1", "item_1", "call_1", "careful")
             await wait_all_tasks_blocked()
             peer.call("resp_1", "item_2", "call_2", "broken")
-            await read_all(session, [])
+            await collect_events(session, [])
     assert careful.log == ["started", "cleaned up"]
-    assert answers(peer)[0][0] == "call_2"
+    assert sent_outputs(peer)[0][0] == "call_2"
 
 
 async def test_a_service_that_does_not_read_cannot_hold_the_session(
     autojump_clock: MockClock,
 ) -> None:
-    wire = BareWire(max_messages=3)
+    wire = PassivePeer(max_messages=3)
     with pytest.raises(ToolFailed):
-        async with talk(wire, broken(on_failure="end_session")) as session:
+        async with open_test_session(wire, broken(on_failure="end_session")) as session:
             for _ in range(5):
                 await session.send_message("Not read.", respond=False)
             await call_on(wire, "broken")
@@ -318,7 +320,7 @@ async def test_a_service_that_does_not_read_cannot_hold_the_session(
     assert trio.current_time() - left <= 1.5
 
 
-async def call_on(wire: BareWire, name: str) -> None:
+async def call_on(wire: PassivePeer, name: str) -> None:
     item = {
         "id": "item_1",
         "type": "function_call",
@@ -348,9 +350,9 @@ async def until_failed(session: RealtimeSession[None]) -> float:
 async def test_after_a_loss_nobody_waits_for_what_cannot_be_sent(
     autojump_clock: MockClock,
 ) -> None:
-    wire = BareWire(max_messages=3)
+    wire = PassivePeer(max_messages=3)
     with pytest.raises(ConnectionLost):
-        async with talk(wire) as session:
+        async with open_test_session(wire) as session:
             for _ in range(5):
                 await session.send_message("Not read.", respond=False)
             await wait_all_tasks_blocked()
@@ -368,11 +370,11 @@ async def test_a_connection_that_goes_after_the_failure_does_not_change_the_reas
     peer = ScriptedPeer()
     seen: list[events.SessionEvent] = []
     with pytest.raises(ToolFailed):
-        async with talk(peer, broken(on_failure="end_session")) as session:
-            await one_call(peer, "broken")
+        async with open_test_session(peer, broken(on_failure="end_session")) as session:
+            await send_call_and_wait(peer, "broken")
             peer.close(1011)
             await wait_all_tasks_blocked()
-            await read_all(session, seen)
+            await collect_events(session, seen)
 
 
 async def test_a_connection_that_went_before_the_failure_stays_the_reason(
@@ -386,11 +388,11 @@ async def test_a_connection_that_went_before_the_failure_stays_the_reason(
 
     peer = ScriptedPeer()
     with pytest.raises(ConnectionLost):
-        async with talk(peer, stubborn) as session:
-            await one_call(peer, "stubborn")
+        async with open_test_session(peer, stubborn) as session:
+            await send_call_and_wait(peer, "stubborn")
             peer.close(1011)
             await trio.sleep(10)
-            await read_all(session, [])
+            await collect_events(session, [])
 
 
 async def test_a_tool_that_fails_while_it_may_finish_is_told_on_the_way_out(
@@ -403,9 +405,9 @@ async def test_a_tool_that_fails_while_it_may_finish_is_told_on_the_way_out(
 
     peer = ScriptedPeer()
     with pytest.raises(ToolFailed):
-        async with talk(peer, late):
-            await one_call(peer, "late")
-    assert answers(peer) == [("call_1", "Tool late failed: LookupError: lost")]
+        async with open_test_session(peer, late):
+            await send_call_and_wait(peer, "late")
+    assert sent_outputs(peer) == [("call_1", "Tool late failed: LookupError: lost")]
 
 
 async def test_wrong_arguments_and_cancellations_end_nothing(autojump_clock: MockClock) -> None:
@@ -414,15 +416,15 @@ async def test_wrong_arguments_and_cancellations_end_nothing(autojump_clock: Moc
         await trio.sleep(seconds)
 
     peer = ScriptedPeer()
-    async with talk(peer, wait) as session:
-        await one_call(peer, "wait", '{"seconds": "long"}')
+    async with open_test_session(peer, wait) as session:
+        await send_call_and_wait(peer, "wait", '{"seconds": "long"}')
         peer.begin_response("resp_2", await peer_create(peer))
         peer.call("resp_2", "item_2", "call_2", "wait", '{"seconds": 100}')
         await wait_all_tasks_blocked()
         await session.interrupt()
         await session.send_message("Still here?")
         await wait_all_tasks_blocked()
-        assert [call_id for call_id, _ in answers(peer)] == ["call_1", "call_2"]
+        assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1", "call_2"]
     with pytest.raises(SessionClosed):
         await session.send_message("And now?")
 

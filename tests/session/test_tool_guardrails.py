@@ -8,11 +8,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import taken, taken_of
-from support.failures import STRANGE_FAILURES
-from support.service import one_call
-from support.sessions import talk
-from support.wire import CREATE, ITEM, answers, kinds
+from support.events import drain_channel, drain_events
+from support.failures import UNUSUAL_EXCEPTIONS
+from support.service import send_call_and_wait
+from support.sessions import open_test_session
+from support.wire import CREATE, ITEM, sent_outputs, sent_types
 from trio_realtime import (
     BackgroundResult,
     FunctionTool,
@@ -72,7 +72,7 @@ def of_kind(found: list[events.SessionEvent], kind: type[Any]) -> list[Any]:
 
 
 async def pay(peer: ScriptedPeer, arguments: str = '{"amount": 5}') -> None:
-    await one_call(peer, "pay", arguments)
+    await send_call_and_wait(peer, "pay", arguments)
 
 
 # --- before the tool ---------------------------------------------------------------------------
@@ -85,12 +85,12 @@ async def test_a_call_with_arguments_that_are_refused_does_not_run(
     watch = Watch(verdict)
     peer = ScriptedPeer()
     tool = payer(input_guardrails=[watch.before("limit")])
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
-        assert answers(peer) == [("call_1", REFUSED)]
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert sent_outputs(peer) == [("call_1", REFUSED)]
+        assert await sent_types(peer) == [ITEM, CREATE]
         assert (RAN, watch.asked) == ([], [("call_1", {"amount": 5})])
-        found = taken(session.events)
+        found = drain_channel(session.events)
     (tripped,) = of_kind(found, events.GuardrailTripped)
     (trip,) = tripped.guardrail_results
     assert trip.name == "limit"
@@ -105,11 +105,11 @@ async def test_a_call_with_arguments_that_are_refused_does_not_run(
 async def test_a_call_that_is_let_pass_runs(autojump_clock: MockClock) -> None:
     watch = Watch(GuardrailResult(False, message="not told"))
     peer = ScriptedPeer()
-    async with talk(peer, payer(input_guardrails=[watch.before()])) as session:
+    async with open_test_session(peer, payer(input_guardrails=[watch.before()])) as session:
         await pay(peer)
-        assert answers(peer) == [("call_1", "paid")]
+        assert sent_outputs(peer) == [("call_1", "paid")]
         assert RAN == [5]
-        assert not of_kind(taken(session.events), events.GuardrailTripped)
+        assert not of_kind(drain_channel(session.events), events.GuardrailTripped)
 
 
 async def test_all_are_asked_at_the_same_time_and_the_first_to_be_declared_speaks(
@@ -121,13 +121,13 @@ async def test_all_are_asked_at_the_same_time_and_the_first_to_be_declared_speak
         Watch(GuardrailResult(True, "b", "Quick says no.")).before("quick"),
     ]
     peer = ScriptedPeer()
-    async with talk(peer, payer(input_guardrails=checks)) as session:
+    async with open_test_session(peer, payer(input_guardrails=checks)) as session:
         began = trio.current_time()
         await pay(peer)
         await peer.expect(ITEM)
         assert trio.current_time() - began == pytest.approx(3)
-        assert answers(peer) == [("call_1", "Slow says no.")]
-        (tripped,) = of_kind(taken(session.events), events.GuardrailTripped)
+        assert sent_outputs(peer) == [("call_1", "Slow says no.")]
+        (tripped,) = of_kind(drain_channel(session.events), events.GuardrailTripped)
         assert [trip.name for trip in tripped.guardrail_results] == ["slow", "quick"]
         assert tripped.message == "Slow says no."
 
@@ -135,9 +135,9 @@ async def test_all_are_asked_at_the_same_time_and_the_first_to_be_declared_speak
 async def test_a_message_may_be_empty(autojump_clock: MockClock) -> None:
     watch = Watch(GuardrailResult(True, message=""))
     peer = ScriptedPeer()
-    async with talk(peer, payer(input_guardrails=[watch.before()])):
+    async with open_test_session(peer, payer(input_guardrails=[watch.before()])):
         await pay(peer)
-        assert answers(peer) == [("call_1", "")]
+        assert sent_outputs(peer) == [("call_1", "")]
 
 
 @pytest.mark.parametrize("fail_closed", [True, False])
@@ -147,17 +147,17 @@ async def test_a_check_that_raises_is_reported_and_its_declaration_decides(
     watch = Watch(LookupError("no list"))
     peer = ScriptedPeer()
     tool = payer(input_guardrails=[watch.before("list", fail_closed=fail_closed)])
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
-        assert answers(peer) == [("call_1", REFUSED if fail_closed else "paid")]
-        found = taken(session.events)
+        assert sent_outputs(peer) == [("call_1", REFUSED if fail_closed else "paid")]
+        found = drain_channel(session.events)
     (error,) = of_kind(found, events.Error)
     assert isinstance(error.error, GuardrailFailed)
     assert isinstance(error.error.__cause__, LookupError)
     assert len(of_kind(found, events.GuardrailTripped)) == int(fail_closed)
 
 
-@pytest.mark.parametrize("failure", STRANGE_FAILURES.values(), ids=STRANGE_FAILURES)
+@pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
 async def test_whatever_a_check_raises_is_an_event_and_the_call_is_answered(
     failure: BaseException, autojump_clock: MockClock
 ) -> None:
@@ -166,10 +166,10 @@ async def test_whatever_a_check_raises_is_an_event_and_the_call_is_answered(
         "output_guardrails": [Watch(failure).after()],
     }
     peer = ScriptedPeer()
-    async with talk(peer, payer(**checks)) as session:
+    async with open_test_session(peer, payer(**checks)) as session:
         await pay(peer)
-        assert answers(peer) == [("call_1", "paid")]
-        failed = [error.error for error in taken_of(session.events, events.Error)]
+        assert sent_outputs(peer) == [("call_1", "paid")]
+        failed = [error.error for error in drain_events(session.events, events.Error)]
         assert [type(error) for error in failed] == [GuardrailFailed] * 2
         assert {type(error.__cause__) for error in failed} == {type(failure)}
 
@@ -180,10 +180,10 @@ async def test_a_message_that_is_no_text_leaves_the_verdict_and_the_usual_words(
 ) -> None:
     peer = ScriptedPeer()
     watch = Watch(GuardrailResult(True, message=message))
-    async with talk(peer, payer(output_guardrails=[watch.after("odd")])) as session:
+    async with open_test_session(peer, payer(output_guardrails=[watch.after("odd")])) as session:
         await pay(peer)
-        assert answers(peer) == [("call_1", WITHHELD)]
-        (error,) = taken_of(session.events, events.Error)
+        assert sent_outputs(peer) == [("call_1", WITHHELD)]
+        (error,) = drain_events(session.events, events.Error)
         assert isinstance(error.error, GuardrailFailed)
         assert "odd" in str(error.error)
 
@@ -202,12 +202,12 @@ async def test_arguments_that_cannot_be_checked_are_wrong_arguments(
 
     peer = ScriptedPeer()
     tool = FunctionTool(name="pay", invoke=invoke, input_guardrails=[watch.before()])
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer, arguments)
-        ((_, output),) = answers(peer)
+        ((_, output),) = sent_outputs(peer)
         assert output.startswith("Invalid arguments for pay: ")
         assert (runs, watch.asked) == ([], [])
-        (end,) = of_kind(taken(session.events), events.ToolEnd)
+        (end,) = of_kind(drain_channel(session.events), events.ToolEnd)
         assert end.outcome == "failed"
 
 
@@ -219,20 +219,20 @@ async def test_no_arguments_are_an_empty_object(autojump_clock: MockClock) -> No
         return "paid"
 
     peer = ScriptedPeer()
-    async with talk(peer, pay):
-        await one_call(peer, "pay", "")
-        assert answers(peer) == [("call_1", "paid")]
+    async with open_test_session(peer, pay):
+        await send_call_and_wait(peer, "pay", "")
+        assert sent_outputs(peer) == [("call_1", "paid")]
         assert watch.asked == [("call_1", {})]
 
 
 async def test_an_interrupt_cancels_the_checks(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     tool = payer(input_guardrails=[Watch(False, takes=100).before()])
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
         await session.interrupt()
         await wait_all_tasks_blocked()
-        ((_, output),) = answers(peer)
+        ((_, output),) = sent_outputs(peer)
         assert "cancelled" in output
         assert RAN == []
 
@@ -244,13 +244,15 @@ async def test_a_result_that_is_refused_is_told_to_nobody(autojump_clock: MockCl
     secret = {"card": "4711"}
     watch = Watch(GuardrailResult(True, info="a card number"))
     peer = ScriptedPeer()
-    async with talk(peer, payer(secret, output_guardrails=[watch.after("cards")])) as session:
+    async with open_test_session(
+        peer, payer(secret, output_guardrails=[watch.after("cards")])
+    ) as session:
         await pay(peer)
-        assert answers(peer) == [("call_1", WITHHELD)]
-        assert await kinds(peer) == [ITEM, CREATE]
+        assert sent_outputs(peer) == [("call_1", WITHHELD)]
+        assert await sent_types(peer) == [ITEM, CREATE]
         assert watch.asked == [("call_1", secret)]
         assert watch.asked[0][1] is secret, "the object, not its text"
-        found = taken(session.events)
+        found = drain_channel(session.events)
     (end,) = of_kind(found, events.ToolEnd)
     assert (end.outcome, end.output, end.output_text) == ("blocked", WITHHELD, WITHHELD)
     assert len(of_kind(found, events.ToolStart)) == 1
@@ -265,9 +267,9 @@ async def test_a_guardrail_may_say_what_the_model_is_told_instead(
 ) -> None:
     watch = Watch(GuardrailResult(True, message="The card ends in 11."))
     peer = ScriptedPeer()
-    async with talk(peer, payer("4711", output_guardrails=[watch.after()])):
+    async with open_test_session(peer, payer("4711", output_guardrails=[watch.after()])):
         await pay(peer)
-        assert answers(peer) == [("call_1", "The card ends in 11.")]
+        assert sent_outputs(peer) == [("call_1", "The card ends in 11.")]
 
 
 @pytest.mark.parametrize("verdict", [True, False])
@@ -277,11 +279,11 @@ async def test_a_result_in_the_background_is_checked_and_stays_there(
     watch = Watch(verdict)
     peer = ScriptedPeer()
     tool = payer(BackgroundResult("noted"), output_guardrails=[watch.after()])
-    async with talk(peer, tool):
+    async with open_test_session(peer, tool):
         await pay(peer)
         assert watch.asked == [("call_1", "noted")]
-        assert answers(peer) == [("call_1", WITHHELD if verdict else "noted")]
-        assert await kinds(peer) == [ITEM]
+        assert sent_outputs(peer) == [("call_1", WITHHELD if verdict else "noted")]
+        assert await sent_types(peer) == [ITEM]
 
 
 async def test_a_failure_is_no_result_to_check(autojump_clock: MockClock) -> None:
@@ -292,10 +294,10 @@ async def test_a_failure_is_no_result_to_check(autojump_clock: MockClock) -> Non
         raise LookupError("lost")
 
     peer = ScriptedPeer()
-    async with talk(peer, pay):
-        await one_call(peer, "pay", '{"amount": 5}')
+    async with open_test_session(peer, pay):
+        await send_call_and_wait(peer, "pay", '{"amount": 5}')
         assert watch.asked == []
-        assert answers(peer) == [("call_1", "Tool pay failed: LookupError: lost")]
+        assert sent_outputs(peer) == [("call_1", "Tool pay failed: LookupError: lost")]
 
 
 async def test_an_early_answer_is_checked_like_a_result(autojump_clock: MockClock) -> None:
@@ -310,11 +312,11 @@ async def test_an_early_answer_is_checked_like_a_result(autojump_clock: MockCloc
         return "all well"
 
     peer = ScriptedPeer()
-    async with talk(peer, pay) as session:
-        await one_call(peer, "pay")
-        assert answers(peer) == [("call_1", WITHHELD)]
+    async with open_test_session(peer, pay) as session:
+        await send_call_and_wait(peer, "pay")
+        assert sent_outputs(peer) == [("call_1", WITHHELD)]
         await trio.sleep(2)
-        found = taken(session.events)
+        found = drain_channel(session.events)
         (early,) = of_kind(found, events.ToolAnsweredEarly)
         assert early.output == WITHHELD
         (end,) = of_kind(found, events.ToolEnd)
@@ -336,13 +338,13 @@ async def test_by_default_guardrails_are_asked_after_somebody_approved(
     watch = Watch(True)
     peer = ScriptedPeer()
     tool = payer(needs_approval=True, input_guardrails=[watch.before()])
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
         assert watch.asked == []
-        assert len(of_kind(taken(session.events), events.ToolApprovalRequired)) == 1
+        assert len(of_kind(drain_channel(session.events), events.ToolApprovalRequired)) == 1
         await approve(session)
         assert (len(watch.asked), RAN) == (1, [])
-        assert answers(peer) == [("call_1", REFUSED)]
+        assert sent_outputs(peer) == [("call_1", REFUSED)]
 
 
 async def test_nobody_is_asked_to_approve_what_a_guardrail_refuses_before(
@@ -353,10 +355,10 @@ async def test_nobody_is_asked_to_approve_what_a_guardrail_refuses_before(
     tool = payer(
         needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
     )
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
-        assert answers(peer) == [("call_1", REFUSED)]
-        found = taken(session.events)
+        assert sent_outputs(peer) == [("call_1", REFUSED)]
+        found = drain_channel(session.events)
         assert not of_kind(found, events.ToolApprovalRequired)
         assert [event.outcome for event in of_kind(found, events.ToolEnd)] == ["blocked"]
 
@@ -367,12 +369,12 @@ async def test_guardrails_are_asked_again_after_the_approval(autojump_clock: Moc
     tool = payer(
         needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
     )
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
         assert len(watch.asked) == 1
         await approve(session)
         assert len(watch.asked) == 2
-        assert answers(peer) == [("call_1", "paid")]
+        assert sent_outputs(peer) == [("call_1", "paid")]
 
 
 async def test_where_nobody_has_to_approve_guardrails_are_asked_once(
@@ -385,9 +387,9 @@ async def test_where_nobody_has_to_approve_guardrails_are_asked_once(
         check_input_before_approval=True,
         input_guardrails=[watch.before()],
     )
-    async with talk(peer, tool):
+    async with open_test_session(peer, tool):
         await pay(peer)
-        assert (len(watch.asked), answers(peer)) == (1, [("call_1", "paid")])
+        assert (len(watch.asked), sent_outputs(peer)) == (1, [("call_1", "paid")])
 
 
 async def test_what_nobody_can_judge_is_parked_and_then_wrong(autojump_clock: MockClock) -> None:
@@ -396,11 +398,11 @@ async def test_what_nobody_can_judge_is_parked_and_then_wrong(autojump_clock: Mo
     tool = payer(
         needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
     )
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer, "{")
-        assert len(of_kind(taken(session.events), events.ToolApprovalRequired)) == 1
+        assert len(of_kind(drain_channel(session.events), events.ToolApprovalRequired)) == 1
         await approve(session)
-        ((_, output),) = answers(peer)
+        ((_, output),) = sent_outputs(peer)
         assert output.startswith("Invalid arguments for pay: ")
         assert watch.asked == []
 
@@ -432,7 +434,7 @@ async def test_a_rejection_for_good_that_comes_while_guardrails_are_asked_wins(
         check_input_before_approval=before,
         input_guardrails=[slow_for_the_second],
     )
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
         await second_call(peer)
         if not before:
@@ -441,9 +443,9 @@ async def test_a_rejection_for_good_that_comes_while_guardrails_are_asked_wins(
         assert "call_2" in calls
         await session.reject_tool_call("call_1", always=True, message="Never.")
         await trio.sleep(10)
-        assert answers(peer) == [("call_1", "Never."), ("call_2", "Never.")]
+        assert sent_outputs(peer) == [("call_1", "Never."), ("call_2", "Never.")]
         assert RAN == []
-        found = taken(session.events)
+        found = drain_channel(session.events)
         asked = [event.call_id for event in of_kind(found, events.ToolApprovalRequired)]
         assert asked == (["call_1"] if before else ["call_1", "call_2"])
         outcomes = [event.outcome for event in of_kind(found, events.ToolEnd)]
@@ -455,7 +457,7 @@ async def test_who_approves_a_call_after_a_rejection_for_good_is_heard(
 ) -> None:
     peer = ScriptedPeer()
     tool = payer(needs_approval=True, input_guardrails=[Watch(False, takes=1).before()])
-    async with talk(peer, tool) as session:
+    async with open_test_session(peer, tool) as session:
         await pay(peer)
         await second_call(peer)
         await session.reject_tool_call("call_1", always=True)

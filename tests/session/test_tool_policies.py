@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from support.sessions import talk
+from support.sessions import open_test_session
 from trio_realtime import BackgroundResult, ToolContext, errors, events, function_tool
 from trio_realtime.testing import ScriptedPeer
 
@@ -34,10 +34,10 @@ async def test_a_tool_that_finishes_is_left_alone_and_no_response_follows(
 ) -> None:
     done: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, slow(done, on_interrupt="finish")) as session:
+    async with open_test_session(peer, slow(done, on_interrupt="finish")) as session:
         call(peer)
         await trio.sleep(1)
-        peer.user_speaks()
+        peer.start_user_speech()
         await trio.sleep(1)
         assert peer.sent_types() == ["session.update"]
         await session.send_message("and something else")
@@ -56,7 +56,7 @@ async def test_a_tool_in_the_background_is_spoken_of_when_it_is_done(
 ) -> None:
     done: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, slow(done, on_interrupt="background")) as session:
+    async with open_test_session(peer, slow(done, on_interrupt="background")) as session:
         call(peer)
         await trio.sleep(1)
         await session.interrupt()
@@ -71,7 +71,7 @@ async def test_at_the_end_of_the_session_a_tool_has_the_time_it_asked_for(
 ) -> None:
     done: list[str] = []
     peer = ScriptedPeer()
-    async with talk(peer, slow(done, finish_timeout=finish_timeout)):
+    async with open_test_session(peer, slow(done, finish_timeout=finish_timeout)):
         call(peer)
         await trio.sleep(1)
         left = trio.current_time()
@@ -94,7 +94,7 @@ async def test_a_result_in_the_background_is_told_and_not_spoken_of(
         return BackgroundResult({"noted": True})
 
     peer = ScriptedPeer()
-    async with talk(peer, note) as session:
+    async with open_test_session(peer, note) as session:
         with session.subscribe(events.ToolEnd, events.AgentEnd) as channel:
             call(peer, "note")
             answer = await peer.expect("conversation.item.create")
@@ -116,7 +116,7 @@ async def test_the_answer_to_a_failure_is_the_tools_to_word(autojump_clock: Mock
         raise LookupError("lost")
 
     peer = ScriptedPeer()
-    async with talk(peer, fail):
+    async with open_test_session(peer, fail):
         call(peer, "fail")
         answer = await peer.expect("conversation.item.create")
         assert answer["item"]["output"] == "fail: sorry (lost)"
@@ -131,7 +131,7 @@ async def test_a_tool_sees_the_conversation_and_its_cost(autojump_clock: MockClo
         return "seen"
 
     peer = ScriptedPeer()
-    async with talk(peer, look):
+    async with open_test_session(peer, look):
         user = {
             "id": "item_u",
             "type": "message",
@@ -170,7 +170,7 @@ async def test_of_tools_with_one_name_the_policy_is_of_the_one_that_runs(
         for policy, runs in zip(policies, (False, True), strict=True)
     )
     peer = ScriptedPeer()
-    async with talk(peer, off, on) as session:
+    async with open_test_session(peer, off, on) as session:
         call(peer)
         await trio.sleep(1)
         await session.interrupt()

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from support.sessions import talk
+from support.sessions import open_test_session
 from support.wire import ITEM
 from trio_realtime import FunctionTool, function_tool
 from trio_realtime.agents.tools import _tool_threads
@@ -50,7 +50,7 @@ def calls(peer: ScriptedPeer, count: int) -> None:
 async def test_blocked_tools_do_not_block_the_threads_of_the_application() -> None:
     blocked = Blocked()
     peer = ScriptedPeer()
-    async with talk(peer, blocked.tool):
+    async with open_test_session(peer, blocked.tool):
         try:
             calls(peer, 41)
             # In a thread of trio's own limiter, of which there would be none left.
@@ -71,7 +71,7 @@ async def test_a_tool_may_have_threads_of_its_own() -> None:
     own = trio.CapacityLimiter(1)
     blocked = Blocked(own)
     peer = ScriptedPeer()
-    async with talk(peer, blocked.tool):
+    async with open_test_session(peer, blocked.tool):
         try:
             calls(peer, 2)
             await trio.to_thread.run_sync(blocked.wait_begun, 1)
@@ -93,7 +93,7 @@ async def test_a_thread_sees_the_context_of_the_session() -> None:
 
     peer = ScriptedPeer()
     who.set("me")
-    async with talk(peer, ask):
+    async with open_test_session(peer, ask):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "ask")
         assert (await peer.expect(ITEM))["item"]["output"] == "me"

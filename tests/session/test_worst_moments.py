@@ -11,11 +11,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import read_all, taken
-from support.service import seconds, start_call
-from support.sessions import living, opened, talk
-from support.tools import endless, make_careful
-from support.wire import CREATE, answers
+from support.events import collect_events, drain_channel
+from support.service import silence, start_call
+from support.sessions import open_session_with, open_test_session, task_count
+from support.tools import endless, make_cleanup_tool
+from support.wire import CREATE, sent_outputs
 from trio_realtime import RealtimeAgent, RealtimeSession, events, function_tool
 from trio_realtime.errors import ConnectionLost, RealtimeError, SessionClosed
 from trio_realtime.testing import ScriptedPeer
@@ -85,14 +85,14 @@ async def answer_all(peer: ScriptedPeer) -> NoReturn:
 async def test_a_cancelled_method_leaves_a_session_that_works(
     method: Method, steps: int, autojump_clock: MockClock
 ) -> None:
-    careful = make_careful()
+    careful = make_cleanup_tool()
     peer = ScriptedPeer()
-    async with talk(peer, careful.tool) as session, trio.open_nursery() as nursery:
+    async with open_test_session(peer, careful.tool) as session, trio.open_nursery() as nursery:
         peer.begin_response("resp_1")
-        peer.say("resp_1", "item_0", "One moment.", pcm=seconds(0.1))
+        peer.say("resp_1", "item_0", "One moment.", pcm=silence(0.1))
         peer.call("resp_1", "item_1", "call_1", "careful")
         await wait_all_tasks_blocked()
-        taken(session.events)
+        drain_channel(session.events)
         await cancelled_after(steps, lambda: method(session))
         peer.end_response("resp_1")
         await session.interrupt()
@@ -101,7 +101,7 @@ async def test_a_cancelled_method_leaves_a_session_that_works(
         assert (await session.ask("Still there?")).text == "fine"
         await session.drain()
         nursery.cancel_scope.cancel()
-    assert [call_id for call_id, _ in answers(peer)] == ["call_1"]
+    assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1"]
 
 
 @pytest.mark.parametrize("steps", range(6))
@@ -115,22 +115,22 @@ async def test_a_cancelled_close_is_a_close(steps: int, autojump_clock: MockCloc
         log.append("booked")
 
     peer = ScriptedPeer()
-    before = living()
-    async with talk(peer, book) as session:
+    before = task_count()
+    async with open_test_session(peer, book) as session:
         await start_call(peer, "book")
         await cancelled_after(steps, session.aclose)
         await session.aclose()
         with pytest.raises(SessionClosed):
             await session.send_message("Hello?")
     assert log == ["booked"]
-    assert [call_id for call_id, _ in answers(peer)] == ["call_1"]
-    assert living() == before
+    assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1"]
+    assert task_count() == before
 
 
 async def test_of_many_that_close_some_may_be_cancelled(autojump_clock: MockClock) -> None:
-    careful = make_careful(0.2)
+    careful = make_cleanup_tool(0.2)
     peer = ScriptedPeer()
-    async with talk(peer, careful.tool) as session:
+    async with open_test_session(peer, careful.tool) as session:
         await start_call(peer, "careful")
         with trio.move_on_after(0.1):
             async with trio.open_nursery() as nursery:
@@ -146,26 +146,26 @@ async def test_opening_that_is_cancelled_anywhere_leaves_nothing(
     steps: int, autojump_clock: MockClock
 ) -> None:
     async def come_and_go() -> None:
-        async with opened(peer, endless) as session:
+        async with open_session_with(peer, endless) as session:
             await session.send_message("Hello?")
             await session.aclose()
 
     peer = ScriptedPeer()
-    before = living()
+    before = task_count()
     await cancelled_after(steps, come_and_go)
-    assert living() == before
-    assert not peer.dials or peer.closed is not None
+    assert task_count() == before
+    assert not peer.connections or peer.closed is not None
 
 
 async def test_a_block_that_swallows_its_cancellation_ends_all_the_same(
     autojump_clock: MockClock,
 ) -> None:
-    before = living()
+    before = task_count()
     with trio.move_on_after(1):
-        async with opened(ScriptedPeer()):
+        async with open_session_with(ScriptedPeer()):
             with contextlib.suppress(trio.Cancelled):
                 await trio.sleep_forever()
-    assert living() == before
+    assert task_count() == before
 
 
 # --- the connection is lost while somebody waits ------------------------------------------------
@@ -176,7 +176,7 @@ async def _wait_for_response(session: Session) -> None:
 
 
 async def _read_all(session: Session) -> None:
-    await read_all(session, [])
+    await collect_events(session, [])
 
 
 WAITING: dict[str, Method] = {
@@ -194,9 +194,9 @@ async def test_whoever_waits_when_the_connection_is_lost_comes_back(
     method: Method, code: int, autojump_clock: MockClock
 ) -> None:
     returned: list[str] = []
-    careful = make_careful()
+    careful = make_cleanup_tool()
     peer = ScriptedPeer()
-    before, began = living(), trio.current_time()
+    before, began = task_count(), trio.current_time()
 
     async def wait(session: Session, name: str) -> None:
         with contextlib.suppress(RealtimeError):
@@ -205,7 +205,7 @@ async def test_whoever_waits_when_the_connection_is_lost_comes_back(
 
     # A loss that nobody was told of comes out here.
     with contextlib.suppress(ConnectionLost):
-        async with talk(peer, careful.tool) as session, trio.open_nursery() as nursery:
+        async with open_test_session(peer, careful.tool) as session, trio.open_nursery() as nursery:
             peer.acknowledge = False
             await start_call(peer, "careful")
             for name in ("first", "second"):
@@ -215,7 +215,7 @@ async def test_whoever_waits_when_the_connection_is_lost_comes_back(
     assert sorted(returned) == ["first", "second"]
     assert trio.current_time() - began < 2
     assert careful.log == ["started", "cleaned up"]
-    assert living() == before
+    assert task_count() == before
 
 
 @pytest.mark.parametrize("code", [1000, 1011])
@@ -231,7 +231,7 @@ async def test_a_loss_comes_out_plain_though_a_tool_fails_at_the_same_time(
 
     async def stay() -> None:
         peer = ScriptedPeer()
-        async with talk(peer, clumsy) as session:
+        async with open_test_session(peer, clumsy) as session:
             await start_call(peer, "clumsy")
             peer.close(code)
             await wait_all_tasks_blocked()
@@ -249,8 +249,8 @@ async def test_a_nursery_of_the_user_gets_nothing_but_the_loss(autojump_clock: M
 
     peer = ScriptedPeer()
     with pytest.raises(ExceptionGroup) as caught:
-        async with talk(peer) as session, trio.open_nursery() as nursery:
-            nursery.start_soon(read_all, session, [])
+        async with open_test_session(peer) as session, trio.open_nursery() as nursery:
+            nursery.start_soon(collect_events, session, [])
             nursery.start_soon(chat, session)
             await trio.sleep(3)
             peer.close(1011)
@@ -261,10 +261,10 @@ async def test_a_nursery_of_the_user_gets_nothing_but_the_loss(autojump_clock: M
 async def test_an_end_that_is_told_often_does_not_grow(how: str, autojump_clock: MockClock) -> None:
     """Each telling has a traceback of its own, not all that were before it."""
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.close(1011)
         with contextlib.suppress(ConnectionLost):
-            await read_all(session, [])
+            await collect_events(session, [])
         for _ in range(100):
             with pytest.raises(ConnectionLost) as caught:
                 await (
@@ -276,12 +276,12 @@ async def test_an_end_that_is_told_often_does_not_grow(how: str, autojump_clock:
 async def test_a_channel_that_outlives_the_session_ends(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     with contextlib.ExitStack() as stack:
-        async with talk(peer) as session:
+        async with open_test_session(peer) as session:
             channel = stack.enter_context(session.subscribe(events.ResponseStart))
             peer.begin_response("resp_1")
             await wait_all_tasks_blocked()
         seen: list[events.SessionEvent] = []
-        await read_all(channel, seen)
+        await collect_events(channel, seen)
     assert [event.type for event in seen] == ["response_start"]
 
 
@@ -289,9 +289,9 @@ async def test_paced_audio_that_was_left_early_does_not_hold_up_drain(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with talk(peer) as session:
+    async with open_test_session(peer) as session:
         peer.begin_response("resp_1")
-        peer.say("resp_1", "item_1", "A long story.", pcm=seconds(10))
+        peer.say("resp_1", "item_1", "A long story.", pcm=silence(10))
         peer.end_response("resp_1")
         async with session.paced_audio() as frames:
             for _ in range(5):

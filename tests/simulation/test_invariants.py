@@ -17,7 +17,7 @@ import pytest
 import trio
 from hypothesis import given, settings, strategies as st
 
-from support.frame_log import Entry, Frame, Timeline
+from support.frame_log import Frame, FrameLog, LogEntry
 from trio_realtime import (
     AgentContext,
     BackgroundResult,
@@ -60,13 +60,13 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 )
 
 
-class Brain:
+class FixedResponder:
     """Answers with what was chosen, in turn, and then with a plain word."""
 
     def __init__(self, answers: Sequence[tuple[Any, ...]]) -> None:
         self._answers = list(answers)
 
-    def answer(self, turn: Turn) -> tuple[Any, ...]:
+    def respond(self, turn: Turn) -> tuple[Any, ...]:
         return self._answers.pop(0) if self._answers else ANSWERS[0]
 
 
@@ -116,7 +116,7 @@ ACTS = st.tuples(
 # --- who is there -------------------------------------------------------------------------------
 
 
-def make_tools(line: Timeline) -> list[Any]:
+def make_tools(line: FrameLog) -> list[Any]:
     @contextlib.asynccontextmanager
     async def noted(context: ToolContext[None]) -> AsyncGenerator[None]:
         line.note("begun", context.call_id)
@@ -168,7 +168,7 @@ def make_tools(line: Timeline) -> list[Any]:
     ]
 
 
-def make_agent(line: Timeline, setting: Setting) -> RealtimeAgent[None]:
+def make_agent(line: FrameLog, setting: Setting) -> RealtimeAgent[None]:
     @output_guardrail
     async def watch(_about: AgentContext[None], text: str) -> bool:
         line.note("seen", text)
@@ -191,7 +191,7 @@ def make_agent(line: Timeline, setting: Setting) -> RealtimeAgent[None]:
     )
 
 
-async def decide(session: RealtimeSession[None], line: Timeline, setting: Setting) -> None:
+async def decide(session: RealtimeSession[None], line: FrameLog, setting: Setting) -> None:
     with session.subscribe(ev.ToolApprovalRequired) as channel:
         number = 0
         async for event in channel:
@@ -213,7 +213,7 @@ async def watch_events(session: RealtimeSession[None], seen: list[Any]) -> None:
 
 async def act(
     session: RealtimeSession[None],
-    line: Timeline,
+    line: FrameLog,
     acts: Sequence[tuple[str, float]],
     nursery: trio.Nursery,
 ) -> None:
@@ -223,7 +223,7 @@ async def act(
 
 
 async def act_once(
-    session: RealtimeSession[None], line: Timeline, what: str, number: int, nursery: trio.Nursery
+    session: RealtimeSession[None], line: FrameLog, what: str, number: int, nursery: trio.Nursery
 ) -> None:
     match what:
         case "write":
@@ -260,7 +260,7 @@ def drop_user(items: Sequence[Any], number: int) -> list[Any]:
 
 
 async def ask(
-    session: RealtimeSession[None], line: Timeline, question: str, patience: float
+    session: RealtimeSession[None], line: FrameLog, question: str, patience: float
 ) -> None:
     # It may fail or be interrupted; what it must not do is hang.
     with contextlib.suppress(errors.RealtimeError), trio.move_on_after(patience):
@@ -291,7 +291,7 @@ def said(frame: Frame) -> str:
     return str(frame["item"]["content"][0]["text"])
 
 
-def check_calls(line: Timeline) -> None:
+def check_calls(line: FrameLog) -> None:
     """1 and 2: each call is answered once, and its tool ran once at most, to its very end."""
     completed = Counter(f["item"]["call_id"] for f in line.frames("in") if is_call(f))
     answered = Counter(f["item"]["call_id"] for f in line.frames("out") if is_output(f))
@@ -305,15 +305,15 @@ def check_calls(line: Timeline) -> None:
     assert not rejected & begun.keys()
 
 
-def check_creates(line: Timeline) -> None:
+def check_creates(line: FrameLog) -> None:
     """3: never two at once, and each is answered."""
     outstanding: set[str] = set()
     for entry in line.entries:
         match entry:
-            case Entry(what="out", about={"type": "response.create", "event_id": token}):
+            case LogEntry(what="out", about={"type": "response.create", "event_id": token}):
                 assert not outstanding, "two creates at once"
                 outstanding.add(token)
-            case Entry(
+            case LogEntry(
                 what="in",
                 about={
                     "type": "response.created",
@@ -321,7 +321,7 @@ def check_creates(line: Timeline) -> None:
                 },
             ):
                 outstanding.discard(token)
-            case Entry(what="in", about={"type": "error", "error": {"event_id": token}}):
+            case LogEntry(what="in", about={"type": "error", "error": {"event_id": token}}):
                 outstanding.discard(token)
             case _:
                 pass
@@ -339,15 +339,15 @@ class Reasons:
         self._rounds: dict[str, set[str]] = {}
         self._done: set[str] = set()
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: LogEntry) -> None:
         match entry:
-            case Entry(what="wish"):
+            case LogEntry(what="wish"):
                 self._times.append(entry.time)
-            case Entry(what="asks", about=question):
+            case LogEntry(what="asks", about=question):
                 self._asking.add(question)
-            case Entry(what="in", about=frame):
+            case LogEntry(what="in", about=frame):
                 self._came(frame, entry.time)
-            case Entry(what="out", about=frame):
+            case LogEntry(what="out", about=frame):
                 self._went(frame, entry.time)
             case _:
                 pass
@@ -389,26 +389,26 @@ class Reasons:
             self._times = [moment for moment in self._times if moment == time]
 
 
-def check_reasons(line: Timeline) -> None:
+def check_reasons(line: FrameLog) -> None:
     reasons = Reasons()
     for entry in line.entries:
         reasons.take(entry)
 
 
-def check_clean_up(line: Timeline) -> None:
+def check_clean_up(line: FrameLog) -> None:
     """6: nothing is asked for while a cancelled tool cleans up, and it is answered after that."""
     late = {f["item"]["call_id"] for f in line.frames("in") if is_call(f) and is_late(f)}
     cleaning: dict[str, float] = {}
     for entry in line.entries:
         match entry:
-            case Entry(what="cancelled", about=call_id) if call_id not in late:
+            case LogEntry(what="cancelled", about=call_id) if call_id not in late:
                 cleaning[call_id] = entry.time
-            case Entry(what="ended", about=call_id):
+            case LogEntry(what="ended", about=call_id):
                 cleaning.pop(call_id, None)
-            case Entry(what="out", about={"type": "response.create"}):
+            case LogEntry(what="out", about={"type": "response.create"}):
                 # Whatever was in line at that moment had been asked for before.
                 assert all(since == entry.time for since in cleaning.values())
-            case Entry(what="out", about=frame) if is_output(frame):
+            case LogEntry(what="out", about=frame) if is_output(frame):
                 assert frame["item"]["call_id"] not in cleaning
             case _:
                 pass
@@ -429,7 +429,7 @@ def check_audio(seen: Sequence[Any]) -> None:
             assert event.response_id not in silenced, "audio after its interruption"
 
 
-def check_seen_in_full(line: Timeline, seen: Sequence[Any]) -> None:
+def check_seen_in_full(line: FrameLog, seen: Sequence[Any]) -> None:
     """13: of each reply that did not trip before, the guardrail has seen all."""
     texts = {entry.about for entry in line.entries if entry.what == "seen"}
     tripped = {event.response_id for event in of(seen, ev.GuardrailTripped)}
@@ -445,7 +445,7 @@ def of(seen: Sequence[Any], kind: type[Any]) -> Iterator[Any]:
     return (event for event in seen if isinstance(event, kind))
 
 
-def check_answered(line: Timeline, acts: Sequence[tuple[str, float]]) -> None:
+def check_answered(line: FrameLog, acts: Sequence[tuple[str, float]]) -> None:
     """3: where nobody interrupts, what was written gets a response of ours after it."""
     if any(what in ("interrupt", "speak") for what, _ in acts):
         return
@@ -465,8 +465,8 @@ def check_answered(line: Timeline, acts: Sequence[tuple[str, float]]) -> None:
 
 
 async def simulate(acts: Sequence[tuple[str, float]], setting: Setting) -> None:
-    wire = local_connector(brain=Brain(setting.answers), pacing=10.0)
-    line = Timeline(wire, late=setting.late)
+    wire = local_connector(responder=FixedResponder(setting.answers), pacing=10.0)
+    line = FrameLog(wire, late=setting.late)
     seen: list[Any] = []
     before = trio.lowlevel.current_statistics().tasks_living
     config = SessionConfig(guardrail_debounce=20, guardrail_audio_gate=setting.gated)

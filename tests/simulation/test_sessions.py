@@ -47,13 +47,13 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 )
 
 
-class Brain:
+class FixedResponder:
     """Answers with what was chosen, in turn, and then with a plain word."""
 
     def __init__(self, answers: Sequence[tuple[Any, ...]]) -> None:
         self._answers = list(answers)
 
-    def answer(self, turn: Turn) -> tuple[Any, ...]:
+    def respond(self, turn: Turn) -> tuple[Any, ...]:
         return self._answers.pop(0) if self._answers else ANSWERS[0]
 
 
@@ -214,7 +214,7 @@ def check_history(wire: LocalConnector, history: Sequence[Any]) -> None:
 
 async def simulate(acts: Sequence[Act], answers: Sequence[Any], pause: float) -> None:
     tools = Tools()
-    wire = local_connector(brain=Brain(answers), pacing=10.0)
+    wire = local_connector(responder=FixedResponder(answers), pacing=10.0)
     before = trio.lowlevel.current_statistics().tasks_living
     fast, slow = Witness(), Witness(pause)
     async with trio.open_nursery() as nursery:
@@ -264,7 +264,7 @@ def test_promises_hold_in_whole_sessions(acts: list[Act], answers: list[Any], pa
 
 async def simulate_an_end(acts: Sequence[Act], answers: Sequence[Any], end: str, at: float) -> None:
     tools = Tools()
-    wire = local_connector(brain=Brain(answers), pacing=10.0)
+    wire = local_connector(responder=FixedResponder(answers), pacing=10.0)
     before = trio.lowlevel.current_statistics().tasks_living
     witness = Witness()
     ended_at = trio.current_time() + at

@@ -1,10 +1,16 @@
-"""What several test modules share. Imported as ``support``; pytest finds it by its ``pythonpath``.
+"""Helpers shared by test modules. Imported as ``support``, which is on pytest's ``pythonpath``.
 
-Each module says one part of a test: :mod:`support.sessions` opens, :mod:`support.service` plays the
-other side, :mod:`support.tools` has tools to call, :mod:`support.guardrails` replies and what checks
-them, :mod:`support.wire` reads what the client sent, :mod:`support.events` what consumers got, and
-:mod:`support.harness` is for the local service. :mod:`support.invariants` keeps in mind what the core
-promises, :mod:`support.frame_log` writes down all that happens in a session, and :mod:`support.cancellation`
-does something at the n-th step of a task. What users may want for tests of their own belongs into
-``trio_realtime.testing`` instead.
+- :mod:`support.sessions` opens sessions.
+- :mod:`support.service` scripts the service with a ``ScriptedPeer``.
+- :mod:`support.tools` contains tools, and :mod:`support.guardrails` a guardrail.
+- :mod:`support.failures` contains unusual exceptions that user code may raise.
+- :mod:`support.wire` reads the frames that the client sent.
+- :mod:`support.events` reads the events that consumers received.
+- :mod:`support.harness` and :mod:`support.realtime_client` drive the local server.
+- :mod:`support.invariants` checks the invariants of the core.
+- :mod:`support.frame_log` records the frames of a session.
+- :mod:`support.cancellation` cancels a task at its n-th step.
+- :mod:`support.mcp_servers` runs MCP servers.
+
+Helpers that users may need for their own tests belong in ``trio_realtime.testing``.
 """

@@ -1,4 +1,4 @@
-"""Something happens at the n-th step of a task, for every n."""
+"""Run an action at the n-th step of a task, for every n."""
 
 from __future__ import annotations
 
@@ -7,48 +7,51 @@ from contextlib import contextmanager
 
 import trio
 
-MOST_STEPS = 200
+MAX_STEPS = 200
 
 
-class Steps(trio.abc.Instrument):
-    """Does something once: when a task has done so many steps and waits in the last of them.
+class StepTrigger(trio.abc.Instrument):
+    """A trio instrument that runs an action once, after the n-th step of a task.
 
-    With no steps, just before the task goes on.
+    Args:
+        steps: The number of steps. With 0, the action runs before the next step.
+        matches: Whether to count the steps of this task.
+        action: The action to run.
 
     Attributes:
-        was_reached: whether it has.
+        was_reached: Whether the action has run.
     """
 
     def __init__(
         self,
         steps: int,
-        is_it: Callable[[trio.lowlevel.Task], bool],
-        then: Callable[[], object],
+        matches: Callable[[trio.lowlevel.Task], bool],
+        action: Callable[[], object],
     ) -> None:
         self.was_reached: bool = False
-        self._left = steps
-        self._is_it = is_it
-        self._then = then
+        self._remaining = steps
+        self._matches = matches
+        self._action = action
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if self._left == 0 and self._is_it(task):
-            self._reach()
+        if self._remaining == 0 and self._matches(task):
+            self._run_action()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if self._left > 0 and self._is_it(task):
-            self._left -= 1
-            if self._left == 0:
-                self._reach()
+        if self._remaining > 0 and self._matches(task):
+            self._remaining -= 1
+            if self._remaining == 0:
+                self._run_action()
 
-    def _reach(self) -> None:
-        self._left = -1
+    def _run_action(self) -> None:
+        self._remaining = -1
         self.was_reached = True
-        self._then()
+        self._action()
 
 
 @contextmanager
-def watching(steps: Steps) -> Generator[Steps]:
-    """Count for the time of a block."""
+def installed(steps: StepTrigger) -> Generator[StepTrigger]:
+    """Install the instrument for the duration of a block."""
     trio.lowlevel.add_instrument(steps)
     try:
         yield steps
@@ -56,25 +59,25 @@ def watching(steps: Steps) -> Generator[Steps]:
         trio.lowlevel.remove_instrument(steps)
 
 
-def of_this_task() -> Callable[[trio.lowlevel.Task], bool]:
-    """Steps of the task that asks."""
-    this = trio.lowlevel.current_task()
-    return lambda task: task is this
+def matches_current_task() -> Callable[[trio.lowlevel.Task], bool]:
+    """Match the current task."""
+    current = trio.lowlevel.current_task()
+    return lambda task: task is current
 
 
-def of_tool(name: str) -> Callable[[trio.lowlevel.Task], bool]:
-    """Steps of the tasks of calls of this tool."""
+def matches_tool(name: str) -> Callable[[trio.lowlevel.Task], bool]:
+    """Match the tasks that run calls of this tool."""
     return lambda task: task.name.startswith(f"tool {name} ")
 
 
-async def cancelled_after(steps: int, action: Callable[[], Awaitable[object]]) -> bool:
-    """Do this until so many steps of it are done; 0 to cancel it before it begins.
+async def cancel_after_steps(steps: int, action: Callable[[], Awaitable[object]]) -> bool:
+    """Run an action and cancel it after some steps; 0 cancels it before it starts.
 
-    It has five seconds in all. Returns whether it came so far that it was cancelled.
+    The action also has a timeout of 5 seconds. Returns whether it took that many steps.
     """
     scope = trio.move_on_after(5)
-    counted = Steps(steps, of_this_task(), scope.cancel)
-    with scope, watching(counted):
+    counted = StepTrigger(steps, matches_current_task(), scope.cancel)
+    with scope, installed(counted):
         if not steps:
             scope.cancel()
         await action()
@@ -82,9 +85,9 @@ async def cancelled_after(steps: int, action: Callable[[], Awaitable[object]]) -
 
 
 async def for_every_step(attempt: Callable[[int], Awaitable[bool]], *, at_least: int) -> None:
-    """Attempt with 0, 1, 2, ... until an attempt says that there are not so many steps."""
-    for steps in range(MOST_STEPS):
+    """Call ``attempt`` with 0, 1, 2, ... until it returns False: there were fewer steps."""
+    for steps in range(MAX_STEPS):
         if not await attempt(steps):
-            assert steps >= at_least, f"only {steps} steps were seen"
+            assert steps >= at_least, f"there were only {steps} steps"
             return
-    raise AssertionError("there is always one more step")
+    raise AssertionError(f"there were more than {MAX_STEPS} steps")

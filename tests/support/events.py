@@ -1,4 +1,4 @@
-"""What consumers got, and how much of it is of which kind."""
+"""Read the events that consumers received."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trio_realtime import EventChannel, events
 EventT = TypeVar("EventT", bound=events.SessionEvent)
 
 
-def taken(channel: EventChannel) -> list[events.SessionEvent]:
-    """What a channel holds now."""
+def drain_channel(channel: EventChannel) -> list[events.SessionEvent]:
+    """Return all events that a channel has buffered."""
     found: list[events.SessionEvent] = []
     while True:
         try:
@@ -22,24 +22,24 @@ def taken(channel: EventChannel) -> list[events.SessionEvent]:
             return found
 
 
-def taken_of(channel: EventChannel, kind: type[EventT]) -> list[EventT]:
-    """The events of one kind of what a channel holds now; the others are taken as well."""
-    return [event for event in taken(channel) if isinstance(event, kind)]
+def drain_events(channel: EventChannel, kind: type[EventT]) -> list[EventT]:
+    """Return the buffered events of one class, and discard the others."""
+    return [event for event in drain_channel(channel) if isinstance(event, kind)]
 
 
-async def read_all(
+async def collect_events(
     channel: AsyncIterable[events.SessionEvent], received: list[events.SessionEvent]
 ) -> None:
-    """Note all events, to the end."""
+    """Append all events to ``received`` until the channel ends."""
     async for event in channel:
-        received.append(event)  # noqa: PERF401 - what came before a failure counts
+        received.append(event)  # noqa: PERF401 - keeps the events before a failure
 
 
-def texts(found: Iterable[events.SessionEvent]) -> list[str]:
-    """What each text delta says."""
+def text_deltas(found: Iterable[events.SessionEvent]) -> list[str]:
+    """Return the deltas of all text events."""
     return [event.delta for event in found if isinstance(event, events.TextDelta)]
 
 
-def voices(found: Iterable[events.SessionEvent]) -> list[str]:
-    """Response of each audio event."""
+def audio_response_ids(found: Iterable[events.SessionEvent]) -> list[str]:
+    """Return the response id of each audio event."""
     return [event.response_id for event in found if isinstance(event, events.Audio)]

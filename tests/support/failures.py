@@ -1,28 +1,30 @@
-"""Failures that code of the user's may come up with, each of which has ended something once."""
+"""Unusual exceptions that user code may raise. Each of them has caused a bug before."""
 
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - its CancelledError is what is raised here
 
-__all__ = ["STRANGE_FAILURES", "Panic", "Speechless"]
+__all__ = ["UNUSUAL_EXCEPTIONS", "Panic", "UnprintableError"]
 
 
 class Panic(BaseException):
-    """No ``Exception``: as bindings of other languages raise it."""
+    """Not an ``Exception``, like the panics that bindings of other languages raise."""
 
 
-class Speechless(Exception):
-    """Cannot say what it is."""
+class UnprintableError(Exception):
+    """An exception whose ``str`` and ``repr`` raise."""
 
     def __str__(self) -> str:
-        raise RuntimeError("no words")
+        raise RuntimeError("no message")
 
     __repr__ = __str__
 
 
-STRANGE_FAILURES: dict[str, BaseException] = {
-    "no Exception": Panic("all is lost"),
-    "asyncio's cancellation": asyncio.CancelledError("gone"),
-    "no words": Speechless(),
-    "a group": BaseExceptionGroup("of a nursery", [Panic("all is lost"), ValueError("and more")]),
+UNUSUAL_EXCEPTIONS: dict[str, BaseException] = {
+    "BaseException": Panic("all is lost"),
+    "asyncio cancellation": asyncio.CancelledError("gone"),
+    "unprintable": UnprintableError(),
+    "exception group": BaseExceptionGroup(
+        "of a nursery", [Panic("all is lost"), ValueError("and more")]
+    ),
 }

@@ -1,4 +1,4 @@
-"""Everything that happened in a session, in one line of time: frames both ways, and what tools did."""
+"""A log of a session in order of time: frames in both directions, and actions of tools."""
 
 from __future__ import annotations
 
@@ -17,49 +17,50 @@ Frame: TypeAlias = dict[str, Any]
 
 
 @attrs.frozen
-class Entry:
-    """What happened: a frame ``"in"`` or ``"out"``, or a word of a test's own and what it is about."""
+class LogEntry:
+    """An entry of the log. ``what`` is ``"in"`` or ``"out"`` for a frame, or chosen by the test."""
 
     time: float
     what: str
     about: Any
 
 
-class Timeline:
-    """Wraps a connector and writes down what passes.
+class FrameLog:
+    """A log of a session. It wraps a connector and records all frames.
 
     Args:
-        connector: what is really connected with.
-        late: seed of frames that come once more when their response has ended; ``None`` for none.
+        connector: The connector to wrap.
+        late: A seed for repeating random frames after their response has ended. ``None`` repeats
+            none.
     """
 
     def __init__(self, connector: Connector, *, late: int | None = None) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[LogEntry] = []
         self._connector = connector
         self._random = None if late is None else random.Random(late)
         self._seen: dict[str, list[str]] = {}
         self._ended: list[str] = []
 
     def note(self, what: str, about: Any) -> None:
-        """Something else happened."""
-        self.entries.append(Entry(trio.current_time(), what, about))
+        """Add an entry that is not a frame."""
+        self.entries.append(LogEntry(trio.current_time(), what, about))
 
     def frames(self, direction: str) -> list[Frame]:
-        """All frames in this direction."""
+        """Return all frames of one direction."""
         return [entry.about for entry in self.entries if entry.what == direction]
 
     @asynccontextmanager
-    async def connect(self, dial: ConnectOptions) -> AsyncGenerator[Transport]:
-        """Give it as ``transport=`` of a session."""
-        async with self._connector(dial) as transport:
-            yield _Tap(transport, self)
+    async def connect(self, options: ConnectOptions) -> AsyncGenerator[Transport]:
+        """Open a connection. Pass this method as ``transport=`` to a session."""
+        async with self._connector(options) as transport:
+            yield _RecordingTransport(transport, self)
 
-    def passes(self, direction: str, message: str | bytes) -> None:
-        """A message passes."""
+    def record_message(self, direction: str, message: str | bytes) -> None:
+        """Record a message."""
         self.note(direction, msgspec.json.decode(message))
 
     def late_message(self, message: str) -> str | None:
-        """What comes late after this message."""
+        """Return a message to repeat after this message, if any."""
         frame = msgspec.json.decode(message)
         match frame:
             case {"response_id": response_id} | {"response": {"id": response_id}}:
@@ -73,15 +74,17 @@ class Timeline:
         return self._random.choice(self._seen[self._random.choice(self._ended)])
 
 
-class _Tap:
-    def __init__(self, transport: Transport, timeline: Timeline) -> None:
+class _RecordingTransport:
+    """A transport that records all messages in a log."""
+
+    def __init__(self, transport: Transport, log: FrameLog) -> None:
         self._transport = transport
-        self._timeline = timeline
+        self._log = log
         self._late: str | None = None
 
     async def send(self, text: str) -> None:
-        # Before it is sent: what it brings about must not stand before it.
-        self._timeline.passes("out", text)
+        # Recorded before it is sent, so that its effects come later in the log.
+        self._log.record_message("out", text)
         await self._transport.send(text)
 
     async def receive(self) -> str | bytes:
@@ -89,8 +92,8 @@ class _Tap:
             message, self._late = self._late, None
             return message
         received = await self._transport.receive()
-        self._timeline.passes("in", received)
-        self._late = self._timeline.late_message(str(received))
+        self._log.record_message("in", received)
+        self._late = self._log.late_message(str(received))
         return received
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:

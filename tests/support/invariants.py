@@ -1,8 +1,8 @@
-"""What the core promises, kept in mind apart from the core.
+"""A model of the core's invariants, independent of the core.
 
-A test feeds it every frame before the core gets it and every effect after; what has to hold at each
-step is asserted here, and :meth:`InvariantChecker.check_at_the_end` says what has to hold once everything
-that was under way has come. Numbers are those of the design's list of invariants.
+A test passes every frame to the checker before the core handles it, and every effect afterwards.
+The checker asserts the invariants of each step. :meth:`InvariantChecker.check_final_state` asserts
+the invariants of the final state, in which no response, call or request is pending.
 """
 
 from __future__ import annotations
@@ -29,19 +29,23 @@ from trio_realtime.wire import (
 
 Frame = dict[str, Any]
 AUTOMATIC = ""
-"""A wish without a token that anybody knows: a message, feedback."""
+"""The token of a request that no caller waits for, such as that of a message or of feedback."""
 
 
 @attrs.define(eq=False)
 class Reply:
-    """One response of the conversation, as its frames tell it.
+    """A response of the conversation, reconstructed from its frames.
 
     Attributes:
-        agent: who spoke when it began.
-        length: characters of text that have come.
-        passed: characters that a check has let pass.
-        audio: what has come and was not delivered: text that covers it, and the bytes.
-        calls: what it has asked for and is not answered.
+        agent: The agent at the start of the response.
+        length: The number of characters of text received.
+        passed: The number of characters that a check has approved.
+        audio: Received audio that was not delivered: the length of text that covers it, and the
+            bytes.
+        calls: The ids of unanswered calls.
+        made_calls: Whether the response has made any calls.
+        ended: Whether ``response.done`` was received.
+        text: The output of the ``ResponseEnd`` event.
     """
 
     agent: Any
@@ -55,54 +59,54 @@ class Reply:
 
 
 class InvariantChecker:
-    """See the module.
+    """Tracks frames and effects, and asserts the invariants of the core.
 
     Args:
-        agent: who speaks at first.
-        gated: whether audio waits for its checks.
+        agent: The initial agent.
+        gated: Whether audio is held back until its text has passed the checks.
     """
 
     def __init__(self, agent: Any, *, gated: bool = False) -> None:
         self.agent = agent
         self.gated = gated
         self.replies: dict[str, Reply] = {}
-        self.beside: set[str] = set()
+        self.out_of_band: set[str] = set()
         self.running: dict[str, ToolCall] = {}
         self.started: Counter[str] = Counter()
         self.completed: set[str] = set()
         self.answered: Counter[str] = Counter()
-        self.asked_approval: set[str] = set()
-        self.decided: Counter[str] = Counter()
+        self.approval_requests: set[str] = set()
+        self.decisions: Counter[str] = Counter()
         self.cancelling: set[str] = set()
-        self.kept: set[str] = set()
+        self.protected: set[str] = set()
         self.outstanding: set[str] = set()
-        self.doomed: set[str] = set()
-        self.wishes: deque[str] = deque()
-        self.closed_rounds = 0
+        self.cancelled_in_advance: set[str] = set()
+        self.requests: deque[str] = deque()
+        self.completed_rounds = 0
         self.waiting: set[str] = set()
-        self.settled: Counter[str] = Counter()
-        self.silenced: set[str] = set()
+        self.resolved: Counter[str] = Counter()
+        self.suppressed: set[str] = set()
         self.tripped: set[str] = set()
         self.checked: dict[str, list[str]] = {}
         self.errors: list[Any] = []
         self.violations = 0
-        self.writing: str | None = None
+        self.active_response: str | None = None
 
-    # --- what comes in
+    # --- inputs of the core
 
     def frame(self, frame: Frame) -> None:
-        """The core is about to get this."""
+        """Record a frame that the core is about to handle."""
         match frame:
             case {"type": "response.created", "response": response}:
                 self._begin(response)
             case {"type": "response.done", "response": {"id": response_id}}:
                 self._end(response_id)
             case {"type": "error", "error": {"event_id": str(token), "code": code}}:
-                self._refused(token, code)
+                self._request_rejected(token, code)
             case {"type": "session.updated", "session": {"instructions": str(name)}} if name:
                 self.agent = name
             case {"type": "conversation.item.done", "item": {"type": "mcp_approval_request"}}:
-                self._approval_asked(frame["item"]["id"])
+                self._approval_requested(frame["item"]["id"])
             case {"response_id": response_id}:
                 self._grow(response_id, frame)
             case _:
@@ -111,34 +115,37 @@ class InvariantChecker:
     def _begin(self, response: Frame) -> None:
         metadata: Frame = response["metadata"] or {}
         response_id, token = response["id"], metadata.get("trio_realtime", "")
-        if response_id in self.replies or response_id in self.beside:
+        if response_id in self.replies or response_id in self.out_of_band:
             return
         if response["conversation_id"] is None:
-            self.beside.add(response_id)
+            self.out_of_band.add(response_id)
             return
         self.outstanding.discard(token)
         self.replies[response_id] = Reply(self.agent)
-        self.writing = response_id
-        if token in self.doomed:
-            self.silenced.add(response_id)
+        self.active_response = response_id
+        if token in self.cancelled_in_advance:
+            self.suppressed.add(response_id)
 
     def _end(self, response_id: str) -> None:
         reply = self.replies.get(response_id)
         if reply is not None and not reply.ended:
             reply.ended = True
-            self.writing = None
-            self._close_round(reply)
+            self.active_response = None
+            self._complete_round(reply)
 
-    def _refused(self, token: str, code: str) -> None:
+    def _request_rejected(self, token: str, code: str) -> None:
         if token in self.outstanding:
             self.outstanding.discard(token)
-            if code == "conversation_already_has_active_response" and token not in self.doomed:
-                self.wishes.appendleft(token if token in self.waiting else AUTOMATIC)
+            if (
+                code == "conversation_already_has_active_response"
+                and token not in self.cancelled_in_advance
+            ):
+                self.requests.appendleft(token if token in self.waiting else AUTOMATIC)
 
     def _grow(self, response_id: str, frame: Frame) -> None:
         reply = self.replies.get(response_id)
         if reply is None or reply.ended:
-            return  # of one beside the conversation, or late
+            return  # an out-of-band response, or a late frame
         match frame:
             case {"type": "response.output_audio_transcript.delta", "delta": delta}:
                 reply.length += len(delta)
@@ -154,85 +161,87 @@ class InvariantChecker:
             case {"type": "function_call", "status": "completed", "call_id": call_id}:
                 if call_id not in self.completed:
                     self.completed.add(call_id)
-                    self._open(reply, call_id)
+                    self._add_call(reply, call_id)
             case _:
                 pass
 
-    def _approval_asked(self, item_id: str) -> None:
-        if item_id not in self.asked_approval and self.writing is not None:
-            self.asked_approval.add(item_id)
-            self._open(self.replies[self.writing], item_id)
+    def _approval_requested(self, item_id: str) -> None:
+        if item_id not in self.approval_requests and self.active_response is not None:
+            self.approval_requests.add(item_id)
+            self._add_call(self.replies[self.active_response], item_id)
 
-    def _open(self, reply: Reply, call_id: str) -> None:
+    def _add_call(self, reply: Reply, call_id: str) -> None:
         reply.made_calls = True
         reply.calls.add(call_id)
 
-    def hosted_began(self, response_id: str, item_id: str) -> None:
-        """The service makes a call itself, as part of this response."""
-        self._open(self.replies[response_id], item_id)
+    def hosted_call_started(self, response_id: str, item_id: str) -> None:
+        """Record a call that the service executes as part of this response."""
+        self._add_call(self.replies[response_id], item_id)
 
-    def hosted_ended(self, item_id: str) -> None:
-        """It is done. Of no response that made it: a round of its own is over."""
-        if not self._answer(item_id):
-            self.closed_rounds += 1
+    def hosted_call_ended(self, item_id: str) -> None:
+        """Record the end of a hosted call. Without a response, the call is a round of its own."""
+        if not self._finish_call(item_id):
+            self.completed_rounds += 1
 
     def abandoned(self, response_id: str, item_ids: Iterable[str]) -> None:
-        """A response was not completed: what the service calls for it is over with it."""
+        """Record that a response did not complete, which ends its hosted calls."""
         reply = self.replies[response_id]
         reply.calls -= {*item_ids}
-        self._close_round(reply)
+        self._complete_round(reply)
 
-    def _answer(self, call_id: str) -> bool:
+    def _finish_call(self, call_id: str) -> bool:
         for reply in self.replies.values():
             if call_id in reply.calls:
                 reply.calls.discard(call_id)
-                self._close_round(reply)
+                self._complete_round(reply)
                 return True
         return False
 
-    def _close_round(self, reply: Reply) -> None:
+    def _complete_round(self, reply: Reply) -> None:
         if reply.ended and reply.made_calls and not reply.calls:
-            self.closed_rounds += 1
+            self.completed_rounds += 1
 
-    # --- what is asked for
+    # --- requests
 
-    def wish(self, token: str = AUTOMATIC) -> None:
-        """A response is wished for, and under a token somebody waits for it."""
-        self.wishes.append(token)
+    def request(self, token: str = AUTOMATIC) -> None:
+        """Record a request for a response. A caller waits for it unless it is automatic."""
+        self.requests.append(token)
         if token:
             self.waiting.add(token)
 
-    def withdrawn(self, token: str) -> None:
-        """It may not be wished for any more."""
-        if token in self.wishes:
-            self.wishes.remove(token)
-        self.doomed |= self.outstanding & {token}
+    def cancel_request(self, token: str) -> None:
+        """Record that the caller no longer waits: the request must not be sent any more."""
+        if token in self.requests:
+            self.requests.remove(token)
+        self.cancelled_in_advance |= self.outstanding & {token}
 
     def interrupted(self) -> None:
-        """Everything that has begun is to be silent, and what is on its way."""
-        self.silenced |= self.replies.keys()
-        self.doomed |= self.outstanding
+        """Record an interruption, which suppresses all started and requested responses."""
+        self.suppressed |= self.replies.keys()
+        self.cancelled_in_advance |= self.outstanding
 
-    def passed(self, response_id: str, length: int) -> None:
-        """A check of so many characters found nothing."""
+    def text_passed(self, response_id: str, length: int) -> None:
+        """Record that a check has approved this many characters."""
         reply = self.replies[response_id]
         reply.passed = max(reply.passed, length)
 
-    def check_let_go(self, response_id: str) -> None:
-        """What has passed does not wait for anything else."""
+    def check_released(self, response_id: str) -> None:
+        """Assert that audio with approved text was delivered."""
         reply = self.replies[response_id]
-        if reply.audio and response_id not in self.silenced | self.tripped:
-            assert reply.audio[0][0] > reply.passed, "audio waits though its text has passed"
+        if reply.audio and response_id not in self.suppressed | self.tripped:
+            assert reply.audio[0][0] > reply.passed, (
+                "audio is held back although its text has passed"
+            )
 
-    def ends(self, call_id: str) -> ToolCall:
-        """The task of a call ends, and is going to report that."""
+    def end_call(self, call_id: str) -> ToolCall:
+        """Record that the task of a call has ended and is about to report its result."""
         self.cancelling.discard(call_id)
         return self.running.pop(call_id)
 
-    # --- what goes out
+    # --- effects of the core
 
     def effect(self, effect: Any) -> None:
-        """The core says that this is to be done."""
+        """Check an effect."""
         match effect:
             case ClientEvent():
                 self._sent(effect)
@@ -241,28 +250,30 @@ class InvariantChecker:
             case CancelCalls(call_ids=call_ids):
                 self._cancel(call_ids)
             case CheckReply(response_id=response_id, text=text, agent=agent):
-                assert agent == self.replies[response_id].agent, "another agent's guardrails"
+                assert agent == self.replies[response_id].agent, "guardrails of another agent"
                 self.checked.setdefault(response_id, []).append(text)
             case ResolveRequest(token=token):
-                self.settled[token] += 1
-                assert self.settled[token] == 1, "told twice"
+                self.resolved[token] += 1
+                assert self.resolved[token] == 1, "a request was resolved twice"
             case _:
                 self._event(effect)
 
     def _start(self, call: ToolCall) -> None:
-        """2, and a call belongs to the agent that its response began with."""
+        """A call runs once, with the agent of its response, and not after an interruption."""
         self.started[call.call_id] += 1
-        assert self.started[call.call_id] == 1, "a call ran twice"
-        assert call.response_id not in self.silenced, "a call of an interrupted response ran"
+        assert self.started[call.call_id] == 1, "a call was started twice"
+        assert call.response_id not in self.suppressed, (
+            "a call of an interrupted response was started"
+        )
         if call.response_id:
             assert call.agent == self.replies[call.response_id].agent, "a call of another agent"
         self.running[call.call_id] = call
 
     def _cancel(self, call_ids: Iterable[str]) -> None:
-        """6: what asked to finish is left alone, and nothing is cancelled twice."""
-        hit = set(call_ids)
-        assert hit <= self.running.keys() - self.kept - self.cancelling
-        self.cancelling |= hit
+        """Protected calls are not cancelled, and no call is cancelled twice."""
+        cancelled = set(call_ids)
+        assert cancelled <= self.running.keys() - self.protected - self.cancelling
+        self.cancelling |= cancelled
 
     def _sent(self, event: ClientEvent) -> None:
         match event:
@@ -271,44 +282,50 @@ class InvariantChecker:
             case ResponseCreate(event_id=str(token)):
                 self._create(token)
             case ResponseCancel(response_id=str(response_id)):
-                self.silenced.add(response_id)
+                self.suppressed.add(response_id)
             case ConversationItemCreate(item=FunctionCallOutputItem(id=None, call_id=call_id)):
                 self.answered[call_id] += 1
-                assert self.answered[call_id] == 1, "1: a call was answered twice"
-                assert call_id in self.completed, "1: an answer to no call"
-                assert call_id not in self.cancelling, "6: answered before its task had ended"
-                self._answer(call_id)
+                assert self.answered[call_id] == 1, "a call was answered twice"
+                assert call_id in self.completed, "an output for an unknown call"
+                assert call_id not in self.cancelling, (
+                    "a call was answered before its task had ended"
+                )
+                self._finish_call(call_id)
             case ConversationItemCreate(item=McpApprovalResponseItem(approval_request_id=item_id)):
-                self.decided[item_id] += 1
-                assert self.decided[item_id] == 1, "1: an approval was decided twice"
-                assert item_id in self.asked_approval, "1: a decision that nobody asked for"
-                self._answer(item_id)
+                self.decisions[item_id] += 1
+                assert self.decisions[item_id] == 1, "an approval was decided twice"
+                assert item_id in self.approval_requests, (
+                    "a decision without a request for approval"
+                )
+                self._finish_call(item_id)
             case _:
                 pass
 
     def _create(self, token: str) -> None:
-        assert self.writing is None, "3: a create while a response writes"
-        assert not self.cancelling, "6: a create before cancelled calls have ended"
+        assert self.active_response is None, "a create while a response is running"
+        assert not self.cancelling, "a create before cancelled calls have ended"
         self.outstanding.add(token)
-        assert len(self.outstanding) == 1, "3: two creates at once"
+        assert len(self.outstanding) == 1, "two pending creates"
         if token in self.waiting:
-            assert token in self.wishes, "3: a create that nobody wishes for any more"
-            self.wishes.remove(token)
+            assert token in self.requests, "a create for a cancelled request"
+            self.requests.remove(token)
             return
         served = 0
-        while self.wishes and self.wishes[0] == AUTOMATIC:
-            self.wishes.popleft()
+        while self.requests and self.requests[0] == AUTOMATIC:
+            self.requests.popleft()
             served += 1
-        assert served or self.closed_rounds, "4: a create before the calls of a response are done"
-        if not self.wishes:
-            self.closed_rounds = 0
+        assert served or self.completed_rounds, (
+            "a create before all calls of a response are answered"
+        )
+        if not self.requests:
+            self.completed_rounds = 0
 
     def _event(self, event: Any) -> None:
         match event:
             case ev.Audio():
                 self._audio(event)
             case ev.AudioInterrupted(response_id=response_id):
-                self.silenced.add(response_id)
+                self.suppressed.add(response_id)
             case ev.GuardrailTripped(response_id=str(response_id)):
                 self._trip(response_id)
             case ev.ResponseStart(response_id=response_id, agent=agent):
@@ -323,16 +340,16 @@ class InvariantChecker:
                 pass
 
     def _trip(self, response_id: str) -> None:
-        """6: what a response does after it tripped is as if it had been interrupted."""
-        assert response_id not in self.tripped, "a response tripped twice"
+        """A guardrail trips once per response, and stops a running response."""
+        assert response_id not in self.tripped, "a guardrail tripped twice for a response"
         self.tripped.add(response_id)
         if not self.replies[response_id].ended:
-            self.silenced.add(response_id)
+            self.suppressed.add(response_id)
 
     def _audio(self, event: ev.Audio) -> None:
-        """5, and with the gate nothing before its text has passed."""
-        assert event.response_id not in self.silenced, "5: audio after its interruption"
-        assert event.response_id not in self.tripped, "5: audio after the guardrail"
+        """Audio arrives in order, and not after an interruption or before its text has passed."""
+        assert event.response_id not in self.suppressed, "audio after an interruption"
+        assert event.response_id not in self.tripped, "audio after a guardrail tripped"
         reply = self.replies[event.response_id]
         covered_by, data = reply.audio.popleft()
         assert event.data == data, "audio out of order"
@@ -340,30 +357,30 @@ class InvariantChecker:
             textless = reply.ended and not reply.length
             assert covered_by <= reply.passed or textless, "audio before its text has passed"
 
-    # --- in the end
+    # --- final state
 
-    def check_at_the_end(self) -> None:
-        """Nothing is under way any more."""
+    def check_final_state(self) -> None:
+        """Assert the invariants of a state in which nothing is pending."""
         self._check_calls()
         self._check_waiters()
         self._check_replies()
 
     def _check_calls(self) -> None:
-        """1: exactly one output for each call, one decision for each request."""
+        """Each call has exactly one output, and each approval request one decision."""
         assert self.answered.keys() == self.completed
-        assert self.decided.keys() == self.asked_approval
+        assert self.decisions.keys() == self.approval_requests
         assert not any(reply.calls for reply in self.replies.values())
 
     def _check_waiters(self) -> None:
-        """3: whoever waits is told, once."""
-        assert self.settled.keys() >= self.waiting
+        """Each caller that waits gets exactly one result."""
+        assert self.resolved.keys() >= self.waiting
         assert not self.outstanding
-        assert not self.wishes, "a wish was lost"
+        assert not self.requests, "a request was lost"
 
     def _check_replies(self) -> None:
-        """5 and 13: each reply was checked in full, and what may be heard was delivered."""
+        """Each complete text was checked, and all audio that may be played was delivered."""
         for response_id, reply in self.replies.items():
             if reply.text and response_id not in self.tripped:
-                assert reply.text in self.checked[response_id], "13: not checked in full"
-            if response_id not in self.silenced | self.tripped:
-                assert not reply.audio, "audio was held for ever"
+                assert reply.text in self.checked[response_id], "the complete text was not checked"
+            if response_id not in self.suppressed | self.tripped:
+                assert not reply.audio, "audio was never delivered"

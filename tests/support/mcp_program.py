@@ -1,8 +1,8 @@
-"""A real MCP server as a program, by the SDK: ``python mcp_program.py stdio`` or ``... http PORT``.
+"""A real MCP server as a program: ``python mcp_program.py stdio`` or ``... http PORT``.
 
-What happens in it, and on which port it listens, it tells a test by a socket: the port of the test
-stands in the environment as ``WITNESS``. ``stubborn`` as a further argument makes it ignore
-that it should end, and start a program that does so too.
+The program reports to a test over a socket what happens in it, and the port that it listens on. The
+environment variable ``OBSERVER_PORT`` holds the test's port. With the further argument
+``ignore-exit`` it ignores requests to exit, and starts a child that does the same.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import anyio
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 
-witness = socket.create_connection(("127.0.0.1", int(os.environ["WITNESS"])))
+observer = socket.create_connection(("127.0.0.1", int(os.environ["OBSERVER_PORT"])))
 
 
-def tell(what: str) -> None:
-    witness.sendall(f"{what}\n".encode())
+def report(text: str) -> None:
+    observer.sendall(f"{text}\n".encode())
 
 
 server = MCPServer("program", log_level="CRITICAL")
@@ -29,42 +29,42 @@ server = MCPServer("program", log_level="CRITICAL")
 
 @server.tool()
 async def echo(text: str) -> str:
-    """Say it again."""
+    """Return the text."""
     return text
 
 
 @server.tool()
 async def hang() -> str:
-    """Never end."""
-    tell("hangs")
+    """Wait until cancelled."""
+    report("hang called")
     try:
         await anyio.sleep_forever()
     finally:
-        tell("cancelled")
+        report("hang cancelled")
     return ""
 
 
-def be_stubborn() -> None:
+def ignore_exit_requests() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # It holds the connection to the witness as well, so that its end is seen too.
+    # The child inherits the observer's connection, so that the test notices its exit too.
     subprocess.Popen(
         [sys.executable, "-c", "import signal\nwhile True: signal.pause()"],
-        pass_fds=[witness.fileno()],
+        pass_fds=[observer.fileno()],
     )
 
 
 def main() -> None:
-    if "stubborn" in sys.argv:
-        be_stubborn()
-    tell(f"pid {os.getpid()}")
+    if "ignore-exit" in sys.argv:
+        ignore_exit_requests()
+    report(f"pid {os.getpid()}")
     if sys.argv[1] == "stdio":
         server.run("stdio")
     else:
         listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
-        tell(f"port {listener.getsockname()[1]}")
+        report(f"port {listener.getsockname()[1]}")
         config = uvicorn.Config(server.streamable_http_app(), log_level="critical")
         uvicorn.Server(config).run(sockets=[listener])
-    while "stubborn" in sys.argv:
+    while "ignore-exit" in sys.argv:
         signal.pause()
 
 

@@ -1,4 +1,4 @@
-"""MCP servers for tests: real programs with a witness, and one in memory whose life a test rules."""
+"""MCP servers for tests: real programs that an observer watches, and one in memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from mcp import MCPError
 from mcp.server import Server
 from mcp.shared.memory import create_client_server_memory_streams
 from mcp.shared.message import SessionMessage
@@ -22,115 +23,177 @@ from mcp.types import (
     TextContent,
     Tool,
 )
+from trio.testing import wait_all_tasks_blocked
 
-from trio_realtime import McpServerCustom, McpServerHttp
+from support.wire import sent_outputs, sent_settings
+from trio_realtime import McpServer, McpServerCustom, McpServerHttp, McpServerStdio, RealtimeAgent
+from trio_realtime.testing import ScriptedPeer
 
 PROGRAM = str(Path(__file__).with_name("mcp_program.py"))
+
+
+# --- agents and calls --------------------------------------------------------------------------
+
+
+def agent_with(*servers: McpServer, **settings: Any) -> RealtimeAgent[None]:
+    """Return an agent that uses these servers."""
+    return RealtimeAgent(name="Assistant", mcp_servers=servers, **settings)
+
+
+def offered_names(peer: ScriptedPeer) -> list[str]:
+    """Return the names of the tools in the last settings update that the peer has received."""
+    return [tool["name"] for tool in sent_settings(peer)[-1]["tools"]]
+
+
+def all_offered_names(peer: ScriptedPeer) -> list[list[str]]:
+    """Return the names of the tools in each settings update that the peer has received."""
+    return [[tool["name"] for tool in session["tools"]] for session in sent_settings(peer)]
+
+
+def call_two_tools(peer: ScriptedPeer, first: str, second: str) -> None:
+    """Send a response that calls two tools and is done."""
+    peer.begin_response("resp_1")
+    peer.call("resp_1", "item_1", "call_1", first)
+    peer.call("resp_1", "item_2", "call_2", second)
+    peer.end_response("resp_1")
+
+
+async def only_output(peer: ScriptedPeer) -> str:
+    """Return the output of the only answered call, once all tasks are blocked."""
+    await wait_all_tasks_blocked()
+    ((_, output),) = sent_outputs(peer)
+    return output
+
+
+async def wait_real_output(peer: ScriptedPeer, seconds: float = 5) -> str:
+    """Wait in real time for the output of the only call, and return it."""
+    with trio.fail_after(seconds):
+        while not sent_outputs(peer):  # noqa: ASYNC110 - the peer has nothing to wait on
+            await trio.sleep(0.01)
+    ((_, output),) = sent_outputs(peer)
+    return output
 
 
 # --- programs ----------------------------------------------------------------------------------
 
 
 class ServerLifetime:
-    """What one program tells, from its start to the end of the last process of it."""
+    """One run of a server program: what it reports, until the last of its processes has exited."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._rest = b""
+        self._buffer = b""
         self.pid = 0
 
-    async def next(self) -> str:
-        """What it tells next; ``""`` when no process of it is left."""
-        while b"\n" not in self._rest:
+    async def next_report(self) -> str:
+        """Wait for the next report; return ``""`` once all processes have exited."""
+        while b"\n" not in self._buffer:
             try:
                 chunk = await self._stream.receive_some()
             except trio.BrokenResourceError:  # killed
                 chunk = b""
             if not chunk:
                 return ""
-            self._rest += chunk
-        line, _, self._rest = self._rest.partition(b"\n")
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode()
 
     def kill(self) -> None:
-        """Kill its first process."""
+        """Kill the program's first process."""
         os.kill(self.pid, signal.SIGKILL)
 
-    async def wait_gone(self) -> None:
-        """Wait until no process of it is left."""
-        while await self.next():
+    async def wait_exited(self) -> None:
+        """Wait until all processes have exited."""
+        while await self.next_report():
             pass
 
-    async def forget(self) -> None:
-        """Hear no more of it."""
+    async def aclose(self) -> None:
+        """Close the connection to the program."""
         await self._stream.aclose()
 
 
 class ServerObserver:
-    """Sees programs come, act and go."""
+    """Observes when server programs start, what they report, and when they exit.
+
+    Attributes:
+        env: environment variables for the programs.
+        lifetimes: every run so far.
+    """
 
     def __init__(self, listener: trio.SocketListener) -> None:
         self._listener = listener
-        self.env = {"WITNESS": str(listener.socket.getsockname()[1])}
-        self.lives: list[ServerLifetime] = []
+        self.env = {"OBSERVER_PORT": str(listener.socket.getsockname()[1])}
+        self.lifetimes: list[ServerLifetime] = []
 
-    async def next_life(self) -> ServerLifetime:
-        """The next program that starts."""
-        life = ServerLifetime(await self._listener.accept())
-        word, pid = (await life.next()).split()
+    async def wait_started(self) -> ServerLifetime:
+        """Wait until the next program starts."""
+        lifetime = ServerLifetime(await self._listener.accept())
+        word, pid = (await lifetime.next_report()).split()
         assert word == "pid"
-        life.pid = int(pid)
-        self.lives.append(life)
-        return life
+        lifetime.pid = int(pid)
+        self.lifetimes.append(lifetime)
+        return lifetime
 
-    async def wait_all_gone(self) -> None:
-        """Wait until no process of any is left."""
-        for life in self.lives:
-            await life.wait_gone()
+    async def wait_all_exited(self) -> None:
+        """Wait until all processes of all programs have exited."""
+        for lifetime in self.lifetimes:
+            await lifetime.wait_exited()
 
 
 @asynccontextmanager
-async def witnessed() -> AsyncIterator[ServerObserver]:
-    """A witness, and at the end no process is left."""
+async def observe_programs() -> AsyncIterator[ServerObserver]:
+    """Open an observer; at the end of the block, wait until all programs have exited."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
-        witness = ServerObserver(listener)
+        observer = ServerObserver(listener)
         try:
-            yield witness
-            await witness.wait_all_gone()
+            yield observer
+            await observer.wait_all_exited()
         finally:
             with trio.move_on_after(5, shield=True):
-                for life in witness.lives:
-                    await life.forget()
+                for lifetime in observer.lifetimes:
+                    await lifetime.aclose()
+
+
+def program_server(observer: ServerObserver, *args: str) -> McpServerStdio:
+    """Return the declaration of the program as a local server.
+
+    Args:
+        observer: observes the program.
+        args: further arguments of the program.
+    """
+    return McpServerStdio(
+        name="local", command=sys.executable, args=[PROGRAM, "stdio", *args], env=observer.env
+    )
 
 
 class HttpProgram:
-    """The program as a server on the network, which a test starts and kills."""
+    """The program as an HTTP server, which a test starts and kills."""
 
-    def __init__(self, witness: ServerObserver) -> None:
-        self._witness = witness
+    def __init__(self, observer: ServerObserver) -> None:
+        self._observer = observer
         self._process: trio.Process | None = None
         self.port = 0
 
     async def start(self) -> ServerLifetime:
-        """Start it, the second time on the port that it had."""
-        await self.end()
+        """Start the program, or restart it on the same port."""
+        await self.kill()
         self._process = await trio.lowlevel.open_process(
             [sys.executable, PROGRAM, "http", str(self.port)],
-            env={**os.environ, **self._witness.env},
+            env={**os.environ, **self._observer.env},
         )
-        life = await self._witness.next_life()
-        word, port = (await life.next()).split()
+        lifetime = await self._observer.wait_started()
+        word, port = (await lifetime.next_report()).split()
         assert word == "port"
         self.port = int(port)
-        return life
+        return lifetime
 
     def declare(self, **settings: Any) -> McpServerHttp:
-        """The server as an agent has it."""
+        """Return the declaration of this server."""
         return McpServerHttp(name="net", url=f"http://127.0.0.1:{self.port}/mcp", **settings)
 
-    async def end(self) -> None:
-        """Kill it, and wait for that."""
+    async def kill(self) -> None:
+        """Kill the program, if it runs, and wait until it has exited."""
         if self._process is not None:
             self._process.kill()
             await self._process.wait()
@@ -141,74 +204,95 @@ class HttpProgram:
 Handler = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
+def return_text(text: str, *, after: float = 0) -> Handler:
+    """Return a handler that returns a text, after some seconds."""
+
+    async def handle(arguments: dict[str, Any]) -> str:
+        await trio.sleep(after)
+        return text
+
+    return handle
+
+
+def raise_mcp_error(code: int, message: str) -> Handler:
+    """Return a handler whose calls get an error response."""
+
+    async def handle(arguments: dict[str, Any]) -> Any:
+        raise MCPError(code, message)
+
+    return handle
+
+
 class MemoryServer:
-    """A server of the SDK in this process, behind a connection that a test can cut.
+    """A server of the SDK in this process, over streams that a test can close.
 
     Attributes:
-        handlers: by name of tool; each gets the arguments, and returns a text, content, or a whole
-            result.
-        attempts: when it was asked for a connection.
-        refusing: whether connections are refused.
-        silent: whether it reads nothing.
-        page_size: tools on a page of the list.
+        handlers: the function of each tool; it gets the arguments, and returns a text, content
+            blocks or a whole result.
+        schemas: the parameters of each tool; by default those of a tool without parameters.
+        attempts: the times at which connections were requested.
+        refuse_connections: whether connections are refused.
+        unresponsive: whether new connections are accepted but never read.
+        page_size: number of tools on a page of the list.
+        log: calls and cancellations of the tool ``hang``.
     """
 
     def __init__(self, **handlers: Handler) -> None:
         self.handlers: dict[str, Handler] = {"echo": _echo, "hang": self._hang, **handlers}
         self.schemas: dict[str, dict[str, Any]] = {}
         self.attempts: list[float] = []
-        self.refusing = False
-        self.silent = False
+        self.refuse_connections = False
+        self.unresponsive = False
         self.page_size = 2
         self.log: list[str] = []
-        self._streams: Any = None
-        self._cut = trio.CancelScope()
+        self._outgoing: Any = None
+        self._scope = trio.CancelScope()
         self._server = Server("memory", on_list_tools=self._list, on_call_tool=self._call)
 
     def declare(self, name: str = "memory", **settings: Any) -> McpServerCustom:
-        """The server as an agent has it."""
+        """Return a declaration of this server."""
         return McpServerCustom(name=name, connect=self.connect, **settings)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[tuple[Any, Any]]:
-        """A transport of the SDK."""
+        """Open a connection, as a transport of the SDK."""
         self.attempts.append(trio.current_time())
-        if self.refusing:
-            raise ConnectionRefusedError("nobody listens")
+        if self.refuse_connections:
+            raise ConnectionRefusedError("connection refused")
         async with (
-            create_client_server_memory_streams() as (ours, theirs),
+            create_client_server_memory_streams() as (client_streams, server_streams),
             trio.open_nursery() as nursery,
         ):
-            if not self.silent:
-                nursery.start_soon(self._serve, *theirs)
-            yield ours
+            if not self.unresponsive:
+                nursery.start_soon(self._serve, *server_streams)
+            yield client_streams
             nursery.cancel_scope.cancel()
 
     async def _serve(self, incoming: Any, outgoing: Any) -> None:
-        self._streams = outgoing
-        with trio.CancelScope() as self._cut:
+        self._outgoing = outgoing
+        with trio.CancelScope() as self._scope:
             await self._server.run(incoming, outgoing, self._server.create_initialization_options())
         with trio.CancelScope(shield=True):
             await incoming.aclose()
             await outgoing.aclose()
 
-    def cut(self) -> None:
-        """End the connection."""
-        self._cut.cancel()
+    def disconnect(self) -> None:
+        """Close the connection."""
+        self._scope.cancel()
 
-    async def tell_changed(self) -> None:
-        """Notify of other tools, as servers did before the protocol had subscriptions for it."""
+    async def notify_tools_changed(self) -> None:
+        """Notify the client that the tools changed, as servers of older protocol versions do."""
         changed = JSONRPCNotification(jsonrpc="2.0", method="notifications/tools/list_changed")
-        await self._streams.send(SessionMessage(changed))
+        await self._outgoing.send(SessionMessage(changed))
 
     async def _list(self, _context: Any, params: Any) -> ListToolsResult:
         names = list(self.handlers)
-        begin = int(params.cursor) if params is not None and params.cursor else 0
-        end = begin + self.page_size
+        start = int(params.cursor) if params is not None and params.cursor else 0
+        end = start + self.page_size
         return ListToolsResult(
             tools=[
                 Tool(name=name, description=f"{name}!", input_schema=self._schema(name))
-                for name in names[begin:end]
+                for name in names[start:end]
             ],
             next_cursor=str(end) if end < len(names) else None,
         )
@@ -217,16 +301,16 @@ class MemoryServer:
         return self.schemas.get(name, {"type": "object", "properties": {}})
 
     async def _call(self, _context: Any, params: Any) -> CallToolResult:
-        found = await self.handlers[params.name](params.arguments or {})
-        if isinstance(found, CallToolResult):
-            return found
+        result = await self.handlers[params.name](params.arguments or {})
+        if isinstance(result, CallToolResult):
+            return result
         content: list[ContentBlock] = (
-            [TextContent(text=found)] if isinstance(found, str) else list(found)
+            [TextContent(text=result)] if isinstance(result, str) else list(result)
         )
         return CallToolResult(content=content)
 
     async def _hang(self, _arguments: dict[str, Any]) -> str:
-        self.log.append("hangs")
+        self.log.append("called")
         try:
             await trio.sleep_forever()
         finally:

@@ -1,4 +1,4 @@
-"""What the service does in more than one test, said by a ``ScriptedPeer``."""
+"""Actions of the service that several tests need, sent by a ``ScriptedPeer``."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from support.wire import CREATE, Frame
 from trio_realtime.testing import ScriptedPeer
 
 
-def seconds(count: float) -> bytes:
-    """Silence of this length, as PCM16 at 24 kHz."""
+def silence(count: float) -> bytes:
+    """Return this many seconds of silence, as PCM16 at 24 kHz."""
     return bytes(int(48_000 * count))
 
 
-def begin_speech(peer: ScriptedPeer, response_id: str, item_id: str, pcm: bytes) -> None:
-    """A response that runs and has sent this audio."""
+def begin_audio_response(peer: ScriptedPeer, response_id: str, item_id: str, pcm: bytes) -> None:
+    """Start a response with a message and send audio."""
     peer.begin_response(response_id)
     peer.open_message(response_id, item_id)
     peer.audio(response_id, item_id, pcm)
 
 
-async def speak(peer: ScriptedPeer, response_id: str, item_id: str, *, audio: float) -> None:
-    """The same with this many seconds of audio, and the client knows."""
-    begin_speech(peer, response_id, item_id, seconds(audio))
+async def start_audio_response(
+    peer: ScriptedPeer, response_id: str, item_id: str, *, audio: float
+) -> None:
+    """Start a response with this many seconds of audio, and let the client process it."""
+    begin_audio_response(peer, response_id, item_id, silence(audio))
     await wait_all_tasks_blocked()
 
 
 def end_audio(peer: ScriptedPeer, response_id: str, item_id: str) -> None:
-    """All audio of an item is sent."""
+    """Send ``response.output_audio.done`` for an item."""
     peer.send(
         {
             "type": "response.output_audio.done",
@@ -39,22 +41,22 @@ def end_audio(peer: ScriptedPeer, response_id: str, item_id: str) -> None:
     )
 
 
-async def write(peer: ScriptedPeer, *deltas: str) -> None:
-    """Deltas of text, and the client has taken them in."""
+async def send_text(peer: ScriptedPeer, *deltas: str) -> None:
+    """Send text deltas and let the client process them."""
     for delta in deltas:
         peer.text("resp_1", "item_1", delta)
     await wait_all_tasks_blocked()
 
 
-async def accept(peer: ScriptedPeer, response_id: str) -> None:
-    """The next that the client sends is a create, and its response begins."""
+async def accept_create(peer: ScriptedPeer, response_id: str) -> None:
+    """Expect ``response.create`` and start its response."""
     peer.begin_response(response_id, await peer.expect(CREATE))
 
 
-def called(
+def function_call_item(
     item_id: str, call_id: str, name: str, arguments: str = "{}", *, status: str = "completed"
 ) -> Frame:
-    """The item of a function call."""
+    """Return the item of a function call."""
     return {
         "id": item_id,
         "type": "function_call",
@@ -66,20 +68,20 @@ def called(
 
 
 async def start_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
-    """A response that has made one call and goes on; the tool has been started."""
+    """Start a response, send one call without ending the response, and let the tool start."""
     peer.begin_response("resp_1")
     peer.call("resp_1", "item_1", "call_1", name, arguments)
     await wait_all_tasks_blocked()
 
 
-def make_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
-    """A response that makes one call and is done."""
+def send_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
+    """Send a complete response with one call."""
     peer.begin_response("resp_1")
     peer.call("resp_1", "item_1", "call_1", name, arguments)
     peer.end_response("resp_1")
 
 
-async def one_call(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
-    """The same, and the client has done with it what it can."""
-    make_call(peer, name, arguments)
+async def send_call_and_wait(peer: ScriptedPeer, name: str, arguments: str = "{}") -> None:
+    """Send a complete response with one call, and let the client process it."""
+    send_call(peer, name, arguments)
     await wait_all_tasks_blocked()

@@ -1,4 +1,4 @@
-"""Opening sessions for tests, and a peer without manners to open them against."""
+"""Open sessions for tests, and a passive peer to connect them to."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from trio_realtime import (
 from trio_realtime.testing import TEST_ENDPOINT, MemoryTransport, memory_transport_pair
 from trio_realtime.transports import ConnectOptions, Transport
 
-PATIENCE = 600
-"""Virtual seconds after which a test that hangs fails."""
+TEST_TIMEOUT = 600
+"""Virtual seconds after which a hanging test fails."""
 
 
-class Reachable(Protocol):
-    """What a session can be opened against, as a ``ScriptedPeer`` is."""
+class SupportsConnect(Protocol):
+    """A peer that a session can connect to, such as a ``ScriptedPeer``."""
 
-    def connect(self, dial: ConnectOptions, /) -> AbstractAsyncContextManager[Transport]: ...
+    def connect(self, options: ConnectOptions, /) -> AbstractAsyncContextManager[Transport]: ...
 
 
-def opened(
-    peer: Reachable,
+def open_session_with(
+    peer: SupportsConnect,
     *tools: FunctionTool,
     agent: RealtimeAgent[None] | None = None,
     **settings: Any,
 ) -> AbstractAsyncContextManager[RealtimeSession[None]]:
-    """A session with these settings, of this agent or of one that has these tools.
+    """Open a session with these settings, and with ``agent`` or an agent that has these tools.
 
-    Nothing bounds how long it takes.
+    There is no timeout.
     """
     return open_realtime_session(
         agent or RealtimeAgent(name="Assistant", tools=tools),
@@ -48,27 +48,27 @@ def opened(
 
 
 @asynccontextmanager
-async def talk(
-    peer: Reachable,
+async def open_test_session(
+    peer: SupportsConnect,
     *tools: FunctionTool,
     agent: RealtimeAgent[None] | None = None,
     **settings: Any,
 ) -> AsyncIterator[RealtimeSession[None]]:
-    """The same, within :data:`PATIENCE`: the session that most tests are about."""
-    with trio.fail_after(PATIENCE):
-        async with opened(peer, *tools, agent=agent, **settings) as session:
+    """Open a session like :func:`open_session_with`, with :data:`TEST_TIMEOUT` for the block."""
+    with trio.fail_after(TEST_TIMEOUT):
+        async with open_session_with(peer, *tools, agent=agent, **settings) as session:
             yield session
 
 
-def living() -> int:
-    """How many tasks there are, to see that none is left behind."""
+def task_count() -> int:
+    """Return the number of living tasks, to check that a test leaves none behind."""
     return trio.lowlevel.current_statistics().tasks_living
 
 
-class BareWire:
-    """A peer without manners: it says what it is told to and does nothing by itself.
+class PassivePeer:
+    """A passive peer: it opens the session and then does nothing on its own.
 
-    It neither reads nor answers a close, unless a test does so with :attr:`far`.
+    It neither reads nor answers a close. A test can do so with :attr:`far`.
     """
 
     far: MemoryTransport
@@ -77,9 +77,9 @@ class BareWire:
         self._max_messages = max_messages
 
     @asynccontextmanager
-    async def connect(self, dial: ConnectOptions) -> AsyncIterator[Transport]:
+    async def connect(self, options: ConnectOptions) -> AsyncIterator[Transport]:
         near, self.far = memory_transport_pair(
-            max_messages=self._max_messages, close_timeout=dial.close_timeout
+            max_messages=self._max_messages, close_timeout=options.close_timeout
         )
         self.far.ignore_close()
         for kind in ("session.created", "session.updated"):
@@ -90,6 +90,6 @@ class BareWire:
             await near.aclose()
 
     async def read_all(self) -> NoReturn:
-        """Read what there is, until the connection is over."""
+        """Read and discard all messages until the connection ends."""
         while True:
             await self.far.receive()

@@ -1,4 +1,4 @@
-"""Tools for tests: one that never ends, one that waits, one that cleans up when it is stopped."""
+"""Tools for tests."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from trio_realtime import FunctionTool, function_tool
 
 @function_tool
 async def endless() -> None:
-    """Runs until it is cancelled."""
+    """Run until cancelled."""
     await trio.sleep_forever()
 
 
 @function_tool
 async def wait(seconds: float) -> str:
-    """Wait for some time."""
+    """Wait for some seconds."""
     await trio.sleep(seconds)
     return f"waited {seconds:g}"
 
 
 @attrs.frozen
-class Careful:
-    """A tool named ``careful`` that cleans up when it is stopped, and what became of it."""
+class CleanupTool:
+    """A tool named ``careful`` that performs a shielded cleanup when cancelled, and its log."""
 
     tool: FunctionTool
     log: list[str]
 
 
-def make_careful(clean_up: float = 0.5) -> Careful:
-    """With the seconds that cleaning up takes, whatever happens meanwhile."""
+def make_cleanup_tool(clean_up: float = 0.5) -> CleanupTool:
+    """Create the tool. ``clean_up`` is the duration of the cleanup in seconds."""
     log: list[str] = []
 
     @function_tool
     async def careful() -> None:
-        """Runs until it is stopped."""
+        """Run until cancelled."""
         log.append("started")
         try:
             await trio.sleep_forever()
@@ -46,16 +46,16 @@ def make_careful(clean_up: float = 0.5) -> Careful:
                 await trio.sleep(clean_up)
             log.append("cleaned up")
 
-    return Careful(careful, log)
+    return CleanupTool(careful, log)
 
 
-def make_note(**options: Any) -> tuple[FunctionTool, list[str]]:
-    """A tool named ``note`` that keeps a ``text`` that it is told, and what it has kept."""
+def make_note_tool(**options: Any) -> tuple[FunctionTool, list[str]]:
+    """Return a tool named ``note`` that records its ``text``, and the list of recorded texts."""
     runs: list[str] = []
 
     @function_tool(name="note", **options)
     async def note(text: str) -> str:
-        """Keep a text."""
+        """Record a text."""
         runs.append(text)
         return f"noted {text}"
 

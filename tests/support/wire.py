@@ -1,4 +1,4 @@
-"""What the client sent, once everybody has done what they can."""
+"""Read the frames that the client sent."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ CREATE = "response.create"
 CANCEL = "response.cancel"
 
 
-async def wire(peer: ScriptedPeer) -> list[Frame]:
-    """All frames of the client but settings."""
+async def sent_frames(peer: ScriptedPeer) -> list[Frame]:
+    """Wait until all tasks are blocked, and return all frames of the client except settings."""
     await wait_all_tasks_blocked()
     return [frame for frame in peer.received if frame["type"] != "session.update"]
 
 
-async def kinds(peer: ScriptedPeer) -> list[str]:
-    """Their types."""
-    return [frame["type"] for frame in await wire(peer)]
+async def sent_types(peer: ScriptedPeer) -> list[str]:
+    """Wait until all tasks are blocked, and return the types of all frames except settings."""
+    return [frame["type"] for frame in await sent_frames(peer)]
 
 
-def creates(peer: ScriptedPeer) -> list[Frame]:
-    """The creates that have come so far."""
+def sent_creates(peer: ScriptedPeer) -> list[Frame]:
+    """Return the ``response.create`` frames received so far."""
     return [frame for frame in peer.received if frame["type"] == CREATE]
 
 
-def answers(peer: ScriptedPeer) -> list[tuple[str, str]]:
-    """Call id and output of each answer to a call that has come so far, in order."""
+def sent_outputs(peer: ScriptedPeer) -> list[tuple[str, str]]:
+    """Return the call id and output of each function call output received so far, in order."""
     return [
         (frame["item"]["call_id"], frame["item"]["output"])
         for frame in peer.received
@@ -41,6 +41,6 @@ def answers(peer: ScriptedPeer) -> list[tuple[str, str]]:
     ]
 
 
-def updates(peer: ScriptedPeer) -> list[Frame]:
-    """The settings that were sent so far."""
+def sent_settings(peer: ScriptedPeer) -> list[Frame]:
+    """Return the session object of each ``session.update`` received so far."""
     return [frame["session"] for frame in peer.received if frame["type"] == "session.update"]

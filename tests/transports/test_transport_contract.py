@@ -1,7 +1,7 @@
-"""What every transport promises, asked of each of them in the same words.
+"""The contract of transports, tested with the same tests for every transport.
 
-Three wires: the in-memory one, trio-websocket over in-memory byte streams (so that time can be
-virtual), and trio-websocket over real loopback sockets.
+There are three kinds of connection: the in-memory transport, trio-websocket over in-memory byte
+streams (for virtual time), and trio-websocket over loopback sockets.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from trio_realtime.transports import (
     memory_transport_pair,
 )
 
-# More than the buffers of two loopback sockets hold.
+# Larger than the buffers of two loopback sockets.
 BIG = "x" * (24 * 1024 * 1024)
 
 
-class Far(Protocol):
-    """The other end, as a test steers it."""
+class FarEnd(Protocol):
+    """The other end of the connection, which the test controls."""
 
     async def send(self, text: str) -> None: ...
     async def send_bytes(self, data: bytes) -> None: ...
@@ -53,18 +53,18 @@ class Far(Protocol):
 
 
 @attrs.define(eq=False)
-class WebSocketFar:
-    """A server end made of bare wsproto: it can misbehave as no library lets one."""
+class WebSocketFarEnd:
+    """A server end based on wsproto, which can violate the protocol on purpose."""
 
     open_stream: Callable[[], Awaitable[trio.abc.Stream]]
-    deaf: bool
+    stalled: bool
     wire: WSConnection = attrs.field(factory=lambda: WSConnection(ConnectionType.SERVER))
     stream: trio.abc.Stream = attrs.field(init=False)
     ready: trio.Event = attrs.field(factory=trio.Event)
     closing: trio.Event = attrs.field(factory=trio.Event)
     serving: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True))
-    end: tuple[int, str] = (1006, "")
-    answers: list[bool] = attrs.field(factory=lambda: [True])
+    close_status: tuple[int, str] = (1006, "")
+    answers_close: list[bool] = attrs.field(factory=lambda: [True])
     pongs: list[bytes] = attrs.field(factory=list)
     parts: list[str | bytes] = attrs.field(factory=list)
     put: trio.MemorySendChannel[str | bytes] = attrs.field(init=False)
@@ -74,21 +74,21 @@ class WebSocketFar:
         self.put, self.inbox = trio.open_memory_channel[str | bytes](1000)
 
     async def serve(self, task_status: trio.TaskStatus[None]) -> None:
-        # Shielded: what cancels the test's own end must not take the peer away too.
+        # Shielded, so that cancelling the near end does not stop the peer.
         with self.serving, self.put:
             task_status.started()
             self.stream = await self.open_stream()
             try:
                 while await self._pump_once():
-                    if self.deaf and self.ready.is_set():
+                    if self.stalled and self.ready.is_set():
                         await trio.sleep_forever()
             finally:
                 self.closing.set()
                 await trio.aclose_forcefully(self.stream)
 
     async def stop(self) -> None:
-        """Wait for the end of the connection, which must come: the near end was left."""
-        if not self.deaf:
+        """Wait until the near end, whose block was left, has closed the connection."""
+        if not self.stalled:
             await self.closing.wait()
         self.serving.cancel()
 
@@ -129,9 +129,9 @@ class WebSocketFar:
             self.parts = []
 
     async def _finish(self, event: CloseConnection, code: int, reason: str) -> None:
-        self.end = int(code), reason
+        self.close_status = int(code), reason
         self.closing.set()
-        if self.answers[0] and self.wire.state is ConnectionState.REMOTE_CLOSING:
+        if self.answers_close[0] and self.wire.state is ConnectionState.REMOTE_CLOSING:
             await self.emit(event.response())
 
     async def emit(self, event: Event) -> None:
@@ -147,7 +147,7 @@ class WebSocketFar:
         try:
             return await self.inbox.receive()
         except trio.EndOfChannel:
-            raise TransportClosed(*self.end) from None
+            raise TransportClosed(*self.close_status) from None
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         await self.emit(CloseConnection(code=code, reason=reason))
@@ -167,24 +167,24 @@ class WebSocketFar:
                 raise AssertionError(self.stream)
 
     def ignore_close(self) -> None:
-        self.answers[0] = False
+        self.answers_close[0] = False
 
 
-Wire: TypeAlias = AbstractAsyncContextManager[tuple[Transport, Far]]
-#: ``open_wire(deaf=, close_timeout=, max_message_size=)``
-OpenWire: TypeAlias = Callable[..., Wire]
+Connection: TypeAlias = AbstractAsyncContextManager[tuple[Transport, FarEnd]]
+#: ``open_connection(stalled=, close_timeout=, max_message_size=)``
+OpenConnection: TypeAlias = Callable[..., Connection]
 
 
 @asynccontextmanager
 async def open_memory(
-    *, deaf: bool = False, close_timeout: float = 1.0, max_message_size: int = 2**25
-) -> AsyncGenerator[tuple[Transport, Far], None]:
+    *, stalled: bool = False, close_timeout: float = 1.0, max_message_size: int = 2**25
+) -> AsyncGenerator[tuple[Transport, FarEnd], None]:
     near, far = memory_transport_pair(
-        max_messages=0 if deaf else 1000,
+        max_messages=0 if stalled else 1000,
         close_timeout=close_timeout,
         max_message_size=max_message_size,
     )
-    if deaf:
+    if stalled:
         far.ignore_close()
     try:
         yield near, far
@@ -194,12 +194,12 @@ async def open_memory(
 
 @asynccontextmanager
 async def open_websocket(
-    dial: ConnectOptions, far: WebSocketFar
-) -> AsyncGenerator[tuple[Transport, Far], None]:
+    options: ConnectOptions, far: WebSocketFarEnd
+) -> AsyncGenerator[tuple[Transport, FarEnd], None]:
     async with open_bare_nursery(AssertionError) as nursery:
         await nursery.start(far.serve)
         try:
-            async with connect_trio_websocket(dial) as near:
+            async with connect_trio_websocket(options) as near:
                 await far.ready.wait()
                 yield near, far
         finally:
@@ -211,26 +211,26 @@ async def open_websocket(
 async def open_over_streams(
     monkeypatch: pytest.MonkeyPatch,
     *,
-    deaf: bool = False,
+    stalled: bool = False,
     close_timeout: float = 1.0,
     max_message_size: int = 2**25,
-) -> AsyncGenerator[tuple[Transport, Far], None]:
-    near_end, far_end = (trio.testing.lockstep_stream_pair if deaf else stream_pair)()
+) -> AsyncGenerator[tuple[Transport, FarEnd], None]:
+    near_end, far_end = (trio.testing.lockstep_stream_pair if stalled else stream_pair)()
 
-    async def dialled(_: ConnectOptions) -> trio.abc.Stream:
+    async def open_near_stream(_: ConnectOptions) -> trio.abc.Stream:
         return near_end
 
-    async def accepted() -> trio.abc.Stream:
+    async def open_far_stream() -> trio.abc.Stream:
         return far_end
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", dialled)
-    dial = ConnectOptions(
+    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_near_stream)
+    options = ConnectOptions(
         "ws://peer.test/v1/realtime",
         close_timeout=close_timeout,
         max_message_size=max_message_size,
     )
-    async with open_websocket(dial, WebSocketFar(accepted, deaf)) as wire:
-        yield wire
+    async with open_websocket(options, WebSocketFarEnd(open_far_stream, stalled)) as connection:
+        yield connection
 
 
 def stream_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
@@ -239,23 +239,25 @@ def stream_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
 
 @asynccontextmanager
 async def open_over_sockets(
-    *, deaf: bool = False, close_timeout: float = 1.0, max_message_size: int = 2**25
-) -> AsyncGenerator[tuple[Transport, Far], None]:
+    *, stalled: bool = False, close_timeout: float = 1.0, max_message_size: int = 2**25
+) -> AsyncGenerator[tuple[Transport, FarEnd], None]:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         port = listener.socket.getsockname()[1]
-        dial = ConnectOptions(
+        options = ConnectOptions(
             f"ws://127.0.0.1:{port}/v1/realtime",
             close_timeout=close_timeout,
             max_message_size=max_message_size,
         )
-        async with open_websocket(dial, WebSocketFar(listener.accept, deaf)) as wire:
-            yield wire
+        async with open_websocket(options, WebSocketFarEnd(listener.accept, stalled)) as connection:
+            yield connection
 
 
 @pytest.fixture(params=["memory", "streams", "sockets"])
-def open_wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> OpenWire:
-    by_name: dict[str, OpenWire] = {
+def open_connection(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> OpenConnection:
+    by_name: dict[str, OpenConnection] = {
         "memory": open_memory,
         "streams": partial(open_over_streams, monkeypatch),
         "sockets": open_over_sockets,
@@ -264,19 +266,23 @@ def open_wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(params=["memory", "streams"])
-def open_virtual_wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> OpenWire:
-    """The wires on which time may be virtual."""
+def open_virtual_connection(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> OpenConnection:
+    """The connections that support virtual time."""
     return open_memory if request.param == "memory" else partial(open_over_streams, monkeypatch)
 
 
-async def closed_by(attempt: Callable[[], Awaitable[object]]) -> tuple[int, str]:
+async def close_status_from(attempt: Callable[[], Awaitable[object]]) -> tuple[int, str]:
     with pytest.raises(TransportClosed) as caught:
         await attempt()
     return caught.value.code, caught.value.reason
 
 
-async def test_messages_keep_their_order_and_kind_both_ways(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_messages_keep_their_order_and_kind_both_ways(
+    open_connection: OpenConnection,
+) -> None:
+    async with open_connection() as (near, far):
         for text in ("one", "zwei \u2713", "", '{"three": 3}'):
             await far.send(text or "-")
             await near.send(text or "-")
@@ -290,108 +296,112 @@ async def test_messages_keep_their_order_and_kind_both_ways(open_wire: OpenWire)
         ]
 
 
-async def test_a_message_of_three_mebibytes_arrives_whole_both_ways(open_wire: OpenWire) -> None:
+async def test_a_message_of_three_mebibytes_arrives_whole_both_ways(
+    open_connection: OpenConnection,
+) -> None:
     big = "0123456789abcdef" * (3 * 65536)
-    async with open_wire() as (near, far), trio.open_nursery() as nursery:
+    async with open_connection() as (near, far), trio.open_nursery() as nursery:
         nursery.start_soon(near.send, big)
         nursery.start_soon(far.send, big)
         assert await far.receive() == big
         assert await near.receive() == big
 
 
-async def test_the_peers_close_code_and_reason_arrive(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_the_peers_close_code_and_reason_arrive(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         await far.aclose(4001, "enough of this")
-        assert await closed_by(near.receive) == (4001, "enough of this")
-        assert await closed_by(near.receive) == (4001, "enough of this")
-        assert await closed_by(partial(near.send, "x")) == (4001, "enough of this")
+        assert await close_status_from(near.receive) == (4001, "enough of this")
+        assert await close_status_from(near.receive) == (4001, "enough of this")
+        assert await close_status_from(partial(near.send, "x")) == (4001, "enough of this")
 
 
-async def test_our_close_code_and_reason_reach_the_peer(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_the_close_code_and_reason_reach_the_peer(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         await near.aclose(4002, "so long")
-        assert await closed_by(far.receive) == (4002, "so long")
-        assert await closed_by(near.receive) == (4002, "so long")
-        assert await closed_by(partial(near.send, "x")) == (4002, "so long")
+        assert await close_status_from(far.receive) == (4002, "so long")
+        assert await close_status_from(near.receive) == (4002, "so long")
+        assert await close_status_from(partial(near.send, "x")) == (4002, "so long")
 
 
-async def test_messages_before_a_close_are_delivered_first(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_messages_before_a_close_are_delivered_first(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         for n in range(30):
             await far.send(str(n))
         await far.aclose(4003)
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert [await near.receive() for _ in range(30)] == [str(n) for n in range(30)]
-        assert (await closed_by(near.receive))[0] == 4003
+        assert (await close_status_from(near.receive))[0] == 4003
 
 
-async def test_messages_before_the_death_of_the_wire_are_delivered_first(
-    open_wire: OpenWire,
+async def test_messages_before_a_lost_connection_are_delivered_first(
+    open_connection: OpenConnection,
 ) -> None:
-    async with open_wire() as (near, far):
+    async with open_connection() as (near, far):
         await far.send("last words")
         await trio.testing.wait_all_tasks_blocked(0.01)
         far.drop()
         assert await near.receive() == "last words"
-        assert await closed_by(near.receive) == (1006, "")
+        assert await close_status_from(near.receive) == (1006, "")
 
 
-async def test_a_dead_wire_refuses_to_send(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_sending_on_a_lost_connection_raises(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         far.drop()
-        assert await closed_by(near.receive) == (1006, "")
-        assert await closed_by(partial(near.send, "x")) == (1006, "")
+        assert await close_status_from(near.receive) == (1006, "")
+        assert await close_status_from(partial(near.send, "x")) == (1006, "")
 
 
-async def test_a_waiting_receive_wakes_when_we_close(open_wire: OpenWire) -> None:
+async def test_closing_wakes_a_waiting_receive(open_connection: OpenConnection) -> None:
     ends: list[tuple[int, str]] = []
 
     async def wait_for_more(near: Transport) -> None:
-        ends.append(await closed_by(near.receive))
+        ends.append(await close_status_from(near.receive))
 
-    async with open_wire() as (near, _), trio.open_nursery() as nursery:
+    async with open_connection() as (near, _), trio.open_nursery() as nursery:
         nursery.start_soon(wait_for_more, near)
         await trio.testing.wait_all_tasks_blocked(0.01)
         await near.aclose(1001, "away")
     assert ends == [(1001, "away")]
 
 
-async def test_closing_again_changes_nothing(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_closing_again_has_no_effect(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         await near.aclose(4004, "first")
         await near.aclose(4005, "second")
-        assert await closed_by(far.receive) == (4004, "first")
-        assert await closed_by(near.receive) == (4004, "first")
+        assert await close_status_from(far.receive) == (4004, "first")
+        assert await close_status_from(near.receive) == (4004, "first")
 
 
-async def test_two_tasks_may_close_at_once(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_two_tasks_may_close_at_once(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(near.aclose, 4006)
             nursery.start_soon(near.aclose, 4006)
-        assert (await closed_by(far.receive))[0] == 4006
+        assert (await close_status_from(far.receive))[0] == 4006
 
 
-async def test_closing_after_the_peer_did_is_quiet(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_closing_after_the_peer_closed_raises_nothing(
+    open_connection: OpenConnection,
+) -> None:
+    async with open_connection() as (near, far):
         await far.aclose(1000)
-        assert (await closed_by(near.receive))[0] == 1000
+        assert (await close_status_from(near.receive))[0] == 1000
         await near.aclose()
 
 
-async def test_closing_a_dead_wire_is_quiet(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_closing_a_lost_connection_raises_nothing(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         far.drop()
         await near.aclose()
 
 
-async def test_a_cancelled_receive_loses_nothing(open_wire: OpenWire) -> None:
+async def test_a_cancelled_receive_loses_no_message(open_connection: OpenConnection) -> None:
     got: list[str | bytes] = []
 
     async def take(near: Transport) -> None:
         got.append(await near.receive())
 
-    async with open_wire() as (near, far):
+    async with open_connection() as (near, far):
         for n in range(40):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(take, near)
@@ -405,18 +415,22 @@ async def test_a_cancelled_receive_loses_nothing(open_wire: OpenWire) -> None:
     assert got == [str(n) for n in range(40)]
 
 
-async def test_a_send_cancelled_in_mid_frame_breaks_the_wire(open_wire: OpenWire) -> None:
-    async with open_wire(deaf=True, close_timeout=0.01) as (near, _):
+async def test_a_send_cancelled_in_the_middle_of_a_frame_breaks_the_connection(
+    open_connection: OpenConnection,
+) -> None:
+    async with open_connection(stalled=True, close_timeout=0.01) as (near, _):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(near.send, BIG)
             await trio.testing.wait_all_tasks_blocked(0.01)
             nursery.cancel_scope.cancel()
-        assert await closed_by(partial(near.send, "more")) == (1006, "")
-        assert await closed_by(near.receive) == (1006, "")
+        assert await close_status_from(partial(near.send, "more")) == (1006, "")
+        assert await close_status_from(near.receive) == (1006, "")
 
 
-async def test_a_send_cancelled_before_its_first_byte_breaks_nothing(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_a_send_cancelled_before_its_first_byte_sends_nothing(
+    open_connection: OpenConnection,
+) -> None:
+    async with open_connection() as (near, far):
         with trio.CancelScope() as scope:
             scope.cancel()
             await near.send("never")
@@ -425,9 +439,11 @@ async def test_a_send_cancelled_before_its_first_byte_breaks_nothing(open_wire: 
         assert await far.receive() == "whole"
 
 
-@pytest.mark.parametrize("open_one", [open_memory, open_over_sockets])
-async def test_a_cancel_at_any_step_of_a_send_that_fits_breaks_nothing(open_one: OpenWire) -> None:
-    async with open_one() as (near, far):
+@pytest.mark.parametrize("opener", [open_memory, open_over_sockets])
+async def test_cancelling_a_small_send_at_any_step_does_not_break_the_connection(
+    opener: OpenConnection,
+) -> None:
+    async with opener() as (near, far):
         for steps in range(12):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(near.send, str(steps))
@@ -441,27 +457,27 @@ async def test_a_cancel_at_any_step_of_a_send_that_fits_breaks_nothing(open_one:
     assert got[:-1] == [str(n) for n in range(12) if str(n) in got]
 
 
-async def test_what_nobody_received_is_gone_when_we_close(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
+async def test_closing_discards_unreceived_messages(open_connection: OpenConnection) -> None:
+    async with open_connection() as (near, far):
         await far.send("unread")
         await trio.testing.wait_all_tasks_blocked(0.01)
         await near.aclose()
-        assert (await closed_by(near.receive))[0] == 1000
+        assert (await close_status_from(near.receive))[0] == 1000
 
 
-async def test_a_message_over_the_limit_ends_with_1009(open_wire: OpenWire) -> None:
-    async with open_wire(max_message_size=1000) as (near, far):
+async def test_a_message_over_the_limit_ends_with_1009(open_connection: OpenConnection) -> None:
+    async with open_connection(max_message_size=1000) as (near, far):
         await far.send("a" * 1000)
         assert await near.receive() == "a" * 1000
-        if isinstance(far, WebSocketFar):
+        if isinstance(far, WebSocketFarEnd):
             await far.send("b" * 1001)
-        else:  # in memory the sender is told at once
-            assert (await closed_by(partial(far.send, "b" * 1001)))[0] == 1009
-        assert (await closed_by(near.receive))[0] == 1009
-        assert (await closed_by(far.receive))[0] == 1009
+        else:  # in memory, the sender raises at once
+            assert (await close_status_from(partial(far.send, "b" * 1001)))[0] == 1009
+        assert (await close_status_from(near.receive))[0] == 1009
+        assert (await close_status_from(far.receive))[0] == 1009
 
 
-async def codes_seen(far: Far, seen: list[object]) -> None:
+async def record_messages_and_close_code(far: FarEnd, seen: list[object]) -> None:
     try:
         while True:
             seen.append(await far.receive())
@@ -469,37 +485,39 @@ async def codes_seen(far: Far, seen: list[object]) -> None:
         seen.append(exc.code)
 
 
-async def test_leaving_the_block_closes_normally(open_wire: OpenWire) -> None:
+async def test_leaving_the_block_closes_with_code_1000(open_connection: OpenConnection) -> None:
     seen: list[object] = []
-    async with trio.open_nursery() as nursery, open_wire() as (near, far):
-        nursery.start_soon(codes_seen, far, seen)
+    async with trio.open_nursery() as nursery, open_connection() as (near, far):
+        nursery.start_soon(record_messages_and_close_code, far, seen)
         await near.send("hello")
     assert seen == ["hello", 1000]
 
 
-async def fail_inside(wire: Wire, nursery: trio.Nursery, seen: list[object]) -> None:
-    async with wire as (_, far):
-        nursery.start_soon(codes_seen, far, seen)
-        raise KeyError("mine")
+async def raise_in_block(connection: Connection, nursery: trio.Nursery, seen: list[object]) -> None:
+    async with connection as (_, far):
+        nursery.start_soon(record_messages_and_close_code, far, seen)
+        raise KeyError("from the block")
 
 
-async def test_the_exception_of_the_block_comes_out_bare(open_wire: OpenWire) -> None:
+async def test_the_exception_of_the_block_is_raised_unchanged(
+    open_connection: OpenConnection,
+) -> None:
     seen: list[object] = []
     async with trio.open_nursery() as nursery:
-        with pytest.raises(KeyError, match="mine") as caught:
-            await fail_inside(open_wire(), nursery, seen)
+        with pytest.raises(KeyError, match="from the block") as caught:
+            await raise_in_block(open_connection(), nursery, seen)
     assert caught.value.__context__ is None
     assert seen == [1000]
 
 
-async def test_an_outer_cancel_stays_a_cancel_and_the_peer_sees_a_normal_close(
-    open_wire: OpenWire,
+async def test_an_outer_cancellation_closes_with_code_1000(
+    open_connection: OpenConnection,
 ) -> None:
     seen: list[object] = []
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as outer:
-            async with open_wire() as (near, far):
-                nursery.start_soon(codes_seen, far, seen)
+            async with open_connection() as (near, far):
+                nursery.start_soon(record_messages_and_close_code, far, seen)
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 outer.cancel()
                 await near.receive()
@@ -507,27 +525,27 @@ async def test_an_outer_cancel_stays_a_cancel_and_the_peer_sees_a_normal_close(
     assert seen == [1000]
 
 
-async def test_a_peer_that_never_answers_a_close_costs_close_timeout_and_no_more(
-    open_virtual_wire: OpenWire, autojump_clock: trio.testing.MockClock
+async def test_closing_waits_close_timeout_for_a_peer_that_never_answers(
+    open_virtual_connection: OpenConnection, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_virtual_wire(close_timeout=2.5) as (near, far):
+    async with open_virtual_connection(close_timeout=2.5) as (near, far):
         far.ignore_close()
         started = trio.current_time()
         await near.aclose()
         assert trio.current_time() - started == pytest.approx(2.5)
-        assert (await closed_by(near.receive))[0] == 1000
+        assert (await close_status_from(near.receive))[0] == 1000
 
 
-async def test_a_peer_that_reads_nothing_costs_close_timeout_and_no_more(
-    open_virtual_wire: OpenWire, autojump_clock: trio.testing.MockClock
+async def test_closing_waits_close_timeout_for_a_peer_that_reads_nothing(
+    open_virtual_connection: OpenConnection, autojump_clock: trio.testing.MockClock
 ) -> None:
     ends: list[int] = []
 
     async def send_big(near: Transport) -> None:
-        ends.append((await closed_by(partial(near.send, "x" * 1000)))[0])
+        ends.append((await close_status_from(partial(near.send, "x" * 1000)))[0])
 
     async with trio.open_nursery() as nursery:
-        async with open_virtual_wire(deaf=True, close_timeout=2.5) as (near, _):
+        async with open_virtual_connection(stalled=True, close_timeout=2.5) as (near, _):
             nursery.start_soon(send_big, near)
             await trio.testing.wait_all_tasks_blocked()
             started = trio.current_time()
@@ -535,10 +553,10 @@ async def test_a_peer_that_reads_nothing_costs_close_timeout_and_no_more(
     assert ends == [1000]
 
 
-async def test_a_cancel_does_not_cut_the_close_short(
-    open_virtual_wire: OpenWire, autojump_clock: trio.testing.MockClock
+async def test_a_cancellation_does_not_shorten_the_close(
+    open_virtual_connection: OpenConnection, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_virtual_wire(close_timeout=2.5) as (near, far):
+    async with open_virtual_connection(close_timeout=2.5) as (near, far):
         far.ignore_close()
         started = trio.current_time()
         with trio.move_on_after(1):
@@ -546,11 +564,11 @@ async def test_a_cancel_does_not_cut_the_close_short(
         assert trio.current_time() - started == pytest.approx(2.5)
 
 
-async def test_a_ping_is_answered_while_nobody_receives(
+async def test_a_ping_is_answered_while_no_task_receives(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with open_over_streams(monkeypatch) as (near, far):
-        assert isinstance(far, WebSocketFar)
+        assert isinstance(far, WebSocketFarEnd)
         await far.send("unread")
         await far.emit(Ping(payload=b"beat"))
         await trio.testing.wait_all_tasks_blocked()
@@ -558,21 +576,23 @@ async def test_a_ping_is_answered_while_nobody_receives(
         assert await near.receive() == "unread"
 
 
-async def test_a_ping_that_meets_our_close_is_no_failure(
+async def test_a_ping_during_a_close_is_ignored(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with open_over_streams(monkeypatch) as (near, far):
-        assert isinstance(far, WebSocketFar)
+        assert isinstance(far, WebSocketFarEnd)
         far.ignore_close()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(near.aclose)
             await far.closing.wait()
             await far.stream.send_all(b"\x89\x01!")
-        assert await closed_by(near.receive) == (1000, "")
+        assert await close_status_from(near.receive) == (1000, "")
 
 
-async def test_a_frame_that_breaks_the_protocol_ends_the_connection(open_wire: OpenWire) -> None:
-    async with open_wire() as (near, far):
-        if isinstance(far, WebSocketFar):
+async def test_a_frame_that_breaks_the_protocol_ends_the_connection(
+    open_connection: OpenConnection,
+) -> None:
+    async with open_connection() as (near, far):
+        if isinstance(far, WebSocketFarEnd):
             await far.stream.send_all(b"\x83\x00")  # an opcode that does not exist
-            assert (await closed_by(near.receive))[0] == 1002
+            assert (await close_status_from(near.receive))[0] == 1002

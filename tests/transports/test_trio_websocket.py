@@ -1,4 +1,4 @@
-"""The trio-websocket transport: how connections fail, what the upgrade carries, what never shows."""
+"""The trio-websocket transport: connection failures, the upgrade request, and redaction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from trio_realtime.transports import (
 SECRET = "sk-proj-do-not-show-0123456789"
 AUTHORIZED = (("Authorization", f"Bearer {SECRET}"),)
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-# A self-signed certificate for localhost and its key, good for nothing else.
+# A self-signed certificate for localhost and its key, used only in tests.
 PEM = Path(__file__).with_name("localhost.pem")
 
 
@@ -40,7 +40,7 @@ PEM = Path(__file__).with_name("localhost.pem")
 async def serve_bytes(
     handler: Callable[[trio.SocketStream], Awaitable[None]],
 ) -> AsyncGenerator[ConnectOptions, None]:
-    """A TCP server that answers with whatever the handler writes."""
+    """Run a TCP server whose connections the handler serves."""
 
     async def handle(stream: trio.SocketStream) -> None:
         async with stream:
@@ -59,7 +59,7 @@ async def serve_requests(
     handler: Callable[[WebSocketRequest], Awaitable[None]],
     ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[ConnectOptions, None]:
-    """Somebody else's WebSocket server."""
+    """Run trio-websocket's own server."""
 
     async def handle(request: WebSocketRequest) -> None:
         with suppress(ConnectionClosed):
@@ -86,7 +86,7 @@ async def accept_upgrade(stream: trio.abc.Stream) -> None:
     await stream.send_all(wire.send(AcceptConnection()))
 
 
-def saying(answer: bytes) -> Callable[[trio.SocketStream], Awaitable[None]]:
+def answer_with(answer: bytes) -> Callable[[trio.SocketStream], Awaitable[None]]:
     async def handle(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(answer)
@@ -94,9 +94,9 @@ def saying(answer: bytes) -> Callable[[trio.SocketStream], Awaitable[None]]:
     return handle
 
 
-async def failure_of(dial: ConnectOptions) -> TransportError:
+async def connect_error(options: ConnectOptions) -> TransportError:
     with pytest.raises(TransportError) as caught:
-        async with connect_trio_websocket(dial):
+        async with connect_trio_websocket(options):
             raise AssertionError("connected")
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert SECRET not in shown
@@ -104,8 +104,8 @@ async def failure_of(dial: ConnectOptions) -> TransportError:
     return caught.value
 
 
-async def test_somebody_elses_server_understands_us() -> None:
-    async with serve_requests(echo) as dial, connect_trio_websocket(dial) as transport:
+async def test_messages_are_exchanged_with_an_independent_server() -> None:
+    async with serve_requests(echo) as options, connect_trio_websocket(options) as transport:
         await transport.send('{"type": "session.update"}')
         assert await transport.receive() == '{"type": "session.update"}'
 
@@ -113,13 +113,13 @@ async def test_somebody_elses_server_understands_us() -> None:
 async def test_the_upgrade_carries_path_headers_and_subprotocols() -> None:
     seen: list[WebSocketRequest] = []
 
-    async def note(request: WebSocketRequest) -> None:
+    async def record_request(request: WebSocketRequest) -> None:
         seen.append(request)
         await request.accept(subprotocol="realtime")
 
-    async with serve_requests(note) as dial:
-        offer = attrs.evolve(dial, subprotocols=("realtime", "other"))
-        async with connect_trio_websocket(offer):
+    async with serve_requests(record_request) as options:
+        with_subprotocols = attrs.evolve(options, subprotocols=("realtime", "other"))
+        async with connect_trio_websocket(with_subprotocols):
             pass
     headers = {name.lower(): value for name, value in seen[0].headers}
     assert seen[0].path == "/v1/realtime?model=m"
@@ -129,19 +129,19 @@ async def test_the_upgrade_carries_path_headers_and_subprotocols() -> None:
     assert b"openai-beta" not in headers
 
 
-async def test_own_headers_win_over_ours() -> None:
+async def test_given_headers_override_default_headers() -> None:
     seen: list[WebSocketRequest] = []
 
-    async def note(request: WebSocketRequest) -> None:
+    async def record_request(request: WebSocketRequest) -> None:
         seen.append(request)
         await request.accept()
 
-    async with serve_requests(note) as dial:
-        headers = (("user-agent", "mine"), *dial.headers)
-        url = dial.url.replace("ws://", "ws://me:pass%20word@")
-        async with connect_trio_websocket(attrs.evolve(dial, url=url, headers=headers)):
+    async with serve_requests(record_request) as options:
+        headers = (("user-agent", "mine"), *options.headers)
+        url = options.url.replace("ws://", "ws://me:pass%20word@")
+        async with connect_trio_websocket(attrs.evolve(options, url=url, headers=headers)):
             pass
-        async with connect_trio_websocket(attrs.evolve(dial, url=url, headers=())):
+        async with connect_trio_websocket(attrs.evolve(options, url=url, headers=())):
             pass
     first, second = ([(name.lower(), value) for name, value in request.headers] for request in seen)
     assert [value for name, value in first if name == b"user-agent"] == [b"mine"]
@@ -151,37 +151,37 @@ async def test_own_headers_win_over_ours() -> None:
     assert (b"authorization", b"Basic bWU6cGFzcyB3b3Jk") in second
 
 
-async def test_a_refused_upgrade_tells_status_body_and_headers() -> None:
-    async def refuse(request: WebSocketRequest) -> None:
+async def test_a_rejected_upgrade_has_status_body_and_headers() -> None:
+    async def reject(request: WebSocketRequest) -> None:
         body = f'{{"error": "bad key {SECRET}"}}'.encode()
         await request.reject(401, extra_headers=[(b"x-request-id", b"req_1")], body=body)
 
-    async with serve_requests(refuse) as dial:
-        failure = await failure_of(dial)
+    async with serve_requests(reject) as options:
+        failure = await connect_error(options)
     assert isinstance(failure, HandshakeRejected)
     assert (failure.status, failure.body) == (401, '{"error": "bad key ***"}')
     assert ("x-request-id", "req_1") in failure.headers
 
 
-async def test_a_refusal_without_a_body_is_one_too() -> None:
-    async with serve_requests(lambda request: request.reject(404)) as dial:
-        failure = await failure_of(dial)
+async def test_a_rejection_may_have_no_body() -> None:
+    async with serve_requests(lambda request: request.reject(404)) as options:
+        failure = await connect_error(options)
     assert isinstance(failure, HandshakeRejected)
     assert (failure.status, failure.body) == (404, "")
 
 
-async def test_a_refusal_that_ends_with_the_connection_keeps_status_and_body() -> None:
+async def test_a_rejection_delimited_by_the_end_of_the_connection_has_status_and_body() -> None:
     answer = b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nX-Why: this\r\n\r\nnot " + (
         SECRET.encode()
     )
-    async with serve_bytes(saying(answer)) as dial:
-        failure = await failure_of(dial)
+    async with serve_bytes(answer_with(answer)) as options:
+        failure = await connect_error(options)
     assert isinstance(failure, HandshakeRejected)
     assert (failure.status, failure.body) == (403, "not ***")
     assert ("x-why", "this") in failure.headers
 
 
-async def test_a_refusal_without_end_is_cut() -> None:
+async def test_an_endless_rejection_body_is_truncated() -> None:
     async def flood(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 500 Oops\r\nContent-Length: 99999999999\r\n\r\n")
@@ -189,8 +189,8 @@ async def test_a_refusal_without_end_is_cut() -> None:
             while True:
                 await stream.send_all(b"x" * 65536)
 
-    async with serve_bytes(flood) as dial:
-        failure = await failure_of(dial)
+    async with serve_bytes(flood) as options:
+        failure = await connect_error(options)
     assert isinstance(failure, HandshakeRejected)
     assert (failure.status, failure.body) == (500, "x" * 4096)
 
@@ -204,80 +204,80 @@ async def test_a_refusal_without_end_is_cut() -> None:
         UPGRADE + b"Sec-WebSocket-Accept: wrong\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ],
-    ids=["silence", "half an answer", "not http", "wrong accept", "no upgrade"],
+    ids=["empty", "incomplete", "not HTTP", "wrong accept", "no upgrade"],
 )
-async def test_what_is_no_websocket_fails_at_once_and_plainly(answer: bytes) -> None:
-    async with serve_bytes(saying(answer)) as dial:
-        failure = await failure_of(dial)
+async def test_a_server_that_does_not_speak_websocket_fails_at_once(answer: bytes) -> None:
+    async with serve_bytes(answer_with(answer)) as options:
+        failure = await connect_error(options)
     assert type(failure) is TransportConnectError
 
 
-async def test_a_connection_that_is_reset_in_the_handshake_fails_at_once() -> None:
+async def test_a_reset_during_the_handshake_fails_at_once() -> None:
     async def reset(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    async with serve_bytes(reset) as dial:
-        failure = await failure_of(dial)
+    async with serve_bytes(reset) as options:
+        failure = await connect_error(options)
     assert type(failure) is TransportConnectError
 
 
-async def test_a_connection_that_takes_no_request_fails_at_once(
+async def test_a_connection_closed_before_the_request_fails_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     near, far = trio.testing.memory_stream_pair()
     await far.aclose()
 
-    async def dialled(_: ConnectOptions) -> trio.abc.Stream:
+    async def open_stream(_: ConnectOptions) -> trio.abc.Stream:
         return near
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", dialled)
-    failure = await failure_of(ConnectOptions("ws://peer.test", AUTHORIZED))
+    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
+    failure = await connect_error(ConnectOptions("ws://peer.test", AUTHORIZED))
     assert type(failure) is TransportConnectError
 
 
-async def test_a_connection_that_is_reset_later_ends_with_1006() -> None:
+async def test_a_reset_after_the_handshake_closes_with_1006() -> None:
     async def reset(stream: trio.SocketStream) -> None:
         await accept_upgrade(stream)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    async with serve_bytes(reset) as dial, connect_trio_websocket(dial) as transport:
+    async with serve_bytes(reset) as options, connect_trio_websocket(options) as transport:
         with pytest.raises(TransportClosed, match="1006"):
             await transport.receive()
 
 
-async def test_a_refused_port_fails_plainly() -> None:
+async def test_a_refused_connection_names_host_and_port() -> None:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
-    failure = await failure_of(ConnectOptions(f"ws://127.0.0.1:{port}/", AUTHORIZED))
+    failure = await connect_error(ConnectOptions(f"ws://127.0.0.1:{port}/", AUTHORIZED))
     assert type(failure) is TransportConnectError
     assert f"127.0.0.1:{port}" in str(failure)
     assert "refused" in str(failure).lower()
 
 
-async def test_a_name_that_nobody_has_fails_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nobody(host: str, port: int) -> trio.SocketStream:
+async def test_a_failed_name_lookup_names_host_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail_lookup(host: str, port: int) -> trio.SocketStream:
         raise OSError(-2, "Name or service not known")
 
-    monkeypatch.setattr(trio, "open_tcp_stream", nobody)
-    failure = await failure_of(ConnectOptions("wss://nobody.invalid/v1", AUTHORIZED))
+    monkeypatch.setattr(trio, "open_tcp_stream", fail_lookup)
+    failure = await connect_error(ConnectOptions("wss://unknown.invalid/v1", AUTHORIZED))
     assert type(failure) is TransportConnectError
-    assert "nobody.invalid:443" in str(failure)
+    assert "unknown.invalid:443" in str(failure)
     assert "not known" in str(failure)
 
 
-async def test_a_server_that_says_nothing_costs_connect_timeout() -> None:
+async def test_a_silent_server_fails_after_connect_timeout() -> None:
     async def silent(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
 
-    async with serve_bytes(silent) as dial:
-        failure = await failure_of(attrs.evolve(dial, connect_timeout=0.02))
+    async with serve_bytes(silent) as options:
+        failure = await connect_error(attrs.evolve(options, connect_timeout=0.02))
     assert type(failure) is TransportConnectTimeout
     assert "0.02" in str(failure)
 
 
-async def test_a_cancel_while_connecting_stays_a_cancel_and_leaves_no_socket() -> None:
+async def test_a_cancellation_while_connecting_leaves_no_socket() -> None:
     closed = trio.Event()
 
     async def silent(stream: trio.SocketStream) -> None:
@@ -285,21 +285,21 @@ async def test_a_cancel_while_connecting_stays_a_cancel_and_leaves_no_socket() -
             pass
         closed.set()
 
-    async with serve_bytes(silent) as dial:
+    async with serve_bytes(silent) as options:
         with trio.move_on_after(0.02) as scope:
-            async with connect_trio_websocket(dial):
+            async with connect_trio_websocket(options):
                 raise AssertionError("connected")
         assert scope.cancelled_caught
         await closed.wait()
 
 
 @pytest.mark.parametrize("steps", range(12))
-async def test_a_cancel_at_any_step_of_connecting_leaves_nothing(
+async def test_a_cancellation_at_any_step_of_connecting_leaves_no_stream(
     steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     near, far = trio.testing.memory_stream_pair()
 
-    async def dialled(_: ConnectOptions) -> trio.abc.Stream:
+    async def open_stream(_: ConnectOptions) -> trio.abc.Stream:
         return near
 
     async def answer(scope: trio.CancelScope) -> None:
@@ -308,7 +308,7 @@ async def test_a_cancel_at_any_step_of_connecting_leaves_nothing(
             await trio.lowlevel.checkpoint()
         scope.cancel()
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", dialled)
+    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, nursery.cancel_scope)
@@ -325,22 +325,22 @@ async def test_tls_with_a_trusted_certificate() -> None:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(PEM)
     trusting = ssl.create_default_context(cafile=PEM)
-    async with serve_requests(echo, server) as dial:
-        async with connect_trio_websocket(attrs.evolve(dial, ssl_context=trusting)) as transport:
+    async with serve_requests(echo, server) as options:
+        async with connect_trio_websocket(attrs.evolve(options, ssl_context=trusting)) as transport:
             await transport.send("x" * 500_000)
             assert await transport.receive() == "x" * 500_000
-        failure = await failure_of(dial)
+        failure = await connect_error(options)
     assert type(failure) is TransportConnectError
     assert "localhost" in str(failure)
     assert "certificate" in str(failure).lower()
 
 
-async def test_tls_to_a_server_without_tls_fails_plainly() -> None:
-    async with serve_bytes(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as dial:
-        url = dial.url.replace("ws://", "wss://")
-        failure = await failure_of(attrs.evolve(dial, url=url))
+async def test_tls_to_a_server_without_tls_names_the_failed_step() -> None:
+    async with serve_bytes(answer_with(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as options:
+        url = options.url.replace("ws://", "wss://")
+        failure = await connect_error(attrs.evolve(options, url=url))
     assert type(failure) is TransportConnectError
-    assert "no TLS" in str(failure)
+    assert "TLS handshake" in str(failure)
 
 
 async def test_a_close_reason_that_quotes_the_key_is_masked() -> None:
@@ -348,15 +348,15 @@ async def test_a_close_reason_that_quotes_the_key_is_masked() -> None:
         connection = await request.accept()
         await connection.aclose(3000, f"bad key {SECRET}")
 
-    async with serve_requests(quote) as dial, connect_trio_websocket(dial) as transport:
+    async with serve_requests(quote) as options, connect_trio_websocket(options) as transport:
         with pytest.raises(TransportClosed) as caught:
             await transport.receive()
     assert (caught.value.code, caught.value.reason) == (3000, "bad key ***")
 
 
-async def test_the_transport_of_a_left_block_is_closed() -> None:
-    async with serve_requests(echo) as dial:
-        async with connect_trio_websocket(dial) as transport:
+async def test_the_transport_is_closed_after_the_block() -> None:
+    async with serve_requests(echo) as options:
+        async with connect_trio_websocket(options) as transport:
             pass
         with pytest.raises(TransportClosed, match="1000"):
             await transport.send("late")
@@ -364,16 +364,16 @@ async def test_the_transport_of_a_left_block_is_closed() -> None:
             await transport.receive()
 
 
-def test_the_repr_of_a_dial_shows_no_secret() -> None:
-    dial = ConnectOptions(
+def test_the_repr_of_connect_options_shows_no_secret() -> None:
+    options = ConnectOptions(
         f"wss://user:{SECRET}@host.test/v1/realtime?model=m&key={SECRET}&{SECRET}",
         (*AUTHORIZED, ("X-Other", SECRET)),
         subprotocols=("realtime", f"openai-insecure-api-key.{SECRET}"),
     )
-    assert SECRET not in repr(dial)
-    assert "host.test" in repr(dial)
-    assert "model=m" in repr(dial)
-    assert "Authorization" in repr(dial)
+    assert SECRET not in repr(options)
+    assert "host.test" in repr(options)
+    assert "model=m" in repr(options)
+    assert "Authorization" in repr(options)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_the_repr_of_a_dial_shows_no_secret() -> None:
         lambda: ConnectOptions("ws://host.test", max_message_size=0),
     ],
 )
-def test_a_dial_that_cannot_work_is_refused_without_showing_it(
+def test_invalid_connect_options_raise_without_showing_values(
     make: Callable[[], ConnectOptions],
 ) -> None:
     with pytest.raises(ValueError, match=r".") as caught:

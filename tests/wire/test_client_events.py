@@ -1,8 +1,8 @@
-"""What is sent is strict: it holds against the published schema and against other people's types.
+"""Encoding of client events, validated against the published schema and the ``openai`` package.
 
-Hypothesis makes every client event with all that may legally be in it. Two judges that nobody here
-wrote look at the frames: the JSON Schema of the service's events, where it lies beside this
-repository, and the types of the ``openai`` package with unknown keys forbidden.
+Hypothesis generates every client event with all valid values. The frames are validated against two
+independent definitions: the JSON Schema of the service's events, and the types of the ``openai``
+package with unknown keys forbidden.
 """
 
 from __future__ import annotations
@@ -87,16 +87,16 @@ from trio_realtime.wire import (
     unstructure,
 )
 
-FAIRLY_MANY = settings(
+MANY_EXAMPLES = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
-# --- all that may legally be sent ---------------------------------------------------------------
+# --- strategies for valid events ----------------------------------------------------------------
 
 text = st.text(max_size=8)
 words = st.lists(text, max_size=2).map(tuple)
 audio = st.binary(max_size=9)
-truth = st.booleans()
+booleans = st.booleans()
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64) | text,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(text, inner, max_size=2),
@@ -105,7 +105,7 @@ json_values = st.recursive(
 json_objects = st.dictionaries(text, json_values, max_size=2)
 
 
-def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def none_or(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
@@ -114,11 +114,11 @@ def unset_or(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def clearable(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A setting that may be left as it is, cleared or set."""
+    """A setting that may be unset, cleared or set."""
     return st.sampled_from([UNSET, None]) | strategy
 
 
-statuses = maybe(st.sampled_from(["completed", "incomplete", "in_progress"]))
+statuses = none_or(st.sampled_from(["completed", "incomplete", "in_progress"]))
 modalities = st.sampled_from([("text",), ("audio",)])
 formats: st.SearchStrategy[AudioFormat] = st.sampled_from(
     [PCM24K, PCMU, PCMA, AudioFormat(type="audio/pcm")]
@@ -130,29 +130,29 @@ metadata = st.dictionaries(st.text(max_size=64), st.text(max_size=9), max_size=3
 
 turn_detections: st.SearchStrategy[TurnDetection] = st.builds(
     ServerVad,
-    threshold=maybe(st.floats(0, 1)),
-    prefix_padding_ms=maybe(st.integers(0, 60_000)),
-    silence_duration_ms=maybe(st.integers(0, 60_000)),
-    idle_timeout_ms=maybe(st.integers(5_000, 30_000)),
-    create_response=maybe(truth),
-    interrupt_response=maybe(truth),
+    threshold=none_or(st.floats(0, 1)),
+    prefix_padding_ms=none_or(st.integers(0, 60_000)),
+    silence_duration_ms=none_or(st.integers(0, 60_000)),
+    idle_timeout_ms=none_or(st.integers(5_000, 30_000)),
+    create_response=none_or(booleans),
+    interrupt_response=none_or(booleans),
 ) | st.builds(
     SemanticVad,
-    eagerness=maybe(st.sampled_from(["low", "medium", "high", "auto"])),
-    create_response=maybe(truth),
-    interrupt_response=maybe(truth),
+    eagerness=none_or(st.sampled_from(["low", "medium", "high", "auto"])),
+    create_response=none_or(booleans),
+    interrupt_response=none_or(booleans),
 )
 transcriptions = st.builds(
     Transcription,
-    model=maybe(text),
-    language=maybe(text),
-    languages=maybe(st.lists(text, min_size=1, max_size=2).map(tuple)),
-    keywords=maybe(words),
-    prompt=maybe(text),
-    delay=maybe(st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])),
+    model=none_or(text),
+    language=none_or(text),
+    languages=none_or(st.lists(text, min_size=1, max_size=2).map(tuple)),
+    keywords=none_or(words),
+    prompt=none_or(text),
+    delay=none_or(st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])),
 )
 noise_reductions = st.builds(
-    NoiseReduction, type=maybe(st.sampled_from(["near_field", "far_field"]))
+    NoiseReduction, type=none_or(st.sampled_from(["near_field", "far_field"]))
 )
 inputs = st.builds(
     AudioInput,
@@ -169,31 +169,31 @@ outputs = st.builds(
 )
 
 tool_filters = st.fixed_dictionaries(
-    {}, optional={"tool_names": st.lists(text, max_size=2), "read_only": truth}
+    {}, optional={"tool_names": st.lists(text, max_size=2), "read_only": booleans}
 )
 tools: st.SearchStrategy[ToolSpec] = st.builds(
     FunctionToolSpec,
     name=text,
-    description=maybe(text),
-    parameters=maybe(json_objects),
+    description=none_or(text),
+    parameters=none_or(json_objects),
 ) | st.builds(
     McpToolSpec,
     server_label=text,
-    server_url=maybe(st.just("https://tools.example/mcp")),
-    connector_id=maybe(st.just("connector_gmail")),
-    tunnel_id=maybe(st.just("tunnel_" + "a1" * 16)),
-    authorization=maybe(text),
-    server_description=maybe(text),
-    headers=maybe(st.dictionaries(text, text, max_size=2)),
-    allowed_tools=maybe(st.lists(text, max_size=2) | tool_filters),
-    allowed_callers=maybe(st.sampled_from([("direct",), ("direct", "programmatic")])),
-    require_approval=maybe(
+    server_url=none_or(st.just("https://tools.example/mcp")),
+    connector_id=none_or(st.just("connector_gmail")),
+    tunnel_id=none_or(st.just("tunnel_" + "a1" * 16)),
+    authorization=none_or(text),
+    server_description=none_or(text),
+    headers=none_or(st.dictionaries(text, text, max_size=2)),
+    allowed_tools=none_or(st.lists(text, max_size=2) | tool_filters),
+    allowed_callers=none_or(st.sampled_from([("direct",), ("direct", "programmatic")])),
+    require_approval=none_or(
         st.sampled_from(["always", "never"])
         | st.fixed_dictionaries({}, optional={"always": tool_filters, "never": tool_filters})
     ),
-    defer_loading=maybe(truth),
+    defer_loading=none_or(booleans),
 )
-toolboxes = st.lists(tools, max_size=2).map(tuple)
+tool_lists = st.lists(tools, max_size=2).map(tuple)
 tool_choices = (
     st.sampled_from(["none", "auto", "required"])
     | st.fixed_dictionaries({"type": st.just("function"), "name": text})
@@ -204,8 +204,8 @@ tool_choices = (
 prompts = st.fixed_dictionaries(
     {"id": text},
     optional={
-        "version": maybe(text),
-        "variables": maybe(st.dictionaries(text, text, max_size=2)),
+        "version": none_or(text),
+        "variables": none_or(st.dictionaries(text, text, max_size=2)),
     },
 )
 
@@ -214,11 +214,11 @@ realtime_sessions = st.builds(
     model=unset_or(text),
     output_modalities=unset_or(modalities),
     instructions=unset_or(text),
-    tools=unset_or(toolboxes),
+    tools=unset_or(tool_lists),
     tool_choice=unset_or(tool_choices),
-    parallel_tool_calls=unset_or(truth),
+    parallel_tool_calls=unset_or(booleans),
     max_output_tokens=unset_or(limits),
-    reasoning=unset_or(st.builds(Reasoning, effort=maybe(efforts))),
+    reasoning=unset_or(st.builds(Reasoning, effort=none_or(efforts))),
     tracing=clearable(
         st.just("auto")
         | st.fixed_dictionaries(
@@ -245,15 +245,15 @@ transcription_sessions = st.builds(
 
 user_parts: st.SearchStrategy[ContentPart] = (
     st.builds(InputText, text=text)
-    | st.builds(InputAudio, audio=maybe(audio), transcript=maybe(text))
+    | st.builds(InputAudio, audio=none_or(audio), transcript=none_or(text))
     | st.builds(
         InputImage,
-        image_url=maybe(st.just("data:image/png;base64,AAAA")),
-        detail=maybe(st.sampled_from(["auto", "low", "high"])),
+        image_url=none_or(st.just("data:image/png;base64,AAAA")),
+        detail=none_or(st.sampled_from(["auto", "low", "high"])),
     )
 )
 assistant_parts: st.SearchStrategy[ContentPart] = st.builds(OutputText, text=text) | st.builds(
-    OutputAudio, audio=maybe(audio), transcript=maybe(text)
+    OutputAudio, audio=none_or(audio), transcript=none_or(text)
 )
 system_parts: st.SearchStrategy[ContentPart] = st.builds(InputText, text=text)
 
@@ -261,7 +261,7 @@ system_parts: st.SearchStrategy[ContentPart] = st.builds(InputText, text=text)
 def messages(role: str, parts: st.SearchStrategy[ContentPart]) -> st.SearchStrategy[MessageItem]:
     return st.builds(
         MessageItem,
-        id=maybe(text),
+        id=none_or(text),
         status=statuses,
         role=st.just(role),
         content=st.lists(parts, max_size=3).map(tuple),
@@ -280,24 +280,26 @@ items: st.SearchStrategy[Item] = (
     | messages("system", system_parts)
     | st.builds(
         FunctionCallItem,
-        id=maybe(text),
+        id=none_or(text),
         status=statuses,
-        call_id=maybe(text),
+        call_id=none_or(text),
         name=text,
         arguments=text,
     )
-    | st.builds(FunctionCallOutputItem, id=maybe(text), status=statuses, call_id=text, output=text)
+    | st.builds(
+        FunctionCallOutputItem, id=none_or(text), status=statuses, call_id=text, output=text
+    )
     | st.builds(
         McpListToolsItem,
-        id=maybe(text),
+        id=none_or(text),
         server_label=text,
         tools=st.lists(
             st.builds(
                 McpListedTool,
                 name=text,
-                description=maybe(text),
+                description=none_or(text),
                 input_schema=json_objects,
-                annotations=maybe(json_objects),
+                annotations=none_or(json_objects),
             ),
             max_size=2,
         ).map(tuple),
@@ -308,17 +310,17 @@ items: st.SearchStrategy[Item] = (
         server_label=text,
         name=text,
         arguments=text,
-        approval_request_id=maybe(text),
-        output=maybe(text),
-        error=maybe(mcp_errors),
+        approval_request_id=none_or(text),
+        output=none_or(text),
+        error=none_or(mcp_errors),
     )
     | st.builds(McpApprovalRequestItem, id=text, server_label=text, name=text, arguments=text)
     | st.builds(
         McpApprovalResponseItem,
         id=text,
         approval_request_id=text,
-        approve=truth,
-        reason=maybe(text),
+        approve=booleans,
+        reason=none_or(text),
     )
 )
 input_items: st.SearchStrategy[InputItem] = items | st.builds(ItemReference, id=text)
@@ -334,18 +336,18 @@ response_params = st.builds(
             ),
         )
     ),
-    tools=unset_or(toolboxes),
+    tools=unset_or(tool_lists),
     tool_choice=unset_or(tool_choices),
-    parallel_tool_calls=unset_or(truth),
-    reasoning=unset_or(st.builds(Reasoning, effort=maybe(efforts))),
+    parallel_tool_calls=unset_or(booleans),
+    reasoning=unset_or(st.builds(Reasoning, effort=none_or(efforts))),
     max_output_tokens=unset_or(limits),
     conversation=unset_or(st.sampled_from(["auto", "none"])),
-    metadata=maybe(metadata),
+    metadata=none_or(metadata),
     prompt=clearable(prompts),
     input=unset_or(st.lists(input_items, max_size=2).map(tuple)),
 )
 
-event_ids = maybe(st.text(max_size=512))
+event_ids = none_or(st.text(max_size=512))
 EVENTS: dict[type[ClientEvent], st.SearchStrategy[ClientEvent]] = {
     SessionUpdate: st.builds(
         SessionUpdate, event_id=event_ids, session=realtime_sessions | transcription_sessions
@@ -354,7 +356,7 @@ EVENTS: dict[type[ClientEvent], st.SearchStrategy[ClientEvent]] = {
     InputAudioBufferCommit: st.builds(InputAudioBufferCommit, event_id=event_ids),
     InputAudioBufferClear: st.builds(InputAudioBufferClear, event_id=event_ids),
     ConversationItemCreate: st.builds(
-        ConversationItemCreate, event_id=event_ids, previous_item_id=maybe(text), item=items
+        ConversationItemCreate, event_id=event_ids, previous_item_id=none_or(text), item=items
     ),
     ConversationItemRetrieve: st.builds(ConversationItemRetrieve, event_id=event_ids, item_id=text),
     ConversationItemTruncate: st.builds(
@@ -365,20 +367,22 @@ EVENTS: dict[type[ClientEvent], st.SearchStrategy[ClientEvent]] = {
         audio_end_ms=st.integers(0, 2**53),
     ),
     ConversationItemDelete: st.builds(ConversationItemDelete, event_id=event_ids, item_id=text),
-    ResponseCreate: st.builds(ResponseCreate, event_id=event_ids, response=maybe(response_params)),
-    ResponseCancel: st.builds(ResponseCancel, event_id=event_ids, response_id=maybe(text)),
+    ResponseCreate: st.builds(
+        ResponseCreate, event_id=event_ids, response=none_or(response_params)
+    ),
+    ResponseCancel: st.builds(ResponseCancel, event_id=event_ids, response_id=none_or(text)),
     OutputAudioBufferClear: st.builds(OutputAudioBufferClear, event_id=event_ids),
 }
 client_events = st.one_of(*EVENTS.values())
 
 
 def frame_of(event: ClientEvent) -> dict[str, Any]:
-    """The frame as a parser of its own reads it."""
+    """Encode an event and parse the frame with the standard library."""
     frame: dict[str, Any] = json.loads(encode(event))
     return frame
 
 
-# --- the judges ---------------------------------------------------------------------------------
+# --- validators ---------------------------------------------------------------------------------
 
 
 @cache
@@ -398,7 +402,7 @@ def published_validators(directory: Path) -> dict[str, jsonschema.Draft202012Val
 
 @cache
 def openai_validators() -> dict[str, jsonschema.Draft202012Validator]:
-    """The package's typed dicts as JSON Schema: its models would take unknown keys."""
+    """Build JSON Schemas from the package's typed dicts, because its models allow unknown keys."""
     kinds: Any = RealtimeClientEventParam | ResponseCreateEventWithReferencesParam
     schema = TypeAdapter(kinds, config=ConfigDict(extra="forbid")).json_schema()
     definitions = schema["$defs"]
@@ -407,7 +411,7 @@ def openai_validators() -> dict[str, jsonschema.Draft202012Validator]:
         for name, definition in definitions.items()
         if name.endswith("EventParam") and "const" in definition["properties"].get("type", {})
     }
-    # The second of two types for one event: it has the references to items.
+    # The package has two types for this event. Only this one allows item references.
     found["response.create"] = "ResponseCreateEventWithReferencesParam"
     return {
         event: jsonschema.Draft202012Validator(
@@ -420,7 +424,7 @@ def openai_validators() -> dict[str, jsonschema.Draft202012Validator]:
     }
 
 
-# Keys that the service clears with null, says the published text, where the package has no null.
+# Keys that accept null according to the service's documentation, but not in the package's types.
 UNTYPED_NULLS = (
     ("session", "include"),
     ("session", "audio", "input", "transcription"),
@@ -438,7 +442,7 @@ def drop_null(frame: dict[str, Any], path: tuple[str, ...]) -> None:
 
 
 def nulls(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """Where there are nulls, with ``*`` for any index."""
+    """Yield the paths of all nulls, with ``*`` for list indices."""
     if value is None:
         yield ".".join(path)
     elif isinstance(value, dict):
@@ -458,8 +462,8 @@ def test_there_is_a_strategy_for_every_client_event() -> None:
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.type)
 @given(data=st.data())
-@settings(FAIRLY_MANY, max_examples=60)
-def test_a_frame_holds_against_the_published_schema(
+@settings(MANY_EXAMPLES, max_examples=60)
+def test_frames_match_the_published_schema(
     data_dir: Path, cls: type[ClientEvent], data: st.DataObject
 ) -> None:
     event = data.draw(EVENTS[cls])
@@ -469,8 +473,8 @@ def test_a_frame_holds_against_the_published_schema(
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.type)
 @given(data=st.data())
-@settings(FAIRLY_MANY, max_examples=60)
-def test_a_frame_holds_against_the_types_of_the_openai_package(
+@settings(MANY_EXAMPLES, max_examples=60)
+def test_frames_match_the_types_of_the_openai_package(
     cls: type[ClientEvent], data: st.DataObject
 ) -> None:
     event = data.draw(EVENTS[cls])
@@ -481,7 +485,7 @@ def test_a_frame_holds_against_the_types_of_the_openai_package(
     openai_validators()[event.type].validate(frame)
 
 
-def test_the_openai_judge_knows_all_events_and_refuses_a_key_it_does_not_know() -> None:
+def test_the_openai_validators_cover_all_events_and_reject_unknown_keys() -> None:
     validators = openai_validators()
     assert set(validators) == {cls.type for cls in CLIENT_EVENTS}
     with pytest.raises(jsonschema.ValidationError):
@@ -494,13 +498,13 @@ def test_the_openai_judge_knows_all_events_and_refuses_a_key_it_does_not_know() 
 
 
 @given(event=EVENTS[SessionUpdate])
-@FAIRLY_MANY
-def test_null_is_sent_only_to_clear_what_can_be_cleared(event: SessionUpdate) -> None:
+@MANY_EXAMPLES
+def test_null_is_sent_only_for_settings_that_can_be_cleared(event: SessionUpdate) -> None:
     frame = frame_of(event)
     session = frame["session"]
     for free in ("tools", "tool_choice", "truncation", "prompt", "tracing"):
         if session.get(free) is not None:
-            del session[free]  # JSON values of the user, with whatever is in them
+            del session[free]  # JSON values of the user, which may contain nulls
 
     assert set(nulls(frame)) <= {
         "session.include",
@@ -513,7 +517,7 @@ def test_null_is_sent_only_to_clear_what_can_be_cleared(event: SessionUpdate) ->
 
 
 @pytest.mark.parametrize("name", ["transcription", "noise_reduction", "turn_detection"])
-def test_none_clears_a_setting_and_unset_leaves_it(name: str) -> None:
+def test_none_clears_a_setting_and_unset_omits_it(name: str) -> None:
     nothing: dict[str, Any] = {name: None}
     cleared = AudioInput(**nothing)
     untouched = AudioInput()
@@ -537,25 +541,25 @@ def test_none_clears_a_setting_and_unset_leaves_it(name: str) -> None:
     ],
     ids=lambda event: event.type,
 )
-def test_what_was_not_set_is_not_sent(event: ClientEvent) -> None:
+def test_unset_fields_are_not_sent(event: ClientEvent) -> None:
     assert not [*nulls(frame_of(event))]
 
 
 @given(event=client_events)
-@FAIRLY_MANY
-def test_a_client_event_comes_back_from_its_frame(event: ClientEvent) -> None:
+@MANY_EXAMPLES
+def test_client_events_round_trip(event: ClientEvent) -> None:
     assert decode_client_event(encode(event)) == event
 
 
 @given(item=items)
-@FAIRLY_MANY
-def test_an_item_comes_back_from_its_json(item: Item) -> None:
+@MANY_EXAMPLES
+def test_items_round_trip(item: Item) -> None:
     any_item: Any = Item
 
     assert converter.structure(json.loads(json.dumps(unstructure(item))), any_item) == item
 
 
-def test_kinds_that_are_not_known_here_are_sent_as_they_are() -> None:
+def test_unknown_items_and_tools_are_sent_unchanged() -> None:
     item = UnknownItem(raw={"type": "hologram", "id": "item_1", "depth": None})
     tool = UnknownToolSpec(raw={"type": "web_search", "depth": [1, None]})
 
@@ -574,10 +578,12 @@ def test_audio_is_sent_as_plain_base64(pcm: bytes, event_id: str | None) -> None
     }
 
 
-def test_text_with_half_a_surrogate_pair_can_be_sent() -> None:
-    # A file name that is not UTF-8 is such text, and a tool may answer with one.
-    half = "name\udc80 \\udc80 \N{GRINNING FACE}"
-    event = ConversationItemCreate(item=FunctionCallOutputItem(call_id="call_1", output=half))
+def test_text_with_a_lone_surrogate_can_be_sent() -> None:
+    # A tool may return a file name that is not UTF-8.
+    text_with_lone_surrogate = "name\udc80 \\udc80 \N{GRINNING FACE}"
+    event = ConversationItemCreate(
+        item=FunctionCallOutputItem(call_id="call_1", output=text_with_lone_surrogate)
+    )
 
     frame = encode(event).encode("utf-8")
 
@@ -601,6 +607,6 @@ def test_text_with_half_a_surrogate_pair_can_be_sent() -> None:
         lambda: ServerVad(idle_timeout_ms=30_001),
     ],
 )
-def test_what_the_service_refuses_for_its_size_is_refused_here(make: Any) -> None:
+def test_values_outside_the_service_limits_raise(make: Any) -> None:
     with pytest.raises(ValueError, match=r"\d"):
         make()

@@ -1,4 +1,4 @@
-"""All 46 server and 11 client events have a class, under their wire names."""
+"""All 46 server and 11 client events have a class named after their type."""
 
 from __future__ import annotations
 
@@ -40,39 +40,39 @@ SERVER_NAMES = """
     response.output_text.done session.created session.updated
 """.split()
 
-EVERY_CLASS = [*CLIENT_EVENTS, *SERVER_EVENTS]
+ALL_CLASSES = [*CLIENT_EVENTS, *SERVER_EVENTS]
 
 
-def names(classes: tuple[type[ClientEvent | ServerEvent], ...]) -> list[str]:
+def event_types(classes: tuple[type[ClientEvent | ServerEvent], ...]) -> list[str]:
     return sorted(cls.type for cls in classes)
 
 
 def test_every_client_event_has_one_class() -> None:
     assert len(CLIENT_NAMES) == 11
-    assert names(CLIENT_EVENTS) == sorted(CLIENT_NAMES)
+    assert event_types(CLIENT_EVENTS) == sorted(CLIENT_NAMES)
 
 
 def test_every_server_event_has_one_class() -> None:
     assert len(SERVER_NAMES) == 46
-    assert names(SERVER_EVENTS) == sorted(SERVER_NAMES)
+    assert event_types(SERVER_EVENTS) == sorted(SERVER_NAMES)
 
 
-def test_the_names_are_those_of_the_published_schema(data_dir: Path) -> None:
+def test_the_types_match_the_published_schema(data_dir: Path) -> None:
     path = data_dir / "realtime_events.wire.schema.json"
     index = json.loads(path.read_text("utf-8"))["x-event-index"]
 
-    assert names(CLIENT_EVENTS) == sorted(index["client"])
-    assert names(SERVER_EVENTS) == sorted(index["server"])
+    assert event_types(CLIENT_EVENTS) == sorted(index["client"])
+    assert event_types(SERVER_EVENTS) == sorted(index["server"])
 
 
-@pytest.mark.parametrize("cls", EVERY_CLASS, ids=lambda cls: cls.type)
-def test_a_class_is_public_under_the_camel_case_of_its_wire_name(
+@pytest.mark.parametrize("cls", ALL_CLASSES, ids=lambda cls: cls.type)
+def test_a_class_is_public_and_named_after_its_type(
     cls: type[ClientEvent | ServerEvent],
 ) -> None:
     words = cls.type.replace("_", ".").split(".")
     camel = "".join(word.capitalize() for word in words)
 
-    # The prefix that says nothing beside "transcription" is left out, and an error is an event.
+    # Names with "transcription" omit a redundant prefix, and "error" has the suffix "Event".
     short = camel.removeprefix("ConversationItem") if "transcription" in cls.type else camel
     assert cls.__name__ in (short, f"{short}Event")
     assert getattr(wire, cls.__name__) is cls

@@ -1,4 +1,4 @@
-"""Frames as a whole: what is no frame at all, what the live service sent, what must not be printed."""
+"""Whole frames: invalid frames, recorded frames of live services, and redaction in reprs."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ from trio_realtime.wire import (
 
 SECRET = "sk-not-to-be-seen"  # a made-up key
 
-# --- no frames ----------------------------------------------------------------------------------
+# --- invalid frames -----------------------------------------------------------------------------
 
-NO_FRAMES: dict[str, str | bytes] = {
+INVALID_FRAMES: dict[str, str | bytes] = {
     "empty": "",
-    "no JSON": "hello",
-    "cut off": '{"type":"error"',
+    "not JSON": "hello",
+    "truncated": '{"type":"error"',
     "two": '{"type":"a"}{"type":"b"}',
     "array": '[{"type":"error"}]',
     "text": '"error"',
     "number": "3",
     "null": "null",
     "not a number": '{"a":NaN}',
-    "beyond floats": '{"a":1e999}',
+    "number too large": '{"a":1e999}',
     "bytes that are not UTF-8": b'{"type":"\xff"}',
-    "not UTF-8 and cut off": b'{"type":"\xff',
-    "text that is not Unicode": '{"type":"\ud83d"}',
-    "nested without end": '{"a":' + "[" * 100_000,
-    "nested very deep": '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+    "not UTF-8 and truncated": b'{"type":"\xff',
+    "lone surrogate": '{"type":"\ud83d"}',
+    "deeply nested and truncated": '{"a":' + "[" * 100_000,
+    "deeply nested": '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
 }
 
 
-@pytest.mark.parametrize("frame", NO_FRAMES.values(), ids=NO_FRAMES.keys())
-def test_what_is_not_a_json_object_is_a_frame_error(frame: str | bytes) -> None:
+@pytest.mark.parametrize("frame", INVALID_FRAMES.values(), ids=INVALID_FRAMES.keys())
+def test_a_frame_that_is_not_a_json_object_is_a_frame_error(frame: str | bytes) -> None:
     for decode in (parse_frame, decode_server_event, decode_client_event):
         with pytest.raises(FrameError):
             decode(frame)
 
 
-def test_a_frame_error_names_no_cause_and_is_a_value_error() -> None:
+def test_a_frame_error_has_no_cause_and_is_a_value_error() -> None:
     with pytest.raises(FrameError) as caught:
         parse_frame("[")
 
@@ -73,7 +73,7 @@ def test_a_frame_error_names_no_cause_and_is_a_value_error() -> None:
 
 @given(frame=st.binary(max_size=40) | st.text(max_size=40))
 @settings(deadline=None)
-def test_any_bytes_are_an_event_or_a_frame_error(frame: str | bytes) -> None:
+def test_arbitrary_frames_are_an_unknown_event_or_a_frame_error(frame: str | bytes) -> None:
     try:
         event = decode_server_event(frame)
     except FrameError:
@@ -92,7 +92,7 @@ def test_any_bytes_are_an_event_or_a_frame_error(frame: str | bytes) -> None:
         (r"\\\ud83d", "\\\ufffd"),
     ],
 )
-def test_an_emoji_that_was_cut_in_two_costs_no_frame(escaped: str, text: str) -> None:
+def test_lone_surrogates_are_replaced(escaped: str, text: str) -> None:
     frame = (
         '{"type":"response.output_text.delta","response_id":"r","item_id":"i","delta":"'
         f'{escaped}"}}'
@@ -120,7 +120,7 @@ def test_an_emoji_that_was_cut_in_two_costs_no_frame(escaped: str, text: str) ->
         '{"type":"conversation.item.truncate","item_id":"i","audio_end_ms":"soon"}',
     ],
 )
-def test_what_is_no_client_event_is_a_frame_error(frame: str) -> None:
+def test_an_invalid_client_event_is_a_frame_error(frame: str) -> None:
     with pytest.raises(FrameError):
         decode_client_event(frame)
 
@@ -149,7 +149,9 @@ json_values = st.recursive(
     ),
 )
 @settings(deadline=None, max_examples=200)
-def test_garbage_of_a_client_is_an_event_or_a_frame_error(tag: str, keys: dict[str, Any]) -> None:
+def test_arbitrary_values_in_client_events_are_an_event_or_a_frame_error(
+    tag: str, keys: dict[str, Any]
+) -> None:
     frame = json.dumps({**keys, "type": tag})
     try:
         event = decode_client_event(frame.replace("Infinity", "1"))
@@ -159,13 +161,13 @@ def test_garbage_of_a_client_is_an_event_or_a_frame_error(tag: str, keys: dict[s
     assert event.type == tag
 
 
-def test_metadata_that_is_no_text_is_left_to_the_server_to_refuse() -> None:
+def test_invalid_metadata_is_decoded_so_that_the_server_can_reject_it() -> None:
     frame = {"type": "response.create", "response": {"metadata": {"a": 5}}}
 
     assert unstructure(decode_client_event(json.dumps(frame))) == frame
 
 
-# --- the live service ---------------------------------------------------------------------------
+# --- recorded frames ----------------------------------------------------------------------------
 
 
 def recorded(data_dir: Path, direction: str) -> list[Any]:
@@ -177,7 +179,7 @@ def recorded(data_dir: Path, direction: str) -> list[Any]:
     return [line["data"] for line in lines if line["direction"] == direction]
 
 
-def test_recorded_frames_of_clients_come_back_unchanged(data_dir: Path) -> None:
+def test_recorded_client_frames_round_trip(data_dir: Path) -> None:
     frames = recorded(data_dir, "sent")
 
     assert len(frames) > 20
@@ -185,7 +187,7 @@ def test_recorded_frames_of_clients_come_back_unchanged(data_dir: Path) -> None:
         assert json.loads(encode(decode_client_event(json.dumps(frame)))) == frame
 
 
-def test_every_recorded_frame_of_the_service_is_known(data_dir: Path) -> None:
+def test_every_recorded_server_frame_is_a_known_event(data_dir: Path) -> None:
     frames = recorded(data_dir, "received")
 
     assert len(frames) > 250
@@ -196,35 +198,41 @@ def test_every_recorded_frame_of_the_service_is_known(data_dir: Path) -> None:
         assert event.event_id == frame["event_id"]
 
 
-# Sent by some servers, of no use here. Azure repeats a message's parts beside each function call.
-PASSED_OVER = {"object", "obfuscation", "content"}
+# Keys that the library ignores. Azure also repeats the parts of a message in each function call.
+IGNORED_KEYS = {"object", "obfuscation", "content"}
 
 
-def lost(sent: Any, kept: Any, path: str = "") -> list[str]:
-    """What was said in a frame and is not in the event; null says as much as nothing."""
-    if isinstance(sent, dict) and isinstance(kept, dict):
+def missing_values(frame_value: Any, event_value: Any, path: str = "") -> list[str]:
+    """Return the values of a frame that the event lacks. A null counts as absent."""
+    if isinstance(frame_value, dict) and isinstance(event_value, dict):
         return [
-            found
-            for key, value in sent.items()
-            if value is not None and key not in PASSED_OVER - set(kept)
-            for found in lost(value, kept.get(key), f"{path}.{key}")
+            message
+            for key, value in frame_value.items()
+            if value is not None and key not in IGNORED_KEYS - set(event_value)
+            for message in missing_values(value, event_value.get(key), f"{path}.{key}")
         ]
-    if isinstance(sent, list) and isinstance(kept, list) and len(sent) == len(kept):
-        pairs = zip(sent, kept, strict=True)
-        return [found for one, other in pairs for found in lost(one, other, f"{path}[]")]
-    return [] if sent == kept else [f"{path}: {sent!r} became {kept!r}"]
+    if (
+        isinstance(frame_value, list)
+        and isinstance(event_value, list)
+        and len(frame_value) == len(event_value)
+    ):
+        pairs = zip(frame_value, event_value, strict=True)
+        return [
+            message for one, other in pairs for message in missing_values(one, other, f"{path}[]")
+        ]
+    return [] if frame_value == event_value else [f"{path}: {frame_value!r} became {event_value!r}"]
 
 
-def test_nothing_that_the_service_said_is_lost(data_dir: Path) -> None:
+def test_recorded_server_frames_lose_no_values(data_dir: Path) -> None:
     for frame in recorded(data_dir, "received"):
         event = decode_server_event(json.dumps(frame))
-        assert lost(frame, unstructure(event)) == [], frame["type"]
+        assert missing_values(frame, unstructure(event)) == [], frame["type"]
 
 
-# --- what does not print ------------------------------------------------------------------------
+# --- reprs --------------------------------------------------------------------------------------
 
 
-def test_credentials_of_a_hosted_tool_do_not_print() -> None:
+def test_reprs_omit_credentials_of_hosted_tools() -> None:
     tool = McpToolSpec(
         server_label="calendar",
         server_url="https://tools.example/mcp",
@@ -244,14 +252,14 @@ def test_credentials_of_a_hosted_tool_do_not_print() -> None:
         assert SECRET not in str(value)
 
 
-def test_a_tool_of_a_kind_not_known_here_does_not_print_its_json() -> None:
-    # Nobody knows where such a tool keeps its key.
+def test_the_repr_of_an_unknown_tool_omits_its_json() -> None:
+    # It is unknown which of its keys contains a secret.
     tool = UnknownToolSpec(raw={"type": "computer", "password": SECRET})
 
     assert SECRET not in repr(SessionUpdate(session=Session(tools=(tool,))))
 
 
-def test_audio_and_images_do_not_print() -> None:
+def test_reprs_omit_audio_and_images() -> None:
     values = [
         InputAudioBufferAppend(audio=b"noise"),
         ResponseOutputAudioDelta(response_id="r", item_id="i", delta=b"noise"),

@@ -1,9 +1,9 @@
-"""What is received is liberal: nothing that a server adds, leaves out or garbles costs an event.
+"""Lenient decoding of server events: additional, missing and invalid values do not cost an event.
 
-Every server event is made with all its fields set, as JSON. Then each value in it, at any depth, is
-dropped, nulled or replaced, one at a time. An event becomes an :class:`UnknownEvent` only where it
-lacks what it is useless without, by the table here; and every field has a value of its type,
-whatever came.
+Every server event is created with all fields set and converted to JSON. Then each value, at any
+depth, is removed, set to null or replaced, one at a time. The event may become an
+:class:`UnknownEvent` only if it lacks a required key of the table below. Otherwise every field must
+have a value of its type.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from trio_realtime.wire import (
     unstructure,
 )
 
-# What an event is useless without, and the JSON kind that it has to be.
+# The required keys of each event, and the kind of JSON value that each requires.
 TEXT, OBJECT, BASE64 = "text", "object", "base64"
 IN_RESPONSE = {"response_id": TEXT, "item_id": TEXT}
 REQUIRED: dict[str, dict[str, str]] = {
@@ -98,12 +98,12 @@ REQUIRED: dict[str, dict[str, str]] = {
     "output_audio_buffer.cleared": {},
 }
 
-every_event = pytest.mark.parametrize("cls", SERVER_EVENTS, ids=lambda cls: cls.type)
+for_every_event = pytest.mark.parametrize("cls", SERVER_EVENTS, ids=lambda cls: cls.type)
 
-# --- events with everything in them -------------------------------------------------------------
+# --- complete events ----------------------------------------------------------------------------
 
 FREE_OBJECT = {"key": "value"}
-STRANGER = {"type": "unheard_of", "id": "strange_1"}
+UNKNOWN_OBJECT = {"type": "unknown_type", "id": "strange_1"}
 SCALARS: dict[Any, Any] = {
     str: "text",
     int: 6000,
@@ -119,14 +119,14 @@ def is_union(annotation: Any) -> bool:
 
 
 def members(annotation: Any) -> list[Any]:
-    """The kinds in a union, without those that stand for nothing."""
+    """Return the members of a union, without ``None`` and ``Unset``."""
     if not is_union(annotation):
         return [annotation]
     return [kind for kind in get_args(annotation) if kind not in (type(None), Unset)]
 
 
 def sample(annotation: Any, variant: int) -> Any:
-    """A value of this type with all in it; in a union, ``variant`` chooses the member."""
+    """Create a complete value of this type. ``variant`` selects the member of a union."""
     kinds = members(annotation)
     kind = kinds[variant % len(kinds)]
     if get_origin(kind) is tuple:
@@ -141,7 +141,7 @@ def sample_object(cls: type[Any], variant: int) -> Any:
     attrs.resolve_types(cls)
     fields = attrs.fields_dict(cls)
     if "raw" in fields:
-        return cls(raw=dict(STRANGER))
+        return cls(raw=dict(UNKNOWN_OBJECT))
     return cls(
         **{
             name: sample(field.type, variant)
@@ -151,11 +151,11 @@ def sample_object(cls: type[Any], variant: int) -> Any:
     )
 
 
-VARIANTS: Final = range(8)  # as many as there are kinds of items
+VARIANTS: Final = range(8)  # one for each type of item
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of the type that its field has, all the way down."""
+    """Whether a value recursively matches the annotation of its field."""
     if annotation is Any:
         return True
     if is_union(annotation):
@@ -184,7 +184,7 @@ DAMAGE: tuple[Any, ...] = (
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a JSON value below its root."""
+    """Yield the path of every value nested in a JSON value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in inside:
         yield (*path, key)
@@ -192,7 +192,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from paths(inner, (*path, key))
 
 
-def at(value: Any, path: tuple[Any, ...]) -> Any:
+def value_at(value: Any, path: tuple[Any, ...]) -> Any:
     for key in path:
         value = value[key]
     return value
@@ -200,7 +200,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 def damaged(frame: Any, path: tuple[Any, ...], replacement: Any) -> dict[str, Any]:
     result: dict[str, Any] = copy.deepcopy(frame)
-    parent = at(result, path[:-1])
+    parent = value_at(result, path[:-1])
     if replacement is DROPPED:
         del parent[path[-1]]
     else:
@@ -208,35 +208,35 @@ def damaged(frame: Any, path: tuple[Any, ...], replacement: Any) -> dict[str, An
     return result
 
 
-def serves_as(kind: str, value: Any) -> bool:
+def is_valid_for(kind: str, value: Any) -> bool:
     if kind == OBJECT:
         return isinstance(value, dict)
-    # None of the texts in DAMAGE is base64.
+    # None of the strings in DAMAGE is valid base64.
     return isinstance(value, str) and kind == TEXT
 
 
-def is_lost(tag: str, path: tuple[Any, ...], replacement: Any) -> bool:
-    """Whether the event cannot be what it was, with this damage."""
+def makes_event_unknown(tag: str, path: tuple[Any, ...], replacement: Any) -> bool:
+    """Whether this damage turns the event into an unknown event."""
     kind = REQUIRED[tag].get(path[0]) if len(path) == 1 else None
-    return kind is not None and not serves_as(kind, replacement)
+    return kind is not None and not is_valid_for(kind, replacement)
 
 
 # --- tests --------------------------------------------------------------------------------------
 
 
-def test_the_table_has_every_event() -> None:
+def test_the_table_covers_every_event() -> None:
     assert set(REQUIRED) == {cls.type for cls in SERVER_EVENTS}
 
 
-@every_event
-def test_an_event_comes_back_from_its_json(cls: type[ServerEvent]) -> None:
+@for_every_event
+def test_events_round_trip(cls: type[ServerEvent]) -> None:
     for variant in VARIANTS:
         event = sample_object(cls, variant)
         assert decode_server_event(json.dumps(unstructure(event))) == event
 
 
-@every_event
-def test_damage_anywhere_costs_no_more_than_what_was_damaged(cls: type[ServerEvent]) -> None:
+@for_every_event
+def test_damage_affects_only_the_damaged_value(cls: type[ServerEvent]) -> None:
     frame = unstructure(sample_object(cls, 0))
     del frame["type"]
 
@@ -246,7 +246,7 @@ def test_damage_anywhere_costs_no_more_than_what_was_damaged(cls: type[ServerEve
             event = structure_server_event(broken)
             where = (path, replacement)
             assert is_sound(event), where
-            if is_lost(cls.type, path, replacement):
+            if makes_event_unknown(cls.type, path, replacement):
                 assert type(event) is UnknownEvent, where
                 assert event.raw == broken
                 assert event.problem is not None, where
@@ -256,8 +256,8 @@ def test_damage_anywhere_costs_no_more_than_what_was_damaged(cls: type[ServerEve
                 assert type(event) is cls, where
 
 
-@every_event
-def test_one_bad_value_leaves_its_neighbours_alone(cls: type[ServerEvent]) -> None:
+@for_every_event
+def test_a_null_does_not_affect_other_fields(cls: type[ServerEvent]) -> None:
     whole = sample_object(cls, 0)
     frame = unstructure(whole)
 
@@ -270,21 +270,21 @@ def test_one_bad_value_leaves_its_neighbours_alone(cls: type[ServerEvent]) -> No
                 assert getattr(event, other) == getattr(whole, other), (name, other)
 
 
-@every_event
-def test_unknown_keys_anywhere_are_passed_over(cls: type[ServerEvent]) -> None:
+@for_every_event
+def test_unknown_keys_are_ignored(cls: type[ServerEvent]) -> None:
     for variant in VARIANTS:
         event = sample_object(cls, variant)
         frame = unstructure(event)
-        objects: list[Any] = [frame, *(at(frame, path) for path in paths(frame))]
+        objects: list[Any] = [frame, *(value_at(frame, path) for path in paths(frame))]
         for value in objects:
-            if isinstance(value, dict) and value not in (FREE_OBJECT, STRANGER):
+            if isinstance(value, dict) and value not in (FREE_OBJECT, UNKNOWN_OBJECT):
                 value["obfuscation"] = {"type": "message", "x": [None]}
 
         assert structure_server_event(frame) == event
 
 
-@every_event
-def test_the_least_that_an_event_can_be_is_enough(cls: type[ServerEvent]) -> None:
+@for_every_event
+def test_an_event_needs_only_its_required_keys(cls: type[ServerEvent]) -> None:
     least: dict[str, Any] = {TEXT: "item_1", OBJECT: {}, BASE64: "AAAA"}
     frame = {name: least[kind] for name, kind in REQUIRED[cls.type].items()}
 
@@ -317,10 +317,12 @@ json_values = st.recursive(
 )
 
 
-@every_event
+@for_every_event
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_garbage_of_a_known_type_never_raises(cls: type[ServerEvent], data: st.DataObject) -> None:
+def test_arbitrary_values_of_a_known_type_never_raise(
+    cls: type[ServerEvent], data: st.DataObject
+) -> None:
     names = st.sampled_from([*attrs.fields_dict(cls), "more"])
     frame = data.draw(st.dictionaries(names, json_values, max_size=6))
     frame["type"] = cls.type
@@ -333,7 +335,7 @@ def test_garbage_of_a_known_type_never_raises(cls: type[ServerEvent], data: st.D
 
 @given(frame=st.dictionaries(st.sampled_from(["type", "event_id", "x"]), json_values))
 @settings(max_examples=60, deadline=None)
-def test_an_object_of_no_known_type_is_an_unknown_event(frame: dict[str, Any]) -> None:
+def test_an_object_of_unknown_type_is_an_unknown_event(frame: dict[str, Any]) -> None:
     event = structure_server_event(frame)
 
     assert type(event) is UnknownEvent
@@ -342,7 +344,7 @@ def test_an_object_of_no_known_type_is_an_unknown_event(frame: dict[str, Any]) -
     assert event.wire_type == (frame["type"] if isinstance(frame.get("type"), str) else "")
 
 
-def test_only_a_broken_event_has_a_problem() -> None:
+def test_only_an_invalid_event_has_a_problem() -> None:
     new = decode_server_event('{"type":"response.hummed","event_id":"event_1"}')
     typeless = decode_server_event('{"event_id":"event_1"}')
 
@@ -352,7 +354,7 @@ def test_only_a_broken_event_has_a_problem() -> None:
     assert typeless.problem
 
 
-def test_kinds_that_are_not_known_here_keep_their_json() -> None:
+def test_objects_of_unknown_types_contain_their_json() -> None:
     hologram = {"type": "hologram", "id": "item_1", "status": "completed", "depth": [1, None]}
     part = {"type": "input_smell", "rose": 0.5}
     tool = {"type": "web_search", "name": "search"}
@@ -386,7 +388,7 @@ def test_kinds_that_are_not_known_here_keep_their_json() -> None:
     assert updated.session.audio.input.turn_detection == UnknownTurnDetection(raw=vad)
 
 
-def test_unknown_words_stay_as_they_are() -> None:
+def test_unknown_enum_values_are_preserved() -> None:
     event = structure_server_event(
         {
             "type": "response.done",
@@ -399,7 +401,7 @@ def test_unknown_words_stay_as_they_are() -> None:
     assert event.response.output_modalities == ("smell",)
 
 
-def test_null_and_absent_are_told_apart_where_it_matters() -> None:
+def test_null_and_absent_are_distinguished_for_previous_item_id() -> None:
     item = {"type": "message", "role": "user"}
     first = structure_server_event(
         {
@@ -408,12 +410,12 @@ def test_null_and_absent_are_told_apart_where_it_matters() -> None:
             "previous_item_id": None,
         }
     )
-    unsaid = structure_server_event({"type": "conversation.item.added", "item": item})
+    absent = structure_server_event({"type": "conversation.item.added", "item": item})
 
     assert isinstance(first, ConversationItemAdded)
-    assert isinstance(unsaid, ConversationItemAdded)
+    assert isinstance(absent, ConversationItemAdded)
     assert first.previous_item_id is None
-    assert unsaid.previous_item_id is UNSET
+    assert absent.previous_item_id is UNSET
 
 
 def test_audio_is_decoded_once_to_bytes() -> None:
@@ -431,7 +433,7 @@ def test_audio_is_decoded_once_to_bytes() -> None:
     assert retrieved.item.content == (InputAudio(audio=b"\x01\x02\x03"),)
 
 
-def test_a_bound_for_what_is_sent_does_not_hold_for_what_is_told() -> None:
+def test_limits_for_sent_values_do_not_apply_to_received_values() -> None:
     session = converter.structure(
         {
             "audio": {
@@ -456,7 +458,7 @@ def session_with(audio: dict[str, Any]) -> Session:
 
 
 @pytest.mark.parametrize("audio", [{}, {"input": {}, "output": {}}, {"input": None}])
-def test_what_a_session_does_not_tell_is_not_known(audio: dict[str, Any]) -> None:
+def test_missing_session_settings_are_unknown(audio: dict[str, Any]) -> None:
     for session in (Session(), session_with(audio)):
         assert session.output_format is None
         assert session.input_format is None
@@ -466,7 +468,7 @@ def test_what_a_session_does_not_tell_is_not_known(audio: dict[str, Any]) -> Non
     assert repr(UNSET) == "UNSET"
 
 
-def test_a_session_tells_its_formats() -> None:
+def test_a_session_has_its_audio_formats() -> None:
     session = session_with(
         {
             "input": {"format": {"type": "audio/pcmu"}},
@@ -479,13 +481,13 @@ def test_a_session_tells_its_formats() -> None:
 
 
 @pytest.mark.parametrize("kind", ["server_vad", "semantic_vad", "lip_vad"])
-@pytest.mark.parametrize("told", [True, False, None])
-def test_a_session_tells_what_the_service_does_by_itself(kind: str, told: bool | None) -> None:
-    vad = {"type": kind, "create_response": told, "interrupt_response": told}
+@pytest.mark.parametrize("flag", [True, False, None])
+def test_a_session_has_the_turn_detection_flags(kind: str, flag: bool | None) -> None:
+    vad = {"type": kind, "create_response": flag, "interrupt_response": flag}
     session = session_with({"input": {"turn_detection": vad}})
 
-    assert session.creates_response is (told is not False)  # the service's default
-    assert session.interrupts_response is (told is True)
+    assert session.creates_response is (flag is not False)  # the service's default
+    assert session.interrupts_response is (flag is True)
 
 
 def test_large_integers_are_exact() -> None:
@@ -499,7 +501,7 @@ def test_large_integers_are_exact() -> None:
     assert event.session.expires_at == 2**60 + 1
 
 
-def test_a_call_without_an_id_is_still_a_call() -> None:
+def test_a_function_call_without_an_id_is_accepted() -> None:
     event: Any = structure_server_event(
         {
             "type": "response.output_item.done",
@@ -513,9 +515,9 @@ def test_a_call_without_an_id_is_still_a_call() -> None:
 
 # --- against the published schema ---------------------------------------------------------------
 
-# Known to the schema, of no use to a client.
+# Keys of the schema that the library ignores.
 IGNORED = {"object", "obfuscation"}
-# The schema has one object for all parts of a role; each kind has a use for some of its keys only.
+# The schema has one object for all parts of a role, but each type of part uses only some keys.
 PART_KEYS = {
     "input_text": {"type", "text"},
     "input_audio": {"type", "audio", "transcript"},
@@ -529,9 +531,9 @@ JSON_KINDS: dict[Any, Any] = {"string": "AAAA", "integer": 3, "number": 0.5, "bo
 
 
 class Schema:
-    """Makes a JSON value with every property that the schema has for it.
+    """Generates JSON values that contain every property of the published schema.
 
-    Where it has a choice, it draws lots; the same variant always gives the same event.
+    Alternatives are chosen at random, with the variant as seed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -540,7 +542,7 @@ class Schema:
         self._index: dict[str, str] = document["x-event-index"]["server"]
 
     def event(self, tag: str, variant: int) -> dict[str, Any]:
-        self._lots = random.Random(variant)
+        self._random = random.Random(variant)
         value: dict[str, Any] = self._make(self._definitions[self._index[tag]])
         return value
 
@@ -550,11 +552,11 @@ class Schema:
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
-            return self._lots.choice(schema["enum"])
+            return self._random.choice(schema["enum"])
         for union in ("anyOf", "oneOf"):
             if union in schema:
                 kinds = [kind for kind in schema[union] if kind != {"type": "null"}]
-                return self._make(self._lots.choice(kinds))
+                return self._make(self._random.choice(kinds))
         return self._of_type(schema)
 
     def _of_type(self, schema: dict[str, Any]) -> Any:
@@ -575,21 +577,21 @@ def schema(data_dir: Path) -> Schema:
     return Schema(data_dir / "realtime_events.wire.schema.json")
 
 
-def missing(sent: Any, kept: Any, path: str = "") -> Iterator[str]:
-    """What of a JSON value was not kept."""
-    if isinstance(sent, dict) and isinstance(kept, dict):
-        for key, value in sent.items():
+def missing(original: Any, decoded: Any, path: str = "") -> Iterator[str]:
+    """Yield the differences between a JSON value and its decoded copy."""
+    if isinstance(original, dict) and isinstance(decoded, dict):
+        for key, value in original.items():
             if key not in IGNORED:
-                yield from missing(value, kept.get(key, DROPPED), f"{path}.{key}")
-    elif isinstance(sent, list) and isinstance(kept, list) and len(sent) == len(kept):
-        for index, value in enumerate(sent):
-            yield from missing(value, kept[index], f"{path}.{index}")
-    elif sent != kept:
-        yield f"{path}: {sent!r} became {kept!r}"
+                yield from missing(value, decoded.get(key, DROPPED), f"{path}.{key}")
+    elif isinstance(original, list) and isinstance(decoded, list) and len(original) == len(decoded):
+        for index, value in enumerate(original):
+            yield from missing(value, decoded[index], f"{path}.{index}")
+    elif original != decoded:
+        yield f"{path}: {original!r} became {decoded!r}"
 
 
-@every_event
-def test_every_property_of_the_schema_is_kept(schema: Schema, cls: type[ServerEvent]) -> None:
+@for_every_event
+def test_every_property_of_the_schema_is_decoded(schema: Schema, cls: type[ServerEvent]) -> None:
     for variant in range(30):
         frame = schema.event(cls.type, variant)
 

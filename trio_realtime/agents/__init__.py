@@ -16,7 +16,7 @@ from .guardrails import (
     GuardrailResult as GuardrailResult,
     InputGuardrail as InputGuardrail,
     OutputGuardrail as OutputGuardrail,
-    guardrails_of as guardrails_of,
+    as_guardrails as as_guardrails,
     input_guardrail as input_guardrail,
     output_guardrail as output_guardrail,
 )
@@ -24,7 +24,7 @@ from .handoffs import AgentHandoff as AgentHandoff, handoff as handoff
 from .hooks import (
     AgentHooks as AgentHooks,
     SessionHooks as SessionHooks,
-    hooks_of as hooks_of,
+    as_hooks as as_hooks,
 )
 from .hosted_mcp import HostedMcpTool as HostedMcpTool
 from .mcp import (

@@ -1,4 +1,4 @@
-"""What users list in a declaration: tools, guardrails, servers."""
+"""Validation shared by the declarations of agents and tools."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 from trio_realtime.errors import ConfigurationError
 
 
-def as_tuple(given: Iterable[Any], what: str) -> tuple[Any, ...]:
-    """All that is given.
+def as_tuple(values: Iterable[Any], what: str) -> tuple[Any, ...]:
+    """Return ``values`` as a tuple.
+
+    Args:
+        values: what the user passed.
+        what: the name of the parameter, for the error message.
 
     Raises:
-        ConfigurationError: nothing can be listed there, such as ``None``.
+        ConfigurationError: if ``values`` is not iterable, such as ``None``.
     """
     try:
-        return tuple(given)
+        return tuple(values)
     except TypeError:
-        raise ConfigurationError(
-            f"{what}: a list is expected, not {type(given).__name__}"
-        ) from None
+        raise ConfigurationError(f"{what}: expected a list, got {type(values).__name__}") from None

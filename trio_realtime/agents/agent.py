@@ -1,4 +1,4 @@
-"""Who speaks: a name, instructions and tools. A declaration; sessions do the work."""
+"""Agents: declarations of what runs in a session."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trio_realtime.wire import UNSET, Unset
 
 from ._validation import as_tuple
 from .contexts import AgentContext
-from .guardrails import InputGuardrail, OutputGuardrail, guardrails_of
-from .hooks import AgentHooks, hooks_of
-from .hosted_mcp import HostedMcpTool, hosted_tools_of
-from .mcp import McpServer, servers_of
+from .guardrails import InputGuardrail, OutputGuardrail, as_guardrails
+from .hooks import AgentHooks, as_hooks
+from .hosted_mcp import HostedMcpTool, as_hosted_tools
+from .mcp import McpServer, as_mcp_servers
 from .tools import FunctionTool
 
 ContextT = TypeVar("ContextT", default=None)
@@ -35,36 +35,42 @@ def _as_tool(tool: Any) -> FunctionTool:
     if isinstance(tool, FunctionTool):
         return tool
     name = getattr(tool, "__name__", repr(tool))
-    raise ConfigurationError(f"{name} is not a tool; decorate it with @function_tool")
+    raise ConfigurationError(f"tools: {name} is not a tool: decorate it with @function_tool")
 
 
-def _outputs(guardrails: Iterable[Any]) -> tuple[OutputGuardrail, ...]:
-    return guardrails_of(OutputGuardrail, guardrails)
+def _as_output_guardrails(guardrails: Iterable[Any]) -> tuple[OutputGuardrail, ...]:
+    return as_guardrails(OutputGuardrail, guardrails)
 
 
-def _inputs(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...]:
-    return guardrails_of(InputGuardrail, guardrails)
+def _as_input_guardrails(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...]:
+    return as_guardrails(InputGuardrail, guardrails)
 
 
 def _check_hooks(_agent: Any, _: Any, hooks: AgentHooks[Any] | None) -> None:
-    hooks_of(AgentHooks, hooks)
+    as_hooks(AgentHooks, hooks)
 
 
-def _check_names(agent: RealtimeAgent[Any], _: Any, tools: tuple[FunctionTool, ...]) -> None:
-    # Those that a condition may disable are looked at when the service is told of them.
+def _check_tool_names(agent: RealtimeAgent[Any], _: Any, tools: tuple[FunctionTool, ...]) -> None:
+    # Tools with a condition are checked when the agent's settings are sent.
     check_names(agent.name, "tool", (tool.name for tool in tools if tool.is_enabled is True))
 
 
 def check_names(agent_name: str, kinds: str, names: Iterable[str]) -> None:
-    """See that no name stands twice among what the model may call.
+    """Check that the names of an agent's tools and handoffs are distinct.
+
+    Args:
+        agent_name: the agent, for the error message.
+        kinds: what has the names, for the error message.
+        names: the names.
 
     Raises:
-        ConfigurationError: one does.
+        ConfigurationError: if a name occurs more than once.
     """
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
-    if twice:
+    duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
+    if duplicates:
         raise ConfigurationError(
-            f"agent {agent_name!r} has more than one {kinds} named {', '.join(twice)}; rename one"
+            f"agent {agent_name!r} has more than one {kinds} named {', '.join(duplicates)}: "
+            f"rename one"
         )
 
 
@@ -74,40 +80,51 @@ def _tool_names(tools: tuple[FunctionTool, ...]) -> str:
 
 @attrs.frozen(kw_only=True, eq=False)
 class RealtimeAgent(Generic[ContextT]):
-    """An agent of a realtime session.
+    """An agent of a realtime session: instructions, and what the model may call.
+
+    An agent is a declaration. It holds no state, and several sessions may use it at the same time. The
+    type parameter is the type of the session's ``context``.
 
     Args:
-        name: how events and logs call it.
-        instructions: what the model is told to be and to do; or a function, sync or async, that is
-            asked for it with an :class:`AgentContext` whenever the agent takes over.
-        tools: functions that the model may call, made with :func:`function_tool`.
-        handoffs: agents that may take over, plain or made with :func:`handoff`; or a function that
-            returns them, for agents that hand over to each other.
-        output_guardrails: checks of what it says, made with :func:`output_guardrail`.
-        input_guardrails: checks of what the user says to it, made with :func:`input_guardrail`.
-        voice: the agent's voice, where the session's configuration names none. The service does not
-            change voices once it has spoken.
-        hooks: what is told of its turns, handoffs and tools; see :class:`AgentHooks`.
-        mcp_servers: MCP servers whose tools the model may call as well; see :class:`McpServer`.
-        hosted_tools: MCP servers that the service itself calls; see :class:`HostedMcpTool`.
+        name: the agent's name in events, logs and handoffs.
+        instructions: the system prompt; or a function, sync or async, that returns it. The function
+            is called with an :class:`AgentContext` each time the agent takes over.
+        tools: the functions that the model may call, made with :func:`function_tool`.
+        voice: the agent's voice, used if the session's configuration has none. The service does not
+            change the voice once it has spoken.
+        handoffs: the agents that may take over, given directly or made with :func:`handoff`; or a
+            function without parameters that returns them, for agents that refer to each other.
+        output_guardrails: checks of what the agent says, made with :func:`output_guardrail`.
+        input_guardrails: checks of what the user says to the agent, made with
+            :func:`input_guardrail`.
+        hooks: callbacks for the agent's turns, handoffs and tool calls; an instance of a subclass of
+            :class:`AgentHooks`.
+        mcp_servers: MCP servers run by the session, whose tools the model may call; see
+            :class:`McpServer`.
+        hosted_tools: MCP servers called by the service itself; see :class:`HostedMcpTool`.
 
     Raises:
-        ConfigurationError: a tool is not one, or two have the same name.
+        ConfigurationError: if an argument has the wrong type, or if two tools, two MCP servers or two
+            hosted servers have the same name.
     """
 
     name: str
     instructions: Instructions = attrs.field(default="", repr=False)
     tools: tuple[FunctionTool, ...] = attrs.field(
-        default=(), converter=_as_tools, validator=_check_names, repr=_tool_names
+        default=(), converter=_as_tools, validator=_check_tool_names, repr=_tool_names
     )
     voice: str | Unset = UNSET
     handoffs: Handoffs = attrs.field(default=(), repr=False)
-    output_guardrails: tuple[OutputGuardrail, ...] = attrs.field(default=(), converter=_outputs)
-    input_guardrails: tuple[InputGuardrail, ...] = attrs.field(default=(), converter=_inputs)
+    output_guardrails: tuple[OutputGuardrail, ...] = attrs.field(
+        default=(), converter=_as_output_guardrails
+    )
+    input_guardrails: tuple[InputGuardrail, ...] = attrs.field(
+        default=(), converter=_as_input_guardrails
+    )
     hooks: AgentHooks[Any] | None = attrs.field(default=None, validator=_check_hooks, repr=False)
-    mcp_servers: tuple[McpServer, ...] = attrs.field(default=(), converter=servers_of)
-    hosted_tools: tuple[HostedMcpTool, ...] = attrs.field(default=(), converter=hosted_tools_of)
+    mcp_servers: tuple[McpServer, ...] = attrs.field(default=(), converter=as_mcp_servers)
+    hosted_tools: tuple[HostedMcpTool, ...] = attrs.field(default=(), converter=as_hosted_tools)
 
     def find_tool(self, name: str) -> FunctionTool | None:
-        """The tool of this name, if the agent has it."""
+        """Return the agent's own tool of this name, or ``None``."""
         return next((tool for tool in self.tools if tool.name == name), None)

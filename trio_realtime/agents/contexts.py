@@ -1,4 +1,4 @@
-"""What is told to whatever the user declares: to tools, handoffs, conditions, guardrails."""
+"""The contexts passed to the user's tools, handoffs, conditions, guardrails and hooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ EarlyAnswerCallback: TypeAlias = Callable[["ToolContext[Any]", Any, bool], Await
 
 @attrs.frozen(kw_only=True)
 class AgentContext(Generic[ContextT]):
-    """The session's ``context`` and the agent that something is asked about."""
+    """The context of everything that concerns an agent but not a single call.
+
+    Instructions, conditions, guardrails, hooks and ``on_handoff`` receive it.
+
+    Attributes:
+        context: the object passed as ``context`` to
+            :func:`~trio_realtime.open_realtime_session`.
+        agent: the agent concerned.
+    """
 
     context: ContextT
     agent: Any
@@ -27,19 +35,24 @@ class AgentContext(Generic[ContextT]):
 
 @attrs.frozen(kw_only=True)
 class ToolContext(Generic[ContextT]):
-    """What a tool may know of its call. A parameter annotated with this class receives it.
+    """The context of one tool call.
+
+    A parameter of a tool annotated with this class receives it, and is hidden from the model. To test
+    a tool, create one and pass it to the function.
 
     Attributes:
-        context: the session's ``context``.
-        call_id: the service's id of the call; unique in the session.
+        context: the object passed as ``context`` to
+            :func:`~trio_realtime.open_realtime_session`.
+        call_id: the service's id of the call, unique in the session.
         tool_name: the tool's name.
-        arguments: the JSON text of the model.
+        arguments: the arguments as the model sent them, as JSON text.
         agent: the agent that was current when the response began.
-        response_id: the response that made the call.
-        history: the conversation when the call began. What the user said last may still be without
-            a transcript: it comes when it comes.
-        usage: tokens of the session so far.
-        early: how a session takes an early answer; without one, :meth:`answer_early` does nothing.
+        response_id: the id of the response that made the call.
+        history: the conversation when the call began. The user's last message may not have a
+            transcript yet, because transcription can finish later.
+        usage: the tokens used in the session so far.
+        early: internal; the session sets it to receive early answers. Leave it out: without it,
+            :meth:`answer_early` does nothing.
     """
 
     context: ContextT
@@ -53,23 +66,24 @@ class ToolContext(Generic[ContextT]):
     early: EarlyAnswerCallback | None = attrs.field(default=None, repr=False, eq=False)
 
     async def answer_early(self, value: Any, *, respond: bool = True) -> None:
-        """Answer the call now and go on: the conversation need not wait for long work.
+        """Answer the call now, so that the conversation continues while the tool goes on working.
 
-        An interrupt then leaves the call alone; only the end of the session cancels it, as ever
-        with ``finish_timeout``. What the tool returns in the end is told to the model in a message of
-        its own, and spoken of; a ``BackgroundResult`` is told only, and ``None`` is not. Waits for
-        the tool's output guardrails. If it is cancelled, nothing was answered.
+        After an early answer, an interruption no longer cancels the call. Only the end of the session
+        does, after ``finish_timeout`` if the tool has one. The value that the tool finally returns is
+        sent to the model in a separate message, and the model is asked to respond to it. Return a
+        ``BackgroundResult`` to send it without asking for a response, or ``None`` to send nothing.
 
-        From a ``finally`` block of a call that an interrupt has hit, the answer is kept until the
-        block has ended: nothing may go on before.
+        The method waits for the tool's output guardrails. If it is cancelled, the call has not been
+        answered. If an interruption is already cancelling the call, as in a ``finally`` block, the
+        answer is sent once the tool has ended.
 
         Args:
-            value: told to the model as a result would be.
-            respond: whether the model is asked to speak of it.
+            value: the answer, converted to text like a tool's result.
+            respond: whether to ask the model to respond to the answer.
 
         Raises:
-            UsageError: the call was answered early before, or has ended, perhaps while the guardrails
-                were asked. Nothing was answered then.
+            UsageError: if the call was already answered early, or if it has ended, which can happen
+                while the guardrails run. The answer was not sent.
         """
         await trio.lowlevel.checkpoint()
         if self.early is not None:
@@ -80,12 +94,12 @@ Condition: TypeAlias = bool | Callable[[AgentContext[Any]], bool | Awaitable[boo
 
 
 async def evaluate(condition: Condition, context: AgentContext[Any]) -> bool:
-    """Whether a condition holds now; one that is a function is asked."""
+    """Return whether a condition is true, calling it if it is a function."""
     return bool(await maybe_await(condition(context) if callable(condition) else condition))
 
 
 async def maybe_await(value: T | Awaitable[T]) -> T:
-    """The value, awaited if it has to be: what users declare may be sync or async."""
+    """Return the value, awaiting it first if it is awaitable: callbacks may be sync or async."""
     if isawaitable(value):
         result: T = await value
         return result

@@ -1,9 +1,10 @@
-"""Guardrails: checks of what is said, by the agent or by the user."""
+"""Guardrails: checks of what the agent and the user say."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 import attrs
 
@@ -15,13 +16,13 @@ from .contexts import AgentContext
 
 @attrs.frozen
 class GuardrailResult:
-    """What a guardrail found.
+    """The verdict of a guardrail's check.
 
-    Attributes:
-        tripped: whether it objects.
-        info: for whoever reads the ``guardrail_tripped`` event.
-        message: of a tool's guardrail, what the model is told instead; ``None`` for the usual words,
-            which also stand in for what is no text.
+    Args:
+        tripped: whether the guardrail objects.
+        info: any details, passed on in ``events.GuardrailTripped``.
+        message: for tool guardrails: the text that the model receives in place of the call's result.
+            With ``None``, or anything but a ``str``, it receives a standard text.
     """
 
     tripped: bool
@@ -35,14 +36,14 @@ Check: TypeAlias = Callable[[AgentContext[Any], str], Verdict | Awaitable[Verdic
 
 @attrs.frozen(kw_only=True, eq=False)
 class Guardrail:
-    """A check with a name.
+    """A named check of text; the base of :class:`OutputGuardrail` and :class:`InputGuardrail`.
 
     Args:
-        name: what the model and the events call it.
-        check: called, sync or async, with the :class:`AgentContext` and the text so far; returns
-            whether it trips, or a :class:`GuardrailResult`.
-        fail_closed: whether it counts as tripped when ``check`` raises, whatever it is. The error is
-            an event either way.
+        name: the guardrail's name for the model and in events.
+        check: a function, sync or async. It is called with the :class:`AgentContext` and the text so
+            far, and returns whether the guardrail trips, or a :class:`GuardrailResult`.
+        fail_closed: whether the guardrail counts as tripped when ``check`` raises. In either case the
+            exception becomes an ``events.Error``.
     """
 
     name: str
@@ -51,11 +52,49 @@ class Guardrail:
 
 
 class OutputGuardrail(Guardrail):
-    """Checks what the agent says, while it says it and once more in full."""
+    """A check of what the agent says, run while the text grows and once on the full text.
+
+    Make one with :func:`output_guardrail`. The arguments are those of :class:`Guardrail`.
+    """
 
 
 class InputGuardrail(Guardrail):
-    """Checks what the user writes, or was heard to say."""
+    """A check of what the user writes, and of the transcript of what the user says.
+
+    Make one with :func:`input_guardrail`. The arguments are those of :class:`Guardrail`.
+    """
+
+
+# --- decorators --------------------------------------------------------------------------------
+
+CheckT = TypeVar("CheckT")
+CheckT_contra = TypeVar("CheckT_contra", contravariant=True)
+GuardrailT = TypeVar("GuardrailT")
+GuardrailT_co = TypeVar("GuardrailT_co", covariant=True)
+
+
+class _GuardrailClass(Protocol[CheckT_contra, GuardrailT_co]):
+    """What the guardrail classes, of agents and of tools, are called with."""
+
+    def __call__(
+        self, *, name: str, check: CheckT_contra, fail_closed: bool = False
+    ) -> GuardrailT_co: ...
+
+
+def decorate(
+    guardrail_class: _GuardrailClass[CheckT, GuardrailT],
+    check: CheckT | None,
+    *,
+    name: str | None,
+    fail_closed: bool,
+) -> GuardrailT | Callable[[CheckT], GuardrailT]:
+    """Make a guardrail of ``check``; or, without one, a decorator that does."""
+
+    def make(check: CheckT) -> GuardrailT:
+        default = getattr(check, "__name__", type(check).__name__)
+        return guardrail_class(name=name or default, check=check, fail_closed=fail_closed)
+
+    return make if check is None else make(check)
 
 
 @overload
@@ -71,12 +110,19 @@ def output_guardrail(
 def output_guardrail(
     check: Check | None = None, /, *, name: str | None = None, fail_closed: bool = False
 ) -> OutputGuardrail | Callable[[Check], OutputGuardrail]:
-    """Make a guardrail of a function that checks what the agent says; see :class:`Guardrail`."""
+    """Make a guardrail of a function that checks what the agent says.
 
-    def make(check: Check) -> OutputGuardrail:
-        return OutputGuardrail(name=name or check_name(check), check=check, fail_closed=fail_closed)
+    Use it as a decorator, with or without arguments. The function is called with the
+    :class:`AgentContext` and the text of the response so far, and returns whether the guardrail trips,
+    or a :class:`GuardrailResult`. If it trips, the response is interrupted.
 
-    return make if check is None else make(check)
+    Args:
+        check: the function, sync or async.
+        name: the guardrail's name for the model and in events; the function's name by default.
+        fail_closed: whether the guardrail counts as tripped when the function raises. In either case
+            the exception becomes an ``events.Error``.
+    """
+    return decorate(OutputGuardrail, check, name=name, fail_closed=fail_closed)
 
 
 @overload
@@ -92,30 +138,36 @@ def input_guardrail(
 def input_guardrail(
     check: Check | None = None, /, *, name: str | None = None, fail_closed: bool = False
 ) -> InputGuardrail | Callable[[Check], InputGuardrail]:
-    """Make a guardrail of a function that checks what the user says; see :class:`Guardrail`."""
+    """Make a guardrail of a function that checks what the user says.
 
-    def make(check: Check) -> InputGuardrail:
-        return InputGuardrail(name=name or check_name(check), check=check, fail_closed=fail_closed)
+    Use it as a decorator, with or without arguments. The function is called with the
+    :class:`AgentContext` and the user's text or transcript, and returns whether the guardrail trips, or
+    a :class:`GuardrailResult`. If it trips, the response to the user is stopped.
 
-    return make if check is None else make(check)
+    Args:
+        check: the function, sync or async.
+        name: the guardrail's name for the model and in events; the function's name by default.
+        fail_closed: whether the guardrail counts as tripped when the function raises. In either case
+            the exception becomes an ``events.Error``.
+    """
+    return decorate(InputGuardrail, check, name=name, fail_closed=fail_closed)
 
 
-G = TypeVar("G")
+# --- validation --------------------------------------------------------------------------------
 
 
-def guardrails_of(kind: type[G], given: Iterable[Any]) -> tuple[G, ...]:
-    """Guardrails of one kind.
+def as_guardrails(kind: type[GuardrailT], values: Iterable[Any]) -> tuple[GuardrailT, ...]:
+    """Return guardrails of one kind as a tuple.
 
     Raises:
-        ConfigurationError: something else is among them.
+        ConfigurationError: if there is anything else among them.
     """
-    guardrails = as_tuple(given, "guardrails")
+    guardrails = as_tuple(values, "guardrails")
     for guardrail in guardrails:
         if not isinstance(guardrail, kind):
-            raise ConfigurationError(f"{guardrail!r} is no {kind.__name__}: decorate it as one")
+            decorator = re.sub(r"\B(?=[A-Z])", "_", kind.__name__).lower()
+            raise ConfigurationError(
+                f"guardrails: {guardrail!r} is not of type {kind.__name__}: decorate it with "
+                f"@{decorator}"
+            )
     return guardrails
-
-
-def check_name(check: Any) -> str:
-    """What a check is called that was given no name: as the function."""
-    return getattr(check, "__name__", type(check).__name__)

@@ -1,4 +1,4 @@
-"""Handoffs: another agent takes over when the model asks for it."""
+"""Handoffs: functions with which the model transfers the conversation to another agent."""
 
 from __future__ import annotations
 
@@ -29,12 +29,24 @@ NO_ARGUMENTS: Mapping[str, Any] = {
 
 def _check_agent(_handoff: Any, _: Any, agent: Any) -> None:
     if not isinstance(agent, RealtimeAgent):
-        raise ConfigurationError(f"handoff: {agent!r} is no agent")
+        raise ConfigurationError(f"handoff: expected a RealtimeAgent, got {agent!r}")
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class AgentHandoff(Generic[ContextT]):
-    """A handoff as the model sees it: a function without an answer of its own. See :func:`handoff`."""
+    """A function with which the model transfers the conversation. Make one with :func:`handoff`.
+
+    Args:
+        agent: the agent that takes over.
+        name: the function's name: up to 64 ASCII letters, digits, ``_`` and ``-``.
+        description: when to transfer the conversation, for the model.
+        on_handoff: called before the agent takes over; see :func:`handoff`.
+        input_type: the type of the input that the model passes; ``None`` for no input.
+        is_enabled: whether the model may call the function; see :class:`FunctionTool`.
+
+    Raises:
+        ConfigurationError: if ``agent`` or ``name`` is invalid.
+    """
 
     agent: RealtimeAgent[ContextT] = attrs.field(validator=_check_agent)
     name: str = attrs.field(validator=check_tool_name)
@@ -44,7 +56,7 @@ class AgentHandoff(Generic[ContextT]):
     is_enabled: Condition = True
 
     def spec(self) -> FunctionToolSpec:
-        """The handoff as it stands in the session's settings."""
+        """Return the handoff's entry in the ``tools`` of the session's settings."""
         return FunctionToolSpec(
             name=self.name, description=self.description, parameters=self._parameters()
         )
@@ -52,24 +64,25 @@ class AgentHandoff(Generic[ContextT]):
     def _parameters(self) -> Mapping[str, Any]:
         if self.input_type is None:
             return NO_ARGUMENTS
-        return TypeSchema(self.input_type, self.name).schema()
+        return TypeSchema(self.input_type, self.name).json_schema()
 
     async def begin(self, context: AgentContext[Any], arguments: str) -> None:
-        """Tell ``on_handoff`` that the model wants it.
+        """Decode the model's input and call ``on_handoff``, before the agent takes over.
+
+        Args:
+            context: the session's context and the agent that hands over.
+            arguments: the model's input as JSON text.
 
         Raises:
-            InvalidArguments: the model's input does not fit.
-            Exception: whatever ``on_handoff`` raises; there is no handoff then.
+            InvalidArguments: if the input does not match ``input_type``.
+            Exception: anything that ``on_handoff`` raises. The handoff must not take place then.
         """
-        given = self._input(arguments)
+        inputs = () if self.input_type is None else (self._decode_input(arguments),)
         if self.on_handoff is not None:
-            extra = () if self.input_type is None else (given,)
-            await maybe_await(self.on_handoff(context, *extra))
+            await maybe_await(self.on_handoff(context, *inputs))
 
-    def _input(self, arguments: str) -> Any:
-        if self.input_type is None:
-            return None
-        return TypeSchema(self.input_type, self.name).read(arguments)
+    def _decode_input(self, arguments: str) -> Any:
+        return TypeSchema(self.input_type, self.name).decode(arguments)
 
 
 def handoff(
@@ -81,33 +94,37 @@ def handoff(
     input_type: Any = None,
     is_enabled: Condition = True,
 ) -> AgentHandoff[ContextT]:
-    """Offer another agent to the model, with more to say than the agent alone.
+    """Make a handoff to an agent.
+
+    Without options, this is equivalent to listing the agent itself in ``handoffs``.
 
     Args:
-        agent: who takes over.
-        name: by default ``transfer_to_`` and the agent's name in lower case, cut to the 64 letters
-            that the service takes.
-        description: for the model: when to ask for it.
-        on_handoff: called, sync or async, before the agent takes over, with the
-            :class:`AgentContext` and, with an ``input_type``, the model's input. If it raises, there
-            is no handoff and the model is told.
-        input_type: what the model has to say with it: a dataclass, attrs class, TypedDict, msgspec
-            Struct or pydantic model.
-        is_enabled: whether the model is offered it; see :class:`FunctionTool`.
+        agent: the agent that takes over.
+        name: the name of the function that the model calls; by default ``transfer_to_`` and the agent's
+            name in lower case, cut to 64 characters, the most that the service accepts.
+        description: when to transfer the conversation, for the model.
+        on_handoff: a function, sync or async, called before the agent takes over. It receives the
+            :class:`AgentContext` and, if there is an ``input_type``, the model's input. If it raises,
+            the handoff does not take place and the model receives the error.
+        input_type: the type of the input that the model must pass: a dataclass, attrs class, TypedDict,
+            msgspec Struct or pydantic model. It requires ``on_handoff``.
+        is_enabled: whether the model may call the function; see :class:`FunctionTool`.
 
     Raises:
-        ConfigurationError: there is no agent, or a name that the service does not take;
-            ``on_handoff`` does not take these arguments; an ``input_type`` has nobody to take it, no
-            schema, or is no object.
+        ConfigurationError: if ``agent`` is not a :class:`RealtimeAgent`; if the service does not accept
+            the name; if ``on_handoff`` does not accept its arguments, or is missing although there is
+            an ``input_type``; or if the ``input_type`` is not an object in JSON.
     """
     _check_agent(None, None, agent)
     if input_type is not None and on_handoff is None:
-        raise ConfigurationError("handoff: an input_type needs an on_handoff that takes it")
+        raise ConfigurationError(
+            "handoff: input_type requires an on_handoff that accepts the input"
+        )
     if on_handoff is not None:
         _check_arity(on_handoff, 1 if input_type is None else 2)
-    name = name or f"transfer_to_{_snake(agent.name)}"[:MAX_NAME].rstrip("_")
+    name = name or f"transfer_to_{_snake_case(agent.name)}"[:MAX_NAME].rstrip("_")
     if input_type is not None:
-        _check_input(input_type, name)
+        _check_input_type(input_type, name)
     return AgentHandoff(
         agent=agent,
         name=name,
@@ -118,25 +135,25 @@ def handoff(
     )
 
 
-def _snake(name: str) -> str:
+def _snake_case(name: str) -> str:
     return re.sub(r"\W+", "_", name.strip(), flags=re.ASCII).strip("_").lower() or "agent"
 
 
-def _check_input(kind: Any, name: str) -> None:
-    """See that the service will take it as the arguments of a function, which are an object."""
-    if TypeSchema(kind, name).schema().get("type") != "object":
+def _check_input_type(input_type: Any, name: str) -> None:
+    """Check that a type is an object in JSON, as the arguments of a function must be."""
+    if TypeSchema(input_type, name).json_schema().get("type") != "object":
         raise ConfigurationError(
-            f"handoff {name}: the input_type is no object in JSON; use a dataclass with fields"
+            f"handoff {name}: input_type must be an object in JSON: use a dataclass with fields"
         )
 
 
-def _check_arity(function: Callable[..., Any], wanted: int) -> None:
+def _check_arity(function: Callable[..., Any], count: int) -> None:
     try:
-        inspect.signature(function).bind(*range(wanted))
-    except (TypeError, ValueError):  # the latter from builtins, which do not say what they take
+        inspect.signature(function).bind(*range(count))
+    except (TypeError, ValueError):  # ValueError for builtins without a signature
         raise ConfigurationError(
-            f"handoff: on_handoff has to take {wanted} argument{'s' if wanted > 1 else ''}: "
-            f"the context{' and the input' if wanted > 1 else ''}"
+            f"handoff: on_handoff must accept {count} argument{'s' if count > 1 else ''}: "
+            f"the context{' and the input' if count > 1 else ''}"
         ) from None
 
 

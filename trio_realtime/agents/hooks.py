@@ -1,7 +1,7 @@
-"""Hooks: what a user wants to be told of while sessions run. Declarations; sessions call them.
+"""Hooks: methods that sessions call after something has happened.
 
-One rule for all of them: first the context, then what the agents SDKs pass, and last the session
-event itself, so that nothing of it is lost.
+All hooks follow one rule for their parameters: first the context, then the parameters of the agents
+SDKs' hooks, and last the session event, which has all details.
 """
 
 from __future__ import annotations
@@ -23,21 +23,25 @@ ContextT = TypeVar("ContextT", default=Any)
 
 
 class AgentHooks(Generic[ContextT]):
-    """What one agent's hooks are told. Override what you need and give an instance to the agent.
+    """Hooks of one agent. Override the methods you need and pass an instance to the agent.
 
-    A hook is told what has happened, after it has, in the order of the events and one at a time; it
-    changes nothing of it, and delays nothing but the hooks after it. One that raises is an
-    ``events.Error`` with :class:`~trio_realtime.errors.HookFailed`, and the session goes on. When
-    the session ends, what had happened is still told, within ``close_timeout``; a hook that takes
-    longer is cancelled. Plain functions may override these too; they must not block.
+    Hooks run after the fact, one at a time and in the order of the events, in a task of their own. They
+    cannot change what has happened, and a slow hook delays only the hooks after it. If a hook raises,
+    the session emits an ``events.Error`` with :class:`~trio_realtime.errors.HookFailed` and continues.
+    When the session ends, the hooks of earlier events still run, for up to ``close_timeout`` seconds;
+    then they are cancelled.
 
-    An instance may serve several agents and sessions; ``agent`` tells them apart.
+    Methods may be overridden by async or plain functions. Plain functions run in the session's thread
+    and must not block.
+
+    One instance may serve several agents and sessions; the ``agent`` parameter distinguishes them.
+    The type parameter is the type of the session's ``context``.
     """
 
     async def on_start(
         self, context: AgentContext[ContextT], agent: RealtimeAgent[ContextT], event: AgentStart
     ) -> None:
-        """The agent's turn began."""
+        """Called when the agent begins a turn."""
 
     async def on_end(
         self,
@@ -46,9 +50,15 @@ class AgentHooks(Generic[ContextT]):
         output: str,
         event: AgentEnd,
     ) -> None:
-        """A turn ended with this agent, which said ``output``; ``event.status`` tells how.
+        """Called when a turn ends with this agent.
 
-        After a handoff this is not the agent whose turn began: that one's ``on_end`` is not called.
+        After a handoff, only the agent that ends the turn is called, not the agent that began it.
+
+        Args:
+            context: the session's context and the agent.
+            agent: the agent that ended the turn.
+            output: the text or transcript of what the agent said.
+            event: the session event; ``event.status`` says how the turn ended.
         """
 
     async def on_handoff(
@@ -58,7 +68,7 @@ class AgentHooks(Generic[ContextT]):
         source: RealtimeAgent[ContextT],
         event: Handoff,
     ) -> None:
-        """The agent took over from ``source``, by a handoff or by ``update_agent``."""
+        """Called when the agent takes over from ``source``, by a handoff or ``update_agent``."""
 
     async def on_tool_start(
         self,
@@ -67,7 +77,7 @@ class AgentHooks(Generic[ContextT]):
         tool: FunctionTool,
         event: ToolStart,
     ) -> None:
-        """A tool of the agent began to run; ``event`` has the call's id and arguments."""
+        """Called when a tool of the agent starts; ``event`` has the call's id and arguments."""
 
     async def on_tool_end(
         self,
@@ -77,10 +87,17 @@ class AgentHooks(Generic[ContextT]):
         result: Any,
         event: ToolEnd,
     ) -> None:
-        """A call was answered; ``result`` is what the tool returned, or the text of the answer.
+        """Called when a call has been answered, including a call that ran no tool.
 
-        Also one that ran no tool: ``event.outcome`` says ``rejected`` or ``unknown``, and a handoff
-        is a call too. ``tool`` is ``None`` where there is none.
+        No tool runs if the call was rejected, if its name is unknown, or if it was a handoff.
+
+        Args:
+            context: the session's context and the agent.
+            agent: the agent that made the call.
+            tool: the tool; ``None`` for a handoff and for an unknown name.
+            result: the value that the tool returned; for a handoff, the agent that takes over; for a
+                call that did not complete, the text that the model receives.
+            event: the session event; ``event.outcome`` says how the call ended.
         """
 
     async def on_tool_cancelled(
@@ -89,19 +106,20 @@ class AgentHooks(Generic[ContextT]):
         agent: RealtimeAgent[ContextT],
         event: ToolCancelled,
     ) -> None:
-        """A call was cancelled, in place of ``on_tool_end``; perhaps before its tool began."""
+        """Called instead of ``on_tool_end`` when a call is cancelled, perhaps before its tool starts."""
 
 
 class SessionHooks(Generic[ContextT]):
-    """What a session's hooks are told, of all its agents; given as ``SessionConfig.hooks``.
+    """Hooks of a whole session, called for all of its agents. Pass an instance as ``SessionConfig.hooks``.
 
-    They are told before the agent's own. Everything else is as with :class:`AgentHooks`.
+    For each event they are called before the agent's own hooks. Otherwise they behave like
+    :class:`AgentHooks`.
     """
 
     async def on_agent_start(
         self, context: AgentContext[ContextT], agent: RealtimeAgent[ContextT], event: AgentStart
     ) -> None:
-        """An agent's turn began."""
+        """Called when an agent begins a turn."""
 
     async def on_agent_end(
         self,
@@ -110,9 +128,10 @@ class SessionHooks(Generic[ContextT]):
         output: str,
         event: AgentEnd,
     ) -> None:
-        """A turn ended; ``agent`` said ``output``, and ``event.status`` tells how.
+        """Called when a turn ends; the parameters are those of :meth:`AgentHooks.on_end`.
 
-        After a handoff this is not the agent whose turn began; ``event.turn_id`` is the same.
+        After a handoff, ``agent`` is the agent that ends the turn, not the agent that began it;
+        ``event.turn_id`` is the same for both.
         """
 
     async def on_handoff(
@@ -122,7 +141,10 @@ class SessionHooks(Generic[ContextT]):
         to_agent: RealtimeAgent[ContextT],
         event: Handoff,
     ) -> None:
-        """An agent took over, by a handoff or by ``update_agent``. ``context.agent`` is that one."""
+        """Called when an agent takes over, by a handoff or ``update_agent``.
+
+        ``context.agent`` is ``to_agent``.
+        """
 
     async def on_tool_start(
         self,
@@ -131,7 +153,7 @@ class SessionHooks(Generic[ContextT]):
         tool: FunctionTool,
         event: ToolStart,
     ) -> None:
-        """A tool began to run; ``event`` has the call's id and arguments."""
+        """Called when a tool starts; ``event`` has the call's id and arguments."""
 
     async def on_tool_end(
         self,
@@ -141,7 +163,7 @@ class SessionHooks(Generic[ContextT]):
         result: Any,
         event: ToolEnd,
     ) -> None:
-        """A call was answered; see :meth:`AgentHooks.on_tool_end`."""
+        """Called when a call has been answered; see :meth:`AgentHooks.on_tool_end`."""
 
     async def on_tool_cancelled(
         self,
@@ -149,22 +171,24 @@ class SessionHooks(Generic[ContextT]):
         agent: RealtimeAgent[ContextT],
         event: ToolCancelled,
     ) -> None:
-        """A call was cancelled; see :meth:`AgentHooks.on_tool_cancelled`."""
+        """Called when a call is cancelled; see :meth:`AgentHooks.on_tool_cancelled`."""
 
 
-H = PlainTypeVar("H", AgentHooks[Any], SessionHooks[Any])
+HooksT = PlainTypeVar("HooksT", AgentHooks[Any], SessionHooks[Any])
 
 
-def hooks_of(kind: type[H], given: Any) -> H | None:
-    """Hooks of one kind, or none.
+def as_hooks(kind: type[HooksT], hooks: Any) -> HooksT | None:
+    """Return ``hooks`` if they are of the right kind, or ``None`` if there are none.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: if ``hooks`` is anything else.
     """
-    if given is None or isinstance(given, kind):
-        return given
-    if isinstance(given, type):
-        raise ConfigurationError(f"hooks= takes an instance: {given.__name__}(), not the class")
+    if hooks is None or isinstance(hooks, kind):
+        return hooks
+    if isinstance(hooks, type):
+        raise ConfigurationError(
+            f"hooks= takes an instance, not a class: pass {hooks.__name__}() instead"
+        )
     raise ConfigurationError(
-        f"hooks= takes an instance of a subclass of {kind.__name__} here, not {given!r}"
+        f"hooks= takes an instance of a subclass of {kind.__name__} here, got {hooks!r}"
     )

@@ -1,4 +1,4 @@
-"""MCP servers that the service itself connects to: a declaration, sent with the agent's tools."""
+"""MCP servers that the service calls: declarations, sent with the agent's tools."""
 
 from __future__ import annotations
 
@@ -19,40 +19,45 @@ HostedApproval: TypeAlias = Callable[
 ]
 
 
-def _check_place(tool: HostedMcpTool, _attribute: Any, _value: Any) -> None:
+def _check_location(tool: HostedMcpTool, _attribute: Any, _value: Any) -> None:
     if (tool.server_url is None) == (tool.connector_id is None):
         raise ConfigurationError(
-            f"hosted MCP server {tool.server_label!r}: give a server_url or a connector_id"
+            f"hosted MCP server {tool.server_label!r}: pass either a server_url or a connector_id"
         )
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class HostedMcpTool:
-    """An MCP server whose tools the service calls itself, and never this process.
+    """An MCP server whose tools the service calls, without involving this process.
 
-    Credentials go to the service, and never print.
+    Credentials are sent to the service. They never appear in a repr, log, event or exception.
 
     Args:
-        server_label: how the model and the events call it.
-        server_url: where it is, for the service; or
-        connector_id: one of the service's own connectors, such as ``"connector_googlecalendar"``.
-        authorization: a token for it.
-        headers: sent with each of the service's requests to it.
-        server_description: for the model.
-        allowed_tools: names of the tools that the model may call; all by default.
-        require_approval: ``"always"`` (the service's default), ``"never"``, or
-            ``{"always": {"tool_names": [...]}, "never": {...}}``.
-        on_approval: decides about calls that need approval, sync or async. Without it they wait for
-            ``session.approve_tool_call``, like those of functions.
-        is_enabled: whether the model is told of it; see :class:`FunctionTool`.
+        server_label: the server's name for the model and in events; unique in the agent.
+        server_url: the server's URL, reachable from the service. Pass either this or
+            ``connector_id``.
+        connector_id: the id of one of the service's own connectors, such as
+            ``"connector_googlecalendar"``.
+        authorization: an OAuth access token for the server or connector.
+        headers: HTTP headers that the service sends with each request to the server.
+        server_description: what the server offers, for the model.
+        allowed_tools: the names of the tools that the model may call; ``None`` for all.
+        require_approval: which calls need approval: ``"always"``, ``"never"``, or
+            ``{"always": {"tool_names": [...]}, "never": {...}}``. ``None`` leaves the choice to the
+            service, which then asks always.
+        on_approval: a function, sync or async, that decides about calls that need approval. It is
+            called with the :class:`AgentContext` and the request, and returns whether to approve the
+            call. Without it, such calls wait for ``session.approve_tool_call`` or
+            ``session.reject_tool_call``, like those of function tools.
+        is_enabled: whether the model may use the server; see :class:`FunctionTool`.
 
     Raises:
-        ConfigurationError: it has no place, or two.
+        ConfigurationError: if there is neither a ``server_url`` nor a ``connector_id``, or both.
     """
 
     server_label: str
     server_url: str | None = attrs.field(default=None, repr=False)
-    connector_id: str | None = attrs.field(default=None, validator=_check_place)
+    connector_id: str | None = attrs.field(default=None, validator=_check_location)
     authorization: str | None = attrs.field(default=None, repr=False)
     headers: Mapping[str, str] | None = attrs.field(default=None, repr=False)
     server_description: str | None = attrs.field(default=None, repr=False)
@@ -62,7 +67,7 @@ class HostedMcpTool:
     is_enabled: Condition = True
 
     def spec(self) -> McpToolSpec:
-        """The server as it stands in the session's settings."""
+        """Return the server's entry in the ``tools`` of the session's settings."""
         return McpToolSpec(
             server_label=self.server_label,
             server_url=self.server_url,
@@ -75,17 +80,19 @@ class HostedMcpTool:
         )
 
 
-def hosted_tools_of(given: Iterable[Any]) -> tuple[HostedMcpTool, ...]:
-    """Hosted servers, each label once.
+def as_hosted_tools(values: Iterable[Any]) -> tuple[HostedMcpTool, ...]:
+    """Return hosted MCP servers as a tuple.
 
     Raises:
-        ConfigurationError: something else is among them, or a label stands twice.
+        ConfigurationError: if there is anything else among them, or if two have the same label.
     """
-    tools = as_tuple(given, "hosted_tools")
+    tools = as_tuple(values, "hosted_tools")
     for tool in tools:
         if not isinstance(tool, HostedMcpTool):
-            raise ConfigurationError(f"{tool!r} is no HostedMcpTool")
+            raise ConfigurationError(f"hosted_tools: expected a HostedMcpTool, got {tool!r}")
     labels = [tool.server_label for tool in tools]
     if len({*labels}) < len(labels):
-        raise ConfigurationError(f"two hosted MCP servers have the same label: {labels}")
+        raise ConfigurationError(
+            f"hosted_tools: two MCP servers have the same label: {', '.join(labels)}"
+        )
     return tools

@@ -1,4 +1,4 @@
-"""Guardrails of tools: checks of what a tool is called with, and of what it returns."""
+"""Guardrails of tools: checks of a call's arguments and of its result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, overload
 import attrs
 
 from .contexts import ToolContext
-from .guardrails import Verdict, check_name
+from .guardrails import Verdict, decorate
 
 InputCheck: TypeAlias = Callable[[ToolContext[Any], dict[str, Any]], Verdict | Awaitable[Verdict]]
 OutputCheck: TypeAlias = Callable[[ToolContext[Any], Any], Verdict | Awaitable[Verdict]]
@@ -16,15 +16,17 @@ OutputCheck: TypeAlias = Callable[[ToolContext[Any], Any], Verdict | Awaitable[V
 
 @attrs.frozen(kw_only=True, eq=False)
 class ToolInputGuardrail:
-    """Checks the arguments of a call; if it trips, the tool is not run.
+    """A check of a call's arguments. If it trips, the tool does not run.
+
+    Make one with :func:`tool_input_guardrail`.
 
     Args:
-        name: what the events call it.
-        check: called, sync or async, with the :class:`ToolContext` and the arguments as the model
-            gave them; returns whether it trips, or a :class:`GuardrailResult`, whose ``message`` the
-            model is told then.
-        fail_closed: whether it counts as tripped when ``check`` raises. The error is an event
-            either way.
+        name: the guardrail's name in events.
+        check: a function, sync or async. It is called with the :class:`ToolContext` and the arguments
+            as the model sent them, decoded from JSON. It returns whether the guardrail trips, or a
+            :class:`GuardrailResult`, whose ``message`` the model receives as the result of the call.
+        fail_closed: whether the guardrail counts as tripped when ``check`` raises. In either case the
+            exception becomes an ``events.Error``.
     """
 
     name: str
@@ -34,10 +36,17 @@ class ToolInputGuardrail:
 
 @attrs.frozen(kw_only=True, eq=False)
 class ToolOutputGuardrail:
-    """Checks what a tool returns, as the object it returns; if it trips, the model is not told.
+    """A check of a call's result. If it trips, the model does not receive the result.
 
-    The arguments are those of :class:`ToolInputGuardrail`; ``check`` is called with the
-    :class:`ToolContext` and the result.
+    Make one with :func:`tool_output_guardrail`.
+
+    Args:
+        name: the guardrail's name in events.
+        check: a function, sync or async. It is called with the :class:`ToolContext` and the object
+            that the tool returned. It returns whether the guardrail trips, or a
+            :class:`GuardrailResult`, whose ``message`` the model receives in place of the result.
+        fail_closed: whether the guardrail counts as tripped when ``check`` raises. In either case the
+            exception becomes an ``events.Error``.
     """
 
     name: str
@@ -58,14 +67,18 @@ def tool_input_guardrail(
 def tool_input_guardrail(
     check: InputCheck | None = None, /, *, name: str | None = None, fail_closed: bool = False
 ) -> ToolInputGuardrail | Callable[[InputCheck], ToolInputGuardrail]:
-    """Make a guardrail of a function that checks arguments; see :class:`ToolInputGuardrail`."""
+    """Make a guardrail of a function that checks a call's arguments.
 
-    def make(check: InputCheck) -> ToolInputGuardrail:
-        return ToolInputGuardrail(
-            name=name or check_name(check), check=check, fail_closed=fail_closed
-        )
+    Use it as a decorator, with or without arguments, and pass the result to
+    ``function_tool(input_guardrails=...)``.
 
-    return make if check is None else make(check)
+    Args:
+        check: the function, sync or async; :class:`ToolInputGuardrail` says what it is called with
+            and returns.
+        name: the guardrail's name in events; the function's name by default.
+        fail_closed: whether the guardrail counts as tripped when the function raises.
+    """
+    return decorate(ToolInputGuardrail, check, name=name, fail_closed=fail_closed)
 
 
 @overload
@@ -81,11 +94,15 @@ def tool_output_guardrail(
 def tool_output_guardrail(
     check: OutputCheck | None = None, /, *, name: str | None = None, fail_closed: bool = False
 ) -> ToolOutputGuardrail | Callable[[OutputCheck], ToolOutputGuardrail]:
-    """Make a guardrail of a function that checks results; see :class:`ToolOutputGuardrail`."""
+    """Make a guardrail of a function that checks a call's result.
 
-    def make(check: OutputCheck) -> ToolOutputGuardrail:
-        return ToolOutputGuardrail(
-            name=name or check_name(check), check=check, fail_closed=fail_closed
-        )
+    Use it as a decorator, with or without arguments, and pass the result to
+    ``function_tool(output_guardrails=...)``.
 
-    return make if check is None else make(check)
+    Args:
+        check: the function, sync or async; :class:`ToolOutputGuardrail` says what it is called with
+            and returns.
+        name: the guardrail's name in events; the function's name by default.
+        fail_closed: whether the guardrail counts as tripped when the function raises.
+    """
+    return decorate(ToolOutputGuardrail, check, name=name, fail_closed=fail_closed)

@@ -1,4 +1,4 @@
-"""What a tool returns, and how the model is told of it."""
+"""Results of tools, and the text that the model receives for them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,40 @@ from typing import Any
 import attrs
 import msgspec
 
-from ._schema.pydantic import is_model
+from ._schema.pydantic import is_pydantic_model
 
 
 @attrs.frozen
 class BackgroundResult:
-    """A tool's result that the agent is told without being asked to speak of it."""
+    """A tool result that the model receives without being asked to respond.
+
+    Return it from a tool, for example to record a note or to deliver prefetched data. The model knows
+    the result from then on, but no response is requested for it.
+
+    Args:
+        value: the result, converted by :func:`~trio_realtime.agents.result_text` like any other.
+    """
 
     value: Any
 
 
 def result_text(result: Any) -> str:
-    """What the model is told of a tool's result: text as it is, anything else as JSON.
+    """Return the text that the model receives for a tool's result.
 
-    Dataclasses, attrs classes, pydantic models, enums, dates and the like become JSON; what cannot is
-    told as ``str(result)``.
+    A ``str`` is sent unchanged and anything else as JSON, including dataclasses, attrs classes,
+    pydantic models, enums and dates. If the result cannot be converted to JSON, ``str(result)`` is
+    sent.
     """
     if isinstance(result, str):
         return result
     try:
-        return msgspec.json.encode(result, enc_hook=_as_json).decode()
+        return msgspec.json.encode(result, enc_hook=_encode_unsupported).decode()
     except (TypeError, ValueError, RecursionError):
         return str(result)
 
 
-def _as_json(value: Any) -> Any:
-    """What msgspec does not know: pydantic's models as they say themselves, the rest in words."""
-    if is_model(type(value)):
+def _encode_unsupported(value: Any) -> Any:
+    """Encode what msgspec cannot: pydantic models by their own method, the rest as ``str``."""
+    if is_pydantic_model(type(value)):
         return msgspec.Raw(value.model_dump_json().encode())
     return str(value)

@@ -1,7 +1,7 @@
-"""Functions that the model may call.
+"""Tools: functions that the model may call.
 
-The JSON Schema of the arguments comes from the annotations, which also check what the model sends,
-strictly: a wrong argument is answered with a message that the model can use.
+A function's annotations give the JSON Schema of its arguments. The model's arguments are checked
+against them strictly; invalid arguments are reported to the model, which usually corrects them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from attrs import validators
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
-from ._schema.docstrings import documentation
+from ._schema.docstrings import parse_docstring
 from ._schema.function_schema import Function, FunctionSchema, check_function, function_name
 from .contexts import Condition, ToolContext, maybe_await
-from .guardrails import guardrails_of
+from .guardrails import as_guardrails
 from .tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
 MAX_NAME = 64
@@ -30,7 +30,7 @@ MAX_THREADS = 40
 
 Invoke: TypeAlias = Callable[[ToolContext[Any], str], Awaitable[Any]]
 Approval: TypeAlias = bool | Callable[[ToolContext[Any], dict[str, Any]], bool | Awaitable[bool]]
-# Any, because of what is no Exception and can fail all the same: asyncio's CancelledError, say.
+# Any, because a tool may raise a BaseException such as asyncio's CancelledError.
 ErrorFormatter: TypeAlias = Callable[[ToolContext[Any], Any], str | Awaitable[str]]
 RejectionFormatter: TypeAlias = Callable[[ToolContext[Any]], str | Awaitable[str]]
 InterruptPolicy: TypeAlias = Literal["cancel", "finish", "background"]
@@ -41,79 +41,93 @@ _threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("too
 
 
 def check_tool_name(_tool: Any, _attribute: Any, name: Any) -> None:
-    """See that the service will take a name: a validator of tools and handoffs.
+    """Validate the name of a tool or handoff; an attrs validator.
 
     Raises:
-        ConfigurationError: it will not.
+        ConfigurationError: if the service does not accept the name.
     """
     plain = name.replace("_", "").replace("-", "") if isinstance(name, str) else ""
     if not (plain.isascii() and plain.isalnum() and len(name) <= MAX_NAME):
         raise ConfigurationError(
-            f"tool name {name!r}: use up to {MAX_NAME} letters, digits, '_' and '-'"
+            f"invalid tool name {name!r}: use up to {MAX_NAME} ASCII letters, digits, '_' and '-'"
         )
 
 
-def _check_timeout(tool: FunctionTool, _attribute: Any, timeout: float | None) -> None:
+def _check_timeout(tool: FunctionTool, attribute: Any, timeout: float | None) -> None:
     if timeout is not None and not timeout > 0:
-        raise ConfigurationError(f"tool {tool.name!r}: timeout must be positive seconds")
+        raise ConfigurationError(
+            f"tool {tool.name!r}: {attribute.name} must be a positive number of seconds, "
+            f"got {timeout!r}"
+        )
 
 
 def _check_limiter(tool: FunctionTool, _: Any, limiter: trio.CapacityLimiter | None) -> None:
     if limiter is not None and not isinstance(limiter, trio.CapacityLimiter):
-        raise ConfigurationError(f"tool {tool.name!r}: limiter is a trio.CapacityLimiter")
+        raise ConfigurationError(
+            f"tool {tool.name!r}: limiter must be a trio.CapacityLimiter, got {limiter!r}"
+        )
 
 
-def _inputs(guardrails: Iterable[Any]) -> tuple[ToolInputGuardrail, ...]:
-    return guardrails_of(ToolInputGuardrail, guardrails)
+def _as_input_guardrails(guardrails: Iterable[Any]) -> tuple[ToolInputGuardrail, ...]:
+    return as_guardrails(ToolInputGuardrail, guardrails)
 
 
-def _outputs(guardrails: Iterable[Any]) -> tuple[ToolOutputGuardrail, ...]:
-    return guardrails_of(ToolOutputGuardrail, guardrails)
+def _as_output_guardrails(guardrails: Iterable[Any]) -> tuple[ToolOutputGuardrail, ...]:
+    return as_guardrails(ToolOutputGuardrail, guardrails)
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class FunctionTool:
-    """A function as the model sees it. Usually made by :func:`function_tool`.
+    """A function that the model may call. Usually made by :func:`function_tool`.
+
+    An interruption by the user cancels a running call, unless ``on_interrupt`` says otherwise: write
+    ``finally`` blocks as in any trio code. The call is answered after they have run.
 
     Args:
-        name: letters, digits, ``_`` and ``-``, 64 at most.
-        description: what it does, for the model.
-        parameters: JSON Schema of the arguments object.
-        invoke: called with the context and the JSON text of the arguments; what it returns is the
-            answer (see :func:`result_text`). Raise :class:`InvalidArguments` for wrong ones.
-        timeout: seconds after which the call is cancelled and answered so; ``None`` for no limit.
-        on_timeout: whether a call that took too long is just answered so, or counts as a
+        name: the tool's name: up to 64 ASCII letters, digits, ``_`` and ``-``.
+        description: what the tool does, for the model.
+        parameters: the JSON Schema of the arguments object.
+        invoke: an async function, called with the :class:`ToolContext` and the arguments as JSON text.
+            Its return value is the result; :func:`~trio_realtime.agents.result_text` converts it to
+            text. It raises :class:`~trio_realtime.agents.InvalidArguments` if the arguments are
+            invalid.
+        timeout: seconds after which a call is cancelled and the model is informed; ``None`` for no
+            limit.
+        is_enabled: whether the model may call the tool; or a function, sync or async, that receives an
+            :class:`AgentContext` and decides. It is called when the agent's settings are sent and again
+            when the tool is called. A call of a disabled tool is answered as unknown.
+        needs_approval: whether each call waits for ``session.approve_tool_call``; or a function, sync
+            or async, that receives the :class:`ToolContext` and the decoded arguments and decides. If
+            the arguments are not a JSON object, it is not called and approval is required.
+        on_interrupt: what an interruption does to a running call. ``"cancel"``: the call is cancelled,
+            its ``finally`` blocks run, and the model is informed. ``"finish"``: the call continues,
+            and the model receives its result without being asked to respond. ``"background"``: the
+            call continues, and the model is asked to respond to its result.
+        finish_timeout: seconds that a running call may continue when the session ends; ``None`` to
+            cancel it at once.
+        format_error: a function, sync or async, that receives the :class:`ToolContext` and the
+            exception that the tool raised, and returns the text for the model. The exception may be a
+            ``BaseException``, such as asyncio's ``CancelledError``. By default the model receives the
+            class and text of the exception: make sure that they contain no secrets.
+        on_timeout: what exceeding ``timeout`` means. ``"answer"``: the model is informed.
             ``"failure"``: as if the tool had raised :class:`~trio_realtime.errors.ToolTimedOut`.
-        is_enabled: whether the model is told of it. A function is asked when the agent's settings
-            are sent and again when the tool is called; a disabled tool is answered as unknown.
-        needs_approval: whether a call waits for ``session.approve_tool_call``. A function is asked
-            with the arguments; where they are no JSON object, approval is needed without asking.
-        on_interrupt: what an interrupt does to a call. ``"cancel"``: it is cancelled, its
-            ``finally`` blocks run, and it is answered as cancelled. ``"finish"``: it goes on and its
-            result is kept for the model, without starting a response. ``"background"``: it goes on,
-            and the model is asked to speak of the result.
-        finish_timeout: seconds that a call may go on when the session ends; by default it is
-            cancelled at once.
-        format_error: makes the answer from an exception of the tool, which may be one that is no
-            ``Exception``, such as asyncio's ``CancelledError``. By default the model is told the
-            exception's class and text: see that nothing secret is in it.
-        on_failure: whether a failure is just answered, or answered and then ``"end_session"``: with
-            :class:`~trio_realtime.errors.ToolFailed`, for consumers as for whoever sends. Arguments
-            that are wrong are the model's failure, not the tool's.
+        on_failure: what happens after the tool raises. ``"answer"``: the model receives the error and
+            the session continues. ``"end_session"``: the call is answered, then the session ends with
+            :class:`~trio_realtime.errors.ToolFailed`. Invalid arguments are not a failure of the tool.
         input_guardrails: checks of the arguments before the tool runs, made with
             :func:`tool_input_guardrail`.
-        output_guardrails: checks of the result before the model is told, made with
+        output_guardrails: checks of the result before the model receives it, made with
             :func:`tool_output_guardrail`.
-        check_input_before_approval: whether ``input_guardrails`` are asked before a person is, and then
-            once more after.
-        limiter: what counts the thread of a plain function, in place of the 40 threads that all such
-            tools share.
-        approval_key: what a decision for good about it is kept under; by default this very object,
-            so that another tool of the same name is asked about for itself.
-        function: the function that it was made of, for tests and for calling it yourself.
+        check_input_before_approval: whether to run ``input_guardrails`` also before approval is
+            requested, so that calls they block need no decision. They run again after the approval.
+        limiter: limits the threads of a plain function; by default all such tools share 40 threads.
+        approval_key: identifies the tool for decisions made with ``always=True``. Tools with equal keys
+            share such decisions. By default a decision holds only for this very object, so another
+            tool of the same name needs its own.
+        function: the original function, for tests and direct calls.
 
-    A call is cancelled when the user interrupts: write ``finally`` blocks as in any trio code. The
-    call is answered after they have run.
+    Raises:
+        ConfigurationError: if an argument is invalid.
     """
 
     name: str = attrs.field(validator=check_tool_name)
@@ -136,8 +150,12 @@ class FunctionTool:
     on_failure: FailurePolicy = attrs.field(
         default="answer", validator=validators.in_(("answer", "end_session"))
     )
-    input_guardrails: tuple[ToolInputGuardrail, ...] = attrs.field(default=(), converter=_inputs)
-    output_guardrails: tuple[ToolOutputGuardrail, ...] = attrs.field(default=(), converter=_outputs)
+    input_guardrails: tuple[ToolInputGuardrail, ...] = attrs.field(
+        default=(), converter=_as_input_guardrails
+    )
+    output_guardrails: tuple[ToolOutputGuardrail, ...] = attrs.field(
+        default=(), converter=_as_output_guardrails
+    )
     check_input_before_approval: bool = False
     limiter: trio.CapacityLimiter | None = attrs.field(
         default=None, validator=_check_limiter, repr=False
@@ -146,7 +164,7 @@ class FunctionTool:
     function: Function | None = attrs.field(default=None, repr=False)
 
     def spec(self) -> FunctionToolSpec:
-        """The tool as it stands in the session's settings."""
+        """Return the tool's entry in the ``tools`` of the session's settings."""
         return FunctionToolSpec(
             name=self.name, description=self.description, parameters=self.parameters
         )
@@ -189,31 +207,38 @@ def function_tool(
 ) -> FunctionTool | Callable[[Function], FunctionTool]:
     """Make a tool of a function.
 
-    Async functions run in the session's nursery. Plain functions run in a thread; an interrupt
-    abandons the thread, since nothing can stop it. Parameters are described by the docstring (in
-    Google's, NumPy's or reST's style), or each by its annotation: ``Annotated[str, "a city"]``.
+    Use it as a decorator, with or without arguments, or call it with a function, a bound method, a
+    ``functools.partial`` or another callable object. What a partial has bound is hidden from the model.
+
+    Async functions run in the session's nursery. Plain functions run in a thread; an interruption
+    abandons the thread, because a thread cannot be stopped.
+
+    The annotations of the parameters give the schema of the arguments. The descriptions come from the
+    docstring, in Google, NumPy or reST style, or from an annotation such as
+    ``Annotated[str, "a city"]``. A parameter annotated with :class:`ToolContext` receives the context
+    of the call and is hidden from the model.
 
     Args:
-        name: the function's own by default.
-        description: the docstring by default, without its sections on parameters and the like.
-        options: as the arguments of :class:`FunctionTool`.
-
-    What a ``functools.partial`` has bound is not the model's: it neither sees nor changes it.
+        function: the function.
+        name: the tool's name; the function's name by default.
+        description: what the tool does, for the model; by default the docstring without its sections.
+        options: the other arguments of :class:`FunctionTool`, such as ``timeout`` and
+            ``needs_approval``.
 
     Raises:
-        ConfigurationError: a parameter has no annotation, or one of which no schema can be made; or
-            this is no function of which a tool can be made. The message says what to mend.
+        ConfigurationError: if no tool can be made of the function, for example because a parameter has
+            no annotation or its type has no JSON Schema. The message says what to change.
     """
 
     def make(function: Function) -> FunctionTool:
         check_function(function)
-        called = name or function_name(function)
-        signature = FunctionSchema(function, called, ToolContext)
+        tool_name = name or function_name(function)
+        schema = FunctionSchema(function, tool_name, ToolContext)
         return FunctionTool(
-            name=called,
-            description=description or documentation(function).description,
-            parameters=signature.schema(),
-            invoke=partial(_invoke, function, signature, options.get("limiter")),
+            name=tool_name,
+            description=description or parse_docstring(function).description,
+            parameters=schema.json_schema(),
+            invoke=partial(_invoke, function, schema, options.get("limiter")),
             function=function,
             **options,
         )
@@ -223,28 +248,31 @@ def function_tool(
 
 async def _invoke(
     function: Function,
-    signature: FunctionSchema,
+    schema: FunctionSchema,
     limiter: trio.CapacityLimiter | None,
     context: ToolContext[Any],
     arguments: str,
 ) -> Any:
-    keywords = signature.keywords(context, arguments)
+    kwargs = schema.decode_arguments(context, arguments)
     if inspect.iscoroutinefunction(function):
-        return await function(**keywords)
+        return await function(**kwargs)
     (result,) = await trio.to_thread.run_sync(
-        _in_tuple, function, keywords, abandon_on_cancel=True, limiter=limiter or _tool_threads()
+        _call_in_tuple, function, kwargs, abandon_on_cancel=True, limiter=limiter or _tool_threads()
     )
-    # A plain function may be one that makes an async call: a wrapper, an object's ``__call__``.
+    # A plain function may return an awaitable: a wrapper, or an object's `__call__`.
     return await maybe_await(result)
 
 
-def _in_tuple(function: Function, keywords: dict[str, Any]) -> tuple[Any]:
-    """Call it. In a tuple, because trio lets no coroutine out of a thread."""
-    return (function(**keywords),)
+def _call_in_tuple(function: Function, kwargs: dict[str, Any]) -> tuple[Any]:
+    """Return the result in a tuple, because `trio.to_thread.run_sync` rejects coroutines."""
+    return (function(**kwargs),)
 
 
 def _tool_threads() -> trio.CapacityLimiter:
-    """The threads of all tools: not trio's own, which the application may need meanwhile."""
+    """Return the limiter that all tools share.
+
+    It is not trio's default one, so that tools cannot use up the application's threads.
+    """
     try:
         return _threads.get()
     except LookupError:

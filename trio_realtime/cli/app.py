@@ -159,11 +159,11 @@ async def serve(
         voice: Voice of the responses.
         api_key: API keys to accept; by default, any key.
     """
-    from .serve import make_settings, serve as run_serve
+    from .serve import make_server_config, serve as run_serve
 
-    settings = make_settings(pace=pace, voice=voice, api_keys=api_key)
+    server_config = make_server_config(pace=pace, voice=voice, api_keys=api_key)
     return await run_until_signal(
-        partial(run_serve, host=host, port=port, settings=settings), on_signal=OK
+        partial(run_serve, host=host, port=port, config=server_config), on_signal=OK
     )
 
 

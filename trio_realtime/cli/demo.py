@@ -44,7 +44,7 @@ from .demo_metrics import DemoMetrics
 from .event_log import EventLog
 from .exit import FAILED, OK, is_user_facing, main_cause
 from .report import CallMetrics, DemoReport, InterruptionMetrics, TurnKind, TurnMetrics
-from .serve import make_voice
+from .serve import make_synthesizer
 from .wav import bundled_speech, check_writable, write_pcm
 
 #: The server generates speech this many times faster than real time: fast enough to stay ahead of
@@ -68,9 +68,9 @@ class TalkativeResponder:
     def __init__(self) -> None:
         self._rules = RuleResponder()
 
-    def answer(self, turn: Turn) -> Sequence[Step]:
+    def respond(self, turn: Turn) -> Sequence[Step]:
         """Answer by the default rules; a search is followed by a story in the same response."""
-        steps = list(self._rules.answer(turn))
+        steps = list(self._rules.respond(turn))
         searches = any(isinstance(step, Call) and step.name == "search_archive" for step in steps)
         return [*steps, Say(_STORY)] if searches else steps
 
@@ -112,7 +112,7 @@ async def demo(*, as_json: bool, output: Path, voice: str) -> int:
     """
     check_writable(output)
     console = Console(quiet=as_json, highlight=False)
-    call = DemoCall(EventLog(console), make_voice(voice))
+    call = DemoCall(EventLog(console), make_synthesizer(voice))
     report = await call.run(output)
     if as_json:
         json.dump(report.as_json(), sys.stdout)
@@ -148,12 +148,12 @@ class DemoCall:
 
     Args:
         log: prints what happens.
-        voice: the synthesizer of the local server.
+        synthesizer: the voice of the local server.
     """
 
-    def __init__(self, log: EventLog, voice: Synthesizer) -> None:
+    def __init__(self, log: EventLog, synthesizer: Synthesizer) -> None:
         self.log = log
-        self._voice = voice
+        self._synthesizer = synthesizer
         self._metrics = DemoMetrics(log)
         self._slow_tool = _SlowToolState(log)
         self._recorder = Recorder()
@@ -183,7 +183,7 @@ class DemoCall:
     async def _serve_and_talk(self) -> None:
         limits = Limits(recorded_frames=100_000)
         async with serve_local(
-            brain=TalkativeResponder(), voice=self._voice, pacing=_PACE, limits=limits
+            responder=TalkativeResponder(), synthesizer=self._synthesizer, pacing=_PACE, limits=limits
         ) as server:
             self.log.write("", f"local server: {server.url}")
             self.log.write("", "it has no model: it repeats your words and calls tools by rules")

@@ -9,19 +9,19 @@ from typing import NoReturn
 import trio
 
 from trio_realtime import serve_local
-from trio_realtime.local import EspeakSynthesizer, ServiceSettings, Synthesizer, ToneSynthesizer
+from trio_realtime.local import EspeakSynthesizer, ServerConfigDict, Synthesizer, ToneSynthesizer
 
 from .exit import UserFacingError
 
 
-async def serve(*, host: str, port: int, settings: ServiceSettings) -> NoReturn:
+async def serve(*, host: str, port: int, config: ServerConfigDict) -> NoReturn:
     """Run the server until cancelled. Prints its URL, and nothing else, once clients can connect.
 
     Raises:
         UserFacingError: the server cannot listen on this host and port.
     """
     try:
-        async with serve_local(host=host, port=port, **settings) as server:
+        async with serve_local(host=host, port=port, **config) as server:
             print(server.url, flush=True)
             await trio.sleep_forever()
     except OSError as exc:
@@ -34,16 +34,16 @@ def _hint(error: OSError) -> str:
     return "choose another --host, for example 127.0.0.1"
 
 
-def make_settings(*, pace: str, voice: str, api_keys: tuple[str, ...]) -> ServiceSettings:
-    """Convert the options of the command to settings of the server.
+def make_server_config(*, pace: str, voice: str, api_keys: tuple[str, ...]) -> ServerConfigDict:
+    """Convert the options of the command to the configuration of the server.
 
     Raises:
         UserFacingError: an option has an invalid value.
     """
-    settings = ServiceSettings(pacing=_parse_pace(pace), voice=make_voice(voice))
+    config = ServerConfigDict(pacing=_parse_pace(pace), synthesizer=make_synthesizer(voice))
     if api_keys:
-        settings["api_keys"] = frozenset(api_keys)
-    return settings
+        config["api_keys"] = frozenset(api_keys)
+    return config
 
 
 def _parse_pace(pace: str) -> float:
@@ -56,7 +56,7 @@ def _parse_pace(pace: str) -> float:
     return factor
 
 
-def make_voice(name: str) -> Synthesizer:
+def make_synthesizer(name: str) -> Synthesizer:
     """Create the synthesizer for ``tone``, ``espeak`` or ``auto`` (espeak if it is installed).
 
     Raises:

@@ -1,20 +1,22 @@
-"""The local realtime server: the embedded default for demos, tests and development without a key.
+"""The local realtime server, for demos, tests and development without an API key.
 
 :func:`serve_local` runs it on a port, :func:`local_connector` in memory without sockets, and
-:class:`ServerConnection` is the state machine behind both. It speaks the protocol of the live service and
-answers by rules (:class:`RuleResponder`) or by a script (:class:`ScriptedResponder`).
+:class:`ServerProtocol` is the state machine of both. It speaks the protocol of the live service,
+and follows rules (:class:`RuleResponder`) or a script (:class:`ScriptedResponder`) instead of a
+model.
 """
 
 from __future__ import annotations
 
-from .config import ServiceOptions as ServiceOptions, ServiceSettings as ServiceSettings
+from .config import ServerConfig as ServerConfig, ServerConfigDict as ServerConfigDict
 from .connection import Connection as Connection, Limits as Limits
 from .connector import LocalConnector as LocalConnector, local_connector as local_connector
 from .hosted_mcp import (
-    HostedAnswer as HostedAnswer,
     HostedServers as HostedServers,
     HostedTool as HostedTool,
+    HostedToolFunction as HostedToolFunction,
 )
+from .protocol import ServerProtocol as ServerProtocol
 from .responders import (
     Call as Call,
     Fail as Fail,
@@ -31,7 +33,6 @@ from .responders import (
 )
 from .rule_responder import RuleResponder as RuleResponder
 from .server import LocalServer as LocalServer, serve_local as serve_local
-from .service import ServerConnection as ServerConnection
 from .synthesizer import (
     EspeakSynthesizer as EspeakSynthesizer,
     Synthesizer as Synthesizer,
@@ -41,6 +42,7 @@ from .transcriber import (
     ScriptedTranscriber as ScriptedTranscriber,
     Transcriber as Transcriber,
     TranscriptionFailed as TranscriptionFailed,
+    TranscriptionResult as TranscriptionResult,
 )
 from .types import (
     Close as Close,

@@ -1,8 +1,7 @@
-"""Arguments for a call, out of the user's words, by the tool's JSON schema.
+"""Guess the arguments of a call from the user's words and the tool's JSON schema.
 
-What is required is always filled, with something of the right type; what is optional only when the
-words have something for it. The guesses are simple on purpose: capitalised words for a string,
-numbers in the order of their mention, an enum's member that was said.
+Required properties always get a value of the right type; optional ones only if the words contain
+one. The guesses are simple: capitalized words for a string, numbers in order, enum members by name.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ import attrs
 
 from .types import Json, is_array, is_object
 
-__all__ = ["fill_arguments"]
+__all__ = ["guess_arguments"]
 
 _MAX_DEPTH: Final = 8
-_NOTHING: Final[Any] = object()
+_MISSING: Final[Any] = object()
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
-_CAPITALISED: Final = re.compile(r"[A-Z][\w'’-]*(?:\s+[A-Z][\w'’-]*)*")
+_CAPITALIZED: Final = re.compile(r"[A-Z][\w'’-]*(?:\s+[A-Z][\w'’-]*)*")
 _AFTER: Final = re.compile(
     r"\b(?:in|at|to|for|from|about|named|called|is|of|with)\s+([^\W\d_][\w'’-]*)", re.IGNORECASE
 )
 _QUOTED: Final = re.compile(r"[\"“]([^\"”]+)[\"”]")
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
-_ADDRESS: Final = re.compile(r"https?://\S+")
+_URI: Final = re.compile(r"https?://\S+")
 _NO: Final = re.compile(r"\b(?:not|no|never|off|false|disable[d]?|without)\b|n't\b", re.IGNORECASE)
 _YES: Final = re.compile(r"\b(?:yes|on|true|enable[d]?|please|with)\b", re.IGNORECASE)
 _FORMATS: Final[Mapping[str, str]] = {
@@ -42,31 +41,32 @@ _FORMATS: Final[Mapping[str, str]] = {
 }
 
 
-def fill_arguments(schema: Json, words: str) -> Json:
-    """Arguments that fit a function's ``parameters``, taken from the words where they can be."""
-    filled = _Filler(schema, words).fill({"type": "object", **schema}, required=True, depth=0)
-    return filled if is_object(filled) else {}
+def guess_arguments(schema: Json, words: str) -> Json:
+    """Return arguments that match a schema of parameters, from the words if possible."""
+    guesser = _ArgumentGuesser(schema, words)
+    arguments = guesser.value_for({"type": "object", **schema}, required=True, depth=0)
+    return arguments if is_object(arguments) else {}
 
 
-class _Filler:
-    """One call's worth of words; every number in them is used once."""
+class _ArgumentGuesser:
+    """Guesses the arguments of one call. Uses each number in the words once."""
 
     def __init__(self, root: Json, words: str) -> None:
         self._root = root
         self._words = words
         self._numbers = [float(n) for n in _NUMBER.findall(words)]
 
-    def fill(self, schema: Json, *, required: bool, depth: int) -> Any:
-        """A value for the schema; nothing when the words have none and none is required."""
+    def value_for(self, schema: Json, *, required: bool, depth: int) -> Any:
+        """Return a value for the schema; ``_MISSING`` if none is found and none is required."""
         schema = self._resolve(schema)
         found = self._find(schema, depth)
-        if found is not _NOTHING or not required:
+        if found is not _MISSING or not required:
             return found
         if "default" in schema:
             return schema["default"]
-        return None if _allows_null(schema) else self._fallback(schema, depth)
+        return None if _allows_null(schema) else self._default_value(schema, depth)
 
-    # -- from the words ------------------------------------------------------------------------
+    # -- values from the words -------------------------------------------------------------------
 
     def _find(self, schema: Json, depth: int) -> Any:
         if "const" in schema:
@@ -85,125 +85,131 @@ class _Filler:
             case "object":
                 return self._find_object(schema, depth)
             case _:
-                return _NOTHING
+                return _MISSING
 
     def _find_member(self, members: list[Any]) -> Any:
         said = self._words.lower()
-        named = [m for m in members if isinstance(m, str) and m and _is_said(m.lower(), said)]
+        named = [m for m in members if isinstance(m, str) and m and _is_mentioned(m.lower(), said)]
         if named:
             return max(named, key=len)
         numbers = [m for m in members if _is_number(m) and float(m) in self._numbers]
-        return numbers[0] if numbers else _NOTHING
+        return numbers[0] if numbers else _MISSING
 
     def _find_string(self, schema: Json) -> Any:
         text = self._guess_text(schema.get("format"))
-        return text if text and _fits_text(text, schema) else _NOTHING
+        return text if text and _fits_text(text, schema) else _MISSING
 
-    def _guess_text(self, form: str | None) -> str | None:
-        if form == "email":
+    def _guess_text(self, string_format: str | None) -> str | None:
+        if string_format == "email":
             return _first(_EMAIL, self._words)
-        if form == "uri":
-            return _first(_ADDRESS, self._words)
-        if form is not None:
+        if string_format == "uri":
+            return _first(_URI, self._words)
+        if string_format is not None:
             return None
         return _first(_QUOTED, self._words) or self._name() or _last(_AFTER, self._words)
 
     def _name(self) -> str | None:
-        """The last capitalised words; one that only begins a sentence does not count."""
-        names = [m for m in _CAPITALISED.finditer(self._words) if m[0] not in ("I", "I'm", "I’m")]
+        """Return the last capitalized words that do not start a sentence."""
+        names = [m for m in _CAPITALIZED.finditer(self._words) if m[0] not in ("I", "I'm", "I’m")]
         inside = [m[0] for m in names if not _begins_sentence(self._words, m.start())]
         return inside[-1] if inside else None
 
     def _find_number(self, schema: Json) -> Any:
         for number in self._numbers:
             value = int(number) if number.is_integer() else number
-            if _Range.of(schema).has(value):
+            if _NumberRange.of(schema).has(value):
                 self._numbers.remove(number)
                 return value
-        return _NOTHING
+        return _MISSING
 
     def _find_boolean(self) -> Any:
         if _NO.search(self._words):
             return False
-        return True if _YES.search(self._words) else _NOTHING
+        return True if _YES.search(self._words) else _MISSING
 
     def _find_array(self, schema: Json, depth: int) -> Any:
         inner: Json = schema["items"] if is_object(schema.get("items")) else {}
         most = schema.get("maxItems", 16)
         values = self._elements(self._resolve(inner), depth)[:most]
         if not values:
-            return _NOTHING
+            return _MISSING
         while len(values) < schema.get("minItems", 0):
-            values.append(self.fill(inner, required=True, depth=depth + 1))
+            values.append(self.value_for(inner, required=True, depth=depth + 1))
         return values
 
     def _elements(self, inner: Json, depth: int) -> list[Any]:
         if is_array(inner.get("enum")):
             said = self._words.lower()
-            return [m for m in inner["enum"] if isinstance(m, str) and _is_said(m.lower(), said)]
+            return [
+                m for m in inner["enum"] if isinstance(m, str) and _is_mentioned(m.lower(), said)
+            ]
         match _type_of(inner):
             case "string":
-                names = [m[0] for m in _CAPITALISED.finditer(self._words)]
+                names = [m[0] for m in _CAPITALIZED.finditer(self._words)]
                 inside = [n for n in names if not self._words.lstrip().startswith(n)]
                 return [name for name in inside if _fits_text(name, inner)]
             case "integer" | "number":
                 found = [self._find_number(inner) for _ in list(self._numbers)]
-                return [value for value in found if value is not _NOTHING]
+                return [value for value in found if value is not _MISSING]
             case _:
                 one = self._find(inner, depth + 1)
-                return [] if one is _NOTHING else [one]
+                return [] if one is _MISSING else [one]
 
     def _find_object(self, schema: Json, depth: int) -> Any:
-        filled = self._members(schema, depth)
-        return filled if filled or depth == 0 else _NOTHING
+        values = self._members(schema, depth)
+        return values if values or depth == 0 else _MISSING
 
     def _members(self, schema: Json, depth: int) -> Json:
         if depth >= _MAX_DEPTH:
             return {}
         required = schema.get("required", [])
-        filled: Json = {}
+        values: Json = {}
         for key, inner in schema.get("properties", {}).items():
             part: Json = inner if is_object(inner) else {}
-            value = self.fill(part, required=key in required, depth=depth + 1)
-            if value is not _NOTHING:
-                filled[key] = value
-        return filled
+            value = self.value_for(part, required=key in required, depth=depth + 1)
+            if value is not _MISSING:
+                values[key] = value
+        return values
 
-    # -- from nothing --------------------------------------------------------------------------
+    # -- defaults --------------------------------------------------------------------------------
 
-    def _fallback(self, schema: Json, depth: int) -> Any:
+    def _default_value(self, schema: Json, depth: int) -> Any:
         if is_array(schema.get("enum")):
             return next(iter(schema["enum"]), None)
         match _type_of(schema):
             case "string":
-                return self._some_text(schema)
+                return self._default_text(schema)
             case "integer" | "number":
-                return _Range.of(schema).some()
+                return _NumberRange.of(schema).default()
             case "boolean":
                 return True
             case "array":
-                return self._some_array(schema, depth)
+                return self._default_array(schema, depth)
             case "object":
                 return self._members(schema, depth)
             case _:
                 return self._words.strip()
 
-    def _some_text(self, schema: Json) -> str:
-        form = schema.get("format")
-        text = _FORMATS.get(form, "") if isinstance(form, str) else self._words.strip()
+    def _default_text(self, schema: Json) -> str:
+        string_format = schema.get("format")
+        text = (
+            _FORMATS.get(string_format, "")
+            if isinstance(string_format, str)
+            else self._words.strip()
+        )
         text = text or "something"
         most = schema.get("maxLength")
         return text.ljust(schema.get("minLength", 0), ".")[: most if most is not None else None]
 
-    def _some_array(self, schema: Json, depth: int) -> list[Any]:
+    def _default_array(self, schema: Json, depth: int) -> list[Any]:
         inner: Json = schema["items"] if is_object(schema.get("items")) else {}
         least = schema.get("minItems", 0) if depth < _MAX_DEPTH else 0
-        return [self.fill(inner, required=True, depth=depth + 1) for _ in range(least)]
+        return [self.value_for(inner, required=True, depth=depth + 1) for _ in range(least)]
 
-    # -- references and choices ----------------------------------------------------------------
+    # -- references and alternatives -------------------------------------------------------------
 
     def _resolve(self, schema: Json) -> Json:
-        """The schema with references followed, parts merged, and the first real choice taken."""
+        """Resolve references, merge ``allOf``, and choose the first non-null alternative."""
         for _ in range(_MAX_DEPTH):
             if isinstance(schema.get("$ref"), str):
                 rest = {key: value for key, value in schema.items() if key != "$ref"}
@@ -269,7 +275,7 @@ def _begins_sentence(words: str, place: int) -> bool:
     return not before or before[-1] in ".!?:"
 
 
-def _is_said(member: str, said: str) -> bool:
+def _is_mentioned(member: str, said: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(member)}(?!\w)", said) is not None
 
 
@@ -291,8 +297,8 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 @attrs.frozen
-class _Range:
-    """What a schema says of a number."""
+class _NumberRange:
+    """The numbers that a schema allows."""
 
     low: float
     high: float
@@ -302,7 +308,7 @@ class _Range:
     whole: bool
 
     @classmethod
-    def of(cls, schema: Json) -> _Range:
+    def of(cls, schema: Json) -> _NumberRange:
         whole = _type_of(schema) == "integer"
         return cls(
             low=_bound(schema, "minimum", -math.inf),
@@ -317,8 +323,8 @@ class _Range:
         inside = self.low <= value <= self.high and self.above < value < self.below
         return inside and (not self.step or value % self.step == 0)
 
-    def some(self) -> float:
-        """The value nearest to zero that is allowed, as far as a short search finds one."""
+    def default(self) -> float:
+        """Return an allowed value, near zero if possible."""
         value = next(filter(self.has, self._guesses()), max(self.low, 0.0))
         return int(value) if self.whole or float(value).is_integer() else value
 

@@ -1,6 +1,6 @@
-"""Audio bytes: the three wire formats, G.711 both ways, loudness. Knows nothing of sessions.
+"""Audio conversion: the wire formats, G.711, RMS levels and duration.
 
-Inside the room audio is signed 16-bit little-endian mono; at 24 kHz where it is to be spoken.
+Internally audio is signed 16-bit little-endian mono PCM, at 24 kHz for output.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ SAMPLE_RATE: Final = 24_000
 
 @attrs.frozen
 class AudioFormat:
-    """One of the wire formats: its name, and how many bytes one millisecond takes."""
+    """One of the wire formats, with its sizes in bytes."""
 
     name: str
     bytes_per_ms: int
     bytes_per_sample: int
 
     def duration_ms(self, size: int) -> float:
-        """Milliseconds that so many bytes last."""
+        """Return the duration of this many bytes, in milliseconds."""
         return size / self.bytes_per_ms
 
     def size(self, milliseconds: float) -> int:
-        """Bytes of so many milliseconds, never half a sample."""
+        """Return the number of bytes of this duration, in whole samples."""
         return (
             int(milliseconds * self.bytes_per_ms) // self.bytes_per_sample * self.bytes_per_sample
         )
@@ -46,7 +46,7 @@ FORMATS: Final[Mapping[str, AudioFormat]] = {
 
 
 def samples(pcm: bytes | bytearray) -> array[int]:
-    """Little-endian PCM16 as numbers; a last odd byte is left out."""
+    """Decode little-endian PCM16. Ignores an odd last byte."""
     numbers = array("h", bytes(pcm[: len(pcm) // 2 * 2]))
     if sys.byteorder == "big":
         numbers.byteswap()
@@ -60,7 +60,7 @@ def to_bytes(numbers: array[int]) -> bytes:
     return numbers.tobytes()
 
 
-# -- G.711 -------------------------------------------------------------------------------------
+# -- G.711 ---------------------------------------------------------------------------------------
 
 
 def _ulaw_to_linear(code: int) -> int:
@@ -86,7 +86,7 @@ def _linear_to_ulaw(sample: int) -> int:
 
 
 def _linear_to_alaw(sample: int) -> int:
-    # Negative values are coded one step nearer to zero, as the standard's ~x does.
+    # The standard encodes negative samples as ~x, which is one step closer to zero.
     sign, magnitude = (0x80, sample) if sample >= 0 else (0, ~sample)
     magnitude >>= 4
     exponent = max(0, magnitude.bit_length() - 4)
@@ -100,59 +100,59 @@ _ENCODERS: Final = {"audio/pcmu": _linear_to_ulaw, "audio/pcma": _linear_to_alaw
 
 @lru_cache
 def decoding_table(name: str) -> tuple[int, ...]:
-    """The 256 samples that the codes of a G.711 format stand for."""
+    """Return the samples of the 256 codes of a G.711 format."""
     return tuple(map(_DECODERS[name], range(256)))
 
 
 @lru_cache
 def encoding_table(name: str) -> bytes:
-    """The codes of all 65536 samples, index ``sample & 0xFFFF``."""
+    """Return the codes of all 65536 samples, indexed by ``sample & 0xFFFF``."""
     coder = _ENCODERS[name]
     return bytes(coder(s if s < 0x8000 else s - 0x10000) for s in range(0x10000))
 
 
-# -- whole pieces ------------------------------------------------------------------------------
+# -- conversion ----------------------------------------------------------------------------------
 
 
-def encode(pcm: bytes, form: AudioFormat) -> bytes:
-    """PCM16 at 24 kHz in a wire format: G.711 is 8 kHz, so three samples become one."""
-    if form.name == "audio/pcm":
+def encode(pcm: bytes, audio_format: AudioFormat) -> bytes:
+    """Encode PCM16 at 24 kHz in a wire format. For G.711 at 8 kHz, average three samples."""
+    if audio_format.name == "audio/pcm":
         return pcm
-    table = encoding_table(form.name)
+    table = encoding_table(audio_format.name)
     numbers = samples(pcm)
-    thirds = zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=False)
-    return bytes(table[(a + b + c) // 3 & 0xFFFF] for a, b, c in thirds)
+    triples = zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=False)
+    return bytes(table[(a + b + c) // 3 & 0xFFFF] for a, b, c in triples)
 
 
-def decode(data: bytes | bytearray, form: AudioFormat) -> array[int]:
-    """Samples at the format's own rate."""
-    if form.name == "audio/pcm":
+def decode(data: bytes | bytearray, audio_format: AudioFormat) -> array[int]:
+    """Decode samples, at the sample rate of the format."""
+    if audio_format.name == "audio/pcm":
         return samples(data)
-    table = decoding_table(form.name)
+    table = decoding_table(audio_format.name)
     return array("h", [table[code] for code in data])
 
 
-def loudness(data: bytes | bytearray, form: AudioFormat) -> float:
-    """Root mean square of the samples: 0 for silence, 32768 at most."""
-    numbers = decode(data, form)
+def loudness(data: bytes | bytearray, audio_format: AudioFormat) -> float:
+    """Return the root mean square of the samples, from 0 (silence) to 32768."""
+    numbers = decode(data, audio_format)
     if not numbers:
         return 0.0
     return float((sum(map(mul, numbers, numbers)) / len(numbers)) ** 0.5)
 
 
 def change_speed(pcm: bytes, speed: float) -> bytes:
-    """Speak faster (above 1) or slower at the same pitch: 20 ms blocks left out or said twice."""
+    """Change the speed at the same pitch, by dropping or repeating blocks of 20 ms."""
     if speed == 1.0:
         return pcm
     block = SAMPLE_RATE // 50 * 2
     starts = range(0, len(pcm), block)
-    wanted = max(1, round(len(starts) / speed)) if starts else 0
-    chosen = (starts[min(int(i * speed), len(starts) - 1)] for i in range(wanted))
+    block_count = max(1, round(len(starts) / speed)) if starts else 0
+    chosen = (starts[min(int(i * speed), len(starts) - 1)] for i in range(block_count))
     return b"".join(pcm[start : start + block] for start in chosen)
 
 
-def fit(pcm: bytes, milliseconds: float) -> bytes:
-    """Exactly so long: cut off, or said again from the start."""
+def fit_duration(pcm: bytes, milliseconds: float) -> bytes:
+    """Return audio of exactly this duration, truncated or repeated."""
     size = FORMATS["audio/pcm"].size(milliseconds)
     if not pcm:
         return bytes(size)

@@ -1,4 +1,4 @@
-"""Everything that can be chosen about a local server's behaviour."""
+"""Configuration of a local server."""
 
 from __future__ import annotations
 
@@ -7,70 +7,74 @@ from typing import Any, Literal, TypedDict
 
 import attrs
 
-from .hosted_mcp import HostedServers, HostedTool, declare_servers
+from .hosted_mcp import HostedServers, HostedTool, normalize_servers
 from .responders import Responder
 from .rule_responder import RuleResponder
 from .synthesizer import Synthesizer, ToneSynthesizer
 from .transcriber import ScriptedTranscriber, Transcriber, TranscriptionFailed
 
-__all__ = ["ServiceOptions", "ServiceSettings"]
+__all__ = ["ServerConfig", "ServerConfigDict"]
 
 
 def _positive(_: Any, attribute: attrs.Attribute[float], value: float) -> None:
     if not value > 0:
-        raise ValueError(f"{attribute.name} must be greater than 0, got {value!r}")
+        raise ValueError(f"{attribute.name} must be > 0, got {value!r}")
 
 
 def _not_negative(_: Any, attribute: attrs.Attribute[float], value: float) -> None:
     if not value >= 0:
-        raise ValueError(f"{attribute.name} must not be negative, got {value!r}")
+        raise ValueError(f"{attribute.name} must be >= 0, got {value!r}")
 
 
-def _frozen(
+def _as_tuple(
     transcripts: Sequence[str | TranscriptionFailed],
 ) -> Sequence[str | TranscriptionFailed]:
     return tuple(transcripts)
 
 
-def _usual_ears(options: ServiceOptions) -> Transcriber:
-    return ScriptedTranscriber(options.transcripts)
+def _default_transcriber(config: ServerConfig) -> Transcriber:
+    return ScriptedTranscriber(config.transcripts)
 
 
 @attrs.frozen(kw_only=True)
-class ServiceOptions:
-    """How the service behaves.
+class ServerConfig:
+    """Configuration of a local server.
 
     Args:
-        brain: who answers; one for all connections.
-        transcripts: what committed audio says, in order, one entry for each piece of it.
-        ears: who understands spoken audio, one pair for all connections; by default the script of
-            ``transcripts``.
-        voice: who speaks.
-        pacing: how many times faster than real time answers are generated; ``math.inf`` generates
-            as fast as they are taken.
-        latency: seconds between ``response.created`` and the first item.
-        session_seconds: how long a session may last before it expires.
-        api_keys: the keys that are let in; by default any key.
-        require_key: whether a connection without a key is refused. Given keys imply it.
-        auth_failure: ``"close"`` answers a bad key as the live service does, with an ``error``
-            event and close code 3000; ``"http401"`` refuses the upgrade.
-        models: the models that exist; by default any name.
-        default_model: for connections that name none; by default they are refused.
-        hosted_servers: the MCP servers that the service can reach, by their label: for each tool
-            its answer, or a :class:`HostedTool`. By default none can be reached.
-        interleave: whether the items of one response overlap; by default reasoning models do it.
-        seed: of the ids.
-        epoch: unix time at which the clock that is handed in says 0; only ``expires_at`` shows it.
-            By default a server asks the system's clock, and a bare :class:`ServerConnection` begins 2026.
+        responder: decides what the model says and calls. All connections share it.
+        transcripts: transcripts of committed audio, in order; each item takes the next one.
+        transcriber: transcribes committed audio. All connections share it. The default is a
+            :class:`ScriptedTranscriber` of ``transcripts``.
+        synthesizer: turns text into speech. All connections share it.
+        pacing: speed of generation relative to real time. ``math.inf`` generates as fast as the
+            client reads.
+        latency: seconds between ``response.created`` and the first output item.
+        session_seconds: seconds after which a session expires.
+        api_keys: accepted API keys; None accepts any key.
+        require_key: whether to reject a connection without a key. Implied by ``api_keys``.
+        auth_failure: how to reject a key. ``"close"`` sends an ``error`` event and closes with
+            code 3000, as the live service does; ``"http401"`` rejects the upgrade request.
+        models: supported models; None supports any name.
+        default_model: model of connections that name none; None rejects these connections.
+        hosted_servers: reachable MCP servers by label. Each maps the names of its tools to a
+            fixed output, a function of the arguments, or a :class:`HostedTool`.
+        interleave: whether the output items of one response overlap; None does so for reasoning
+            models only.
+        seed: seed of the generated ids.
+        epoch: Unix time at which the clock of the connection reads 0, for ``expires_at``. None
+            uses the system clock in a server, and the start of 2026 in a bare
+            :class:`ServerProtocol`.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number is out of range.
     """
 
-    brain: Responder = attrs.field(factory=RuleResponder)
-    transcripts: Sequence[str | TranscriptionFailed] = attrs.field(default=(), converter=_frozen)
-    ears: Transcriber = attrs.field(default=attrs.Factory(_usual_ears, takes_self=True))
-    voice: Synthesizer = attrs.field(factory=ToneSynthesizer)
+    responder: Responder = attrs.field(factory=RuleResponder)
+    transcripts: Sequence[str | TranscriptionFailed] = attrs.field(default=(), converter=_as_tuple)
+    transcriber: Transcriber = attrs.field(
+        default=attrs.Factory(_default_transcriber, takes_self=True)
+    )
+    synthesizer: Synthesizer = attrs.field(factory=ToneSynthesizer)
     pacing: float = attrs.field(default=8.0, validator=_positive)
     latency: float = attrs.field(default=0.0, validator=_not_negative)
     session_seconds: float = attrs.field(default=3600.0, validator=_positive)
@@ -80,20 +84,20 @@ class ServiceOptions:
     models: AbstractSet[str] | None = None
     default_model: str | None = None
     hosted_servers: Mapping[str, Mapping[str, HostedTool]] = attrs.field(
-        factory=dict[str, Mapping[str, HostedTool]], converter=declare_servers
+        factory=dict[str, Mapping[str, HostedTool]], converter=normalize_servers
     )
     interleave: bool | None = None
     seed: str = "local"
     epoch: float | None = None
 
 
-class ServiceSettings(TypedDict, total=False):
-    """The same as keyword arguments; see :class:`ServiceOptions`."""
+class ServerConfigDict(TypedDict, total=False):
+    """Fields of :class:`ServerConfig` as keyword arguments; all are optional."""
 
-    brain: Responder
+    responder: Responder
     transcripts: Sequence[str | TranscriptionFailed]
-    ears: Transcriber
-    voice: Synthesizer
+    transcriber: Transcriber
+    synthesizer: Synthesizer
     pacing: float
     latency: float
     session_seconds: float

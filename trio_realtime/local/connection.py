@@ -1,7 +1,8 @@
-"""Drives a :class:`ServerConnection` over a transport: the only part with tasks.
+"""Serve a connection: run a :class:`ServerProtocol` over a transport.
 
-A reader hands messages in, a writer owns the transport's sending side, and the core between them is
-the caller's task. The core waits for the next message or the next deadline, whichever is first.
+A reader task receives messages, a writer task owns the sending side of the transport, and the
+caller's task runs the protocol between them. It waits for the next message or the next deadline,
+whichever comes first.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ import trio
 
 from trio_realtime.transports import Transport, TransportClosed
 
-from .config import ServiceOptions
-from .errors import Refusal
+from .config import ServerConfig
+from .errors import ProtocolError
+from .protocol import ServerProtocol
 from .requests import read_message
-from .service import ServerConnection
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
-__all__ = ["Connection", "Limits", "converse", "with_wall_clock"]
+__all__ = ["Connection", "Limits", "serve_connection", "with_wall_clock"]
 
 logger: Final = logging.getLogger("trio_realtime.local")
 
 _INBOX: Final = 64
 _OUTBOX: Final = 256
 _GOING_AWAY: Final = Close(1001, "the server is going away")
-_BROKEN: Final = Close(1011, "internal error")
+_INTERNAL_ERROR: Final = Close(1011, "internal error")
 _TOO_SLOW: Final = Close(1013, "the client reads too slowly")
 
 Direction: TypeAlias = Literal["sent", "received"]
@@ -40,12 +41,13 @@ Direction: TypeAlias = Literal["sent", "received"]
 
 @attrs.frozen
 class Limits:
-    """What a connection may cost.
+    """Limits of one connection.
 
     Args:
-        read_timeout: seconds that a client may leave the queue to it full, then 1013.
-        close_timeout: seconds for what is still to be sent and for the close handshake, each.
-        recorded_frames: how many frames of a connection are kept for :attr:`Connection.frames`.
+        read_timeout: seconds for which the queue to a client may stay full. Then the server closes
+            the connection with code 1013.
+        close_timeout: seconds to send the remaining events, and again for the close handshake.
+        recorded_frames: number of latest messages in :attr:`Connection.messages`.
     """
 
     read_timeout: float = 10.0
@@ -55,14 +57,14 @@ class Limits:
 
 @attrs.define(eq=False)
 class Connection:
-    """What was said on one connection.
+    """One connection to a local server: its latest messages and its end.
 
     Args:
         request: the upgrade request.
-        messages: the latest messages as they were, each ``"received"`` from the client or
-            ``"sent"`` to it; :attr:`frames` has them decoded.
-        closed: how the connection ended, as far as this side knows; None while it is open.
-        scope: cancel it to close the connection with 1001.
+        messages: the latest messages, unchanged, each ``"received"`` from the client or
+            ``"sent"`` to it. :attr:`frames` has them decoded.
+        closed: how the server closed the connection; None while it is open.
+        scope: cancel it to close the connection with code 1001.
         ended: set when the connection is closed.
     """
 
@@ -74,22 +76,22 @@ class Connection:
 
     @classmethod
     def of(cls, request: ConnectionRequest, limits: Limits) -> Connection:
-        """A new connection."""
+        """Return a new connection."""
         return cls(request, deque(maxlen=limits.recorded_frames))
 
     @property
     def frames(self) -> list[tuple[Direction, Json]]:
-        """The latest frames in their order; what was no JSON object is left out."""
+        """The latest messages as JSON objects, in order, without invalid messages."""
         return [(direction, data) for direction, data in map(_decoded, self.messages) if data]
 
     @property
     def sent(self) -> list[Json]:
-        """Events that the server sent."""
+        """The latest events that the server sent."""
         return [data for direction, data in self.frames if direction == "sent"]
 
     @property
     def received(self) -> list[Json]:
-        """Events that the client sent."""
+        """The latest events that the client sent."""
         return [data for direction, data in self.frames if direction == "received"]
 
 
@@ -97,33 +99,34 @@ def _decoded(entry: tuple[Direction, str | bytes]) -> tuple[Direction, Json | No
     direction, message = entry
     try:
         return direction, read_message(message)
-    except Refusal:
+    except ProtocolError:
         return direction, None
 
 
-def with_wall_clock(options: ServiceOptions) -> ServiceOptions:
-    """Options whose ``expires_at`` is right by the system's clock, unless they say otherwise."""
-    if options.epoch is not None:
-        return options
-    return attrs.evolve(options, epoch=time.time() - trio.current_time())
+def with_wall_clock(config: ServerConfig) -> ServerConfig:
+    """Return the config with ``epoch`` set from the system clock, unless it is set already."""
+    if config.epoch is not None:
+        return config
+    return attrs.evolve(config, epoch=time.time() - trio.current_time())
 
 
-async def converse(
-    transport: Transport, connection: Connection, options: ServiceOptions, limits: Limits
+async def serve_connection(
+    transport: Transport, connection: Connection, config: ServerConfig, limits: Limits
 ) -> None:
-    """Serve one connection until either side closes it or ``connection.scope`` is cancelled.
+    """Serve a connection until either side closes it or ``connection.scope`` is cancelled.
 
-    The transport is closed in the end. A bug closes it with 1011 and is logged, not raised. Must
-    run where nothing else is cancelled, or the client sees no close frame.
+    Closes the transport. An internal error is logged, not raised, and closes the connection with
+    code 1011. Other cancellation closes the transport without a close frame, so callers cancel
+    ``connection.scope`` instead.
     """
     try:
-        await _converse(transport, connection, options, limits)
+        await _serve_connection(transport, connection, config, limits)
     finally:
         connection.ended.set()
 
 
-async def _converse(
-    transport: Transport, connection: Connection, options: ServiceOptions, limits: Limits
+async def _serve_connection(
+    transport: Transport, connection: Connection, config: ServerConfig, limits: Limits
 ) -> None:
     inbox_send, inbox = trio.open_memory_channel[str | bytes](_INBOX)
     outbox, outbox_receive = trio.open_memory_channel[str](_OUTBOX)
@@ -131,8 +134,8 @@ async def _converse(
         written = trio.Event()
         nursery.start_soon(_read, transport, inbox_send)
         nursery.start_soon(_write, transport, outbox_receive, written)
-        core = _Core(connection, options, limits, inbox, outbox)
-        close = await core.run()
+        loop = _ConnectionLoop(connection, config, limits, inbox, outbox)
+        close = await loop.run()
         connection.closed = close
         outbox.close()
         if close is not _TOO_SLOW:
@@ -160,18 +163,18 @@ async def _write(
             async for text in outbox:
                 await transport.send(text)
     except TransportClosed:
-        return  # the reader has noticed too
+        return  # the reader ends the connection
     finally:
         written.set()
 
 
-class _Core:
-    """The middle of a connection: feeds the service, and takes what it puts out to the writer."""
+class _ConnectionLoop:
+    """Passes messages and the time to the protocol, and its outputs to the writer."""
 
     def __init__(
         self,
         connection: Connection,
-        options: ServiceOptions,
+        config: ServerConfig,
         limits: Limits,
         inbox: trio.MemoryReceiveChannel[str | bytes],
         outbox: trio.MemorySendChannel[str],
@@ -180,63 +183,65 @@ class _Core:
         self._limits = limits
         self._inbox = inbox
         self._outbox = outbox
-        self._service = ServerConnection(
-            options, connection=connection.request, now=trio.current_time()
+        self._protocol = ServerProtocol(
+            config, connection=connection.request, now=trio.current_time()
         )
-        self._in_thread = options.voice.blocking
+        self._in_thread = config.synthesizer.blocking
 
     async def run(self) -> Close:
-        """Returns how to close."""
+        """Run until the connection ends. Return how to close it."""
         close = _GOING_AWAY
         with self._connection.scope:
             try:
                 close = await self._serve()
             except Exception:
-                logger.exception("bug in the local server: closing %r", self._connection.request)
-                close = _BROKEN
+                logger.exception(
+                    "internal error in the local server; closing %r", self._connection.request
+                )
+                close = _INTERNAL_ERROR
         return close
 
     async def _serve(self) -> Close:
-        close = await self._put_out(self._service.open(trio.current_time()))
+        close = await self._send_outputs(self._protocol.open(trio.current_time()))
         while close is None:
-            deadline = self._service.next_deadline()
+            deadline = self._protocol.next_deadline()
             try:
                 message = await self._next_message(math.inf if deadline is None else deadline)
             except trio.EndOfChannel:
                 return Close(1000)
-            close = await self._put_out(await self._call(message))
+            close = await self._send_outputs(await self._process(message))
         return close
 
     async def _next_message(self, deadline: float) -> str | bytes | None:
-        """The next message; None when the deadline is first."""
+        """Return the next message, or None at the deadline."""
         if deadline <= trio.current_time():
-            # Lets the client have its say between two pieces, however fast they are generated.
+            # Handle client messages between two events, however fast they are generated.
             await trio.lowlevel.checkpoint()
-            return self._message_at_hand()
+            return self._pending_message()
         with trio.move_on_at(deadline):
             return await self._inbox.receive()
         return None
 
-    def _message_at_hand(self) -> str | bytes | None:
+    def _pending_message(self) -> str | bytes | None:
         try:
             return self._inbox.receive_nowait()
         except trio.WouldBlock:
             return None
 
-    async def _call(self, message: str | bytes | None) -> list[Output]:
+    async def _process(self, message: str | bytes | None) -> list[Output]:
         if message is not None:
             self._connection.messages.append(("received", message))
-        work = self._work(message, trio.current_time())
+        handle = self._bind_input(message, trio.current_time())
         if self._in_thread:
-            return await trio.to_thread.run_sync(work, limiter=_one_at_a_time())
-        return work()
+            return await trio.to_thread.run_sync(handle, limiter=_thread_limiter())
+        return handle()
 
-    def _work(self, message: str | bytes | None, now: float) -> Callable[[], list[Output]]:
+    def _bind_input(self, message: str | bytes | None, now: float) -> Callable[[], list[Output]]:
         if message is None:
-            return lambda: self._service.advance(now)
-        return lambda: self._service.receive(message, now)
+            return lambda: self._protocol.advance(now)
+        return lambda: self._protocol.receive(message, now)
 
-    async def _put_out(self, outputs: list[Output]) -> Close | None:
+    async def _send_outputs(self, outputs: list[Output]) -> Close | None:
         for output in outputs:
             match output:
                 case Frame(data=data):
@@ -249,20 +254,23 @@ class _Core:
         return None
 
     async def _send(self, text: str) -> bool:
-        """False when the client did not read for too long."""
+        """Return False if the client does not read for too long."""
         try:
             with trio.move_on_after(self._limits.read_timeout) as scope:
                 await self._outbox.send(text)
         except trio.BrokenResourceError:
-            return True  # the client is gone; the inbox says so after its last message
+            return True  # the client is gone; the inbox ends after its last message
         return not scope.cancelled_caught
 
 
-_limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("local_voice")
+_limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("local_server_limiter")
 
 
-def _one_at_a_time() -> trio.CapacityLimiter:
-    """Brains and voices are shared by all connections and need not be thread-safe."""
+def _thread_limiter() -> trio.CapacityLimiter:
+    """Return the limiter of one thread at a time.
+
+    All connections share the responder and the synthesizer, which need not be thread-safe.
+    """
     try:
         return _limiter.get()
     except LookupError:

@@ -1,6 +1,6 @@
-"""The local server without sockets: a connector whose other end is a service in memory.
+"""The local server in memory: a connector whose peer is a :class:`ServerProtocol`, without sockets.
 
-Everything runs on trio's clock, so whole sessions run in no time under an autojump clock.
+It runs on trio's clock, so under an autojump clock whole sessions take no time.
 """
 
 from __future__ import annotations
@@ -23,84 +23,88 @@ from trio_realtime.transports import (
 )
 
 from . import errors, handshake
-from .config import ServiceOptions, ServiceSettings
-from .connection import Connection, Limits, converse, with_wall_clock
+from .config import ServerConfig, ServerConfigDict
+from .connection import Connection, Limits, serve_connection, with_wall_clock
 from .types import ConnectionRequest
 
-__all__ = ["LocalConnector", "local_connector", "refusal_body"]
+__all__ = ["LocalConnector", "local_connector", "rejection_body"]
 
 
 def local_connector(
-    *, limits: Limits | None = None, **settings: Unpack[ServiceSettings]
+    *, limits: Limits | None = None, **settings: Unpack[ServerConfigDict]
 ) -> LocalConnector:
-    """A connector to a server of its own, in memory.
+    """Return a connector to a new server in memory. Pass it as ``transport=``.
 
-    Pass it as ``transport=``; which URL is dialled does not matter but for its query.
+    Only the query of the URL to connect to matters.
 
     Args:
-        limits: of one connection.
-        settings: see :class:`ServiceOptions`.
+        limits: limits of each connection.
+        settings: fields of :class:`ServerConfig`.
+
+    Raises:
+        ValueError: a setting is out of range.
     """
-    return LocalConnector(ServiceOptions(**settings), limits or Limits())
+    return LocalConnector(ServerConfig(**settings), limits or Limits())
 
 
 class LocalConnector:
-    """Connects to a service in memory. Made by :func:`local_connector`.
+    """Connects to a local server in memory. Created by :func:`local_connector`.
 
-    Every connection gets a session of its own; brain, ears and voice are shared.
+    Each connection has its own session. All connections share the responder, the transcriber and
+    the synthesizer.
     """
 
-    def __init__(self, options: ServiceOptions, limits: Limits) -> None:
-        self._options = options
+    def __init__(self, config: ServerConfig, limits: Limits) -> None:
+        self._config = config
         self._limits = limits
         self._connections: list[Connection] = []
 
     @property
     def connections(self) -> Sequence[Connection]:
-        """All connections so far, the first one first."""
+        """All connections so far, in order."""
         return self._connections
 
     @property
     def endpoint(self) -> Endpoint:
-        """An endpoint that may be used with it; nothing is ever dialled there."""
-        keys = self._options.api_keys
+        """An endpoint with a valid key, for sessions that use this connector."""
+        keys = self._config.api_keys
         key = min(keys) if keys else "local"
         return Endpoint.compatible("ws://localhost/v1/realtime", api_key=key, model=DEFAULT_MODEL)
 
-    def __call__(self, dial: ConnectOptions) -> AbstractAsyncContextManager[Transport]:
-        """Open one connection, for the time of an ``async with`` block.
+    def __call__(self, options: ConnectOptions) -> AbstractAsyncContextManager[Transport]:
+        """Open a connection for the duration of an ``async with`` block.
 
         Raises:
-            HandshakeRejected: the key was refused and ``auth_failure`` is ``"http401"``.
+            HandshakeRejected: the key is invalid and ``auth_failure`` is ``"http401"``.
         """
-        return self._connect(dial)
+        return self._connect(options)
 
     @asynccontextmanager
-    async def _connect(self, dial: ConnectOptions) -> AsyncGenerator[Transport, None]:
-        request = _request_of(dial, len(self._connections))
-        if handshake.is_refused_by_http(request, self._options):
-            raise HandshakeRejected(401, refusal_body(request))
+    async def _connect(self, options: ConnectOptions) -> AsyncGenerator[Transport, None]:
+        request = _request_of(options, len(self._connections))
+        if handshake.is_rejected_with_http(request, self._config):
+            raise HandshakeRejected(401, rejection_body(request))
         connection = Connection.of(request, self._limits)
         self._connections.append(connection)
-        near, far = memory_transport_pair(
-            max_message_size=dial.max_message_size, close_timeout=dial.close_timeout
+        client, server = memory_transport_pair(
+            max_message_size=options.max_message_size, close_timeout=options.close_timeout
         )
-        options = with_wall_clock(self._options)
+        config = with_wall_clock(self._config)
         async with open_bare_nursery(InternalError) as nursery:
-            nursery.start_soon(converse, far, connection, options, self._limits)
+            nursery.start_soon(serve_connection, server, connection, config, self._limits)
             try:
-                yield near
+                yield client
             finally:
-                await near.aclose()
+                await client.aclose()
 
 
-def _request_of(dial: ConnectOptions, serial: int) -> ConnectionRequest:
-    parts = urlsplit(dial.url)
+def _request_of(options: ConnectOptions, serial: int) -> ConnectionRequest:
+    parts = urlsplit(options.url)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return ConnectionRequest(path, dial.headers, dial.subprotocols, serial)
+    return ConnectionRequest(path, options.headers, options.subprotocols, serial)
 
 
-def refusal_body(request: ConnectionRequest) -> str:
-    """The body of an HTTP 401."""
-    fault = errors.no_key() if request.api_key is None else errors.bad_key()
-    return msgspec.json.encode({"error": fault.body()}).decode()
+def rejection_body(request: ConnectionRequest) -> str:
+    """Return the body of the HTTP 401 response."""
+    error = errors.no_key() if request.api_key is None else errors.invalid_key()
+    return msgspec.json.encode({"error": error.body()}).decode()

@@ -1,4 +1,4 @@
-"""The conversation: items in order, each with the audio that its events never show."""
+"""The conversation: items in order, with audio and images that events leave out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pybase64
 from . import errors
 from .audio import FORMATS, AudioFormat
 from .responders import TurnItem
-from .transcriber import describe_audio
 from .types import Json
 
 __all__ = ["Conversation", "Item"]
@@ -20,44 +19,45 @@ __all__ = ["Conversation", "Item"]
 
 @attrs.define(eq=False)
 class Item:
-    """One item: what everybody sees of it, and what only ``retrieve`` shows.
+    """An item of the conversation.
 
     Args:
-        data: the item as events show it.
-        form: format of its audio.
-        audio: bytes of audio by content index.
+        data: the item as in events, without audio and images.
+        audio_format: format of the audio.
+        audio: audio bytes by content index.
         images: image URLs by content index.
-        heard: what the ears understood; None when nobody can tell.
+        transcribed_text: words of the user's audio; None if they are unknown.
+        truncated_ms: duration of the audio after ``conversation.item.truncate``; None before.
     """
 
     data: Json
-    form: AudioFormat = FORMATS["audio/pcm"]
+    audio_format: AudioFormat = FORMATS["audio/pcm"]
     audio: dict[int, bytearray] = attrs.field(factory=dict[int, bytearray])
     images: dict[int, str] = attrs.field(factory=dict[int, str])
-    heard: str | None = None
-    cut_ms: int | None = None
+    transcribed_text: str | None = None
+    truncated_ms: int | None = None
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """Id of the item."""
         return str(self.data["id"])
 
     @property
     def is_model_audio(self) -> bool:
-        """Whether it is speech of the model."""
+        """Whether the item is speech of the model."""
         return self.data.get("role") == "assistant" and bool(self.audio)
 
     @property
     def audio_ms(self) -> float:
-        """Milliseconds of audio in all its parts."""
-        return sum(self.form.duration_ms(len(part)) for part in self.audio.values())
+        """Duration of the audio of all content parts, in milliseconds."""
+        return sum(self.audio_format.duration_ms(len(part)) for part in self.audio.values())
 
     def view(self) -> Json:
-        """A copy for an event: later changes do not reach frames that were put out."""
+        """Return a copy for an event, so that later changes do not affect emitted events."""
         return copy.deepcopy(self.data)
 
     def full_view(self) -> Json:
-        """The same with audio and images."""
+        """Return a copy with audio and images, for ``conversation.item.retrieved``."""
         view = self.view()
         # Speech that is still being generated has no content part yet.
         for index, data in self.audio.items():
@@ -67,26 +67,26 @@ class Item:
             view["content"][index]["image_url"] = url
         return view
 
-    def hear_more(self, data: bytes) -> None:
-        """Add speech of the model, unless the client has cut the item off."""
-        if self.cut_ms is None:
+    def append_audio(self, data: bytes) -> None:
+        """Append speech of the model, unless the client has truncated the item."""
+        if self.truncated_ms is None:
             self.audio.setdefault(0, bytearray()).extend(data)
 
     def truncate(self, end_ms: int) -> None:
-        """Keep the audio before ``end_ms``; the transcript no longer fits and is dropped.
+        """Truncate the audio to ``end_ms``, and discard the transcript, which no longer matches.
 
         Raises:
-            Refusal: there is less audio than that.
+            ProtocolError: the audio is shorter.
         """
         if end_ms > self.audio_ms:
             raise errors.audio_already_shorter(int(self.audio_ms), end_ms)
-        self.cut_ms = end_ms
-        del self.audio[0][self.form.size(end_ms) :]
+        self.truncated_ms = end_ms
+        del self.audio[0][self.audio_format.size(end_ms) :]
         for part in self.data["content"]:
             part.pop("transcript", None)
 
     def turn_item(self) -> TurnItem:
-        """What a brain is told of it."""
+        """Return the item as a responder sees it."""
         return TurnItem(
             id=self.id,
             kind=self.data["type"],
@@ -104,8 +104,8 @@ class Item:
         )
 
     def _text(self) -> str:
-        said = " ".join(filter(None, map(_words, self.data.get("content", []))))
-        return self.heard or said or self.data.get("reason") or ""
+        text = " ".join(filter(None, map(_part_text, self.data.get("content", []))))
+        return self.transcribed_text or text or self.data.get("reason") or ""
 
     def _output(self) -> str:
         if self._outcome() == "failed":
@@ -113,45 +113,47 @@ class Item:
         return self.data.get("output") or ""
 
     def _outcome(self) -> Literal["completed", "failed"] | None:
-        """How a hosted call ended."""
+        """Outcome of a hosted MCP call; None while it runs, and for other items."""
         if self.data["type"] != "mcp_call":
             return None
         if self.data["error"] is not None:
             return "failed"
         return None if self.data["output"] is None else "completed"
 
-    @property
-    def transcript(self) -> str:
-        """What a transcription of it says."""
-        return describe_audio(self.audio_ms) if self.heard is None else self.heard
 
-
-def _words(part: Json) -> str:
+def _part_text(part: Json) -> str:
     return part.get("text") or part.get("transcript") or ""
 
 
-def new_item(given: Json, form: AudioFormat, new_id: Callable[[], str]) -> Item:
-    """An item from a checked ``item`` of a client, shown the way the service shows it.
+def new_item(given: Json, audio_format: AudioFormat, new_id: Callable[[], str]) -> Item:
+    """Create an item from the validated ``item`` of a client event.
 
-    Audio bytes and images are put aside; messages and calls count as completed at once.
+    Audio and images are stored separately. Messages and calls are completed at once.
+
+    Args:
+        given: the validated ``item``.
+        audio_format: format of its audio.
+        new_id: called for an id if ``given`` has none.
     """
     parts: list[Json] = given.get("content", [])
-    item = Item({}, form)
-    shown = [_shown_part(item, index, part) for index, part in enumerate(parts)]
-    kept = {key: value for key, value in given.items() if key not in _HEAD and value is not None}
+    item = Item({}, audio_format)
+    visible = [_visible_part(item, index, part) for index, part in enumerate(parts)]
+    members = {
+        key: value for key, value in given.items() if key not in _HEAD_KEYS and value is not None
+    }
     head: Json = {"id": given.get("id") or new_id(), "type": given["type"]}
     if given["type"] in ("message", "function_call"):
         head["status"] = "completed"
-    item.data = head | kept
+    item.data = head | members
     if "content" in given:
-        item.data["content"] = shown
+        item.data["content"] = visible
     return item
 
 
-_HEAD = ("id", "object", "type", "status")
+_HEAD_KEYS = ("id", "object", "type", "status")
 
 
-def _shown_part(item: Item, index: int, part: Json) -> Json:
+def _visible_part(item: Item, index: int, part: Json) -> Json:
     if part["type"] == "input_audio":
         item.audio[index] = bytearray(part["audio"])
         return {"type": "input_audio", "transcript": part.get("transcript")}
@@ -161,7 +163,7 @@ def _shown_part(item: Item, index: int, part: Json) -> Json:
 
 
 class Conversation:
-    """Items in order. Ids are unique; every item but the first has a predecessor."""
+    """The items of the conversation in order. Their ids are unique."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -174,30 +176,30 @@ class Conversation:
 
     @property
     def last_id(self) -> str | None:
-        """Id of the last item."""
+        """Id of the last item; None if there are no items."""
         return self._items[-1].id if self._items else None
 
     @property
     def has_model_audio(self) -> bool:
-        """Whether the model has spoken: then the voice can no longer change."""
+        """Whether the model has spoken. The voice cannot change after that."""
         return any(item.is_model_audio for item in self._items)
 
     def find(self, item_id: Any) -> Item | None:
-        """The item with this id."""
+        """Return the item with this id, or None."""
         return next((item for item in self._items if item.id == item_id), None)
 
     def has_call(self, call_id: str) -> bool:
-        """Whether a function call with this id is there."""
+        """Return whether the conversation has a function call with this id."""
         return any(
             item.data["type"] == "function_call" and item.data.get("call_id") == call_id
             for item in self._items
         )
 
-    def place(self, previous_id: str | None) -> int:
-        """The index that ``previous_item_id`` of a create means.
+    def index_after(self, previous_id: str | None) -> int:
+        """Return the index of a new item with this ``previous_item_id``.
 
         Raises:
-            Refusal: no such item.
+            ProtocolError: there is no such item.
         """
         if not previous_id:
             return len(self._items)
@@ -209,22 +211,23 @@ class Conversation:
         raise errors.no_such_previous_item(previous_id)
 
     def insert(self, index: int, item: Item) -> str | None:
-        """Put the item there; returns the id of its predecessor."""
+        """Insert the item. Return the id of its predecessor."""
         self._items.insert(index, item)
         return self._items[index - 1].id if index else None
 
     def append(self, item: Item) -> str | None:
-        """Put the item last; returns the id of its predecessor."""
+        """Append the item. Return the id of its predecessor."""
         return self.insert(len(self._items), item)
 
     def remove(self, item: Item) -> None:
-        """Take it out; its successor's predecessor is now its own."""
+        """Remove the item."""
         self._items.remove(item)
 
-    def shown_predecessor(self, item: Item) -> str | None:
-        """What ``conversation.item.done`` of a model's item names as its predecessor.
+    def done_predecessor_id(self, item: Item) -> str | None:
+        """Return the ``previous_item_id`` of ``conversation.item.done`` for a model's item.
 
-        The live service says null when that is the very first item, although ``added`` had it.
+        The live service sends null there if the predecessor is the first item, although
+        ``conversation.item.added`` names it.
         """
         index = self._items.index(item)
         return self._items[index - 1].id if index > 1 else None

@@ -1,12 +1,12 @@
-"""MCP servers that the service calls by itself, without a network: what they have, and who agrees.
+"""Hosted MCP servers: their tools, calls of these tools, and approval.
 
-A client declares such a server with its tools; whether the service can reach it, and what its tools
-answer, is a matter of the options. Which calls somebody must agree to, the declaration says::
+A client declares such a server as a tool. The configuration of the local server says whether the
+server is reachable and what its tools return. The declaration says which calls need approval::
 
-    require_approval         a call waits for approval
-    always, or not given     always
-    never                    never
-    {always, never}          unless "never" names its tool, and "always" does not
+    require_approval         calls that need approval
+    "always", or not given   all
+    "never"                  none
+    {always, never}          those whose tool "always" matches, or "never" does not match
 """
 
 from __future__ import annotations
@@ -22,70 +22,70 @@ from .responders import HostedCall
 from .types import Json, is_object
 
 __all__ = [
-    "Approvals",
+    "McpApprovals",
     "ApprovedCall",
-    "HostedAnswer",
+    "HostedToolFunction",
     "HostedServers",
     "HostedTool",
-    "Toolbox",
-    "declare_servers",
+    "HostedToolset",
+    "normalize_servers",
     "list_tools",
     "run_tool",
 ]
 
-HostedAnswer: TypeAlias = Callable[[Json], str]
+HostedToolFunction: TypeAlias = Callable[[Json], str]
 
-#: What JSON-RPC calls invalid parameters; MCP servers say it of tools that they do not have, too.
+#: JSON-RPC's error code for invalid parameters. MCP servers use it for unknown tools too.
 _INVALID_PARAMS: Final = -32602
 
 
-def _any_object() -> Json:
+def _any_arguments() -> Json:
     return {"type": "object", "properties": {}}
 
 
 @attrs.frozen
 class HostedTool:
-    """A tool of an MCP server that the local service can reach.
+    """A tool of a hosted MCP server.
 
     Args:
-        answer: what it answers, or a function of its arguments that says so. It must not block;
-            what it raises is the call's error.
-        description: for the model.
-        input_schema: JSON schema of its arguments; by default any.
-        seconds: how long a call takes, whatever the pacing.
+        output: output of a call, or a function that returns it for the call's arguments. The
+            function must not block. An exception that it raises fails the call.
+        description: description for the model.
+        input_schema: JSON schema of the arguments; by default any object.
+        seconds: duration of a call in seconds, regardless of the pacing.
     """
 
-    answer: str | HostedAnswer
+    output: str | HostedToolFunction
     description: str | None = None
-    input_schema: Mapping[str, Any] = attrs.field(factory=_any_object)
+    input_schema: Mapping[str, Any] = attrs.field(factory=_any_arguments)
     seconds: float = 0.0
 
 
-HostedServers: TypeAlias = Mapping[str, Mapping[str, HostedTool | HostedAnswer | str]]
+HostedServers: TypeAlias = Mapping[str, Mapping[str, HostedTool | HostedToolFunction | str]]
 
 
-def declare_servers(given: HostedServers) -> Mapping[str, Mapping[str, HostedTool]]:
-    """All tools in full, by server and name."""
+def normalize_servers(given: HostedServers) -> Mapping[str, Mapping[str, HostedTool]]:
+    """Convert each tool to a :class:`HostedTool`, by server and name."""
     return {
-        label: {name: _declared(tool) for name, tool in tools.items()}
+        label: {name: _normalize_tool(tool) for name, tool in tools.items()}
         for label, tools in given.items()
     }
 
 
-def _declared(tool: HostedTool | HostedAnswer | str) -> HostedTool:
+def _normalize_tool(tool: HostedTool | HostedToolFunction | str) -> HostedTool:
     return tool if isinstance(tool, HostedTool) else HostedTool(tool)
 
 
-def _listed(name: str, tool: HostedTool) -> Json:
-    """The tool as its server lists it."""
+def _listing(name: str, tool: HostedTool) -> Json:
+    """Return the tool as its server lists it."""
     about: Json = {} if tool.description is None else {"description": tool.description}
     return {"name": name, **about, "input_schema": dict(tool.input_schema)}
 
 
-# -- what a client may use -----------------------------------------------------------------------
+# -- declared tools ------------------------------------------------------------------------------
 
 
-def _allowed(
+def _allowed_tools(
     servers: Mapping[str, Mapping[str, HostedTool]], declaration: Json
 ) -> dict[str, HostedTool]:
     tools = servers.get(declaration["server_label"], {})
@@ -93,11 +93,11 @@ def _allowed(
     if allowed is None:
         return dict(tools)
     named: Json = allowed if is_object(allowed) else {"tool_names": allowed}
-    return {name: tool for name, tool in tools.items() if _names(named, name)}
+    return {name: tool for name, tool in tools.items() if _matches_filter(named, name)}
 
 
-def _names(tool_filter: Json, name: str) -> bool:
-    """Whether a filter names a tool. Nothing here is known to be read-only."""
+def _matches_filter(tool_filter: Json, name: str) -> bool:
+    """Return whether a filter matches a tool. No tool is annotated as read-only."""
     names = tool_filter.get("tool_names")
     return not tool_filter.get("read_only") and (names is None or name in names)
 
@@ -105,18 +105,18 @@ def _names(tool_filter: Json, name: str) -> bool:
 def list_tools(
     servers: Mapping[str, Mapping[str, HostedTool]], declaration: Json
 ) -> list[Json] | None:
-    """The tools that a declared server offers; None where it cannot be reached."""
+    """Return the allowed tools of a declared server; None if it is not reachable."""
     if declaration["server_label"] not in servers:
         return None
-    return [_listed(name, tool) for name, tool in _allowed(servers, declaration).items()]
+    return [_listing(name, tool) for name, tool in _allowed_tools(servers, declaration).items()]
 
 
-class Toolbox:
-    """The hosted tools that are in force for one response.
+class HostedToolset:
+    """The hosted tools that one response may call.
 
     Args:
-        servers: those that can be reached.
-        tools: as the client declared them, functions among them.
+        servers: the reachable servers.
+        tools: all tools that the client declared, functions included.
     """
 
     def __init__(
@@ -126,38 +126,38 @@ class Toolbox:
         self._policies = {
             label: tool.get("require_approval") or "always" for label, tool in declared.items()
         }
-        self._tools = {label: _allowed(servers, tool) for label, tool in declared.items()}
+        self._tools = {label: _allowed_tools(servers, tool) for label, tool in declared.items()}
 
     @property
-    def listed(self) -> tuple[Json, ...]:
-        """All of them as their servers list them, each with its ``server_label``."""
+    def listing(self) -> tuple[Json, ...]:
+        """The tools as their servers list them, each with its ``server_label``."""
         return tuple(
-            {"server_label": label, **_listed(name, tool)}
+            {"server_label": label, **_listing(name, tool)}
             for label, tools in self._tools.items()
             for name, tool in tools.items()
         )
 
     def find(self, call: HostedCall) -> HostedTool | None:
-        """The tool that is meant; None where it is not in force."""
+        """Return the tool to call; None if the response may not call it."""
         return self._tools.get(call.server_label, {}).get(call.name)
 
     def needs_approval(self, call: HostedCall) -> bool:
-        """Whether somebody must agree. A call that cannot be made needs nobody's consent."""
+        """Return whether a call needs approval. A call of an unknown tool does not."""
         if self.find(call) is None:
             return False
         policy = self._policies[call.server_label]
         if not is_object(policy):
             return bool(policy == "always")
         always, never = policy.get("always"), policy.get("never")
-        insists = always is not None and _names(always, call.name)
-        return insists or never is None or not _names(never, call.name)
+        is_always = always is not None and _matches_filter(always, call.name)
+        return is_always or never is None or not _matches_filter(never, call.name)
 
 
 # -- calls ---------------------------------------------------------------------------------------
 
 
 def run_tool(tool: HostedTool | None, arguments: str) -> Json:
-    """Make a call: what its item says in the end, an ``output`` or an ``error``."""
+    """Call a tool. Return the ``output`` or the ``error`` of the call's item."""
     if tool is None:
         return _protocol_error("There is no such tool.")
     try:
@@ -165,77 +165,77 @@ def run_tool(tool: HostedTool | None, arguments: str) -> Json:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _protocol_error("The arguments are not a JSON object.")
     try:
-        return {"output": _answer(tool, given)}
-    except Exception as exc:  # noqa: BLE001 - a tool may fail in any way, and that is an answer
+        return {"output": _tool_output(tool, given)}
+    except Exception as exc:  # noqa: BLE001 - any exception fails the call
         message = str(exc) or type(exc).__name__
         return {"error": {"type": "tool_execution_error", "message": message}}
 
 
-def _answer(tool: HostedTool, arguments: Json) -> str:
-    answer: object = tool.answer if isinstance(tool.answer, str) else tool.answer(arguments)
-    if not isinstance(answer, str):
-        raise TypeError(f"the tool answered {type(answer).__name__}, not text")
-    return answer
+def _tool_output(tool: HostedTool, arguments: Json) -> str:
+    output: object = tool.output if isinstance(tool.output, str) else tool.output(arguments)
+    if not isinstance(output, str):
+        raise TypeError(f"expected the tool to return a str, got {type(output).__name__}")
+    return output
 
 
 def _protocol_error(message: str) -> Json:
     return {"error": {"type": "protocol_error", "code": _INVALID_PARAMS, "message": message}}
 
 
-# -- consent -------------------------------------------------------------------------------------
+# -- approval ------------------------------------------------------------------------------------
 
 
 @attrs.frozen
 class ApprovedCall:
-    """A call that somebody agreed to, and the id of the item that asked."""
+    """An approved call, and the id of the item that requested approval."""
 
     call: HostedCall
     request_id: str
 
 
-class Approvals:
-    """What was asked in the conversation, what was decided, and what is still to be called.
+class McpApprovals:
+    """Approval requests of the conversation, and approved calls that no response has made yet.
 
-    A request is decided once. An approved call is made once: by the first response that begins it.
+    A request can be decided once. The first response that starts an approved call makes it.
     """
 
     def __init__(self) -> None:
-        self._asked: dict[str, HostedCall] = {}
-        self._undecided: set[str] = set()
+        self._requests: dict[str, HostedCall] = {}
+        self._pending: set[str] = set()
         self._approved: list[ApprovedCall] = []
 
-    def ask(self, request_id: str, call: HostedCall) -> None:
-        """An item of this id asks for consent to a call."""
-        self._asked[request_id] = call
-        self._undecided.add(request_id)
+    def request(self, request_id: str, call: HostedCall) -> None:
+        """Add a request: the item with this id requests approval of a call."""
+        self._requests[request_id] = call
+        self._pending.add(request_id)
 
-    def withdraw(self, item_id: str) -> None:
-        """An item was deleted: if it asked for something, nobody can agree to that any more."""
-        self._undecided.discard(item_id)
-        self._asked.pop(item_id, None)
+    def discard(self, item_id: str) -> None:
+        """Discard the request of a deleted item, if it is one."""
+        self._pending.discard(item_id)
+        self._requests.pop(item_id, None)
 
-    def check(self, request_id: str) -> None:
-        """Whether this can be decided.
+    def raise_if_not_pending(self, request_id: str) -> None:
+        """Check that a request can be decided.
 
         Raises:
-            Refusal: nothing was asked under this id, or it was decided before.
+            ProtocolError: there is no such request, or it was decided before.
         """
-        if request_id not in self._asked:
+        if request_id not in self._requests:
             raise errors.no_such_approval_request(request_id)
-        if request_id not in self._undecided:
+        if request_id not in self._pending:
             raise errors.already_decided(request_id)
 
     def decide(self, request_id: str, *, approve: bool) -> None:
-        """Somebody decided."""
-        self._undecided.discard(request_id)
+        """Record the decision on a request."""
+        self._pending.discard(request_id)
         if approve:
-            self._approved.append(ApprovedCall(self._asked[request_id], request_id))
+            self._approved.append(ApprovedCall(self._requests[request_id], request_id))
 
     @property
-    def due(self) -> Sequence[ApprovedCall]:
-        """Approved calls that no response has begun."""
+    def approved(self) -> Sequence[ApprovedCall]:
+        """Approved calls that no response has started."""
         return tuple(self._approved)
 
-    def begin(self, call: ApprovedCall) -> None:
-        """A response begins this one."""
+    def mark_started(self, call: ApprovedCall) -> None:
+        """Remove an approved call, because a response starts it."""
         self._approved.remove(call)

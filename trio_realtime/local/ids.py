@@ -1,4 +1,4 @@
-"""Ids shaped like the live service's, from a seeded generator: same seed and times, same ids."""
+"""Ids in the format of the live service, from a seeded generator."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import string
 __all__ = ["Ids"]
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_FIRST_STAMP = 62**5 * 14
-_TAIL = 15
+_BASE_TIMESTAMP = 62**5 * 14
+_RANDOM_LENGTH = 15
 
 
 class Ids:
-    """Makes ids, and the padding that hides the length of deltas.
+    """Generates ids, and the padding that hides the length of deltas.
 
-    An id is a prefix, six characters that follow the time, and fifteen at random. Time counts from
-    the beginning of the session, so the ids do not depend on when that was.
+    An id is a prefix, six characters that encode the age of the session, and fifteen random
+    characters. The same seed and the same ages give the same ids.
     """
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
-        self._stamp = ""
+        self._timestamp = ""
         self.set_age(0.0)
 
     def set_age(self, seconds: float) -> None:
-        """Tell how old the session is."""
-        self._stamp = _base62(_FIRST_STAMP + int(seconds))
+        """Set the age of the session."""
+        self._timestamp = _base62(_BASE_TIMESTAMP + int(seconds))
 
     def new(self, prefix: str) -> str:
-        """``prefix_`` and 21 characters."""
-        return f"{prefix}_{self._stamp}{self._letters(_TAIL)}"
+        """Return ``prefix_`` and 21 characters."""
+        return f"{prefix}_{self._timestamp}{self._letters(_RANDOM_LENGTH)}"
 
     def call(self) -> str:
-        """``call_`` and 16 characters."""
+        """Return ``call_`` and 16 characters."""
         return f"call_{self._letters(16)}"
 
     def obfuscation(self, delta: str) -> str:
-        """Padding that brings a short delta to sixteen characters."""
+        """Return padding that brings a short delta to sixteen characters."""
         return self._letters(16 - len(delta))
 
     def _letters(self, count: int) -> str:

@@ -1,4 +1,4 @@
-"""The user's side of a turn: audio in, turns detected, items committed, idle users noticed."""
+"""Input audio: turn detection, user items, their transcription, and idle users."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import attrs
 
 from . import errors
 from .conversation import Item
-from .errors import Refusal
-from .responses import Response
-from .session_state import State
-from .transcription import Hearing, is_streaming_model
+from .errors import ProtocolError
+from .responses import ResponseGenerator
+from .session_state import SessionState
+from .transcriber import TranscriptionResult
+from .transcription import ItemTranscription, is_streaming_model
 from .types import Json
-from .vad import Detector, InputBuffer, SpeechStarted, SpeechStopped
+from .vad import InputAudioBuffer, SpeechDetector, SpeechStarted, SpeechStopped
 
-__all__ = ["Listening"]
+__all__ = ["InputAudioProcessor"]
 
-_LEAST_COMMIT_MS: Final = 100
+_MIN_COMMIT_MS: Final = 100
 _IDLE_PROMPT: Final = (
     "No user speech was detected for a while. Please review the recorded audio: If the user was "
     "speaking, respond naturally. If not, follow up on their last message to keep the conversation "
@@ -26,75 +27,77 @@ _IDLE_PROMPT: Final = (
 )
 
 
-class _Answerer(Protocol):
-    """What listening needs of whoever answers."""
+class _Scheduler(Protocol):
+    """The part of :class:`ResponseScheduler` that input audio uses."""
 
-    @property
-    def active(self) -> Response | None: ...
     def create(self, params: Json) -> None: ...
     def interrupt(self) -> None: ...
 
 
 @attrs.frozen
-class _Idle:
-    """The user's silence is being timed: first until the answer has been played, then on."""
+class _IdleTimer:
+    """Timer of the user's silence after a response.
+
+    It first runs until the response was played, with ``start_ms`` None. Then it runs for the idle
+    timeout, and ``start_ms`` is where the silence started.
+    """
 
     due: float
     start_ms: int | None = None
 
 
-class Listening:
-    """Takes audio in, and makes user items and responses of it."""
+class InputAudioProcessor:
+    """Turns input audio into user items, and starts responses as turn detection asks for them."""
 
-    def __init__(self, state: State, answerer: _Answerer) -> None:
+    def __init__(self, state: SessionState, scheduler: _Scheduler) -> None:
         self._state = state
-        self._answerer = answerer
-        self._buffer = InputBuffer(state.input_format)
-        self._detector = _detector(state.turn_detection)
-        self._speaking_id: str | None = None
-        self._hearings: dict[str, Hearing] = {}
-        self._idle: _Idle | None = None
+        self._scheduler = scheduler
+        self._buffer = InputAudioBuffer(state.input_format)
+        self._detector = _make_detector(state.turn_detection)
+        self._speech_item_id: str | None = None
+        self._transcriptions: dict[str, ItemTranscription] = {}
+        self._idle_timer: _IdleTimer | None = None
 
-    def deadline(self) -> float:
-        """When something here is due."""
-        dues = [hearing.due for hearing in self._hearings.values() if hearing.due is not None]
-        if self._idle is not None:
-            dues.append(self._idle.due)
-        return min(dues, default=math.inf)
+    def next_deadline(self) -> float:
+        """Return when to call :meth:`step` next; ``math.inf`` if nothing is scheduled."""
+        deadlines = [item.due for item in self._transcriptions.values() if item.due is not None]
+        if self._idle_timer is not None:
+            deadlines.append(self._idle_timer.due)
+        return min(deadlines, default=math.inf)
 
     def step(self, now: float) -> None:
-        """Do what is due, one piece of each."""
-        for hearing in list(self._hearings.values()):
-            if hearing.due is not None and hearing.due <= now:
-                self._transcribe(hearing, now)
-        if self._idle is not None and self._idle.due <= now:
-            self._idle_on(self._idle)
+        """Advance each transcription that is due by one event, and the idle timer."""
+        for transcription in list(self._transcriptions.values()):
+            if transcription.due is not None and transcription.due <= now:
+                self._step_transcription(transcription, now)
+        if self._idle_timer is not None and self._idle_timer.due <= now:
+            self._idle_timer_fired(self._idle_timer)
 
     def reconfigure(self) -> None:
-        """The session changed."""
+        """Apply the new session settings."""
         self._buffer.change_format(self._state.input_format)
-        detector = _detector(self._state.turn_detection)
+        detector = _make_detector(self._state.turn_detection)
         if detector is None:
-            # Push-to-talk from now on: what was said stays in the buffer, as nobody's turn.
-            self._forget_speech()
+            # Push-to-talk: the detected speech stays in the buffer, but is no longer a turn.
+            self._discard_speech()
             self._detector = None
         elif self._detector is None:
             self._detector = detector
         else:
-            self._detector.adjust(detector)
+            self._detector.reconfigure(detector)
         if self._idle_timeout is None:
-            self._idle = None
+            self._idle_timer = None
 
-    # -- client events -------------------------------------------------------------------------
+    # -- client events ---------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Append audio, and act on the turns that begin and end in it."""
-        self._buffer.write(data)
+    def append(self, data: bytes) -> None:
+        """Append audio, and handle the turns that start and end in it."""
+        self._buffer.append(data)
         if self._detector is None:
-            self._buffer.skip_unheard()
+            self._buffer.skip_new_frames()
             return
-        for index, level in self._buffer.unheard():
-            match self._detector.hear(index, level):
+        for index, level in self._buffer.new_frames():
+            match self._detector.process_frame(index, level):
                 case SpeechStarted() as started:
                     self._speech_started(started)
                 case SpeechStopped() as stopped:
@@ -105,85 +108,92 @@ class Listening:
             self._buffer.drop_stale()
 
     def commit(self) -> None:
-        """Make an item of what is in the buffer. No response.
+        """Create a user item from the buffer, without a response.
 
         Raises:
-            Refusal: there is too little.
+            ProtocolError: the buffer has less than 100 ms of audio.
         """
-        if self._buffer.held_ms < _LEAST_COMMIT_MS:
-            raise errors.buffer_too_small(self._buffer.held_ms)
+        if self._buffer.buffered_ms < _MIN_COMMIT_MS:
+            raise errors.buffer_too_small(self._buffer.buffered_ms)
         start_ms = self._detector.start_ms if self._detector else None
-        item_id = self._speaking_id or self._new_id()
-        audio = self._buffer.take(start_ms or 0)
-        self._speaking_id = None
+        item_id = self._speech_item_id or self._new_id()
+        audio = self._buffer.take_from(start_ms or 0)
+        self._speech_item_id = None
         if self._detector is not None:
-            self._detector.forget()
+            self._detector.reset()
         self._commit(item_id, audio)
 
     def clear(self) -> None:
-        """Throw away what is in the buffer."""
-        self._forget_speech()
+        """Discard the buffer."""
+        self._discard_speech()
         self._buffer.clear()
         self._state.emit("input_audio_buffer.cleared")
 
-    # -- turns ---------------------------------------------------------------------------------
+    # -- turns -----------------------------------------------------------------------------------
 
     def _speech_started(self, started: SpeechStarted) -> None:
-        self._idle = None
-        self._speaking_id = item_id = self._new_id()
+        self._idle_timer = None
+        self._speech_item_id = item_id = self._new_id()
         self._state.emit(
             "input_audio_buffer.speech_started", audio_start_ms=started.start_ms, item_id=item_id
         )
         if is_streaming_model(self._state.input["transcription"]):
-            self._listen_to(item_id)
-        if self._wants("interrupt_response"):
-            self._answerer.interrupt()
+            audio = self._buffer.peek(started.start_ms, self._buffer.processed_ms)
+            result = self._transcribe(audio, is_complete=False)
+            self._start_transcription(item_id, result)
+        if self._is_enabled("interrupt_response"):
+            self._scheduler.interrupt()
 
     def _speech_stopped(self, stopped: SpeechStopped) -> None:
-        item_id = self._speaking_id or self._new_id()
-        self._speaking_id = None
+        item_id = self._speech_item_id or self._new_id()
+        self._speech_item_id = None
         self._state.emit(
             "input_audio_buffer.speech_stopped", audio_end_ms=stopped.end_ms, item_id=item_id
         )
-        self._commit(item_id, self._buffer.cut(stopped.start_ms, stopped.end_ms))
-        if self._wants("create_response"):
-            self._respond()
+        self._commit(item_id, self._buffer.take_turn(stopped.start_ms, stopped.end_ms))
+        if self._is_enabled("create_response"):
+            self._create_response()
 
-    def _respond(self) -> None:
+    def _create_response(self) -> None:
         try:
-            self._answerer.create({})
-        except Refusal as refusal:
-            # Nobody asked for it, so there is no event to name.
-            self._state.emit("error", error=refusal.body())
+            self._scheduler.create({})
+        except ProtocolError as error:
+            # No client event caused this response, so the error names no event id.
+            self._state.emit("error", error=error.body())
 
-    def _wants(self, what: str) -> bool:
+    def _is_enabled(self, option: str) -> bool:
         detection = self._state.turn_detection
-        return bool(detection and not self._state.transcribes_only and detection[what])
+        return bool(detection and not self._state.is_transcription and detection[option])
 
-    def _forget_speech(self) -> None:
-        if self._speaking_id is not None:
-            self._hearings.pop(self._speaking_id, None)
-        self._speaking_id = None
+    def _discard_speech(self) -> None:
+        if self._speech_item_id is not None:
+            self._transcriptions.pop(self._speech_item_id, None)
+        self._speech_item_id = None
         if self._detector is not None:
-            self._detector.forget()
+            self._detector.reset()
 
-    # -- items ---------------------------------------------------------------------------------
+    # -- items -----------------------------------------------------------------------------------
 
-    def _commit(self, item_id: str, audio: bytes, *, understood: bool = True) -> None:
-        hearing = self._hearings.get(item_id) or self._listen_to(item_id, understood=understood)
+    def _commit(self, item_id: str, audio: bytes, *, is_silence: bool = False) -> None:
+        transcription = self._transcribe_item(item_id, audio, is_silence=is_silence)
         data: Json = {"id": item_id, "type": "message", "status": "completed", "role": "user"}
         data["content"] = [{"type": "input_audio", "transcript": None}]
-        item = Item(data, self._buffer.form, {0: bytearray(audio)}, heard=hearing.words)
-        self._idle = None
+        item = Item(
+            data,
+            self._buffer.audio_format,
+            {0: bytearray(audio)},
+            transcribed_text=transcription.text,
+        )
+        self._idle_timer = None
         self._state.emit(
             "input_audio_buffer.committed",
             previous_item_id=self._state.conversation.last_id,
             item_id=item_id,
         )
         self._add(item)
-        hearing.commit(item.audio_ms, now=self._state.now)
-        if hearing.due is None:
-            del self._hearings[item_id]
+        transcription.commit(item.audio_ms, now=self._state.now)
+        if transcription.due is None:
+            del self._transcriptions[item_id]
 
     def _add(self, item: Item) -> None:
         previous = self._state.conversation.append(item)
@@ -191,52 +201,72 @@ class Listening:
             self._state.emit(kind, previous_item_id=previous, item=item.view())
 
     def _new_id(self) -> str:
-        return self._state.stage.ids.new("item")
+        return self._state.environment.ids.new("item")
 
-    def _listen_to(self, item_id: str, *, understood: bool = True) -> Hearing:
-        heard = self._state.options.ears.hear() if understood else ""
-        config = self._state.input["transcription"]
-        hearing = Hearing(self._state.stage, item_id, config, heard, now=self._state.now)
-        self._hearings[item_id] = hearing
-        return hearing
+    # -- transcription ---------------------------------------------------------------------------
 
-    def _transcribe(self, hearing: Hearing, now: float) -> None:
-        item = self._state.conversation.find(hearing.item_id)
-        if item is None and hearing.item_id != self._speaking_id:
-            del self._hearings[hearing.item_id]  # deleted meanwhile
+    def _transcribe(self, audio: bytes, *, is_complete: bool) -> TranscriptionResult:
+        return self._state.config.transcriber.transcribe(
+            audio, audio_format=self._buffer.audio_format.name, is_complete=is_complete
+        )
+
+    def _transcribe_item(
+        self, item_id: str, audio: bytes, *, is_silence: bool
+    ) -> ItemTranscription:
+        """Return the transcription of an item; a streaming model has started it already."""
+        transcription = self._transcriptions.get(item_id)
+        if transcription is None:
+            result = "" if is_silence else self._transcribe(audio, is_complete=True)
+            return self._start_transcription(item_id, result)
+        if transcription.result is None:
+            transcription.result = self._transcribe(audio, is_complete=True)
+        return transcription
+
+    def _start_transcription(self, item_id: str, result: TranscriptionResult) -> ItemTranscription:
+        settings = self._state.input["transcription"]
+        transcription = ItemTranscription(
+            self._state.environment, item_id, settings, result, now=self._state.now
+        )
+        self._transcriptions[item_id] = transcription
+        return transcription
+
+    def _step_transcription(self, transcription: ItemTranscription, now: float) -> None:
+        item = self._state.conversation.find(transcription.item_id)
+        if item is None and transcription.item_id != self._speech_item_id:
+            del self._transcriptions[transcription.item_id]  # the item was deleted
             return
-        ended = hearing.step(now)
-        if hearing.is_over:
-            del self._hearings[hearing.item_id]
-        if ended and item is not None:
-            item.data["content"][0]["transcript"] = hearing.transcript
+        is_completed = transcription.step(now)
+        if transcription.is_done:
+            del self._transcriptions[transcription.item_id]
+        if is_completed and item is not None:
+            item.data["content"][0]["transcript"] = transcription.transcript
 
-    # -- idle users ----------------------------------------------------------------------------
+    # -- idle users ------------------------------------------------------------------------------
 
     @property
     def _idle_timeout(self) -> float | None:
         milliseconds = (self._state.turn_detection or {}).get("idle_timeout_ms")
         return None if milliseconds is None else milliseconds / 1000
 
-    def answered(self, response: Response) -> None:
-        """A response is complete: begin to time the user's silence when it has been played."""
-        if self._idle_timeout is not None and self._speaking_id is None:
-            self._idle = _Idle(self._state.now + response.audio_ms / 1000)
+    def response_completed(self, response: ResponseGenerator) -> None:
+        """Start the idle timer, which counts from the end of the response's playback."""
+        if self._idle_timeout is not None and self._speech_item_id is None:
+            self._idle_timer = _IdleTimer(self._state.now + response.audio_ms / 1000)
 
-    def disarm(self) -> None:
-        """A response begins: the user is not idle."""
-        self._idle = None
+    def cancel_idle_timer(self) -> None:
+        """Cancel the idle timer, because a response starts."""
+        self._idle_timer = None
 
-    def _idle_on(self, idle: _Idle) -> None:
+    def _idle_timer_fired(self, timer: _IdleTimer) -> None:
         timeout = self._idle_timeout
-        if idle.start_ms is None and timeout is not None:
-            self._idle = _Idle(idle.due + timeout, self._buffer.heard_ms)
+        if timer.start_ms is None and timeout is not None:
+            self._idle_timer = _IdleTimer(timer.due + timeout, self._buffer.processed_ms)
             return
-        self._idle = None
-        self._prompt_idle_user(idle.start_ms or 0)
+        self._idle_timer = None
+        self._prompt_idle_user(timer.start_ms or 0)
 
     def _prompt_idle_user(self, start_ms: int) -> None:
-        item_id, end_ms = self._new_id(), self._buffer.heard_ms
+        item_id, end_ms = self._new_id(), self._buffer.processed_ms
         self._state.emit(
             "input_audio_buffer.timeout_triggered",
             audio_start_ms=start_ms,
@@ -246,9 +276,9 @@ class Listening:
         data: Json = {"id": self._new_id(), "type": "message", "status": "completed"}
         data |= {"role": "system", "content": [{"type": "input_text", "text": _IDLE_PROMPT}]}
         self._add(Item(data))
-        self._commit(item_id, self._buffer.cut(start_ms, end_ms), understood=False)
-        self._respond()
+        self._commit(item_id, self._buffer.take_turn(start_ms, end_ms), is_silence=True)
+        self._create_response()
 
 
-def _detector(turn_detection: Json | None) -> Detector | None:
-    return None if turn_detection is None else Detector.of(turn_detection)
+def _make_detector(turn_detection: Json | None) -> SpeechDetector | None:
+    return None if turn_detection is None else SpeechDetector.from_settings(turn_detection)

@@ -1,4 +1,4 @@
-"""Client events: which there are, and what each may say. Turns a message into a checked event."""
+"""Client events: decoding and validation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from . import errors, settings, validation
-from .errors import Refusal
+from .errors import ProtocolError
 from .types import Json, is_object
 from .validation import Check
 
@@ -178,31 +178,31 @@ def read_message(message: str | bytes) -> Json:
     """Decode one message.
 
     Raises:
-        Refusal: a binary message, not JSON, or not an object.
+        ProtocolError: the message is binary, not valid JSON, or not an object.
     """
     if isinstance(message, bytes):
         raise errors.binary_frame()
     try:
         value: Any = msgspec.json.decode(message)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise errors.bad_json(str(exc)) from None
+        raise errors.invalid_json(str(exc)) from None
     if not is_object(value):
-        raise Refusal("Invalid event: expected a JSON object.", code="invalid_event")
+        raise ProtocolError("Invalid event: expected a JSON object.", code="invalid_event")
     return value
 
 
 def event_id_of(event: Json) -> str | None:
-    """The id to name in an ``error``; None where there is none that could be named."""
+    """Return the ``event_id`` for an ``error``; None if it is missing or invalid."""
     event_id = event.get("event_id")
     usable = isinstance(event_id, str) and len(event_id) <= _MAX_EVENT_ID
     return event_id if usable else None
 
 
 def parse_event(event: Json) -> Json:
-    """Check a client event; base64 audio comes out as bytes.
+    """Validate a client event. Return it with base64 audio decoded to bytes.
 
     Raises:
-        Refusal: for the first fault found.
+        ProtocolError: the event is invalid. Reports the first problem.
     """
     validation.nullable(validation.string(max_length=_MAX_EVENT_ID))(
         event.get("event_id"), "event_id"

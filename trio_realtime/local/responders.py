@@ -1,7 +1,7 @@
-"""Who answers: the protocol of a brain, what it is told, what it may do, and the scripted one.
+"""Responders: they decide what the model says and calls.
 
-A brain is a function from a :class:`Turn` to a list of steps. It knows nothing of the wire: the
-service turns steps into events, paces them, and drops the rest when somebody interrupts.
+A :class:`Responder` maps a :class:`Turn` to a sequence of steps. The server turns the steps into
+events, paces them, and drops the rest when the response is cancelled.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import attrs
 from .types import Json
 
 __all__ = [
-    "Responder",
     "Call",
     "Fail",
     "HostedCall",
     "Incomplete",
     "Pause",
+    "Responder",
     "Say",
     "ScriptExhausted",
     "ScriptedResponder",
@@ -32,11 +32,11 @@ __all__ = [
 
 @attrs.frozen
 class Say:
-    """One assistant message, as text or speech, whichever the response asks for.
+    """Step: one assistant message, as text or speech depending on the response.
 
     Args:
-        text: what to say.
-        audio_ms: how long the speech lasts in milliseconds; by default the voice decides.
+        text: text of the message, or transcript of the speech.
+        audio_ms: duration of the speech in milliseconds; by default, that of the synthesized text.
     """
 
     text: str
@@ -45,7 +45,13 @@ class Say:
 
 @attrs.frozen
 class Call:
-    """One function call. ``arguments`` given as text are sent as they are, valid JSON or not."""
+    """Step: one function call.
+
+    Args:
+        name: name of the function.
+        arguments: arguments by name. A str is sent unchanged, also if it is not valid JSON.
+        call_id: id of the call; by default a generated one.
+    """
 
     name: str
     arguments: Mapping[str, Any] | str = attrs.field(factory=dict[str, Any])
@@ -54,10 +60,15 @@ class Call:
 
 @attrs.frozen
 class HostedCall:
-    """One call of a tool of an MCP server that the service calls by itself.
+    """Step: one call of a tool of a hosted MCP server.
 
-    Where the client must agree to it first, the response asks instead; the brain is not asked again
-    about the call. ``arguments`` given as text are sent as they are, valid JSON or not.
+    If the call needs approval, the response requests approval instead. After the approval the next
+    response makes the call, without asking the responder.
+
+    Args:
+        server_label: label of the server.
+        name: name of the tool.
+        arguments: arguments by name. A str is sent unchanged, also if it is not valid JSON.
     """
 
     server_label: str
@@ -67,7 +78,7 @@ class HostedCall:
 
 @attrs.frozen
 class Fail:
-    """End the response as ``failed``."""
+    """Step: end the response with status ``failed`` and this error."""
 
     code: str = "server_error"
     message: str = "The server had an error while processing your request. Sorry about that!"
@@ -76,14 +87,17 @@ class Fail:
 
 @attrs.frozen
 class Incomplete:
-    """End the response as ``incomplete``."""
+    """Step: end the response with status ``incomplete``."""
 
     reason: Literal["max_output_tokens", "content_filter"] = "content_filter"
 
 
 @attrs.frozen
 class Pause:
-    """Say nothing for so many seconds, whatever the pacing. ``math.inf`` waits to be cancelled."""
+    """Step: wait for this many seconds, regardless of the pacing.
+
+    ``math.inf`` waits until the response is cancelled.
+    """
 
     seconds: float
 
@@ -93,13 +107,23 @@ Step: TypeAlias = Say | Call | HostedCall | Fail | Incomplete | Pause
 
 @attrs.frozen
 class TurnItem:
-    """One item of the context, reduced to what a brain may want to know.
+    """One item of the context of a response.
 
-    ``text`` is what was written or said, as far as anybody heard it; ``audio_ms`` how long a spoken
-    item is. ``name`` to ``output`` belong to calls and their outputs.
-
-    A hosted call has its ``outcome``, None if it has not come to its end, and an error's message as
-    its output. What a client decided about one is an item with ``approve``, and the reason as text.
+    Args:
+        id: id of the item.
+        kind: ``type`` of the item, for example ``message`` or ``function_call``.
+        role: role of a message.
+        text: text or transcript of a message, or the reason of an approval response. Empty for
+            speech whose words are unknown.
+        audio_ms: duration of the audio, in milliseconds.
+        name: name of the called tool.
+        call_id: id of the function call, also on its output.
+        arguments: arguments of the call, as JSON.
+        output: output of the call, or the message of a hosted call's error.
+        server_label: label of the hosted MCP server.
+        outcome: outcome of a hosted call; None while it is in progress.
+        approval_request_id: the request that an approval response, or an approved call, answers.
+        approve: the decision of an approval response.
     """
 
     id: str
@@ -119,17 +143,18 @@ class TurnItem:
 
 @attrs.frozen
 class Turn:
-    """Everything that a response is made from.
+    """The input of a responder for one response.
 
     Args:
         items: the context, oldest first: the conversation, or the ``input`` of the response.
-        instructions: those in force for this response.
+        instructions: instructions for this response.
         tools: tools as the client declared them.
         tool_choice: ``auto``, ``none``, ``required`` or an object.
         modality: ``text`` or ``audio``.
-        out_of_band: whether the answer stays out of the conversation.
-        metadata: what the client attached to the response.
-        hosted_tools: those of hosted MCP servers, as these list them, each with ``server_label``.
+        out_of_band: whether the response is not part of the conversation.
+        metadata: metadata of the response.
+        hosted_tools: tools of hosted MCP servers as the servers list them, each with its
+            ``server_label``.
     """
 
     items: tuple[TurnItem, ...] = ()
@@ -143,52 +168,60 @@ class Turn:
 
 
 class Responder(Protocol):
-    """Whoever answers. One brain serves all connections of a server, one turn at a time."""
+    """Decides what the model says and calls.
 
-    def answer(self, turn: Turn) -> Sequence[Step]:
-        """What to do in this turn, in order. No steps make an empty, completed response.
+    One responder serves all connections of a server, one turn at a time.
+    """
+
+    def respond(self, turn: Turn) -> Sequence[Step]:
+        """Return the steps of the response, in order.
+
+        The call must not block the event loop. Without steps, the response completes without
+        output.
 
         Raises:
-            ScriptExhausted: there is no answer; the response ends as ``failed`` and says so.
+            ScriptExhausted: there are no more turns; the response fails with this message.
         """
         ...
 
 
 class ScriptExhausted(LookupError):
-    """A script had no answer left for a turn that came."""
+    """Raised by :class:`ScriptedResponder` when its script has no more turns."""
 
 
 class ScriptedResponder:
-    """Gives the answers of a list, one a turn, in order.
+    """A :class:`Responder` that follows a script.
+
+    After the last turn of the script, responses fail with the code ``script_exhausted``.
 
     Args:
-        answers: one entry a turn: its steps, or a single step.
+        script: one entry for each turn: its steps, or a single step.
 
-    When the list has run out, the response fails with code ``script_exhausted`` and a message that
-    tells which turn it was. ``turns`` has every turn that was asked for, for tests to look at.
+    Attributes:
+        turns: the turns so far, for assertions.
     """
 
-    def __init__(self, answers: Iterable[Sequence[Step] | Step]) -> None:
-        self._answers = deque(answers)
-        self._total = len(self._answers)
+    def __init__(self, script: Iterable[Sequence[Step] | Step]) -> None:
+        self._script = deque(script)
+        self._length = len(self._script)
         self.turns: list[Turn] = []
 
     @property
     def remaining(self) -> int:
-        """How many answers nobody asked for yet."""
-        return len(self._answers)
+        """Number of turns left in the script."""
+        return len(self._script)
 
-    def answer(self, turn: Turn) -> Sequence[Step]:
-        """The next answer of the list.
+    def respond(self, turn: Turn) -> Sequence[Step]:
+        """Return the steps of the next turn in the script.
 
         Raises:
-            ScriptExhausted: there is none.
+            ScriptExhausted: the script has no more turns.
         """
         self.turns.append(turn)
-        if not self._answers:
+        if not self._script:
             raise ScriptExhausted(
-                f"the script has {self._total} answer(s), but response number {len(self.turns)} "
-                "was asked for"
+                f"the script has {self._length} turn(s), but response number {len(self.turns)} "
+                "was requested"
             )
-        answer = self._answers.popleft()
-        return answer if isinstance(answer, Sequence) else [answer]
+        steps = self._script.popleft()
+        return steps if isinstance(steps, Sequence) else [steps]

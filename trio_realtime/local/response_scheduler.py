@@ -1,4 +1,4 @@
-"""The responses of a connection: one for the conversation, any number beside it."""
+"""The responses of a connection: one in the conversation, and any number out of band."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import msgspec
 from . import errors, mcp_listing, settings
 from .audio import FORMATS
 from .conversation import new_item
-from .hosted_mcp import ApprovedCall, Toolbox
+from .hosted_mcp import ApprovedCall, HostedToolset
 from .responders import Fail, ScriptExhausted, Step, Turn, TurnItem
-from .responses import Response, ResponsePlan
-from .session_state import State
+from .responses import ResponseGenerator, ResponsePlan
+from .session_state import SessionState
 from .types import Json
 
 __all__ = ["ResponseScheduler"]
@@ -25,158 +25,168 @@ _CACHE_BLOCK: Final = 64
 
 
 class ResponseScheduler:
-    """Creates, performs and cancels responses.
+    """Creates, advances and cancels responses.
 
     Args:
-        on_done: called with a response of the conversation that was completed.
+        state: shared state of the connection.
+        on_completed: called with each response of the conversation that completes.
     """
 
-    def __init__(self, state: State, on_done: Callable[[Response], None]) -> None:
+    def __init__(
+        self, state: SessionState, on_completed: Callable[[ResponseGenerator], None]
+    ) -> None:
         self._state = state
-        self._on_done = on_done
-        self._active: Response | None = None
-        self._aside: dict[str, Response] = {}
-        self._tokens_spent = 0
+        self._on_completed = on_completed
+        self._active: ResponseGenerator | None = None
+        self._out_of_band: dict[str, ResponseGenerator] = {}
+        self._tokens_used = 0
         self._last_text_tokens = 0
 
     @property
-    def active(self) -> Response | None:
-        """The response that writes to the conversation."""
+    def active(self) -> ResponseGenerator | None:
+        """The response of the conversation, while one is in progress."""
         return self._active
 
     @property
-    def running(self) -> list[Response]:
-        """All of them, the conversation's first."""
+    def running(self) -> list[ResponseGenerator]:
+        """All responses in progress; the one of the conversation comes first."""
         first = [self._active] if self._active else []
-        return first + list(self._aside.values())
+        return first + list(self._out_of_band.values())
 
-    def deadline(self) -> float:
-        """When one of them wants to go on."""
+    def next_deadline(self) -> float:
+        """Return when to call :meth:`step` next; ``math.inf`` if no response is in progress."""
         return min((r.due for r in self.running if r.due is not None), default=math.inf)
 
-    # -- commands ------------------------------------------------------------------------------
+    # -- commands --------------------------------------------------------------------------------
 
     def create(self, params: Json) -> None:
-        """Begin a response.
+        """Create a response.
 
         Raises:
-            Refusal: the conversation has one already, or the input names an unknown item.
+            ProtocolError: the conversation has an active response, or the input references an
+                unknown item.
         """
-        aside = params.get("conversation") == "none"
-        if self._active is not None and not aside:
+        out_of_band = params.get("conversation") == "none"
+        if self._active is not None and not out_of_band:
             raise errors.active_response(self._active.id)
         context = tuple(self._context(params.get("input")))
-        if not aside:
+        if not out_of_band:
             known = self._state.session["tools"]
-            mcp_listing.import_tools(self._state, params.get("tools", []), known=known)
+            mcp_listing.list_new_servers(self._state, params.get("tools", []), known=known)
         plan = self._plan(params, context)
-        response = Response(self._state.stage, plan, now=self._state.now)
-        if aside:
-            self._aside[response.id] = response
+        response = ResponseGenerator(self._state.environment, plan, now=self._state.now)
+        if out_of_band:
+            self._out_of_band[response.id] = response
         else:
             self._active = response
         response.begin()
 
     def cancel(self, response_id: str | None) -> None:
-        """Cancel one by id, or the conversation's.
+        """Cancel the response with this id; None cancels the one of the conversation.
 
         Raises:
-            Refusal: there is none such.
+            ProtocolError: there is no such response.
         """
         response = self._find(response_id)
         if response is None:
             raise errors.nothing_to_cancel()
-        self._end(response, "client_cancelled")
+        self._cancel(response, "client_cancelled")
 
     def interrupt(self) -> None:
-        """The user speaks: cancel the conversation's response, if there is one."""
+        """Cancel the response of the conversation, if any, because the user speaks."""
         if self._active is not None:
-            self._end(self._active, "turn_detected")
+            self._cancel(self._active, "turn_detected")
 
     def step(self, now: float) -> None:
-        """Let every response that is due go on by one piece."""
+        """Advance each response that is due by one step."""
         for response in self.running:
             if response.due is not None and response.due <= now:
                 response.step(now)
-                self._settle(response)
+                self._remove_if_done(response)
 
-    # -- inside --------------------------------------------------------------------------------
+    # -- internals -------------------------------------------------------------------------------
 
-    def _find(self, response_id: str | None) -> Response | None:
+    def _find(self, response_id: str | None) -> ResponseGenerator | None:
         if response_id is None:
             return self._active
         return next((r for r in self.running if r.id == response_id), None)
 
-    def _end(self, response: Response, reason: str) -> None:
+    def _cancel(self, response: ResponseGenerator, reason: str) -> None:
         response.cancel(reason)
-        self._settle(response)
+        self._remove_if_done(response)
 
-    def _settle(self, response: Response) -> None:
-        """Let go of a response that is done."""
+    def _remove_if_done(self, response: ResponseGenerator) -> None:
+        """Remove a response that is done, and account for its tokens."""
         if response.usage is None:
             return
-        self._tokens_spent += response.usage["total_tokens"]
-        self._aside.pop(response.id, None)
+        self._tokens_used += response.usage["total_tokens"]
+        self._out_of_band.pop(response.id, None)
         if response is self._active:
             self._active = None
             if response.status == "completed":
                 self._emit_rate_limits()
-                self._on_done(response)
+                self._on_completed(response)
 
     def _emit_rate_limits(self) -> None:
         limit = {
             "name": "tokens",
             "limit": _TOKEN_LIMIT,
-            "remaining": max(0, _TOKEN_LIMIT - self._tokens_spent),
-            "reset_seconds": round(60 * self._tokens_spent / _TOKEN_LIMIT, 3),
+            "remaining": max(0, _TOKEN_LIMIT - self._tokens_used),
+            "reset_seconds": round(60 * self._tokens_used / _TOKEN_LIMIT, 3),
         }
         self._state.emit("rate_limits.updated", rate_limits=[limit])
 
     def _plan(self, params: Json, context: tuple[TurnItem, ...]) -> ResponsePlan:
-        session, options = self._state.session, self._state.options
-        toolbox = Toolbox(options.hosted_servers, _chosen("tools", params, session))
-        turn = self._turn(params, context, toolbox)
+        session, config = self._state.session, self._state.config
+        hosted_toolset = HostedToolset(
+            config.hosted_servers, _param_or_session("tools", params, session)
+        )
+        turn = self._turn(params, context, hosted_toolset)
         output = session["audio"]["output"] | params.get("audio", {}).get("output", {})
-        reasons = settings.is_reasoning_model(self._state.model)
+        is_reasoning = settings.is_reasoning_model(self._state.model)
         return ResponsePlan(
-            steps=self._approved_calls(params) or self._ask(turn),
-            toolbox=toolbox,
+            steps=self._approved_calls(params) or self._ask_responder(turn),
+            hosted_toolset=hosted_toolset,
             modality=turn.modality,
             voice=output["voice"],
-            form=FORMATS[output["format"]["type"]],
+            audio_format=FORMATS[output["format"]["type"]],
             speed=output["speed"],
-            max_output_tokens=_chosen("max_output_tokens", params, session),
+            max_output_tokens=_param_or_session("max_output_tokens", params, session),
             conversation_id=None if turn.out_of_band else self._state.conversation_id,
             metadata=params.get("metadata"),
             input_usage=self._input_usage(turn),
-            interleaved=reasons if options.interleave is None else options.interleave,
-            labelled=reasons,
-            latency=options.latency,
+            interleaved=is_reasoning if config.interleave is None else config.interleave,
+            has_phases=is_reasoning,
+            latency=config.latency,
         )
 
     def _approved_calls(self, params: Json) -> Sequence[ApprovedCall]:
-        """Calls to make first, if the response goes on from where the conversation is."""
-        goes_on = params.get("conversation") != "none" and params.get("input") is None
-        return self._state.stage.approvals.due if goes_on else ()
+        """Return approved calls to make, if the response continues the conversation."""
+        continues = params.get("conversation") != "none" and params.get("input") is None
+        return self._state.environment.approvals.approved if continues else ()
 
-    def _ask(self, turn: Turn) -> Sequence[Step]:
+    def _ask_responder(self, turn: Turn) -> Sequence[Step]:
         try:
-            return list(self._state.options.brain.answer(turn))
+            return list(self._state.config.responder.respond(turn))
         except ScriptExhausted as exc:
             return [Fail("script_exhausted", str(exc))]
 
-    def _turn(self, params: Json, context: tuple[TurnItem, ...], toolbox: Toolbox) -> Turn:
+    def _turn(
+        self, params: Json, context: tuple[TurnItem, ...], hosted_toolset: HostedToolset
+    ) -> Turn:
         session = self._state.session
-        modality: Literal["text", "audio"] = _chosen("output_modalities", params, session)[0]
+        modality: Literal["text", "audio"] = _param_or_session(
+            "output_modalities", params, session
+        )[0]
         return Turn(
             items=context,
-            instructions=_chosen("instructions", params, session),
-            tools=tuple(_chosen("tools", params, session)),
-            tool_choice=_chosen("tool_choice", params, session),
+            instructions=_param_or_session("instructions", params, session),
+            tools=tuple(_param_or_session("tools", params, session)),
+            tool_choice=_param_or_session("tool_choice", params, session),
             modality=modality,
             out_of_band=params.get("conversation") == "none",
             metadata=params.get("metadata"),
-            hosted_tools=toolbox.listed,
+            hosted_tools=hosted_toolset.listing,
         )
 
     def _context(self, given: list[Json] | None) -> Iterable[TurnItem]:
@@ -186,8 +196,8 @@ class ResponseScheduler:
 
     def _input_item(self, entry: Json, index: int) -> TurnItem:
         if entry["type"] != "item_reference":
-            form, ids = self._state.input_format, self._state.stage.ids
-            return new_item(entry, form, lambda: ids.new("item")).turn_item()
+            audio_format, ids = self._state.input_format, self._state.environment.ids
+            return new_item(entry, audio_format, lambda: ids.new("item")).turn_item()
         item = self._state.conversation.find(entry["id"])
         if item is None:
             path = f"response.input[{index}].id"
@@ -201,15 +211,15 @@ class ResponseScheduler:
         return text, sum(map(_audio_tokens, turn.items)), cached
 
 
-def _chosen(key: str, params: Json, session: Json) -> Any:
+def _param_or_session(key: str, params: Json, session: Json) -> Any:
     return params.get(key, session[key])
 
 
 def _text_tokens(turn: Turn) -> int:
-    written = [item.text for item in turn.items if not item.audio_ms]
-    written += [item.arguments + item.output for item in turn.items]
-    written += [turn.instructions, msgspec.json.encode(turn.tools).decode()]
-    return sum(math.ceil(len(text) / _CHARACTERS_PER_TOKEN) for text in written)
+    texts = [item.text for item in turn.items if not item.audio_ms]
+    texts += [item.arguments + item.output for item in turn.items]
+    texts += [turn.instructions, msgspec.json.encode(turn.tools).decode()]
+    return sum(math.ceil(len(text) / _CHARACTERS_PER_TOKEN) for text in texts)
 
 
 def _audio_tokens(item: TurnItem) -> int:

@@ -1,14 +1,14 @@
-"""The default brain: no model, only rules that are easy to foresee.
+"""The default responder, which follows simple, predictable rules instead of a model.
 
 In this order:
 
-1. After tool outputs it reads them out, those of hosted MCP tools as well; of a hosted call that
-   was rejected it says that it may not make it.
-2. A tool that the user's words name is called: all the telling words of its name must occur
-   (``get_weather`` by "weather", ``transfer_to_billing_agent`` by "billing"). Several tools named
-   are several calls, in the order of their mention. Arguments come from the same words, by the
-   tool's JSON schema (:mod:`.filling`).
-3. Otherwise it repeats the user's words, or says how much audio it heard.
+1. After the outputs of tools, it reads them out, including those of hosted MCP tools. It says
+   which hosted calls were rejected.
+2. It calls each tool that the user's words name. The words name a tool if they contain all
+   significant words of its name: "weather" names ``get_weather``, and "billing" names
+   ``transfer_to_billing_agent``. Several tools are called in the order of their mention. The
+   arguments come from the same words and the tool's JSON schema (:mod:`.argument_guesser`).
+3. Otherwise it repeats the user's words, or says how much audio it received.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .argument_guesser import fill_arguments
+from .argument_guesser import guess_arguments
 from .responders import Call, HostedCall, Say, Step, Turn, TurnItem
 from .types import Json, is_object
 
@@ -26,8 +26,8 @@ __all__ = ["RuleResponder"]
 _GREETING: Final = "Hello! How can I help you?"
 _STILL_THERE: Final = "Are you still there?"
 
-#: Words of a tool's name that say nothing about when it is meant.
-_SILENT: Final = frozenset(
+#: Words in names of tools that do not identify the tool.
+_STOP_WORDS: Final = frozenset(
     "a an the to of for in on at by with from is are my your this that and or it "
     "get set do fetch look up lookup find search call run make create update check show tell ask "
     "read list send give use query compute calculate retrieve load save store remember add new "
@@ -36,11 +36,14 @@ _SILENT: Final = frozenset(
 
 
 class RuleResponder:
-    """Answers by the rules of this module. Keeps nothing between turns."""
+    """A :class:`Responder` that reads out results, calls named tools, or repeats the user's words.
 
-    def answer(self, turn: Turn) -> Sequence[Step]:
-        """Read out results, call what is named, or repeat what was said."""
-        results = _fresh_results(turn.items)
+    It has no state, so one instance can serve any number of servers.
+    """
+
+    def respond(self, turn: Turn) -> Sequence[Step]:
+        """Return the steps of one turn."""
+        results = _new_results(turn.items)
         if results:
             return [Say(" ".join(results))]
         item = _last_message(turn.items)
@@ -48,20 +51,20 @@ class RuleResponder:
         return list(_calls(turn, words)) or [Say(_reply(item))]
 
 
-def _fresh_results(items: Sequence[TurnItem]) -> list[str]:
-    """What came of calls after the last thing anybody said."""
-    fresh: list[str] = []
+def _new_results(items: Sequence[TurnItem]) -> list[str]:
+    """Return the results of calls after the last message."""
+    results: list[str] = []
     for item in reversed(items):
         if item.kind == "message":
             break
         if item.kind == "function_call_output" or item.outcome is not None:
-            fresh.append(item.output.strip() or "Done.")
+            results.append(item.output.strip() or "Done.")
         elif item.approve is False:
-            fresh.append(_refusal(item, items))
-    return fresh[::-1]
+            results.append(_rejection(item, items))
+    return results[::-1]
 
 
-def _refusal(decision: TurnItem, items: Sequence[TurnItem]) -> str:
+def _rejection(decision: TurnItem, items: Sequence[TurnItem]) -> str:
     asked = [item.name for item in items if item.id == decision.approval_request_id]
     name = asked[0] if asked else "it"
     return f"I may not call {name}: {decision.text}" if decision.text else f"I may not call {name}."
@@ -69,8 +72,8 @@ def _refusal(decision: TurnItem, items: Sequence[TurnItem]) -> str:
 
 def _last_message(items: Sequence[TurnItem]) -> TurnItem | None:
     spoken = [item for item in items if item.kind == "message"]
-    said_by_others = [item for item in spoken if item.role == "user"]
-    return said_by_others[-1] if said_by_others else None
+    user_messages = [item for item in spoken if item.role == "user"]
+    return user_messages[-1] if user_messages else None
 
 
 def _reply(item: TurnItem | None) -> str:
@@ -83,16 +86,16 @@ def _reply(item: TurnItem | None) -> str:
     return _STILL_THERE
 
 
-# -- which tools are meant ---------------------------------------------------------------------
+# -- named tools ---------------------------------------------------------------------------------
 
 
 def _calls(turn: Turn, words: str) -> Iterator[Call | HostedCall]:
     for tool in _chosen_tools(turn, words):
         if "server_label" in tool:
-            arguments = fill_arguments(tool["input_schema"], words)
+            arguments = guess_arguments(tool["input_schema"], words)
             yield HostedCall(tool["server_label"], tool["name"], arguments)
         else:
-            yield Call(tool["name"], fill_arguments(tool.get("parameters") or {}, words))
+            yield Call(tool["name"], guess_arguments(tool.get("parameters") or {}, words))
 
 
 def _chosen_tools(turn: Turn, words: str) -> list[Json]:
@@ -108,28 +111,28 @@ def _chosen_tools(turn: Turn, words: str) -> list[Json]:
 
 
 def _is_chosen(tool: Json, choice: Json) -> bool:
-    """Whether it is the one that is asked for, or one of the hosted server that is."""
+    """Return whether ``tool_choice`` names the tool, or its hosted MCP server."""
     same_server = tool.get("server_label") == choice.get("server_label")
     return same_server and choice.get("name") in (None, tool["name"])
 
 
 def named_tools(functions: Sequence[Json], words: str) -> list[Json]:
-    """The functions that these words name, in the order of their mention."""
+    """Return the tools that the words name, in the order of their mention."""
     places = [(place, tool) for tool in functions if (place := _mention(tool["name"], words)) >= 0]
     return [tool for _, tool in sorted(places, key=lambda entry: entry[0])]
 
 
 def _mention(name: str, words: str) -> int:
-    """Where in the words the tool is first named; below zero if it is not."""
+    """Return the index in the words at which the tool is first named, or -1."""
     verbatim = words.lower().find(name.lower())
     if verbatim >= 0:
         return verbatim
     said = {_stem(match[0]): match.start() for match in reversed(_words_of(words))}
     parts = [_stem(part) for part in split_name(name)]
-    telling = [part for part in parts if part not in _SILENT] or parts
-    if not telling or any(part not in said for part in telling):
+    significant = [part for part in parts if part not in _STOP_WORDS] or parts
+    if not significant or any(part not in said for part in significant):
         return -1
-    return min(said[part] for part in telling)
+    return min(said[part] for part in significant)
 
 
 def _words_of(text: str) -> list[re.Match[str]]:
@@ -137,7 +140,7 @@ def _words_of(text: str) -> list[re.Match[str]]:
 
 
 def split_name(name: str) -> list[str]:
-    """``getCurrent_weather2`` is get, current, weather."""
+    """Split a name into words: ``getCurrent_weather2`` into get, Current, weather."""
     return re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+", name)
 
 

@@ -1,7 +1,7 @@
-"""The local server on a port: listens, shakes hands, and gives each connection a task of its own.
+"""The local server on a port: accepts connections and serves each in a task of its own.
 
-What goes wrong on one connection ends that connection. Leaving :func:`serve_local` closes the others
-with code 1001.
+An error on a connection ends only that connection. Leaving :func:`serve_local` closes all
+connections with code 1001.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from trio_realtime.errors import InternalError
 from trio_realtime.transports import TransportClosed
 
 from . import handshake
-from .config import ServiceOptions, ServiceSettings
-from .connection import Connection, Limits, converse, logger, with_wall_clock
-from .connector import refusal_body
+from .config import ServerConfig, ServerConfigDict
+from .connection import Connection, Limits, logger, serve_connection, with_wall_clock
+from .connector import rejection_body
 from .types import ConnectionRequest
 
 __all__ = ["LocalServer", "serve_local"]
 
-#: Room for 15 MiB of audio as base64, and the JSON around it.
+#: Fits 15 MiB of audio as base64 in a JSON object.
 _MAX_MESSAGE_SIZE: Final = 24 * 1024 * 1024
 _MESSAGE_QUEUE: Final = 16
 _HANDSHAKE_TIMEOUT: Final = 10.0
 _MAX_REASON: Final = 123
-_KEPT_CONNECTIONS: Final = 100
-#: More close timeouts than stopping can take, so that no bug holds up the program.
+_MAX_CONNECTIONS: Final = 100
+#: Limit of :meth:`LocalServer.stop` in close timeouts. Stopping takes fewer unless it hangs.
 _STOP_TIMEOUTS: Final = 4
 
 _Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
@@ -53,30 +53,31 @@ async def serve_local(
     port: int = 0,
     ssl_context: ssl.SSLContext | None = None,
     limits: Limits | None = None,
-    **settings: Unpack[ServiceSettings],
+    **settings: Unpack[ServerConfigDict],
 ) -> AsyncGenerator[LocalServer, None]:
-    """Run a local realtime server for the time of the block.
+    """Run a local realtime server for the duration of the block.
 
-    Leaving the block, also when cancelled, closes its connections with code 1001. That takes
-    ``limits.close_timeout`` (1 s) for clients that do not answer, and twice that for those that do
-    not even read; then no task and no socket is left.
+    Leaving the block closes all connections with code 1001, also on cancellation, and leaves no
+    task and no socket behind. This takes up to ``limits.close_timeout`` (1 s) if a client does not
+    answer the close frame, and twice as long if it does not read.
 
     Args:
-        host: name or address to listen at.
-        port: by default a free one; see :attr:`LocalServer.port`.
-        ssl_context: serve ``wss`` with this certificate.
-        limits: of one connection.
-        settings: how it behaves; see :class:`ServiceOptions`.
+        host: host name or address to listen on.
+        port: port to listen on; 0 chooses a free one. See :attr:`LocalServer.port`.
+        ssl_context: context with a certificate, to serve ``wss``.
+        limits: limits of each connection.
+        settings: fields of :class:`ServerConfig`.
 
     Raises:
-        OSError: it cannot listen there, for example because the port is in use. Choose another, or 0.
-        ValueError: a setting out of its range.
+        OSError: cannot listen on the address, for example because the port is in use. Choose
+            another port, or 0.
+        ValueError: a setting is out of range.
     """
-    options = with_wall_clock(ServiceOptions(**settings))
+    config = with_wall_clock(ServerConfig(**settings))
     listeners = await _listen(host, port)
-    server = LocalServer(listeners[0], host, options, limits or Limits(), ssl_context)
+    server = LocalServer(listeners[0], host, config, limits or Limits(), ssl_context)
     async with open_bare_nursery(InternalError) as nursery:
-        # Shielded from everybody: it ends by ``stop`` alone, so that closing can be orderly.
+        # ``run`` is shielded and ends in ``stop`` only, so that connections close in order.
         nursery.start_soon(server.run, listeners)
         try:
             yield server
@@ -90,66 +91,66 @@ async def _listen(host: str, port: int) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as exc:
         detail = exc.strerror or str(exc)
-        message = f"cannot listen at {host} port {port}: {detail}"
+        message = f"cannot listen on {host} port {port}: {detail}"
         raise OSError(exc.errno, message) from exc
 
 
 class LocalServer:
-    """A running local server. Made by :func:`serve_local`."""
+    """A running local server. Created by :func:`serve_local`."""
 
     def __init__(
         self,
         listener: trio.SocketListener,
         host: str,
-        options: ServiceOptions,
+        config: ServerConfig,
         limits: Limits,
         ssl_context: ssl.SSLContext | None,
     ) -> None:
         self._host = host
         self._port = int(listener.socket.getsockname()[1])
-        self._options = options
+        self._config = config
         self.limits = limits
         self._ssl_context = ssl_context
-        self._connections: deque[Connection] = deque(maxlen=_KEPT_CONNECTIONS)
-        self._live: set[Connection] = set()
-        self._served = 0
-        self._listening = trio.CancelScope()
-        self._handling = trio.CancelScope(shield=True)
+        self._connections: deque[Connection] = deque(maxlen=_MAX_CONNECTIONS)
+        self._open_connections: set[Connection] = set()
+        self._connection_count = 0
+        self._listen_scope = trio.CancelScope()
+        self._handler_scope = trio.CancelScope(shield=True)
         self._stopped = trio.Event()
 
     @property
     def port(self) -> int:
-        """The port it listens at."""
+        """The port that the server listens on."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Where clients connect, without a model: ``ws://127.0.0.1:PORT/v1/realtime``."""
+        """The URL for clients, without a model: ``ws://127.0.0.1:PORT/v1/realtime``."""
         scheme = "ws" if self._ssl_context is None else "wss"
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{scheme}://{host}:{self._port}/v1/realtime"
 
     @property
     def endpoint(self) -> Endpoint:
-        """The endpoint to open sessions with; it has a key that is let in."""
-        keys = self._options.api_keys
+        """An endpoint with a valid key, to open sessions with."""
+        keys = self._config.api_keys
         return Endpoint.compatible(
             self.url, api_key=min(keys) if keys else "local", model=DEFAULT_MODEL
         )
 
     @property
     def connections(self) -> Sequence[Connection]:
-        """The latest 100 connections, the oldest first."""
+        """The latest 100 connections, oldest first."""
         return list(self._connections)
 
-    # -- life ----------------------------------------------------------------------------------
+    # -- start and stop --------------------------------------------------------------------------
 
     async def run(self, listeners: list[trio.SocketListener]) -> None:
-        """Serve until :meth:`stop`. Called by :func:`serve_local`."""
+        """Serve until :meth:`stop` is called. :func:`serve_local` runs this."""
         try:
-            with self._handling:
+            with self._handler_scope:
                 async with trio.open_nursery() as handlers:
-                    with self._listening:
+                    with self._listen_scope:
                         await trio.serve_listeners(
                             self._handle, listeners, handler_nursery=handlers
                         )
@@ -157,17 +158,17 @@ class LocalServer:
             self._stopped.set()
 
     async def stop(self) -> None:
-        """Close all connections with code 1001, then end. Called by :func:`serve_local`."""
-        self._listening.cancel(reason="the server stops")
+        """Close all connections with code 1001, then end. :func:`serve_local` calls this."""
+        self._listen_scope.cancel(reason="the server stops")
         with trio.move_on_after(self.limits.close_timeout):
-            for connection in list(self._live):
+            for connection in list(self._open_connections):
                 connection.scope.cancel(reason="the server stops")
-            for connection in list(self._live):
+            for connection in list(self._open_connections):
                 await connection.ended.wait()
-        self._handling.cancel(reason="the server stops")
+        self._handler_scope.cancel(reason="the server stops")
         await self._stopped.wait()
 
-    # -- one connection ------------------------------------------------------------------------
+    # -- connections -----------------------------------------------------------------------------
 
     async def _handle(self, tcp: trio.SocketStream) -> None:
         stream: _Stream = tcp
@@ -175,15 +176,15 @@ class LocalServer:
             stream = trio.SSLStream(tcp, self._ssl_context, server_side=True, https_compatible=True)
         try:
             async with trio.open_nursery() as nursery:
-                await self._shake_hands(nursery, stream)
+                await self._handshake(nursery, stream)
                 nursery.cancel_scope.cancel(reason="the connection ended")
         except* Exception as group:  # noqa: BLE001
-            # Somebody who speaks no WebSocket, or a bug: neither may end the server.
-            logger.warning("a connection broke", exc_info=group)
+            # The client does not speak WebSocket, or this is a bug. Neither may end the server.
+            logger.warning("a connection failed", exc_info=group)
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _shake_hands(self, nursery: trio.Nursery, stream: _Stream) -> None:
+    async def _handshake(self, nursery: trio.Nursery, stream: _Stream) -> None:
         request = None
         with trio.move_on_after(_HANDSHAKE_TIMEOUT):
             request = await wrap_server_stream(
@@ -194,29 +195,29 @@ class LocalServer:
                 receive_buffer_size=None,
             )
         if request is not None:
-            await self._welcome(request)
+            await self._handle_upgrade(request)
 
-    async def _welcome(self, upgrade: WebSocketRequest) -> None:
-        request = _request_of(upgrade, self._served)
-        self._served += 1
+    async def _handle_upgrade(self, upgrade: WebSocketRequest) -> None:
+        request = _request_of(upgrade, self._connection_count)
+        self._connection_count += 1
         if not request.route.rstrip("/").endswith("/realtime"):
             await _reject(upgrade, 404, '{"error":{"message":"Not found."}}')
-        elif handshake.is_refused_by_http(request, self._options):
-            await _reject(upgrade, 401, refusal_body(request))
+        elif handshake.is_rejected_with_http(request, self._config):
+            await _reject(upgrade, 401, rejection_body(request))
         else:
-            await self._serve(upgrade, request)
+            await self._accept(upgrade, request)
 
-    async def _serve(self, upgrade: WebSocketRequest, request: ConnectionRequest) -> None:
+    async def _accept(self, upgrade: WebSocketRequest, request: ConnectionRequest) -> None:
         protocol = "realtime" if "realtime" in request.subprotocols else None
         websocket = await upgrade.accept(subprotocol=protocol)
         connection = Connection.of(request, self.limits)
         self._connections.append(connection)
-        self._live.add(connection)
+        self._open_connections.add(connection)
         try:
             transport = _ServerTransport(websocket, self.limits.close_timeout)
-            await converse(transport, connection, self._options, self.limits)
+            await serve_connection(transport, connection, self._config, self.limits)
         finally:
-            self._live.discard(connection)
+            self._open_connections.discard(connection)
 
 
 async def _reject(upgrade: WebSocketRequest, status: int, body: str) -> None:
@@ -234,7 +235,7 @@ def _request_of(upgrade: WebSocketRequest, serial: int) -> ConnectionRequest:
 @final
 @attrs.frozen(eq=False, repr=False)
 class _ServerTransport:
-    """The server's end of a WebSocket as a :class:`Transport`."""
+    """The server's side of a WebSocket as a :class:`Transport`."""
 
     _websocket: WebSocketConnection
     _close_timeout: float
@@ -253,13 +254,15 @@ class _ServerTransport:
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         with trio.move_on_after(self._close_timeout, shield=True):
-            await self._websocket.aclose(code, _shortened(reason) or None)
+            await self._websocket.aclose(code, _truncated(reason) or None)
 
     def _closed(self) -> TransportClosed:
-        seen = self._websocket.closed
-        return TransportClosed() if seen is None else TransportClosed(seen.code, seen.reason or "")
+        closed = self._websocket.closed
+        if closed is None:
+            return TransportClosed()
+        return TransportClosed(closed.code, closed.reason or "")
 
 
-def _shortened(reason: str) -> str:
-    """A close frame has room for 123 bytes of reason."""
+def _truncated(reason: str) -> str:
+    """Cut the reason to the 123 bytes that fit in a close frame."""
     return reason.encode()[:_MAX_REASON].decode(errors="ignore")

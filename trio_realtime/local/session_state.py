@@ -1,4 +1,4 @@
-"""What the parts of one connection share."""
+"""State that the parts of one connection share."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from typing import Any
 import attrs
 
 from .audio import FORMATS, AudioFormat
-from .config import ServiceOptions
+from .config import ServerConfig
 from .conversation import Conversation
 from .responses import ResponseEnvironment
 from .types import Json
 
-__all__ = ["State"]
+__all__ = ["SessionState"]
 
 
 @attrs.define(eq=False)
-class State:
-    """The session as it is now, and the tools to work on it.
+class SessionState:
+    """The current session, and what the parts of the connection need to work on it.
 
     Args:
-        session: the effective session object. Replaced by an update, never changed in place.
-        model: of the connection.
-        now: the time of the input that is being worked on.
+        config: configuration of the server.
+        environment: what responses and transcriptions work on.
+        session: the effective session object. An update replaces it; it never changes in place.
+        model: model of the connection.
+        conversation_id: id of the default conversation.
+        now: time of the current input, in seconds.
     """
 
-    options: ServiceOptions
-    stage: ResponseEnvironment
+    config: ServerConfig
+    environment: ResponseEnvironment
     session: Json
     model: str
     conversation_id: str
@@ -35,30 +38,30 @@ class State:
     @property
     def conversation(self) -> Conversation:
         """The default conversation."""
-        return self.stage.conversation
+        return self.environment.conversation
 
     @property
     def input(self) -> Json:
-        """The session's ``audio.input``."""
-        side: Json = self.session["audio"]["input"]
-        return side
+        """The ``audio.input`` of the session."""
+        audio_input: Json = self.session["audio"]["input"]
+        return audio_input
 
     @property
     def turn_detection(self) -> Json | None:
-        """The session's turn detection; None for push-to-talk."""
-        found: Json | None = self.input["turn_detection"]
-        return found
+        """Turn detection of the session; None for push-to-talk."""
+        detection: Json | None = self.input["turn_detection"]
+        return detection
 
     @property
     def input_format(self) -> AudioFormat:
-        """How the client writes audio."""
+        """Format of the input audio."""
         return FORMATS[self.input["format"]["type"]]
 
     @property
-    def transcribes_only(self) -> bool:
+    def is_transcription(self) -> bool:
         """Whether this is a transcription session, which has no responses."""
         return bool(self.session["type"] == "transcription")
 
     def emit(self, kind: str, /, **fields: Any) -> None:
-        """Put out one server event."""
-        self.stage.emit(kind, **fields)
+        """Emit one server event."""
+        self.environment.emit(kind, **fields)

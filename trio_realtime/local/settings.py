@@ -1,9 +1,9 @@
-"""The session object: its defaults, what an update may say, and how an update is merged.
+"""The session object: defaults, validation of updates, and merging.
 
-Validation reads the whole update before :func:`merge` builds the new session, so a refused update
-changes nothing. The merge is deep down to ``audio.input`` and ``audio.output``; what lies below
-(a format, ``turn_detection``, ``transcription`` …) is replaced as a whole, and members that the
-update leaves out take their defaults.
+:func:`parse_update` validates the whole update before :func:`merge` builds the new session, so a
+rejected update has no effect. The merge is recursive down to ``audio.input`` and ``audio.output``.
+Objects below them, such as ``format`` or ``turn_detection``, are replaced as a whole, and members
+that the update omits take their defaults.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from . import errors, validation
 from .types import Json, is_object
 from .validation import Check
 
-__all__ = ["RealtimeDefaults", "is_reasoning_model", "merge", "parse_update", "shown_tool"]
+__all__ = ["RealtimeDefaults", "is_reasoning_model", "merge", "parse_update", "without_credentials"]
 
 DEFAULT_INSTRUCTIONS: Final = (
-    "You are the assistant of a local realtime server. No model thinks behind you: "
+    "You are the assistant of a local realtime server without a model: "
     "you repeat what the user said, call a tool that the user names, and read out its result."
 )
 PCM: Final[Json] = {"type": "audio/pcm", "rate": 24000}
 
 _TRANSCRIPTION_MODEL: Final = validation.string(min_length=1)
-_SEVERAL_LANGUAGES: Final = frozenset({"gpt-live-transcribe"})
+_MULTILINGUAL_MODELS: Final = frozenset({"gpt-live-transcribe"})
 _EAGERNESS: Final = ("low", "medium", "high", "auto")
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 _LOGPROBS: Final = "item.input_audio_transcription.logprobs"
@@ -33,7 +33,7 @@ _ORDER: Final = (
 ).split()
 
 
-# -- what may be said --------------------------------------------------------------------------
+# -- validation ----------------------------------------------------------------------------------
 
 
 def _modalities(value: Any, path: str) -> Any:
@@ -57,7 +57,7 @@ FORMAT: Final = validation.tagged(
         "audio/pcma": validation.record({"type": validation.anything}, required=["type"]),
     },
 )
-VOICE: Final = validation.text_or(
+VOICE: Final = validation.string_or(
     validation.string(min_length=1),
     validation.record({"id": validation.string(min_length=1)}, required=["id"]),
 )
@@ -93,7 +93,7 @@ _MCP: Final = validation.record(
         "allowed_tools": validation.nullable(_allowed_tools),
         "allowed_callers": validation.anything,
         "require_approval": validation.nullable(
-            validation.text_or(
+            validation.string_or(
                 validation.one_of("always", "never"),
                 validation.record(
                     {
@@ -108,7 +108,7 @@ _MCP: Final = validation.record(
     required=["type", "server_label"],
 )
 TOOLS: Final = validation.array_of(validation.tagged("type", {"function": _FUNCTION, "mcp": _MCP}))
-TOOL_CHOICE: Final = validation.text_or(
+TOOL_CHOICE: Final = validation.string_or(
     validation.one_of("none", "auto", "required"),
     validation.tagged(
         "type",
@@ -128,7 +128,9 @@ TOOL_CHOICE: Final = validation.text_or(
         },
     ),
 )
-MAX_OUTPUT_TOKENS: Final = validation.text_or(validation.one_of("inf"), validation.integer(1, 4096))
+MAX_OUTPUT_TOKENS: Final = validation.string_or(
+    validation.one_of("inf"), validation.integer(1, 4096)
+)
 PROMPT: Final = validation.nullable(
     validation.record(
         {
@@ -187,7 +189,7 @@ _NOISE_REDUCTION: Final = validation.nullable(
     validation.record({"type": validation.one_of("near_field", "far_field")}, required=["type"])
 )
 _TRACING: Final = validation.nullable(
-    validation.text_or(
+    validation.string_or(
         validation.one_of("auto"),
         validation.record(
             {
@@ -198,7 +200,7 @@ _TRACING: Final = validation.nullable(
         ),
     )
 )
-_TRUNCATION: Final = validation.text_or(
+_TRUNCATION: Final = validation.string_or(
     validation.one_of("auto", "disabled"),
     validation.record(
         {
@@ -223,7 +225,7 @@ _AUDIO_INPUT: Final = validation.record(
 AUDIO_OUTPUT: Final = validation.record({"format": FORMAT, "voice": VOICE})
 _TYPE: Final = validation.one_of("realtime", "transcription")
 
-_REALTIME: Final = validation.record(
+_REALTIME_SESSION: Final = validation.record(
     {
         "type": _TYPE,
         "model": validation.string(min_length=1),
@@ -249,17 +251,21 @@ _REALTIME: Final = validation.record(
     },
     required=["type"],
 )
-_TRANSCRIBING: Final = validation.record(
+_TRANSCRIPTION_SESSION: Final = validation.record(
     {"type": _TYPE, "audio": validation.record({"input": _AUDIO_INPUT}), "include": _INCLUDE},
     required=["type"],
 )
 
 
 def parse_update(value: Any, kind: str) -> Json:
-    """Validate the ``session`` of an update for a session of this kind.
+    """Validate the ``session`` of an update.
+
+    Args:
+        value: the ``session`` member.
+        kind: type of the session, ``realtime`` or ``transcription``.
 
     Raises:
-        Refusal: for the first fault found.
+        ProtocolError: the update is invalid. Reports the first problem.
     """
     if is_object(value) and value.get("type", kind) != kind:
         given = _TYPE(value["type"], "session.type")
@@ -267,29 +273,36 @@ def parse_update(value: Any, kind: str) -> Json:
             "session.type",
             f"Passing a {given} session update event to a {kind} session is not allowed.",
         )
-    parsed: Json = (_REALTIME if kind == "realtime" else _TRANSCRIBING)(value, "session")
+    parsed: Json = (_REALTIME_SESSION if kind == "realtime" else _TRANSCRIPTION_SESSION)(
+        value, "session"
+    )
     return parsed
 
 
-# -- defaults ----------------------------------------------------------------------------------
+# -- defaults ------------------------------------------------------------------------------------
 
 
 def is_reasoning_model(model: str) -> bool:
-    """Models of the second generation think first, interleave their items and label phases."""
+    """Return whether the model reasons. Such models interleave items and set ``phase``."""
     return model.startswith("gpt-realtime-2")
 
 
 class RealtimeDefaults:
-    """What a new session of a model looks like before the first update."""
+    """Defaults of the session object for a model.
+
+    Args:
+        model: model of the connection.
+        kind: type of the session, ``realtime`` or ``transcription``.
+    """
 
     def __init__(self, model: str, kind: str) -> None:
         self._model = model
         self._kind = kind
 
     def session(self, session_id: str, expires_at: int) -> Json:
-        """The complete session object, keys in the order of the live service."""
+        """Return the session object, with keys in the order of the live service."""
         if self._kind == "transcription":
-            return self._transcribing(session_id, expires_at)
+            return self._transcription_session(session_id, expires_at)
         return {
             "type": "realtime",
             "object": "realtime.session",
@@ -308,7 +321,7 @@ class RealtimeDefaults:
             "include": None,
         }
 
-    def _transcribing(self, session_id: str, expires_at: int) -> Json:
+    def _transcription_session(self, session_id: str, expires_at: int) -> Json:
         return {
             "type": "transcription",
             "object": "realtime.transcription_session",
@@ -331,10 +344,10 @@ class RealtimeDefaults:
         return {"format": dict(PCM), "voice": voice, "speed": 1.0}
 
     def turn_detection(self, given: Json) -> Json:
-        """Fill in what a ``turn_detection`` leaves out."""
-        answers: Json = {"create_response": True, "interrupt_response": True}
+        """Return a ``turn_detection`` object completed with defaults."""
+        response_options: Json = {"create_response": True, "interrupt_response": True}
         if given["type"] == "semantic_vad":
-            return {"type": "semantic_vad", "eagerness": "auto", **answers} | given
+            return {"type": "semantic_vad", "eagerness": "auto", **response_options} | given
         vad: Json = {
             "type": "server_vad",
             "threshold": 0.5,
@@ -343,55 +356,55 @@ class RealtimeDefaults:
         }
         if self._kind == "transcription":
             return vad | {key: value for key, value in given.items() if key in vad}
-        return {**vad, "idle_timeout_ms": None, **answers} | given
+        return {**vad, "idle_timeout_ms": None, **response_options} | given
 
 
-# -- merging -----------------------------------------------------------------------------------
+# -- merging -------------------------------------------------------------------------------------
 
 
 def merge(session: Json, patch: Json, defaults: RealtimeDefaults) -> Json:
-    """The session with a validated update applied; the given one is left as it was."""
+    """Return the session with a validated update applied. Does not modify ``session``."""
     merged = session | {key: value for key, value in patch.items() if key != "audio"}
     merged["audio"] = {
-        side: current | _complete(patch.get("audio", {}).get(side, {}), defaults)
+        side: current | _fill_in(patch.get("audio", {}).get(side, {}), defaults)
         for side, current in session["audio"].items()
     }
     if "tools" in patch:
-        merged["tools"] = [shown_tool(tool) for tool in patch["tools"]]
-    return {key: merged[key] for key in sorted(merged, key=_rank) if _is_shown(key, merged[key])}
+        merged["tools"] = [without_credentials(tool) for tool in patch["tools"]]
+    return {key: merged[key] for key in sorted(merged, key=_rank) if _is_visible(key, merged[key])}
 
 
 def _rank(key: str) -> int:
     return _ORDER.index(key) if key in _ORDER else len(_ORDER)
 
 
-def _is_shown(key: str, value: Any) -> bool:
+def _is_visible(key: str, value: Any) -> bool:
     return key in _ORDER and not (key == "reasoning" and value is None)
 
 
-def shown_tool(tool: Json) -> Json:
-    """A tool for an event: credentials of an MCP server are for the service alone."""
+def without_credentials(tool: Json) -> Json:
+    """Return a tool without the credentials of its MCP server, to be sent in events."""
     return {key: part for key, part in tool.items() if key not in ("authorization", "headers")}
 
 
-def _complete(side: Json, defaults: RealtimeDefaults) -> Json:
-    done = dict(side)
+def _fill_in(side: Json, defaults: RealtimeDefaults) -> Json:
+    filled = dict(side)
     if "format" in side:
-        done["format"] = complete_format(side["format"])
+        filled["format"] = complete_format(side["format"])
     if side.get("turn_detection") is not None:
-        done["turn_detection"] = defaults.turn_detection(side["turn_detection"])
+        filled["turn_detection"] = defaults.turn_detection(side["turn_detection"])
     if side.get("transcription") is not None:
-        done["transcription"] = _complete_transcription(side["transcription"])
-    return done
+        filled["transcription"] = _complete_transcription(side["transcription"])
+    return filled
 
 
 def complete_format(given: Json) -> Json:
-    """A format with its rate, which a client may leave out."""
+    """Return a format with its rate, which clients may omit."""
     return dict(PCM) if given["type"] == "audio/pcm" else dict(given)
 
 
 def _complete_transcription(given: Json) -> Json:
     known: Json = {"model": given["model"], "language": None, "prompt": None}
-    if given["model"] in _SEVERAL_LANGUAGES:
+    if given["model"] in _MULTILINGUAL_MODELS:
         known["languages"] = None
     return known | given

@@ -1,4 +1,4 @@
-"""How answers sound: PCM16, 24 kHz, mono. A tone for every letter, or eSpeak NG where it exists."""
+"""Synthesizers: they turn text into speech, as tones or with eSpeak NG."""
 
 from __future__ import annotations
 
@@ -13,32 +13,29 @@ from typing import Any, Final, Protocol
 
 from .audio import SAMPLE_RATE, to_bytes
 
-__all__ = ["EspeakSynthesizer", "ToneSynthesizer", "Synthesizer"]
+__all__ = ["EspeakSynthesizer", "Synthesizer", "ToneSynthesizer"]
 
-_SPEAK_TIMEOUT: Final = 30.0
+_SYNTHESIS_TIMEOUT: Final = 30.0
 
 
 class Synthesizer(Protocol):
-    """Whoever speaks.
-
-    ``blocking`` says that :meth:`speak` may take long: the server then calls it in a thread.
-    """
+    """Turns text into speech. One synthesizer serves all connections of a server."""
 
     @property
     def blocking(self) -> bool:
-        """Whether :meth:`speak` waits for something outside of this process."""
+        """Whether :meth:`synthesize` blocks. The server then runs it in a thread."""
         ...
 
-    def speak(self, text: str) -> bytes:
-        """The speech for a text: signed 16-bit little-endian samples at 24 kHz, one channel."""
+    def synthesize(self, text: str) -> bytes:
+        """Return the speech as signed 16-bit little-endian mono PCM at 24 kHz."""
         ...
 
 
 class ToneSynthesizer:
-    """A short tone for every letter, silence for the rest. Always the same for the same text.
+    """A :class:`Synthesizer` that plays a tone for each letter. Its output is deterministic.
 
     Args:
-        ms_per_character: how long each character sounds, in milliseconds.
+        ms_per_character: duration of each character, in milliseconds.
     """
 
     def __init__(self, ms_per_character: int = 60) -> None:
@@ -46,11 +43,11 @@ class ToneSynthesizer:
 
     @property
     def blocking(self) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
-    def speak(self, text: str) -> bytes:
-        """A row of tones, ``len(text) * ms_per_character`` milliseconds long."""
+    def synthesize(self, text: str) -> bytes:
+        """Return tones of ``len(text) * ms_per_character`` milliseconds. Other characters are silent."""
         return b"".join(_syllable(character, self._ms) for character in text)
 
 
@@ -61,7 +58,7 @@ def _syllable(character: str, milliseconds: int) -> bytes:
         return bytes(2 * count)
     pitch = 140.0 + 12.0 * (ord(character.lower()) % 32)
     step = 2 * math.pi * pitch / SAMPLE_RATE
-    # Fades in and out like a syllable; a little of the octave makes it less of a whistle.
+    # Fades in and out like a syllable. A quieter octave softens the tone.
     return to_bytes(
         array(
             "h",
@@ -78,16 +75,17 @@ def _syllable(character: str, milliseconds: int) -> bytes:
 
 
 class EspeakSynthesizer:
-    """Speech by the eSpeak NG program, resampled by the ``soxr`` package. Both must be installed.
+    """A :class:`Synthesizer` that runs the eSpeak NG program. Requires the package ``soxr``.
 
     Args:
         voice: eSpeak's name of a voice or language, for example ``en-us``.
-        words_per_minute: how fast to speak.
-        program: name or path of the program.
+        words_per_minute: speed of the speech.
+        program: name or path of the eSpeak NG program.
 
     Raises:
-        FileNotFoundError: there is no such program. Install eSpeak NG, or use :class:`ToneSynthesizer`.
-        ImportError: ``soxr`` is missing.
+        FileNotFoundError: the program is not installed. Install eSpeak NG, or use
+            :class:`ToneSynthesizer`.
+        ImportError: ``soxr`` is not installed.
     """
 
     def __init__(
@@ -98,20 +96,20 @@ class EspeakSynthesizer:
             raise FileNotFoundError(f"the speech program {program!r} is not installed")
         self._resampler: Any = importlib.import_module("soxr")
         self._command = (path, "-v", voice, "-s", str(words_per_minute), "--stdin", "--stdout")
-        self._spoken = lru_cache(maxsize=256)(self._run)
+        self._cached_speech = lru_cache(maxsize=256)(self._run)
 
     @property
     def blocking(self) -> bool:
-        """Always: it runs a program."""
+        """Always True, because it runs a program."""
         return True
 
-    def speak(self, text: str) -> bytes:
-        """Run the program, once for each text.
+    def synthesize(self, text: str) -> bytes:
+        """Return the speech. The program runs once for each text.
 
         Raises:
-            subprocess.SubprocessError: the program failed or took longer than 30 seconds.
+            subprocess.SubprocessError: the program failed, or took longer than 30 seconds.
         """
-        return self._spoken(text) if text.strip() else b""
+        return self._cached_speech(text) if text.strip() else b""
 
     def _run(self, text: str) -> bytes:
         done = subprocess.run(
@@ -119,7 +117,7 @@ class EspeakSynthesizer:
             input=text.encode(),
             capture_output=True,
             check=True,
-            timeout=_SPEAK_TIMEOUT,
+            timeout=_SYNTHESIS_TIMEOUT,
         )
         rate, pcm = split_wave(done.stdout)
         return self._resample(pcm, rate)
@@ -132,18 +130,18 @@ class EspeakSynthesizer:
 
 
 def split_wave(wave: bytes) -> tuple[int, bytes]:
-    """Sample rate and samples of a mono 16-bit WAV stream.
+    """Return the sample rate and the samples of a mono 16-bit WAV stream.
 
-    A program that writes to a pipe cannot know the length beforehand, so the lengths in the header
-    are not believed: the samples go on to the end.
+    A program that writes to a pipe does not know the length in advance, so the lengths in the
+    header are ignored, and the samples extend to the end.
 
     Raises:
-        ValueError: not such a stream.
+        ValueError: this is not a mono 16-bit WAV stream.
     """
     head = wave.find(b"fmt ")
     data = wave.find(b"data")
     if wave[:4] != b"RIFF" or head < 0 or data < 0:
-        raise ValueError("the speech program did not answer with a WAV stream")
+        raise ValueError("expected a WAV stream from the speech program")
     _, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", wave, head + 8)
     if (channels, bits) != (1, 16):
         raise ValueError(f"expected mono 16-bit samples, got {channels} channel(s) of {bits} bits")

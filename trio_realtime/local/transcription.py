@@ -1,4 +1,4 @@
-"""Transcription of one piece of user audio: runs beside everything else, at its own pace."""
+"""Transcription of one user item. It runs concurrently with responses, at its own pace."""
 
 from __future__ import annotations
 
@@ -7,93 +7,98 @@ from collections.abc import Iterator
 from typing import Final
 
 from .responses import ResponseEnvironment, split_tokens
-from .transcriber import Heard, TranscriptionFailed, describe_audio
+from .transcriber import TranscriptionFailed, TranscriptionResult, describe_audio
 from .types import Json
 
-__all__ = ["Hearing", "is_streaming_model"]
+__all__ = ["ItemTranscription", "is_streaming_model"]
 
 _TOKEN_SECONDS: Final = 0.03
 _MS_PER_TOKEN: Final = 100
 _STREAMING: Final = frozenset({"gpt-realtime-whisper", "gpt-live-transcribe"})
-_BY_DURATION: Final = _STREAMING | {"whisper-1"}
-_IN_ONE_PIECE: Final = frozenset({"whisper-1"})
+_BILLED_BY_DURATION: Final = _STREAMING | {"whisper-1"}
+_WITHOUT_DELTAS: Final = frozenset({"whisper-1"})
+#: The generator yields this delay to wait for the commit.
+_UNTIL_COMMIT: Final = -1.0
 
 
 def is_streaming_model(config: Json | None) -> bool:
-    """Whether this transcription begins with the speech instead of with the commit."""
+    """Return whether transcription starts with the speech instead of with the commit."""
     return config is not None and config["model"] in _STREAMING
 
 
-class Hearing:
+class ItemTranscription:
     """The transcription of one item, from the first delta to ``completed`` or ``failed``.
 
     Args:
-        item_id: the item, which a streaming model may name before it exists.
-        config: the ``transcription`` of the session; None transcribes without a word.
-        heard: what the ears understood.
-        now: when it starts.
+        item_id: the item. A streaming model names it before the item exists.
+        config: the ``transcription`` object of the session; None emits no events.
+        result: what the transcriber returned.
+        now: current time in seconds.
+
+    Attributes:
+        due: when to call :meth:`step` next; None while there is nothing to do.
+        is_done: whether the last event was emitted.
     """
 
     def __init__(
         self,
-        stage: ResponseEnvironment,
+        environment: ResponseEnvironment,
         item_id: str,
         config: Json | None,
-        heard: Heard,
+        result: TranscriptionResult,
         *,
         now: float,
     ) -> None:
         self.item_id = item_id
-        self.heard = heard
+        self.result = result
         self.due: float | None = now if is_streaming_model(config) else None
-        self._stage = stage
+        self.is_done: bool = False
+        self._environment = environment
         self._config = config
         self._audio_ms: float | None = None
-        self._performance = self._perform()
-        self.is_over: bool = False
+        self._generator = self._generate()
 
     @property
-    def words(self) -> str | None:
-        """What was understood; None if nobody can tell."""
-        return self.heard if isinstance(self.heard, str) else None
+    def text(self) -> str | None:
+        """The words of the user; None if they are unknown."""
+        return self.result if isinstance(self.result, str) else None
 
     @property
     def transcript(self) -> str:
-        """What ``completed`` will say."""
-        return describe_audio(self._audio_ms or 0.0) if self.words is None else self.words
+        """The ``transcript`` of the ``completed`` event."""
+        return describe_audio(self._audio_ms or 0.0) if self.text is None else self.text
 
     def commit(self, audio_ms: float, *, now: float) -> None:
-        """The audio is complete and so long."""
+        """Record the length of the audio, and start the transcription unless it has started."""
         self._audio_ms = audio_ms
         if self._config is not None:
             self.due = now if self.due is None else self.due
 
     def step(self, now: float) -> bool:
-        """Emit the next piece. True when that was the last one and it holds the transcript."""
-        wait = next(self._performance, None)
-        if wait is not None:
-            self.due = None if wait < 0 else now + wait
+        """Emit the next event. Return True after a ``completed`` event."""
+        delay = next(self._generator, None)
+        if delay is not None:
+            self.due = None if delay == _UNTIL_COMMIT else now + delay
             return False
         self.due = None
-        self.is_over = True
-        return not isinstance(self.heard, TranscriptionFailed)
+        self.is_done = True
+        return not isinstance(self.result, TranscriptionFailed)
 
-    def _perform(self) -> Iterator[float]:
-        # A wait below zero stands for: until the commit.
-        if self.words is None and self._audio_ms is None:
-            yield -1.0
-        if isinstance(self.heard, TranscriptionFailed):
-            self._emit_failed(self.heard)
+    def _generate(self) -> Iterator[float]:
+        if self.text is None and self._audio_ms is None:
+            yield _UNTIL_COMMIT
+        if isinstance(self.result, TranscriptionFailed):
+            self._emit_failed(self.result)
             return
         for token in self._tokens():
             self._emit_delta(token)
-            yield _TOKEN_SECONDS / self._stage.pacing
+            yield _TOKEN_SECONDS / self._environment.pacing
         if self._audio_ms is None:
-            yield -1.0
+            yield _UNTIL_COMMIT
         self._emit_completed()
 
     def _tokens(self) -> list[str]:
-        if self._model in _IN_ONE_PIECE:
+        if self._model in _WITHOUT_DELTAS:
             return [self.transcript] if self.transcript else []
         return split_tokens(self.transcript)
 
@@ -102,16 +107,16 @@ class Hearing:
         return str(self._config["model"]) if self._config else ""
 
     def _emit_delta(self, delta: str) -> None:
-        self._stage.emit(
+        self._environment.emit(
             "conversation.item.input_audio_transcription.delta",
             item_id=self.item_id,
             content_index=0,
             delta=delta,
-            obfuscation=self._stage.ids.obfuscation(delta),
+            obfuscation=self._environment.ids.obfuscation(delta),
         )
 
     def _emit_completed(self) -> None:
-        self._stage.emit(
+        self._environment.emit(
             "conversation.item.input_audio_transcription.completed",
             item_id=self.item_id,
             content_index=0,
@@ -122,7 +127,7 @@ class Hearing:
     def _emit_failed(self, failure: TranscriptionFailed) -> None:
         error: Json = {"type": "transcription_error", "code": failure.code}
         error |= {"message": failure.message, "param": None}
-        self._stage.emit(
+        self._environment.emit(
             "conversation.item.input_audio_transcription.failed",
             item_id=self.item_id,
             content_index=0,
@@ -131,18 +136,18 @@ class Hearing:
 
     def _usage(self) -> Json:
         audio_ms = self._audio_ms or 0.0
-        if self._model in _BY_DURATION:
-            # Idle audio, of which nothing is understood on purpose, is free.
+        if self._model in _BILLED_BY_DURATION:
+            # The audio of an idle prompt has an empty transcript and costs nothing.
             return {
                 "type": "duration",
                 "seconds": math.ceil(audio_ms / 1000) if self.transcript else 0,
             }
-        sound = int(audio_ms // _MS_PER_TOKEN)
-        output = len(split_tokens(self.transcript)) + 2
+        input_tokens = int(audio_ms // _MS_PER_TOKEN)
+        output_tokens = len(split_tokens(self.transcript)) + 2
         return {
             "type": "tokens",
-            "total_tokens": sound + output,
-            "input_tokens": sound,
-            "input_token_details": {"text_tokens": 0, "audio_tokens": sound},
-            "output_tokens": output,
+            "total_tokens": input_tokens + output_tokens,
+            "input_tokens": input_tokens,
+            "input_token_details": {"text_tokens": 0, "audio_tokens": input_tokens},
+            "output_tokens": output_tokens,
         }

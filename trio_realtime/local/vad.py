@@ -1,14 +1,14 @@
-"""The ear's first half: the input buffer, and the detector of speech that listens to it.
+"""Voice activity detection: the input audio buffer and the detector of speech in it.
 
-Time here is audio time: milliseconds of audio written since the session began, whenever they came.
-The detector sees frames of 32 ms on a grid that starts with the session. With ``k`` the first
-frame of speech and ``e`` the end of its last one (in frames), the law is::
+All times are audio time: milliseconds of audio appended since the session started, however fast it
+arrived. The detector reads frames of 32 ms, counted from the start of the session. If ``k`` is the
+first frame of speech and ``e`` the end of the last one, in frames, then::
 
     audio_start_ms = max(0, k * 32 - prefix_padding_ms)
     audio_end_ms = e * 32 + ceil(silence_duration_ms / 32) * 32
 
-A frame counts as speech when it is loud enough; two in a row begin a turn. A threshold of 0 stands
-for a loudness of -60 dBFS, 0.5 (the default) for -40 and 1 for -20.
+A frame is speech if its RMS level reaches the threshold: -60 dBFS for a ``threshold`` of 0, -40
+dBFS for 0.5 (the default) and -20 dBFS for 1. Two consecutive frames of speech start a turn.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from . import audio
 from .audio import AudioFormat
 from .types import Json
 
-__all__ = ["Detector", "InputBuffer", "SpeechStarted", "SpeechStopped"]
+__all__ = ["InputAudioBuffer", "SpeechDetector", "SpeechStarted", "SpeechStopped"]
 
 FRAME_MS: Final = 32
 _FRAMES_TO_START: Final = 2
-#: How much unspoken audio is kept when a detector listens; an idle timeout reaches back that far.
-_KEEP_MS: Final = 60_000
-#: The live model decides when a turn is over; here it is over after this much silence.
+#: How much silence the buffer retains with turn detection; the audio of an idle user is cut from it.
+_RETAINED_MS: Final = 60_000
+#: The live service decides by the words when a turn ends. Here a turn ends after this silence.
 _EAGERNESS_SILENCE_MS: Final = {"low": 1200, "medium": 600, "auto": 600, "high": 400}
 
 
 @attrs.frozen
 class SpeechStarted:
-    """A turn begins, with its padding, at ``start_ms``."""
+    """A turn starts at ``start_ms``, padding included."""
 
     start_ms: int
 
 
 @attrs.frozen
 class SpeechStopped:
-    """A turn lasted from ``start_ms`` to ``end_ms``, silence included."""
+    """A turn lasted from ``start_ms`` to ``end_ms``, padding and silence included."""
 
     start_ms: int
     end_ms: int
 
 
 @attrs.define
-class Detector:
-    """Decides, frame by frame, where speech begins and ends.
+class SpeechDetector:
+    """Finds the start and the end of speech, frame by frame.
 
     Args:
-        level: root mean square from which a frame counts as speech.
-        prefix_ms: how far back from its first frame a turn begins.
-        silence_frames: so many quiet frames end a turn.
+        level: minimum RMS level of a frame of speech.
+        prefix_ms: audio before the first frame of speech that belongs to the turn.
+        silence_frames: number of consecutive silent frames that end a turn.
     """
 
     level: float
@@ -66,8 +66,8 @@ class Detector:
     _start_ms: int | None = None
 
     @classmethod
-    def of(cls, turn_detection: Json) -> Detector:
-        """The detector that a ``turn_detection`` object describes."""
+    def from_settings(cls, turn_detection: Json) -> SpeechDetector:
+        """Return the detector for a ``turn_detection`` object."""
         eagerness = turn_detection.get("eagerness", "auto")
         silence = turn_detection.get("silence_duration_ms", _EAGERNESS_SILENCE_MS[eagerness])
         return cls(
@@ -78,26 +78,26 @@ class Detector:
 
     @property
     def start_ms(self) -> int | None:
-        """Where the turn began that is going on; None in silence."""
+        """Where the current turn started; None outside of a turn."""
         return self._start_ms
 
-    def adjust(self, other: Detector) -> None:
-        """Take over another's settings in the middle of whatever goes on."""
+    def reconfigure(self, other: SpeechDetector) -> None:
+        """Copy the settings of another detector without ending the current turn."""
         self.level = other.level
         self.prefix_ms = other.prefix_ms
         self.silence_frames = other.silence_frames
 
-    def forget(self) -> None:
-        """Drop the turn that is going on."""
+    def reset(self) -> None:
+        """Discard the current turn."""
         self._first = self._start_ms = None
 
-    def hear(self, index: int, level: float) -> SpeechStarted | SpeechStopped | None:
-        """Take in frame number ``index`` of the session."""
+    def process_frame(self, index: int, level: float) -> SpeechStarted | SpeechStopped | None:
+        """Process the frame with this number, counted from the start of the session."""
         if level >= self.level:
-            return self._loud(index)
-        return self._quiet(index)
+            return self._process_speech(index)
+        return self._process_silence(index)
 
-    def _loud(self, index: int) -> SpeechStarted | None:
+    def _process_speech(self, index: int) -> SpeechStarted | None:
         self._first = index if self._first is None else self._first
         self._last = index
         if self._start_ms is not None or index - self._first + 1 < _FRAMES_TO_START:
@@ -105,7 +105,7 @@ class Detector:
         self._start_ms = max(0, self._first * FRAME_MS - self.prefix_ms)
         return SpeechStarted(self._start_ms)
 
-    def _quiet(self, index: int) -> SpeechStopped | None:
+    def _process_silence(self, index: int) -> SpeechStopped | None:
         if self._start_ms is None:
             self._first = None
             return None
@@ -113,99 +113,98 @@ class Detector:
             return None
         end_ms = (self._last + 1 + self.silence_frames) * FRAME_MS
         stopped = SpeechStopped(self._start_ms, end_ms)
-        self.forget()
+        self.reset()
         return stopped
 
 
-class InputBuffer:
-    """Audio that the client wrote and nobody committed yet, with its place in the session."""
+class InputAudioBuffer:
+    """Audio that was appended and not committed, with its position in audio time."""
 
-    def __init__(self, form: AudioFormat) -> None:
-        self._form = form
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self._audio_format = audio_format
         self._data = bytearray()
-        self._base_ms = 0  # where this format began, on the grid
-        self._dropped = 0  # bytes of it that are gone: whole numbers, so the clock cannot drift
-        self._frames_heard = 0
+        self._base_ms = 0  # audio time at which the current format started
+        self._dropped = 0  # in bytes, because integers do not drift
+        self._frames_processed = 0
 
     @property
-    def form(self) -> AudioFormat:
-        """The format in which audio is written."""
-        return self._form
+    def audio_format(self) -> AudioFormat:
+        """The format of the audio."""
+        return self._audio_format
 
     @property
-    def start_ms(self) -> float:
-        """Where the first byte in the buffer lies."""
-        return self._base_ms + self._form.duration_ms(self._dropped)
+    def appended_ms(self) -> float:
+        """Duration of all appended audio. Never decreases."""
+        return self._base_ms + self._audio_format.duration_ms(self._dropped + len(self._data))
 
     @property
-    def written_ms(self) -> float:
-        """All the audio ever written; never goes back."""
-        return self._base_ms + self._form.duration_ms(self._dropped + len(self._data))
+    def processed_ms(self) -> int:
+        """Audio time up to which the detector has processed frames."""
+        return self._frames_processed * FRAME_MS
 
     @property
-    def heard_ms(self) -> int:
-        """The same on the detector's grid."""
-        return self._frames_heard * FRAME_MS
+    def buffered_ms(self) -> float:
+        """Duration of the audio in the buffer."""
+        return self._audio_format.duration_ms(len(self._data))
 
-    @property
-    def held_ms(self) -> float:
-        """How much audio the buffer holds."""
-        return self._form.duration_ms(len(self._data))
-
-    def change_format(self, form: AudioFormat) -> None:
-        """Write in another format from now on; what was in the old one is dropped."""
-        if form == self._form:
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """Change the format. Discards the buffered audio if the format differs."""
+        if audio_format == self._audio_format:
             return
-        self._frames_heard = math.ceil(self.written_ms / FRAME_MS)
-        self._base_ms = self.heard_ms
+        self._frames_processed = math.ceil(self.appended_ms / FRAME_MS)
+        self._base_ms = self.processed_ms
         self._dropped = 0
         self._data.clear()
-        self._form = form
+        self._audio_format = audio_format
 
-    def write(self, data: bytes) -> None:
-        """Append audio; :meth:`unheard` then has the frames that it completed."""
+    def append(self, data: bytes) -> None:
+        """Append audio. :meth:`new_frames` yields the frames that it completes."""
         self._data += data
 
-    def unheard(self) -> Iterator[tuple[int, float]]:
-        """Number and loudness of each frame that nobody has heard yet."""
-        size = self._form.size(FRAME_MS)
-        while (offset := self._offset(self.heard_ms)) + size <= len(self._data):
-            index = self._frames_heard
-            self._frames_heard += 1
+    def new_frames(self) -> Iterator[tuple[int, float]]:
+        """Yield the number and the RMS level of each frame that was not processed yet."""
+        size = self._audio_format.size(FRAME_MS)
+        while (offset := self._offset(self.processed_ms)) + size <= len(self._data):
+            index = self._frames_processed
+            self._frames_processed += 1
             frame = self._data[offset : offset + size]
-            yield index, audio.loudness(frame, self._form) if any(frame) else 0.0
+            yield index, audio.loudness(frame, self._audio_format) if any(frame) else 0.0
 
-    def skip_unheard(self) -> None:
-        """Pass over new frames without listening to them."""
-        self._frames_heard = max(self._frames_heard, int(self.written_ms // FRAME_MS))
+    def skip_new_frames(self) -> None:
+        """Mark new frames as processed."""
+        self._frames_processed = max(self._frames_processed, int(self.appended_ms // FRAME_MS))
 
-    def cut(self, start_ms: int, end_ms: int) -> bytes:
-        """The audio of a turn, as far as it is held; the buffer keeps what comes after it."""
-        turn = bytes(self._data[self._offset(start_ms) : self._offset(end_ms)])
+    def peek(self, start_ms: int, end_ms: int) -> bytes:
+        """Return the buffered audio of this period without removing it."""
+        return bytes(self._data[self._offset(start_ms) : self._offset(end_ms)])
+
+    def take_turn(self, start_ms: int, end_ms: int) -> bytes:
+        """Remove and return the audio of a turn, and discard what precedes it."""
+        turn = self.peek(start_ms, end_ms)
         self.drop_before(end_ms)
         return turn
 
-    def take(self, start_ms: int = 0) -> bytes:
-        """Everything from there on; the buffer is empty then."""
+    def take_from(self, start_ms: int = 0) -> bytes:
+        """Return the audio from ``start_ms`` on, and clear the buffer."""
         turn = bytes(self._data[self._offset(start_ms) :])
         self.clear()
         return turn
 
     def drop_before(self, time_ms: int) -> None:
-        """Forget everything older."""
+        """Discard the audio before this time."""
         offset = min(self._offset(time_ms), len(self._data))
         del self._data[:offset]
         self._dropped += offset
 
     def drop_stale(self) -> None:
-        """Forget what no turn can reach any more."""
-        self.drop_before(self.heard_ms - _KEEP_MS)
+        """Discard audio that no later turn can include."""
+        self.drop_before(self.processed_ms - _RETAINED_MS)
 
     def clear(self) -> None:
-        """Forget everything; the clock goes on."""
-        whole = self._form.bytes_per_sample
+        """Discard all audio. Audio time is not reset."""
+        whole = self._audio_format.bytes_per_sample
         self._dropped += -(-len(self._data) // whole) * whole
         self._data.clear()
 
     def _offset(self, time_ms: int) -> int:
-        return max(0, self._form.size(time_ms - self._base_ms) - self._dropped)
+        return max(0, self._audio_format.size(time_ms - self._base_ms) - self._dropped)

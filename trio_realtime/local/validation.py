@@ -1,7 +1,8 @@
-"""Small checks that combine: each takes a value and its path, and returns the value to keep.
+"""Composable validators for client events.
 
-The published schema is too weak in places and says nothing about which error is due, so the checks
-are written out. A check never changes anything but its result; the first fault found is raised.
+A :data:`Check` takes a value and its path, and returns the validated value or raises a
+:class:`ProtocolError` for the first problem. The checks are written by hand because the published
+schema is too permissive, and does not say which error the service sends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Check: TypeAlias = Callable[[Any, str], Any]
 
 
 def anything(value: Any, path: str) -> Any:  # noqa: ARG001
-    """Whatever it is: it was checked before, or nobody cares."""
+    """Accept any value, because it was validated before or does not matter."""
     return value
 
 
@@ -104,14 +105,14 @@ def array_of(inner: Check, *, min_length: int = 0) -> Check:
 
 
 def json_object(value: Any, path: str) -> Any:
-    """Any object, for example a JSON schema."""
+    """Accept any object, for example a JSON schema."""
     if not is_object(value):
         raise errors.invalid_type(path, "an object", value)
     return value
 
 
 def record(fields: Mapping[str, Check], *, required: Collection[str] = ()) -> Check:
-    """An object with these fields and no others; the result has them in the order declared."""
+    """Accept an object with only these fields. The result has them in this order."""
 
     def check(value: Any, path: str) -> Any:
         given: Json = json_object(value, path)
@@ -131,7 +132,7 @@ def record(fields: Mapping[str, Check], *, required: Collection[str] = ()) -> Ch
 
 
 def tagged(key: str, branches: Mapping[str, Check]) -> Check:
-    """An object whose member ``key`` says which of the branches it must pass."""
+    """Accept an object that passes the branch selected by its member ``key``."""
 
     def check(value: Any, path: str) -> Any:
         given: Json = json_object(value, path)
@@ -143,8 +144,8 @@ def tagged(key: str, branches: Mapping[str, Check]) -> Check:
     return check
 
 
-def text_or(text: Check, other: Check) -> Check:
-    """A string by the first check, everything else by the second."""
+def string_or(text: Check, other: Check) -> Check:
+    """Apply the first check to strings, and the second to other values."""
 
     def check(value: Any, path: str) -> Any:
         return (text if isinstance(value, str) else other)(value, path)
@@ -153,7 +154,7 @@ def text_or(text: Check, other: Check) -> Check:
 
 
 def base64_bytes(*, max_bytes: int) -> Check:
-    """Base64 text; the result is the decoded bytes."""
+    """Accept a base64 string. The result is the decoded bytes."""
 
     def check(value: Any, path: str) -> Any:
         if not isinstance(value, str):
@@ -176,7 +177,7 @@ def _decode(value: str, path: str) -> bytes:
 
 
 def text_map(*, max_pairs: int, max_key: int, max_value: int) -> Check:
-    """An object of strings, such as ``metadata``."""
+    """Accept an object whose values are strings, such as ``metadata``."""
     inner = string(max_length=max_value)
 
     def check(value: Any, path: str) -> Any:

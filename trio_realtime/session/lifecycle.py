@@ -20,10 +20,10 @@ from trio_realtime.agents import (
     OutputGuardrail,
     RealtimeAgent,
     SessionHooks,
+    as_guardrails,
+    as_hooks,
     check_agents,
     describe,
-    guardrails_of,
-    hooks_of,
 )
 from trio_realtime.config import SessionConfig
 from trio_realtime.core import Conversation
@@ -61,7 +61,7 @@ async def open_session(
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Connect, have the settings acknowledged, run the block, close. See ``open_realtime_session``."""
     check_agents(agent)
-    declared = hooks_of(SessionHooks, config.hooks)
+    declared = as_hooks(SessionHooks, config.hooks)
     async with open_bare_nursery(InternalError) as nursery:
         servers = McpServers(nursery, config.close_timeout)
         await servers.start(agent)
@@ -106,7 +106,7 @@ async def _opened(
                 f"{config.connect_timeout:g} s{f'; it said: {said}' if said else ''}"
             )
         async with _served(connection, shell, hooks):
-            servers.follow(shell, context)
+            servers.attach(shell, context)
             try:
                 yield session
             finally:
@@ -156,7 +156,7 @@ def _make_shell(
 
     async def take_over(successor: RealtimeAgent[Any], call_id: str | None) -> None:
         await servers.start(successor)
-        async with servers.turn:
+        async with servers.settings_lock:
             described = await describe(successor, context, servers.offered(successor))
             await trio.lowlevel.checkpoint_if_cancelled()
             if call_id is not None:
@@ -184,8 +184,8 @@ def _make_shell(
         GuardrailRunner(
             nursery,
             context,
-            guardrails_of(OutputGuardrail, config.output_guardrails),
-            guardrails_of(InputGuardrail, config.input_guardrails),
+            as_guardrails(OutputGuardrail, config.output_guardrails),
+            as_guardrails(InputGuardrail, config.input_guardrails),
         ),
     )
     return shell
@@ -268,10 +268,10 @@ class _Shutdown:
             with trio.CancelScope(shield=True):
                 await self._shell.tools.finish()
             closing = trio.current_time()
-            self._servers.leave()
+            self._servers.stop()
             with trio.move_on_after(self._close_timeout, shield=True):
                 await self._end_in_order()
-                await self._servers.wait_ended()
+                await self._servers.wait_stopped()
         finally:
             self._shell.finish(None, SessionClosed("the session was closed"))
             self._shell.hub.finish_own()

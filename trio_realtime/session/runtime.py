@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from trio_realtime.agents import RealtimeAgent
 from trio_realtime.core import (
     CancelCalls,
     CheckInput,
@@ -85,6 +86,16 @@ class SessionRuntime:
         self._waiters: dict[str, PendingRequest] = {}
         self._refusal: RealtimeError | None = None
         self._changed = trio.lowlevel.ParkingLot()
+
+    @property
+    def current_agent(self) -> RealtimeAgent[Any]:
+        """The agent whose settings are in force."""
+        agent: RealtimeAgent[Any] = self.core.agent
+        return agent
+
+    def emit(self, event: SessionEvent) -> None:
+        """Deliver an event to the consumers of the session."""
+        self.hub.emit(event)
 
     def apply(self, effects: Sequence[Effect]) -> None:
         """Carry out effects, in order."""

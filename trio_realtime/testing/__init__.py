@@ -1,8 +1,8 @@
-"""Doubles for tests, yours and ours: a scripted service, in-memory wires, virtual time.
+"""Test doubles: a scripted service, in-memory transports and virtual time.
 
-None of them opens a socket. With :func:`run_virtual`, or pytest-trio's ``autojump_clock``, a test of
-a minute-long conversation takes milliseconds and always goes the same way. For a service that
-answers by itself, see :mod:`trio_realtime.local`.
+None of them opens a socket. With :func:`run_virtual`, or with pytest-trio's ``autojump_clock``, a
+test of a minute-long conversation takes milliseconds and is deterministic. For a service that
+responds on its own, see :mod:`trio_realtime.local`.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ from .peer import (
 )
 
 TEST_ENDPOINT = Endpoint.compatible("ws://test.invalid/v1/realtime", api_key="test-key")
-"""An endpoint for transports that do not care where they go."""
+"""An endpoint for tests whose transport ignores the endpoint."""

@@ -1,4 +1,4 @@
-"""Virtual time: minutes of a conversation in milliseconds, and the same each time."""
+"""Virtual time for tests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ T = TypeVar("T")
 
 
 def run_virtual(async_fn: Callable[..., Awaitable[T]], *args: object) -> T:
-    """``trio.run`` on a clock that jumps to the next deadline whenever all tasks wait.
+    """Call ``trio.run`` with a clock that jumps to the next deadline when all tasks are blocked.
 
-    Use it with in-memory transports only: waiting for a socket or a thread looks like waiting for
-    nothing, and the clock would run away meanwhile.
+    Use it only with in-memory transports. A task that waits for a socket or a thread counts as
+    blocked, so the clock would advance while the task waits.
+
+    Args:
+        async_fn: The async function to run.
+        *args: Its positional arguments.
+
+    Returns:
+        The return value of ``async_fn``. Its exceptions are propagated.
     """
     return trio.run(async_fn, *args, clock=MockClock(autojump_threshold=0))

@@ -1,7 +1,8 @@
-"""A service that does what a test tells it, frame by frame.
+"""A scripted service, which a test controls frame by frame.
 
-The peer speaks the wire, so a test with it pins what really leaves and what really comes in. It
-greets and acknowledges settings by itself; everything else is the test's::
+The peer exchanges JSON frames with the session, so a test checks the frames that are actually sent
+and received. By default it sends ``session.created`` and acknowledges settings on its own. The test
+sends everything else::
 
     peer = ScriptedPeer()
     async with open_realtime_session(agent, transport=peer.connect, endpoint=TEST_ENDPOINT) as s:
@@ -35,9 +36,9 @@ from trio_realtime.transports import (
 Frame = dict[str, Any]
 
 LAST = ""
-"""As a predecessor: whichever item came last."""
+"""As a ``previous_item_id``: the most recently added item."""
 
-_PASSED_OVER = ("input_audio_buffer.append", "session.update")
+_IGNORED_TYPES = ("input_audio_buffer.append", "session.update")
 
 DEFAULT_SESSION: Mapping[str, Any] = {
     "type": "realtime",
@@ -66,17 +67,20 @@ DEFAULT_SESSION: Mapping[str, Any] = {
 
 
 class ScriptedPeer:
-    """See the module.
+    """A scripted service for tests. Pass its :meth:`connect` method as ``transport=``.
 
     Args:
-        session: what ``session.created`` says, over :data:`DEFAULT_SESSION`.
-        greet: send ``session.created`` on its own.
-        acknowledge: answer each ``session.update`` with ``session.updated`` on its own.
+        session: The session object of ``session.created``, merged into :data:`DEFAULT_SESSION`.
+        greet: Whether to send ``session.created`` automatically.
+        acknowledge: Whether to answer each ``session.update`` with ``session.updated``
+            automatically.
 
     Attributes:
-        dials: what each connection was asked for with.
-        received: every frame of the client, in order, over all connections.
-        acknowledge: as the argument; may be changed at any time.
+        connections: The options of each connection.
+        received: All frames of the client, in order, over all connections.
+        session: The current session object.
+        acknowledge: The argument; may be changed at any time.
+        closed: The error that ended the current connection; ``None`` while it is open.
     """
 
     def __init__(
@@ -86,129 +90,129 @@ class ScriptedPeer:
         greet: bool = True,
         acknowledge: bool = True,
     ) -> None:
-        self.dials: list[ConnectOptions] = []
+        self.connections: list[ConnectOptions] = []
         self.received: list[Frame] = []
-        self.session: Frame = merged(DEFAULT_SESSION, session or {})
+        self.session: Frame = _merge_objects(DEFAULT_SESSION, session or {})
         self._greet = greet
         self.acknowledge: bool = acknowledge
-        self._read = 0
-        self._arrived = trio.lowlevel.ParkingLot()
-        self._end: Transport | None = None
+        self._read_count = 0
+        self._received_more = trio.lowlevel.ParkingLot()
         self._outgoing: list[str | TransportClosed] = []
-        self._sendable = trio.lowlevel.ParkingLot()
+        self._can_send = trio.lowlevel.ParkingLot()
         self._ids = count(1)
         self._last_item: str | None = None
         self.closed: TransportClosed | None = None
 
     @asynccontextmanager
-    async def connect(self, dial: ConnectOptions) -> AsyncGenerator[Transport]:
-        """The connector: give it as ``transport=`` of a session."""
-        self.dials.append(dial)
-        ours, theirs = memory_transport_pair(close_timeout=dial.close_timeout)
-        self._end, self.closed = theirs, None
-        waiting, self._outgoing = self._outgoing, []
+    async def connect(self, options: ConnectOptions) -> AsyncGenerator[Transport]:
+        """Open a connection to the peer. Pass this method as ``transport=`` to a session."""
+        self.connections.append(options)
+        client_end, service_end = memory_transport_pair(close_timeout=options.close_timeout)
+        self.closed = None
+        queued, self._outgoing = self._outgoing, []
         async with open_bare_nursery(AssertionError) as nursery:
-            # A service does not stop because its client is cancelled.
-            serving = trio.CancelScope(shield=True)
-            nursery.start_soon(self._serve, serving, theirs)
+            # Cancelling the client must not stop the service.
+            service_scope = trio.CancelScope(shield=True)
+            nursery.start_soon(self._serve, service_scope, service_end)
             if self._greet:
                 self.send({"type": "session.created", "session": self.session})
-            self._outgoing += waiting
+            self._outgoing += queued
             try:
-                yield ours
+                yield client_end
             finally:
                 self._outgoing = []
-                with trio.move_on_after(dial.close_timeout, shield=True):
-                    await ours.aclose()
+                with trio.move_on_after(options.close_timeout, shield=True):
+                    await client_end.aclose()
                     await self._wait_closed()
-                serving.cancel()
+                service_scope.cancel()
 
-    async def _serve(self, scope: trio.CancelScope, end: Transport) -> None:
+    async def _serve(self, scope: trio.CancelScope, transport: Transport) -> None:
         with scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen, end)
-                nursery.start_soon(self._speak, end)
+                nursery.start_soon(self._run_reader, transport)
+                nursery.start_soon(self._run_writer, transport)
 
-    async def _listen(self, end: Transport) -> None:
+    async def _run_reader(self, transport: Transport) -> None:
         while True:
             try:
-                message = await end.receive()
+                message = await transport.receive()
             except TransportClosed as closed:
                 self.closed = closed
-                self._arrived.unpark_all()
+                self._received_more.unpark_all()
                 return
-            self._take(msgspec.json.decode(message))
+            self._handle_frame(msgspec.json.decode(message))
 
     async def _wait_closed(self) -> None:
-        # All that the client wrote is to stand in `received`.
+        # Ensures that `received` contains all frames that the client sent.
         while self.closed is None:
-            await self._arrived.park()
+            await self._received_more.park()
 
-    def _take(self, frame: Frame) -> None:
+    def _handle_frame(self, frame: Frame) -> None:
         self.received.append(frame)
         if frame["type"] == "session.update" and self.acknowledge:
-            self.session = merged(self.session, frame["session"])
+            self.session = _merge_objects(self.session, frame["session"])
             self.send({"type": "session.updated", "session": self.session})
-        self._arrived.unpark_all()
+        self._received_more.unpark_all()
 
-    async def _speak(self, end: Transport) -> None:
+    async def _run_writer(self, transport: Transport) -> None:
         while True:
             while not self._outgoing:
-                await self._sendable.park()
+                await self._can_send.park()
             message = self._outgoing.pop(0)
             try:
                 if isinstance(message, TransportClosed):
-                    await end.aclose(message.code, message.reason)
+                    await transport.aclose(message.code, message.reason)
                 else:
-                    await end.send(message)
+                    await transport.send(message)
             except TransportClosed:
                 return
 
-    # --- what the test says
+    # --- sending
 
     def send(self, *frames: Mapping[str, Any] | str) -> None:
-        """Send frames: objects get an ``event_id`` if they have none; text goes as it is.
+        """Send frames. A frame without an ``event_id`` gets one; a str is sent unchanged.
 
-        Without a connection, they wait for the next one.
+        Without a connection, the frames are queued for the next one.
         """
         for frame in frames:
             if isinstance(frame, str):
                 self._outgoing.append(frame)
             else:
-                whole = {"event_id": f"event_{next(self._ids)}", **frame}
-                self._outgoing.append(msgspec.json.encode(whole).decode())
-        self._sendable.unpark_all()
+                event = {"event_id": f"event_{next(self._ids)}", **frame}
+                self._outgoing.append(msgspec.json.encode(event).decode())
+        self._can_send.unpark_all()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection, after what was sent before."""
+        """Close the connection after all frames that were sent before."""
         self._outgoing.append(TransportClosed(code, reason))
-        self._sendable.unpark_all()
+        self._can_send.unpark_all()
 
-    # --- what the test expects
+    # --- receiving
 
     async def next(self) -> Frame:
-        """The next frame of the client that no ``next`` or ``expect`` has returned yet.
+        """Wait for the next frame of the client and return it.
 
-        Audio and settings are passed over; they stand in :attr:`received`.
+        Audio and settings are skipped; :attr:`received` contains them.
 
         Raises:
-            TransportClosed: the client closed before.
+            TransportClosed: The client closed the connection first.
         """
         while True:
-            while self._read < len(self.received):
-                frame = self.received[self._read]
-                self._read += 1
-                if frame["type"] not in _PASSED_OVER:
+            while self._read_count < len(self.received):
+                frame = self.received[self._read_count]
+                self._read_count += 1
+                if frame["type"] not in _IGNORED_TYPES:
                     return frame
             if self.closed is not None:
                 raise self.closed
-            await self._arrived.park()
+            await self._received_more.park()
 
     async def expect(self, event_type: str, /, **fields: Any) -> Frame:
-        """The next frame, which has to be of this type and have these top-level fields.
+        """Wait for the next frame and check its type and top-level fields.
 
         Raises:
-            AssertionError: it is another.
+            AssertionError: The frame has another type or another value of a field.
+            TransportClosed: The client closed the connection first.
         """
         frame = await self.next()
         assert frame["type"] == event_type, f"expected {event_type}, got {frame}"
@@ -217,25 +221,26 @@ class ScriptedPeer:
         return frame
 
     async def expect_nothing(self) -> None:
-        """No frame came, once everybody has done what they can.
+        """Wait until all tasks are blocked, and check that the client sent no further frame.
 
         Raises:
-            AssertionError: one did.
+            AssertionError: The client sent a frame.
         """
         await trio.testing.wait_all_tasks_blocked()
-        rest = self.received[self._read :]
-        unexpected = [f for f in rest if f["type"] not in _PASSED_OVER]
+        unread = self.received[self._read_count :]
+        unexpected = [frame for frame in unread if frame["type"] not in _IGNORED_TYPES]
         assert not unexpected, f"expected nothing more, got {unexpected}"
 
     def sent_types(self) -> list[str]:
-        """Types of all frames of the client but audio, in order."""
-        return [f["type"] for f in self.received if f["type"] != "input_audio_buffer.append"]
+        """Return the types of all frames of the client except audio, in order."""
+        types = [frame["type"] for frame in self.received]
+        return [kind for kind in types if kind != "input_audio_buffer.append"]
 
-    # --- usual answers
+    # --- common events
 
     def add_item(self, item: Mapping[str, Any], previous_item_id: str | None = LAST) -> None:
-        """An item joins the conversation and is done at once; after the last one by default."""
-        body = {"item": item, "previous_item_id": self._place(item, previous_item_id)}
+        """Add a complete item to the conversation, by default after the last one."""
+        body = {"item": item, "previous_item_id": self._resolve_previous(item, previous_item_id)}
         self.send({"type": "conversation.item.added", **body})
         self.send({"type": "conversation.item.done", **body})
 
@@ -246,7 +251,13 @@ class ScriptedPeer:
         *,
         conversation_id: str | None = "conv_test",
     ) -> None:
-        """``response.created``; with the create that it answers, its metadata is echoed."""
+        """Send ``response.created``.
+
+        Args:
+            response_id: The id of the response.
+            create: The ``response.create`` frame to answer. Its metadata is echoed.
+            conversation_id: ``None`` for an out-of-band response.
+        """
         response: Frame = (create or {}).get("response") or {}
         metadata = response.get("metadata")
         self.send(
@@ -258,12 +269,12 @@ class ScriptedPeer:
             }
         )
 
-    def _place(self, item: Mapping[str, Any], previous: str | None) -> str | None:
+    def _resolve_previous(self, item: Mapping[str, Any], previous: str | None) -> str | None:
         last, self._last_item = self._last_item, item["id"]
         return last if previous == LAST else previous
 
     def open_message(self, response_id: str, item_id: str, previous: str | None = LAST) -> None:
-        """The assistant begins a message."""
+        """Start a message of the assistant."""
         item: Frame = {
             "id": item_id,
             "type": "message",
@@ -271,18 +282,19 @@ class ScriptedPeer:
             "role": "assistant",
             "content": [],
         }
-        self._open(response_id, item, previous)
+        self._open_item(response_id, item, previous)
 
-    def _open(self, response_id: str, item: Frame, previous: str | None) -> None:
-        place = self._place(item, previous)
+    def _open_item(self, response_id: str, item: Frame, previous: str | None) -> None:
+        previous_item_id = self._resolve_previous(item, previous)
         self.send(
             {"type": "response.output_item.added", "response_id": response_id, "output_index": 0}
             | {"item": item},
-            {"type": "conversation.item.added", "item": item, "previous_item_id": place},
+            {"type": "conversation.item.added", "item": item}
+            | {"previous_item_id": previous_item_id},
         )
 
     def close_item(self, response_id: str, item: Mapping[str, Any]) -> None:
-        """An output item is done, in the conversation and in its response."""
+        """Complete an output item, in the conversation and in its response."""
         self.send(
             {"type": "conversation.item.done", "item": item},
             {"type": "response.output_item.done", "response_id": response_id, "output_index": 0}
@@ -290,15 +302,15 @@ class ScriptedPeer:
         )
 
     def audio(self, response_id: str, item_id: str, pcm: bytes) -> None:
-        """One audio delta."""
+        """Send one audio delta."""
         self._delta("output_audio", response_id, item_id, pybase64.b64encode_as_string(pcm))
 
     def transcript(self, response_id: str, item_id: str, text: str) -> None:
-        """One delta of the transcript."""
+        """Send one transcript delta."""
         self._delta("output_audio_transcript", response_id, item_id, text)
 
     def text(self, response_id: str, item_id: str, text: str) -> None:
-        """One delta of text."""
+        """Send one text delta."""
         self._delta("output_text", response_id, item_id, text)
 
     def _delta(self, stream: str, response_id: str, item_id: str, delta: str) -> None:
@@ -314,7 +326,7 @@ class ScriptedPeer:
         )
 
     def say(self, response_id: str, item_id: str, text: str, *, pcm: bytes = b"") -> None:
-        """A whole message: as audio with this transcript if there is ``pcm``, as text if not."""
+        """Send a complete message: text, or audio with ``text`` as its transcript if given ``pcm``."""
         self.open_message(response_id, item_id)
         if pcm:
             self.transcript(response_id, item_id, text)
@@ -326,7 +338,7 @@ class ScriptedPeer:
     def call(
         self, response_id: str, item_id: str, call_id: str, name: str, arguments: str = "{}"
     ) -> None:
-        """A whole function call."""
+        """Send a complete function call."""
         item: Frame = {
             "id": item_id,
             "type": "function_call",
@@ -335,7 +347,7 @@ class ScriptedPeer:
             "call_id": call_id,
             "arguments": "",
         }
-        self._open(response_id, item, LAST)
+        self._open_item(response_id, item, LAST)
         self.close_item(response_id, {**item, "status": "completed", "arguments": arguments})
 
     def end_response(
@@ -348,7 +360,7 @@ class ScriptedPeer:
         usage: Mapping[str, Any] | None = None,
         conversation_id: str | None = "conv_test",
     ) -> None:
-        """``response.done``."""
+        """Send ``response.done``."""
         details = None if status == "completed" else {"type": status, "reason": reason}
         response = response_object(
             response_id,
@@ -360,8 +372,8 @@ class ScriptedPeer:
         )
         self.send({"type": "response.done", "response": response})
 
-    def refuse(self, frame: Mapping[str, Any] | None, code: str, message: str = "refused") -> None:
-        """An ``error`` that names the client event at fault, or none."""
+    def reject(self, frame: Mapping[str, Any] | None, code: str, message: str = "rejected") -> None:
+        """Send an ``error`` that rejects ``frame``, or names no client event if it is ``None``."""
         event_id = frame.get("event_id") if frame is not None else None
         self.send(
             {
@@ -376,8 +388,8 @@ class ScriptedPeer:
             }
         )
 
-    def user_speaks(self, item_id: str = "item_user", at_ms: int = 0) -> None:
-        """Voice activity detection hears the user."""
+    def start_user_speech(self, item_id: str = "item_user", at_ms: int = 0) -> None:
+        """Send ``input_audio_buffer.speech_started``, at ``at_ms`` milliseconds."""
         self.send(
             {
                 "type": "input_audio_buffer.speech_started",
@@ -388,7 +400,7 @@ class ScriptedPeer:
 
 
 def response_object(response_id: str, **fields: Any) -> Frame:
-    """A response with every key that the live service sends."""
+    """Return a response object with all keys that the live service sends."""
     return {
         "object": "realtime.response",
         "id": response_id,
@@ -406,7 +418,7 @@ def response_object(response_id: str, **fields: Any) -> Frame:
 
 
 def message(item_id: str, text: str, *, spoken: bool = False) -> Frame:
-    """A finished message of the assistant."""
+    """Return the item of a complete assistant message."""
     part = (
         {"type": "output_audio", "transcript": text}
         if spoken
@@ -421,11 +433,11 @@ def message(item_id: str, text: str, *, spoken: bool = False) -> Frame:
     }
 
 
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Frame:
-    """A JSON object with another laid over it, objects key by key."""
+def _merge_objects(base: Mapping[str, Any], change: Mapping[str, Any]) -> Frame:
+    """Merge two JSON objects recursively. The values of ``change`` take precedence."""
     result = dict(base)
     for key, value in change.items():
-        below = result.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+        old = result.get(key)
+        are_objects = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merge_objects(old, value) if are_objects else value  # type: ignore[arg-type]
     return result

@@ -1,11 +1,11 @@
-"""Transports: whole text messages over one connection, whatever carries it.
+"""Transports carry whole messages over one connection.
 
-A session is given a :data:`Connector`, by default :func:`connect_trio_websocket`, and asks nothing of
-it but to keep the promises of :class:`Transport`. :func:`memory_transport_pair` makes a wire without
-a socket, for tests.
+A session takes a :data:`Connector`, which opens a :class:`Transport`. The default connector is
+:func:`connect_trio_websocket`. :func:`memory_transport_pair` creates an in-memory connection for
+tests.
 
-Only one task should send on a transport, and never under a cancel scope of the user: a write that
-is cut off breaks the connection.
+Only one task should send on a transport, and never inside a cancel scope of the user, because a
+cancelled write breaks the connection.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""From a :class:`ConnectOptions` to a byte stream: name lookup, TCP, TLS, each failure in plain words.
+"""Open the byte stream of a connection: name lookup, TCP and TLS, with readable errors.
 
-May touch the network and the system's trust store. Knows nothing of WebSocket frames, only of what
-its opening request must carry.
+This module also builds the target and the headers of the upgrade request, but handles no WebSocket
+frames. It uses the network and the system's trust store.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trio_realtime._nursery import leaves_of
 
 from .base import ConnectOptions, TransportConnectError
 
-__all__ = ["ByteStream", "host_header", "open_stream", "request_headers", "resource"]
+__all__ = ["ByteStream", "host_header", "open_stream", "request_headers", "request_target"]
 
 ByteStream: TypeAlias = "trio.SocketStream | trio.SSLStream[trio.SocketStream]"
 
@@ -26,17 +26,17 @@ _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _USER_AGENT = "trio-realtime/0.1"
 
 
-async def open_stream(dial: ConnectOptions) -> ByteStream:
-    """Connect, with TLS for ``wss``. Leaves no socket behind when it fails or is cancelled.
+async def open_stream(options: ConnectOptions) -> ByteStream:
+    """Connect, with TLS for ``wss``. Failure and cancellation leave no socket open.
 
     Raises:
-        TransportConnectError: with the host and port, and the system's words for what went wrong.
+        TransportConnectError: The message contains the host, the port and the system's error text.
     """
-    parts = urlsplit(dial.url)
+    parts = urlsplit(options.url)
     tcp = await _open_tcp(parts)
     if parts.scheme == "ws":
         return tcp
-    context = dial.ssl_context or _default_context()
+    context = options.ssl_context or _default_context()
     return await _start_tls(tcp, context, _host(parts))
 
 
@@ -45,27 +45,29 @@ async def _open_tcp(parts: SplitResult) -> trio.SocketStream:
     try:
         return await trio.open_tcp_stream(host, port)
     except (OSError, UnicodeError) as exc:
-        raise TransportConnectError(f"no connection to {host}:{port}: {_plain(exc)}") from exc
+        message = f"could not connect to {host}:{port}: {_error_text(exc)}"
+        raise TransportConnectError(message) from exc
 
 
-def _plain(exc: BaseException) -> str:
-    """Trio says only that all attempts failed; why is in the group that it chained."""
+def _error_text(exc: BaseException) -> str:
+    # Trio's own message only says that all attempts failed. The reasons are in the chained group.
     return "; ".join(dict.fromkeys(str(leaf) for leaf in leaves_of(exc.__cause__ or exc)))
 
 
 async def _start_tls(
     tcp: trio.SocketStream, context: ssl.SSLContext, host: str
 ) -> trio.SSLStream[trio.SocketStream]:
-    # https_compatible: peers hang up without close_notify, and so may we.
+    # https_compatible: either side may close without close_notify.
     stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
     try:
-        await _shake_hands_or_drop(stream)
+        await _do_handshake_or_close(stream)
     except (OSError, trio.BrokenResourceError) as exc:
-        raise TransportConnectError(f"no TLS with {host}: {_plain(exc)}") from exc
+        message = f"the TLS handshake with {host} failed: {_error_text(exc)}"
+        raise TransportConnectError(message) from exc
     return stream
 
 
-async def _shake_hands_or_drop(stream: trio.SSLStream[trio.SocketStream]) -> None:
+async def _do_handshake_or_close(stream: trio.SSLStream[trio.SocketStream]) -> None:
     try:
         await stream.do_handshake()
     except BaseException:
@@ -76,7 +78,7 @@ async def _shake_hands_or_drop(stream: trio.SSLStream[trio.SocketStream]) -> Non
 
 @functools.cache
 def _default_context() -> ssl.SSLContext:
-    # Once: reading the trust store costs tens of milliseconds.
+    # Cached, because reading the trust store takes tens of milliseconds.
     return ssl.create_default_context()
 
 
@@ -88,24 +90,24 @@ def _port(parts: SplitResult) -> int:
     return parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
-def host_header(dial: ConnectOptions) -> str:
-    """The ``Host`` header: brackets round an IPv6 address, no port where it is the scheme's own."""
-    parts = urlsplit(dial.url)
+def host_header(options: ConnectOptions) -> str:
+    """Return the ``Host`` header, with brackets around an IPv6 address and no default port."""
+    parts = urlsplit(options.url)
     host = f"[{_host(parts)}]" if ":" in _host(parts) else _host(parts)
     return host if _port(parts) == _DEFAULT_PORTS[parts.scheme] else f"{host}:{_port(parts)}"
 
 
-def resource(dial: ConnectOptions) -> str:
-    """Path and query, as they stand in the request line."""
-    parts = urlsplit(dial.url)
+def request_target(options: ConnectOptions) -> str:
+    """Return the path and query for the request line."""
+    parts = urlsplit(options.url)
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def request_headers(dial: ConnectOptions) -> list[tuple[bytes, bytes]]:
-    """The dial's own headers, and ours where it has none of that name."""
-    given = {name.lower() for name, _ in dial.headers}
-    ours = [("User-Agent", _USER_AGENT), *_basic_credentials(urlsplit(dial.url))]
-    headers = [*dial.headers, *(pair for pair in ours if pair[0].lower() not in given)]
+def request_headers(options: ConnectOptions) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the options, and default headers with other names."""
+    given = {name.lower() for name, _ in options.headers}
+    defaults = [("User-Agent", _USER_AGENT), *_basic_credentials(urlsplit(options.url))]
+    headers = [*options.headers, *(pair for pair in defaults if pair[0].lower() not in given)]
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 

@@ -1,8 +1,8 @@
-"""What every transport promises, whatever carries it: one dial, one wire, five failures.
+"""The interface of transports: connection options, the transport protocol and the exceptions.
 
-A transport moves whole text messages and knows nothing of what they mean. This module says what a
-connector is given (:class:`ConnectOptions`), what it must hand out (:class:`Transport`) and which exceptions
-may come out of either. It touches no socket.
+A transport carries whole messages and does not interpret them. This module defines the argument of
+a connector (:class:`ConnectOptions`), its result (:class:`Transport`) and the exceptions that both
+may raise. It performs no I/O.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from trio_realtime._redaction import MASK, redact_url
+from trio_realtime._validation import HEADER_NAME
 
 __all__ = [
     "ABNORMAL",
@@ -30,23 +31,26 @@ __all__ = [
     "TransportError",
 ]
 
-#: The close code that stands for "there was no close frame: the connection just ended".
+#: The close code of a connection that ended without a close frame.
 ABNORMAL = 1006
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_SUBPROTOCOL = _HEADER_NAME
+_SUBPROTOCOL = HEADER_NAME
 
 
 class TransportError(Exception):
-    """Base of what a transport raises on purpose."""
+    """Base class of the exceptions that transports and connectors raise."""
 
 
 class TransportClosed(TransportError):
-    """The connection is over. Nothing can be sent; what had arrived was delivered.
+    """The connection is closed. Open a new one to continue.
 
-    ``code`` and ``reason`` are those of the close frame that ended it, whichever side sent it;
-    ``code`` is 1006 when there was none. Open a new connection.
+    ``receive`` raises this only after it has returned all messages that arrived before the close.
+
+    Attributes:
+        code: The code of the close frame that ended the connection, sent by either side. 1006 if
+            there was no close frame.
+        reason: The reason of that close frame, or an empty string.
     """
 
     def __init__(self, code: int = ABNORMAL, reason: str = "") -> None:
@@ -56,44 +60,49 @@ class TransportClosed(TransportError):
 
 
 class HandshakeRejected(TransportError):
-    """The server answered the upgrade with an HTTP status of its own.
+    """The server rejected the WebSocket upgrade with an HTTP status.
 
-    ``body`` holds at most 4096 characters of what it said; ``headers`` those of its answer.
+    Attributes:
+        status: The HTTP status code.
+        body: The first 4096 characters of the response body.
+        headers: The headers of the response.
     """
 
     def __init__(
         self, status: int, body: str = "", headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        super().__init__(f"the server refused the connection with HTTP status {status}")
+        super().__init__(f"the server rejected the connection with HTTP status {status}")
         self.status = status
         self.body = body
         self.headers = headers
 
 
 class TransportConnectError(TransportError):
-    """No connection came about: name not found, refused, TLS, or no WebSocket at the other end."""
+    """The connection failed: name lookup, TCP, TLS, or a server that does not speak WebSocket."""
 
 
 class TransportConnectTimeout(TransportConnectError):
-    """No connection came about within ``connect_timeout``."""
+    """The connection was not established within ``connect_timeout``."""
 
 
 @final
 @attrs.frozen(repr=False)
 class ConnectOptions:
-    """Everything a connector needs for one connection. Its repr shows no secret.
+    """The options of one connection. The repr masks all secrets.
 
     Args:
-        url: ``ws://`` or ``wss://``. A user part is sent as Basic credentials.
-        headers: sent with the upgrade, in this order, after the WebSocket's own.
-        subprotocols: offered to the server, the most wanted first.
-        ssl_context: for ``wss``; by default the system's trust store decides.
-        connect_timeout: seconds for TCP, TLS and upgrade together.
-        close_timeout: seconds that the close handshake may take.
-        max_message_size: the longest incoming message, in characters (text) or bytes (binary).
+        url: A ``ws://`` or ``wss://`` URL. A user part is sent as Basic credentials.
+        headers: Headers of the upgrade request, in this order, after those of the WebSocket
+            handshake.
+        subprotocols: The subprotocols to offer, in order of preference.
+        ssl_context: The TLS context for ``wss``. By default the system's trust store is used.
+        connect_timeout: Seconds for TCP, TLS and upgrade together.
+        close_timeout: Seconds for the close handshake.
+        max_message_size: The maximum length of an incoming message, in characters (text) or bytes
+            (binary).
 
     Raises:
-        ValueError: for a URL, header, subprotocol or limit that no connector could use.
+        ValueError: The URL, a header, a subprotocol or a limit is invalid.
     """
 
     url: str
@@ -109,7 +118,7 @@ class ConnectOptions:
         for name, value in self.headers:
             _check_header(name, value)
         if not all(_SUBPROTOCOL.fullmatch(name) for name in self.subprotocols):
-            raise ValueError("a subprotocol is a non-empty token without spaces or commas")
+            raise ValueError("a subprotocol must be a non-empty token without spaces or commas")
         _check_positive("connect_timeout", self.connect_timeout)
         _check_positive("close_timeout", self.close_timeout)
         _check_positive("max_message_size", self.max_message_size)
@@ -126,64 +135,73 @@ class ConnectOptions:
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable or not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError(f"not a ws:// or wss:// URL that can be dialled: {redact_url(url)}")
+        is_valid = False
+    if not is_valid or not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
+        raise ValueError(f"not a valid ws:// or wss:// URL: {redact_url(url)}")
 
 
 def _check_header(name: str, value: str) -> None:
-    if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("a header name has characters that HTTP does not allow")
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError("a header name contains characters that HTTP does not allow")
     if not _HEADER_VALUE.fullmatch(value) or value != value.strip():
-        # The value may be a key, so it is not shown.
-        raise ValueError(f"the value of header {name!r} has characters that HTTP does not allow")
+        # The value may be a key, so the message omits it.
+        raise ValueError(
+            f"the value of header {name!r} contains characters that HTTP does not allow, "
+            "or starts or ends with white space"
+        )
 
 
 def _check_positive(name: str, value: float) -> None:
     if not value > 0:
-        raise ValueError(f"{name} must be greater than 0, not {value!r}")
+        raise ValueError(f"{name} must be > 0, got {value!r}")
 
 
 class Transport(Protocol):
-    """One open connection that carries whole messages, in order, both ways.
+    """An open connection that carries whole messages, in order, in both directions.
 
-    One task may send and another receive. **Only one task should ever send, and never under a
-    cancel scope of the user**: a write that is cut off has left half a frame on the wire, so it ends
+    One task may send while another receives. **Only one task should send, and never inside a
+    cancel scope of the user**: a cancelled write may leave a partial frame on the wire, which ends
     the connection.
     """
 
     async def send(self, text: str) -> None:
-        """Send one text message. Returns when the system has taken it, not when it has arrived.
+        """Send one text message.
 
-        Cancelled before the first byte, nothing was sent. Cancelled later, the connection is broken:
-        the socket is dropped and everything after raises :class:`TransportClosed` with code 1006.
+        Returns when the operating system has accepted the data, not when the peer has received it.
+
+        If cancelled before the first byte is written, nothing is sent. If cancelled later, the
+        connection is broken: the socket is closed, and all further calls raise
+        :class:`TransportClosed` with code 1006.
 
         Raises:
-            TransportClosed: the connection is over, from either side.
+            TransportClosed: Either side has closed the connection.
         """
         ...
 
     async def receive(self) -> str | bytes:
-        """Return the next message: ``str`` for a text one, ``bytes`` for a binary one.
+        """Return the next message: a ``str`` for text, ``bytes`` for binary.
 
-        Messages that arrived before the peer closed come first. A cancellation loses nothing.
+        Messages that arrived before the peer closed are returned first. Cancellation loses no
+        message.
 
         Raises:
-            TransportClosed: nothing more will come.
+            TransportClosed: The connection is closed and all messages were returned.
         """
         ...
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Close with a handshake that takes ``close_timeout`` at most, then drop the socket.
+        """Perform the close handshake, for at most ``close_timeout`` seconds, and close the socket.
 
-        Runs to its end also when cancelled, may be called again, and raises nothing for a peer that
-        is dead, deaf or gone. What was not yet received may be discarded.
+        Cancellation does not interrupt the close. A peer that is unresponsive or gone raises
+        nothing. May be called more than once. Messages that were not yet received may be discarded.
         """
         ...
 
 
-#: Opens one connection for a :class:`ConnectOptions`. Connecting raises :class:`HandshakeRejected`,
-#: :class:`TransportConnectError` or :class:`TransportConnectTimeout`, never a group; leaving closes and drops the socket.
+#: A function that opens one connection. It takes :class:`ConnectOptions` and returns an async
+#: context manager of a :class:`Transport`. Entering raises :class:`HandshakeRejected`,
+#: :class:`TransportConnectError` or :class:`TransportConnectTimeout`, never an exception group.
+#: Leaving closes the connection.
 Connector: TypeAlias = Callable[[ConnectOptions], AbstractAsyncContextManager[Transport]]

@@ -1,8 +1,8 @@
-"""A wire without a socket: two ends in one process, for tests and for virtual time.
+"""An in-memory connection with two ends in one process, for tests and virtual time.
 
-It keeps the promises of :class:`~trio_realtime.transports.base.Transport` the way a WebSocket does,
-the unpleasant ones too: a send that is cancelled while it waits breaks the wire, a peer may die
-without a close frame or never answer one. It touches no network and no clock but trio's.
+It implements :class:`~trio_realtime.transports.base.Transport` with the failure modes of a
+WebSocket: a cancelled send breaks the connection, and a peer may disappear without a close frame or
+never answer one. It uses no network and no clock other than trio's.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ def memory_transport_pair(
     max_message_size: int = 32 * 1024 * 1024,
     close_timeout: float = 1.0,
 ) -> tuple[MemoryTransport, MemoryTransport]:
-    """Make two ends of one wire: what one sends the other receives.
+    """Create a connection and return its two ends.
 
     Args:
-        max_messages: how many messages of one direction may be under way; then ``send`` waits.
-        max_message_size: characters or bytes of one message; a longer one ends the wire with 1009.
-        close_timeout: seconds that an end waits for a peer that does not answer its close.
+        max_messages: The number of messages to buffer per direction. ``send`` waits while the
+            buffer is full.
+        max_message_size: The maximum length of a message, in characters or bytes. A longer message
+            ends the connection with code 1009.
+        close_timeout: Seconds to wait for a peer that does not answer a close.
     """
-    there_send, there_receive = trio.open_memory_channel[str | bytes](max_messages)
-    back_send, back_receive = trio.open_memory_channel[str | bytes](max_messages)
-    near, far = _Side(there_send, back_receive), _Side(back_send, there_receive)
+    left_send, right_receive = trio.open_memory_channel[str | bytes](max_messages)
+    right_send, left_receive = trio.open_memory_channel[str | bytes](max_messages)
+    left, right = _Side(left_send, left_receive), _Side(right_send, right_receive)
     return (
-        MemoryTransport(near, far, max_message_size, close_timeout),
-        MemoryTransport(far, near, max_message_size, close_timeout),
+        MemoryTransport(left, right, max_message_size, close_timeout),
+        MemoryTransport(right, left, max_message_size, close_timeout),
     )
 
 
@@ -49,20 +51,25 @@ def _set_event() -> trio.Event:
 
 @attrs.define(eq=False)
 class _Side:
-    """What one end knows. ``end`` is the code and reason that ended the wire, as it saw them."""
+    """The state of one end.
+
+    Attributes:
+        close_status: The close code and reason that this end observed; ``None`` while open.
+        answers_close: Set unless this end ignores the close of its peer.
+    """
 
     outgoing: trio.MemorySendChannel[str | bytes]
     incoming: trio.MemoryReceiveChannel[str | bytes]
-    end: tuple[int, str] | None = None
-    answers: trio.Event = attrs.field(factory=_set_event)
+    close_status: tuple[int, str] | None = None
+    answers_close: trio.Event = attrs.field(factory=_set_event)
 
 
 @final
 @attrs.frozen(eq=False, repr=False)
 class MemoryTransport:
-    """One end of an in-memory wire. Made by :func:`memory_transport_pair`."""
+    """One end of an in-memory connection. Create a pair with :func:`memory_transport_pair`."""
 
-    _own: _Side
+    _local: _Side
     _peer: _Side
     _max_message_size: int
     _close_timeout: float
@@ -72,65 +79,65 @@ class MemoryTransport:
         await self._send(text)
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send one binary message, which this library's own side never does but a peer may."""
+        """Send one binary message. The library never does so, but a peer may."""
         await self._send(data)
 
     async def receive(self) -> str | bytes:
         """Return the next message; see :meth:`Transport.receive`."""
         try:
-            return await self._own.incoming.receive()
+            return await self._local.incoming.receive()
         except (trio.ClosedResourceError, trio.EndOfChannel):
-            raise self._closed() from None
+            raise self._closed_error() from None
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close with this code and reason; see :meth:`Transport.aclose`."""
         with trio.move_on_after(self._close_timeout, shield=True):
-            first = self._own.end is None
-            self._leave(code, reason)
+            was_open = self._local.close_status is None
+            self._close_side(code, reason)
             await trio.lowlevel.checkpoint()
-            if first:
-                await self._peer.answers.wait()
+            if was_open:
+                await self._peer.answers_close.wait()
 
     def drop(self) -> None:
-        """Let the wire die without a close frame, as a killed process or a pulled cable does.
+        """End the connection without a close frame, like a killed process or an unplugged cable.
 
-        The peer still receives what was sent before; then both ends raise
+        The peer still receives the messages sent before. Then both ends raise
         :class:`TransportClosed` with code 1006.
         """
-        self._leave(ABNORMAL, "")
+        self._close_side(ABNORMAL, "")
 
     def ignore_close(self) -> None:
-        """Never answer a close of the other end, which must then give up after its timeout."""
-        self._own.answers = trio.Event()
+        """Never answer a close of the other end, so that its close takes ``close_timeout``."""
+        self._local.answers_close = trio.Event()
 
     async def _send(self, message: str | bytes) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._own.end is not None:
-            raise self._closed()
+        if self._local.close_status is not None:
+            raise self._closed_error()
         if len(message) > self._max_message_size:
-            self._finish(_TOO_BIG, "message too big")
-            raise self._closed()
+            self._end_both_directions(_TOO_BIG, "message too big")
+            raise self._closed_error()
         await self._put(message)
 
     async def _put(self, message: str | bytes) -> None:
         try:
-            await self._own.outgoing.send(message)
+            await self._local.outgoing.send(message)
         except (trio.ClosedResourceError, trio.BrokenResourceError):
-            raise self._closed() from None
+            raise self._closed_error() from None
         except BaseException:
-            # A socket would now hold half a frame.
+            # On a socket, a partial frame would have been written.
             self.drop()
             raise
 
-    def _leave(self, code: int, reason: str) -> None:
-        self._finish(code, reason)
-        self._own.incoming.close()
+    def _close_side(self, code: int, reason: str) -> None:
+        self._end_both_directions(code, reason)
+        self._local.incoming.close()
 
-    def _finish(self, code: int, reason: str) -> None:
-        """End both directions; whoever ended first has named the cause. Unread messages stay."""
-        for side in (self._own, self._peer):
-            side.end = side.end or (code, reason)
+    def _end_both_directions(self, code: int, reason: str) -> None:
+        """Stop sending in both directions. The first status wins; unread messages remain."""
+        for side in (self._local, self._peer):
+            side.close_status = side.close_status or (code, reason)
             side.outgoing.close()
 
-    def _closed(self) -> TransportClosed:
-        return TransportClosed(*(self._own.end or (ABNORMAL, "")))
+    def _closed_error(self) -> TransportClosed:
+        return TransportClosed(*(self._local.close_status or (ABNORMAL, "")))

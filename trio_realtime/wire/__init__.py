@@ -1,7 +1,8 @@
-"""The wire: client and server events and items as frozen attrs classes, and one codec.
+"""Wire format: the protocol's events and items as frozen attrs classes, and their codec.
 
-Imports nothing of ours, no trio and no network. Names are the service's own, in CamelCase:
-``response.output_audio.delta`` is :class:`ResponseOutputAudioDelta`.
+This package imports nothing else from the library, performs no I/O and does not depend on trio. The
+classes have the protocol's names in CamelCase: ``response.output_audio.delta`` is
+:class:`ResponseOutputAudioDelta`.
 """
 
 from __future__ import annotations

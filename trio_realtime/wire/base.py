@@ -1,4 +1,4 @@
-"""What every wire class shares: the mark for an absent key, and the base classes."""
+"""Base classes of all wire objects, and the marker for absent keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 import attrs
 
 JsonObject: TypeAlias = dict[str, Any]
-"""A JSON object as the JSON library gives it."""
+"""A JSON object as the JSON parser returns it."""
 
 
 class Unset(enum.Enum):
@@ -25,24 +25,27 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Absent: the key is left out of what is sent, and was not in what was received.
+"""Marks an absent key: it is omitted when sending, and it was missing when received.
 
-``None`` is something else: it is sent as ``null``, which clears a setting.
+``None`` differs from it: ``None`` is sent as ``null``, which clears a setting.
 """
 
 
-NOT_ON_THE_WIRE: Final = {"on_the_wire": False}
-"""Metadata of a field that is ours: it is neither read nor written."""
+LOCAL_FIELD: Final = {"on_the_wire": False}
+"""Metadata of a field that exists only in the library and is not part of the JSON."""
 
 
 @attrs.frozen(kw_only=True)
 class WireObject:
-    """Base of the objects inside events. Decoded liberally, encoded strictly (see ``codec``)."""
+    """Base class of all wire objects. Decoding is lenient and encoding is strict."""
 
 
 @attrs.frozen(kw_only=True)
 class ClientEvent(WireObject):
-    """Base of what a client sends. ``event_id`` comes back as ``error.event_id`` of a refusal."""
+    """Base class of client events.
+
+    If the server rejects the event, its error contains the ``event_id`` as ``error.event_id``.
+    """
 
     type: ClassVar[str]
     event_id: str | None = attrs.field(
@@ -52,7 +55,7 @@ class ClientEvent(WireObject):
 
 @attrs.frozen(kw_only=True)
 class ServerEvent(WireObject):
-    """Base of what a server sends. ``event_id`` is empty where the server gave none."""
+    """Base class of server events. ``event_id`` is empty if the server sent none."""
 
     type: ClassVar[str]
     event_id: str = ""
@@ -60,10 +63,11 @@ class ServerEvent(WireObject):
 
 @attrs.frozen(kw_only=True)
 class UnknownEvent(ServerEvent):
-    """An event this library does not know, or one too broken to be what its type says.
+    """An event of an unknown type, or an event that lacks required data.
 
-    ``raw`` is the whole JSON object; ``problem`` says what was wrong, ``None`` if only the type is
-    unknown.
+    Attributes:
+        raw: The complete JSON object.
+        problem: What is wrong with the event. ``None`` if only its type is unknown.
     """
 
     type: ClassVar[str] = "unknown"
@@ -72,6 +76,6 @@ class UnknownEvent(ServerEvent):
 
     @property
     def wire_type(self) -> str:
-        """The ``type`` as the server sent it, empty if there was none."""
+        """The ``type`` that the server sent, or an empty string."""
         value = self.raw.get("type")
         return value if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""The eleven client events, by their wire names."""
+"""The eleven client events, named after their ``type``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from .response import ResponseParams
 from .settings import Session
 
 MAX_APPEND_BYTES = 15 * 1024 * 1024
-"""The service takes at most 15 MiB of audio in one event."""
+"""The service accepts at most 15 MiB of audio in one event."""
 
 
 def _check_append(_instance: Any, _attribute: Any, value: bytes) -> None:
     if len(value) > MAX_APPEND_BYTES:
-        raise ValueError(f"audio of one event may have {MAX_APPEND_BYTES} bytes, not {len(value)}")
+        raise ValueError(f"audio must have at most {MAX_APPEND_BYTES} bytes, got {len(value)}")
 
 
 @attrs.frozen(kw_only=True)
 class SessionUpdate(ClientEvent):
-    """Change settings; answered by ``session.updated`` or, with nothing applied, by ``error``."""
+    """Change settings.
+
+    The server replies with ``session.updated``, or applies nothing and replies with ``error``.
+    """
 
     type: ClassVar[str] = "session.update"
     session: Session
@@ -31,7 +34,7 @@ class SessionUpdate(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferAppend(ClientEvent):
-    """More of the user's audio, raw bytes in the session's input format. Not answered."""
+    """Append raw bytes of user audio, in the session's input format. The server does not reply."""
 
     type: ClassVar[str] = "input_audio_buffer.append"
     audio: bytes = attrs.field(validator=_check_append, repr=False)
@@ -39,21 +42,21 @@ class InputAudioBufferAppend(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferCommit(ClientEvent):
-    """Make the buffered audio a user item. Does not ask for a response."""
+    """Turn the buffered audio into a user item, without requesting a response."""
 
     type: ClassVar[str] = "input_audio_buffer.commit"
 
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferClear(ClientEvent):
-    """Throw the buffered audio away."""
+    """Discard the buffered audio."""
 
     type: ClassVar[str] = "input_audio_buffer.clear"
 
 
 @attrs.frozen(kw_only=True)
 class ConversationItemCreate(ClientEvent):
-    """Put an item into the conversation. ``previous_item_id``: ``"root"`` for the very first."""
+    """Add an item to the conversation, after ``previous_item_id`` (``"root"``: at the start)."""
 
     type: ClassVar[str] = "conversation.item.create"
     previous_item_id: str | None = None
@@ -62,7 +65,7 @@ class ConversationItemCreate(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemRetrieve(ClientEvent):
-    """Ask for the service's version of an item, with its audio."""
+    """Request the service's copy of an item, including its audio."""
 
     type: ClassVar[str] = "conversation.item.retrieve"
     item_id: str
@@ -70,7 +73,7 @@ class ConversationItemRetrieve(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemTruncate(ClientEvent):
-    """Tell how much of an assistant's audio was heard, in whole milliseconds."""
+    """Truncate the audio of an assistant message to ``audio_end_ms``, in whole milliseconds."""
 
     type: ClassVar[str] = "conversation.item.truncate"
     item_id: str
@@ -80,7 +83,7 @@ class ConversationItemTruncate(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemDelete(ClientEvent):
-    """Take an item out of the conversation."""
+    """Remove an item from the conversation."""
 
     type: ClassVar[str] = "conversation.item.delete"
     item_id: str
@@ -88,7 +91,7 @@ class ConversationItemDelete(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseCreate(ClientEvent):
-    """Ask for a response."""
+    """Request a response."""
 
     type: ClassVar[str] = "response.create"
     response: ResponseParams | None = None
@@ -96,7 +99,7 @@ class ResponseCreate(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseCancel(ClientEvent):
-    """Stop a response; without an id, the one in the conversation."""
+    """Cancel a response. Without an id, cancel the running response of the conversation."""
 
     type: ClassVar[str] = "response.cancel"
     response_id: str | None = None
@@ -104,7 +107,7 @@ class ResponseCancel(ClientEvent):
 
 @attrs.frozen(kw_only=True)
 class OutputAudioBufferClear(ClientEvent):
-    """WebRTC and SIP only: cut what the service is playing."""
+    """Stop the audio that the service is playing (WebRTC and SIP only)."""
 
     type: ClassVar[str] = "output_audio_buffer.clear"
 

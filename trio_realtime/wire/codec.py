@@ -1,18 +1,20 @@
-"""JSON text to events and back: one cattrs converter, liberal on the way in, strict on the way out.
+"""Convert between JSON text and events with one cattrs converter.
 
-On the way in nothing that a server adds, leaves out or sets to ``null`` costs an event:
+Decoding is lenient. A key that a server adds, omits or sets to ``null`` does not cost an event:
 
-* unknown keys are passed over, unknown enum values stay as they are;
-* ``null``, or a value of the wrong JSON type, stands for "absent" where the field has no ``None``;
-* an absent key takes the field's default; an event that lacks what it is useless without becomes an
-  :class:`UnknownEvent` with its ``problem``, as does one of an unknown type;
-* items, parts and tools of unknown kinds keep their JSON.
+* Unknown keys are ignored, and unknown enum values are preserved.
+* ``null``, or a value of the wrong JSON type, counts as absent if the field does not allow it.
+* An absent key gets the field's default. An event that lacks a required key becomes an
+  :class:`UnknownEvent` with a ``problem``. An event of an unknown type becomes an
+  :class:`UnknownEvent` too.
+* Items, parts and tools of unknown types contain their JSON.
 
-Whoever wants every key keeps the text of the frame. Audio is base64 on the wire and bytes in the
-events; it is decoded here, once.
+Events do not contain every key of the frame; a caller that needs all keys must keep the text of the
+frame. Audio is base64 in JSON and bytes in events. It is decoded once, in this module.
 
-On the way out a key is written if it was set: ``UNSET`` leaves it out, and so does ``None`` in a
-field whose default is ``None``; ``None`` in a field that defaults to ``UNSET`` is sent as ``null``.
+Encoding is strict. A key is written if it was set. ``UNSET`` omits the key, and so does ``None`` in
+a field whose default is ``None``. ``None`` in a field that defaults to ``UNSET`` is sent as
+``null``.
 """
 
 from __future__ import annotations
@@ -71,60 +73,60 @@ Hook: TypeAlias = Callable[[Any, Any], Any]
 
 
 class FrameError(ValueError):
-    """A frame is not a JSON object, so it is no event at all."""
+    """The frame is not a JSON object, or not a valid client event."""
 
 
-class _Misfit(Exception):
-    """A JSON value does not fit a field; the field takes its default."""
+class _InvalidValue(Exception):
+    """A JSON value has the wrong type for its field, so the field gets its default."""
 
 
 # --- values ------------------------------------------------------------------------------------
 
 
-def _text(value: Any, _: Any) -> str:
+def _str(value: Any, _: Any) -> str:
     if isinstance(value, str):
         return value
-    raise _Misfit
+    raise _InvalidValue
 
 
-def _integer(value: Any, _: Any) -> int:
+def _int(value: Any, _: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    raise _Misfit
+    raise _InvalidValue
 
 
-def _number(value: Any, _: Any) -> float:
+def _float(value: Any, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Misfit
+        raise _InvalidValue
     try:
         return float(value)
-    except OverflowError:  # JSON has no largest integer, floats have
-        raise _Misfit from None
+    except OverflowError:  # JSON integers are unbounded
+        raise _InvalidValue from None
 
 
-def _truth(value: Any, _: Any) -> bool:
+def _bool(value: Any, _: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise _Misfit
+    raise _InvalidValue
 
 
-def _audio(value: Any, _: Any) -> bytes:
+def _base64(value: Any, _: Any) -> bytes:
     try:
         return pybase64.b64decode(value)
     except (ValueError, TypeError):
-        raise _Misfit from None
+        raise _InvalidValue from None
 
 
-def _as_is(value: Any, _: Any) -> Any:
+def _any(value: Any, _: Any) -> Any:
     return value
 
 
 def _mapping(value: Any, _: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
-    raise _Misfit
+    raise _InvalidValue
 
 
 def _tuple_hook(annotation: Any, converter: Converter) -> Hook:
@@ -133,27 +135,29 @@ def _tuple_hook(annotation: Any, converter: Converter) -> Hook:
 
     def structure(value: Any, _: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
-            raise _Misfit
-        return tuple(_fitting(hook, element, value))
+            raise _InvalidValue
+        return tuple(_valid_elements(hook, element, value))
 
     return structure
 
 
-def _fitting(hook: Hook, element: Any, values: Any) -> Any:
+def _valid_elements(hook: Hook, element: Any, values: Any) -> Any:
     for value in values:
         try:
             yield hook(value, element)
-        except _Misfit:
+        except _InvalidValue:
             continue
 
 
 # --- objects -----------------------------------------------------------------------------------
 
 
-def _liberal_hook(cls: type[Any], converter: Converter) -> Hook:
-    """Structure an attrs class from JSON, field by field, with defaults for what does not fit."""
+def _lenient_hook(cls: type[Any], converter: Converter) -> Hook:
+    """Create a hook for an attrs class that replaces invalid values with the field's default."""
     attrs.resolve_types(cls)
-    readers = [_field_reader(field, converter) for field in attrs.fields(cls) if _travels(field)]
+    readers = [
+        _field_reader(field, converter) for field in attrs.fields(cls) if _is_on_the_wire(field)
+    ]
 
     def structure(value: Any, _: Any) -> Any:
         source = _mapping(value, None)
@@ -169,12 +173,12 @@ def _construct(cls: type[T], arguments: dict[str, Any]) -> T:
     try:
         return cls(**arguments)
     except (ValueError, TypeError):
-        # A bound that holds for what we send does not hold for what we are told.
+        # The limits of the validators apply only to objects that the client sends.
         with attrs.validators.disabled():
             return cls(**arguments)
 
 
-def _travels(field: attrs.Attribute[Any]) -> bool:
+def _is_on_the_wire(field: attrs.Attribute[Any]) -> bool:
     return bool(field.metadata.get("on_the_wire", True))
 
 
@@ -184,7 +188,7 @@ def _field_reader(
     name, annotation = field.name, field.type
     required = field.default is attrs.NOTHING
     nullable = annotation is Any or type(None) in get_args(annotation)
-    hook = converter.get_structure_hook(annotation) if annotation is not Any else _as_is
+    hook = converter.get_structure_hook(annotation) if annotation is not Any else _any
 
     def read(source: Mapping[str, Any], arguments: dict[str, Any]) -> None:
         value = source.get(name, UNSET)
@@ -195,10 +199,10 @@ def _field_reader(
             try:
                 arguments[name] = hook(value, annotation)
                 return
-            except _Misfit:
+            except _InvalidValue:
                 pass
         if required:
-            raise _Misfit(f"{name} is missing or not of its type")
+            raise _InvalidValue(f"{name} is missing or has the wrong type")
 
     return read
 
@@ -216,19 +220,22 @@ def _tagged_hook(
     def structure(value: Any, _: Any) -> Any:
         source = _mapping(value, None)
         tag = source.get("type")
-        found = by_tag.get(tag) if isinstance(tag, str) else None
-        if found is not None:
-            return found[0](source, found[1])
+        entry = by_tag.get(tag) if isinstance(tag, str) else None
+        if entry is not None:
+            return entry[0](source, entry[1])
         return unknown(raw=source)
 
     return structure
 
 
 def _union_hook(annotation: Any, converter: Converter) -> Hook:
-    """Unions of JSON kinds with ``None`` and ``UNSET``: the first member that fits."""
+    """Create a hook for a union that returns the first member that accepts the value.
+
+    ``None`` and ``UNSET`` are handled by the reader of the field.
+    """
     members = [m for m in get_args(annotation) if m is not type(None) and m is not Unset]
-    if frozenset(members) in _TAGGED:
-        return converter.get_structure_hook(_TAGGED[frozenset(members)])
+    if frozenset(members) in _TAGGED_UNIONS:
+        return converter.get_structure_hook(_TAGGED_UNIONS[frozenset(members)])
     if len(members) == 1:
         return converter.get_structure_hook(members[0])
     hooks = [(converter.get_structure_hook(member), member) for member in members]
@@ -237,9 +244,9 @@ def _union_hook(annotation: Any, converter: Converter) -> Hook:
         for hook, member in hooks:
             try:
                 return hook(value, member)
-            except _Misfit:
+            except _InvalidValue:
                 continue
-        raise _Misfit
+        raise _InvalidValue
 
     return structure
 
@@ -252,7 +259,7 @@ def _is_union(annotation: Any) -> bool:
     return _origin(annotation) in (Union, types.UnionType)
 
 
-_TAGGED: dict[frozenset[Any], Any] = {
+_TAGGED_UNIONS: dict[frozenset[Any], Any] = {
     frozenset(get_args(union)): union for union in (Item, ContentPart, ToolSpec, TurnDetection)
 }
 
@@ -262,11 +269,11 @@ _TAGGED: dict[frozenset[Any], Any] = {
 
 def _register_values(converter: Converter) -> None:
     values: tuple[tuple[Any, Hook], ...] = (
-        (str, _text),
-        (int, _integer),
-        (float, _number),
-        (bool, _truth),
-        (bytes, _audio),
+        (str, _str),
+        (int, _int),
+        (float, _float),
+        (bool, _bool),
+        (bytes, _base64),
     )
     for kind, hook in values:
         converter.register_structure_hook(kind, hook)
@@ -286,7 +293,7 @@ def _register_objects(converter: Converter) -> None:
         return _union_hook(kind, converter)
 
     def object_of(kind: Any) -> Hook:
-        return _liberal_hook(kind, converter)
+        return _lenient_hook(kind, converter)
 
     converter.register_structure_hook_factory(_is_union, union_of)
     converter.register_structure_hook_factory(attrs.has, object_of)
@@ -306,20 +313,22 @@ def _is_exactly(union: Any) -> Callable[[Any], bool]:
     return lambda annotation: annotation == union
 
 
-def _strict_unstructure(cls: type[Any], converter: Converter) -> Callable[[Any], JsonObject]:
+def _strict_unstructure_hook(cls: type[Any], converter: Converter) -> Callable[[Any], JsonObject]:
     if "raw" in attrs.fields_dict(cls):
         return lambda value: dict(value.raw)
     attrs.resolve_types(cls)
     overrides = {
-        field.name: override(omit_if_default=True) if _travels(field) else override(omit=True)
+        field.name: override(omit_if_default=True)
+        if _is_on_the_wire(field)
+        else override(omit=True)
         for field in attrs.fields(cls)
         if field.default is None or field.default is UNSET
     }
-    plain: Callable[[Any], JsonObject] = make_dict_unstructure_fn(cls, converter, **overrides)  # type: ignore[arg-type]
+    fields_fn: Callable[[Any], JsonObject] = make_dict_unstructure_fn(cls, converter, **overrides)  # type: ignore[arg-type]
     tag = getattr(cls, "type", None)
     if not isinstance(tag, str):
-        return plain
-    return lambda value: {"type": tag, **plain(value)}
+        return fields_fn
+    return lambda value: {"type": tag, **fields_fn(value)}
 
 
 def _make_converter() -> Converter:
@@ -330,7 +339,7 @@ def _make_converter() -> Converter:
     converter.register_unstructure_hook(Unset, lambda _: None)
 
     def strict(cls: type[Any]) -> Callable[[Any], JsonObject]:
-        return _strict_unstructure(cls, converter)
+        return _strict_unstructure_hook(cls, converter)
 
     def by_value(_kind: Any) -> Callable[[Any], Any]:
         return converter.unstructure
@@ -341,13 +350,13 @@ def _make_converter() -> Converter:
 
 
 converter: Converter = _make_converter()
-"""The codec's converter, for whoever wants single objects: ``converter.structure(json, Session)``."""
+"""The cattrs converter of the codec, for single objects: ``converter.structure(json, Session)``."""
 
 
 # --- events ------------------------------------------------------------------------------------
 
 
-def _hot_delta(cls: type[Any], read: Callable[[str], Any]) -> Hook:
+def _fast_delta_hook(cls: type[Any], read: Callable[[str], Any]) -> Hook:
     def structure(raw: JsonObject, _: Any) -> Any:
         event_id, response_id, item_id = raw["event_id"], raw["response_id"], raw["item_id"]
         output_index, content_index = raw["output_index"], raw["content_index"]
@@ -356,7 +365,7 @@ def _hot_delta(cls: type[Any], read: Callable[[str], Any]) -> Hook:
             type(event_id) is type(response_id) is type(item_id) is type(delta) is str
             and type(output_index) is type(content_index) is int
         ):
-            raise _Misfit
+            raise _InvalidValue
         return cls(
             event_id=event_id,
             response_id=response_id,
@@ -370,37 +379,39 @@ def _hot_delta(cls: type[Any], read: Callable[[str], Any]) -> Hook:
 
 
 def _decode_audio(text: str) -> bytes:
-    # Strict decoding is the fast one; what it refuses goes the liberal way.
+    # Strict decoding is faster. If it fails, the lenient hook decodes the event.
     return pybase64.b64decode(text, validate=True)
 
 
-# The events of which there are thousands. Written out for the usual case; anything unusual (a
-# missing key, another type) falls through to the liberal hook of the same class.
-_HOT: dict[str, Hook] = {
-    ResponseOutputAudioDelta.type: _hot_delta(ResponseOutputAudioDelta, _decode_audio),
-    ResponseOutputAudioTranscriptDelta.type: _hot_delta(ResponseOutputAudioTranscriptDelta, str),
-    ResponseOutputTextDelta.type: _hot_delta(ResponseOutputTextDelta, str),
+# Hand-written hooks for the most frequent events. They accept only complete events with values of
+# the expected types; for other events, structuring falls back to the lenient hook of the class.
+_FAST_HOOKS: dict[str, Hook] = {
+    ResponseOutputAudioDelta.type: _fast_delta_hook(ResponseOutputAudioDelta, _decode_audio),
+    ResponseOutputAudioTranscriptDelta.type: _fast_delta_hook(
+        ResponseOutputAudioTranscriptDelta, str
+    ),
+    ResponseOutputTextDelta.type: _fast_delta_hook(ResponseOutputTextDelta, str),
 }
-_SERVER: dict[str, tuple[Hook, type[ServerEvent]]] = {
+_SERVER_HOOKS: dict[str, tuple[Hook, type[ServerEvent]]] = {
     cls.type: (converter.get_structure_hook(cls), cls) for cls in SERVER_EVENTS
 }
-_CLIENT: dict[str, tuple[Hook, type[ClientEvent]]] = {
+_CLIENT_HOOKS: dict[str, tuple[Hook, type[ClientEvent]]] = {
     cls.type: (converter.get_structure_hook(cls), cls) for cls in CLIENT_EVENTS
 }
 
 
 def parse_frame(frame: str | bytes) -> JsonObject:
-    """The JSON object in a frame.
+    """Parse a frame and return its JSON object.
 
     Raises:
-        FrameError: it is not JSON, or not an object. Nothing of it can be used.
+        FrameError: The frame is not valid JSON, or not an object.
     """
     try:
         raw = _parse(frame)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise FrameError(f"a frame is not JSON: {exc}") from None
+        raise FrameError(f"the frame is not valid JSON: {exc}") from None
     if not isinstance(raw, dict):
-        raise FrameError(f"a frame is not a JSON object but {type(raw).__name__}")
+        raise FrameError(f"expected the frame to be a JSON object, got {type(raw).__name__}")
     return cast("JsonObject", raw)
 
 
@@ -408,61 +419,67 @@ def _parse(frame: str | bytes) -> Any:
     try:
         return msgspec.json.decode(frame)
     except msgspec.DecodeError:
-        # A server that cuts text into deltas by UTF-16 units can cut an emoji in two.
+        # A server that splits text by UTF-16 code units may split a surrogate pair.
         text = frame if isinstance(frame, str) else frame.decode()
-        mended = _without_halves(text)
-        if mended == text:
+        repaired = _replace_lone_surrogates(text)
+        if repaired == text:
             raise
-        return msgspec.json.decode(mended)
+        return msgspec.json.decode(repaired)
 
 
 _ESCAPES = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
-    r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a surrogate pair
+    r"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
     r"|\\."
 )
 
 
-def _without_halves(json_text: str) -> str:
-    """JSON text with a replacement character for each escaped half of a surrogate pair."""
-    return _ESCAPES.sub(lambda found: "\\ufffd" if found["half"] else found[0], json_text)
+def _replace_lone_surrogates(json_text: str) -> str:
+    """Replace each escaped lone surrogate in JSON text with U+FFFD."""
+    return _ESCAPES.sub(lambda match: "\\ufffd" if match["lone"] else match[0], json_text)
 
 
 def decode_server_event(frame: str | bytes) -> ServerEvent:
-    """The server event in a frame; an :class:`UnknownEvent` where it is none that is known.
+    """Decode a server event from a frame.
+
+    Returns an :class:`UnknownEvent` if the type is unknown or required data is missing.
 
     Raises:
-        FrameError: see :func:`parse_frame`.
+        FrameError: The frame is not valid JSON, or not an object.
     """
     return structure_server_event(parse_frame(frame))
 
 
 def structure_server_event(raw: JsonObject) -> ServerEvent:
-    """The server event in a JSON object. Never raises."""
+    """Create a server event from a JSON object. Never raises.
+
+    Returns an :class:`UnknownEvent` if the type is unknown or required data is missing.
+    """
     tag = raw.get("type")
-    hot = _HOT.get(tag) if isinstance(tag, str) else None
-    if hot is not None:
+    fast_hook = _FAST_HOOKS.get(tag) if isinstance(tag, str) else None
+    if fast_hook is not None:
         try:
-            event: ServerEvent = hot(raw, None)
-        except (KeyError, ValueError, _Misfit):
+            event: ServerEvent = fast_hook(raw, None)
+        except (KeyError, ValueError, _InvalidValue):
             pass
         else:
             return event
-    return _structure_liberally(tag, raw)
+    return _structure_leniently(tag, raw)
 
 
-def _structure_liberally(tag: Any, raw: JsonObject) -> ServerEvent:
-    found = _SERVER.get(tag) if isinstance(tag, str) else None
-    if found is None:
-        return _unknown(raw, None if isinstance(tag, str) else "it has no type")
+def _structure_leniently(tag: Any, raw: JsonObject) -> ServerEvent:
+    entry = _SERVER_HOOKS.get(tag) if isinstance(tag, str) else None
+    if entry is None:
+        return _unknown_event(raw, None if isinstance(tag, str) else "it has no type")
+    hook, cls = entry
     try:
-        event: ServerEvent = found[0](raw, found[1])
-    except _Misfit as exc:
-        return _unknown(raw, str(exc) or "it is not an object")
+        event: ServerEvent = hook(raw, cls)
+    except _InvalidValue as exc:
+        return _unknown_event(raw, str(exc) or "it is not an object")
     return event
 
 
-def _unknown(raw: JsonObject, problem: str | None) -> UnknownEvent:
+def _unknown_event(raw: JsonObject, problem: str | None) -> UnknownEvent:
     event_id = raw.get("event_id")
     return UnknownEvent(
         event_id=event_id if isinstance(event_id, str) else "", raw=raw, problem=problem
@@ -470,41 +487,42 @@ def _unknown(raw: JsonObject, problem: str | None) -> UnknownEvent:
 
 
 def decode_client_event(frame: str | bytes) -> ClientEvent:
-    """The client event in a frame, for servers and test doubles.
+    """Decode a client event from a frame, for servers and test doubles.
 
     Raises:
-        FrameError: it is no client event that is known.
+        FrameError: The frame is not a JSON object, its type is unknown, or it lacks required data.
     """
     raw = parse_frame(frame)
     tag = raw.get("type")
-    found = _CLIENT.get(tag) if isinstance(tag, str) else None
-    if found is None:
-        raise FrameError(f"no client event has the type {tag!r}")
+    entry = _CLIENT_HOOKS.get(tag) if isinstance(tag, str) else None
+    if entry is None:
+        raise FrameError(f"unknown client event type {tag!r}")
+    hook, cls = entry
     try:
-        event: ClientEvent = found[0](raw, found[1])
-    except _Misfit as exc:
+        event: ClientEvent = hook(raw, cls)
+    except _InvalidValue as exc:
         raise FrameError(f"{tag}: {exc}") from None
     return event
 
 
 def unstructure(value: WireObject) -> JsonObject:
-    """The JSON object of an event, an item or any other wire object."""
+    """Return the JSON object of an event, an item or any other wire object."""
     result: JsonObject = converter.unstructure(value)
     return result
 
 
 def encode(event: ClientEvent | ServerEvent) -> str:
-    """The frame of an event."""
+    """Encode an event as the text of a frame."""
     if type(event) is InputAudioBufferAppend and event.event_id is None:
-        # The one event of which there are thousands; base64 needs no JSON escaping.
+        # The most frequent event by far. Base64 needs no JSON escaping.
         audio = pybase64.b64encode_as_string(event.audio)
         return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
-    return _dump(unstructure(event))
+    return _to_json(unstructure(event))
 
 
-def _dump(value: JsonObject) -> str:
+def _to_json(value: JsonObject) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
-        # Half a surrogate pair is no Unicode text; the rest of the text is worth sending.
-        return _without_halves(json.dumps(value))
+        # A lone surrogate cannot be encoded. Replace it and send the rest of the text.
+        return _replace_lone_surrogates(json.dumps(value))

@@ -1,7 +1,7 @@
 """Conversation items and their content parts, for both directions.
 
-A message is one class whatever its role: the wire has one ``type`` for all three. Kinds that are
-not known here become :class:`UnknownItem` and :class:`UnknownPart`, which keep the JSON.
+Messages of all roles share one class, because the protocol has one ``type`` for them. Items and
+parts of unknown types become :class:`UnknownItem` and :class:`UnknownPart`, which contain the JSON.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
-from .base import NOT_ON_THE_WIRE, WireObject
+from .base import LOCAL_FIELD, WireObject
 
 
 @attrs.frozen(kw_only=True)
 class InputText(WireObject):
-    """Text of the user, or of a system message."""
+    """Text of a user message or a system message."""
 
     type: ClassVar[str] = "input_text"
     text: str = ""
@@ -24,7 +24,7 @@ class InputText(WireObject):
 
 @attrs.frozen(kw_only=True)
 class InputAudio(WireObject):
-    """Audio of the user. ``audio`` is raw bytes in the session's input format.
+    """Audio of a user message. ``audio`` is raw bytes in the session's input format.
 
     The service sends the bytes only in ``conversation.item.retrieved``.
     """
@@ -36,7 +36,7 @@ class InputAudio(WireObject):
 
 @attrs.frozen(kw_only=True)
 class InputImage(WireObject):
-    """An image of the user: a data URI of a PNG or JPEG. The service does not echo the URI."""
+    """An image of a user message, as a data URI of a PNG or JPEG. The service does not echo it."""
 
     type: ClassVar[str] = "input_image"
     image_url: str | None = attrs.field(default=None, repr=False)
@@ -45,7 +45,7 @@ class InputImage(WireObject):
 
 @attrs.frozen(kw_only=True)
 class OutputText(WireObject):
-    """Text of the assistant."""
+    """Text of an assistant message."""
 
     type: ClassVar[str] = "output_text"
     text: str = ""
@@ -53,21 +53,22 @@ class OutputText(WireObject):
 
 @attrs.frozen(kw_only=True)
 class OutputAudio(WireObject):
-    """Audio of the assistant. Only the service makes these; the bytes come as deltas.
+    """Audio of an assistant message. Only the service creates it and sends the bytes as deltas.
 
-    ``heard_ms`` is ours: how much of it was heard, where it was cut. The service keeps no transcript
-    of audio that was cut; here it stays whole.
+    ``heard_ms`` is set by the library, not by the service: the number of milliseconds that were
+    heard, if the audio was truncated. The service deletes the transcript of truncated audio; the
+    library keeps the complete ``transcript``.
     """
 
     type: ClassVar[str] = "output_audio"
     audio: bytes | None = attrs.field(default=None, repr=False)
     transcript: str | None = None
-    heard_ms: int | None = attrs.field(default=None, metadata=NOT_ON_THE_WIRE)
+    heard_ms: int | None = attrs.field(default=None, metadata=LOCAL_FIELD)
 
 
 @attrs.frozen(kw_only=True)
 class UnknownPart(WireObject):
-    """A content part of a kind not known here, as it came."""
+    """A content part of an unknown type, with its JSON."""
 
     type: ClassVar[str] = "unknown"
     raw: Mapping[str, Any]
@@ -92,7 +93,7 @@ class MessageItem(WireObject):
 
 @attrs.frozen(kw_only=True)
 class FunctionCallItem(WireObject):
-    """The model asks for a function. ``arguments`` is JSON text, in pieces while in progress."""
+    """A function call of the model. ``arguments`` is JSON text, incomplete while in progress."""
 
     type: ClassVar[str] = "function_call"
     id: str | None = None
@@ -104,7 +105,7 @@ class FunctionCallItem(WireObject):
 
 @attrs.frozen(kw_only=True)
 class FunctionCallOutputItem(WireObject):
-    """The answer to a function call. ``output`` is free text."""
+    """The output of a function call. ``output`` may be any text."""
 
     type: ClassVar[str] = "function_call_output"
     id: str | None = None
@@ -115,7 +116,7 @@ class FunctionCallOutputItem(WireObject):
 
 @attrs.frozen(kw_only=True)
 class McpListedTool(WireObject):
-    """One tool of a hosted MCP server."""
+    """A tool of a hosted MCP server."""
 
     name: str = ""
     description: str | None = None
@@ -125,7 +126,7 @@ class McpListedTool(WireObject):
 
 @attrs.frozen(kw_only=True)
 class McpListToolsItem(WireObject):
-    """The tools that a hosted MCP server offers."""
+    """The list of tools of a hosted MCP server."""
 
     type: ClassVar[str] = "mcp_list_tools"
     id: str | None = None
@@ -135,7 +136,7 @@ class McpListToolsItem(WireObject):
 
 @attrs.frozen(kw_only=True)
 class McpError(WireObject):
-    """Why a hosted MCP call failed."""
+    """The error of a failed hosted MCP call."""
 
     type: str = ""
     code: int | None = None
@@ -144,7 +145,7 @@ class McpError(WireObject):
 
 @attrs.frozen(kw_only=True)
 class McpCallItem(WireObject):
-    """A call of a hosted MCP tool, made by the service itself."""
+    """A call of a hosted MCP tool, which the service executes."""
 
     type: ClassVar[str] = "mcp_call"
     id: str | None = None
@@ -159,7 +160,7 @@ class McpCallItem(WireObject):
 
 @attrs.frozen(kw_only=True)
 class McpApprovalRequestItem(WireObject):
-    """The service asks whether it may call a hosted MCP tool."""
+    """A request for approval to call a hosted MCP tool."""
 
     type: ClassVar[str] = "mcp_approval_request"
     id: str | None = None
@@ -170,7 +171,7 @@ class McpApprovalRequestItem(WireObject):
 
 @attrs.frozen(kw_only=True)
 class McpApprovalResponseItem(WireObject):
-    """The answer to an :class:`McpApprovalRequestItem`."""
+    """The decision on an :class:`McpApprovalRequestItem`."""
 
     type: ClassVar[str] = "mcp_approval_response"
     id: str | None = None
@@ -181,7 +182,7 @@ class McpApprovalResponseItem(WireObject):
 
 @attrs.frozen(kw_only=True)
 class ItemReference(WireObject):
-    """Names an item of the conversation in the ``input`` of a response."""
+    """A reference to a conversation item, in the ``input`` of a response."""
 
     type: ClassVar[str] = "item_reference"
     id: str
@@ -189,20 +190,20 @@ class ItemReference(WireObject):
 
 @attrs.frozen(kw_only=True)
 class UnknownItem(WireObject):
-    """An item of a kind not known here, as it came."""
+    """An item of an unknown type, with its JSON."""
 
     type: ClassVar[str] = "unknown"
     raw: Mapping[str, Any]
 
     @property
     def id(self) -> str | None:
-        """The item's id, if it has one."""
+        """The id of the item, if any."""
         value = self.raw.get("id")
         return value if isinstance(value, str) else None
 
     @property
     def status(self) -> str | None:
-        """The item's status, if it has one."""
+        """The status of the item, if any."""
         value = self.raw.get("status")
         return value if isinstance(value, str) else None
 

@@ -1,4 +1,4 @@
-"""The response object, its usage, and what a ``response.create`` may ask for."""
+"""Response objects, their token usage, and the parameters of ``response.create``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .settings import AudioFormat, CustomVoice, Reasoning, ToolSpec
 
 @attrs.frozen(kw_only=True)
 class CachedTokens(WireObject):
-    """Tokens read from the cache, by modality."""
+    """Cached input tokens by modality."""
 
     text_tokens: int = 0
     audio_tokens: int = 0
@@ -23,7 +23,7 @@ class CachedTokens(WireObject):
 
 @attrs.frozen(kw_only=True)
 class InputTokens(WireObject):
-    """Tokens of the context, by modality."""
+    """Input tokens by modality."""
 
     text_tokens: int = 0
     audio_tokens: int = 0
@@ -34,7 +34,7 @@ class InputTokens(WireObject):
 
 @attrs.frozen(kw_only=True)
 class OutputTokens(WireObject):
-    """Tokens of the answer, by modality; ``reasoning_tokens`` are among the text tokens."""
+    """Output tokens by modality. ``text_tokens`` includes ``reasoning_tokens``."""
 
     text_tokens: int = 0
     audio_tokens: int = 0
@@ -43,7 +43,7 @@ class OutputTokens(WireObject):
 
 @attrs.frozen(kw_only=True)
 class ResponseUsage(WireObject):
-    """What one response cost, in tokens."""
+    """The token usage of one response."""
 
     total_tokens: int = 0
     input_tokens: int = 0
@@ -54,7 +54,7 @@ class ResponseUsage(WireObject):
 
 @attrs.frozen(kw_only=True)
 class ResponseError(WireObject):
-    """Why a response failed."""
+    """The error of a failed response."""
 
     type: str | None = None
     code: str | None = None
@@ -63,7 +63,7 @@ class ResponseError(WireObject):
 
 @attrs.frozen(kw_only=True)
 class StatusDetails(WireObject):
-    """Why a response ended as it did. ``reason``: ``turn_detected``, ``client_cancelled``, …."""
+    """Why a response did not complete. ``reason`` is, for example, ``turn_detected``."""
 
     type: str | None = None
     reason: str | None = None
@@ -72,7 +72,7 @@ class StatusDetails(WireObject):
 
 @attrs.frozen(kw_only=True)
 class ResponseAudioOutput(WireObject):
-    """The audio that a response makes."""
+    """The output audio settings of a response."""
 
     format: AudioFormat | Unset = UNSET
     voice: str | CustomVoice | Unset = UNSET
@@ -80,17 +80,17 @@ class ResponseAudioOutput(WireObject):
 
 @attrs.frozen(kw_only=True)
 class ResponseAudio(WireObject):
-    """The audio side of a response."""
+    """The audio settings of a response."""
 
     output: ResponseAudioOutput | Unset = UNSET
 
 
 @attrs.frozen(kw_only=True)
 class ResponseObject(WireObject):
-    """A response as the service describes it.
+    """A response as reported by the service.
 
     ``status`` is ``in_progress``, ``completed``, ``cancelled``, ``failed`` or ``incomplete``.
-    ``conversation_id`` is ``None`` for one that stands outside the conversation.
+    ``conversation_id`` is ``None`` for an out-of-band response.
     """
 
     id: str = ""
@@ -109,24 +109,26 @@ InputItem: TypeAlias = Item | ItemReference
 
 
 def _check_metadata(_instance: Any, _attribute: Any, value: Mapping[str, str] | None) -> None:
-    # Bounds as documented for the service's metadata.
+    # These are the documented limits of the service.
     if value is None:
         return
     if len(value) > 16:
-        raise ValueError(f"metadata may have 16 pairs at most, not {len(value)}")
+        raise ValueError(f"metadata must have at most 16 pairs, got {len(value)}")
     for key, text in value.items():
         if not isinstance(text, str):
-            raise ValueError(f"metadata {key[:64]!r}: a value is text, not {text!r:.80}")  # noqa: TRY004
+            raise ValueError(f"metadata {key[:64]!r}: expected a str, got {text!r:.80}")  # noqa: TRY004
         if len(key) > 64 or len(text) > 512:
-            raise ValueError(f"metadata {key[:64]!r}: a key has 64 characters at most, a value 512")
+            raise ValueError(
+                f"metadata {key[:64]!r}: a key must have at most 64 characters, a value at most 512"
+            )
 
 
 @attrs.frozen(kw_only=True)
 class ResponseParams(WireObject):
-    """Overrides of the session's settings for one response. All keys may be absent.
+    """Overrides of the session's settings for one response. All keys are optional.
 
-    ``conversation="none"`` asks for a response beside the conversation. ``input`` replaces the
-    context; an empty one means no context at all.
+    ``conversation="none"`` requests an out-of-band response. ``input`` replaces the conversation as
+    the model's input; an empty ``input`` means no context.
     """
 
     output_modalities: tuple[str, ...] | Unset = UNSET

@@ -1,7 +1,7 @@
-"""The 46 server events, by their wire names.
+"""The 46 server events, named after their ``type``.
 
-Only what an event is useless without is required (an id, a payload): servers leave out the rest,
-and a missing key must not cost the whole event.
+A field is required only if the event is useless without it, such as an id or a payload. Servers
+omit other fields, and a missing key must not make the whole event unusable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .settings import Session
 
 @attrs.frozen(kw_only=True)
 class ErrorDetails(WireObject):
-    """The body of an error. ``event_id`` names the client event at fault, if one is."""
+    """The details of an error. ``event_id`` names the client event that caused it, if any."""
 
     type: str = ""
     code: str | None = None
@@ -29,7 +29,7 @@ class ErrorDetails(WireObject):
 
 @attrs.frozen(kw_only=True)
 class ResponsePart(WireObject):
-    """A content part while its response runs; ``type`` is the short ``audio`` or ``text``."""
+    """A content part of a running response. ``type`` is ``audio`` or ``text``."""
 
     type: str = ""
     text: str | None = None
@@ -39,7 +39,7 @@ class ResponsePart(WireObject):
 
 @attrs.frozen(kw_only=True)
 class RateLimit(WireObject):
-    """One limit: how much of it remains, and when it is whole again (seconds)."""
+    """A rate limit: the remaining amount, and the seconds until it resets."""
 
     name: str = ""
     limit: int | None = None
@@ -49,7 +49,7 @@ class RateLimit(WireObject):
 
 @attrs.frozen(kw_only=True)
 class SessionCreated(ServerEvent):
-    """The first event of an accepted connection, with the whole session."""
+    """The first event of a connection, with the complete session."""
 
     type: ClassVar[str] = "session.created"
     session: Session
@@ -57,7 +57,7 @@ class SessionCreated(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class SessionUpdated(ServerEvent):
-    """The answer to an accepted ``session.update``: the whole effective session."""
+    """The reply to an accepted ``session.update``, with the complete effective session."""
 
     type: ClassVar[str] = "session.updated"
     session: Session
@@ -65,7 +65,7 @@ class SessionUpdated(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationCreated(ServerEvent):
-    """Documented, not sent by the live service; some clones do."""
+    """A conversation was created. The OpenAI service does not send this; some others do."""
 
     type: ClassVar[str] = "conversation.created"
     conversation: Any = None
@@ -73,7 +73,7 @@ class ConversationCreated(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ErrorEvent(ServerEvent):
-    """Something went wrong. Fatal only if a close follows at once."""
+    """An error occurred. It is fatal only if the server then closes the connection."""
 
     type: ClassVar[str] = "error"
     error: ErrorDetails
@@ -81,7 +81,7 @@ class ErrorEvent(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferCommitted(ServerEvent):
-    """The buffer became the user item ``item_id``."""
+    """The buffered audio became the user item ``item_id``."""
 
     type: ClassVar[str] = "input_audio_buffer.committed"
     item_id: str
@@ -90,14 +90,14 @@ class InputAudioBufferCommitted(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferCleared(ServerEvent):
-    """The buffer was thrown away."""
+    """The buffered audio was discarded."""
 
     type: ClassVar[str] = "input_audio_buffer.cleared"
 
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferSpeechStarted(ServerEvent):
-    """The user began to speak; ``item_id`` is the id that the message will get."""
+    """The user started to speak. ``item_id`` is the id of the future user message."""
 
     type: ClassVar[str] = "input_audio_buffer.speech_started"
     item_id: str = ""
@@ -106,7 +106,7 @@ class InputAudioBufferSpeechStarted(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferSpeechStopped(ServerEvent):
-    """The user stopped; ``audio_end_ms`` includes the silence that told so."""
+    """The user stopped speaking. ``audio_end_ms`` includes the silence that ended the turn."""
 
     type: ClassVar[str] = "input_audio_buffer.speech_stopped"
     item_id: str = ""
@@ -115,7 +115,7 @@ class InputAudioBufferSpeechStopped(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferTimeoutTriggered(ServerEvent):
-    """Nobody spoke for ``idle_timeout_ms``; the service goes on by itself."""
+    """No speech was detected for ``idle_timeout_ms``; the service creates a response."""
 
     type: ClassVar[str] = "input_audio_buffer.timeout_triggered"
     item_id: str = ""
@@ -125,7 +125,7 @@ class InputAudioBufferTimeoutTriggered(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioBufferDtmfEventReceived(ServerEvent):
-    """SIP only: a key was pressed. ``received_at`` is in Unix seconds."""
+    """A phone key was pressed (SIP only). ``received_at`` is in Unix seconds."""
 
     type: ClassVar[str] = "input_audio_buffer.dtmf_event_received"
     event: str
@@ -134,7 +134,7 @@ class InputAudioBufferDtmfEventReceived(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemAdded(ServerEvent):
-    """An item joined the conversation, after ``previous_item_id``."""
+    """An item was added to the conversation after ``previous_item_id``."""
 
     type: ClassVar[str] = "conversation.item.added"
     item: Item
@@ -143,7 +143,7 @@ class ConversationItemAdded(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemCreated(ServerEvent):
-    """The beta's name of ``conversation.item.added``; old servers send it."""
+    """The name of ``conversation.item.added`` in the beta protocol, sent by old servers."""
 
     type: ClassVar[str] = "conversation.item.created"
     item: Item
@@ -152,7 +152,7 @@ class ConversationItemCreated(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemDone(ServerEvent):
-    """An item is final. Its ``previous_item_id`` is not reliable on the live service."""
+    """An item is complete. The OpenAI service sends an unreliable ``previous_item_id`` here."""
 
     type: ClassVar[str] = "conversation.item.done"
     item: Item
@@ -161,7 +161,7 @@ class ConversationItemDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemRetrieved(ServerEvent):
-    """The service's version of an item, with its audio."""
+    """The service's copy of an item, including its audio."""
 
     type: ClassVar[str] = "conversation.item.retrieved"
     item: Item
@@ -169,7 +169,7 @@ class ConversationItemRetrieved(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemTruncated(ServerEvent):
-    """An assistant's audio was cut; its transcript is gone on the server."""
+    """The audio of an assistant message was truncated, and its transcript deleted on the server."""
 
     type: ClassVar[str] = "conversation.item.truncated"
     item_id: str
@@ -179,7 +179,7 @@ class ConversationItemTruncated(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ConversationItemDeleted(ServerEvent):
-    """An item left the conversation."""
+    """An item was removed from the conversation."""
 
     type: ClassVar[str] = "conversation.item.deleted"
     item_id: str
@@ -187,7 +187,7 @@ class ConversationItemDeleted(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioTranscriptionDelta(ServerEvent):
-    """More of what the user said; may come before the item exists."""
+    """A fragment of a transcript of user audio. It may arrive before the item exists."""
 
     type: ClassVar[str] = "conversation.item.input_audio_transcription.delta"
     item_id: str
@@ -198,7 +198,7 @@ class InputAudioTranscriptionDelta(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioTranscriptionCompleted(ServerEvent):
-    """What the user said. Free-running: may come after the answer."""
+    """The transcript of user audio. It may arrive after the response to that audio."""
 
     type: ClassVar[str] = "conversation.item.input_audio_transcription.completed"
     item_id: str
@@ -211,7 +211,7 @@ class InputAudioTranscriptionCompleted(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioTranscriptionFailed(ServerEvent):
-    """The user's audio could not be transcribed."""
+    """The transcription of user audio failed."""
 
     type: ClassVar[str] = "conversation.item.input_audio_transcription.failed"
     item_id: str
@@ -221,7 +221,7 @@ class InputAudioTranscriptionFailed(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class InputAudioTranscriptionSegment(ServerEvent):
-    """What one speaker said from ``start`` to ``end`` (seconds)."""
+    """The transcript of one speaker from ``start`` to ``end``, in seconds."""
 
     type: ClassVar[str] = "conversation.item.input_audio_transcription.segment"
     item_id: str
@@ -235,7 +235,7 @@ class InputAudioTranscriptionSegment(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseCreated(ServerEvent):
-    """A response began."""
+    """A response started."""
 
     type: ClassVar[str] = "response.created"
     response: ResponseObject
@@ -243,7 +243,7 @@ class ResponseCreated(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseDone(ServerEvent):
-    """A response ended, however it did."""
+    """A response ended, with any status."""
 
     type: ClassVar[str] = "response.done"
     response: ResponseObject
@@ -251,7 +251,7 @@ class ResponseDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputItemAdded(ServerEvent):
-    """A response opened an item."""
+    """A response started an item."""
 
     type: ClassVar[str] = "response.output_item.added"
     response_id: str
@@ -261,7 +261,7 @@ class ResponseOutputItemAdded(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputItemDone(ServerEvent):
-    """A response finished an item, or had to leave it ``incomplete``."""
+    """An item of a response is complete, or ``incomplete`` because the response ended early."""
 
     type: ClassVar[str] = "response.output_item.done"
     response_id: str
@@ -271,7 +271,7 @@ class ResponseOutputItemDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseContentPartAdded(ServerEvent):
-    """A message got a part."""
+    """A content part was added to a message."""
 
     type: ClassVar[str] = "response.content_part.added"
     response_id: str
@@ -283,7 +283,7 @@ class ResponseContentPartAdded(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseContentPartDone(ServerEvent):
-    """A part is final."""
+    """A content part is complete."""
 
     type: ClassVar[str] = "response.content_part.done"
     response_id: str
@@ -295,7 +295,7 @@ class ResponseContentPartDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputTextDelta(ServerEvent):
-    """More text."""
+    """A fragment of text."""
 
     type: ClassVar[str] = "response.output_text.delta"
     response_id: str
@@ -307,7 +307,7 @@ class ResponseOutputTextDelta(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputTextDone(ServerEvent):
-    """The whole text."""
+    """The complete text."""
 
     type: ClassVar[str] = "response.output_text.done"
     response_id: str
@@ -319,7 +319,7 @@ class ResponseOutputTextDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputAudioDelta(ServerEvent):
-    """More audio: raw bytes in the session's output format."""
+    """A chunk of audio, as raw bytes in the session's output format."""
 
     type: ClassVar[str] = "response.output_audio.delta"
     response_id: str
@@ -331,7 +331,7 @@ class ResponseOutputAudioDelta(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputAudioDone(ServerEvent):
-    """All audio was sent. It may still be playing for long."""
+    """All audio was sent. Its playback may take much longer."""
 
     type: ClassVar[str] = "response.output_audio.done"
     response_id: str
@@ -342,7 +342,7 @@ class ResponseOutputAudioDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputAudioTranscriptDelta(ServerEvent):
-    """More of the transcript; runs ahead of the audio."""
+    """A fragment of the transcript of output audio. It arrives ahead of the audio."""
 
     type: ClassVar[str] = "response.output_audio_transcript.delta"
     response_id: str
@@ -354,7 +354,7 @@ class ResponseOutputAudioTranscriptDelta(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseOutputAudioTranscriptDone(ServerEvent):
-    """The whole transcript, or what there was of it."""
+    """The transcript of output audio, incomplete if the response was interrupted."""
 
     type: ClassVar[str] = "response.output_audio_transcript.done"
     response_id: str
@@ -366,7 +366,7 @@ class ResponseOutputAudioTranscriptDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseFunctionCallArgumentsDelta(ServerEvent):
-    """More of the arguments."""
+    """A fragment of the arguments of a function call."""
 
     type: ClassVar[str] = "response.function_call_arguments.delta"
     response_id: str
@@ -378,7 +378,7 @@ class ResponseFunctionCallArgumentsDelta(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseFunctionCallArgumentsDone(ServerEvent):
-    """The arguments; of an interrupted call, what there was of them."""
+    """The arguments of a function call, incomplete if the response was interrupted."""
 
     type: ClassVar[str] = "response.function_call_arguments.done"
     response_id: str
@@ -391,7 +391,7 @@ class ResponseFunctionCallArgumentsDone(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class McpListToolsInProgress(ServerEvent):
-    """The tools of a hosted MCP server are being listed."""
+    """The service is listing the tools of a hosted MCP server."""
 
     type: ClassVar[str] = "mcp_list_tools.in_progress"
     item_id: str
@@ -399,7 +399,7 @@ class McpListToolsInProgress(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class McpListToolsCompleted(ServerEvent):
-    """The tools of a hosted MCP server are known."""
+    """The service has listed the tools of a hosted MCP server."""
 
     type: ClassVar[str] = "mcp_list_tools.completed"
     item_id: str
@@ -407,7 +407,7 @@ class McpListToolsCompleted(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class McpListToolsFailed(ServerEvent):
-    """The tools of a hosted MCP server could not be listed."""
+    """The service failed to list the tools of a hosted MCP server."""
 
     type: ClassVar[str] = "mcp_list_tools.failed"
     item_id: str
@@ -415,7 +415,7 @@ class McpListToolsFailed(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseMcpCallArgumentsDelta(ServerEvent):
-    """More of the arguments of a hosted MCP call."""
+    """A fragment of the arguments of a hosted MCP call."""
 
     type: ClassVar[str] = "response.mcp_call_arguments.delta"
     response_id: str
@@ -426,7 +426,7 @@ class ResponseMcpCallArgumentsDelta(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseMcpCallArgumentsDone(ServerEvent):
-    """The arguments of a hosted MCP call."""
+    """The complete arguments of a hosted MCP call."""
 
     type: ClassVar[str] = "response.mcp_call_arguments.done"
     response_id: str
@@ -446,7 +446,7 @@ class ResponseMcpCallInProgress(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class ResponseMcpCallCompleted(ServerEvent):
-    """A hosted MCP call is done."""
+    """A hosted MCP call succeeded."""
 
     type: ClassVar[str] = "response.mcp_call.completed"
     item_id: str
@@ -464,7 +464,7 @@ class ResponseMcpCallFailed(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class RateLimitsUpdated(ServerEvent):
-    """What is left of the rate limits."""
+    """The current rate limits."""
 
     type: ClassVar[str] = "rate_limits.updated"
     rate_limits: tuple[RateLimit, ...] = ()
@@ -472,7 +472,7 @@ class RateLimitsUpdated(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class OutputAudioBufferStarted(ServerEvent):
-    """WebRTC and SIP only: the service began to play."""
+    """The service started to play audio (WebRTC and SIP only)."""
 
     type: ClassVar[str] = "output_audio_buffer.started"
     response_id: str = ""
@@ -480,7 +480,7 @@ class OutputAudioBufferStarted(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class OutputAudioBufferStopped(ServerEvent):
-    """WebRTC and SIP only: all was played."""
+    """The service played all audio (WebRTC and SIP only)."""
 
     type: ClassVar[str] = "output_audio_buffer.stopped"
     response_id: str = ""
@@ -488,7 +488,7 @@ class OutputAudioBufferStopped(ServerEvent):
 
 @attrs.frozen(kw_only=True)
 class OutputAudioBufferCleared(ServerEvent):
-    """WebRTC and SIP only: playing was cut."""
+    """The service stopped playing audio early (WebRTC and SIP only)."""
 
     type: ClassVar[str] = "output_audio_buffer.cleared"
     response_id: str = ""

@@ -1,8 +1,8 @@
-"""The session object: what a ``session.update`` asks for and what the service echoes.
+"""The session object of ``session.update``, ``session.created`` and ``session.updated``.
 
-In what is sent, an absent key (:data:`~trio_realtime.wire.UNSET`) leaves a setting as it is and
-``None`` (``null``) clears it. In what is received, every key is optional and ``null`` may stand
-anywhere, so the same classes serve both directions.
+When sending, an absent key (:data:`~trio_realtime.wire.UNSET`) leaves a setting unchanged, and
+``None`` (``null``) clears it. When receiving, every key is optional and may be ``null``. Therefore
+the same classes are used in both directions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AudioFormat(WireObject):
 
     @property
     def bytes_per_ms(self) -> int:
-        """8 for G.711 in every spelling, 48 for PCM at 24 kHz and whatever is not known."""
+        """8 for every spelling of G.711, and 48 for PCM at 24 kHz and unknown formats."""
         return 8 if self.type in _G711 else 48
 
 
@@ -42,16 +42,16 @@ PCMA = AudioFormat(type="audio/pcma")
 
 @attrs.frozen(kw_only=True)
 class ServerVad(WireObject):
-    """Turns are found by the loudness of the user's audio.
+    """Turn detection based on the volume of the user's audio.
 
     Args:
-        threshold: 0 to 1; louder rooms want more.
-        prefix_padding_ms: audio kept from before the speech began.
-        silence_duration_ms: silence that ends a turn.
-        idle_timeout_ms: 5000 to 30000: how long nobody may speak before the service goes on by
-            itself; ``None`` for never.
-        create_response: whether the end of a turn makes the service answer.
-        interrupt_response: whether speech makes the service stop the running response.
+        threshold: The activation threshold, from 0 to 1. Noisy environments need a higher value.
+        prefix_padding_ms: Milliseconds of audio to include from before the start of speech.
+        silence_duration_ms: Milliseconds of silence that end a turn.
+        idle_timeout_ms: Milliseconds of silence, from 5000 to 30000, after which the service
+            creates a response on its own. ``None`` disables this.
+        create_response: Whether the service creates a response at the end of a turn.
+        interrupt_response: Whether the service cancels the running response when the user speaks.
     """
 
     type: ClassVar[str] = "server_vad"
@@ -69,7 +69,10 @@ class ServerVad(WireObject):
 
 @attrs.frozen(kw_only=True)
 class SemanticVad(WireObject):
-    """Turns are found by what the user says. ``eagerness``: ``low``, ``medium``, ``high``, ``auto``."""
+    """Turn detection based on the content of the user's speech.
+
+    ``eagerness`` is ``low``, ``medium``, ``high`` or ``auto``.
+    """
 
     type: ClassVar[str] = "semantic_vad"
     eagerness: str | None = None
@@ -79,19 +82,19 @@ class SemanticVad(WireObject):
 
 @attrs.frozen(kw_only=True)
 class UnknownTurnDetection(WireObject):
-    """A kind of turn detection not known here, as it came."""
+    """Turn detection of an unknown type, with its JSON."""
 
     type: ClassVar[str] = "unknown"
     raw: Mapping[str, Any]
 
     @property
     def create_response(self) -> bool | None:
-        """The flag of that name, where the server gave one."""
+        """The ``create_response`` flag, if the server sent it."""
         return self._flag("create_response")
 
     @property
     def interrupt_response(self) -> bool | None:
-        """The flag of that name, where the server gave one."""
+        """The ``interrupt_response`` flag, if the server sent it."""
         return self._flag("interrupt_response")
 
     def _flag(self, name: str) -> bool | None:
@@ -104,7 +107,7 @@ TurnDetection: TypeAlias = ServerVad | SemanticVad | UnknownTurnDetection
 
 @attrs.frozen(kw_only=True)
 class Transcription(WireObject):
-    """Which model transcribes the user's audio, and what helps it."""
+    """Settings of the transcription of user audio, such as the model and hints for it."""
 
     model: str | None = None
     language: str | None = None
@@ -116,14 +119,14 @@ class Transcription(WireObject):
 
 @attrs.frozen(kw_only=True)
 class NoiseReduction(WireObject):
-    """``near_field`` for headsets, ``far_field`` for rooms."""
+    """Noise reduction: ``near_field`` for headsets, ``far_field`` for distant microphones."""
 
     type: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AudioInput(WireObject):
-    """How the user's audio is taken."""
+    """Settings of the user's audio."""
 
     format: AudioFormat | Unset = UNSET
     transcription: Transcription | Unset | None = UNSET
@@ -133,19 +136,19 @@ class AudioInput(WireObject):
 
 @attrs.frozen(kw_only=True)
 class CustomVoice(WireObject):
-    """A voice of one's own, by its id."""
+    """A custom voice, selected by id."""
 
     id: str
 
 
 def _check_speed(_instance: Any, _attribute: Any, value: float | Unset) -> None:
     if not isinstance(value, Unset) and not 0.25 <= value <= 1.5:
-        raise ValueError(f"speed must be from 0.25 to 1.5, not {value}")
+        raise ValueError(f"speed must be between 0.25 and 1.5, got {value}")
 
 
 @attrs.frozen(kw_only=True)
 class AudioOutput(WireObject):
-    """How the assistant sounds. ``speed`` is 0.25 to 1.5."""
+    """Settings of the assistant's audio. ``speed`` ranges from 0.25 to 1.5."""
 
     format: AudioFormat | Unset = UNSET
     voice: str | CustomVoice | Unset = UNSET
@@ -154,7 +157,7 @@ class AudioOutput(WireObject):
 
 @attrs.frozen(kw_only=True)
 class AudioSettings(WireObject):
-    """Both directions of audio."""
+    """Audio settings of both directions."""
 
     input: AudioInput | Unset = UNSET
     output: AudioOutput | Unset = UNSET
@@ -162,7 +165,7 @@ class AudioSettings(WireObject):
 
 @attrs.frozen(kw_only=True)
 class FunctionToolSpec(WireObject):
-    """A function as the model is told of it. ``parameters`` is a JSON Schema."""
+    """The declaration of a function tool. ``parameters`` is a JSON Schema."""
 
     type: ClassVar[str] = "function"
     name: str = ""
@@ -172,7 +175,7 @@ class FunctionToolSpec(WireObject):
 
 @attrs.frozen(kw_only=True)
 class McpToolSpec(WireObject):
-    """A hosted MCP server that the service itself connects to. Credentials do not print."""
+    """A hosted MCP server, which the service connects to. The repr omits credentials."""
 
     type: ClassVar[str] = "mcp"
     server_label: str = ""
@@ -190,7 +193,7 @@ class McpToolSpec(WireObject):
 
 @attrs.frozen(kw_only=True)
 class UnknownToolSpec(WireObject):
-    """A kind of tool not known here, as it came. It may have credentials, so it does not print."""
+    """A tool of an unknown type, with its JSON. The repr omits ``raw``: it may contain secrets."""
 
     type: ClassVar[str] = "unknown"
     raw: Mapping[str, Any] = attrs.field(repr=False)
@@ -201,17 +204,17 @@ ToolSpec: TypeAlias = FunctionToolSpec | McpToolSpec | UnknownToolSpec
 
 @attrs.frozen(kw_only=True)
 class Reasoning(WireObject):
-    """How hard a reasoning model thinks: ``none``, ``minimal``, ``low``, ``medium``, ``high``, …."""
+    """Settings of a reasoning model. ``effort`` is, for example, ``none``, ``low`` or ``high``."""
 
     effort: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Session(WireObject):
-    """A realtime (``type="realtime"``) or transcription session's settings.
+    """The settings of a realtime or transcription session, selected by ``type``.
 
-    ``tool_choice``, ``tracing``, ``truncation`` and ``prompt`` are JSON values as the service takes
-    them. ``id``, ``object`` and ``expires_at`` (Unix seconds) are the service's own.
+    ``tool_choice``, ``tracing``, ``truncation`` and ``prompt`` are JSON values in the protocol's
+    format. Only the service sets ``id``, ``object`` and ``expires_at`` (Unix seconds).
     """
 
     type: str = "realtime"
@@ -234,28 +237,28 @@ class Session(WireObject):
 
     @property
     def output_format(self) -> AudioFormat | None:
-        """The assistant's audio format, if it is known."""
+        """The format of the assistant's audio, or ``None`` if unknown."""
         if self.audio and self.audio.output and self.audio.output.format:
             return self.audio.output.format
         return None
 
     @property
     def input_format(self) -> AudioFormat | None:
-        """The user's audio format, if it is known."""
+        """The format of the user's audio, or ``None`` if unknown."""
         if self.audio and self.audio.input and self.audio.input.format:
             return self.audio.input.format
         return None
 
     @property
     def creates_response(self) -> bool:
-        """Whether the service itself answers when the user has spoken (its default)."""
+        """Whether the service responds on its own at the end of a user's turn (its default)."""
         if not self.audio or not self.audio.input or not self.audio.input.turn_detection:
             return False
         return self.audio.input.turn_detection.create_response is not False
 
     @property
     def interrupts_response(self) -> bool:
-        """Whether the service itself stops a response when the user speaks."""
+        """Whether the service cancels a response on its own when the user speaks."""
         if not self.audio or not self.audio.input or not self.audio.input.turn_detection:
             return False
         return self.audio.input.turn_detection.interrupt_response is True

@@ -1,1 +1,1 @@
-"""How the arguments and results of tools become JSON Schema."""
+"""JSON Schemas of tool parameters, and conversion of the model's JSON to Python values."""

@@ -1,11 +1,13 @@
-"""Annotations in msgspec's words, where they are in pydantic's.
+"""Translate annotations that use pydantic into annotations that msgspec understands.
 
-msgspec reads annotations of its own kind only: the bounds of pydantic's ``Field`` say nothing to it,
-and a dataclass of pydantic's is a plain one. So bounds become msgspec's, and such dataclasses become
-types that msgspec asks us about (see ``models``).
+msgspec reads its own metadata only: it ignores the constraints of ``pydantic.Field`` and treats a
+pydantic dataclass as a plain one. :func:`to_msgspec` therefore turns constraints into
+``msgspec.Meta`` and pydantic dataclasses into proxies, for which msgspec calls the hooks in
+``pydantic``.
 
-Inside of the user's own classes nothing can be rewritten. What is told to the model, and checked, is
-a copy of such a class, one that differs in its annotations only; the value is made of the class.
+The fields of a user's class cannot be rewritten in place. :func:`schema_type` returns a copy of such a
+class with translated annotations. The copy provides the schema and checks the JSON; the value itself
+is an instance of the original class.
 """
 
 from __future__ import annotations
@@ -18,212 +20,228 @@ from typing import Annotated, Any, TypeAlias, cast
 
 import msgspec
 
-from .pydantic import is_dataclass_of_pydantic, is_model, stand_in
+from .pydantic import is_pydantic_dataclass, is_pydantic_model, make_dataclass_proxy
 
-Types: TypeAlias = Callable[[Any], Any]
-_BOUNDS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
-
-
-def as_is(kind: Any) -> Any:
-    """A class that is left as it is."""
-    return kind
+TypeTransform: TypeAlias = Callable[[Any], Any]
+_CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
 
 
-def in_own_words(annotation: Any, classes: Types = as_is) -> Any:
-    """The same annotation as msgspec understands it.
+def unchanged(type_: Any) -> Any:
+    """Return the type as it is."""
+    return type_
+
+
+def to_msgspec(annotation: Any, transform_class: TypeTransform = unchanged) -> Any:
+    """Translate an annotation into one that msgspec understands.
 
     Args:
-        annotation: whatever a user writes.
-        classes: what becomes of each of the user's own classes in it.
+        annotation: the user's annotation.
+        transform_class: applied to each class with fields in the annotation.
 
     Raises:
-        TypeError, ValueError: something in it cannot be said in msgspec's words.
+        TypeError, ValueError: if msgspec cannot express a part of the annotation.
     """
     if typing.get_origin(annotation) is Annotated:
-        inner, *extras = typing.get_args(annotation)
-        bounds = _bounds_in(extras)
-        meant = _bounded(in_own_words(inner, classes), msgspec.Meta(**bounds) if bounds else None)
-        told = tuple(_own_words_in(extras))
-        return Annotated[(meant, *told)] if told else meant
-    if is_dataclass_of_pydantic(annotation):
-        return stand_in(annotation)
+        inner, *metadata = typing.get_args(annotation)
+        constraints = _constraints(metadata)
+        translated = _constrain(
+            to_msgspec(inner, transform_class),
+            msgspec.Meta(**constraints) if constraints else None,
+        )
+        extra = tuple(_msgspec_metadata(metadata))
+        return Annotated[(translated, *extra)] if extra else translated
+    if is_pydantic_dataclass(annotation):
+        return make_dataclass_proxy(annotation)
     if _has_fields(annotation):
-        return classes(annotation)
-    return _rebuilt(annotation, lambda one: in_own_words(one, classes))
+        return transform_class(annotation)
+    return _map_arguments(annotation, lambda argument: to_msgspec(argument, transform_class))
 
 
-def _text_of(extra: Any) -> str | None:
-    text = extra if isinstance(extra, str) else getattr(extra, "description", None)
+def _description(metadata: Any) -> str | None:
+    text = metadata if isinstance(metadata, str) else getattr(metadata, "description", None)
     return text if isinstance(text, str) else None
 
 
-def _own_words_in(extras: list[Any]) -> Iterator[msgspec.Meta]:
-    """What stands beside a type in msgspec's own words, and descriptions in whatever words."""
-    for extra in extras:
-        if isinstance(extra, msgspec.Meta):
-            yield extra
-        elif (text := _text_of(extra)) is not None:
+def _msgspec_metadata(metadata: list[Any]) -> Iterator[msgspec.Meta]:
+    """Yield msgspec's own metadata as it is, and descriptions from any other metadata."""
+    for item in metadata:
+        if isinstance(item, msgspec.Meta):
+            yield item
+        elif (text := _description(item)) is not None:
             yield msgspec.Meta(description=text)
 
 
-def _bounds_in(extras: list[Any]) -> dict[str, Any]:
-    """The bounds in others' words."""
-    bounds: dict[str, Any] = {}
-    for extra in extras:
-        for part in () if isinstance(extra, msgspec.Meta) else _parts_of(extra):
+def _constraints(metadata: list[Any]) -> dict[str, Any]:
+    """Collect the constraints from metadata that is not msgspec's own."""
+    found: dict[str, Any] = {}
+    for item in metadata:
+        for part in () if isinstance(item, msgspec.Meta) else _flatten(item):
             if hasattr(part, "__get_pydantic_core_schema__"):
                 name = type(part).__name__
-                raise TypeError(f"{name} of pydantic has to stand in a model of pydantic's")
-            bounds |= _bounds_of(part)
-    return bounds
+                raise TypeError(f"pydantic's {name} works only in a model: move it into one")
+            found |= _constraints_of(part)
+    return found
 
 
-def _bounded(kind: Any, bounds: msgspec.Meta | None) -> Any:
-    """A type with its bounds; of a union each type but ``None``, as pydantic means it."""
-    if bounds is None or kind is types.NoneType:
-        return kind
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return _rebuilt(kind, lambda one: _bounded(one, bounds))
-    return Annotated[kind, bounds]
+def _constrain(type_: Any, meta: msgspec.Meta | None) -> Any:
+    """Add constraints to a type; to each type of a union except ``None``, as pydantic does."""
+    if meta is None or type_ is types.NoneType:
+        return type_
+    if typing.get_origin(type_) in (typing.Union, types.UnionType):
+        return _map_arguments(type_, lambda argument: _constrain(argument, meta))
+    return Annotated[type_, meta]
 
 
-def _bounds_of(part: Any) -> dict[str, Any]:
-    found = {bound: getattr(part, bound, None) for bound in _BOUNDS}
-    # A pattern may come compiled.
-    return {bound: getattr(one, "pattern", one) for bound, one in found.items() if one is not None}
+def _constraints_of(part: Any) -> dict[str, Any]:
+    values = {name: getattr(part, name, None) for name in _CONSTRAINTS}
+    # A pattern may be compiled.
+    return {
+        name: getattr(value, "pattern", value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
-def _rebuilt(annotation: Any, change: Types) -> Any:
-    """The same generic type or union of changed types."""
-    origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
+def _map_arguments(annotation: Any, transform: TypeTransform) -> Any:
+    """Apply a function to the arguments of a generic type or union."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None or origin is typing.Literal:
         return annotation
-    changed = tuple(map(change, inside))
-    if all(new is old for new, old in zip(changed, inside, strict=True)):
+    mapped = tuple(map(transform, arguments))
+    if all(new is old for new, old in zip(mapped, arguments, strict=True)):
         return annotation
     if origin in (typing.Union, types.UnionType):
-        return typing.Union[changed]  # noqa: UP007 - of as many as there are
-    if hasattr(annotation, "copy_with"):  # of typing's own generics: NotRequired, List, Sequence
-        return annotation.copy_with(changed)
-    return origin[changed]
+        return typing.Union[mapped]  # noqa: UP007 - the number of members varies
+    if hasattr(annotation, "copy_with"):  # typing's own generics: NotRequired, List, Sequence
+        return annotation.copy_with(mapped)
+    return origin[mapped]
 
 
-# --- the user's classes ------------------------------------------------------------------------
+# --- classes with fields -----------------------------------------------------------------------
 
 
-def _has_fields(kind: Any) -> bool:
-    """Whether it is a class that msgspec takes apart into fields."""
-    if not isinstance(kind, type) or is_model(kind) or is_dataclass_of_pydantic(kind):
+def _has_fields(type_: Any) -> bool:
+    """Return whether msgspec decodes a type field by field."""
+    if not isinstance(type_, type) or is_pydantic_model(type_) or is_pydantic_dataclass(type_):
         return False
-    kind = cast("type[Any]", kind)
+    cls = cast("type[Any]", type_)
     return (
-        issubclass(kind, msgspec.Struct)
-        or dataclasses.is_dataclass(kind)
-        or hasattr(kind, "__attrs_attrs__")
-        or _is_typed_dict(kind)
-        or _is_named_tuple(kind)
+        issubclass(cls, msgspec.Struct)
+        or dataclasses.is_dataclass(cls)
+        or hasattr(cls, "__attrs_attrs__")
+        or _is_typed_dict(cls)
+        or _is_named_tuple(cls)
     )
 
 
-def _is_typed_dict(kind: Any) -> bool:
-    return hasattr(kind, "__total__") and issubclass(kind, dict)
+def _is_typed_dict(cls: Any) -> bool:
+    return hasattr(cls, "__total__") and issubclass(cls, dict)
 
 
-def _is_named_tuple(kind: Any) -> bool:
-    return hasattr(kind, "_fields") and issubclass(kind, tuple)
+def _is_named_tuple(cls: Any) -> bool:
+    return hasattr(cls, "_fields") and issubclass(cls, tuple)
 
 
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _type_hints(cls: type[Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(kind, include_extras=True)
-    except Exception:  # noqa: BLE001 - msgspec says so more clearly, if it cannot resolve them either
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # noqa: BLE001 - msgspec reports unresolvable annotations more clearly
         return {}
 
 
-def told_as(kind: Any) -> Any:
-    """What is told of a type and checked: the type itself, if msgspec understands all that is in it.
+def schema_type(type_: Any) -> Any:
+    """Return the type that provides the schema of ``type_`` and checks its JSON.
+
+    This is ``type_`` itself if msgspec understands all of its annotations.
 
     Raises:
-        TypeError, ValueError: something in it cannot be said in msgspec's words.
+        TypeError, ValueError: if msgspec cannot express an annotation.
     """
-    return _AnnotatedClassCopies().of(kind)
+    return _AnnotatedClassCopies().convert(type_)
 
 
 class _AnnotatedClassCopies:
-    """See the module. A class that contains itself is copied once."""
+    """Copies classes, giving the copies translated annotations.
+
+    Each class is copied once, so a class may contain itself.
+    """
 
     def __init__(self) -> None:
-        self._made: dict[Any, Any] = {}
+        self._copies: dict[Any, Any] = {}
 
-    def of(self, kind: Any) -> Any:
-        return in_own_words(kind, self._of_class)
+    def convert(self, type_: Any) -> Any:
+        """Translate an annotation, with copies in place of the classes that need one."""
+        return to_msgspec(type_, self._convert_class)
 
-    def _of_class(self, kind: type[Any]) -> Any:
-        if kind in self._made:
-            return self._made[kind]
-        if not any(map(_is_in_others_words, _all_in(kind, set()))):
-            return kind
-        if _is_typed_dict(kind):
-            return self._of_typed_dict(kind)
-        copy = self._made[kind] = _subclass(kind)
+    def _convert_class(self, cls: type[Any]) -> Any:
+        if cls in self._copies:
+            return self._copies[cls]
+        if not any(map(_needs_translation, _walk(cls, set()))):
+            return cls
+        if _is_typed_dict(cls):
+            return self._copy_typed_dict(cls)
+        copy = self._copies[cls] = _make_subclass(cls)
         copy.__annotations__ = {
-            name: self._of_field(kind, name, hint) for name, hint in _hints(kind).items()
+            name: self._convert_field(cls, name, hint) for name, hint in _type_hints(cls).items()
         }
         return copy
 
-    def _of_typed_dict(self, kind: Any) -> Any:
-        """A dict is a dict: here nothing can be filled in later, so inside itself it stays as it is."""
-        self._made[kind] = kind
+    def _copy_typed_dict(self, cls: Any) -> Any:
+        """Copy a TypedDict.
+
+        Its fields cannot be added after its creation, so a TypedDict that contains itself refers to
+        the original there.
+        """
+        self._copies[cls] = cls
         fields: dict[str, Any] = {}
-        for name, hint in _hints(kind).items():
-            meant = self._of_field(kind, name, hint)
-            says = typing.get_origin(hint) in (typing.Required, typing.NotRequired)
-            wanted = name in kind.__required_keys__
-            need = typing.Required if wanted else typing.NotRequired
-            fields[name] = meant if says else need[meant]
-        made = self._made[kind] = typing.TypedDict(kind.__name__, fields)  # type: ignore[operator]
-        return made
+        for name, hint in _type_hints(cls).items():
+            converted = self._convert_field(cls, name, hint)
+            is_qualified = typing.get_origin(hint) in (typing.Required, typing.NotRequired)
+            qualifier = typing.Required if name in cls.__required_keys__ else typing.NotRequired
+            fields[name] = converted if is_qualified else qualifier[converted]
+        copy = self._copies[cls] = typing.TypedDict(cls.__name__, fields)  # type: ignore[operator]
+        return copy
 
-    def _of_field(self, kind: type[Any], name: str, hint: Any) -> Any:
-        if any(map(is_dataclass_of_pydantic, _all_in(hint, {kind}))):
+    def _convert_field(self, cls: type[Any], name: str, hint: Any) -> Any:
+        if any(map(is_pydantic_dataclass, _walk(hint, {cls}))):
             raise TypeError(
-                f"{kind.__name__}.{name} is a dataclass of pydantic's in a class that is none:"
-                f" make {kind.__name__} one too"
+                f"{cls.__name__}.{name} is a pydantic dataclass, which {cls.__name__} would not "
+                f"validate: make {cls.__name__} a pydantic dataclass too"
             )
-        return self.of(hint)
+        return self.convert(hint)
 
 
-def _subclass(kind: type[Any]) -> Any:
-    if issubclass(kind, msgspec.Struct):
-        return msgspec.defstruct(kind.__name__, [], bases=(kind,), module=kind.__module__)
-    own = {"__slots__": (), "__module__": kind.__module__, "__doc__": kind.__doc__}
-    return type(kind.__name__, (kind,), own)
+def _make_subclass(cls: type[Any]) -> Any:
+    if issubclass(cls, msgspec.Struct):
+        return msgspec.defstruct(cls.__name__, [], bases=(cls,), module=cls.__module__)
+    namespace = {"__slots__": (), "__module__": cls.__module__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls,), namespace)
 
 
-def _is_in_others_words(kind: Any) -> bool:
-    if typing.get_origin(kind) is not Annotated:
-        return is_dataclass_of_pydantic(kind)
-    others = [extra for extra in kind.__metadata__ if not isinstance(extra, msgspec.Meta)]
-    return any(_says_something(extra) for extra in others)
+def _needs_translation(annotation: Any) -> bool:
+    if typing.get_origin(annotation) is not Annotated:
+        return is_pydantic_dataclass(annotation)
+    foreign = [item for item in annotation.__metadata__ if not isinstance(item, msgspec.Meta)]
+    return any(_has_description_or_constraints(item) for item in foreign)
 
 
-def _says_something(extra: Any) -> bool:
-    return _text_of(extra) is not None or any(map(_bounds_of, _parts_of(extra)))
+def _has_description_or_constraints(metadata: Any) -> bool:
+    return _description(metadata) is not None or any(map(_constraints_of, _flatten(metadata)))
 
 
-def _parts_of(extra: Any) -> tuple[Any, ...]:
-    """What pydantic's ``Field`` gathers, and the like."""
-    return (extra, *getattr(extra, "metadata", ()))
+def _flatten(metadata: Any) -> tuple[Any, ...]:
+    """Return the metadata and the parts that it collects, as ``pydantic.Field`` does."""
+    return (metadata, *getattr(metadata, "metadata", ()))
 
 
-def _all_in(kind: Any, seen: set[Any]) -> Iterator[Any]:
-    """An annotation, and all that it is made of, also in the fields of the user's classes."""
-    yield kind
-    if typing.get_origin(kind) is typing.Literal:
+def _walk(annotation: Any, seen: set[Any]) -> Iterator[Any]:
+    """Yield an annotation and all annotations in it, including those of the fields of classes."""
+    yield annotation
+    if typing.get_origin(annotation) is typing.Literal:
         return
-    inside: list[Any] = [*typing.get_args(kind)]
-    if _has_fields(kind) and kind not in seen:
-        seen.add(kind)
-        inside += _hints(kind).values()
-    for one in inside:
-        yield from _all_in(one, seen)
+    inside: list[Any] = [*typing.get_args(annotation)]
+    if _has_fields(annotation) and annotation not in seen:
+        seen.add(annotation)
+        inside += _type_hints(annotation).values()
+    for part in inside:
+        yield from _walk(part, seen)

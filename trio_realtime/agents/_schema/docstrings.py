@@ -1,6 +1,7 @@
-"""What a function's docstring tells the model: what it does, and what its parameters are.
+"""Parse docstrings into a description of the function and descriptions of its parameters.
 
-Google's, NumPy's and reST's style are understood; sections such as Returns are for readers of code.
+Google, NumPy and reST styles are recognized. Other sections, such as ``Returns``, are meant for
+readers of the code and are left out.
 """
 
 from __future__ import annotations
@@ -15,26 +16,32 @@ import docstring_parser
 
 
 @attrs.frozen
-class Documentation:
-    """A docstring, taken apart."""
+class ParsedDocstring:
+    """The parts of a docstring that the model receives.
+
+    Attributes:
+        description: the text before the sections; ``None`` if there is none.
+        parameters: the description of each documented parameter, by name.
+    """
 
     description: str | None = None
     parameters: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
-def documentation(function: Callable[..., Any]) -> Documentation:
-    """What is written of a function; of a callable object, what is written of its class."""
+def parse_docstring(function: Callable[..., Any]) -> ParsedDocstring:
+    """Parse a function's docstring. For a callable object, use the docstring of its class."""
     while isinstance(function, functools.partial):
         function = function.func
     text = inspect.getdoc(function)
     if not text:
-        return Documentation()
+        return ParsedDocstring()
     try:
-        # The parser cleans it once more, and would take the second line for the first's margin.
+        # The parser dedents the text again, taking the second line for the margin of the first. The
+        # leading line break prevents that.
         parsed = docstring_parser.parse("\n" + text)
-    except Exception:  # noqa: BLE001 - a style of one's own trips it in more ways than ParseError
-        return Documentation(text)
-    return Documentation(_description(parsed), dict(_parameters(parsed)))
+    except Exception:  # noqa: BLE001 - unusual styles raise more than ParseError
+        return ParsedDocstring(text)
+    return ParsedDocstring(_description(parsed), dict(_parameters(parsed)))
 
 
 def _description(parsed: docstring_parser.Docstring) -> str | None:
@@ -44,6 +51,6 @@ def _description(parsed: docstring_parser.Docstring) -> str | None:
 
 def _parameters(parsed: docstring_parser.Docstring) -> Iterator[tuple[str, str]]:
     for parameter in parsed.params:
-        for name in parameter.arg_name.split(","):  # NumPy's style describes several at once
+        for name in parameter.arg_name.split(","):  # NumPy style may describe several at once
             if parameter.description:
                 yield name.strip(), parameter.description

@@ -1,7 +1,7 @@
-"""Arguments of functions: their JSON Schema for the model, and the model's JSON for the function.
+"""The schema of a function's parameters, and conversion of the model's JSON to arguments.
 
-By msgspec, from the annotations: strict, with messages that the model can use. Pydantic's models are
-left to pydantic; see ``models``, and ``annotations`` for what else is said in its words.
+msgspec derives both from the annotations. Decoding is strict: values are not coerced, and the error
+messages are meant for the model. ``annotations`` and ``pydantic`` add support for pydantic.
 """
 
 from __future__ import annotations
@@ -18,61 +18,72 @@ import msgspec
 
 from trio_realtime.errors import ConfigurationError
 
-from .annotations import in_own_words, told_as
-from .docstrings import documentation
-from .pydantic import REF, Schema, default_of, is_field, read_model, with_models
+from .annotations import schema_type, to_msgspec
+from .docstrings import parse_docstring
+from .pydantic import (
+    REF_PREFIX,
+    Schema,
+    decode_pydantic,
+    is_pydantic_field,
+    json_schemas,
+    parameter_default,
+)
 
 Function: TypeAlias = Callable[..., Any]
 _Field: TypeAlias = tuple[str, Any] | tuple[str, Any, Any]
 
 
 class InvalidArguments(ValueError):
-    """The model's arguments do not fit the tool. The message is for the model."""
+    """The model's arguments do not match the tool's parameters. The model receives the message."""
 
 
 class TypeSchema:
-    """What JSON of one type looks like.
+    """The JSON Schema of a type, and the decoder of its JSON.
 
     Args:
-        kind: the type.
-        owner: whose arguments these are, for messages.
+        type_: the type.
+        owner: the name of the tool or handoff, for error messages.
 
     Raises:
-        ConfigurationError: no JSON Schema can be made of the type.
+        ConfigurationError: if the type has no JSON Schema.
     """
 
-    def __init__(self, kind: Any, owner: str) -> None:
+    def __init__(self, type_: Any, owner: str) -> None:
         self._owner = owner
         try:
-            values = in_own_words(kind)
-            told = told_as(values)
-            (self._top,), self._components = with_models([told])
-            self._decoder = _decoder(values)
-            self._checks = () if told is values else (_decoder(told),)
-        except Exception as exc:  # noqa: BLE001 - the user's classes are asked, and whatever they ask
-            raise ConfigurationError(f"tool {owner}: no schema can be made: {_why(exc)}") from None
+            value_type = to_msgspec(type_)
+            checked_type = schema_type(value_type)
+            (self._schema,), self._definitions = json_schemas([checked_type])
+            self._decoder = _decoder(value_type)
+            self._checks = () if checked_type is value_type else (_decoder(checked_type),)
+        except Exception as exc:  # noqa: BLE001 - the user's classes may raise anything
+            raise ConfigurationError(
+                f"tool {owner}: no JSON Schema can be made: {_explain(exc)}"
+            ) from None
 
-    def schema(self) -> Schema:
-        """JSON Schema, with what it refers to inside."""
-        name = self._top.get("$ref", "").removeprefix(REF)
-        if name not in self._components:
-            return _with_definitions(self._top, self._components)
-        top, others = self._components[name], {**self._components}
-        if not _refers(self._components, REF + name):  # one that contains itself has to stay
+    def json_schema(self) -> Schema:
+        """Return the JSON Schema, including the definitions that it references."""
+        name = self._schema.get("$ref", "").removeprefix(REF_PREFIX)
+        if name not in self._definitions:
+            return _add_definitions(self._schema, self._definitions)
+        top, others = self._definitions[name], {**self._definitions}
+        # A type that contains itself has to stay among the definitions.
+        if not _is_referenced(REF_PREFIX + name, self._definitions):
             del others[name]
-        return _with_definitions(top, others)
+        return _add_definitions(top, others)
 
-    def read(self, text: str) -> Any:
-        """A value of the type from JSON text.
+    def decode(self, text: str) -> Any:
+        """Return a value of the type from JSON text. Empty text is an empty object.
 
         Raises:
-            InvalidArguments: it does not fit, or the type's own checks have raised, whatever it was.
+            InvalidArguments: if the text does not match the type, or if the type's own validation
+                raises any exception.
         """
-        given = text.strip() or "{}"
+        json_text = text.strip() or "{}"
         try:
             for check in self._checks:
-                check.decode(given)
-            return self._decoder.decode(given)
+                check.decode(json_text)
+            return self._decoder.decode(json_text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
             raise InvalidArguments(f"Invalid arguments for {self._owner}: {exc}") from None
         except Exception as exc:
@@ -81,186 +92,193 @@ class TypeSchema:
             ) from exc
 
 
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=read_model)
+def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(type_, dec_hook=decode_pydantic)
 
 
-def _with_definitions(top: Schema, components: dict[str, Schema]) -> Schema:
-    return {**top, "$defs": components} if components else {**top}
+def _add_definitions(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    return {**schema, "$defs": definitions} if definitions else {**schema}
 
 
-def _refers(components: dict[str, Schema], place: str) -> bool:
-    return msgspec.json.encode(place) in msgspec.json.encode(components)
+def _is_referenced(ref: str, definitions: dict[str, Schema]) -> bool:
+    return msgspec.json.encode(ref) in msgspec.json.encode(definitions)
 
 
-def _why(exc: Exception) -> str:
-    """What is wrong with a type, and what to do; msgspec's own advice is for who uses msgspec."""
+def _explain(exc: Exception) -> str:
+    """Say what is wrong with a type and what to use instead.
+
+    msgspec's own advice applies only to direct users of msgspec, so it is replaced.
+    """
     text = str(exc)
-    what = text.rpartition("type ")[2].removesuffix(" is not supported")
+    type_ = text.rpartition("type ")[2].removesuffix(" is not supported")
     if "schema_hook" in text:
-        return f"there is no JSON for {what}; use text, numbers, lists, dataclasses or models"
+        return f"{type_} has no JSON representation: use strings, numbers, lists, dataclasses or models"
     if text.startswith("Type unions"):
         return (
-            f"in JSON nobody can tell apart what is in {what}; use one of them, or hold the union in "
-            f"a model of pydantic's ({text.partition(' - ')[0]})"
+            f"the members of {type_} cannot be distinguished in JSON: use one of them, or put the "
+            f"union into a pydantic model ({text.partition(' - ')[0]})"
         )
     if isinstance(exc, NameError):
-        return f"{text}; import it for the running program too, not for type checkers only"
+        return f"{text}: import it at run time, not only for type checkers"
     return text if type(exc) is TypeError else f"{type(exc).__name__}: {text}"
 
 
 class FunctionSchema:
-    """The parameters of a function: their schema, and the model's arguments for them.
+    """The schema of a function's parameters, and the decoder of the model's arguments.
+
+    Parameters that a ``functools.partial`` has bound are hidden from the model.
 
     Args:
-        function: its annotations tell the types, its docstring what they are for.
-        name: how the model knows it.
-        context_type: parameters of this class are not the model's to give; nor is what a
-            ``functools.partial`` has bound.
+        function: the function; its annotations give the types, its docstring the descriptions.
+        name: the name under which the model knows the function.
+        context_type: parameters annotated with this class are hidden from the model and receive the
+            call's context.
 
     Raises:
-        ConfigurationError: it cannot be called by a model; the message says what to mend.
+        ConfigurationError: if a model cannot call the function; the message says what to change.
     """
 
     def __init__(self, function: Function, name: str, context_type: type[Any]) -> None:
         self._name = name
-        self._contexts: list[str] = []
-        self._descriptions = dict(documentation(function).parameters)
-        where = _annotated(function)
+        self._context_parameters: list[str] = []
+        self._descriptions = dict(parse_docstring(function).parameters)
+        annotated = _annotated_function(function)
         fields: list[_Field] = []
-        for parameter in self._parameters(function):
-            annotation = self._annotation(parameter, where)
-            if _is_of(annotation, context_type):
-                self._contexts.append(parameter.name)
+        for parameter in self._visible_parameters(function):
+            annotation = self._annotation(parameter, annotated)
+            if _is_class(annotation, context_type):
+                self._context_parameters.append(parameter.name)
             else:
-                fields.append(self._field(parameter, annotation))
+                fields.append(self._make_field(parameter, annotation))
         self._struct = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True
         )
-        self._shape = self._shape_of(fields)
+        self._type_schema = self._make_type_schema(fields)
 
-    def _parameters(self, function: Function) -> Iterator[inspect.Parameter]:
-        """Those that are not bound, if all of them have a name to be given by."""
+    def _visible_parameters(self, function: Function) -> Iterator[inspect.Parameter]:
+        """Yield the parameters that are not bound; raise if one cannot be passed by name."""
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError) as exc:
-            raise self._refusal(f"its parameters cannot be known: {exc}") from None
-        bound = _bound(function)
+            raise self._error(f"its signature cannot be determined: {exc}") from None
+        bound = _bound_names(function)
         for number, parameter in enumerate(signature.parameters.values()):
-            if parameter.name in bound:
+            name = parameter.name
+            if name in bound:
                 continue
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise self._refusal(f"*{parameter.name} cannot be described; name each parameter")
+                raise self._error(f"*{name} is not supported: declare each parameter by name")
             if _is_positional_only(parameter):
-                raise self._refusal(
-                    f"the parameter {parameter.name} is positional-only, and a model names what it "
-                    f"gives"
+                raise self._error(
+                    f"parameter {name} is positional-only: a model passes arguments by name"
                 )
-            if number == 0 and parameter.name in ("self", "cls"):
-                raise self._refusal(
-                    f"{parameter.name} is not the model's to give; make the tool of the bound method, "
-                    f"as in function_tool(thing.method)"
+            if number == 0 and name in ("self", "cls"):
+                raise self._error(
+                    f"parameter {name} cannot come from the model: make the tool from the bound "
+                    f"method, as in function_tool(instance.method)"
                 )
             yield parameter
 
-    def _annotation(self, parameter: inspect.Parameter, where: Any) -> Any:
+    def _annotation(self, parameter: inspect.Parameter, annotated: Any) -> Any:
         name = parameter.name
-        if name not in getattr(where, "__annotations__", {}):
-            raise self._refusal(f"annotate the parameter {name}, as in {name}: str")
+        if name not in getattr(annotated, "__annotations__", {}):
+            raise self._error(f"parameter {name} has no annotation: add one, as in {name}: str")
         try:
-            annotation = _resolved(where, name)
-        except Exception as exc:  # noqa: BLE001 - an annotation may be any text
-            raise self._refusal(
-                f"the annotation of the parameter {name} cannot be resolved: {_why(exc)}"
+            annotation = _resolve_annotation(annotated, name)
+        except Exception as exc:  # noqa: BLE001 - evaluating an annotation may raise anything
+            raise self._error(
+                f"the annotation of parameter {name} cannot be resolved: {_explain(exc)}"
             ) from None
-        return (
-            Annotated[annotation, parameter.default] if is_field(parameter.default) else annotation
-        )
+        if is_pydantic_field(parameter.default):
+            return Annotated[annotation, parameter.default]
+        return annotation
 
-    def _field(self, parameter: inspect.Parameter, annotation: Any) -> _Field:
+    def _make_field(self, parameter: inspect.Parameter, annotation: Any) -> _Field:
         name = parameter.name
         try:
-            meant = in_own_words(annotation)
-            default = default_of(parameter)
+            type_ = to_msgspec(annotation)
+            default = parameter_default(parameter)
             if default is inspect.Parameter.empty:
-                return (name, meant)
-            return (name, meant, _field_default(default))
-        except Exception as exc:  # noqa: BLE001 - a bound that is none, a default that cannot be copied
-            raise self._refusal(f"the parameter {name}: {_why(exc)}") from None
+                return (name, type_)
+            return (name, type_, _field_default(default))
+        except Exception as exc:  # noqa: BLE001 - from invalid constraints, or copying a default
+            raise self._error(f"parameter {name}: {_explain(exc)}") from None
 
-    def _shape_of(self, fields: list[_Field]) -> TypeSchema:
+    def _make_type_schema(self, fields: list[_Field]) -> TypeSchema:
         try:
             return TypeSchema(self._struct, self._name)
         except ConfigurationError:
-            for name, annotation, *_ in fields:
-                try:
-                    TypeSchema(annotation, self._name)
-                except ConfigurationError as exc:
-                    why = str(exc).partition("made: ")[2]
-                    raise self._refusal(f"the parameter {name} has no schema: {why}") from None
+            # Raise an error that names the parameter instead, if a single parameter is at fault.
+            for name, type_, *_ in fields:
+                TypeSchema(type_, f"{self._name}: parameter {name}")
             raise
 
-    def _refusal(self, why: str) -> ConfigurationError:
-        return ConfigurationError(f"tool {self._name}: {why}")
+    def _error(self, problem: str) -> ConfigurationError:
+        return ConfigurationError(f"tool {self._name}: {problem}")
 
-    def schema(self) -> Schema:
-        """JSON Schema of the arguments object, with what it refers to inside."""
-        top = self._shape.schema()
-        top.pop("title", None)
-        top["properties"] = {
-            name: {"description": self._descriptions[name], **schema}
+    def json_schema(self) -> Schema:
+        """Return the JSON Schema of the arguments object, including its definitions."""
+        schema = self._type_schema.json_schema()
+        schema.pop("title", None)
+        schema["properties"] = {
+            name: {"description": self._descriptions[name], **property_}
             if name in self._descriptions
-            else schema
-            for name, schema in top.get("properties", {}).items()
+            else property_
+            for name, property_ in schema.get("properties", {}).items()
         }
-        top["additionalProperties"] = False
-        return top
+        schema["additionalProperties"] = False
+        return schema
 
-    def keywords(self, context: Any, arguments: str) -> dict[str, Any]:
-        """Keyword arguments from the model's JSON text.
+    def decode_arguments(self, context: Any, arguments: str) -> dict[str, Any]:
+        """Return the function's keyword arguments from the model's JSON text.
+
+        Args:
+            context: passed to the parameters that take the context.
+            arguments: the JSON text.
 
         Raises:
-            InvalidArguments: they do not fit.
+            InvalidArguments: if the arguments do not match the parameters.
         """
-        values = self._shape.read(arguments)
-        given = {name: getattr(values, name) for name in self._struct.__struct_fields__}
-        return given | dict.fromkeys(self._contexts, context)
+        struct = self._type_schema.decode(arguments)
+        values = {name: getattr(struct, name) for name in self._struct.__struct_fields__}
+        return values | dict.fromkeys(self._context_parameters, context)
 
 
 def check_function(function: Any) -> None:
-    """See that it can be called, and that its answer is an answer.
+    """Check that a tool can be made of ``function``.
 
     Raises:
-        ConfigurationError: it is none that a tool can be made of.
+        ConfigurationError: if it is not callable, or is a generator function.
     """
     if not callable(function):
         raise ConfigurationError(
-            f"{type(function).__name__} is no function: decorate one with @function_tool, or with "
-            f"@function_tool(name=...); a classmethod or property is no function yet"
+            f"expected a function, got {type(function).__name__}: use @function_tool or "
+            f"@function_tool(name=...) on a function or bound method, not on a classmethod or "
+            f"property object"
         )
-    called = _unwrapped(function)
+    called = _unwrap_partial(function)
     called = called if inspect.isroutine(called) else type(called).__call__
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise ConfigurationError(
-            f"tool {function_name(function)}: it yields, and a call has one answer: return it"
+            f"tool {function_name(function)}: a generator function cannot be a tool: return one "
+            f"result instead of yielding"
         )
 
 
 def function_name(function: Function) -> str:
-    """A function's name; of what has none, its class's."""
-    function = _unwrapped(function)
+    """Return a function's name; for an object that has none, the name of its class."""
+    function = _unwrap_partial(function)
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _unwrapped(function: Any) -> Any:
-    """What a partial is of."""
+def _unwrap_partial(function: Any) -> Any:
     while isinstance(function, functools.partial):
         function = function.func  # pyright: ignore[reportUnknownMemberType]
     return function
 
 
-def _bound(function: Any) -> set[str]:
-    """What partials give by name. ``inspect`` shows these as parameters with a default."""
+def _bound_names(function: Any) -> set[str]:
+    """Return the keywords bound by partials, which ``inspect`` shows as parameters with defaults."""
     names: set[str] = set()
     while True:
         if isinstance(function, functools.partial):
@@ -273,46 +291,46 @@ def _bound(function: Any) -> set[str]:
 
 
 def _is_positional_only(parameter: inspect.Parameter) -> bool:
-    # Two underscores say the same to type checkers.
+    # For type checkers, two leading underscores mean the same.
     private = parameter.name.startswith("__") and not parameter.name.endswith("__")
     return parameter.kind is parameter.POSITIONAL_ONLY or private
 
 
-def _annotated(function: Function) -> Any:
-    """Where the annotations stand: of a class at its ``__init__``, of an object at its method."""
-    function = _unwrapped(function)
+def _annotated_function(function: Function) -> Any:
+    """Return the function that has the annotations: a class's ``__init__``, or ``__call__``."""
+    function = _unwrap_partial(function)
     if inspect.isclass(function):
         return function.__init__
     return function if inspect.isroutine(function) else type(function).__call__
 
 
-def _resolved(where: Any, name: str) -> Any:
-    """One annotation. The others, of the result above all, may be for type checkers only."""
-    inner = inspect.unwrap(where)
-    alone = types.SimpleNamespace(
-        __annotations__={name: where.__annotations__[name]},
+def _resolve_annotation(function: Any, name: str) -> Any:
+    """Resolve one annotation, since others may name what only type checkers import."""
+    inner = inspect.unwrap(function)
+    namespace = types.SimpleNamespace(
+        __annotations__={name: function.__annotations__[name]},
         __globals__=getattr(inner, "__globals__", {}),
         __type_params__=getattr(inner, "__type_params__", ()),
     )
-    return typing.get_type_hints(alone, include_extras=True)[name]
+    return typing.get_type_hints(namespace, include_extras=True)[name]
 
 
 def _field_default(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
-        return msgspec.field(default=value)  # stands in the schema, so the model knows it
-    # A mutable default is copied for each call, with all that is in it.
+        return msgspec.field(default=value)  # appears in the schema
+    # A mutable default is copied deeply for each call.
     try:
         copy.deepcopy(value)
-    except Exception as exc:  # noqa: BLE001 - what the user's class raises
+    except Exception as exc:  # noqa: BLE001 - the user's class may raise anything
         raise TypeError(f"its default cannot be copied for each call: {exc}") from None
     return msgspec.field(default_factory=functools.partial(copy.deepcopy, value))
 
 
-def _is_of(annotation: Any, kind: type[Any]) -> bool:
-    """Whether it is this class, perhaps optional or with something said of it."""
+def _is_class(annotation: Any, cls: type[Any]) -> bool:
+    """Return whether an annotation is a class, possibly optional, generic or ``Annotated``."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
-        return _is_of(typing.get_args(annotation)[0], kind)
+        return _is_class(typing.get_args(annotation)[0], cls)
     if origin in (typing.Union, types.UnionType):
-        return any(_is_of(one, kind) for one in typing.get_args(annotation))
-    return annotation is kind or origin is kind
+        return any(_is_class(argument, cls) for argument in typing.get_args(annotation))
+    return annotation is cls or origin is cls

@@ -1,6 +1,7 @@
-"""Pydantic's models and dataclasses among the types that tools take and return.
+"""Support for pydantic models and pydantic dataclasses, which pydantic validates and describes.
 
-Whoever declares one has imported pydantic; nothing here does so for anybody else.
+msgspec handles every other type; its decode and schema hooks call the functions here. Nothing here
+imports pydantic unless the user has declared such a class, and so has imported pydantic already.
 """
 
 from __future__ import annotations
@@ -15,165 +16,185 @@ from typing import Any, TypeAlias, TypeGuard, cast
 import msgspec
 
 Schema: TypeAlias = dict[str, Any]
-REF = "#/$defs/"
+REF_PREFIX = "#/$defs/"
 
 
-def is_model(kind: Any) -> TypeGuard[type[Any]]:
-    """Whether it is a class of pydantic's."""
-    return hasattr(kind, "__pydantic_core_schema__") and hasattr(kind, "model_json_schema")
+# --- recognize pydantic's classes --------------------------------------------------------------
 
 
-def is_dataclass_of_pydantic(kind: Any) -> TypeGuard[type[Any]]:
-    """Whether it is a dataclass of pydantic's, which validates where a plain one does not."""
+def is_pydantic_model(type_: Any) -> TypeGuard[type[Any]]:
+    """Return whether ``type_`` is a pydantic model class."""
+    return hasattr(type_, "__pydantic_core_schema__") and hasattr(type_, "model_json_schema")
+
+
+def is_pydantic_dataclass(type_: Any) -> TypeGuard[type[Any]]:
+    """Return whether ``type_`` is a pydantic dataclass, which validates its fields."""
     return (
-        isinstance(kind, type)
-        and dataclasses.is_dataclass(kind)
-        and hasattr(kind, "__pydantic_validator__")
+        isinstance(type_, type)
+        and dataclasses.is_dataclass(type_)
+        and hasattr(type_, "__pydantic_validator__")
     )
 
 
 class _PydanticDataclassProxy(type):
-    """For msgspec, which would fill in a dataclass of pydantic's itself: a class it knows nothing of.
+    """Stands for a pydantic dataclass in the types that msgspec sees.
+
+    msgspec would decode the dataclass as a plain one and skip pydantic's validation. It does not know
+    the proxy, so it calls the hooks.
 
     Attributes:
-        meant: the dataclass.
+        target: the pydantic dataclass.
     """
 
-    meant: type[Any]
+    target: type[Any]
 
     def __instancecheck__(cls, value: Any) -> bool:
-        return isinstance(value, cls.meant)
+        return isinstance(value, cls.target)
 
 
-def stand_in(kind: type[Any]) -> Any:
-    """What msgspec is given in place of a dataclass of pydantic's, so that pydantic is asked."""
-    return _PydanticDataclassProxy(kind.__name__, (), {"meant": kind})
+def make_dataclass_proxy(type_: type[Any]) -> Any:
+    """Return the type to give to msgspec in place of a pydantic dataclass."""
+    return _PydanticDataclassProxy(type_.__name__, (), {"target": type_})
 
 
-def is_field(default: Any) -> bool:
-    """Whether a default is what pydantic's ``Field`` makes."""
+def is_pydantic_field(default: Any) -> bool:
+    """Return whether a parameter's default was made by ``pydantic.Field``."""
     return type(default).__module__ == "pydantic.fields" and hasattr(default, "is_required")
 
 
-def default_of(parameter: inspect.Parameter) -> Any:
-    """A parameter's default, also of one that is declared with pydantic's ``Field``."""
+def parameter_default(parameter: inspect.Parameter) -> Any:
+    """Return a parameter's default, resolving ``pydantic.Field``; ``Parameter.empty`` if none."""
     field = parameter.default
-    if not is_field(field):
+    if not is_pydantic_field(field):
         return field
     if field.is_required():
         return inspect.Parameter.empty
     return field.get_default(call_default_factory=True)
 
 
-def read_model(kind: Any, value: Any) -> Any:
-    """For msgspec: a model from its JSON value, as the model's own settings have it.
+# --- decode ------------------------------------------------------------------------------------
+
+
+def decode_pydantic(type_: Any, value: Any) -> Any:
+    """Validate a decoded JSON value with pydantic. A ``dec_hook`` of msgspec.
 
     Raises:
-        ValueError: it does not fit; the text says what is wrong with which field.
-        NotImplementedError: it is no model.
+        ValueError: if the value is invalid; the text names each field and its problem.
+        NotImplementedError: if ``type_`` is not a pydantic class.
     """
-    model = _model_of(kind)
+    cls = _pydantic_class(type_)
     try:
-        # From JSON, because there a strict model takes what JSON has no type for: dates as text.
-        return _validate_json(model, msgspec.json.encode(value))
+        # Validate JSON text: in strict mode, pydantic accepts a date as a string only from JSON.
+        return _validate_json(cls, msgspec.json.encode(value))
     except ValueError as exc:
-        raise ValueError(_complaints(exc)) from None
+        raise ValueError(_format_errors(exc)) from None
 
 
-def _model_of(kind: Any) -> type[Any]:
-    if isinstance(kind, _PydanticDataclassProxy):
-        return kind.meant
-    if not is_model(kind):
+def _pydantic_class(type_: Any) -> type[Any]:
+    if isinstance(type_, _PydanticDataclassProxy):
+        return type_.target
+    if not is_pydantic_model(type_):
         raise NotImplementedError
-    return kind
+    return type_
 
 
-def _validate_json(model: Any, data: bytes) -> Any:
-    if is_model(model):
-        return model.model_validate_json(data)
-    return _adapter(model).validate_json(data)
+def _validate_json(cls: Any, data: bytes) -> Any:
+    if is_pydantic_model(cls):
+        return cls.model_validate_json(data)
+    return _type_adapter(cls).validate_json(data)
 
 
 @functools.lru_cache(maxsize=256)
-def _adapter(kind: type[Any]) -> Any:
-    return import_module("pydantic").TypeAdapter(kind)
+def _type_adapter(cls: type[Any]) -> Any:
+    return import_module("pydantic").TypeAdapter(cls)
 
 
-def _complaints(exc: Any) -> str:
+def _format_errors(exc: Any) -> str:
     if not hasattr(exc, "errors"):
         return str(exc)
-    found = exc.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(_complaint(one) for one in found)
+    errors = exc.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(_format_error(error) for error in errors)
 
 
-def _complaint(error: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    return f"{place}: {error['msg']}" if place else str(error["msg"])
+def _format_error(error: Mapping[str, Any]) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    return f"{location}: {error['msg']}" if location else str(error["msg"])
 
 
-def with_models(kinds: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
-    """JSON Schemas of types, and what they refer to as ``#/$defs/...``.
+# --- JSON Schema -------------------------------------------------------------------------------
+
+
+def json_schemas(types: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
+    """Return the JSON Schema of each type, and the definitions they reference by name.
 
     Raises:
-        TypeError: there is none of one of them.
+        TypeError: if a type has no JSON Schema.
     """
-    models: list[type[Any]] = []
+    found: list[type[Any]] = []
 
-    def note(kind: type[Any]) -> Schema:
-        model = _model_of(kind)
-        models.append(model)
-        return {"$ref": _placeholder(model)}
+    def schema_hook(type_: type[Any]) -> Schema:
+        cls = _pydantic_class(type_)
+        found.append(cls)
+        return {"$ref": _placeholder(cls)}
 
-    tops, components = msgspec.json.schema_components(
-        kinds, schema_hook=note, ref_template=f"{REF}{{name}}"
+    schemas, definitions = msgspec.json.schema_components(
+        types, schema_hook=schema_hook, ref_template=f"{REF_PREFIX}{{name}}"
     )
-    if not models:
-        return list(tops), components
-    places, definitions = _definitions(models, components)
+    if not found:
+        return list(schemas), definitions
+    refs, pydantic_definitions = _pydantic_definitions(found, definitions)
     return (
-        [_redirected(top, places) for top in tops],
-        {name: _redirected(one, places) for name, one in components.items()} | definitions,
+        [_replace_refs(schema, refs) for schema in schemas],
+        {name: _replace_refs(schema, refs) for name, schema in definitions.items()}
+        | pydantic_definitions,
     )
 
 
-def _placeholder(kind: type[Any]) -> str:
-    return f"model:{id(kind)}"
+def _placeholder(cls: type[Any]) -> str:
+    """Return the reference that stands for a class until its definition has a name."""
+    return f"model:{id(cls)}"
 
 
-def _definitions(
-    models: Sequence[type[Any]], taken: Mapping[str, Any]
+def _pydantic_definitions(
+    classes: Sequence[type[Any]], taken: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, Schema]]:
-    """Where each model is described, and the descriptions, under names that are not taken."""
-    # pydantic sees to it that no two of its own have one name.
+    """Describe pydantic classes under names that are not taken.
+
+    Returns:
+        The reference that replaces each placeholder, and the definitions by name.
+    """
+    # Pydantic keeps the names of its own definitions distinct.
     json_schema = import_module("pydantic.json_schema")
-    unique = list(dict.fromkeys(models))
-    told, document = json_schema.models_json_schema(
-        [(model, "validation") for model in unique], ref_template=f"{REF}{{model}}"
+    unique = list(dict.fromkeys(classes))
+    schemas, document = json_schema.models_json_schema(
+        [(cls, "validation") for cls in unique], ref_template=f"{REF_PREFIX}{{model}}"
     )
-    found: dict[str, Schema] = document.get("$defs", {})
+    definitions: dict[str, Schema] = document.get("$defs", {})
     names: dict[str, str] = {}
-    for name in found:
-        names[name] = _free(name, {*taken, *names.values()})
-    moved = {REF + old: REF + new for old, new in names.items()}
-    places = {_placeholder(model): moved[told[model, "validation"]["$ref"]] for model in unique}
-    return places, {names[name]: _redirected(one, moved) for name, one in found.items()}
+    for name in definitions:
+        names[name] = _unused_name(name, {*taken, *names.values()})
+    renamed = {REF_PREFIX + old: REF_PREFIX + new for old, new in names.items()}
+    refs = {_placeholder(cls): renamed[schemas[cls, "validation"]["$ref"]] for cls in unique}
+    return refs, {
+        names[name]: _replace_refs(schema, renamed) for name, schema in definitions.items()
+    }
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _unused_name(name: str, taken: set[str]) -> str:
     while name in taken:
         name += "_"
     return name
 
 
-def _redirected(schema: Any, places: Mapping[str, str]) -> Any:
-    """The same with its references elsewhere."""
+def _replace_refs(schema: Any, refs: Mapping[str, str]) -> Any:
+    """Return a copy of a schema with its references replaced."""
     if isinstance(schema, dict):
         return {
-            key: places.get(value, value)
+            key: refs.get(value, value)
             if key == "$ref" and isinstance(value, str)
-            else _redirected(value, places)
+            else _replace_refs(value, refs)
             for key, value in cast("Schema", schema).items()
         }
     if isinstance(schema, list):
-        return [_redirected(one, places) for one in cast("Any", schema)]
+        return [_replace_refs(item, refs) for item in cast("Any", schema)]
     return schema

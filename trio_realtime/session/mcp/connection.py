@@ -1,14 +1,14 @@
-"""What a running MCP server is to the session: a link that lists tools, calls them, and may be lost.
+"""The interface of a connection to an MCP server: it lists tools, calls them, and may be lost.
 
-``mcp_client`` makes links with the SDK; ``mcp`` keeps them. This module is between the two, and
-imports nothing of the SDK.
+``sdk`` implements it; ``server_task`` uses it. This module does not import the MCP SDK.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -16,21 +16,24 @@ import trio
 from trio_realtime.agents import McpServer
 from trio_realtime.errors import McpCallFailed
 
-MAX_MESSAGE = 64 * 1024 * 1024
-"""Bytes of one message. Nobody sends such; a server that goes mad must not take all memory."""
+MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+"""Maximum size of one message in bytes. It keeps a broken server from exhausting memory."""
 
 
 class McpConnectionError(Exception):
-    """A connection did not come about, or broke. The text may be shown."""
+    """A connection could not be established, or it broke. The message contains no secrets."""
 
 
 class CallNotAccepted(McpConnectionError):
-    """The server did not take a call, for it knows nothing of the connection: a new one may make it."""
+    """The server rejected a call because it no longer knows this connection.
+
+    The call was not executed, so it is safe to repeat it over a new connection.
+    """
 
 
 @attrs.frozen(kw_only=True)
 class RemoteTool:
-    """A tool as its server tells of it."""
+    """A tool as an MCP server lists it."""
 
     name: str
     description: str | None
@@ -38,60 +41,93 @@ class RemoteTool:
 
 
 class McpConnection(ABC):
-    """One connection to a server.
+    """One connection to an MCP server.
 
     Attributes:
-        server: the declaration.
-        lost: why there is no connection any more; ``None`` while there is.
-        hint: what may explain a failure: an HTTP status.
+        server: the declaration of the server.
+        lost_reason: why the connection was lost; ``None`` while it is open.
+        error_detail: extra information for error messages, such as ``"HTTP 404"``, or ``None``.
     """
 
     def __init__(self, server: McpServer) -> None:
         self.server = server
-        self.lost: str | None = None
-        self.hint: str | None = None
-        self._is_left = False
-        self._is_stale = False
-        self._stirred = trio.lowlevel.ParkingLot()
+        self.lost_reason: str | None = None
+        self.error_detail: str | None = None
+        self._is_closing = False
+        self._refresh_requested = False
+        self._changed = trio.lowlevel.ParkingLot()
 
-    def lose(self, why: str) -> None:
-        """The connection is gone. The first reason counts."""
-        if not self._is_left:
-            self.lost = self.lost or why
-        self._stirred.unpark_all()
+    def mark_lost(self, reason: str) -> None:
+        """Mark the connection as lost. Only the first reason is recorded."""
+        if not self._is_closing:
+            self.lost_reason = self.lost_reason or reason
+        self._changed.unpark_all()
 
-    def leave(self) -> None:
-        """We end it: how it goes from here on is no reason for anything."""
-        self._is_left = True
+    def mark_closing(self) -> None:
+        """Mark the connection as being closed by this side; later errors are ignored."""
+        self._is_closing = True
 
     async def wait_lost(self) -> None:
-        """Wait until it is lost."""
-        while self.lost is None:
-            await self._stirred.park()
+        """Wait until the connection is lost."""
+        while self.lost_reason is None:
+            await self._changed.park()
 
-    def look_again(self) -> None:
-        """The tools may be others now, or the server may have forgotten us."""
-        self._is_stale = True
-        self._stirred.unpark_all()
+    def request_refresh(self) -> None:
+        """Request that the tools be listed again.
 
-    async def wait_stirred(self) -> bool:
-        """Wait until it is lost (``False``), or its tools are to be listed again (``True``)."""
-        while self.lost is None and not self._is_stale:
-            await self._stirred.park()
-        self._is_stale = False
-        return self.lost is None
+        Listing them also reveals whether the server still knows this connection.
+        """
+        self._refresh_requested = True
+        self._changed.unpark_all()
 
-    def call_lost(self, why: str | None = None) -> McpCallFailed:
-        """The failure of a call that was under way when the connection went, or its part of it."""
-        because = why or self.lost
+    async def wait_refresh_or_lost(self) -> bool:
+        """Wait for a refresh request (returns ``True``) or the loss (returns ``False``)."""
+        while self.lost_reason is None and not self._refresh_requested:
+            await self._changed.park()
+        self._refresh_requested = False
+        return self.lost_reason is None
+
+    def call_lost_error(self, reason: str | None = None) -> McpCallFailed:
+        """Return the error of a call during which the connection, or its stream, was lost.
+
+        Args:
+            reason: why; by default :attr:`lost_reason`.
+        """
+        reason = reason or self.lost_reason
         name = self.server.name
         text = f"the connection to MCP server {name!r} was lost during the call"
-        return McpCallFailed(f"{text}: {because}" if because else text, server=name)
+        return McpCallFailed(f"{text}: {reason}" if reason else text, server=name)
 
     @abstractmethod
     async def list_tools(self) -> tuple[RemoteTool, ...]:
-        """All tools of the server. Raises ``McpConnectionError`` where it says no."""
+        """List all tools of the server.
+
+        Raises:
+            McpConnectionError: the server returned an error or an invalid list.
+        """
 
     @abstractmethod
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Call a tool; what it returns is the answer."""
+    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Call a tool and return its result, as a tool function would.
+
+        Cancelling this cancels the call in the server.
+
+        Raises:
+            McpCallFailed: the server returned an error, or the connection was lost.
+            CallNotAccepted: the server no longer knows this connection.
+        """
+
+
+class McpConnector(Protocol):
+    """Opens connections to MCP servers, as ``sdk.open_connection`` does."""
+
+    def __call__(
+        self, server: McpServer, close_timeout: float, /
+    ) -> AbstractAsyncContextManager[McpConnection]:
+        """Connect; disconnect when the block is left, within ``close_timeout`` seconds.
+
+        Raises:
+            McpConnectionError: the connection could not be established, or it broke in a way that
+                ended the block. No other exception is raised.
+        """
+        ...

@@ -1,6 +1,7 @@
-"""The HTTP client of an MCP server on the network: what bounds it, and what it may log.
+"""The HTTP client for an MCP server on the network: its time and size limits, and log redaction.
 
-The SDK's transport speaks MCP by it. Imported only where the SDK is: see ``mcp``.
+The SDK's streamable HTTP transport sends its requests with this client. This module is imported
+only if the SDK is installed: see ``manager``.
 """
 
 from __future__ import annotations
@@ -16,55 +17,66 @@ import msgspec
 
 from trio_realtime.agents import McpServerHttp
 
-from .connection import MAX_MESSAGE, McpConnection
+from .connection import MAX_MESSAGE_SIZE, McpConnection
 
 _READ_TIMEOUT = 300.0
-"""Seconds without a byte; not for calls, which may take as long as the declaration says."""
+"""Seconds without data after which a request fails. Calls and notification streams are exempt."""
 
 _LOGGERS = ("httpx2", "mcp.client.streamable_http")
-"""Those that write URLs."""
+"""The loggers that log URLs."""
 
 
 @asynccontextmanager
-async def http_client(
-    server: McpServerHttp, link: McpConnection
+async def open_http_client(
+    server: McpServerHttp, connection: McpConnection
 ) -> AsyncGenerator[httpx2.AsyncClient]:
-    """A client for requests to one server."""
+    """Open a client for requests to one server.
+
+    While it is open, the secrets of the server's URL are removed from log records.
+
+    Args:
+        server: the declaration of the server.
+        connection: its ``error_detail`` is set to the status of a failed request.
+    """
     async with httpx2.AsyncClient(
-        # Whatever a body is packed into, only what comes out of it would be bounded.
+        # The size limit applies after decompression, so compressed responses are not accepted.
         headers={"Accept-Encoding": "identity", **server.headers},
         timeout=httpx2.Timeout(server.connect_timeout, read=_READ_TIMEOUT),
         event_hooks={
-            "request": [_give_calls_time],
-            "response": [partial(_note_status, link), _bound],
+            "request": [_adjust_read_timeout],
+            "response": [partial(_record_status, connection), _limit_size],
         },
     ) as client:
-        with _quiet(server):
+        with _redacted_logs(server):
             yield client
 
 
-async def _note_status(link: McpConnection, response: httpx2.Response) -> None:
-    link.hint = f"HTTP {response.status_code}" if response.status_code >= 400 else None
+async def _record_status(connection: McpConnection, response: httpx2.Response) -> None:
+    status = response.status_code
+    connection.error_detail = f"HTTP {status}" if status >= 400 else None
 
 
 # --- time --------------------------------------------------------------------------------------
 
 
 class _Message(msgspec.Struct):
+    """The part of a JSON-RPC message that names its method."""
+
     method: str | None = None
     id: int | str | None = None
 
 
-async def _give_calls_time(request: httpx2.Request) -> None:
-    """A call, and a stream of notices, may be silent for long: who waits for it knows how long.
+async def _adjust_read_timeout(request: httpx2.Request) -> None:
+    """Remove the read timeout of requests that may legitimately take long.
 
-    Anything else is answered at once, and a server that does not would block those behind it.
+    Tool calls have their own timeout, and notification streams may be silent for as long as nothing
+    changes. Any other request must be answered soon, or it would block the requests behind it.
     """
-    if request.method == "GET" or _is_long(await request.aread()):
+    if request.method == "GET" or _may_take_long(await request.aread()):
         request.extensions["timeout"] = {**request.extensions["timeout"], "read": None}
 
 
-def _is_long(body: bytes) -> bool:
+def _may_take_long(body: bytes) -> bool:
     try:
         message = msgspec.json.decode(body, type=_Message)
     except msgspec.DecodeError:
@@ -75,35 +87,41 @@ def _is_long(body: bytes) -> bool:
 # --- size --------------------------------------------------------------------------------------
 
 
-async def _bound(response: httpx2.Response) -> None:
-    """Streams of events have no end; of these the SDK bounds each event."""
+async def _limit_size(response: httpx2.Response) -> None:
+    """Limit the size of a response body.
+
+    An event stream has no total limit; the SDK limits each of its events.
+    """
     if "text/event-stream" not in response.headers.get("content-type", ""):
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        packed = response.headers.get("content-encoding", "identity") != "identity"
-        response.stream = _Bounded(response.stream, packed=packed)
+        compressed = response.headers.get("content-encoding", "identity") != "identity"
+        response.stream = _LimitedStream(response.stream, compressed=compressed)
 
 
-class _Bounded(httpx2.AsyncByteStream):
-    """A body up to :data:`MAX_MESSAGE`. More is an error of the request alone."""
+class _LimitedStream(httpx2.AsyncByteStream):
+    """A response body of at most :data:`MAX_MESSAGE_SIZE` bytes.
 
-    def __init__(self, stream: httpx2.AsyncByteStream, *, packed: bool) -> None:
+    A larger or compressed body is an error of its request only, not of the connection.
+    """
+
+    def __init__(self, stream: httpx2.AsyncByteStream, *, compressed: bool) -> None:
         self._stream = stream
-        self._packed = packed
+        self._compressed = compressed
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900 - what httpx2 asks for
-        if self._packed:
-            raise httpx2.StreamError("it is compressed, which nobody has asked for")
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900 - httpx2's interface
+        if self._compressed:
+            raise httpx2.StreamError("the response is compressed, but compression was not accepted")
         size = 0
         chunks = aiter(self._stream)
         async for chunk in chunks:
             size += len(chunk)
-            if size > MAX_MESSAGE:
-                await self._break_off(chunks)
-                raise httpx2.StreamError(f"it has more than {MAX_MESSAGE} bytes")
+            if size > MAX_MESSAGE_SIZE:
+                await self._abort(chunks)
+                raise httpx2.StreamError(f"the response has more than {MAX_MESSAGE_SIZE} bytes")
             yield chunk
 
-    async def _break_off(self, chunks: AsyncIterator[bytes]) -> None:
-        """Close the connection, and let the generators within each other see that it is closed."""
+    async def _abort(self, chunks: AsyncIterator[bytes]) -> None:
+        """Close the connection, and run the nested generators to their end so that they clean up."""
         await self._stream.aclose()
         with suppress(httpx2.TransportError):
             async for _ in chunks:
@@ -118,21 +136,21 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 @contextmanager
-def _quiet(server: McpServerHttp) -> Generator[None]:
-    """Let nobody log the secrets of the URL. What is not about this server is left as it is."""
-    hide = _Hide(server)
+def _redacted_logs(server: McpServerHttp) -> Generator[None]:
+    """Redact the server's URL in log records. Records about other hosts are left unchanged."""
+    redaction = _UrlRedaction(server)
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:
-        logger.addFilter(hide)
+        logger.addFilter(redaction)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(hide)
+            logger.removeFilter(redaction)
 
 
-class _Hide(logging.Filter):
-    """Rewrites the URL of a server in what is logged."""
+class _UrlRedaction(logging.Filter):
+    """A logging filter that redacts the URL of one server and drops no records."""
 
     def __init__(self, server: McpServerHttp) -> None:
         super().__init__()
@@ -140,17 +158,17 @@ class _Hide(logging.Filter):
         self._origin = _origin(httpx2.URL(server.url))
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let the record pass, without secrets."""
+        """Redact a record in place."""
         if isinstance(record.msg, str):
             url = self._server.url
             record.msg = record.msg.replace(url, self._server.shown_url(url))
         if isinstance(record.args, tuple):
-            record.args = tuple(map(self._shown, record.args))
+            record.args = tuple(map(self._redact, record.args))
         return True
 
-    def _shown(self, given: Any) -> Any:
-        ours = isinstance(given, httpx2.URL) and _origin(given) == self._origin
-        return self._server.shown_url(str(given)) if ours else given
+    def _redact(self, arg: Any) -> Any:
+        is_server_url = isinstance(arg, httpx2.URL) and _origin(arg) == self._origin
+        return self._server.shown_url(str(arg)) if is_server_url else arg
 
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:

@@ -1,8 +1,8 @@
-"""One connection to an MCP server, by the MCP SDK. The only module that knows how the SDK speaks.
+"""A connection to an MCP server through the MCP SDK. All knowledge of the SDK's behavior is here.
 
-The SDK raises what happened inside of groups inside of groups, and crashes whole task groups when a
-request cannot be sent; what leaves here is one :class:`McpConnectionError`, a :class:`McpCallFailed`, or a
-cancellation. Imported only where the SDK is: see ``mcp``.
+The SDK raises nested exception groups, and crashes whole task groups when a request cannot be sent.
+This module raises only :class:`McpConnectionError`, :class:`McpCallFailed` and cancellations. It is
+imported only if the SDK is installed: see ``manager``.
 """
 
 from __future__ import annotations
@@ -47,118 +47,138 @@ from trio_realtime.agents import (
 )
 from trio_realtime.errors import McpCallFailed
 
-from .connection import MAX_MESSAGE, CallNotAccepted, McpConnection, McpConnectionError, RemoteTool
-from .http import http_client
-from .stdio import run_program
+from .connection import (
+    MAX_MESSAGE_SIZE,
+    CallNotAccepted,
+    McpConnection,
+    McpConnectionError,
+    RemoteTool,
+)
+from .http import open_http_client
+from .stdio import open_stdio_transport
 
 MAX_PAGES = 1000
-"""Of a list of tools; a server that always says that there are more must end somewhere."""
+"""Maximum number of pages of a tool list. It stops a server that always announces another page."""
 
-_LISTEN_AGAIN = 5.0
-"""Seconds until a dropped stream of notifications is opened again."""
+_RELISTEN_DELAY = 5.0
+"""Seconds before a dropped notification stream is opened again."""
 
-_SAID_BY_SERVER = -32099
-"""What becomes of ``CONNECTION_CLOSED`` in an answer of a server.
+_SERVER_SENT_CONNECTION_CLOSED = -32099
+"""Replaces the code ``CONNECTION_CLOSED`` in error responses that a server sends.
 
-It is the first of the codes that JSON-RPC leaves to servers, so many use it for whatever goes wrong;
-the SDK says the same when the connection is closed, and it alone shall be understood so.
+``CONNECTION_CLOSED`` is the first code that JSON-RPC reserves for servers, so many servers use it for
+any error. The SDK raises the same code when the connection is closed. After the replacement, the
+code always means that the SDK found the connection closed.
 """
 
-_NO_WORDS = "the tool failed, and does not say why"
+_NO_ERROR_TEXT = "the tool failed without an error message"
 
-_CUT_SHORT = ("SSE stream ", "Connection closed")
-"""How the SDK begins where the stream with an answer has ended, and in a server that is ending."""
+_STREAM_ENDED_PREFIXES = ("SSE stream ", "Connection closed")
+"""Start of the SDK's error when the stream of a response ended early, here or in the server."""
 
 
 @asynccontextmanager
-async def connected(server: McpServer, close_timeout: float) -> AsyncGenerator[McpConnection]:
-    """Connect and introduce ourselves; disconnect when the block is left.
+async def open_connection(server: McpServer, close_timeout: float) -> AsyncGenerator[McpConnection]:
+    """Connect and perform the MCP handshake; disconnect when the block is left.
+
+    Args:
+        server: the declaration of the server.
+        close_timeout: seconds that ending a local program may take.
 
     Raises:
-        LinkFailed: it could not be connected, or the connection broke in a way that ended the block.
+        McpConnectionError: the connection could not be established, or it broke in a way that ended
+            the block.
     """
-    link = SdkConnection(server)
-    with _one_failure(link):
+    connection = SdkConnection(server)
+    with _single_failure(connection):
         async with AsyncExitStack() as stack:
-            transport = await _transport(server, link, close_timeout, stack)
+            transport = await _make_transport(server, connection, close_timeout, stack)
             client = Client(
                 transport,
                 cache=None,
-                message_handler=link.take_notice,
+                message_handler=connection.handle_message,
                 client_info=Implementation(name="trio-realtime", version=version("trio-realtime")),
             )
-            link.client = await stack.enter_async_context(client)
+            connection.client = await stack.enter_async_context(client)
             nursery = await stack.enter_async_context(trio.open_nursery())
-            nursery.start_soon(link.listen)
+            nursery.start_soon(connection.listen_for_changes)
             try:
-                yield link
+                yield connection
             finally:
-                nursery.cancel_scope.cancel(reason="the connection is left")
+                nursery.cancel_scope.cancel(reason="the MCP connection is being closed")
 
 
-async def _transport(
-    server: McpServer, link: SdkConnection, close_timeout: float, stack: AsyncExitStack
+async def _make_transport(
+    server: McpServer, connection: SdkConnection, close_timeout: float, stack: AsyncExitStack
 ) -> Any:
     match server:
         case McpServerStdio():
-            return _watched(run_program(server, close_timeout, link.lose), link)
+            streams = open_stdio_transport(server, close_timeout, connection.mark_lost)
+            return _monitor_transport(streams, connection)
         case McpServerHttp():
-            http = await stack.enter_async_context(http_client(server, link))
-            streams = streamable_http_client(
-                server.url, http_client=http, max_sse_event_size=MAX_MESSAGE
+            http = await stack.enter_async_context(open_http_client(server, connection))
+            http_streams = streamable_http_client(
+                server.url, http_client=http, max_sse_event_size=MAX_MESSAGE_SIZE
             )
-            return _watched(streams, link)
+            return _monitor_transport(http_streams, connection)
         case McpServerCustom():
-            given: Any = server.connect()
-            local = isinstance(given, Server | MCPServer)
-            return cast("Any", given) if local else _watched(given, link)
+            custom: Any = server.connect()
+            if isinstance(custom, Server | MCPServer):
+                return cast("Any", custom)  # a server object: the SDK calls it without streams
+            return _monitor_transport(custom, connection)
         case _:
-            raise TypeError(f"{type(server).__name__} is no MCP server that can be connected")
+            raise TypeError(
+                f"expected an McpServerStdio, McpServerHttp or McpServerCustom, "
+                f"got {type(server).__name__}"
+            )
 
 
 # --- the end of a connection -------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def _watched(transport: Any, link: SdkConnection) -> AsyncGenerator[tuple[Any, Any]]:
+async def _monitor_transport(
+    transport: Any, connection: SdkConnection
+) -> AsyncGenerator[tuple[Any, Any]]:
     async with transport as (incoming, outgoing):
-        link.is_watched = True
+        connection.is_monitored = True
         try:
-            yield _Watched(incoming, link), outgoing
+            yield _MonitoredStream(incoming, connection), outgoing
         finally:
-            link.leave()
+            connection.mark_closing()
 
 
-class _Watched:
-    """A stream to read that tells when there is no more; the SDK would say so at the next call.
+class _MonitoredStream:
+    """A receive stream that marks the connection as lost at the end of the stream.
 
-    And of what is read, nothing says that the connection is closed.
+    The SDK itself reports the end only at the next call. This class also replaces the error code
+    ``CONNECTION_CLOSED`` in received messages.
     """
 
-    def __init__(self, stream: Any, link: McpConnection) -> None:
+    def __init__(self, stream: Any, connection: McpConnection) -> None:
         self._stream = stream
-        self._link = link
+        self._connection = connection
 
     @property
     def last_context(self) -> Any:
-        """Of the sender of the last message, where the stream knows."""
+        """The context of the last message's sender, if the stream provides it."""
         return getattr(self._stream, "last_context", None)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        return await self._told(self._stream.__anext__)
+        return await self._monitor(self._stream.__anext__)
 
     async def receive(self) -> Any:
-        """The next message."""
-        return await self._told(self._stream.receive)
+        """Receive the next message."""
+        return await self._monitor(self._stream.receive)
 
-    async def _told(self, receive: Callable[[], Any]) -> Any:
+    async def _monitor(self, receive: Callable[[], Any]) -> Any:
         try:
-            return _said_by_server(await receive())
+            return _replace_closed_code(await receive())
         except Exception:
-            self._link.lose("the connection was closed")
+            self._connection.mark_lost("the connection was closed")
             raise
 
     async def aclose(self) -> None:
@@ -170,20 +190,23 @@ class _Watched:
         return self
 
     async def __aexit__(self, *exc_info: object) -> bool | None:
-        # How long it takes is the stream's own matter, as without us.
+        # The wrapped stream decides how long this takes, just as if it were not wrapped.
         return cast("bool | None", await self._stream.__aexit__(*exc_info))  # noqa: ASYNC102
 
 
-def _said_by_server(item: Any) -> Any:
+def _replace_closed_code(item: Any) -> Any:
     message = item.message if isinstance(item, SessionMessage) else None
     if isinstance(message, JSONRPCError) and message.error.code == CONNECTION_CLOSED:
-        message.error = message.error.model_copy(update={"code": _SAID_BY_SERVER})
+        message.error = message.error.model_copy(update={"code": _SERVER_SENT_CONNECTION_CLOSED})
     return item
 
 
 @contextmanager
-def _one_failure(link: McpConnection) -> Generator[None]:
-    """Make one exception of what the SDK raises. Cancellations pass, and what is nobody's error."""
+def _single_failure(connection: McpConnection) -> Generator[None]:
+    """Convert what the SDK raises into one :class:`McpConnectionError`.
+
+    Cancellations, and whatever else is not an :class:`Exception`, pass through unchanged.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
@@ -191,24 +214,31 @@ def _one_failure(link: McpConnection) -> Generator[None]:
         if others is not None:
             raise others from None
         assert errors is not None
-        raise McpConnectionError(_words(min(leaves_of(errors), key=_is_closed), link)) from None
-    except Exception as exc:  # noqa: BLE001 - whatever it is, it is the end of this connection only
-        raise McpConnectionError(_words(exc, link)) from None
+        cause = min(leaves_of(errors), key=_is_connection_closed)
+        raise McpConnectionError(_describe_failure(cause, connection)) from None
+    except Exception as exc:  # noqa: BLE001 - any error ends only this connection
+        raise McpConnectionError(_describe_failure(exc, connection)) from None
 
 
-def _words(exc: BaseException, link: McpConnection) -> str:
-    """Why: what the server says itself; or else what was noticed first, for the rest follows."""
+def _describe_failure(exc: BaseException, connection: McpConnection) -> str:
+    """Describe the root cause of a failure, without secrets.
+
+    An error that the server reports is the cause. Any other error is a consequence of the loss of
+    the connection, if that was noticed before.
+    """
     if isinstance(exc, McpConnectionError):
         return str(exc)
-    if link.lost is not None and (_is_closed(exc) or not isinstance(exc, MCPError)):
-        return link.lost
-    text = link.server.without_secrets(str(exc))
-    said = text if isinstance(exc, MCPError) else f"{type(exc).__name__}: {text}"
-    return f"{said} ({link.hint})" if link.hint else said
+    lost_reason = connection.lost_reason
+    if lost_reason is not None and (_is_connection_closed(exc) or not isinstance(exc, MCPError)):
+        return lost_reason
+    text = connection.server.without_secrets(str(exc))
+    description = text if isinstance(exc, MCPError) else f"{type(exc).__name__}: {text}"
+    detail = connection.error_detail
+    return f"{description} ({detail})" if detail else description
 
 
-def _is_closed(exc: BaseException) -> bool:
-    """Whether it says no more than that there is no connection."""
+def _is_connection_closed(exc: BaseException) -> bool:
+    """Whether an exception says only that the connection is closed."""
     return isinstance(exc, MCPError) and exc.code == CONNECTION_CLOSED
 
 
@@ -216,47 +246,51 @@ def _is_closed(exc: BaseException) -> bool:
 
 
 class SdkConnection(McpConnection):
-    """A connection by the SDK's client.
+    """A connection through the SDK's client.
 
     Attributes:
-        client: the client, once it is there.
-        is_watched: whether there are streams between us and the server, which may be closed.
+        client: the client; set once it is connected.
+        is_monitored: whether the server is reached over streams, whose end is noticed.
     """
 
     client: Client
-    is_watched = False
+    is_monitored = False
 
-    async def take_notice(self, message: Any) -> None:
-        """The server tells something."""
+    async def handle_message(self, message: Any) -> None:
+        """Handle a notification of the server."""
         if isinstance(message, ToolListChangedNotification):
-            self.look_again()
+            self.request_refresh()
 
-    async def listen(self) -> None:
-        """Ask a server of the newer protocol to tell of changes; those before do so by themselves."""
+    async def listen_for_changes(self) -> None:
+        """Subscribe to changes of the tools.
+
+        Servers of older protocol versions have no subscriptions; they send notifications unasked.
+        """
         capabilities = self.client.server_capabilities.tools
         while capabilities is not None and capabilities.list_changed:
             try:
-                async with self.client.listen(tools_list_changed=True) as notices:
-                    async for _ in notices:
-                        self.look_again()
+                async with self.client.listen(tools_list_changed=True) as notifications:
+                    async for _ in notifications:
+                        self.request_refresh()
             except ListenNotSupportedError:
                 return
             except (MCPError, SubscriptionLost):
-                self.look_again()  # whether it lives, and what was missed meanwhile
-            await trio.sleep(_LISTEN_AGAIN)
+                # Finds out whether the server is alive, and which changes were missed.
+                self.request_refresh()
+            await trio.sleep(_RELISTEN_DELAY)
 
     async def list_tools(self) -> tuple[RemoteTool, ...]:
-        """All tools of the server.
+        """List all tools of the server.
 
         Raises:
-            LinkFailed: it says no, or what it says is no list.
+            McpConnectionError: the server returned an error or an invalid list.
         """
         try:
             return await self._list_tools()
         except Exception as exc:
-            if _is_closed(exc):  # follows from what ends the block that we are in
+            if _is_connection_closed(exc):  # open_connection() knows the cause
                 raise
-            raise McpConnectionError(_words(next(leaves_of(exc)), self)) from None
+            raise McpConnectionError(_describe_failure(next(leaves_of(exc)), self)) from None
 
     async def _list_tools(self) -> tuple[RemoteTool, ...]:
         tools: list[RemoteTool] = []
@@ -265,39 +299,41 @@ class SdkConnection(McpConnection):
             page = await self.client.list_tools(cursor=cursor)
             tools += map(_remote_tool, page.tools)
             cursor = page.next_cursor
-            if not cursor:  # some write it always, empty on the last page
+            if not cursor:  # some servers send an empty cursor on the last page
                 return tuple(tools)
-        raise McpConnectionError(f"its list of tools has more than {MAX_PAGES} pages")
+        raise McpConnectionError(f"its tool list has more than {MAX_PAGES} pages")
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Call a tool.
+    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Call a tool and return its result.
 
         Raises:
-            McpCallFailed: the server says no, or the connection was lost.
-            CallNotTaken: the server was started anew, or has forgotten us.
+            McpCallFailed: the server returned an error, or the connection was lost.
+            CallNotAccepted: the server was restarted, or no longer knows this connection.
         """
         try:
             result = await self.client.call_tool(name, dict(arguments))
-        except Exception as exc:  # noqa: BLE001 - the SDK raises what its libraries raise
-            raise self._call_failed(exc) from None
+        except Exception as exc:  # noqa: BLE001 - the SDK passes on whatever its libraries raise
+            raise self._call_error(exc) from None
         if result.is_error:
-            text = result_text(_result(result)) or _NO_WORDS
+            text = result_text(_tool_output(result)) or _NO_ERROR_TEXT
             raise McpCallFailed(text, server=self.server.name)
-        return _result(result)
+        return _tool_output(result)
 
-    def _call_failed(self, exc: Exception) -> McpCallFailed | CallNotAccepted:
+    def _call_error(self, exc: Exception) -> McpCallFailed | CallNotAccepted:
         leaf = next(leaves_of(exc))
-        if _is_closed(leaf) and self.is_watched:
-            self.lose("the connection was closed")
-            return self.call_lost()
-        if isinstance(leaf, MCPError) and leaf.code == INVALID_REQUEST and self.hint == "HTTP 404":
-            self.lose("the server knows nothing of the connection any more")
-            return CallNotAccepted(self.lost)
-        self.look_again()  # if it has forgotten us, or has other tools now, then that will tell
-        words = _words(leaf, self)
-        if getattr(leaf, "code", None) == _SAID_BY_SERVER and words.startswith(_CUT_SHORT):
-            return self.call_lost(words)
-        return McpCallFailed(words, server=self.server.name)
+        if _is_connection_closed(leaf) and self.is_monitored:
+            self.mark_lost("the connection was closed")
+            return self.call_lost_error()
+        code = leaf.code if isinstance(leaf, MCPError) else None
+        if code == INVALID_REQUEST and self.error_detail == "HTTP 404":
+            self.mark_lost("the server no longer knows the connection")
+            return CallNotAccepted(self.lost_reason)
+        # Finds out whether the server still knows the connection, and still has the tool.
+        self.request_refresh()
+        text = _describe_failure(leaf, self)
+        if code == _SERVER_SENT_CONNECTION_CLOSED and text.startswith(_STREAM_ENDED_PREFIXES):
+            return self.call_lost_error(text)
+        return McpCallFailed(text, server=self.server.name)
 
 
 def _remote_tool(tool: Tool) -> RemoteTool:
@@ -309,8 +345,8 @@ def _remote_tool(tool: Tool) -> RemoteTool:
 # --- results -----------------------------------------------------------------------------------
 
 
-def _result(result: CallToolResult) -> Any:
-    """What the model is told: the texts, or where there are none the structured result."""
+def _tool_output(result: CallToolResult) -> Any:
+    """Return what the model receives: the text, or the structured result if there is no text."""
     if result.structured_content is not None and not any(
         isinstance(block, TextContent) for block in result.content
     ):
@@ -319,7 +355,7 @@ def _result(result: CallToolResult) -> Any:
 
 
 def _block_text(block: ContentBlock) -> str:
-    """Text as it is; of other content, what it is."""
+    """Return text as it is; for other content, a JSON description of its type and size."""
     match block:
         case TextContent():
             return block.text
@@ -329,18 +365,18 @@ def _block_text(block: ContentBlock) -> str:
         case ResourceLink():
             return _resource_text("resource_link", block.uri, block.mime_type, name=block.name)
         case EmbeddedResource(resource=resource):
-            return _contents_text(resource)
+            return _embedded_resource_text(resource)
 
 
-def _contents_text(contents: TextResourceContents | BlobResourceContents) -> str:
-    about: dict[str, Any] = (
-        {"text": contents.text}
-        if isinstance(contents, TextResourceContents)
-        else {"bytes": len(contents.blob) * 3 // 4}
+def _embedded_resource_text(resource: TextResourceContents | BlobResourceContents) -> str:
+    content: dict[str, Any] = (
+        {"text": resource.text}
+        if isinstance(resource, TextResourceContents)
+        else {"bytes": len(resource.blob) * 3 // 4}
     )
-    return _resource_text("resource", contents.uri, contents.mime_type, **about)
+    return _resource_text("resource", resource.uri, resource.mime_type, **content)
 
 
-def _resource_text(kind: str, uri: Any, mime_type: str | None, **more: Any) -> str:
-    known = {"type": kind, "uri": str(uri), "mime_type": mime_type, **more}
-    return result_text({name: value for name, value in known.items() if value is not None})
+def _resource_text(kind: str, uri: Any, mime_type: str | None, **fields: Any) -> str:
+    description = {"type": kind, "uri": str(uri), "mime_type": mime_type, **fields}
+    return result_text({name: value for name, value in description.items() if value is not None})

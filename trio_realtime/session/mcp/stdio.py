@@ -1,8 +1,8 @@
-"""An MCP server that is a program: its standard streams as a transport of the MCP SDK.
+"""A transport for the MCP SDK over the standard streams of a local program.
 
-The SDK has such a transport too. It waits several seconds for a program that does not end, and lets
-nobody choose; a session promises to be gone within its ``close_timeout``, so this one is bounded by
-what it is given. Imported only where the SDK is: see ``mcp``.
+The SDK has a similar transport, but it waits several seconds for a program that does not exit, and
+that time cannot be configured. A session must end within its ``close_timeout``, so this transport
+takes a timeout. This module is imported only if the SDK is installed: see ``manager``.
 """
 
 from __future__ import annotations
@@ -35,52 +35,53 @@ from mcp.types import (
 
 from trio_realtime.agents import McpServerStdio
 
-from .connection import MAX_MESSAGE
+from .connection import MAX_MESSAGE_SIZE
 
 logger: logging.Logger = logging.getLogger("trio_realtime.mcp")
 
 Incoming: TypeAlias = MemoryObjectReceiveStream[SessionMessage | Exception]
 Outgoing: TypeAlias = MemoryObjectSendStream[SessionMessage]
 
-_MAX_END = 500
-"""Bytes at the end of a line in which its id is looked for."""
+_ID_SEARCH_SIZE = 500
+"""Bytes at the end of an unreadable line that are searched for the id of the response."""
 
-_WAITING_WRITES = 100
-"""So that cancelling a call need not wait for a program that does not read."""
+_MAX_PENDING_WRITES = 100
+"""Messages buffered for the program, so that cancelling a call never waits for it to read."""
 
 
 @asynccontextmanager
-async def run_program(
-    server: McpServerStdio, close_timeout: float, ended: Callable[[str], None]
+async def open_stdio_transport(
+    server: McpServerStdio, close_timeout: float, on_lost: Callable[[str], None]
 ) -> AsyncGenerator[tuple[Incoming, Outgoing]]:
-    """Start the program; end it, with all that it has started, when the block is left.
+    """Start the program; when the block is left, end it and every program that it has started.
 
     Args:
-        server: the declaration.
-        close_timeout: seconds that ending it may take, whatever it does.
-        ended: called with the reason when the program ends by itself.
+        server: the declaration of the server.
+        close_timeout: seconds after which the program is killed, at the latest.
+        on_lost: called with the reason if the program exits, or closes a stream, by itself.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program could not be started.
     """
     process = await _start(server)
     to_client, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    outgoing, from_client = anyio.create_memory_object_stream[SessionMessage](_WAITING_WRITES)
+    outgoing, from_client = anyio.create_memory_object_stream[SessionMessage](_MAX_PENDING_WRITES)
     with to_client, incoming, outgoing, from_client:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_read, process, to_client, ended)
-                nursery.start_soon(_write, process, from_client, ended)
-                nursery.start_soon(_watch, process, to_client, ended)
+                nursery.start_soon(_read, process, to_client, on_lost)
+                nursery.start_soon(_write, process, from_client, on_lost)
+                nursery.start_soon(_watch_exit, process, to_client, on_lost)
                 try:
                     yield incoming, outgoing
                 finally:
-                    incoming.close()  # so that the reader drops what comes, and the pipe stays free
+                    # The reader now discards the output, so the program cannot block on a full pipe.
+                    incoming.close()
                     with trio.CancelScope(shield=True):
-                        await _end(process, close_timeout)
-                    nursery.cancel_scope.cancel(reason="the program has ended")
+                        await _terminate(process, close_timeout)
+                    nursery.cancel_scope.cancel(reason="the program has exited")
         finally:
-            if process.returncode is None:  # a keyboard interrupt came between
+            if process.returncode is None:  # interrupted by a KeyboardInterrupt
                 _kill(process)
 
 
@@ -91,7 +92,7 @@ async def _start(server: McpServerStdio) -> trio.Process:
         stdout=subprocess.PIPE,
         env={**get_default_environment(), **server.env},
         cwd=server.cwd,
-        start_new_session=True,  # a process group of its own, so that all of it can be killed
+        start_new_session=True,  # its own process group, so that its children can be killed too
     )
 
 
@@ -101,55 +102,55 @@ async def _start(server: McpServerStdio) -> trio.Process:
 async def _read(
     process: trio.Process,
     to_client: MemoryObjectSendStream[SessionMessage | Exception],
-    ended: Callable[[str], None],
+    on_lost: Callable[[str], None],
 ) -> None:
     assert process.stdout is not None
     try:
-        # Suppressed: nobody listens any more.
+        # Suppressed: the client has stopped receiving.
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await _read_messages(process.stdout, to_client)
-            await _tell_end(process, ended)
+            await _report_end(process, on_lost)
         to_client.close()
         async for _ in process.stdout:
             pass
     except (trio.BrokenResourceError, trio.ClosedResourceError, ValueError) as exc:
-        ended(str(exc) or "its output broke")
+        on_lost(str(exc) or "its output stream broke")
         to_client.close()
 
 
 async def _read_messages(
     stdout: trio.abc.ReceiveStream, to_client: MemoryObjectSendStream[SessionMessage | Exception]
 ) -> None:
-    rest = bytearray()
-    garbage = 0
+    buffer = bytearray()
+    ignored = 0
     async for chunk in stdout:
-        rest += chunk
+        buffer += chunk
         if b"\n" not in chunk:
-            if len(rest) > MAX_MESSAGE:
-                raise ValueError("it sent a line without an end")
+            if len(buffer) > MAX_MESSAGE_SIZE:
+                raise ValueError(f"it sent a line of more than {MAX_MESSAGE_SIZE} bytes")
             continue
-        *lines, tail = rest.split(b"\n")
-        rest = tail
+        *lines, tail = buffer.split(b"\n")
+        buffer = tail
         for line in filter(bytes.strip, map(bytes, lines)):
-            message = _message(line)
+            message = _parse_message(line)
             if message is None:
-                garbage += 1
-                _note_garbage(line, garbage)
+                ignored += 1
+                _log_ignored(line, ignored)
             else:
                 await to_client.send(SessionMessage(message))
 
 
-def _note_garbage(line: bytes, times: int) -> None:
-    """Log the first, the tenth, the hundredth: a program may print without an end."""
-    if times == 10 ** (len(str(times)) - 1):
-        what = "an MCP server wrote a line of %d bytes that is no message (number %d)"
-        logger.warning(what, len(line), times)
+def _log_ignored(line: bytes, count: int) -> None:
+    """Log the 1st, 10th, 100th, ... ignored line, since a program may print endlessly."""
+    if count == 10 ** (len(str(count)) - 1):
+        text = "ignored a line of %d bytes from an MCP server: not a JSON-RPC message (number %d)"
+        logger.warning(text, len(line), count)
 
 
 async def _write(
     process: trio.Process,
     from_client: MemoryObjectReceiveStream[SessionMessage],
-    ended: Callable[[str], None],
+    on_lost: Callable[[str], None],
 ) -> None:
     assert process.stdin is not None
     with from_client, suppress(trio.ClosedResourceError):
@@ -158,101 +159,107 @@ async def _write(
                 line = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                 await process.stdin.send_all(line.encode() + b"\n")
         except trio.BrokenResourceError:
-            await _tell_end(process, ended)
+            await _report_end(process, on_lost)
 
 
-async def _tell_end(process: trio.Process, ended: Callable[[str], None]) -> None:
-    """Say why there is no more of it, before whoever waits is told that there is not."""
-    with trio.move_on_after(0.5):  # its status, if that is why
+async def _report_end(process: trio.Process, on_lost: Callable[[str], None]) -> None:
+    """Report the reason of a broken stream before the client sees the end of the stream."""
+    with trio.move_on_after(0.5):  # if the program exited, its status is available soon
         await process.wait()
-    ended(_reason(process))
+    on_lost(_exit_reason(process))
 
 
-async def _watch(
+async def _watch_exit(
     process: trio.Process,
     to_client: MemoryObjectSendStream[SessionMessage | Exception],
-    ended: Callable[[str], None],
+    on_lost: Callable[[str], None],
 ) -> None:
-    """A program that ends while one that it has started holds its output open."""
+    """Report the exit of the program even if one of its children holds its output open."""
     await process.wait()
-    await trio.sleep(1)  # what it wrote last is still to be read
-    ended(_reason(process))
+    await trio.sleep(1)  # the reader may still be reading the last output
+    on_lost(_exit_reason(process))
     to_client.close()
 
 
-def _reason(process: trio.Process) -> str:
+def _exit_reason(process: trio.Process) -> str:
     status = process.returncode
-    return "it closed its streams" if status is None else f"it ended with status {status}"
+    return "it closed its streams" if status is None else f"it exited with status {status}"
 
 
 # --- messages ----------------------------------------------------------------------------------
 
 _ID = rb"""\s*"id"\s*:\s*(\d{1,18}|"[^"\\]*")\s*"""
 _VERSION = rb"""\s*"jsonrpc"\s*:\s*"2\.0"\s*"""
-_ANSWER = re.compile(rb"""\s*\{(?:%b,)?%b,\s*"(?:result|error)\b""" % (_VERSION, _ID))
-_ANSWER_END = re.compile(rb""",(?:%b,%b|%b,%b)\}\s*\Z""" % (_VERSION, _ID, _ID, _VERSION))
+_RESPONSE_START = re.compile(rb"""\s*\{(?:%b,)?%b,\s*"(?:result|error)\b""" % (_VERSION, _ID))
+_RESPONSE_END = re.compile(rb""",(?:%b,%b|%b,%b)\}\s*\Z""" % (_VERSION, _ID, _ID, _VERSION))
 
 
-def _message(line: bytes) -> JSONRPCMessage | None:
-    """The message on a line. Of an answer that is none, the error for whoever waits for it."""
+def _parse_message(line: bytes) -> JSONRPCMessage | None:
+    """Parse a line as a JSON-RPC message.
+
+    If it is an invalid response whose id can be recovered, return an error response with that id, so
+    that the request fails instead of waiting. Return ``None`` for any other invalid line.
+    """
     with suppress(ValueError):
         return jsonrpc_message_adapter.validate_json(line, by_name=False)
-    number: int | str | None
+    response_id: int | str | None
     try:
-        found = _mended(line)
+        decoded = _decode_leniently(line)
         with suppress(ValueError):
-            return jsonrpc_message_adapter.validate_python(found, by_name=False)
-        number = _number(found)
+            return jsonrpc_message_adapter.validate_python(decoded, by_name=False)
+        response_id = _response_id(decoded)
     except (ValueError, RecursionError):
-        number = _number_in(line)
-    if number is None:
+        response_id = _find_response_id(line)
+    if response_id is None:
         return None
-    error = ErrorData(code=PARSE_ERROR, message="its answer cannot be read")
-    return JSONRPCError(jsonrpc="2.0", id=number, error=error)
+    error = ErrorData(code=PARSE_ERROR, message="the response of the server is invalid")
+    return JSONRPCError(jsonrpc="2.0", id=response_id, error=error)
 
 
-def _mended(line: bytes) -> Any:
-    """The line as JSON with what no text can have, such as half an emoji, replaced."""
-    found = json.loads(line.decode(errors="replace"), strict=False)
-    return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
+def _decode_leniently(line: bytes) -> Any:
+    """Decode a line as JSON, and replace characters that are invalid, such as lone surrogates."""
+    decoded = json.loads(line.decode(errors="replace"), strict=False)
+    return json.loads(json.dumps(decoded, ensure_ascii=False).encode(errors="replace"))
 
 
-def _number(found: Any) -> int | str | None:
+def _response_id(decoded: Any) -> int | str | None:
     try:
-        answer = msgspec.convert(found, _Answer)
+        response = msgspec.convert(decoded, _Response)
     except msgspec.ValidationError:
         return None
-    return None if answer.method is not None else answer.id
+    return None if response.method is not None else response.id
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
+    """The part of a JSON-RPC message that identifies it as a response: an id, and no method."""
+
     id: int | str | None = None
     method: Any = None
 
 
-def _number_in(line: bytes) -> int | str | None:
-    """From where it stands in answers, before the result or after it."""
-    found = _ANSWER.match(line) or _ANSWER_END.search(line[-_MAX_END:])
-    number = next(filter(None, found.groups())).decode(errors="replace") if found else ""
-    return int(number) if number.isdecimal() else number.strip('"') or None
+def _find_response_id(line: bytes) -> int | str | None:
+    """Search undecodable JSON for the id of a response, before the result or after it."""
+    match = _RESPONSE_START.match(line) or _RESPONSE_END.search(line[-_ID_SEARCH_SIZE:])
+    found = next(filter(None, match.groups())).decode(errors="replace") if match else ""
+    return int(found) if found.isdecimal() else found.strip('"') or None
 
 
-# --- ending it ---------------------------------------------------------------------------------
+# --- ending the program ------------------------------------------------------------------------
 
 
-async def _end(process: trio.Process, patience: float) -> None:
-    """Ask it to end by closing its input, then by a signal; then kill it."""
+async def _terminate(process: trio.Process, timeout: float) -> None:
+    """Close the program's input, then send SIGTERM, then SIGKILL, each after a part of the timeout."""
     assert process.stdin is not None
     assert process.stdout is not None
     await process.stdin.aclose()
-    with trio.move_on_after(patience / 2):
+    with trio.move_on_after(timeout / 2):
         await process.wait()
     if process.returncode is None:
         _signal(process, signal.SIGTERM)
-        with trio.move_on_after(patience / 4):
+        with trio.move_on_after(timeout / 4):
             await process.wait()
     _kill(process)
-    with trio.move_on_after(patience / 4):
+    with trio.move_on_after(timeout / 4):
         await process.wait()
     await process.stdout.aclose()
 
