@@ -183,7 +183,10 @@ class DemoCall:
     async def _serve_and_talk(self) -> None:
         limits = Limits(recorded_frames=100_000)
         async with serve_local(
-            responder=TalkativeResponder(), synthesizer=self._synthesizer, pacing=_PACE, limits=limits
+            responder=TalkativeResponder(),
+            synthesizer=self._synthesizer,
+            pacing=_PACE,
+            limits=limits,
         ) as server:
             self.log.write("", f"local server: {server.url}")
             self.log.write("", "it has no model: it repeats your words and calls tools by rules")
