@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -19,7 +20,7 @@ from trio_realtime.cli.wav import bundled_speech, write_pcm
 AGENT = RealtimeAgent[None](name="Clerk")
 
 
-def end(status: str = "completed") -> events.AgentEnd:
+def end(status: Literal["completed", "cancelled", "failed"] = "completed") -> events.AgentEnd:
     return events.AgentEnd(agent=AGENT, turn_id="resp_1", response_id="resp_1", status=status)
 
 
