@@ -1,7 +1,7 @@
 """Benchmarks of the library, run as ``python -m benchmarks NAME``.
 
-No part of the package: nothing in ``trio_realtime`` may import from here. Each benchmark is a folder
-that says in its docstring what it measures and against what; ``commands`` lists them.
+The benchmarks are not part of the package: ``trio_realtime`` must not import them. Each benchmark is a
+subpackage whose docstring says what it measures and compares; ``commands`` lists them.
 """
 
 from __future__ import annotations

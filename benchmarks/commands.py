@@ -1,7 +1,7 @@
-"""Which benchmarks there are, and the one command line before them.
+"""The command line of the benchmarks.
 
-A benchmark adds its options to a parser of its own, and returns its report. How a report is shown
-(as text, as JSON) is the same for all.
+Each benchmark adds its options to a subparser and returns a report. All reports can be printed as
+text or as JSON.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from benchmarks.burst import command as burst
 
 
 class Report(Protocol):
-    """What a benchmark found."""
+    """The results of a benchmark."""
 
     def to_json(self) -> dict[str, Any]:
-        """All figures, with what is needed to read them later."""
+        """Return all figures, and the settings needed to interpret them later."""
         ...
 
     def to_text(self) -> str:
-        """The figures for a terminal."""
+        """Return the figures as text for a terminal."""
         ...
 
 
 @attrs.frozen
 class Command:
-    """One benchmark: a line of help, its options, and how to run it."""
+    """One benchmark: its help text, its options, and the function that runs it."""
 
     summary: str
     add_options: Callable[[argparse.ArgumentParser], None]
@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Create the parser of the complete command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="NAME")
     for name, command in COMMANDS.items():
@@ -54,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one benchmark and print what it found. Returns the exit code."""
+    """Run one benchmark, print its report, and return the exit status."""
     options = make_parser().parse_args(arguments)
     report = COMMANDS[options.command].run(options)
     print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())

@@ -1,12 +1,12 @@
-"""Talk with an agent: a microphone, a player and the events, as three tasks.
+"""Talk to an agent: a microphone, a player and the session events, in three tasks.
 
-The microphone is standard input and the player standard output, both raw PCM16 mono at 24 kHz, so
-that any recorder and any player will do. With those of ALSA, and headphones, for nothing here takes
-the agent's voice out of the microphone again::
+The program reads the microphone from standard input and writes the agent's voice to standard output,
+both as raw PCM16 mono at 24 kHz, so it works with any recorder and player. For example, with ALSA (use
+headphones: there is no echo cancellation)::
 
     arecord -q -t raw -f S16_LE -r 24000 | python full_duplex.py | aplay -q -t raw -f S16_LE -r 24000
 
-The call ends when the microphone does.
+The call ends at the end of standard input.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ agent = RealtimeAgent[None](name="Assistant", instructions="Be brief.", tools=[g
 
 
 async def main() -> None:
-    """One call."""
+    """Run one call."""
     try:
         async with open_realtime_session(agent) as session, trio.open_nursery() as nursery:
             nursery.start_soon(play, session)
             nursery.start_soon(report, session)
             await listen(session)
-            await session.drain()  # let it finish what it has to say
+            await session.drain()  # let the agent finish speaking
             nursery.cancel_scope.cancel()
     except* errors.NetworkError as lost:
-        # A nursery of one's own makes a group of what its tasks raise.
-        print(f"the service was lost: {lost.exceptions[0]}", file=sys.stderr)
+        # The nursery raises an exception group.
+        print(f"lost the connection: {lost.exceptions[0]}", file=sys.stderr)
 
 
 async def listen(session: RealtimeSession[None]) -> None:
-    """The microphone, until it is switched off."""
+    """Send audio from the microphone until it ends."""
     while pcm := await trio.to_thread.run_sync(os.read, 0, CHUNK, abandon_on_cancel=True):
         await session.send_audio(pcm)
 
 
 async def play(session: RealtimeSession[None]) -> None:
-    """The player: each frame when it is time for it, so an interruption cuts what is not played."""
+    """Play each frame when it is due, so that an interruption discards the rest."""
     async with session.paced_audio(frame_ms=20) as frames:
         async for frame in frames:
             await trio.to_thread.run_sync(os.write, 1, frame.data, abandon_on_cancel=True)
 
 
 async def report(session: RealtimeSession[None]) -> None:
-    """What happens, in words."""
+    """Print what happens."""
     async for event in session:
         match event:
             case events.UserTranscript(transcript=text):

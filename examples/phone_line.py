@@ -1,8 +1,8 @@
-"""An agent on a phone line: G.711 both ways, full duplex, and the caller may interrupt.
+"""An agent on a phone line: G.711 in both directions, full duplex, and the caller can interrupt.
 
-A line is a stream of µ-law bytes, 8000 a second each way, as a telephony server hands them out. Here
-one end is in the hands of a caller who is part of the program; :func:`answer` never notices. Without
-a key in the environment, the agent is played by the local server.
+A line is a stream of µ-law bytes, 8000 per second in each direction, as a telephony server provides.
+In this program the caller is simulated, which makes no difference to :func:`answer`. Without an API key
+in the environment, the program uses the local server.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from trio_realtime import (
 )
 
 FRAME_MS = 20
-FRAME = 8 * FRAME_MS  # bytes: G.711 has 8 of them in a millisecond
+FRAME = 8 * FRAME_MS  # bytes: G.711 has 8 per millisecond
 
 
 @function_tool(timeout=10)
 async def lookup_order(number: int) -> str:
-    """State of an order, by its number."""
-    await trio.sleep(0.3)  # a database would be asked here
+    """Look up the state of an order by its number."""
+    await trio.sleep(0.3)  # a real tool would query a database
     return f"Order {number} was shipped on Monday and will be with you tomorrow, before noon"
 
 
@@ -55,7 +55,7 @@ config = SessionConfig(
 
 
 async def answer(line: trio.abc.Stream, endpoint: Endpoint) -> None:
-    """One call, until the caller hangs up."""
+    """Answer one call, until the caller hangs up."""
     try:
         async with (
             open_realtime_session(agent, endpoint=endpoint, config=config) as session,
@@ -66,28 +66,27 @@ async def answer(line: trio.abc.Stream, endpoint: Endpoint) -> None:
             await hear(line, session)
             nursery.cancel_scope.cancel()
     except* errors.NetworkError as lost:
-        # A nursery of one's own makes a group of what its tasks raise: each of them may have been
-        # told that the connection is gone.
-        print(f"the service was lost: {lost.exceptions[0]}")
+        # The nursery raises an exception group: several tasks may notice the lost connection.
+        print(f"lost the connection: {lost.exceptions[0]}")
     except* trio.BrokenResourceError:
-        print("the line went dead")  # while the agent was speaking
+        print("the caller hung up while the agent was speaking")
 
 
 async def hear(line: trio.abc.Stream, session: RealtimeSession[None]) -> None:
-    """What the caller says, as it comes, until they hang up."""
+    """Send the caller's audio as it arrives, until the caller hangs up."""
     while chunk := await line.receive_some(FRAME):
         await session.send_audio(bytes(chunk))
 
 
 async def speak(session: RealtimeSession[None], line: trio.abc.Stream) -> None:
-    """What the agent says: a frame every 20 ms, for a line has no buffer to fill in advance."""
+    """Play the agent's audio in real time, one frame every 20 ms: a phone line has no buffer."""
     async with session.paced_audio(frame_ms=FRAME_MS, pad=True) as frames:
         async for frame in frames:
             await line.send_all(frame.data)
 
 
 async def report(session: RealtimeSession[None]) -> None:
-    """What happens, for whoever watches."""
+    """Print what happens."""
     async for event in session:
         match event:
             case events.UserTranscript(transcript=text):
@@ -102,15 +101,15 @@ async def report(session: RealtimeSession[None]) -> None:
                 print(f"  error: {error}")
 
 
-# --- the caller's end: somebody who hums, is silent, and listens
+# --- the caller's end of the line
 
-HUM = (b"\x90" * 10 + b"\x10" * 10) * 8  # a frame of a loud tone of 400 Hz
+HUM = (b"\x90" * 10 + b"\x10" * 10) * 8  # one frame of a loud 400 Hz tone
 SILENCE = b"\xff" * FRAME
-WORDS = ["What about order 42?", "Thank you, that will do!"]  # what the local server understands
+WORDS = ["What about order 42?", "Thank you, that will do!"]  # the transcripts of the local server
 
 
 async def call(line: trio.abc.Stream) -> None:
-    """Ask, listen for a while, interrupt the answer, listen again, hang up."""
+    """Ask a question, listen, interrupt the answer, listen again, and hang up."""
     async with line, trio.open_nursery() as nursery:
         nursery.start_soon(listen, line)
         for frame, seconds in ((HUM, 0.8), (SILENCE, 2.4), (HUM, 0.8), (SILENCE, 3.0)):
@@ -119,7 +118,7 @@ async def call(line: trio.abc.Stream) -> None:
 
 
 async def utter(line: trio.abc.Stream, frame: bytes, seconds: float) -> None:
-    """The same frame again and again, each at its time."""
+    """Send the same frame repeatedly, in real time."""
     start = trio.current_time()
     for number in range(int(seconds * 1000 / FRAME_MS)):
         await trio.sleep_until(start + number * FRAME_MS / 1000)
@@ -127,7 +126,7 @@ async def utter(line: trio.abc.Stream, frame: bytes, seconds: float) -> None:
 
 
 async def listen(line: trio.abc.Stream) -> None:
-    """Hear how much was said."""
+    """Receive the agent's audio, and print how much there was."""
     heard = 0
     try:
         while chunk := await line.receive_some():
@@ -136,11 +135,11 @@ async def listen(line: trio.abc.Stream) -> None:
         print(f"the caller hung up, having heard {heard / 8000:.1f} seconds")
 
 
-# --- the exchange between them
+# --- the connection of both ends
 
 
 async def main() -> None:
-    """Put a call through: to the service that the environment names, else to the local server."""
+    """Use the service configured in the environment, or else the local server."""
     if os.environ.get("OPENAI_API_KEY"):
         await connect(Endpoint.from_env())
     else:
@@ -149,11 +148,11 @@ async def main() -> None:
 
 
 async def connect(endpoint: Endpoint) -> None:
-    """Lay a line, with the agent at one end and the caller at the other."""
-    here, there = trio.testing.memory_stream_pair()
+    """Connect the caller and the agent by a line in memory."""
+    agent_end, caller_end = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(answer, here, endpoint)
-        nursery.start_soon(call, there)
+        nursery.start_soon(answer, agent_end, endpoint)
+        nursery.start_soon(call, caller_end)
 
 
 if __name__ == "__main__":

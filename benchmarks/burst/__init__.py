@@ -1,22 +1,23 @@
-"""CPU of a client that takes in audio as fast as it comes.
+"""CPU time of a client that receives audio as fast as it arrives.
 
-A server in a process of its own sends spoken answers in a burst: of five frames, four carry 4,800
-bytes of PCM (100 ms) and one a piece of the transcript. Each contestant runs in a process of its own,
-consumes the same stream, and checks that all of it arrived. Compared is CPU time per frame, kernel
-included; how long it took by the clock says more about the server and the machine.
+A server in its own process sends spoken responses in a burst: of every five frames, four carry 4,800
+bytes of PCM (100 ms) and one carries a transcript delta. Each client runs in its own process, consumes
+the same stream, and checks that all of it arrived. The benchmark compares CPU time per frame, including
+time in the kernel; wall-clock time says more about the server and the machine than about the client.
 
-Contestants:
+Clients:
 
-* ``bare``         trio-websocket with ``receive_buffer_size=None``, msgspec and pybase64: what it costs
-  to have the bytes, with nothing done about them
+* ``bare``         trio-websocket with ``receive_buffer_size=None``, msgspec and pybase64: the cost of
+  decoding the stream without using it
 * ``bare_stdlib``  the same with ``json`` and ``base64``
 * ``session``      ``async for event in session``
-* ``subscribe``    ``session.subscribe(Audio, AgentEnd)``, nobody reading the main channel
+* ``subscribe``    ``session.subscribe(Audio, TranscriptDelta, AgentEnd)``; nothing reads the main
+  channel
 * ``agents``       ``openai-agents`` on asyncio, if it is installed
 
-They take turns, one after the other, several rounds, each time in a new process. A ratio comes in two
-kinds: ``best`` (the best of all rounds of each) and ``median`` (of the ratios within each round). On a
-machine with other work to do, the first is the steadier one.
+In each of several rounds, every client runs once, one after the other, each time in a new process.
+There are two kinds of ratios: ``best`` compares the best rounds of two clients, and ``median`` is the
+median of the ratios within each round. On a busy machine, ``best`` is more stable.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""``openai-agents``, the asyncio SDK for the same job, used as its documentation says."""
+"""The client of ``openai-agents``, an SDK on asyncio, used as its documentation says."""
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - what the other SDK runs on
+import asyncio  # noqa: TID251 - openai-agents runs on asyncio
 
 from agents.realtime import RealtimeAgent, RealtimeRunner, RealtimeSession
 
@@ -10,7 +10,7 @@ from benchmarks.burst.load import Load, Measurement, Meter
 
 
 def run(url: str, load: Load) -> Measurement:
-    """``async for event in session``."""
+    """Iterate over the session."""
     return asyncio.run(_iterate(url, load))
 
 
@@ -25,13 +25,13 @@ async def _measure(session: RealtimeSession, meter: Meter) -> Measurement:
     await session.send_message("Go on.")
     async for event in session:
         if event.type == "audio":
-            meter.audio(event.audio.data)
+            meter.count_audio(event.audio.data)
         elif event.type == "raw_model_event":
-            # It has no event of its own for the transcript.
+            # The SDK has no session event for the transcript.
             if event.data.type == "transcript_delta":
-                meter.text()
+                meter.count_text()
         elif event.type == "agent_end":
-            if meter.ends_turn():
+            if meter.end_turn():
                 break
             await session.send_message("Go on.")
         elif event.type == "error":

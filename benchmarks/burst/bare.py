@@ -1,4 +1,4 @@
-"""The floor: the same transport, JSON and base64, and nothing done with what comes out."""
+"""The lower bound: a client that only receives and decodes, on the library's own dependencies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trio_websocket import WebSocketConnection, open_websocket_url
 from benchmarks.burst.load import Load, Measurement, Meter
 
 MESSAGE_QUEUE = 64
-"""As the library's own transport has it."""
+"""The size that the transport of the library uses."""
 
 REQUESTS = (
     {
@@ -34,12 +34,12 @@ Decode: TypeAlias = Callable[[str], bytes]
 
 
 def run_fast(url: str, load: Load) -> Measurement:
-    """With msgspec and pybase64, as the library has them."""
+    """Decode with msgspec and pybase64, as the library does."""
     return trio.run(_consume, url, load, msgspec.json.decode, pybase64.b64decode)
 
 
 def run_stdlib(url: str, load: Load) -> Measurement:
-    """With what comes with Python."""
+    """Decode with the standard library."""
     return trio.run(_consume, url, load, json.loads, base64.b64decode)
 
 
@@ -58,11 +58,11 @@ async def _measure(
         frame = parse(await ws.get_message())
         kind = frame["type"]
         if kind == "response.output_audio.delta":
-            meter.audio(decode(frame["delta"]))
+            meter.count_audio(decode(frame["delta"]))
         elif kind == "response.output_audio_transcript.delta":
-            meter.text()
+            meter.count_text()
         elif kind == "response.done":
-            if meter.ends_turn():
+            if meter.end_turn():
                 return meter.result()
             await _request(ws)
 

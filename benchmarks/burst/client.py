@@ -1,7 +1,7 @@
-"""One contestant in its own process: ``python -m benchmarks.burst.client NAME URL TURNS FRAMES [FILE]``.
+"""Runs one client: ``python -m benchmarks.burst.client NAME URL TURNS FRAMES [FILE]``.
 
-Prints its measurement as one line of JSON. With FILE, it runs under cProfile and leaves the statistics
-there; its figures are then those of a profiled run.
+The program prints its measurement as one line of JSON. With FILE, the client runs under cProfile, which
+writes its statistics to FILE; the measurement then includes the cost of profiling.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Run: TypeAlias = Callable[[str, Load], Measurement]
 
 
 def installed_version(distribution: str) -> str | None:
-    """Without importing it."""
+    """Return the version of a distribution without importing it, or None if it is missing."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -31,43 +31,43 @@ def installed_version(distribution: str) -> str | None:
 
 
 @attrs.frozen
-class Contestant:
-    """Where the code is, and which distribution it needs besides those of the library."""
+class Client:
+    """One implementation to measure: its module, its function, and an optional requirement."""
 
     module: str
     function: str
-    needs: str | None = None
+    requires: str | None = None
 
     @property
     def is_installed(self) -> bool:
-        return self.needs is None or installed_version(self.needs) is not None
+        return self.requires is None or installed_version(self.requires) is not None
 
     def load(self) -> Run:
-        """Import it: only here, so that no contestant pays for the modules of another."""
+        """Import the function. Other clients' modules are never imported in this process."""
         run: Run = getattr(
             importlib.import_module(f"benchmarks.burst.{self.module}"), self.function
         )
         return run
 
 
-CONTESTANTS: Mapping[str, Contestant] = {
-    "bare": Contestant("bare", "run_fast"),
-    "bare_stdlib": Contestant("bare", "run_stdlib"),
-    "session": Contestant("session", "run_iterating"),
-    "subscribe": Contestant("session", "run_subscribed"),
-    "agents": Contestant("agents_sdk", "run", needs="openai-agents"),
+CLIENTS: Mapping[str, Client] = {
+    "bare": Client("bare", "run_fast"),
+    "bare_stdlib": Client("bare", "run_stdlib"),
+    "session": Client("session", "run_iterating"),
+    "subscribe": Client("session", "run_subscribed"),
+    "agents": Client("agents_sdk", "run", requires="openai-agents"),
 }
 
 
 def main(name: str, url: str, turns: str, frames_per_turn: str, profile: str | None = None) -> None:
-    run = CONTESTANTS[name].load()
+    run = CLIENTS[name].load()
     load = Load(turns=int(turns), frames_per_turn=int(frames_per_turn))
     measured = run(url, load) if profile is None else _profiled(run, url, load, profile)
     print(json.dumps(measured.to_json()))
 
 
 def _profiled(run: Run, url: str, load: Load, path: str) -> Measurement:
-    profiler = cProfile.Profile(time.process_time)  # CPU: others may use the machine too
+    profiler = cProfile.Profile(time.process_time)  # CPU time, because the machine may be busy
     try:
         return profiler.runcall(run, url, load)
     finally:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks burst``: start the server, let the contestants take turns, report."""
+"""``python -m benchmarks burst``: start the server, run the clients, and report."""
 
 from __future__ import annotations
 
@@ -14,52 +14,59 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.burst.client import CONTESTANTS
+from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import WARM_UP_TURNS, Load, Measurement
 from benchmarks.burst.profile import ProfileTable, read_profile
-from benchmarks.burst.report import OURS, BurstReport
+from benchmarks.burst.report import LIBRARY, BurstReport
 
-SUMMARY = "CPU per frame of a session that takes in a burst of audio, against bare loops and openai-agents"
+SUMMARY = (
+    "CPU time per frame of a session that receives a burst of audio, compared with other clients"
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The other SDK would call home about its runs.
+# Without this, openai-agents uploads traces of its runs.
 _ENVIRONMENT = {"OPENAI_AGENTS_DISABLE_TRACING": "1"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this benchmark."""
-    parser.add_argument("--frames", type=_positive, default=20_000, help="frames of one run")
-    parser.add_argument("--repeat", type=_positive, default=5, help="rounds of all contestants")
+    """Add the options of this benchmark."""
+    parser.add_argument("--frames", type=_positive, default=20_000, help="frames per run")
+    parser.add_argument(
+        "--repeat",
+        type=_positive,
+        default=5,
+        help="number of rounds; each client runs once per round",
+    )
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*CONTESTANTS],
-        help="measure only this contestant (may be given several times)",
+        choices=[*CLIENTS],
+        help="measure only this client (can be given several times)",
     )
     parser.add_argument(
         "--profile",
         type=Path,
         metavar="FILE",
-        help="also run the session under cProfile: print where its time goes, keep the statistics in FILE",
+        help="also run the session under cProfile, print where it spends time, and write the statistics to FILE",
     )
 
 
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {value}")
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
     return value
 
 
 def run(options: argparse.Namespace) -> BurstReport:
-    """Measure as the options say."""
+    """Run the benchmark with the given options."""
     return trio.run(
         partial(
             measure,
-            Load.of(options.frames),
+            Load.approximately(options.frames),
             repeat=options.repeat,
-            names=options.only or [*CONTESTANTS],
+            names=options.only or [*CLIENTS],
             profile=options.profile and options.profile.resolve(),
         )
     )
@@ -68,12 +75,12 @@ def run(options: argparse.Namespace) -> BurstReport:
 async def measure(
     load: Load, *, repeat: int, names: Iterable[str], profile: Path | None = None
 ) -> BurstReport:
-    """Run every contestant ``repeat`` times, in turns, against one server.
+    """Run every client ``repeat`` times, in turns, against one server.
 
     Raises:
-        subprocess.CalledProcessError: a contestant failed; what it said is on standard error.
+        subprocess.CalledProcessError: a client failed; its messages are on stderr.
     """
-    missing = [name for name in names if not CONTESTANTS[name].is_installed]
+    missing = [name for name in names if not CLIENTS[name].is_installed]
     rounds: Mapping[str, list[Measurement]] = {n: [] for n in names if n not in missing}
     async with _load_server(load) as url:
         for _ in range(repeat):
@@ -84,14 +91,14 @@ async def measure(
 
 
 async def _profile(url: str, load: Load, path: Path) -> ProfileTable:
-    await _run_client(OURS, url, load, str(path))
-    # The profiler also saw the warm-up.
+    await _run_client(LIBRARY, url, load, str(path))
+    # The profile includes the warm-up.
     return read_profile(path, load.frames + WARM_UP_TURNS * load.frames_per_turn)
 
 
 @asynccontextmanager
 async def _load_server(load: Load) -> AsyncGenerator[str, None]:
-    """The server's process, for the time of the block. Yields the URL."""
+    """Run the server in a child process during the block. Yields its URL."""
     async with trio.open_nursery() as nursery:
         start = partial(
             trio.run_process,
@@ -105,18 +112,18 @@ async def _load_server(load: Load) -> AsyncGenerator[str, None]:
         try:
             yield f"ws://127.0.0.1:{await _read_port(process)}/v1"
         finally:
-            # It ends with its input, and it is killed if this is cancelled.
+            # The server exits at the end of its stdin. A cancellation kills it.
             await trio.aclose_forcefully(process.stdin)
 
 
 async def _read_port(process: trio.Process) -> int:
     assert process.stdout is not None
-    said = b""
+    output = b""
     async for chunk in process.stdout:
-        said += chunk
-        if said.endswith(b"\n"):
-            return int(said)
-    raise RuntimeError("the load server ended before it listened")
+        output += chunk
+        if output.endswith(b"\n"):
+            return int(output)
+    raise RuntimeError("the load server exited before it printed its port")
 
 
 async def _run_client(name: str, url: str, load: Load, *profile: str) -> Measurement:

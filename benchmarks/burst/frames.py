@@ -1,4 +1,4 @@
-"""The frames that the server sends, in the order and the shape of the live service."""
+"""The frames that the server sends, in the order and format of the live service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any, TypeAlias
 
-from benchmarks.burst.load import AUDIO_BYTES, AUDIO_PER_TEXT, GROUP
+from benchmarks.burst.load import AUDIO_BYTES, AUDIO_PER_TEXT, GROUP_FRAMES
 
 Frame: TypeAlias = dict[str, Any]
 
@@ -53,18 +53,18 @@ SESSION: Mapping[str, Any] = {
 _numbers = count(1)
 
 
-def text_of(frame: Frame) -> str:
-    """The frame with an event id, as JSON."""
+def encode(frame: Frame) -> str:
+    """Add an event id to a frame and return it as JSON."""
     return json.dumps({"type": frame["type"], "event_id": f"event_{next(_numbers):021}", **frame})
 
 
 def session_frame(kind: str) -> Frame:
-    """``session.created`` or ``session.updated``, with the whole session."""
+    """Return ``session.created`` or ``session.updated``, with the complete session."""
     return {"type": kind, "session": dict(SESSION)}
 
 
 def item_frames(item: Frame, previous: str | None) -> Iterator[Frame]:
-    """The user's item joins the conversation."""
+    """Yield the frames that add the user's item to the conversation."""
     for kind in ("conversation.item.added", "conversation.item.done"):
         yield {"type": kind, "previous_item_id": previous, "item": {**item, "status": "completed"}}
 
@@ -72,7 +72,7 @@ def item_frames(item: Frame, previous: str | None) -> Iterator[Frame]:
 def opening_frames(
     response_id: str, item_id: str, previous: str | None, metadata: Any
 ) -> Iterator[Frame]:
-    """All that comes before the first delta of a response."""
+    """Yield the frames before the first delta of a response."""
     item = _message(item_id, "in_progress")
     yield {"type": "response.created", "response": _response(response_id, metadata)}
     yield {
@@ -90,11 +90,11 @@ def opening_frames(
 
 
 def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]:
-    """The deltas: what the benchmark is about."""
+    """Yield the deltas of audio and transcript, which the benchmark measures."""
     ids = _part_ids(response_id, item_id)
-    # Noise of a fixed seed: no two frames alike, the same in every run.
+    # Noise from a fixed seed: all frames differ, and every run sends the same ones.
     noise = random.Random(1)
-    for _ in range(frames // GROUP):
+    for _ in range(frames // GROUP_FRAMES):
         for _ in range(AUDIO_PER_TEXT):
             pcm = base64.b64encode(noise.randbytes(AUDIO_BYTES)).decode()
             yield {"type": "response.output_audio.delta", **ids, "delta": pcm}
@@ -107,9 +107,9 @@ def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]
 
 
 def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -> Iterator[Frame]:
-    """All that comes after the last delta of a response."""
+    """Yield the frames after the last delta of a response."""
     ids = _part_ids(response_id, item_id)
-    transcript = WORD * (frames // GROUP)
+    transcript = WORD * (frames // GROUP_FRAMES)
     item = _message(item_id, "completed", transcript)
     yield {"type": "response.output_audio.done", **ids}
     yield {"type": "response.output_audio_transcript.done", **ids, "transcript": transcript}

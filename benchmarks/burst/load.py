@@ -1,4 +1,4 @@
-"""How much is sent, and what arrived of it. Shared by the server and all contestants."""
+"""The amount of data to send, and the measurement of a client. Shared by all processes."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from typing import Any, final
 import attrs
 
 AUDIO_BYTES = 4800
-"""Of one audio frame: 100 ms of PCM16 mono at 24 kHz."""
+"""Size of one audio frame: 100 ms of PCM16 mono at 24 kHz."""
 
 AUDIO_PER_TEXT = 4
-GROUP = AUDIO_PER_TEXT + 1
-"""Frames after which the stream repeats its pattern."""
+"""Audio frames per transcript frame."""
 
-LONGEST_TURN = 1000
-"""Frames of one response: 80 s of speech."""
+GROUP_FRAMES = AUDIO_PER_TEXT + 1
+"""Frames in one repetition of the pattern."""
+
+MAX_TURN_FRAMES = 1000
+"""Maximum frames of one response: 80 s of speech."""
 
 WARM_UP_TURNS = 1
-"""Turns that come first and are not measured."""
+"""Turns before the measurement starts."""
 
 
 @attrs.frozen(kw_only=True)
 class Load:
-    """Turns of equal length. Only the frames of audio and transcript count."""
+    """Turns of equal length. Counts only the frames of audio and transcript."""
 
     turns: int
     frames_per_turn: int
 
     @classmethod
-    def of(cls, frames: int) -> Load:
-        """About as many frames: whole groups in turns of equal length, one group at least."""
-        turns = max(1, round(frames / LONGEST_TURN))
-        groups = max(1, round(frames / turns / GROUP))
-        return cls(turns=turns, frames_per_turn=groups * GROUP)
+    def approximately(cls, frames: int) -> Load:
+        """Create a load of about this many frames: complete groups in turns of equal length."""
+        turns = max(1, round(frames / MAX_TURN_FRAMES))
+        groups = max(1, round(frames / turns / GROUP_FRAMES))
+        return cls(turns=turns, frames_per_turn=groups * GROUP_FRAMES)
 
     @property
     def frames(self) -> int:
@@ -41,7 +43,7 @@ class Load:
 
     @property
     def text_frames(self) -> int:
-        return self.frames // GROUP
+        return self.frames // GROUP_FRAMES
 
     @property
     def audio_frames(self) -> int:
@@ -54,7 +56,7 @@ class Load:
 
 @attrs.frozen(kw_only=True)
 class Measurement:
-    """What one contestant took in, and what it cost. Seconds."""
+    """What one client received, and the CPU and wall-clock time it took, in seconds."""
 
     cpu: float
     wall: float
@@ -66,13 +68,13 @@ class Measurement:
         return attrs.asdict(self)
 
 
-class Incomplete(Exception):
-    """Not all that was sent arrived, so the figures say nothing."""
+class IncompleteStream(Exception):
+    """Part of the stream did not arrive, so the measurement is invalid."""
 
 
 @final
 class Meter:
-    """Counts what a contestant consumes. The clocks run from the end of the warm-up."""
+    """Counts what a client consumes, and measures its time from the end of the warm-up."""
 
     __slots__ = (
         "_cpu",
@@ -94,27 +96,27 @@ class Meter:
         self._wall = time.perf_counter()
         self._cpu = time.process_time()
 
-    def audio(self, data: bytes) -> None:
-        """A frame of audio is there, decoded."""
+    def count_audio(self, data: bytes) -> None:
+        """Count one frame of decoded audio."""
         self.audio_frames += 1
         self.audio_bytes += len(data)
 
-    def text(self) -> None:
-        """A piece of the transcript is there."""
+    def count_text(self) -> None:
+        """Count one transcript delta."""
         self.text_frames += 1
 
-    def ends_turn(self) -> bool:
-        """A turn is over. Returns whether it was the last."""
+    def end_turn(self) -> bool:
+        """Count the end of a turn. Returns whether it was the last turn."""
         self._turns_left -= 1
         if self._turns_left == self._load.turns:
             self._restart()
         return self._turns_left == 0
 
     def result(self) -> Measurement:
-        """To be asked at once after the last turn.
+        """Return the measurement. Call this immediately after the last turn.
 
         Raises:
-            Incomplete: something is missing.
+            IncompleteStream: part of the stream is missing.
         """
         measured = Measurement(
             cpu=time.process_time() - self._cpu,
@@ -124,7 +126,7 @@ class Meter:
             text_frames=self.text_frames,
         )
         for name in ("audio_frames", "audio_bytes", "text_frames"):
-            here, sent = getattr(measured, name), getattr(self._load, name)
-            if here != sent:
-                raise Incomplete(f"{name}: {here} of {sent} arrived")
+            received, sent = getattr(measured, name), getattr(self._load, name)
+            if received != sent:
+                raise IncompleteStream(f"{name}: received {received} of {sent}")
         return measured

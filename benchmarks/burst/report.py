@@ -1,4 +1,4 @@
-"""From measurements to figures: microseconds of CPU per frame, and ratios to the session."""
+"""Figures from the measurements: microseconds of CPU time per frame, and ratios of clients."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from typing import Any
 
 import attrs
 
-from benchmarks.burst.client import CONTESTANTS, installed_version
+from benchmarks.burst.client import CLIENTS, installed_version
 from benchmarks.burst.load import AUDIO_BYTES, Load, Measurement
 from benchmarks.burst.profile import ProfileTable
 
-OURS = "session"
+LIBRARY = "session"
 VERSIONS = ("trio-realtime", "trio", "trio-websocket", "msgspec", "openai-agents", "websockets")
 
 
 @attrs.frozen(kw_only=True)
 class BurstReport:
-    """What every contestant measured, round by round; all have as many rounds.
+    """The measurements of all clients.
 
     Attributes:
-        missing: contestants that are not installed.
-        profile: where the time of a separate, profiled run of the session went.
+        load: what each client received in each round.
+        rounds: the measurements of each client, one per round.
+        missing: clients that are not installed.
+        profile: where a separate, profiled run of the session spent its time.
     """
 
     load: Load
@@ -35,27 +37,27 @@ class BurstReport:
     # --- figures
 
     def cpu_us(self, name: str) -> list[float]:
-        """Microseconds of CPU per frame, one for each round."""
+        """Return the microseconds of CPU time per frame, one figure per round."""
         return [m.cpu * 1e6 / self.load.frames for m in self.rounds[name]]
 
     def wall_us(self, name: str) -> list[float]:
-        """The same by the clock on the wall."""
+        """Return the microseconds of wall-clock time per frame, one figure per round."""
         return [m.wall * 1e6 / self.load.frames for m in self.rounds[name]]
 
     def ratio(self, name: str, other: str) -> dict[str, float]:
-        """CPU of one in units of the other: best to best, and the median of the rounds."""
-        mine, theirs = self.cpu_us(name), self.cpu_us(other)
+        """Return the ratio of the CPU times of two clients, by best round and by median."""
+        cpu, other_cpu = self.cpu_us(name), self.cpu_us(other)
         return {
-            "best": min(mine) / min(theirs),
-            "median": median(a / b for a, b in zip(mine, theirs, strict=True)),
+            "best": min(cpu) / min(other_cpu),
+            "median": median(a / b for a, b in zip(cpu, other_cpu, strict=True)),
         }
 
     def ratios(self) -> dict[str, dict[str, float]]:
-        """Ours to each of the others, by names like ``session/bare``."""
-        if OURS not in self.rounds:
+        """Return the ratios of the library to each other client, keyed ``session/bare`` etc."""
+        if LIBRARY not in self.rounds:
             return {}
-        others = [name for name in self.rounds if name != OURS]
-        return {f"{OURS}/{name}": self.ratio(OURS, name) for name in others}
+        others = [name for name in self.rounds if name != LIBRARY]
+        return {f"{LIBRARY}/{name}": self.ratio(LIBRARY, name) for name in others}
 
     # --- as JSON
 
@@ -63,7 +65,7 @@ class BurstReport:
         return {
             "benchmark": "burst",
             "settings": self._settings(),
-            "contestants": {name: self._figures(name) for name in self.rounds},
+            "clients": {name: self._figures(name) for name in self.rounds},
             "missing": list(self.missing),
             "ratios": self.ratios(),
             "profile": None if self.profile is None else self.profile.to_json(),
@@ -95,7 +97,7 @@ class BurstReport:
     def to_text(self) -> str:
         parts = [self._heading(), self._table()]
         parts += [
-            f"{name}: not measured, {CONTESTANTS[name].needs} is not installed"
+            f"{name}: not measured, {CLIENTS[name].requires} is not installed"
             for name in self.missing
         ]
         if self.profile is not None:
@@ -107,20 +109,20 @@ class BurstReport:
         return (
             f"{load.frames} frames ({load.audio_frames} of audio, {AUDIO_BYTES} bytes each) in "
             f"{load.turns} responses, {self._settings()['repeat']} rounds; "
-            f"CPU per frame in microseconds"
+            f"CPU time per frame in microseconds"
         )
 
     def _table(self) -> str:
-        head = f"{'':12} {'best':>8} {'median':>8}   {OURS} to it: {'best':>6} {'median':>8}"
+        head = f"{'':12} {'best':>8} {'median':>8}   ratio of {LIBRARY}: {'best':>6} {'median':>8}"
         return "\n".join([head, *map(self._row, self.rounds)])
 
     def _row(self, name: str) -> str:
         figures = self.cpu_us(name)
         row = f"{name:12} {min(figures):8.1f} {median(figures):8.1f}"
-        ratio = self.ratios().get(f"{OURS}/{name}")
+        ratio = self.ratios().get(f"{LIBRARY}/{name}")
         if ratio is None:
             return row
-        return f"{row}   {'':{len(OURS) + 7}}{ratio['best']:6.2f} {ratio['median']:8.2f}"
+        return f"{row}   {'':{len(LIBRARY) + 11}}{ratio['best']:6.2f} {ratio['median']:8.2f}"
 
 
 def _spread(figures: Sequence[float]) -> dict[str, Any]:

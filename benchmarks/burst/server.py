@@ -1,10 +1,10 @@
-"""The load server: answers settings and items, and every ``response.create`` with a burst.
+"""The load server, which answers every ``response.create`` with a burst of audio.
 
-All bytes of a burst are made once, WebSocket framing included; only the ids are put in for each
-response. So the server is never what the clients wait for, and costs none of their CPU.
+The bytes of a burst are built once, including the WebSocket framing; each response only replaces the
+ids. So clients never wait for the server, and it runs outside their CPU time.
 
-``python -m benchmarks.burst.server FRAMES`` prints the port that it listens on, and serves until its
-standard input ends: it does not outlive whoever started it.
+``python -m benchmarks.burst.server FRAMES`` prints the port that it listens on, and serves until
+end-of-file on stdin, so that it does not outlive its parent process.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from wsproto.events import (
 
 from benchmarks.burst import frames as fr
 
-TEMPLATE_RESPONSE = "resp_" + "0" * 21
-TEMPLATE_ITEM = "item_" + "0" * 21
+PLACEHOLDER_RESPONSE = "resp_" + "0" * 21
+PLACEHOLDER_ITEM = "item_" + "0" * 21
 
 
 def make_burst(frames: int) -> bytes:
-    """The deltas of one response on the wire, with the template's ids."""
-    wire = _open_wire()
-    burst = fr.burst_frames(TEMPLATE_RESPONSE, TEMPLATE_ITEM, frames)
-    return b"".join(wire.send(TextMessage(data=fr.text_of(frame))) for frame in burst)
+    """Return the bytes of the deltas of one response, with placeholder ids."""
+    connection = _make_connection()
+    burst = fr.burst_frames(PLACEHOLDER_RESPONSE, PLACEHOLDER_ITEM, frames)
+    return b"".join(connection.send(TextMessage(data=fr.encode(frame))) for frame in burst)
 
 
-def _open_wire() -> WSConnection:
-    """A connection past its handshake. What it makes of a message is right for any other."""
+def _make_connection() -> WSConnection:
+    """Return a connection after its handshake; its frames are valid on any other connection."""
     client, server = WSConnection(ConnectionType.CLIENT), WSConnection(ConnectionType.SERVER)
     server.receive_data(client.send(Request(host="localhost", target="/")))
     list(server.events())
@@ -50,7 +50,7 @@ def _open_wire() -> WSConnection:
 
 @final
 class Connection:
-    """One client. Reads a request, writes its answer, and so on."""
+    """The connection of one client. Reads requests and sends the answers."""
 
     def __init__(self, stream: trio.SocketStream, burst: bytes, frames: int) -> None:
         self._stream = stream
@@ -62,7 +62,7 @@ class Connection:
         self._responses = 0
 
     async def serve(self) -> None:
-        """Until the client goes away."""
+        """Answer requests until the client disconnects."""
         while data := await self._stream.receive_some():
             self._wire.receive_data(data)
             for event in self._wire.events():
@@ -98,7 +98,7 @@ class Connection:
                 pass
 
     def _next_item(self, item_id: str) -> str | None:
-        """The item that this one comes after."""
+        """Append an item to the conversation and return the id of the item before it."""
         self._items.append(item_id)
         return self._items[-2]
 
@@ -106,22 +106,22 @@ class Connection:
         self._responses += 1
         response, item = f"resp_{self._responses:021}", f"item_{self._responses:021}"
         previous = self._next_item(item)
-        # Before the client is told anything, so that it never waits in the middle.
-        burst = self._burst.replace(TEMPLATE_RESPONSE.encode(), response.encode())
-        burst = burst.replace(TEMPLATE_ITEM.encode(), item.encode())
+        # Built before the first frame is sent, so that the client never waits during a response.
+        burst = self._burst.replace(PLACEHOLDER_RESPONSE.encode(), response.encode())
+        burst = burst.replace(PLACEHOLDER_ITEM.encode(), item.encode())
         await self._send(fr.opening_frames(response, item, previous, metadata))
         await self._stream.send_all(burst)
         await self._send(fr.closing_frames(response, item, self._frames, metadata))
 
     async def _send(self, frames: Iterable[fr.Frame]) -> None:
-        messages = [self._wire.send(TextMessage(data=fr.text_of(frame))) for frame in frames]
+        messages = [self._wire.send(TextMessage(data=fr.encode(frame))) for frame in frames]
         await self._stream.send_all(b"".join(messages))
 
 
 async def serve(
     frames: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Listen on a free port of this machine, which is told when it stands."""
+    """Listen on a free port, which is passed to ``task_status.started()``."""
     burst = await trio.to_thread.run_sync(make_burst, frames)
     async with trio.open_nursery() as nursery:
         handler = partial(_serve_one, burst=burst, frames=frames)
@@ -136,7 +136,7 @@ async def _serve_one(stream: trio.SocketStream, *, burst: bytes, frames: int) ->
         async with stream:
             await Connection(stream, burst, frames).serve()
     except trio.BrokenResourceError:
-        return  # a client may leave as it likes
+        return  # clients may disconnect at any time
 
 
 async def _main(frames: int) -> None:

@@ -1,4 +1,4 @@
-"""The library, as its users have it."""
+"""The client of this library, through its public API."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ AGENT: RealtimeAgent[None] = RealtimeAgent(name="Speaker", instructions="Talk.")
 
 
 def run_iterating(url: str, load: Load) -> Measurement:
-    """``async for event in session``."""
+    """Iterate over the session."""
     return trio.run(_iterate, url, load)
 
 
 def run_subscribed(url: str, load: Load) -> Measurement:
-    """A channel of only what counts; the main channel is left to itself."""
+    """Subscribe to the measured events only; nothing reads the main channel."""
     return trio.run(_subscribe, url, load)
 
 
@@ -51,11 +51,11 @@ async def _measure(
     async for event in channel:
         match event:
             case events.Audio(data=pcm):
-                meter.audio(pcm)
+                meter.count_audio(pcm)
             case events.TranscriptDelta():
-                meter.text()
+                meter.count_text()
             case events.AgentEnd():
-                if meter.ends_turn():
+                if meter.end_turn():
                     break
                 await session.send_message("Go on.")
             case _:

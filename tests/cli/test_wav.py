@@ -1,4 +1,4 @@
-"""WAV files in and out: length, level and errors."""
+"""Reading and writing WAV files: length, level and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def tone(rate: int, seconds: float = 1.0, level: float = 0.5) -> Array:
-    """440 Hz, which every rate here can carry; its root mean square is level / sqrt(2)."""
+    """Return a 440 Hz tone, whose root mean square is level / sqrt(2)."""
     times = np.arange(int(rate * seconds)) / rate
     return level * np.sin(2 * np.pi * 440 * times)
 
@@ -48,7 +48,7 @@ def pitch_of(pcm: bytes) -> float:
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
-def test_any_rate_becomes_24_khz_of_the_same_length_level_and_pitch(
+def test_any_rate_is_resampled_to_24_khz_with_the_same_length_level_and_pitch(
     tmp_path: Path, rate: int
 ) -> None:
     path = write(tmp_path / "tone.wav", packed(tone(rate), 2), rate=rate)
@@ -66,14 +66,14 @@ def test_any_sample_width_keeps_the_level(tmp_path: Path, width: int) -> None:
     assert level_of(pcm) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
 
 
-def test_16_bit_samples_at_24_khz_come_through_as_they_are(tmp_path: Path) -> None:
+def test_16_bit_samples_at_24_khz_are_unchanged(tmp_path: Path) -> None:
     samples = np.array([0, 1, -1, 1000, -1000, 32767, -32768], "<i2")
     path = write(tmp_path / "exact.wav", samples.tobytes(), rate=24_000)
     back = np.frombuffer(wav.read_pcm(path), "<i2").astype(int)
     assert np.max(np.abs(back - samples)) <= 1
 
 
-def test_stereo_is_mixed_to_the_mean_of_both_sides(tmp_path: Path) -> None:
+def test_stereo_is_mixed_to_the_mean_of_both_channels(tmp_path: Path) -> None:
     both = np.stack([tone(24_000), np.zeros(24_000)], axis=1).reshape(-1)
     path = write(tmp_path / "stereo.wav", packed(both, 2), rate=24_000, channels=2)
     pcm = wav.read_pcm(path)
@@ -81,16 +81,16 @@ def test_stereo_is_mixed_to_the_mean_of_both_sides(tmp_path: Path) -> None:
     assert level_of(pcm) == pytest.approx(0.25 / np.sqrt(2), rel=0.02)
 
 
-def test_full_scale_does_not_wrap_round_when_resampling_overshoots(tmp_path: Path) -> None:
+def test_full_scale_does_not_wrap_around_when_resampling_overshoots(tmp_path: Path) -> None:
     square = np.sign(tone(8_000)) * 32767
     path = write(tmp_path / "square.wav", square.astype("<i2").tobytes(), rate=8_000)
     samples = np.frombuffer(wav.read_pcm(path), "<i2").astype(int)
-    # Wrapped samples would jump from one end to the other between neighbours.
+    # A sample that wrapped around would differ from its neighbour by almost the full range.
     assert np.max(np.abs(np.diff(samples))) < 40_000
     assert np.max(samples) == 32767
 
 
-def test_the_extensible_header_of_pcm_is_read(tmp_path: Path) -> None:
+def test_pcm_with_an_extensible_header_is_read(tmp_path: Path) -> None:
     frames = packed(tone(24_000), 2)
     guid = b"\x01\x00\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
     form = struct.pack("<HHIIHHHHI", 0xFFFE, 1, 24_000, 48_000, 2, 16, 22, 16, 4) + guid
@@ -101,13 +101,13 @@ def test_the_extensible_header_of_pcm_is_read(tmp_path: Path) -> None:
     assert level_of(wav.read_pcm(path)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
 
 
-def test_a_data_chunk_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_truncated_data_chunk_is_read_up_to_its_last_complete_frame(tmp_path: Path) -> None:
     path = write(tmp_path / "cut.wav", packed(tone(24_000), 2), rate=24_000)
     path.write_bytes(path.read_bytes()[:-24_001])
     assert len(wav.read_pcm(path)) == 23_998
 
 
-def test_floating_point_samples_are_refused_with_a_hint(tmp_path: Path) -> None:
+def test_floating_point_samples_are_rejected_with_a_hint(tmp_path: Path) -> None:
     path = write(tmp_path / "float.wav", bytes(400), rate=24_000, width=4)
     data = bytearray(path.read_bytes())
     data[20] = 3  # WAVE_FORMAT_IEEE_FLOAT
@@ -116,7 +116,7 @@ def test_floating_point_samples_are_refused_with_a_hint(tmp_path: Path) -> None:
         wav.read_pcm(path)
 
 
-def test_what_is_written_is_24_khz_mono_16_bit(tmp_path: Path) -> None:
+def test_written_files_are_24_khz_mono_16_bit(tmp_path: Path) -> None:
     pcm = packed(tone(24_000), 2)
     path = tmp_path / "out.wav"
     wav.write_pcm(path, pcm)
@@ -125,14 +125,14 @@ def test_what_is_written_is_24_khz_mono_16_bit(tmp_path: Path) -> None:
         assert file.readframes(24_000) == pcm
 
 
-def test_a_folder_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(UserFacingError, match="it is a folder"):
+def test_a_directory_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(UserFacingError, match="it is a directory"):
         wav.check_writable(tmp_path)
     with pytest.raises(UserFacingError, match="cannot write"):
         wav.write_pcm(tmp_path, b"")
 
 
-def test_the_speech_of_the_package_is_a_few_seconds_of_audible_sound() -> None:
-    pcm = wav.speech()
+def test_the_bundled_speech_is_a_few_seconds_of_audible_sound() -> None:
+    pcm = wav.bundled_speech()
     assert 1.5 < len(pcm) / 48_000 < 4
     assert 0.03 < level_of(pcm) < 0.3

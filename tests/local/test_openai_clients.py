@@ -16,6 +16,8 @@ import trio
 
 from trio_realtime.local import ServerConfigDict, serve_local
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 CLIENTS = {"openai": "openai_client.py", "agents": "openai_agents_client.py"}
 

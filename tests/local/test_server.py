@@ -30,6 +30,8 @@ from trio_realtime.transports import (
     connect_trio_websocket,
 )
 
+pytestmark = pytest.mark.slow
+
 # -- connections ---------------------------------------------------------------------------------
 
 

@@ -46,6 +46,8 @@ from trio_realtime.core import Interrupt
 from trio_realtime.local import Call, LocalConnector, Say, Step, local_connector
 from trio_realtime.testing import ScriptedPeer
 
+pytestmark = pytest.mark.slow
+
 Session: TypeAlias = RealtimeSession[None]
 Action: TypeAlias = Callable[["Stage"], Awaitable[object]]
 

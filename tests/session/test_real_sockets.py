@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pybase64
+import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
 
@@ -26,6 +27,8 @@ from trio_realtime import (
     serve_local,
 )
 from trio_realtime.testing.peer import DEFAULT_SESSION, response_object
+
+pytestmark = pytest.mark.slow
 
 AGENT = RealtimeAgent[None](name="A")
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from hypothesis import given, settings, strategies as st
 
@@ -33,6 +34,8 @@ from trio_realtime import (
 )
 from trio_realtime.local import Call, Fail, Pause, Say, Turn, local_connector
 from trio_realtime.testing import run_virtual
+
+pytestmark = pytest.mark.slow
 
 SPEECH = b"\x00\x40\x00\xc0" * 12 * 700  # 700 ms
 SILENCE = bytes(48 * 700)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from hypothesis import given, settings, strategies as st
 
@@ -26,6 +27,8 @@ from trio_realtime import (
 )
 from trio_realtime.local import Call, Fail, LocalConnector, Pause, Say, Turn, local_connector
 from trio_realtime.testing import run_virtual
+
+pytestmark = pytest.mark.slow
 
 CLOSE_TIMEOUT = 1.0
 SPEECH = b"\x00\x40\x00\xc0" * 12 * 700  # 700 ms

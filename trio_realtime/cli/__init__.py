@@ -1,7 +1,7 @@
-"""The command ``trio-realtime``: talk to an agent from a terminal, or serve one.
+"""The ``trio-realtime`` command: talk to an agent from a terminal, or run a local server.
 
-It uses the public names of the library as any program does, and is the one room that talks to the
-terminal. What it needs besides the library comes with the extra ``cli``.
+The command uses only the public API of the library, and is the only package that prints to the
+terminal. The ``cli`` extra installs its dependencies.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _EXTRA = frozenset({"cyclopts", "rich", "numpy", "soxr"})
 def main() -> None:
     """Run the command line of this process, and exit.
 
-    The exit status is 0 when all went well, 1 when the work failed, 2 when something has to be
-    mended first (one line on stderr says what), 130 after Ctrl-C.
+    The exit status is 0 on success, 1 if the work failed, 2 if the user has to correct something
+    first (a line on stderr says what), and 130 after Ctrl-C.
     """
     try:
         from .app import run
@@ -23,8 +23,8 @@ def main() -> None:
         if exc.name not in _EXTRA:
             raise
         print(
-            f"trio-realtime: the package {exc.name} is missing; "
-            "install with the extra: pip install 'trio-realtime[cli]'",
+            f"trio-realtime: the package {exc.name} is not installed; "
+            "install it with: pip install 'trio-realtime[cli]'",
             file=sys.stderr,
         )
         sys.exit(2)

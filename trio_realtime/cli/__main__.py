@@ -1,4 +1,4 @@
-"""``python -m trio_realtime.cli``, the same as ``trio-realtime``."""
+"""``python -m trio_realtime.cli`` is the same as ``trio-realtime``."""
 
 from __future__ import annotations
 

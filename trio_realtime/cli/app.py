@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what their options mean."""
+"""The command line: the commands and their options."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trio_realtime import SessionConfig, __version__
 from trio_realtime.wire import UNSET, ServerVad
 
 from .assistant import load_agent
-from .endpoints import Service
-from .exit import MEND, OK, notes_on_stderr, report, tell, until_signal
+from .endpoints import EndpointOptions
+from .exit import OK, USER_ERROR, print_message, report_error, run_until_signal, warnings_on_stderr
 
 app: App = App(
     name="trio-realtime",
-    help="Realtime voice agents on trio. Begin with `trio-realtime demo`: it needs no key.",
-    help_epilogue="Every command takes `--debug`, which shows the traceback of an error.",
+    help="Realtime voice agents on trio. Start with `trio-realtime demo`: it needs no API key.",
+    help_epilogue="Every command accepts `--debug`, which shows the traceback of an error.",
     version=__version__,
     backend="trio",
     suppress_keyboard_interrupt=False,
@@ -29,21 +29,30 @@ app: App = App(
     result_action="return_value",
 )
 
-_SERVICE = Group("Service", help="Without any: what the environment names, else a local server.")
+_SERVICE = Group(
+    "Service",
+    help="By default, the service configured in the environment, or else a local server.",
+)
 _AGENT = Group("Agent")
 
-Local = Annotated[bool, Parameter(group=_SERVICE, negative="", help="A local server: no key.")]
-Url = Annotated[str | None, Parameter(group=_SERVICE, help="Any server: ws://, wss://, https://.")]
+Local = Annotated[
+    bool, Parameter(group=_SERVICE, negative="", help="Use a local server; needs no API key.")
+]
+Url = Annotated[
+    str | None, Parameter(group=_SERVICE, help="URL of any server: ws://, wss:// or https://.")
+]
 Key = Annotated[
     str | None,
-    Parameter(group=_SERVICE, env_var="TRIO_REALTIME_API_KEY", help="The key for it."),
+    Parameter(group=_SERVICE, env_var="TRIO_REALTIME_API_KEY", help="API key of the service."),
 ]
-Model = Annotated[str | None, Parameter(group=_SERVICE, help="The model's name.")]
+Model = Annotated[str | None, Parameter(group=_SERVICE, help="Name of the model.")]
 AgentSpec = Annotated[
     str | None,
-    Parameter(group=_AGENT, help="module:name of a RealtimeAgent, instead of the built-in one."),
+    Parameter(
+        group=_AGENT, help="RealtimeAgent to use instead of the built-in one, as module:name."
+    ),
 ]
-VoiceName = Annotated[str | None, Parameter(group=_AGENT, help="The agent's voice.")]
+VoiceName = Annotated[str | None, Parameter(group=_AGENT, help="Voice of the agent.")]
 
 
 @app.command
@@ -53,16 +62,16 @@ async def demo(
     output: Path = Path("reply.wav"),
     voice: Literal["auto", "tone", "espeak"] = "auto",
 ) -> int:
-    """Watch a call with an agent, on a local server: text, a tool, speech, an interruption.
+    """Watch a call with an agent on a local server: text, a tool, speech, an interruption.
 
     Args:
-        json: print one JSON object with what was measured, and nothing else.
-        output: where to write what the agent was heard to say.
-        voice: how the agent sounds; auto is espeak where it is installed.
+        json: Print the measurements as one JSON object, and nothing else.
+        output: WAV file for the agent's speech, as far as it was heard.
+        voice: Voice of the agent; auto uses espeak if it is installed.
     """
     from .demo import demo as run_demo
 
-    return await until_signal(partial(run_demo, as_json=json, output=output, voice=voice))
+    return await run_until_signal(partial(run_demo, as_json=json, output=output, voice=voice))
 
 
 @app.command
@@ -75,14 +84,14 @@ async def chat(
     agent: AgentSpec = None,
     voice: VoiceName = None,
 ) -> int:
-    """Write with an agent, line by line. /quit or the end of the input leaves."""
+    """Chat with an agent in text, line by line. Quit with /quit or end-of-file."""
     from .chat import chat as run_chat
 
-    service = Service(local=local, url=url, api_key=api_key)
+    options = EndpointOptions(local=local, url=url, api_key=api_key)
     config = SessionConfig(
         model=model, output_modalities=("text",), voice=UNSET if voice is None else voice
     )
-    return await until_signal(partial(run_chat, load_agent(agent), service, config))
+    return await run_until_signal(partial(run_chat, load_agent(agent), options, config))
 
 
 @app.command
@@ -99,13 +108,13 @@ async def talk(
     agent: AgentSpec = None,
     voice: VoiceName = None,
 ) -> int:
-    """Say what is in a WAV file; record the answer and print its words.
+    """Send the speech in a WAV file; record the reply and print its transcript.
 
     Args:
-        input: a PCM WAV file, mono or stereo, of any rate.
-        output: where to write the answer: PCM16 mono, 24 kHz.
-        realtime: speak at the speed of speech, or as fast as the line takes it.
-        timeout: seconds to wait for the answer.
+        input: PCM WAV file with the speech, mono or stereo, at any sample rate.
+        output: WAV file for the reply: 16-bit mono PCM at 24 kHz.
+        realtime: Send the audio at the speed of speech, or as fast as the connection takes it.
+        timeout: Seconds to wait for the reply.
     """
     from .talk import talk as run_talk
 
@@ -118,14 +127,14 @@ async def talk(
     command = partial(
         run_talk,
         load_agent(agent),
-        Service(local=local, url=url, api_key=api_key),
+        EndpointOptions(local=local, url=url, api_key=api_key),
         config,
         source=input,
         target=output,
         realtime=realtime,
         timeout=timeout,
     )
-    return await until_signal(command)
+    return await run_until_signal(command)
 
 
 @app.command
@@ -141,20 +150,20 @@ async def serve(
 ) -> int:
     """Run the local server for other clients, until Ctrl-C or SIGTERM.
 
-    Prints one line, its URL, when clients can connect.
+    Prints the server's URL, and nothing else, once clients can connect.
 
     Args:
-        host: where to listen.
-        port: 0 for a free one.
-        pace: how many times faster than real time answers come, or unlimited.
-        voice: how answers sound.
-        api_key: keys to let in; any by default.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one.
+        pace: Speed of generated speech as a multiple of real time, or unlimited.
+        voice: Voice of the responses.
+        api_key: API keys to accept; by default, any key.
     """
-    from .serve import make_settings, serve as run_serve
+    from .serve import make_server_config, serve as run_serve
 
-    settings = make_settings(pace=pace, voice=voice, api_keys=api_key)
-    return await until_signal(
-        partial(run_serve, host=host, port=port, settings=settings), on_signal=OK
+    server_config = make_server_config(pace=pace, voice=voice, api_keys=api_key)
+    return await run_until_signal(
+        partial(run_serve, host=host, port=port, config=server_config), on_signal=OK
     )
 
 
@@ -164,18 +173,18 @@ def _launch(
     debug: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> int:
     try:
-        with notes_on_stderr():
+        with warnings_on_stderr():
             status = app(tokens)
     except CycloptsError as exc:
-        tell(f"{' '.join(str(exc).split())} See --help.")
-        return MEND
-    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as exc:  # noqa: BLE001 - raised again if it is a bug
-        return report(exc, debug=debug)
+        print_message(f"{' '.join(str(exc).split())} See --help.")
+        return USER_ERROR
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as exc:  # noqa: BLE001 - bugs are raised again
+        return report_error(exc, debug=debug)
     return status if isinstance(status, int) else OK
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit status."""
+    """Run one command line and return its exit status."""
     status = app.meta(
         list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
     )

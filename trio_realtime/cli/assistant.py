@@ -1,4 +1,4 @@
-"""The agent that answers where the user names none, and how to load one that they name."""
+"""The built-in agent, and loading an agent by its import path."""
 
 from __future__ import annotations
 
@@ -36,33 +36,37 @@ async def count_letters(word: str) -> str:
 
 
 def default_agent() -> RealtimeAgent[None]:
-    """An agent with a few harmless tools."""
+    """Create the built-in agent, which has a few harmless tools."""
     return RealtimeAgent(
         name="Assistant", instructions=INSTRUCTIONS, tools=[get_weather, get_time, count_letters]
     )
 
 
 def load_agent(spec: str | None) -> RealtimeAgent[None]:
-    """The agent that ``module:name`` names, searched in the current directory first.
+    """Import the agent that ``module:name`` names, searching the current directory first.
+
+    Returns the built-in agent if ``spec`` is None.
 
     Raises:
-        MendIt: there is no such module, or no agent of this name in it.
+        UserFacingError: the module cannot be imported, or has no agent of that name.
     """
     if spec is None:
         return default_agent()
     module, colon, name = spec.partition(":")
     if not (module and colon and name):
-        raise UserFacingError(f"--agent is module:name, for example my_agents:clerk, not {spec!r}")
-    found = getattr(_import(module), name, None)
-    if not isinstance(found, RealtimeAgent):
+        raise UserFacingError(
+            f"--agent must be module:name, for example my_agents:clerk; got {spec!r}"
+        )
+    agent = getattr(_import(module), name, None)
+    if not isinstance(agent, RealtimeAgent):
         raise UserFacingError(f"--agent {spec}: {module} has no RealtimeAgent named {name!r}")
-    return cast("RealtimeAgent[None]", found)
+    return cast("RealtimeAgent[None]", agent)
 
 
 def _import(module: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    directory = str(Path.cwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
     try:
         return importlib.import_module(module)
     except (ImportError, RealtimeError) as exc:

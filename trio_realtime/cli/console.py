@@ -1,4 +1,4 @@
-"""A conversation as text on stdout, streamed as it comes."""
+"""Prints a conversation to stdout as text, while it happens."""
 
 from __future__ import annotations
 
@@ -6,77 +6,77 @@ import sys
 
 from trio_realtime import events
 
-from .exit import tell
+from .exit import print_message
 
 
 class Terminal:
-    """Shows events as text. Streams what the agent says; tool calls get lines of their own.
+    """Shows session events as text: streams the agent's words, gives each tool call its own line.
 
     Args:
-        name: the agent's.
-        prompt: whether a person sits there, who wants to see when it is their turn.
+        name: the name of the agent.
+        prompt: whether to show a greeting and prompts, for a user at an interactive terminal.
     """
 
     def __init__(self, name: str, *, prompt: bool) -> None:
         self._name = name
         self._prompt = prompt
-        self._item: str | None = None
-        self._open = False
+        self._item_id: str | None = None
+        self._line_open = False
 
-    def greet(self) -> None:
-        """Say how to leave."""
+    def show_greeting(self) -> None:
+        """Say how to quit."""
         if self._prompt:
-            self._write("Write to the agent; /quit or Ctrl-D leaves.\n")
+            self._write("Write to the agent. Quit with /quit or Ctrl-D.\n")
 
-    def ask_for_line(self) -> None:
-        """It is the user's turn."""
+    def show_prompt(self) -> None:
+        """Ask the user for a line."""
         if self._prompt:
             self._end_line()
             self._write("you> ")
-            self._open = True
+            self._line_open = True
 
-    def note_line(self) -> None:
-        """The user wrote a line: the terminal's own echo ended it."""
-        self._open = False
+    def line_entered(self) -> None:
+        """Record that the user entered a line; the terminal's echo ended that line."""
+        self._line_open = False
 
-    def part(self) -> None:
-        """Leave the terminal at the beginning of a line."""
+    def finish(self) -> None:
+        """End the current line, so that the shell's prompt starts on a new one."""
         self._end_line()
 
     def show(self, event: events.SessionEvent) -> None:
-        """Show one event, if there is something to see in it."""
+        """Show one event; most event types show nothing."""
         match event:
             case events.TextDelta() | events.TranscriptDelta():
                 self._stream(event.item_id, event.delta)
             case events.ToolStart():
-                self._line(f"[{event.tool.name} {event.arguments}]")
+                self._print_line(f"[{event.tool.name} {event.arguments}]")
             case events.ToolEnd():
-                self._line(f"[{event.tool_name}: {event.outcome}: {event.output_text}]")
+                self._print_line(f"[{event.tool_name}: {event.outcome}: {event.output_text}]")
             case events.ToolCancelled():
-                self._line(f"[{event.tool_name}: cancelled]")
+                self._print_line(f"[{event.tool_name}: cancelled]")
             case events.AgentEnd():
                 self._end_line()
             case events.Error():
                 self._end_line()
-                tell(str(event.error))
+                print_message(str(event.error))
             case _:
                 pass
 
     def _stream(self, item_id: str, delta: str) -> None:
-        if item_id != self._item:
+        if item_id != self._item_id:
             self._end_line()
             self._write(f"{self._name}: ")
-            self._item, self._open = item_id, True
+            self._item_id, self._line_open = item_id, True
         self._write(delta)
 
-    def _line(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         self._end_line()
         self._write(f"{text}\n")
 
     def _end_line(self) -> None:
-        if self._open:
+        if self._line_open:
             self._write("\n")
-        self._item, self._open = None, False
+        self._item_id, self._line_open = None, False
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)

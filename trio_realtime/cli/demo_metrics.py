@@ -1,6 +1,6 @@
-"""Follows a demo's session: counts what comes, shows it, and lets others wait for it.
+"""Collects the measurements of the demo from its session events, and logs the events.
 
-It only measures. The figures come from events and frames of this run; nothing is assumed.
+Every figure comes from the events and frames of this run; none is assumed.
 """
 
 from __future__ import annotations
@@ -14,115 +14,115 @@ import trio
 from trio_realtime import EventChannel, events
 from trio_realtime.wire import ConversationItemTruncated
 
-from .event_log import Timeline
+from .event_log import EventLog
 from .wav import BYTES_PER_MS
 
 
 @attrs.define
-class Call:
-    """A call, as far as its events tell."""
+class CallRecord:
+    """The tool name and the latest known outcome of one call."""
 
     name: str
     outcome: str = "unanswered"
 
 
 class DemoMetrics:
-    """See the module.
+    """Counts and logs session events, and wakes tasks that wait for a condition.
 
     Attributes:
-        ended: how each turn of the agent ended, in order.
-        calls: all calls, by their ids.
-        cut: the interruption of an item that was playing.
-        truncated: where the server cut items, by their ids.
-        stale: audio events after the interruption of their response.
-        errors: ``error`` events.
-        stopped_speaking: how often the service heard the user come to an end.
+        turn_ends: one event per finished turn of the agent, in order.
+        calls: all tool calls, by call id.
+        interruption: the interruption of an item that was playing.
+        truncated_ms: where the server truncated items, by item id.
+        stale_audio_events: number of audio events after the interruption of their response.
+        errors: messages of ``error`` events.
     """
 
-    def __init__(self, timeline: Timeline) -> None:
-        self.ended: list[events.AgentEnd] = []
-        self.calls: dict[str, Call] = {}
-        self.cut: events.AudioInterrupted | None = None
-        self.truncated: dict[str, int] = {}
-        self.stale: int = 0
+    def __init__(self, log: EventLog) -> None:
+        self.turn_ends: list[events.AgentEnd] = []
+        self.calls: dict[str, CallRecord] = {}
+        self.interruption: events.AudioInterrupted | None = None
+        self.truncated_ms: dict[str, int] = {}
+        self.stale_audio_events: int = 0
         self.errors: list[str] = []
-        self.stopped_speaking: int = 0
-        self._audio: Counter[str] = Counter()
-        self._interrupted: set[str] = set()
-        self._timeline = timeline
+        self._audio_bytes: Counter[str] = Counter()
+        self._interrupted_responses: set[str] = set()
+        self._log = log
         self._changed = trio.lowlevel.ParkingLot()
 
     def audio_ms(self, response_id: str) -> int:
-        """Audio that was received of a response."""
-        return self._audio[response_id] // BYTES_PER_MS
+        """Return the milliseconds of audio received for a response."""
+        return self._audio_bytes[response_id] // BYTES_PER_MS
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something holds of what was observed."""
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition is true; it is checked after each event and :meth:`notify`."""
         while not condition():
             await self._changed.park()
 
-    def notice(self) -> None:
-        """Something happened that somebody may wait for."""
+    def notify(self) -> None:
+        """Check the conditions that tasks wait for."""
         self._changed.unpark_all()
 
     async def follow(self, channel: EventChannel) -> None:
-        """Take in all events of a channel, as they come."""
+        """Handle all events of a channel as they arrive."""
         async for event in channel:
-            self.take(event)
+            self.handle_event(event)
 
-    def take(self, event: events.SessionEvent) -> None:
-        """Take in one event."""
+    def handle_event(self, event: events.SessionEvent) -> None:
+        """Count and log one event."""
         match event:
             case events.Audio():
-                self._take_audio(event)
+                self._handle_audio(event)
             case events.AudioInterrupted():
-                self._take_cut(event)
+                self._handle_interruption(event)
             case events.AgentEnd():
-                self._take_end(event)
+                self._handle_turn_end(event)
             case events.SpeechStarted():
-                self._timeline.say("you", "(begin to speak)")
+                self._log.write("you", "(start speaking)")
             case events.SpeechStopped():
-                self.stopped_speaking += 1
-                self._timeline.say("you", "(fall silent)")
+                self._log.write("you", "(stop speaking)")
             case events.RawModelEvent(data=ConversationItemTruncated() as truncated):
-                self.truncated[truncated.item_id] = truncated.audio_end_ms
-                self._timeline.say("", f"the server keeps {truncated.audio_end_ms} ms of it")
+                self.truncated_ms[truncated.item_id] = truncated.audio_end_ms
+                self._log.write("", f"the server truncated the item at {truncated.audio_end_ms} ms")
             case events.Error():
                 self.errors.append(str(event.error))
-                self._timeline.say("!", str(event.error))
+                self._log.write("!", str(event.error))
             case _:
-                self._take_call(event)
-        self.notice()
+                self._handle_call(event)
+        self.notify()
 
-    def _take_audio(self, event: events.Audio) -> None:
-        if event.response_id in self._interrupted:
-            self.stale += 1
-        if event.response_id not in self._audio:
-            self._timeline.say("agent", "(begins to speak)")
-        self._audio[event.response_id] += len(event.data)
+    def _handle_audio(self, event: events.Audio) -> None:
+        if event.response_id in self._interrupted_responses:
+            self.stale_audio_events += 1
+        if event.response_id not in self._audio_bytes:
+            self._log.write("agent", "(starts speaking)")
+        self._audio_bytes[event.response_id] += len(event.data)
 
-    def _take_cut(self, event: events.AudioInterrupted) -> None:
-        self._interrupted.add(event.response_id)
-        self.cut = event
-        self._timeline.say("agent", f"(falls silent after {event.played_ms} ms)")
+    def _handle_interruption(self, event: events.AudioInterrupted) -> None:
+        self._interrupted_responses.add(event.response_id)
+        self.interruption = event
+        self._log.write("agent", f"(interrupted after {event.played_ms} ms)")
 
-    def _take_end(self, event: events.AgentEnd) -> None:
-        self.ended.append(event)
+    def _handle_turn_end(self, event: events.AgentEnd) -> None:
+        self.turn_ends.append(event)
         if event.status == "completed" and event.output:
-            self._timeline.say("agent", event.output)
+            self._log.write("agent", event.output)
         elif event.status != "completed":
-            self._timeline.say("agent", f"({event.status}: {event.reason})")
+            self._log.write("agent", f"({event.status}: {event.reason})")
 
-    def _take_call(self, event: events.SessionEvent) -> None:
+    def _handle_call(self, event: events.SessionEvent) -> None:
         match event:
             case events.ToolStart():
-                self.calls[event.call_id] = Call(event.tool.name)
-                self._timeline.say("tool", f"{event.tool.name} {event.arguments} …")
+                self.calls[event.call_id] = CallRecord(event.tool.name)
+                self._log.write("tool", f"{event.tool.name} {event.arguments} …")
             case events.ToolEnd():
-                self.calls.setdefault(event.call_id, Call(event.tool_name)).outcome = event.outcome
-                self._timeline.say("tool", f"{event.tool_name}: {event.output_text}")
+                self._record_of(event).outcome = event.outcome
+                self._log.write("tool", f"{event.tool_name}: {event.output_text}")
             case events.ToolCancelled():
-                self.calls.setdefault(event.call_id, Call(event.tool_name)).outcome = "cancelled"
-                self._timeline.say("tool", f"{event.tool_name}: cancelled, and answered so")
+                self._record_of(event).outcome = "cancelled"
+                self._log.write("tool", f"{event.tool_name}: cancelled")
             case _:
                 pass
+
+    def _record_of(self, event: events.ToolEnd | events.ToolCancelled) -> CallRecord:
+        return self.calls.setdefault(event.call_id, CallRecord(event.tool_name))

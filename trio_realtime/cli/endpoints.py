@@ -1,7 +1,7 @@
-"""Which service a session of the command talks to.
+"""Chooses the service that a command connects to.
 
-``--local`` is a server of the command's own, ``--url`` any other; with neither, what the environment
-names, and the local server if it names none.
+``--local`` starts a local server in this process and ``--url`` names any other server. Without either,
+the command uses the service configured in the environment, or a local server if there is none.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .exit import UserFacingError
 
 
 @attrs.frozen(kw_only=True)
-class Service:
-    """What the options say of the service.
+class EndpointOptions:
+    """Command-line options that choose the service.
 
     Args:
-        local: talk to a local server.
-        url: talk to this one.
-        api_key: the key for ``url``. Keys in the environment are never sent there.
+        local: start a local server and connect to it.
+        url: connect to the server at this URL.
+        api_key: the key for ``url``. Keys in the environment are never sent to ``url``.
     """
 
     local: bool = False
@@ -43,19 +43,19 @@ class Service:
 
 @asynccontextmanager
 async def open_session(
-    agent: RealtimeAgent[None], service: Service, config: SessionConfig
+    agent: RealtimeAgent[None], options: EndpointOptions, config: SessionConfig
 ) -> AsyncGenerator[RealtimeSession[None]]:
-    """A session with the service that was chosen.
+    """Open a session with the service that the options choose.
 
     Raises:
-        MendIt: the options contradict each other.
-        RealtimeError: as ``open_realtime_session``.
+        UserFacingError: the options contradict each other.
+        RealtimeError: see ``open_realtime_session``.
     """
-    if service.local and service.url is not None:
+    if options.local and options.url is not None:
         raise UserFacingError("--local and --url contradict each other: choose one")
-    if not service.local:
+    if not options.local:
         async with open_realtime_session(
-            agent, endpoint=_endpoint(service), config=config
+            agent, endpoint=_make_endpoint(options), config=config
         ) as session:
             yield session
         return
@@ -66,16 +66,16 @@ async def open_session(
         yield session
 
 
-def _endpoint(service: Service) -> Endpoint | None:
-    if service.url is None:
-        return None if service.api_key is None else Endpoint.openai(service.api_key)
-    key = service.api_key
-    if key is None and _is_this_machine(service.url):
-        key = "local"  # local servers want some key and take any
-    return Endpoint.compatible(service.url, api_key=key, model=DEFAULT_MODEL)
+def _make_endpoint(options: EndpointOptions) -> Endpoint | None:
+    if options.url is None:
+        return None if options.api_key is None else Endpoint.openai(options.api_key)
+    key = options.api_key
+    if key is None and _is_loopback(options.url):
+        key = "local"  # local servers require a key and accept any
+    return Endpoint.compatible(options.url, api_key=key, model=DEFAULT_MODEL)
 
 
-def _is_this_machine(url: str) -> bool:
+def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback

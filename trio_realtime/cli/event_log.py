@@ -1,4 +1,4 @@
-"""What happens, as it happens: one short line with its time, who, and what."""
+"""Prints what happens in a call: one short line per event, with its time and speaker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 _STYLES: Final = {"you": "bold cyan", "agent": "bold green", "tool": "bold yellow", "!": "bold red"}
-_WHO_WIDTH: Final = 6
+_SPEAKER_WIDTH: Final = 6
 
 
-class Timeline:
-    """Prints lines; the time is that since it was made. Use it inside ``trio.run``."""
+class EventLog:
+    """Prints lines with the time since the log was created. Requires a running trio loop."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -21,18 +21,23 @@ class Timeline:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the log was created."""
         return trio.current_time() - self._start
 
-    def say(self, who: str, what: str) -> None:
-        """One line: ``you``, ``agent``, ``tool``, ``!`` or nobody, and what happened."""
+    def write(self, speaker: str, text: str) -> None:
+        """Print one line.
+
+        Args:
+            speaker: ``you``, ``agent``, ``tool``, ``!`` for an error, or empty.
+            text: what happened; truncated to the width of the terminal.
+        """
         line = Text.assemble(
             (f"{self.elapsed:6.2f}s  ", "dim"),
-            (f"{who:<{_WHO_WIDTH}}", _STYLES.get(who, "dim")),
-            (" ".join(what.split()), "" if who in _STYLES else "dim"),
+            (f"{speaker:<{_SPEAKER_WIDTH}}", _STYLES.get(speaker, "dim")),
+            (" ".join(text.split()), "" if speaker in _STYLES else "dim"),
         )
         self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
 
     def heading(self, title: str) -> None:
-        """The beginning of a new part."""
+        """Print the heading of a new part of the call."""
         self._console.print(Text(f"\n{title}", "bold"))

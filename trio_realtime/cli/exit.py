@@ -1,7 +1,7 @@
-"""How a command ends: exit statuses, signals, and errors told so that people can mend them.
+"""How a command ends: exit statuses, signals, and error messages for users.
 
-Ctrl-C and SIGTERM cancel the command's scope, so it leaves through its ``finally`` blocks like any
-cancelled trio code; a second one ends the process at once.
+Ctrl-C and SIGTERM cancel the scope of the command, so its ``finally`` blocks run as in any cancelled
+trio code. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from trio_realtime.errors import InternalError, NetworkError, ResponseFailed
 
 OK = 0
 FAILED = 1
-MEND = 2
+USER_ERROR = 2
 INTERRUPTED = 128 + signal.SIGINT
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class UserFacingError(Exception):
-    """Something that the user of the command has to mend. The message is one line that says what."""
+    """An error that the user can correct. Its message is one line that says what to change."""
 
 
-async def until_signal(
+async def run_until_signal(
     command: Callable[[], Awaitable[int]], *, on_signal: int | None = None
 ) -> int:
-    """Run a command until it returns or a signal stops it.
+    """Run a command until it returns or a signal cancels it, and return the exit status.
 
     Args:
-        command: returns the exit status.
-        on_signal: the exit status after a signal; by default 128 and the signal's number.
+        command: an async function that returns the exit status.
+        on_signal: exit status after a signal; by default, 128 plus the signal number.
     """
     status = OK
 
@@ -54,19 +54,19 @@ async def until_signal(
     async with trio.open_nursery() as nursery:
         await nursery.start(wait_signal)
         status = await command()
-        nursery.cancel_scope.cancel(reason="the command is done")
+        nursery.cancel_scope.cancel(reason="the command has returned")
     return status
 
 
-def tell(line: str) -> None:
-    """One line on stderr."""
+def print_message(line: str) -> None:
+    """Print one line to stderr, prefixed with the name of the command."""
     print(f"trio-realtime: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def notes_on_stderr() -> Generator[None]:
-    """The library's advice to programs, reworded for those who run this one."""
-    show_as_ever = warnings.showwarning
+def warnings_on_stderr() -> Generator[None]:
+    """Reword the library's warnings for users of the command, and print them to stderr."""
+    original_showwarning = warnings.showwarning
 
     def show(
         message: Warning | str,
@@ -77,9 +77,9 @@ def notes_on_stderr() -> Generator[None]:
         line: str | None = None,
     ) -> None:
         if issubclass(category, LocalServerWarning):
-            tell("no service is configured, so the local server answers; see --help")
+            print_message("no service is configured; using the local server (see --help)")
         else:
-            show_as_ever(message, category, filename, lineno, file, line)
+            original_showwarning(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", LocalServerWarning)
@@ -90,21 +90,26 @@ def notes_on_stderr() -> Generator[None]:
 # --- errors --------------------------------------------------------------------------------------
 
 
-def report(error: BaseException, *, debug: bool) -> int:
-    """Tell what went wrong; returns the exit status. What nobody foresaw is raised again."""
+def report_error(error: BaseException, *, debug: bool) -> int:
+    """Print an error to stderr and return the exit status. Unexpected exceptions are raised again.
+
+    Args:
+        error: the exception that ended the command.
+        debug: also print the traceback.
+    """
     cause = main_cause(error)
     if isinstance(cause, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(cause, SystemExit) or not is_for_people(cause):
+    if isinstance(cause, SystemExit) or not is_user_facing(cause):
         raise error
     if debug:
         traceback.print_exception(error)
-    tell(_one_line(cause))
-    return FAILED if isinstance(cause, ResponseFailed) else MEND
+    print_message(_one_line(cause))
+    return FAILED if isinstance(cause, ResponseFailed) else USER_ERROR
 
 
 def main_cause(error: BaseException) -> BaseException:
-    """The exception that matters most in a group: an exit, then a bug, then the first of all."""
+    """Return the most important exception of a group: an exit, then a bug, then the first one."""
     leaves = list(_leaves(error))
     return next(filter(_is_exit, leaves), None) or next(filter(_is_bug, leaves), leaves[0])
 
@@ -114,7 +119,7 @@ def _is_exit(error: BaseException) -> bool:
 
 
 def _is_bug(error: BaseException) -> bool:
-    return not isinstance(error, trio.Cancelled) and not is_for_people(error)
+    return not isinstance(error, trio.Cancelled) and not is_user_facing(error)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -125,8 +130,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def is_for_people(error: BaseException) -> bool:
-    """Whether its message tells its reader what to do, so that no traceback is needed."""
+def is_user_facing(error: BaseException) -> bool:
+    """Return whether the message of the error is enough for the user, without a traceback."""
     return isinstance(error, UserFacingError | RealtimeError) and not isinstance(
         error, InternalError
     )
@@ -135,5 +140,5 @@ def is_for_people(error: BaseException) -> bool:
 def _one_line(error: BaseException) -> str:
     line = " ".join(str(error).split())
     if isinstance(error, NetworkError):
-        return f"{line}; is the server up, and is the URL right?"
+        return f"{line}; check that the server is running and that the URL is correct"
     return line

@@ -1,4 +1,4 @@
-"""What a demo measured, whether that is what the library promises, and how it is told."""
+"""The measurements of one demo run, and the check that they meet the library's guarantees."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TurnKind = Literal["text", "tool", "speech", "barge_in"]
 
 
 @attrs.frozen(kw_only=True)
-class TurnFigures:
-    """One turn of the agent. ``audio_ms`` is the audio that was received of it."""
+class TurnMetrics:
+    """Measurements of one turn of the agent. ``audio_ms`` is the audio received for it."""
 
     kind: TurnKind
     status: str
@@ -23,8 +23,8 @@ class TurnFigures:
 
 
 @attrs.frozen(kw_only=True)
-class CallFigures:
-    """One call. ``outputs_sent`` is how often the server was given an output for it."""
+class CallMetrics:
+    """Measurements of one tool call. ``outputs_sent`` is the number of outputs the server got."""
 
     name: str
     call_id: str
@@ -33,15 +33,15 @@ class CallFigures:
 
 
 @attrs.frozen(kw_only=True)
-class Interruption:
-    """What was cut off.
+class InterruptionMetrics:
+    """Measurements of the interrupted item.
 
     Attributes:
-        truncated_at_ms: where the server cut the item, by its own word.
-        heard_ms: how much of it was played, by the session's word.
-        stale_audio_events: audio of the response that came after the event that ends it.
-        played_ms: how much of it the ear at the other end got, by its own count.
-        cleaned_up: whether the cancelled tool's ``finally`` block ran.
+        truncated_at_ms: where the server truncated the item, as reported by the server.
+        heard_ms: how much of the item was heard, as reported by the session.
+        stale_audio_events: number of audio events of the response after its interruption.
+        played_ms: how much of the item the client played, as counted by the client.
+        cleaned_up: whether the ``finally`` block of the cancelled tool ran.
     """
 
     item_id: str
@@ -53,76 +53,80 @@ class Interruption:
 
 
 @attrs.frozen(kw_only=True)
-class Report:
-    """Everything that was measured in one run."""
+class DemoReport:
+    """All measurements of one demo run."""
 
-    turns: tuple[TurnFigures, ...]
-    tool_calls: tuple[CallFigures, ...]
-    interrupted: Interruption | None
+    turns: tuple[TurnMetrics, ...]
+    tool_calls: tuple[CallMetrics, ...]
+    interrupted: InterruptionMetrics | None
     leftover_tasks: int | None
     errors: tuple[str, ...]
     reply_wav: str | None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing went wrong and every promise was kept."""
+        """Whether the run succeeded and met every guarantee."""
         return not any(self.problems())
 
     def as_json(self) -> dict[str, Any]:
-        """The object that ``--json`` prints."""
-        figures = attrs.asdict(
+        """Return the object that ``--json`` prints."""
+        metrics = attrs.asdict(
             self, filter=lambda field, _value: field.metadata.get("shown", True) is True
         )
-        figures["errors"] = list(self.problems())
-        return {"ok": self.ok, **figures}
+        metrics["errors"] = list(self.problems())
+        return {"ok": self.ok, **metrics}
 
     def problems(self) -> Iterator[str]:
-        """Each broken promise in a sentence."""
+        """Yield one sentence for each error and each guarantee that was not met."""
         yield from self.errors
-        yield from self._problems_of_turns()
-        yield from self._problems_of_calls()
-        yield from self._problems_of_interruption()
+        yield from self._turn_problems()
+        yield from self._call_problems()
+        yield from self._interruption_problems()
         if self.leftover_tasks is None:
-            yield "the tasks after the session were not counted"
+            yield "the tasks left after the session were not counted"
         elif self.leftover_tasks:
             yield f"{self.leftover_tasks} task(s) were left after the session"
         if self.reply_wav is None:
             yield "the agent's speech was not written"
 
-    def _problems_of_turns(self) -> Iterator[str]:
-        """All four kinds took place; each was answered, the one barged into was cut off."""
+    def _turn_problems(self) -> Iterator[str]:
+        """All four kinds of turn took place and completed, except that a barge-in cancels one."""
         for kind in ("text", "tool", "speech", "barge_in"):
             if not any(turn.kind == kind for turn in self.turns):
                 yield f"the {kind} turn did not take place"
         for turn in self.turns:
             expected = "cancelled" if turn.kind == "barge_in" else "completed"
             if turn.status != expected:
-                yield f"the {turn.kind} turn ended {turn.status}, not {expected}"
+                yield f"the {turn.kind} turn ended with status {turn.status}, not {expected}"
             if not turn.text:
-                yield f"nothing was said in the {turn.kind} turn"
+                yield f"the {turn.kind} turn had no text"
             if (turn.audio_ms > 0) is (turn.kind == "text"):
                 yield f"the {turn.kind} turn had {turn.audio_ms} ms of audio"
 
-    def _problems_of_calls(self) -> Iterator[str]:
-        """One call ran to its end, one was cancelled; the server got one output for each."""
+    def _call_problems(self) -> Iterator[str]:
+        """One call completed and one was cancelled; the server got exactly one output for each."""
         if sorted(call.outcome for call in self.tool_calls) != ["cancelled", "completed"]:
             yield "expected one completed and one cancelled call"
         for call in self.tool_calls:
             if call.outputs_sent != 1:
                 yield f"the call of {call.name} was answered {call.outputs_sent} times"
 
-    def _problems_of_interruption(self) -> Iterator[str]:
-        """Nothing was played after it, and the server knows exactly how much was before."""
-        cut = self.interrupted
-        if cut is None:
-            yield "nothing was interrupted"
+    def _interruption_problems(self) -> Iterator[str]:
+        """No audio came after the interruption, and the server knows exactly what was heard."""
+        interrupted = self.interrupted
+        if interrupted is None:
+            yield "no item was interrupted"
             return
-        if cut.stale_audio_events:
-            yield f"{cut.stale_audio_events} audio event(s) came after the interruption"
-        if cut.truncated_at_ms != cut.heard_ms:
-            yield f"heard {cut.heard_ms} ms, but the server kept {cut.truncated_at_ms}"
-        # The frame that plays at the moment of the cut has been handed out, but not heard.
-        if not 0 <= cut.played_ms - cut.heard_ms <= FRAME_MS:
-            yield f"the ear got {cut.played_ms} ms, but {cut.heard_ms} were told"
-        if not cut.cleaned_up:
+        heard_ms, played_ms = interrupted.heard_ms, interrupted.played_ms
+        if interrupted.stale_audio_events:
+            yield f"{interrupted.stale_audio_events} audio event(s) came after the interruption"
+        if interrupted.truncated_at_ms != heard_ms:
+            yield (
+                f"{heard_ms} ms were heard, but the server truncated the item at "
+                f"{interrupted.truncated_at_ms} ms"
+            )
+        # The frame that was playing at the interruption was handed out, but not heard.
+        if not 0 <= played_ms - heard_ms <= FRAME_MS:
+            yield f"the client played {played_ms} ms, but the session reported {heard_ms} ms"
+        if not interrupted.cleaned_up:
             yield "the finally block of the cancelled tool did not run"

@@ -1,4 +1,4 @@
-"""``serve``: the local server on a port, for any client of the protocol."""
+"""The ``serve`` command: run the local server on a port, for any client of the protocol."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from trio_realtime.local import EspeakSynthesizer, ServerConfigDict, Synthesizer
 from .exit import UserFacingError
 
 
-async def serve(*, host: str, port: int, settings: ServerConfigDict) -> NoReturn:
-    """Serve until cancelled. Prints the URL, and nothing else, when clients can connect.
+async def serve(*, host: str, port: int, config: ServerConfigDict) -> NoReturn:
+    """Run the server until cancelled. Prints its URL, and nothing else, once clients can connect.
 
     Raises:
-        MendIt: it cannot listen there.
+        UserFacingError: the server cannot listen on this host and port.
     """
     try:
-        async with serve_local(host=host, port=port, **settings) as server:
+        async with serve_local(host=host, port=port, **config) as server:
             print(server.url, flush=True)
             await trio.sleep_forever()
     except OSError as exc:
@@ -34,33 +34,33 @@ def _hint(error: OSError) -> str:
     return "choose another --host, for example 127.0.0.1"
 
 
-def make_settings(*, pace: str, voice: str, api_keys: tuple[str, ...]) -> ServerConfigDict:
-    """Settings of the server from the options.
+def make_server_config(*, pace: str, voice: str, api_keys: tuple[str, ...]) -> ServerConfigDict:
+    """Convert the options of the command to the configuration of the server.
 
     Raises:
-        MendIt: an option has a value that cannot be.
+        UserFacingError: an option has an invalid value.
     """
-    settings = ServerConfigDict(pacing=_pacing(pace), synthesizer=make_voice(voice))
+    config = ServerConfigDict(pacing=_parse_pace(pace), synthesizer=make_synthesizer(voice))
     if api_keys:
-        settings["api_keys"] = frozenset(api_keys)
-    return settings
+        config["api_keys"] = frozenset(api_keys)
+    return config
 
 
-def _pacing(pace: str) -> float:
+def _parse_pace(pace: str) -> float:
     try:
         factor = math.inf if pace == "unlimited" else float(pace)
     except ValueError:
         factor = math.nan
     if not factor > 0:
-        raise UserFacingError(f"--pace is a number greater than 0, or unlimited; not {pace!r}")
+        raise UserFacingError(f"--pace must be a number > 0 or 'unlimited'; got {pace!r}")
     return factor
 
 
-def make_voice(name: str) -> Synthesizer:
-    """``tone``, ``espeak``, or ``auto``: espeak where it is installed.
+def make_synthesizer(name: str) -> Synthesizer:
+    """Create the synthesizer for ``tone``, ``espeak`` or ``auto`` (espeak if it is installed).
 
     Raises:
-        MendIt: espeak was asked for, and is not installed.
+        UserFacingError: ``espeak`` was requested but is not installed.
     """
     if name == "tone":
         return ToneSynthesizer()

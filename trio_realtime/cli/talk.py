@@ -1,4 +1,4 @@
-"""``talk``: say what is in a WAV file, and write down and record what the agent answers."""
+"""The ``talk`` command: send the speech in a WAV file, print and record the agent's reply."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import trio
 
 from trio_realtime import RealtimeAgent, RealtimeSession, SessionConfig, events
 
-from .audio_io import Recorder, speak
+from .audio_io import Recorder, send_speech
 from .console import Terminal
-from .endpoints import Service, open_session
-from .exit import FAILED, OK, UserFacingError, tell
+from .endpoints import EndpointOptions, open_session
+from .exit import FAILED, OK, UserFacingError, print_message
 from .wav import check_writable, read_pcm, write_pcm
 
-#: More than the 500 ms after which voice activity detection ends a turn.
-SILENCE_MS = 1000
-#: Seconds that a service may take to notice speech after the last of it was sent.
-_NOTICE_TIMEOUT = 5.0
+#: Longer than the 500 ms of silence after which voice activity detection ends a turn.
+TRAILING_SILENCE_MS = 1000
+#: Seconds that the service may take to detect speech after all audio was sent.
+_SPEECH_DETECTION_TIMEOUT = 5.0
 
 
 async def talk(
     agent: RealtimeAgent[None],
-    service: Service,
+    options: EndpointOptions,
     config: SessionConfig,
     *,
     source: Path,
@@ -30,63 +30,75 @@ async def talk(
     realtime: bool,
     timeout: float,
 ) -> int:
-    """Speak, wait until the agent has answered all of it, write its speech to ``target``.
+    """Send the speech, wait until the agent has answered all of it, write the reply to ``target``.
 
     Raises:
-        MendIt: a file cannot be read or written, nobody noticed any speech, or no answer came.
-        RealtimeError: no session came about, or it ended.
+        UserFacingError: a file cannot be read or written, the service detected no speech, or no
+            complete reply came within ``timeout`` seconds.
+        RealtimeError: the session could not be opened, or it failed.
     """
     check_writable(target)
     pcm = await trio.to_thread.run_sync(read_pcm, source)
-    async with open_session(agent, service, config) as session:
-        listener = Listener(Terminal(agent.name, prompt=False))
+    async with open_session(agent, options, config) as session:
+        reply = ReplyTracker(Terminal(agent.name, prompt=False))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_hear, session, listener)
-            await speak(session, pcm, silence_ms=SILENCE_MS, realtime=realtime)
-            await _wait_answered(listener, source, timeout)
-            nursery.cancel_scope.cancel(reason="everything is answered")
-    await trio.to_thread.run_sync(write_pcm, target, listener.recorder.pcm())
-    return FAILED if listener.failed else OK
+            nursery.start_soon(_follow_events, session, reply)
+            await send_speech(session, pcm, silence_ms=TRAILING_SILENCE_MS, realtime=realtime)
+            await _wait_reply(reply, source, timeout)
+            nursery.cancel_scope.cancel(reason="the reply is complete")
+    await trio.to_thread.run_sync(write_pcm, target, reply.recorder.pcm())
+    return FAILED if reply.failed else OK
 
 
-async def _hear(session: RealtimeSession[None], listener: Listener) -> None:
+async def _follow_events(session: RealtimeSession[None], reply: ReplyTracker) -> None:
     async for event in session:
-        listener.take(event)
-    raise UserFacingError("the service ended the session before it had answered")
+        reply.handle_event(event)
+    raise UserFacingError("the service ended the session before the reply was complete")
 
 
-async def _wait_answered(listener: Listener, source: Path, timeout: float) -> None:
-    with trio.move_on_after(_NOTICE_TIMEOUT) as noticing:
-        await listener.wait_noticed()
-    if noticing.cancelled_caught:
-        raise UserFacingError(f"no speech was noticed in {source}: is it loud enough?")
-    with trio.move_on_after(timeout) as answering:
-        await listener.wait_answered()
-    if answering.cancelled_caught:
-        raise UserFacingError(f"no complete answer came within {timeout:g} s; see --timeout")
+async def _wait_reply(reply: ReplyTracker, source: Path, timeout: float) -> None:
+    with trio.move_on_after(_SPEECH_DETECTION_TIMEOUT) as detection_scope:
+        await reply.wait_speech_detected()
+    if detection_scope.cancelled_caught:
+        raise UserFacingError(
+            f"the service detected no speech in {source}; check that the recording is loud enough"
+        )
+    with trio.move_on_after(timeout) as reply_scope:
+        await reply.wait_complete()
+    if reply_scope.cancelled_caught:
+        raise UserFacingError(
+            f"no complete reply came within {timeout:g} s; use --timeout to wait longer"
+        )
 
 
-class Listener:
-    """Follows the turns: shows what is said, records it, and knows when all is answered."""
+class ReplyTracker:
+    """Shows and records the agent's reply, and tracks whether it is complete.
 
-    def __init__(self, screen: Terminal) -> None:
+    Attributes:
+        recorder: the audio of the reply, as far as it was heard.
+        speech_detected: whether the service has detected the user's speech.
+        complete: whether the agent has answered all speech detected so far.
+        failed: whether the last answer failed or was incomplete.
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
         self.recorder: Recorder = Recorder()
-        self.noticed: bool = False
-        self.answered: bool = False
+        self.speech_detected: bool = False
+        self.complete: bool = False
         self.failed: bool = False
-        self._screen = screen
+        self._terminal = terminal
         self._changed = trio.lowlevel.ParkingLot()
 
-    def take(self, event: events.SessionEvent) -> None:
-        """One event of the session."""
-        self._screen.show(event)
+    def handle_event(self, event: events.SessionEvent) -> None:
+        """Handle one event of the session."""
+        self._terminal.show(event)
         match event:
             case events.SpeechStarted():
-                self.noticed, self.answered = True, False
+                self.speech_detected, self.complete = True, False
             case events.Audio():
                 self.recorder.add(event)
             case events.AudioInterrupted():
-                self.recorder.cut(event.item_id, event.content_index, event.played_ms)
+                self.recorder.truncate(event.item_id, event.content_index, event.played_ms)
             case events.AgentEnd():
                 self._end_turn(event)
             case _:
@@ -94,19 +106,20 @@ class Listener:
         self._changed.unpark_all()
 
     def _end_turn(self, event: events.AgentEnd) -> None:
-        """An answer that was interrupted is followed by another."""
-        if event.status != "cancelled":
-            self.answered = True
-            self.failed = event.status != "completed"
-            if self.failed:
-                tell(f"the answer ended {event.status}: {event.message or event.reason}")
+        if event.status == "cancelled":
+            return  # another answer follows an interrupted one
+        self.complete = True
+        self.failed = event.status != "completed"
+        if self.failed:
+            details = event.message or event.reason
+            print_message(f"the reply ended with status {event.status}: {details}")
 
-    async def wait_noticed(self) -> None:
-        """Wait until the service noticed that somebody speaks."""
-        while not self.noticed:
+    async def wait_speech_detected(self) -> None:
+        """Wait until the service has detected the user's speech."""
+        while not self.speech_detected:
             await self._changed.park()
 
-    async def wait_answered(self) -> None:
-        """Wait until everything that was said so far is answered."""
-        while not self.answered:
+    async def wait_complete(self) -> None:
+        """Wait until the agent has answered all speech detected so far."""
+        while not self.complete:
             await self._changed.park()

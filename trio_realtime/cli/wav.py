@@ -1,6 +1,6 @@
-"""WAV files in and out: any PCM file becomes what the protocol wants, 24 kHz mono 16-bit.
+"""Read and write WAV files. Any PCM file is converted to 16-bit mono PCM at 24 kHz.
 
-Files are small enough to be read whole, in a thread by whoever must not wait.
+The functions block and hold whole files in memory; call them in a worker thread.
 """
 
 from __future__ import annotations
@@ -28,49 +28,59 @@ Samples = NDArray[np.float32]
 
 @attrs.frozen
 class Recording:
-    """Sound as it stood in a file: ``samples`` is frames by channels, from -1 to 1."""
+    """Decoded audio of a file.
+
+    Attributes:
+        samples: an array of shape (frames, channels), with values from -1 to 1.
+        rate: sample rate in Hz.
+    """
 
     samples: Samples
     rate: int
 
 
-def speech() -> bytes:
-    """The spoken sentence that the package brings: PCM16, 24 kHz, mono, about two seconds."""
-    return pcm_of(_decode(files("trio_realtime.cli").joinpath("speech.wav").read_bytes()))
+def bundled_speech() -> bytes:
+    """Return the spoken sentence bundled with the package: about 2 s of PCM16 mono at 24 kHz."""
+    return to_pcm16(_decode(files("trio_realtime.cli").joinpath("speech.wav").read_bytes()))
 
 
 def read_pcm(path: Path) -> bytes:
-    """The sound of a WAV file as PCM16 24 kHz mono.
+    """Return the audio of a WAV file as PCM16 mono at 24 kHz.
 
     Raises:
-        MendIt: there is no such file, it is no PCM WAV file, or there is no sound in it.
+        UserFacingError: the file cannot be read, is not a PCM WAV file, or contains no audio.
     """
     try:
         recording = _decode(path.read_bytes())
     except OSError as exc:
         raise UserFacingError(f"cannot read {path}: {exc.strerror}") from exc
     except (wave.Error, EOFError) as exc:
-        detail = str(exc) or "it ends too early"
+        detail = str(exc) or "the file is truncated"
         raise UserFacingError(f"{path} is not a PCM WAV file ({detail}); convert it first") from exc
     if not len(recording.samples):
-        raise UserFacingError(f"{path} is empty: the file has a header, but no sound")
-    return pcm_of(recording)
+        raise UserFacingError(f"{path} contains no audio")
+    return to_pcm16(recording)
 
 
 def _decode(data: bytes) -> Recording:
     with wave.open(io.BytesIO(_as_plain_pcm(data))) as source:
         frames = source.readframes(source.getnframes())
         width, channels, rate = source.getsampwidth(), source.getnchannels(), source.getframerate()
-    whole = len(frames) // (width * channels) * width * channels
-    samples = _to_floats(frames[:whole], width).reshape(-1, channels)
+    frame_size = width * channels
+    complete = len(frames) // frame_size * frame_size  # a truncated file may end within a frame
+    samples = _to_floats(frames[:complete], width).reshape(-1, channels)
     return Recording(samples, rate)
 
 
 def _as_plain_pcm(data: bytes) -> bytes:
-    """Python 3.11's reader refuses the extensible header that many programs write for PCM."""
-    at = data.find(b"fmt ", 12) + 8
-    if at > 8 and data[at : at + 2] == _EXTENSIBLE and data[at + 24 : at + 26] == _PCM:
-        return data[:at] + _PCM + data[at + 2 :]
+    """Replace the extensible header, which many programs write and Python 3.11 cannot read."""
+    start = data.find(b"fmt ", 12) + 8
+    if (
+        start > 8
+        and data[start : start + 2] == _EXTENSIBLE
+        and data[start + 24 : start + 26] == _PCM
+    ):
+        return data[:start] + _PCM + data[start + 2 :]
     return data
 
 
@@ -78,7 +88,7 @@ def _to_floats(frames: bytes, width: int) -> Samples:
     if width == 1:
         return ((np.frombuffer(frames, np.uint8) - 128.0) / 128.0).astype(np.float32)
     if width == 3:
-        # Each sample becomes the upper three bytes of a 32-bit one.
+        # Each 24-bit sample becomes the upper three bytes of a 32-bit sample.
         padded = np.zeros((len(frames) // 3, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(frames, np.uint8).reshape(-1, 3)
         frames, width = padded.tobytes(), 4
@@ -88,8 +98,8 @@ def _to_floats(frames: bytes, width: int) -> Samples:
     return (np.frombuffer(frames, f"<i{width}") / scale).astype(np.float32)
 
 
-def pcm_of(recording: Recording) -> bytes:
-    """Mix down to mono, resample, and make 16-bit samples of it."""
+def to_pcm16(recording: Recording) -> bytes:
+    """Mix a recording down to mono, resample it to 24 kHz, and convert it to 16-bit samples."""
     mono = recording.samples.mean(axis=1)
     if recording.rate != RATE:
         soxr: Any = importlib.import_module("soxr")
@@ -98,10 +108,10 @@ def pcm_of(recording: Recording) -> bytes:
 
 
 def write_pcm(path: Path, pcm: bytes) -> None:
-    """Write PCM16 24 kHz mono to a WAV file.
+    """Write PCM16 mono at 24 kHz to a WAV file.
 
     Raises:
-        MendIt: it cannot be written there.
+        UserFacingError: the file cannot be written.
     """
     try:
         with path.open("wb") as file, wave.open(file, "wb") as target:
@@ -112,12 +122,12 @@ def write_pcm(path: Path, pcm: bytes) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before the talk, not after it.
+    """Check that a file can be created, before the work whose result it will hold.
 
     Raises:
-        MendIt: there is no such folder, or the path is one.
+        UserFacingError: the path is a directory, or its parent directory does not exist.
     """
     if path.is_dir():
-        raise UserFacingError(f"cannot write {path}: it is a folder")
+        raise UserFacingError(f"cannot write {path}: it is a directory")
     if not path.parent.is_dir():
-        raise UserFacingError(f"cannot write {path}: there is no folder {path.parent}")
+        raise UserFacingError(f"cannot write {path}: there is no directory {path.parent}")

@@ -30,6 +30,7 @@ from trio_realtime.session.mcp.connection import McpConnection, RemoteTool
 from trio_realtime.testing import ScriptedPeer
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="the program uses POSIX signals"),
     # The SDK stops reading a response after its one event, and leaves the generator unclosed.
     pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning"),

@@ -14,6 +14,8 @@ from support.sessions import open_test_session
 from trio_realtime import McpServerStdio, errors, events
 from trio_realtime.testing import ScriptedPeer
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 60
 """Real seconds."""
 

@@ -1,4 +1,4 @@
-"""The command as people run it: a process of its own, with real pipes, signals and sockets."""
+"""The command line, run in a child process with real pipes, signals and sockets."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from trio_realtime.cli import wav
 from trio_realtime.errors import ConnectionLost
 from trio_realtime.local import Say, ScriptedResponder, serve_local
 
+pytestmark = pytest.mark.slow
+
 COMMAND = (sys.executable, "-W", "error", "-m", "trio_realtime.cli")
 SPEECH = Path(wav.__file__).with_name("speech.wav")
 ENVIRONMENT = {
@@ -31,7 +33,7 @@ ENVIRONMENT = {
     for name, value in os.environ.items()
     if not name.startswith(("OPENAI_", "AZURE_", "TRIO_REALTIME_", "PYTHONUNBUFFERED"))
 } | {"COLUMNS": "100", "NO_COLOR": "1"}
-NO_SERVICE = "trio-realtime: no service is configured, so the local server answers; see --help\n"
+NO_SERVICE = "trio-realtime: no service is configured; using the local server (see --help)\n"
 
 
 class Outcome:
@@ -60,7 +62,7 @@ async def run(*arguments: str | Path, stdin: str = "", cwd: Path | None = None) 
 async def running(
     *arguments: str | Path, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE
 ) -> AsyncGenerator[Any]:
-    """A process that goes on until it is told to stop."""
+    """Run the command in the background and kill it at the end of the block."""
     process = await trio.lowlevel.open_process(
         [*COMMAND, *map(str, arguments)],
         stdin=stdin,
@@ -112,8 +114,8 @@ async def status_of(process: trio.Process) -> int:
         return await process.wait()
 
 
-def sound_of(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Samples of a WAV file, which has to be 24 kHz mono 16-bit."""
+def samples_of(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the samples of a WAV file, which must be 16-bit mono at 24 kHz."""
     with wave.open(str(path)) as file:
         assert file.getparams()[:3] == (1, 2, 24_000)
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
@@ -126,7 +128,7 @@ def loudness(samples: np.ndarray[Any, np.dtype[np.float64]]) -> float:
 # --- demo ----------------------------------------------------------------------------------------
 
 
-async def test_demo_measures_that_every_promise_is_kept(tmp_path: Path) -> None:
+async def test_demo_meets_every_guarantee(tmp_path: Path) -> None:
     reply = tmp_path / "reply.wav"
     started = trio.current_time()
     done = await run("demo", "--json", "--voice", "tone", "--output", reply)
@@ -151,40 +153,44 @@ async def test_demo_measures_that_every_promise_is_kept(tmp_path: Path) -> None:
         "cancelled",
         "completed",
     ]
-    # The sentence lasts 2.1 s; the server heard that long, by its own voice activity detection.
+    # The sentence lasts 2.1 s, and the voice activity detection of the server measured as much.
     assert report["turns"][2]["text"].startswith("I heard 2.")
     calls = {call["name"]: call for call in report["tool_calls"]}
     assert calls["get_weather"]["outcome"] == "completed"
     assert calls["search_archive"]["outcome"] == "cancelled"
     assert all(call["outputs_sent"] == 1 for call in calls.values())
-    cut = report["interrupted"]
-    assert set(cut) == {"item_id", "truncated_at_ms", "heard_ms", "stale_audio_events"}
-    assert cut["stale_audio_events"] == 0
-    assert cut["truncated_at_ms"] == cut["heard_ms"]
-    assert 1000 <= cut["heard_ms"] < report["turns"][3]["audio_ms"]
+    interrupted = report["interrupted"]
+    assert set(interrupted) == {"item_id", "truncated_at_ms", "heard_ms", "stale_audio_events"}
+    assert interrupted["stale_audio_events"] == 0
+    assert interrupted["truncated_at_ms"] == interrupted["heard_ms"]
+    assert 1000 <= interrupted["heard_ms"] < report["turns"][3]["audio_ms"]
 
     assert report["reply_wav"] == str(reply)
-    sound = sound_of(reply)
+    samples = samples_of(reply)
     heard = sum(turn["audio_ms"] for turn in report["turns"] if turn["kind"] != "barge_in")
-    assert heard + cut["heard_ms"] <= len(sound) / 24 <= heard + cut["heard_ms"] + 1000
-    assert loudness(sound) > 1000
+    assert (
+        heard + interrupted["heard_ms"]
+        <= len(samples) / 24
+        <= heard + interrupted["heard_ms"] + 1000
+    )
+    assert loudness(samples) > 1000
 
 
-async def test_ctrl_c_ends_a_demo_at_once_and_prints_no_report(tmp_path: Path) -> None:
+async def test_ctrl_c_ends_a_demo_without_a_report(tmp_path: Path) -> None:
     async with running("demo", "--output", tmp_path / "reply.wav") as process:
         await read_until(process.stdout, b"get_weather")
         assert await stop(process, signal.SIGINT) == 130
-        assert "as promised" not in await read_all(process.stdout)
+        assert "all checks passed" not in await read_all(process.stdout)
         assert await read_all(process.stderr) == ""
     assert not (tmp_path / "reply.wav").exists()
 
 
-async def test_a_demo_that_cannot_write_its_recording_says_so_before_it_talks(
+async def test_demo_checks_first_that_it_can_write_its_recording(
     tmp_path: Path,
 ) -> None:
-    done = await run("demo", "--output", tmp_path / "nowhere" / "reply.wav")
+    done = await run("demo", "--output", tmp_path / "missing" / "reply.wav")
     assert (done.status, done.out) == (2, "")
-    assert "there is no folder" in done.err
+    assert "there is no directory" in done.err
 
 
 # --- chat ----------------------------------------------------------------------------------------
@@ -202,13 +208,13 @@ async def test_chat_answers_lines_from_a_pipe_and_shows_tool_calls() -> None:
     ]
 
 
-async def test_chat_without_a_service_is_local_and_says_so_and_quit_leaves() -> None:
+async def test_chat_uses_the_local_server_by_default_and_says_so_and_quits() -> None:
     done = await run("chat", stdin="Hello\n/quit\nnever said\n")
     assert (done.status, done.err) == (0, NO_SERVICE)
     assert done.out == "Assistant: You said: Hello\n"
 
 
-async def test_chat_talks_with_the_agent_that_is_named(tmp_path: Path) -> None:
+async def test_chat_uses_the_agent_of_the_option(tmp_path: Path) -> None:
     (tmp_path / "my_agents.py").write_text(
         "from trio_realtime import RealtimeAgent, function_tool\n"
         "@function_tool\n"
@@ -223,7 +229,7 @@ async def test_chat_talks_with_the_agent_that_is_named(tmp_path: Path) -> None:
     assert done.out.splitlines()[-1] == "Clerk: a six"
 
 
-async def test_chat_streams_what_the_agent_says_before_it_has_ended() -> None:
+async def test_chat_streams_an_answer_before_it_is_complete() -> None:
     # At this pace the answer takes minutes.
     responder = ScriptedResponder([Say("once upon a time " * 200)])
     async with (
@@ -238,20 +244,20 @@ async def test_chat_streams_what_the_agent_says_before_it_has_ended() -> None:
             await server.connections[0].ended.wait()
 
 
-async def test_ctrl_c_leaves_a_chat_that_waits_at_a_terminal() -> None:
-    ours, theirs = pty.openpty()
+async def test_ctrl_c_ends_a_chat_at_a_terminal() -> None:
+    terminal, process_end = pty.openpty()
     try:
-        async with running("chat", "--local", stdin=theirs, stdout=theirs) as process:
-            seen = await read_terminal_until(ours, "you> ")
-            assert "/quit or Ctrl-D leaves" in seen
+        async with running("chat", "--local", stdin=process_end, stdout=process_end) as process:
+            seen = await read_terminal_until(terminal, "you> ")
+            assert "Quit with /quit or Ctrl-D" in seen
             assert await stop(process, signal.SIGINT) == 130
             assert await read_all(process.stderr) == ""
     finally:
-        os.close(ours)
-        os.close(theirs)
+        os.close(terminal)
+        os.close(process_end)
 
 
-async def test_chat_tells_in_one_line_that_nobody_serves_there() -> None:
+async def test_chat_reports_a_failed_connection_in_one_line() -> None:
     async with running("chat", "--url", "ws://127.0.0.1:9/v1/realtime") as process:
         assert await status_of(process) == 2
         error = await read_all(process.stderr)
@@ -259,7 +265,7 @@ async def test_chat_tells_in_one_line_that_nobody_serves_there() -> None:
     assert error.count("\n") == 1
 
 
-async def test_a_service_that_ends_the_session_ends_the_chat_while_it_waits_for_a_line() -> None:
+async def test_chat_ends_when_the_service_ends_the_session_during_a_prompt() -> None:
     async with trio.open_nursery() as nursery:
         scope = trio.CancelScope()
         urls: list[str] = []
@@ -285,21 +291,23 @@ async def test_a_service_that_ends_the_session_ends_the_chat_while_it_waits_for_
 # --- talk ----------------------------------------------------------------------------------------
 
 
-async def test_talk_speaks_in_real_time_and_records_the_answer(tmp_path: Path) -> None:
+async def test_talk_sends_speech_in_real_time_and_records_the_reply(tmp_path: Path) -> None:
     reply = tmp_path / "reply.wav"
     started = trio.current_time()
     done = await run("talk", "--local", "--input", SPEECH, "--output", reply)
-    assert trio.current_time() - started > len(sound_of(SPEECH)) / 24_000
+    assert trio.current_time() - started > len(samples_of(SPEECH)) / 24_000
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("Assistant: I heard 2.")
-    sound = sound_of(reply)
-    # The local server's voice takes 60 ms for each character.
-    assert len(sound) / 24 == pytest.approx(60 * len(done.out.strip().removeprefix("Assistant: ")))
-    assert loudness(sound) > 1000
+    samples = samples_of(reply)
+    # The local server speaks for 60 ms per character.
+    assert len(samples) / 24 == pytest.approx(
+        60 * len(done.out.strip().removeprefix("Assistant: "))
+    )
+    assert loudness(samples) > 1000
 
 
-async def test_talk_takes_stereo_of_another_rate_and_need_not_wait(tmp_path: Path) -> None:
-    speech = sound_of(SPEECH)
+async def test_talk_accepts_stereo_at_another_rate_faster_than_real_time(tmp_path: Path) -> None:
+    speech = samples_of(SPEECH)
     source = tmp_path / "stereo.wav"
     with wave.open(str(source), "wb") as file:
         file.setparams((2, 2, 48_000, 0, "NONE", "not compressed"))
@@ -316,15 +324,15 @@ async def test_talk_takes_stereo_of_another_rate_and_need_not_wait(tmp_path: Pat
     [
         (None, "No such file or directory"),
         (b"hello", "is not a PCM WAV file"),
-        (b"", "is not a PCM WAV file (it ends too early)"),
+        (b"", "is not a PCM WAV file (the file is truncated)"),
         (
             b"RIFF$\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\0\0\0",
-            "is empty",
+            "contains no audio",
         ),
     ],
-    ids=["missing", "text", "no bytes", "no sound"],
+    ids=["missing", "text", "empty", "no audio"],
 )
-async def test_talk_tells_what_is_wrong_with_the_file(
+async def test_talk_reports_an_unusable_file_in_one_line(
     tmp_path: Path, content: bytes | None, line: str
 ) -> None:
     source = tmp_path / "source.wav"
@@ -341,7 +349,7 @@ async def test_talk_tells_what_is_wrong_with_the_file(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_serve_prints_its_url_serves_and_leaves_cleanly(number: signal.Signals) -> None:
+async def test_serve_prints_its_url_and_shuts_down_cleanly(number: signal.Signals) -> None:
     async with running("serve", "--port", "0", "--pace", "unlimited") as process:
         url = await read_until(process.stdout, b"\n")
         assert url.startswith("ws://127.0.0.1:")
@@ -354,14 +362,14 @@ async def test_serve_prints_its_url_serves_and_leaves_cleanly(number: signal.Sig
                 config=SessionConfig(output_modalities=("text",)),
             ) as session:
                 assert (await session.ask("Hello")).text == "You said: Hello"
-                # Somebody is still connected.
+                # A client is still connected.
                 assert await stop(process, number) == 0
         assert lost.value.code == 1001
         assert await read_all(process.stdout) == ""
         assert await read_all(process.stderr) == ""
 
 
-async def test_serve_lets_only_the_given_keys_in() -> None:
+async def test_serve_accepts_only_the_given_keys() -> None:
     async with running("serve", "--port", "0", "--api-key", "one", "two") as process:
         url = (await read_until(process.stdout, b"\n")).strip()
         good = await run("chat", "--url", url, "--api-key", "two", stdin="Hello\n")
@@ -373,7 +381,7 @@ async def test_serve_lets_only_the_given_keys_in() -> None:
         assert "three" not in bad.err
 
 
-async def test_serve_on_a_port_in_use_says_so_in_one_line() -> None:
+async def test_serve_reports_a_port_in_use_in_one_line() -> None:
     async with serve_local() as server:
         done = await run("serve", "--port", str(server.port))
     assert (done.status, done.out) == (2, "")
@@ -400,16 +408,16 @@ async def test_version_and_help_need_no_service() -> None:
         (["chat", "--loud"], "--loud"),
         (["chat", "--local", "--url", "ws://localhost"], "contradict each other"),
         (["chat", "--url", "ftp://localhost"], "the URL must begin with"),
-        (["chat", "--agent", "clerk"], "--agent is module:name"),
+        (["chat", "--agent", "clerk"], "--agent must be module:name"),
         (["chat", "--agent", "no_such_module:x"], "No module named 'no_such_module'"),
         (["chat", "--agent", "trio_realtime:Endpoint"], "no RealtimeAgent named 'Endpoint'"),
-        (["serve", "--pace", "quick"], "--pace is a number"),
+        (["serve", "--pace", "quick"], "--pace must be a number"),
         (["serve", "--port", "70000"], "--port"),
         (["talk", "--input", "x.wav", "--timeout", "0"], "--timeout"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-async def test_what_has_to_be_mended_is_told_in_one_line(
+async def test_invalid_options_are_reported_in_one_line(
     arguments: Sequence[str], line: str
 ) -> None:
     done = await run(*arguments)
@@ -419,14 +427,14 @@ async def test_what_has_to_be_mended_is_told_in_one_line(
     assert "Traceback" not in done.err
 
 
-async def test_debug_shows_the_traceback_too() -> None:
+async def test_debug_also_shows_the_traceback() -> None:
     done = await run("chat", "--debug", "--agent", "no_such_module:x")
     assert done.status == 2
     assert "Traceback" in done.err
     assert done.err.splitlines()[-1].startswith("trio-realtime: --agent: cannot import")
 
 
-async def test_a_key_in_the_environment_is_not_sent_to_a_url() -> None:
+async def test_chat_does_not_send_a_key_of_the_environment_to_a_url() -> None:
     async with serve_local() as server:
         with trio.fail_after(20):
             await trio.run_process(

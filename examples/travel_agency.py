@@ -1,14 +1,15 @@
-"""Three agents at a travel desk: tools side by side, handoffs, an approval, a guardrail, a side note.
+"""Three agents of a travel agency: parallel tools, handoffs, an approval, a guardrail, a summary.
 
-The traveller and the service are part of the program, so it needs no key: the service plays a script
-of what the model says and calls. Everything else is as it would be in a real call.
+The program plays the traveller, and a local server follows a script of what the model says and calls,
+so no API key is needed. Everything else works as in a real call.
 
-1. Reception looks for flights, hotels and a tour at the same time. The airline's system is down, the
-   hotels' does not answer in time, and the traveller interrupts the third.
-2. Reception hands over to Bookings, and Bookings to Payments. What Bookings has asked for is approved
-   only then, and it is Bookings' own tool that runs.
-3. While Payments speaks, a note is written beside the conversation; Payments says too much, and the
-   guardrail is slow: it trips when the answer has long been generated, though not yet heard.
+1. Reception looks for flights, hotels and a tour in parallel. The flight search fails, the hotel
+   search times out, and the traveller interrupts the third tool.
+2. Reception hands off to Bookings, and Bookings to Payments. The call of Bookings that needs approval
+   is approved only after the second handoff; it still runs the tool of Bookings.
+3. While Payments speaks, an out-of-band response summarizes the conversation. Payments reads out a
+   card number, and the guardrail is slow: it trips after the answer was generated, but before all of
+   it was heard.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from trio_realtime import (
 )
 from trio_realtime.local import Call, Say, ScriptedResponder
 
-# The report below says what failed; the log would say it with a traceback.
+# report() below prints failed tools; the log would repeat them with tracebacks.
 logging.getLogger("trio_realtime.tools").setLevel(logging.CRITICAL)
 
 CARD = "4000 0012 3456 7899"
@@ -47,7 +48,7 @@ async def find_flights(city: str) -> str:
 @function_tool(timeout=0.2)
 async def find_hotels(city: str) -> str:
     """Hotels in a city."""
-    await trio.sleep_forever()  # nobody answers
+    await trio.sleep_forever()  # the hotel system does not respond
     return city
 
 
@@ -55,9 +56,9 @@ async def find_hotels(city: str) -> str:
 async def plan_tour(city: str) -> str:
     """A walk through a city."""
     try:
-        await trio.sleep_forever()  # a planner at work
+        await trio.sleep_forever()  # planning takes a while
     finally:
-        print(f"    (the planner for {city} was told to stop)")
+        print(f"    (the planner for {city} was cancelled)")
     return city
 
 
@@ -67,7 +68,7 @@ async def plan_tour(city: str) -> str:
 @function_tool(needs_approval=True)
 async def hold_room(hotel: str, nights: int, context: ToolContext[None]) -> str:
     """Hold a room until tomorrow."""
-    return f"{hotel} holds a room for {nights} nights, asked by {context.agent.name}"
+    return f"{hotel} holds a room for {nights} nights, requested by {context.agent.name}"
 
 
 @function_tool
@@ -77,9 +78,9 @@ async def charge(amount: int) -> str:
 
 
 @output_guardrail
-async def no_card_numbers(_about: AgentContext[None], text: str) -> bool:
-    """No card number is ever read out."""
-    await trio.sleep(0.6)  # a classifier somewhere
+async def no_card_numbers(_context: AgentContext[None], text: str) -> bool:
+    """Trip if the agent reads out the card number."""
+    await trio.sleep(0.6)  # for example, a remote classifier
     return CARD in text
 
 
@@ -89,7 +90,7 @@ reception = RealtimeAgent[None](
     name="Reception", tools=[find_flights, find_hotels, plan_tour], handoffs=[bookings]
 )
 
-# --- what the model says and calls, response by response ----------------------------------------
+# --- what the model says and calls, one list or Say per response --------------------------------
 
 OSLO = {"city": "Oslo"}
 SCRIPT = ScriptedResponder(
@@ -109,67 +110,66 @@ SCRIPT = ScriptedResponder(
 
 
 async def main() -> None:
-    """One call, from the first question to the last answer."""
+    """Run one call, from the first question to the last answer."""
     async with (
         serve_local(responder=SCRIPT) as server,
         open_realtime_session(reception, endpoint=server.endpoint) as session,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(report, session)
-        await side_by_side(session)
-        await hand_over(session)
-        await say_too_much(session)
+        await parallel_tools(session)
+        await hand_off(session)
+        await trip_guardrail(session)
         await session.drain()
         nursery.cancel_scope.cancel()
 
 
-async def side_by_side(session: RealtimeSession[None]) -> None:
-    """Two of three tools have ended badly when the traveller has waited long enough."""
+async def parallel_tools(session: RealtimeSession[None]) -> None:
+    """Run three tools in parallel, and interrupt after two of them have failed."""
     with session.subscribe(events.ToolEnd) as ends:
         await session.send_message("Flights, a hotel and a tour in Oslo, please!")
         await ends.receive()
         await ends.receive()
-    # "Never mind!"
-    await session.interrupt()  # returns when the third has ended, too
+    await session.interrupt()  # returns after the third tool has been cancelled
 
 
-async def hand_over(session: RealtimeSession[None]) -> None:
-    """Somebody approves, but only when another agent has taken over already."""
-    with session.subscribe(events.ToolApprovalRequired, events.Handoff) as happening:
+async def hand_off(session: RealtimeSession[None]) -> None:
+    """Approve a tool call after another agent has become the current one."""
+    with session.subscribe(events.ToolApprovalRequired, events.Handoff) as channel:
         await session.send_message("Then book me two nights at the Fjord.")
-        waiting: list[str] = []
-        while not waiting or session.current_agent is not payments:
-            match await happening.receive():
+        pending: list[str] = []
+        while not pending or session.current_agent is not payments:
+            match await channel.receive():
                 case events.ToolApprovalRequired(call_id=call_id):
-                    waiting.append(call_id)
+                    pending.append(call_id)
                 case _:
                     pass
-    with session.subscribe(events.Audio) as voice:
-        await session.approve_tool_call(waiting[0])
-        await voice.receive()  # the card is charged, and Payments begins to speak
+    with session.subscribe(events.Audio) as audio:
+        await session.approve_tool_call(pending[0])
+        await audio.receive()  # the card was charged, and Payments starts speaking
 
 
-async def say_too_much(session: RealtimeSession[None]) -> None:
-    """A note is taken while Payments speaks; then the guardrail trips."""
-    with session.subscribe(events.GuardrailTripped, events.AgentEnd) as happening:
-        note = await session.create_response(
-            conversation="none", output_modalities=["text"], instructions="Sum up in one line."
+async def trip_guardrail(session: RealtimeSession[None]) -> None:
+    """Request a summary while Payments speaks, and wait until the guardrail trips."""
+    with session.subscribe(events.GuardrailTripped, events.AgentEnd) as channel:
+        summary = await session.create_response(
+            conversation="none", output_modalities=["text"], instructions="Summarize in one line."
         )
-        noted = (await note).text
-        heard = "is still speaking" if session.playback.remaining else "has spoken"
-        print(f"note, while {session.current_agent.name} {heard}: {noted}")
-        while not isinstance(await happening.receive(), events.GuardrailTripped):
-            pass  # the turn has ended, and is still being heard
+        text = (await summary).text
+        state = "is still speaking" if session.playback.remaining else "has finished"
+        print(f"summary, while {session.current_agent.name} {state}: {text}")
+        while not isinstance(await channel.receive(), events.GuardrailTripped):
+            pass  # the turn has ended, but its audio is still playing
 
 
 async def report(session: RealtimeSession[None]) -> None:
-    """What happens, in words."""
+    """Print what happens."""
     async for event in session:
         match event:
-            case events.Handoff(from_agent=before, to_agent=now):
-                print(f"  {before.name} -> {now.name}")
+            case events.Handoff(from_agent=old, to_agent=new):
+                print(f"  {old.name} -> {new.name}")
             case events.ToolApprovalRequired(tool_name=name):
-                print(f"  {name}: waits for approval")
+                print(f"  {name}: needs approval")
             case events.ToolEnd(tool_name=name, outcome=outcome, output_text=text):
                 print(f"  {name}: {outcome}: {text.replace(CARD, '(card)')}")
             case events.ToolCancelled(tool_name=name):
@@ -177,7 +177,7 @@ async def report(session: RealtimeSession[None]) -> None:
             case events.GuardrailTripped(guardrail_results=(trip, *_)):
                 print(f"  {trip.name} tripped")
             case events.AudioInterrupted(played_ms=ms):
-                print(f"  (silent after {ms / 1000:.0f} s of it)")
+                print(f"  (interrupted after {ms / 1000:.0f} s)")
             case events.AgentEnd(agent=agent, status="completed", output=text) if text:
                 print(f"{agent.name}: {text.replace(CARD, '(card)')}")
             case events.Error(error=error):

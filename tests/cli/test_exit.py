@@ -1,0 +1,86 @@
+"""How a command ends: signals, exit statuses and error messages."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+import trio
+
+from trio_realtime import errors
+from trio_realtime.cli.exit import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    USER_ERROR,
+    UserFacingError,
+    main_cause,
+    report_error,
+    run_until_signal,
+)
+
+
+async def test_a_signal_ends_a_command_through_its_finally_blocks() -> None:
+    cleaned_up = False
+
+    async def command() -> int:
+        nonlocal cleaned_up
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await trio.sleep_forever()
+        finally:
+            cleaned_up = True
+
+    assert await run_until_signal(command) == 128 + signal.SIGTERM
+    assert cleaned_up
+    assert await run_until_signal(command, on_signal=OK) == OK
+
+
+def group(*inner: BaseException) -> BaseExceptionGroup[BaseException]:
+    return BaseExceptionGroup("several", [BaseExceptionGroup("more", list(inner))])
+
+
+FIXABLE = UserFacingError("fix it")
+BUG = KeyError("bug")
+EXIT = KeyboardInterrupt()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (FIXABLE, FIXABLE),
+        (group(FIXABLE), FIXABLE),
+        (group(FIXABLE, BUG), BUG),
+        (group(FIXABLE, BUG, EXIT), EXIT),
+    ],
+)
+def test_the_main_cause_is_the_most_severe_of_a_group(
+    error: BaseException, cause: BaseException
+) -> None:
+    assert main_cause(error) is cause
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (UserFacingError("fix\nit"), USER_ERROR, "trio-realtime: fix it\n"),
+        (errors.ModelNotAvailable("no such model"), USER_ERROR, "trio-realtime: no such model\n"),
+        (
+            errors.ResponseFailed("it failed", status="failed"),
+            FAILED,
+            "trio-realtime: it failed\n",
+        ),
+        (EXIT, INTERRUPTED, ""),
+    ],
+)
+def test_errors_become_one_line_and_a_status(
+    error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report_error(group(error), debug=False) == status
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("bug", [BUG, errors.InternalError("a bug")])
+def test_a_bug_is_raised_again(bug: Exception) -> None:
+    with pytest.raises(type(bug)):
+        report_error(bug, debug=False)
