@@ -1,35 +1,74 @@
-"""Sessions that either side ends: everybody gets what came before, and is told why."""
+"""Both sides may end a session: consumers get all earlier events, and every caller the reason."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import collect_events
-from support.service import start_call
-from support.sessions import PassivePeer, open_test_session
-from support.tools import endless
-from trio_realtime import RealtimeSession, events
-from trio_realtime.errors import (
-    ConnectionLost,
-    NetworkError,
-    RealtimeError,
-    SessionClosed,
-    SessionExpired,
+from support.events import collect_events, collect_types, text_deltas
+from support.service import send_call_and_wait, start_call
+from support.sessions import PassivePeer, open_test_session, task_count
+from support.tools import endless, make_cleanup_tool
+from trio_realtime import (
+    AgentContext,
+    RealtimeAgent,
+    RealtimeSession,
+    SessionHooks,
+    events,
+    function_tool,
 )
+from trio_realtime.errors import ConnectionLost, NetworkError, RealtimeError, SessionClosed
 from trio_realtime.testing import ScriptedPeer
 
-# --- the other side ends it --------------------------------------------------------------------
+Session: TypeAlias = RealtimeSession[None]
+
+
+# --- the service ends it -----------------------------------------------------------------------
+
+
+Method: TypeAlias = Callable[[Session], Awaitable[object]]
+
+METHODS: dict[str, Method] = {
+    "send_message": lambda session: session.send_message("Hello?"),
+    "send_audio": lambda session: session.send_audio(b"\0\0" * 240, commit=True),
+    "commit_audio": lambda session: session.commit_audio(),
+    "clear_audio": lambda session: session.clear_audio(),
+    "create_response": lambda session: session.create_response(),
+    "ask": lambda session: session.ask("Hello?"),
+    "interrupt": lambda session: session.interrupt(),
+    "update_settings": lambda session: session.update_settings(speed=1.2),
+    "update_agent": lambda session: session.update_agent(RealtimeAgent(name="B")),
+    "approve": lambda session: session.approve_tool_call("call_1"),
+    "drain": lambda session: session.drain(),
+    "receive": lambda session: session.events.receive(),
+}
+
+
+async def _read_all(session: Session) -> None:
+    await collect_events(session, [])
+
+
+async def _wait_for_response(session: Session) -> None:
+    await (await session.create_response())
+
+
+WAITING: dict[str, Method] = {
+    name: METHODS[name] for name in ("ask", "interrupt", "update_settings", "drain")
+} | {
+    "aclose": lambda session: session.aclose(),
+    "read": _read_all,
+    "response": _wait_for_response,
+}
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 4321])
-async def test_events_before_a_close_are_delivered_first_and_only_1000_is_a_plain_end(
+async def test_events_before_a_close_are_delivered_and_only_1000_ends_normally(
     code: int, autojump_clock: MockClock
 ) -> None:
     peer = PassivePeer()
@@ -57,7 +96,38 @@ async def test_events_before_a_close_are_delivered_first_and_only_1000_is_a_plai
         assert error.code == code
 
 
-async def test_after_the_end_every_consumer_gets_the_same_answer_again_and_again(
+async def test_normal_close_ends_iteration_after_the_earlier_events(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        peer.begin_response("resp_1")
+        peer.say("resp_1", "item_1", "Bye")
+        peer.end_response("resp_1")
+        peer.close(1000)
+        await wait_all_tasks_blocked()
+        seen = await collect_types(session.events)
+    assert seen == ["history_added", "text_delta", "history_updated", "history_updated"]
+
+
+async def test_events_before_a_connection_loss_are_read_before_it_is_raised(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    seen: list[events.SessionEvent] = []
+    async with open_test_session(peer) as session:
+        peer.begin_response("resp_1")
+        for word in ("one", "two", "three", "four", "five"):
+            peer.text("resp_1", "item_1", word)
+        peer.close(1011, "internal error")
+        await wait_all_tasks_blocked()
+        with pytest.raises(ConnectionLost, match="1011") as caught:
+            await collect_events(session, seen)
+    assert text_deltas(seen) == ["one", "two", "three", "four", "five"]
+    assert (caught.value.code, caught.value.reason) == (1011, "internal error")
+
+
+async def test_channels_raise_the_loss_repeatedly(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
@@ -71,17 +141,8 @@ async def test_after_the_end_every_consumer_gets_the_same_answer_again_and_again
                         await channel.receive()
 
 
-async def test_a_session_that_expired_says_so(autojump_clock: MockClock) -> None:
-    peer = ScriptedPeer()
-    async with open_test_session(peer) as session:
-        peer.reject(None, "session_expired", "Your session hit the maximum duration of 60 minutes.")
-        peer.close(1001)
-        with pytest.raises(SessionExpired, match="60 minutes"):
-            await collect_events(session, [])
-
-
 @pytest.mark.parametrize("code", [1000, 1011])
-async def test_who_waits_or_sends_when_the_connection_is_gone_is_told_why(
+async def test_pending_and_later_calls_raise_the_reason_of_the_loss(
     code: int, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
@@ -109,23 +170,71 @@ async def test_who_waits_or_sends_when_the_connection_is_gone_is_told_why(
     assert all("gone fishing" in str(error) for error in told)
 
 
-async def test_a_lost_connection_stops_the_tools(autojump_clock: MockClock) -> None:
-    """Nobody is left whom they could answer."""
+@pytest.mark.parametrize("code", [1000, 1011])
+@pytest.mark.parametrize("method", WAITING.values(), ids=WAITING)
+async def test_pending_calls_return_when_the_connection_is_lost(
+    method: Method, code: int, autojump_clock: MockClock
+) -> None:
+    returned: list[str] = []
+    careful = make_cleanup_tool()
     peer = ScriptedPeer()
-    async with open_test_session(peer, endless) as session:
-        await start_call(peer, "endless")
-        assert session.statistics().running_tools == 1
-        peer.close(1011)
-        await wait_all_tasks_blocked()
-        assert session.statistics().running_tools == 0
-        with pytest.raises(ConnectionLost):
-            await session.interrupt()
+    before, began = task_count(), trio.current_time()
+
+    async def wait(session: Session, name: str) -> None:
+        with contextlib.suppress(RealtimeError):
+            await method(session)
+        returned.append(name)
+
+    # A loss that nobody was told of comes out here.
+    with contextlib.suppress(ConnectionLost):
+        async with open_test_session(peer, careful.tool) as session, trio.open_nursery() as nursery:
+            peer.acknowledge = False
+            await start_call(peer, "careful")
+            for name in ("first", "second"):
+                nursery.start_soon(wait, session, name)
+            await wait_all_tasks_blocked()
+            peer.close(code)
+    assert sorted(returned) == ["first", "second"]
+    assert trio.current_time() - began < 2
+    assert careful.log == ["started", "cleaned up"]
+    assert task_count() == before
 
 
-async def test_a_loss_that_nobody_was_told_of_is_raised_when_the_block_is_left(
+async def test_update_agent_raises_if_the_connection_is_lost_while_it_evaluates_instructions(
     autojump_clock: MockClock,
 ) -> None:
-    """The block itself is the user's: it ends when it ends."""
+
+    async def slow(_about: AgentContext[None]) -> str:
+        await trio.sleep(1)
+        return "Be brief."
+
+    peer = ScriptedPeer()
+    hung: list[bool] = []
+
+    async def update(session: RealtimeSession[None]) -> None:
+        with trio.move_on_after(30) as patience:
+            with pytest.raises(RealtimeError):
+                await session.update_agent(RealtimeAgent(name="Next", instructions=slow))
+        hung.append(patience.cancelled_caught)
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(ConnectionLost):
+            async with open_test_session(peer) as session:
+                nursery.start_soon(update, session)
+                await trio.sleep(0.5)
+                peer.close(1011)
+                async for _ in session:
+                    pass
+    assert hung == [False]
+
+
+# --- who raises the loss -----------------------------------------------------------------------
+
+
+async def test_undelivered_loss_is_raised_when_the_block_ends(
+    autojump_clock: MockClock,
+) -> None:
+    """The loss does not cancel the block."""
     peer = ScriptedPeer()
     slept = False
     with pytest.raises(ConnectionLost) as caught:
@@ -138,7 +247,9 @@ async def test_a_loss_that_nobody_was_told_of_is_raised_when_the_block_is_left(
 
 
 @pytest.mark.parametrize("how", ["reading", "sending"])
-async def test_a_loss_that_was_told_is_not_told_again(how: str, autojump_clock: MockClock) -> None:
+async def test_delivered_loss_is_not_raised_again_when_the_block_ends(
+    how: str, autojump_clock: MockClock
+) -> None:
     peer = ScriptedPeer()
     async with open_test_session(peer) as session:
         peer.close(1011)
@@ -150,7 +261,27 @@ async def test_a_loss_that_was_told_is_not_told_again(how: str, autojump_clock: 
             await session.send_message("still there?")
 
 
-async def test_an_exception_of_the_block_counts_more_than_a_loss(
+class SendingHooks(SessionHooks[None]):
+    session: RealtimeSession[None]
+
+    async def on_tool_start(self, context: Any, agent: Any, tool: Any, event: Any) -> None:
+        await trio.sleep(1)
+        await self.session.send_message("A tool runs")
+
+
+async def test_loss_that_only_a_hook_received_is_raised_when_the_block_ends(
+    autojump_clock: MockClock,
+) -> None:
+    peer, hooks = ScriptedPeer(), SendingHooks()
+    with pytest.raises(ConnectionLost):
+        async with open_test_session(peer, endless, hooks=hooks, close_timeout=5) as session:
+            hooks.session = session
+            await send_call_and_wait(peer, "endless")
+            peer.close(1011)
+            await trio.sleep(3)
+
+
+async def test_exception_of_the_block_takes_precedence_over_the_loss(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
@@ -161,7 +292,7 @@ async def test_an_exception_of_the_block_counts_more_than_a_loss(
             raise LookupError("the block's own")
 
 
-async def test_each_who_gets_the_loss_gets_an_exception_of_its_own(
+async def test_each_caller_gets_its_own_copy_of_the_loss(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
@@ -178,21 +309,67 @@ async def test_each_who_gets_the_loss_gets_an_exception_of_its_own(
     assert {(lost.code, lost.reason, str(lost)) for lost in got} == {(1011, "gone", str(got[0]))}
 
 
+@pytest.mark.parametrize("how", ["sending", "reading"])
+async def test_repeated_raises_do_not_grow_the_traceback(
+    how: str, autojump_clock: MockClock
+) -> None:
+    """Each raised copy has its own traceback."""
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        peer.close(1011)
+        with contextlib.suppress(ConnectionLost):
+            await collect_events(session, [])
+        for _ in range(100):
+            with pytest.raises(ConnectionLost) as caught:
+                await (
+                    session.send_message("Hello?") if how == "sending" else session.events.receive()
+                )
+    assert len(caught.traceback) < 20
+
+
+@pytest.mark.parametrize("code", [1000, 1011])
+async def test_loss_propagates_unwrapped_although_a_tool_fails(
+    code: int, autojump_clock: MockClock
+) -> None:
+    @function_tool
+    async def clumsy() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise RuntimeError("cleaning up")
+
+    async def stay() -> None:
+        peer = ScriptedPeer()
+        async with open_test_session(peer, clumsy) as session:
+            await start_call(peer, "clumsy")
+            peer.close(code)
+            await wait_all_tasks_blocked()
+            await session.send_message("Still there?")
+
+    with pytest.raises(ConnectionLost):
+        await stay()
+
+
+async def test_nursery_of_the_user_gets_only_the_loss(autojump_clock: MockClock) -> None:
+    async def chat(session: Session) -> None:
+        while True:
+            await session.send_message("Still there?", respond=False)
+            await trio.sleep(1)
+
+    peer = ScriptedPeer()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_test_session(peer) as session, trio.open_nursery() as nursery:
+            nursery.start_soon(collect_events, session, [])
+            nursery.start_soon(chat, session)
+            await trio.sleep(3)
+            peer.close(1011)
+    assert all(isinstance(error, ConnectionLost) for error in caught.value.exceptions)
+
+
 # --- this side ends it -------------------------------------------------------------------------
 
 
-async def test_closing_twice_and_at_once_is_closing(autojump_clock: MockClock) -> None:
-    peer = PassivePeer()
-    async with open_test_session(peer) as session:
-        began = trio.current_time()
-        async with trio.open_nursery() as nursery:
-            for _ in range(3):
-                nursery.start_soon(session.aclose)
-        await session.aclose()
-    assert trio.current_time() - began <= 1
-
-
-async def test_after_closing_everything_says_that_the_session_was_closed(
+async def test_methods_raise_session_closed_after_the_close(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
@@ -220,7 +397,7 @@ async def test_after_closing_everything_says_that_the_session_was_closed(
     handle.cancel()
 
 
-async def test_closing_wakes_whoever_waits(autojump_clock: MockClock) -> None:
+async def test_aclose_wakes_pending_calls_and_consumers(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     ended: list[str] = []
 
@@ -240,13 +417,3 @@ async def test_closing_wakes_whoever_waits(autojump_clock: MockClock) -> None:
         await wait_all_tasks_blocked()
         await session.aclose()
     assert sorted(ended) == ["asker", "consumer"]
-
-
-async def test_a_session_writes_nothing_to_the_logs_of_its_user_when_all_is_well(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    peer = ScriptedPeer()
-    with caplog.at_level(logging.INFO):
-        async with open_test_session(peer, endless):
-            await start_call(peer, "endless")
-    assert caplog.records == []

@@ -1,7 +1,8 @@
-"""A cancellation or an interrupt at every step: of whoever calls the session, and of the tools.
+"""A cancellation or an interruption at every step of a caller and of the tools.
 
-The service is the local one, so that it does what a service does. Whatever happens when, afterwards
-the session is valid: every call was answered once, a question is answered, no task is left.
+The service is the local one, so that it behaves like a real service. Whatever happens at any step,
+the session is valid afterwards: every call was answered once, a question is answered, and no task is
+left.
 """
 
 from __future__ import annotations
@@ -48,15 +49,16 @@ from trio_realtime.testing import ScriptedPeer
 
 pytestmark = pytest.mark.slow
 
+
 Session: TypeAlias = RealtimeSession[None]
-Action: TypeAlias = Callable[["Stage"], Awaitable[object]]
 
 EARLY = "it will take a while"
-TALK = Say("One moment, please, this is going to take a while.", audio_ms=3000)
+
+Work: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class FixedResponder:
-    """The first answer is a given one, every other one is "fine"."""
+    """A responder that gives fixed steps first, and "fine" afterwards."""
 
     def __init__(self, first: Sequence[Step]) -> None:
         self._first: list[Sequence[Step]] = [first]
@@ -66,27 +68,15 @@ class FixedResponder:
 
 
 @attrs.define
-class Log:
-    """What the tools did."""
+class ToolLog:
+    """How many tools have started and ended."""
 
     began: int = 0
     ended: int = 0
 
 
-@attrs.frozen
-class Stage:
-    """A session in which the agent talks and a call runs or waits."""
-
-    session: Session
-    wire: LocalConnector
-    call_id: str
-
-
-Work: TypeAlias = Callable[[], Awaitable[None]]
-
-
-def make_work(log: Log) -> Work:
-    """Several checkpoints, a wait, and cleaning up that takes its time."""
+def make_work(log: ToolLog) -> Work:
+    """Return work with several checkpoints, a sleep, and a cleanup that takes time."""
 
     async def work() -> None:
         log.began += 1
@@ -103,13 +93,13 @@ def make_work(log: Log) -> Work:
 
 
 @tool_input_guardrail
-async def look_at_input(context: ToolContext[None], arguments: dict[str, Any]) -> bool:
+async def check_input(context: ToolContext[None], arguments: dict[str, Any]) -> bool:
     await trio.sleep(0.1)
     return False
 
 
 @tool_output_guardrail
-async def look_at_output(context: ToolContext[None], output: Any) -> bool:
+async def check_output(context: ToolContext[None], output: Any) -> bool:
     await trio.sleep(0.1)
     return bool(output == "secret")
 
@@ -120,7 +110,7 @@ async def condition(context: ToolContext[None], arguments: dict[str, Any]) -> bo
 
 
 def make_tools(work: Work) -> tuple[FunctionTool, ...]:
-    """Tools that do the same work, each with options of its own."""
+    """Return tools that do the same work with different options."""
 
     async def secret() -> str:
         await work()
@@ -140,14 +130,14 @@ def make_tools(work: Work) -> tuple[FunctionTool, ...]:
         name="guarded",
         needs_approval=True,
         check_input_before_approval=True,
-        input_guardrails=[look_at_input],
-        output_guardrails=[look_at_output],
+        input_guardrails=[check_input],
+        output_guardrails=[check_output],
     )
     return (
         function_tool(name="plain")(work),
         function_tool(name="approved", needs_approval=condition)(work),
         guarded(secret),
-        function_tool(output_guardrails=[look_at_output])(early),
+        function_tool(output_guardrails=[check_output])(early),
         function_tool(name="too_slow", timeout=0.5, on_timeout="failure")(work),
         function_tool(name="finishes", on_interrupt="finish")(work),
         function_tool(name="goes_on", on_interrupt="background", finish_timeout=5)(work),
@@ -155,7 +145,7 @@ def make_tools(work: Work) -> tuple[FunctionTool, ...]:
     )
 
 
-def make_agent(log: Log) -> RealtimeAgent[None]:
+def make_agent(log: ToolLog) -> RealtimeAgent[None]:
     async def on_handoff(context: AgentContext[None]) -> None:
         log.began += 1
         try:
@@ -172,26 +162,14 @@ def make_agent(log: Log) -> RealtimeAgent[None]:
     )
 
 
-def open_local(wire: LocalConnector, log: Log) -> Any:
+def open_local(wire: LocalConnector, log: ToolLog) -> Any:
     return open_realtime_session(
         make_agent(log), endpoint=wire.endpoint, transport=wire, config=SessionConfig()
     )
 
 
-async def start(session: Session, tool: str) -> str:
-    """Ask for something and wait until the call of it runs or waits. Returns its id."""
-    with session.subscribe(ev.ToolApprovalRequired, ev.ToolStart) as channel:
-        await session.send_message("Do it!")
-        event = await channel.receive()
-    assert isinstance(event, ev.ToolApprovalRequired if tool == "approved" else ev.ToolStart)
-    return event.call_id
-
-
-# --- what holds afterwards ----------------------------------------------------------------------
-
-
-def calls(wire: LocalConnector) -> Counter[str]:
-    """The calls that the service has completed, by their ids."""
+def completed_calls(wire: LocalConnector) -> Counter[str]:
+    """Count the calls that the service has completed, by id."""
     return Counter(
         frame["item"]["call_id"]
         for frame in wire.connections[0].sent
@@ -201,8 +179,8 @@ def calls(wire: LocalConnector) -> Counter[str]:
     )
 
 
-def created(wire: LocalConnector, kind: str) -> list[Any]:
-    """The items of this kind that the client has created."""
+def created_items(wire: LocalConnector, kind: str) -> list[Any]:
+    """Return the items of this type that the client has created."""
     return [
         frame["item"]
         for frame in wire.connections[0].received
@@ -210,23 +188,13 @@ def created(wire: LocalConnector, kind: str) -> list[Any]:
     ]
 
 
-def answered(wire: LocalConnector) -> Counter[str]:
-    """The calls that the client has answered, by their ids."""
-    return Counter(item["call_id"] for item in created(wire, "function_call_output"))
+def answered_calls(wire: LocalConnector) -> Counter[str]:
+    """Count the calls that the client has answered, by id."""
+    return Counter(item["call_id"] for item in created_items(wire, "function_call_output"))
 
 
-def outputs(wire: LocalConnector) -> list[str]:
-    """What the model was told of the calls."""
-    return [item["output"] for item in created(wire, "function_call_output")]
-
-
-def results(wire: LocalConnector) -> int:
-    """How many results the model was told of after an early answer."""
-    return sum("Result of" in str(item["content"]) for item in created(wire, "message"))
-
-
-def place_items(wire: LocalConnector) -> list[str]:
-    """Ids of the service's items in order, from what it has told."""
+def service_item_ids(wire: LocalConnector) -> list[str]:
+    """Return the ids of the service's items in order, computed from its frames."""
     order: list[str] = []
     for frame in wire.connections[0].sent:
         if frame["type"] == "conversation.item.added":
@@ -237,8 +205,8 @@ def place_items(wire: LocalConnector) -> list[str]:
     return order
 
 
-def instructions(wire: LocalConnector) -> str:
-    """Those that the service has accepted last."""
+def accepted_instructions(wire: LocalConnector) -> str:
+    """Return the instructions that the service accepted last."""
     updated = [f for f in wire.connections[0].sent if f["type"] == "session.updated"]
     return str(updated[-1]["session"]["instructions"])
 
@@ -248,16 +216,30 @@ async def check_valid(session: Session, wire: LocalConnector) -> None:
         assert (await session.ask("Still there?")).text == "fine"
         await session.drain()
     assert session.statistics().running_tools == 0
-    assert [item.id for item in session.history] == place_items(wire)
-    assert instructions(wire) == session.current_agent.instructions
+    assert [item.id for item in session.history] == service_item_ids(wire)
+    assert accepted_instructions(wire) == session.current_agent.instructions
 
 
-def check_answered(wire: LocalConnector, log: Log) -> None:
-    assert answered(wire) == calls(wire)
+def check_answered(wire: LocalConnector, log: ToolLog) -> None:
+    assert answered_calls(wire) == completed_calls(wire)
     assert log.began == log.ended
 
 
-# --- whoever calls the session is cancelled -----------------------------------------------------
+# --- the caller is cancelled -------------------------------------------------------------------
+
+
+@attrs.frozen
+class Stage:
+    """A session in which the agent speaks and a call runs or waits for approval."""
+
+    session: Session
+    wire: LocalConnector
+    call_id: str
+
+
+Action: TypeAlias = Callable[["Stage"], Awaitable[object]]
+
+TALK = Say("One moment, please, this is going to take a while.", audio_ms=3000)
 
 
 async def drop_messages(stage: Stage) -> None:
@@ -270,7 +252,7 @@ async def create_and_wait(stage: Stage) -> None:
     await (await stage.session.create_response())
 
 
-async def hear(stage: Stage) -> None:
+async def read_paced_audio(stage: Stage) -> None:
     async with stage.session.paced_audio() as frames:
         for _ in range(20):
             await frames.receive()
@@ -289,20 +271,29 @@ ACTIONS: dict[str, Action] = {
     "interrupt": lambda stage: stage.session.interrupt(),
     "drain": lambda stage: stage.session.drain(),
     "send_message": lambda stage: stage.session.send_message("Hello?"),
-    "paced_audio": hear,
+    "paced_audio": read_paced_audio,
 }
+
+
+async def start_call_of(session: Session, tool: str) -> str:
+    """Send a message, wait until the call of the tool runs or waits, and return its id."""
+    with session.subscribe(ev.ToolApprovalRequired, ev.ToolStart) as channel:
+        await session.send_message("Do it!")
+        event = await channel.receive()
+    assert isinstance(event, ev.ToolApprovalRequired if tool == "approved" else ev.ToolStart)
+    return event.call_id
 
 
 @pytest.mark.parametrize("tool", ["plain", "approved"])
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
-async def test_whoever_is_cancelled_leaves_a_session_that_works(
+async def test_session_works_after_a_caller_is_cancelled(
     action: Action, tool: str, autojump_clock: MockClock
 ) -> None:
     async def attempt(steps: int) -> bool:
-        log = Log()
+        log = ToolLog()
         wire = local_connector(responder=FixedResponder([TALK, Call(tool)]), pacing=10.0)
         async with open_local(wire, log) as session:
-            call_id = await start(session, tool)
+            call_id = await start_call_of(session, tool)
             reached = await cancel_after_steps(
                 steps, partial(action, Stage(session, wire, call_id))
             )
@@ -320,10 +311,10 @@ async def test_whoever_is_cancelled_leaves_a_session_that_works(
 async def test_leaving_the_block_may_be_cancelled_at_every_step(
     tool: str, autojump_clock: MockClock
 ) -> None:
-    """The service here is one that no cancellation reaches, as a real one."""
+    """The peer is scripted, so that the cancellation cannot stop it either."""
 
     async def attempt(steps: int) -> bool:
-        log = Log()
+        log = ToolLog()
         peer = ScriptedPeer()
         scope = trio.CancelScope()
         counted = StepTrigger(steps, matches_current_task(), scope.cancel)
@@ -340,7 +331,8 @@ async def test_leaving_the_block_may_be_cancelled_at_every_step(
     await for_every_step(attempt, at_least=3)
 
 
-# --- something happens at every step of a tool --------------------------------------------------
+# --- something happens at every step of a tool -------------------------------------------------
+
 
 TOOLS = [
     "plain",
@@ -357,26 +349,34 @@ TOOLS = [
 
 
 async def approve_all(session: Session, wire: LocalConnector) -> None:
-    """Each call after a while, when it may have been interrupted: then it does not wait any more."""
+    """Approve each call after a while, unless it was interrupted and answered before."""
     with session.subscribe(ev.ToolApprovalRequired) as channel:
         async for event in channel:
             assert isinstance(event, ev.ToolApprovalRequired)
             await trio.sleep(0.2)
-            is_over = event.call_id in answered(wire)
+            is_over = event.call_id in answered_calls(wire)
             assert not (await session.approve_tool_call(event.call_id) and is_over)
 
 
 def interrupt_now(session: Session) -> None:
-    """As the reader does it when the user speaks: in one go, whoever is about to run."""
+    """Interrupt synchronously, as the reader does when the user speaks."""
     session._runtime.feed(Interrupt())
 
 
+def call_outputs(wire: LocalConnector) -> list[str]:
+    """Return the outputs of the answered calls."""
+    return [item["output"] for item in created_items(wire, "function_call_output")]
+
+
+def count_late_results(wire: LocalConnector) -> int:
+    """Return how many results were sent after an early answer."""
+    return sum("Result of" in str(item["content"]) for item in created_items(wire, "message"))
+
+
 @pytest.mark.parametrize("tool", TOOLS)
-async def test_an_interrupt_may_come_at_every_step_of_a_tool(
-    tool: str, autojump_clock: MockClock
-) -> None:
+async def test_interruption_at_every_step_of_a_tool(tool: str, autojump_clock: MockClock) -> None:
     async def attempt(steps: int) -> bool:
-        log = Log()
+        log = ToolLog()
         wire = local_connector(responder=FixedResponder([Call(tool), Call("plain")]), pacing=10.0)
         async with open_local(wire, log) as session, trio.open_nursery() as nursery:
             nursery.start_soon(approve_all, session, wire)
@@ -387,9 +387,9 @@ async def test_an_interrupt_may_come_at_every_step_of_a_tool(
                 await trio.sleep(5)
             await check_valid(session, wire)
             # What the model was told is what happened.
-            has_handed_over = '"assistant"' in outputs(wire)[0]
+            has_handed_over = '"assistant"' in call_outputs(wire)[0]
             assert (session.current_agent.name == "B") == has_handed_over
-            assert results(wire) == outputs(wire).count(EARLY)
+            assert count_late_results(wire) == call_outputs(wire).count(EARLY)
             nursery.cancel_scope.cancel()
         check_answered(wire, log)
         assert task_count() == before
@@ -400,11 +400,11 @@ async def test_an_interrupt_may_come_at_every_step_of_a_tool(
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-async def test_the_session_may_end_at_every_step_of_a_tool(
+async def test_session_may_end_at_every_step_of_a_tool(
     tool: str, autojump_clock: MockClock
 ) -> None:
     async def attempt(steps: int) -> bool:
-        log = Log()
+        log = ToolLog()
         leave = trio.Event()
         wire = local_connector(responder=FixedResponder([Call(tool), Call("plain")]), pacing=10.0)
         async with open_local(wire, log) as session, trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""What has to be shown on real sockets: pings, a stalled consumer, Ctrl-C, a peer that is silent."""
+"""Behaviour that needs real sockets: pings, a stalled consumer, Ctrl-C, and an unresponsive server."""
 
 from __future__ import annotations
 
@@ -30,11 +30,38 @@ from trio_realtime.testing.peer import DEFAULT_SESSION, response_object
 
 pytestmark = pytest.mark.slow
 
+
 AGENT = RealtimeAgent[None](name="A")
+
+INTERRUPTED_PROGRAM = """
+    import sys, trio
+    from trio_realtime import Endpoint, RealtimeAgent, function_tool, open_realtime_session
+
+    @function_tool
+    async def wait_long() -> str:
+        try:
+            print("tool runs", flush=True)
+            await trio.sleep_forever()
+        finally:
+            print("tool ended", flush=True)
+
+    async def main() -> None:
+        agent = RealtimeAgent(name="A", tools=[wait_long])
+        endpoint = Endpoint.compatible(sys.argv[1], model="gpt-realtime", api_key="k")
+        async with open_realtime_session(agent, endpoint=endpoint) as session:
+            await session.send_message("please wait long")
+            async for event in session:
+                pass
+
+    try:
+        trio.run(main)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
 
 
 class RawServer:
-    """A WebSocket server that a test drives by hand."""
+    """A WebSocket server that a test controls frame by frame."""
 
     def __init__(self) -> None:
         self.websocket: WebSocketConnection | None = None
@@ -78,7 +105,7 @@ async def raw_server() -> AsyncGenerator[tuple[RawServer, Endpoint]]:
         nursery.cancel_scope.cancel()
 
 
-def _audio(size: int) -> dict[str, Any]:
+def audio_delta(size: int) -> dict[str, Any]:
     return {
         "type": "response.output_audio.delta",
         "response_id": "resp_1",
@@ -89,7 +116,39 @@ def _audio(size: int) -> dict[str, Any]:
     }
 
 
-async def test_a_stalled_consumer_stops_neither_pings_nor_barge_in_and_is_told() -> None:
+def encode_frame(wire: Any, event_type: str) -> bytes:
+    from wsproto.events import TextMessage
+
+    frame = {"type": event_type, "event_id": "event_x", "session": DEFAULT_SESSION}
+    data: bytes = wire.send(TextMessage(data=msgspec.json.encode(frame).decode()))
+    return data
+
+
+async def ignore_all_after_settings(stream: trio.SocketStream) -> None:
+    from wsproto import ConnectionType, WSConnection
+    from wsproto.events import AcceptConnection, Request, TextMessage
+
+    wire = WSConnection(ConnectionType.SERVER)
+    while True:
+        wire.receive_data(await stream.receive_some())
+        for event in wire.events():
+            if isinstance(event, Request):
+                await stream.send_all(wire.send(AcceptConnection()))
+                await stream.send_all(encode_frame(wire, "session.created"))
+            elif isinstance(event, TextMessage) and "session.update" in event.data:
+                await stream.send_all(encode_frame(wire, "session.updated"))
+                while await stream.receive_some():
+                    pass
+                return
+
+
+async def run_short_session(endpoint: Endpoint, number: int) -> None:
+    async with open_realtime_session(AGENT, endpoint=endpoint) as session:
+        answer = await session.ask(f"I am number {number}")
+        assert str(number) in answer.text
+
+
+async def test_stalled_consumer_blocks_neither_pings_nor_barge_in() -> None:
     config = SessionConfig(max_buffered_events=100, max_buffered_audio=200_000)
     async with raw_server() as (server, endpoint):
         with trio.fail_after(30):
@@ -97,7 +156,7 @@ async def test_a_stalled_consumer_stops_neither_pings_nor_barge_in_and_is_told()
                 created = response_object("resp_1")
                 await server.send({"type": "response.created", "response": created})
                 for _ in range(500):
-                    await server.send(_audio(4800))
+                    await server.send(audio_delta(4800))
                 assert server.websocket is not None
                 await server.websocket.ping(b"alive?")
                 held = session.statistics().events
@@ -126,13 +185,13 @@ async def test_a_stalled_consumer_stops_neither_pings_nor_barge_in_and_is_told()
                 assert 0 < read <= 100
 
 
-async def test_a_server_that_never_closes_is_left_in_time() -> None:
-    """A socket that takes everything and answers nothing after the handshake."""
+async def test_server_that_never_closes_does_not_delay_the_exit() -> None:
+    """The socket accepts all data and answers nothing after the handshake."""
     config = SessionConfig(close_timeout=0.4)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, _deaf_after_settings, listeners)
+        nursery.start_soon(trio.serve_listeners, ignore_all_after_settings, listeners)
         endpoint = Endpoint.compatible(f"ws://127.0.0.1:{port}/v1/realtime")
         async with open_realtime_session(AGENT, endpoint=endpoint, config=config) as session:
             await session.send_message("anybody?")
@@ -143,60 +202,7 @@ async def test_a_server_that_never_closes_is_left_in_time() -> None:
     assert took < 0.4 + 2
 
 
-async def _deaf_after_settings(stream: trio.SocketStream) -> None:
-    from wsproto import ConnectionType, WSConnection
-    from wsproto.events import AcceptConnection, Request, TextMessage
-
-    wire = WSConnection(ConnectionType.SERVER)
-    while True:
-        wire.receive_data(await stream.receive_some())
-        for event in wire.events():
-            if isinstance(event, Request):
-                await stream.send_all(wire.send(AcceptConnection()))
-                await stream.send_all(_text(wire, "session.created"))
-            elif isinstance(event, TextMessage) and "session.update" in event.data:
-                await stream.send_all(_text(wire, "session.updated"))
-                while await stream.receive_some():
-                    pass
-                return
-
-
-def _text(wire: Any, event_type: str) -> bytes:
-    from wsproto.events import TextMessage
-
-    frame = {"type": event_type, "event_id": "event_x", "session": DEFAULT_SESSION}
-    data: bytes = wire.send(TextMessage(data=msgspec.json.encode(frame).decode()))
-    return data
-
-
-INTERRUPTED_PROGRAM = """
-    import sys, trio
-    from trio_realtime import Endpoint, RealtimeAgent, function_tool, open_realtime_session
-
-    @function_tool
-    async def wait_long() -> str:
-        try:
-            print("tool runs", flush=True)
-            await trio.sleep_forever()
-        finally:
-            print("tool ended", flush=True)
-
-    async def main() -> None:
-        agent = RealtimeAgent(name="A", tools=[wait_long])
-        endpoint = Endpoint.compatible(sys.argv[1], model="gpt-realtime", api_key="k")
-        async with open_realtime_session(agent, endpoint=endpoint) as session:
-            await session.send_message("please wait long")
-            async for event in session:
-                pass
-
-    try:
-        trio.run(main)
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-"""
-
-
-async def test_ctrl_c_leaves_nothing_behind() -> None:
+async def test_ctrl_c_ends_tools_and_closes_the_connection() -> None:
     program = textwrap.dedent(INTERRUPTED_PROGRAM)
     async with serve_local() as server:
         async with trio.open_nursery() as nursery:
@@ -226,23 +232,17 @@ async def test_ctrl_c_leaves_nothing_behind() -> None:
         assert connection.closed.code == 1000
 
 
-async def test_many_sessions_in_one_process_leave_no_task_and_no_socket() -> None:
+async def test_many_sessions_leave_no_task_and_no_socket() -> None:
     before = task_count()
     async with serve_local() as server, trio.open_nursery() as nursery:
         for number in range(10):
-            nursery.start_soon(_short_session, server.endpoint, number)
+            nursery.start_soon(run_short_session, server.endpoint, number)
     assert task_count() == before
     assert len(server.connections) == 10
     assert all(connection.closed is not None for connection in server.connections)
 
 
-async def _short_session(endpoint: Endpoint, number: int) -> None:
-    async with open_realtime_session(AGENT, endpoint=endpoint) as session:
-        answer = await session.ask(f"I am number {number}")
-        assert str(number) in answer.text
-
-
-async def test_a_session_over_a_real_socket_speaks_in_real_time_frames() -> None:
+async def test_paced_audio_over_a_real_socket_arrives_in_real_time() -> None:
     begun = trio.current_time()
     async with (
         serve_local() as server,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from trio_realtime import EventChannel, events
+from trio_realtime import EventChannel, RealtimeSession, events
 
 EventT = TypeVar("EventT", bound=events.SessionEvent)
 
@@ -43,3 +43,19 @@ def text_deltas(found: Iterable[events.SessionEvent]) -> list[str]:
 def audio_response_ids(found: Iterable[events.SessionEvent]) -> list[str]:
     """Return the response id of each audio event."""
     return [event.response_id for event in found if isinstance(event, events.Audio)]
+
+
+async def next_approval_request(session: RealtimeSession[None]) -> events.ToolApprovalRequired:
+    """Wait for the next request for approval, and discard all events before it."""
+    async for event in session:
+        if isinstance(event, events.ToolApprovalRequired):
+            return event
+    raise AssertionError("the session ended before an approval was requested")
+
+
+CONTENT_TYPES = ("text_delta", "history_added", "history_updated", "tool_start", "error")
+
+
+async def collect_types(channel: EventChannel) -> list[str]:
+    """Return the types of all events in :data:`CONTENT_TYPES` until the channel ends."""
+    return [event.type async for event in channel if event.type in CONTENT_TYPES]

@@ -1,10 +1,20 @@
-"""A guardrail that records its checks, and replies to check."""
+"""A guardrail that records its checks, agents with guardrails, and replies to check."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 
-from trio_realtime import AgentContext, GuardrailResult, output_guardrail
+from support.events import drain_events
+from trio_realtime import (
+    AgentContext,
+    GuardrailResult,
+    RealtimeAgent,
+    RealtimeSession,
+    events,
+    output_guardrail,
+)
 from trio_realtime.agents import OutputGuardrail
 from trio_realtime.testing import ScriptedPeer
 
@@ -48,3 +58,29 @@ def begin_reply(
         (peer.transcript if spoken else peer.text)(response_id, item_id, delta)
     if audio:
         peer.audio(response_id, item_id, audio)
+
+
+def guarded_agent(*guardrails: RecordingGuardrail, name: str = "Guarded") -> RealtimeAgent[None]:
+    """Return an agent with these guardrails."""
+    return RealtimeAgent(
+        name=name, output_guardrails=[recording.guardrail for recording in guardrails]
+    )
+
+
+def agent_with_guardrails(*guardrails: OutputGuardrail, **settings: Any) -> RealtimeAgent[None]:
+    """Return an agent with these output guardrails and settings."""
+    return RealtimeAgent(name="Guarded", output_guardrails=guardrails, **settings)
+
+
+async def next_trip(session: RealtimeSession[None]) -> events.GuardrailTripped:
+    """Wait until a guardrail trips."""
+    with trio.fail_after(60):
+        async for event in session:
+            if isinstance(event, events.GuardrailTripped):
+                return event
+    raise AssertionError("the session ended before a guardrail tripped")
+
+
+def drain_trips(session: RealtimeSession[None]) -> list[events.GuardrailTripped]:
+    """Return the buffered trips."""
+    return drain_events(session.events, events.GuardrailTripped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trio.testing import wait_all_tasks_blocked
 
-from support.wire import CREATE, Frame
+from support.wire import CREATE, Frame, last_settings_update
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -85,3 +85,16 @@ async def send_call_and_wait(peer: ScriptedPeer, name: str, arguments: str = "{}
     """Send a complete response with one call, and let the client process it."""
     send_call(peer, name, arguments)
     await wait_all_tasks_blocked()
+
+
+async def reject_next_update(peer: ScriptedPeer) -> None:
+    """Let the client send its ``session.update``, and reject it."""
+    await wait_all_tasks_blocked()
+    peer.reject(last_settings_update(peer), "invalid_value", "no such voice")
+
+
+def send_spoken_reply(peer: ScriptedPeer, number: int, *, audio: float = 1) -> None:
+    """Send a complete response with this number and this many seconds of audio."""
+    peer.begin_response(f"resp_{number}")
+    peer.say(f"resp_{number}", f"item_{number}", "Good morning", pcm=silence(audio))
+    peer.end_response(f"resp_{number}")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NoReturn, Protocol
 
+import pytest
 import trio
 
 from trio_realtime import (
@@ -93,3 +94,9 @@ class PassivePeer:
         """Read and discard all messages until the connection ends."""
         while True:
             await self.far.receive()
+
+
+async def open_and_fail(peer: SupportsConnect, **settings: Any) -> None:
+    """Open a session that must not open."""
+    async with open_test_session(peer, **settings):
+        pytest.fail("the block must not run")

@@ -44,3 +44,25 @@ def sent_outputs(peer: ScriptedPeer) -> list[tuple[str, str]]:
 def sent_settings(peer: ScriptedPeer) -> list[Frame]:
     """Return the session object of each ``session.update`` received so far."""
     return [frame["session"] for frame in peer.received if frame["type"] == "session.update"]
+
+
+def last_settings_update(peer: ScriptedPeer) -> Frame:
+    """Return the last ``session.update`` received so far."""
+    return [frame for frame in peer.received if frame["type"] == "session.update"][-1]
+
+
+async def late_result_messages(peer: ScriptedPeer) -> list[Frame]:
+    """Return the messages that carry results of calls that were answered early."""
+    return [
+        frame["item"]
+        for frame in await sent_frames(peer)
+        if frame["type"] == ITEM and frame["item"]["type"] == "message"
+    ]
+
+
+def user_message_text(frame: Frame) -> str:
+    """Return the text of a ``conversation.item.create`` with a message of the user."""
+    assert (frame["item"]["type"], frame["item"]["role"]) == ("message", "user")
+    (part,) = frame["item"]["content"]
+    assert part["type"] == "input_text"
+    return str(part["text"])

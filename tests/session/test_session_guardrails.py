@@ -1,0 +1,150 @@
+"""Guardrail checks run beside the session; their failures are reported and end nothing."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.events import drain_events
+from support.failures import UNUSUAL_EXCEPTIONS
+from support.guardrails import (
+    RecordingGuardrail,
+    agent_with_guardrails,
+    begin_reply,
+    drain_trips,
+    guarded_agent,
+)
+from support.sessions import open_test_session
+from support.wire import CREATE, ITEM, sent_types, user_message_text
+from trio_realtime import AgentContext, errors, events, input_guardrail, output_guardrail
+from trio_realtime.testing import ScriptedPeer
+
+
+@pytest.mark.parametrize("announced", ["before the text", "after the text"])
+async def test_reply_is_checked_by_the_guardrails_of_the_agent_that_started_it(
+    announced: str, autojump_clock: MockClock
+) -> None:
+    """Also if its first delta arrived before ``response.created``."""
+    old, new = RecordingGuardrail(), RecordingGuardrail()
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=guarded_agent(old, name="Old")) as session:
+        if announced == "before the text":
+            peer.begin_response("resp_1")
+        peer.text("resp_1", "item_1", "the sec")
+        await wait_all_tasks_blocked()
+        await session.update_agent(guarded_agent(new, name="New"))
+        if announced == "after the text":
+            peer.begin_response("resp_1")
+        peer.text("resp_1", "item_1", "ret")
+        peer.end_response("resp_1")
+        await wait_all_tasks_blocked()
+        assert (old.seen, old.agents, new.seen) == (["the secret"], ["Old"], [])
+        assert await sent_types(peer) == [ITEM, CREATE]
+        begin_reply(peer, "hello", number=2)
+        peer.end_response("resp_2")
+        await wait_all_tasks_blocked()
+    assert (new.seen, new.agents, len(old.seen)) == (["hello"], ["New"], 1)
+
+
+async def test_guardrail_of_both_agent_and_session_runs_once_and_is_named_once(
+    autojump_clock: MockClock,
+) -> None:
+    watch = RecordingGuardrail()
+    peer = ScriptedPeer()
+    async with open_test_session(
+        peer, agent=guarded_agent(watch), output_guardrails=[watch.guardrail]
+    ):
+        begin_reply(peer, "the secret")
+        peer.end_response("resp_1")
+        assert user_message_text(await peer.expect(ITEM)) == "guardrail triggered: watch"
+    assert watch.seen == ["the secret"]
+
+
+async def test_guardrails_of_agent_and_session_each_run_once(autojump_clock: MockClock) -> None:
+    watch, other = RecordingGuardrail(), RecordingGuardrail()
+    peer = ScriptedPeer()
+    both = [watch.guardrail, other.guardrail]
+    async with open_test_session(
+        peer, agent=agent_with_guardrails(watch.guardrail), output_guardrails=both
+    ):
+        begin_reply(peer, "hello")
+        peer.end_response("resp_1")
+        await trio.sleep(1)
+    assert (watch.seen, other.seen) == (["hello"], ["hello"])
+
+
+@pytest.mark.parametrize("fail_closed", [True, False])
+async def test_failing_guardrail_is_reported_and_trips_only_with_fail_closed(
+    fail_closed: bool, autojump_clock: MockClock
+) -> None:
+    @output_guardrail(fail_closed=fail_closed)
+    def broken(_about: AgentContext[None], _text: str) -> bool:
+        raise LookupError("no word list")
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=agent_with_guardrails(broken)) as session:
+        with session.subscribe(events.Error, events.GuardrailTripped) as channel:
+            begin_reply(peer, "hello")
+            peer.end_response("resp_1")
+            event = await channel.receive()
+            assert isinstance(event, events.Error)
+            assert isinstance(event.error, errors.GuardrailFailed)
+            assert "no word list" in str(event.error)
+            await trio.sleep(1)
+            if fail_closed:
+                assert isinstance(await channel.receive(), events.GuardrailTripped)
+            else:
+                with pytest.raises(trio.WouldBlock):
+                    channel.receive_nowait()
+
+
+@pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
+async def test_every_kind_of_exception_of_a_guardrail_is_reported(
+    autojump_clock: MockClock, failure: BaseException
+) -> None:
+    @output_guardrail
+    def of_the_reply(_about: AgentContext[None], _text: str) -> bool:
+        raise failure
+
+    @input_guardrail
+    async def of_the_question(_about: AgentContext[None], _text: str) -> bool:
+        raise failure
+
+    peer = ScriptedPeer()
+    agent = agent_with_guardrails(of_the_reply, input_guardrails=[of_the_question])
+    async with open_test_session(peer, agent=agent) as session:
+        await session.send_message("Hello")
+        begin_reply(peer, "hello")
+        peer.end_response("resp_1")
+        await wait_all_tasks_blocked()
+        failed = [error.error for error in drain_events(session.events, events.Error)]
+        assert [type(error) for error in failed] == [errors.GuardrailFailed] * 2
+        assert {type(error.__cause__) for error in failed} == {type(failure)}
+        assert all(type(failure).__name__ in str(error) for error in failed)
+        await session.send_message("Still here?")
+
+
+async def test_response_that_starts_before_a_trip_is_handled_suppresses_the_feedback(
+    autojump_clock: MockClock,
+) -> None:
+    """No response can start between the handling of a trip and its feedback."""
+    begun = trio.Event()
+
+    @output_guardrail
+    async def strict(_about: AgentContext[None], _text: str) -> bool:
+        await begun.wait()
+        return True
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer, output_guardrails=[strict]) as session:
+        begin_reply(peer, "the secret", spoken=False)
+        peer.end_response("resp_1")
+        await wait_all_tasks_blocked()
+        with session.subscribe(events.ResponseStart) as starts:
+            peer.begin_response("resp_2")
+            await starts.receive()
+            begun.set()
+            await wait_all_tasks_blocked()
+        assert len(drain_trips(session)) == 1
+        assert await sent_types(peer) == []

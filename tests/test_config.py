@@ -1,0 +1,61 @@
+"""``SessionConfig``: invalid values are rejected with the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trio_realtime import SessionConfig, function_tool
+from trio_realtime.errors import ConfigurationError
+from trio_realtime.wire import FunctionToolSpec
+
+
+@function_tool
+async def one() -> str:
+    return "1"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"speed": 9},
+        {"connect_timeout": 0},
+        {"output_modalities": ("audio", "text")},
+        {"output_format": "audio/pcmu"},
+    ],
+)
+def test_invalid_settings_are_rejected(settings: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        SessionConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"max_history_audio": None}, "max_history_audio must be a number"),
+        ({"close_timeout": "1"}, "close_timeout must be a number > 0, got '1'"),
+        ({"max_buffered_events": True}, "max_buffered_events must be a number"),
+        ({"speed": "fast"}, "'>='|speed|supported"),
+        ({"overflow": "block"}, "overflow must be one of fail, drop_oldest, got 'block'"),
+        ({"turn_detection": "server_vad"}, "a ServerVad, a SemanticVad, or None"),
+        ({"transcription": "whisper-1"}, "transcription must be a Transcription"),
+        ({"voice": 3}, "voice must be a name or a CustomVoice, got 3"),
+        ({"format_rejection": 3}, "format_rejection must be a function, got 3"),
+    ],
+)
+def test_rejected_setting_is_explained(setting: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        SessionConfig(**setting)
+
+
+def test_first_settings_always_name_the_tools() -> None:
+    settings = SessionConfig().session_settings(instructions="", tools=())
+    assert settings.tools == ()
+    assert settings.instructions == ""
+    with_tool = SessionConfig().session_settings(
+        instructions="x", tools=(FunctionToolSpec(name="one"),), voice="marin"
+    )
+    assert with_tool.audio
+    assert with_tool.audio.output
+    assert with_tool.audio.output.voice == "marin"
