@@ -66,9 +66,9 @@ def test_handoff_target_must_be_an_agent() -> None:
     desk: Any = "Billing Desk"
     with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
         handoff(desk)
-    nobody: Any = None
+    nothing: Any = None
     with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
-        AgentHandoff(agent=nobody, name="transfer", description="")
+        AgentHandoff(agent=nothing, name="transfer", description="")
 
 
 def test_long_agent_names_are_shortened_to_the_limit_of_the_service() -> None:

@@ -20,9 +20,9 @@ from trio_realtime.wire import InputText, MessageItem
 ACTIVE = "conversation_already_has_active_response"
 
 
-@pytest.mark.parametrize("refused_first", [True, False])
+@pytest.mark.parametrize("rejected_first", [True, False])
 async def test_create_that_lost_to_voice_activity_is_sent_again(
-    refused_first: bool, autojump_clock: MockClock
+    rejected_first: bool, autojump_clock: MockClock
 ) -> None:
     """Whichever of the error and ``response.created`` comes first."""
     peer = ScriptedPeer()
@@ -30,7 +30,7 @@ async def test_create_that_lost_to_voice_activity_is_sent_again(
         await session.send_message("What time is it?")
         await wait_all_tasks_blocked()
         (create,) = sent_creates(peer)
-        if refused_first:
+        if rejected_first:
             peer.reject(create, ACTIVE)
             peer.begin_response("resp_vad")
         else:
@@ -41,9 +41,9 @@ async def test_create_that_lost_to_voice_activity_is_sent_again(
         assert await sent_types(peer) == [ITEM, CREATE, CREATE]
         assert [
             event.error for event in drain_events(session.events, events.Error)
-        ] == []  # nothing went wrong for anybody
-        again = sent_creates(peer)[1]
-        peer.begin_response("resp_1", again)
+        ] == []  # the caller needs no error
+        second_create = sent_creates(peer)[1]
+        peer.begin_response("resp_1", second_create)
         peer.end_response("resp_1")
         assert await sent_types(peer) == [ITEM, CREATE, CREATE]
 
@@ -86,7 +86,7 @@ async def test_rejection_after_the_winning_response_is_done_loses_nothing(
         peer.begin_response("resp_vad")
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
-        assert not handle.is_done  # it was not the answer
+        assert not handle.is_done  # the other response did not answer it
         peer.reject(sent_creates(peer)[1], ACTIVE)
         assert await sent_types(peer) == [CREATE, CREATE, CREATE]
 
@@ -104,9 +104,9 @@ async def test_rejected_create_keeps_its_parameters_and_its_place(
         peer.reject(sent_creates(peer)[0], ACTIVE)
         peer.end_response("resp_vad")
         await wait_all_tasks_blocked()
-        again = sent_creates(peer)[1]
-        assert again["response"]["instructions"] == "Whisper."
-        peer.begin_response("resp_1", again)
+        second_create = sent_creates(peer)[1]
+        assert second_create["response"]["instructions"] == "Whisper."
+        peer.begin_response("resp_1", second_create)
         peer.say("resp_1", "item_1", "psst")
         peer.end_response("resp_1")
         assert (await handle).text == "psst"
@@ -176,28 +176,28 @@ async def test_out_of_band_response_runs_at_once_and_is_visible_only_to_its_hand
         create = await peer.expect("response.create")
         assert create["response"]["conversation"] == "none"
         assert create["response"]["input"][0]["content"][0]["text"] == "Which topic is this?"
-        peer.begin_response("resp_beside", create, conversation_id=None)
+        peer.begin_response("resp_oob", create, conversation_id=None)
         peer.send(
             {
                 "type": "response.output_item.added",
-                "response_id": "resp_beside",
+                "response_id": "resp_oob",
                 "output_index": 0,
-                "item": message("item_beside", ""),
+                "item": message("item_oob", ""),
             }
         )
-        peer.transcript("resp_beside", "item_beside", "Wea")
-        peer.audio("resp_beside", "item_beside", b"\1\2\3\4")
-        peer.transcript("resp_beside", "item_beside", "ther")
-        said = message("item_beside", "Weather", spoken=True)
+        peer.transcript("resp_oob", "item_oob", "Wea")
+        peer.audio("resp_oob", "item_oob", b"\1\2\3\4")
+        peer.transcript("resp_oob", "item_oob", "ther")
+        item = message("item_oob", "Weather", spoken=True)
         peer.send(
             {
                 "type": "response.output_item.done",
-                "response_id": "resp_beside",
+                "response_id": "resp_oob",
                 "output_index": 0,
-                "item": said,
+                "item": item,
             }
         )
-        peer.end_response("resp_beside", output=[said], conversation_id=None)
+        peer.end_response("resp_oob", output=[item], conversation_id=None)
         outcome = await handle
         assert (outcome.text, outcome.audio) == ("Weather", b"\1\2\3\4")
         assert drain_channel(session.events) == []
@@ -216,13 +216,13 @@ async def test_interrupt_does_not_affect_out_of_band_responses(
     async with open_test_session(peer) as session:
         handle = await session.create_response(conversation="none")
         create = await peer.expect("response.create")
-        peer.begin_response("resp_beside", create, conversation_id=None)
+        peer.begin_response("resp_oob", create, conversation_id=None)
         await wait_all_tasks_blocked()
         await session.interrupt()
         peer.start_user_speech()
         await peer.expect_nothing()
-        peer.transcript("resp_beside", "item_1", "done")
-        peer.end_response("resp_beside", conversation_id=None)
+        peer.transcript("resp_oob", "item_1", "done")
+        peer.end_response("resp_oob", conversation_id=None)
         assert (await handle).text == "done"
 
 
@@ -265,27 +265,27 @@ async def test_rejected_out_of_band_response_frees_no_slot(
 async def test_out_of_band_response_is_not_checked_and_not_in_the_history(
     autojump_clock: MockClock,
 ) -> None:
-    watch = RecordingGuardrail()
+    recorder = RecordingGuardrail()
     peer = ScriptedPeer()
-    async with open_test_session(peer, agent=guarded_agent(watch)) as session:
+    async with open_test_session(peer, agent=guarded_agent(recorder)) as session:
         begin_reply(peer, "a story")
         await wait_all_tasks_blocked()
         before = session.history
         drain_channel(session.events)
         handle = await session.create_response(conversation="none", instructions="One word.")
         create = await peer.expect(CREATE)
-        peer.begin_response("resp_beside", create, conversation_id=None)
-        said = message("item_beside", "secret")
+        peer.begin_response("resp_oob", create, conversation_id=None)
+        item = message("item_oob", "secret")
         peer.send(
             {
                 "type": "response.output_item.done",
-                "response_id": "resp_beside",
+                "response_id": "resp_oob",
                 "output_index": 0,
-                "item": said,
+                "item": item,
             }
         )
-        peer.end_response("resp_beside", output=[said], conversation_id=None)
+        peer.end_response("resp_oob", output=[item], conversation_id=None)
         assert (await handle).text == "secret"
         await peer.expect_nothing()
         assert drain_channel(session.events) == []
-        assert (session.history, watch.seen) == (before, [])
+        assert (session.history, recorder.seen) == (before, [])

@@ -266,12 +266,12 @@ async def test_assistant_audio_may_stay_be_deleted_or_return_as_text(
         new = await peer.expect(ITEM, previous_item_id="item_2")
         await peer.expect_nothing()
         assert session.history == (hello, good_morning)
-        assert nursery.child_tasks, "it waits for the service"
+        assert nursery.child_tasks, "the edit waits for the service"
         peer.send({"type": "conversation.item.deleted", "item_id": gone["item_id"]})
         peer.add_item({**new["item"], "status": "completed"})
         await wait_all_tasks_blocked()
         assert [item.id for item in session.history] == ["item_2", "item_new"]
-        assert not nursery.child_tasks, "it has been told of it all"
+        assert not nursery.child_tasks, "all changes were confirmed"
     (part,) = new["item"]["content"]
     assert part == {"type": "output_text", "text": "As I said."}
 
@@ -385,25 +385,25 @@ async def test_rejected_part_of_an_edit_is_raised_after_all_answers(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    refused: list[RequestRejected] = []
+    rejected: list[RequestRejected] = []
     async with open_test_session(peer) as session:
         await add_three_items(peer, session)
 
         async def empty() -> None:
             with pytest.raises(RequestRejected) as caught:
                 await session.update_history([])
-            refused.append(caught.value)
+            rejected.append(caught.value)
 
         nursery.start_soon(empty)
         first, *_ = await sent_frames(peer)
         error = {"code": "item_not_found", "message": "No.", "event_id": first["event_id"]}
         peer.send({"type": "error", "error": error})
         await wait_all_tasks_blocked()
-        assert refused == []
+        assert rejected == []
         for number in (2, 3):
             peer.send({"type": "conversation.item.deleted", "item_id": f"item_{number}"})
         await wait_all_tasks_blocked()
-        assert [(one.code, one.event_id) for one in refused] == [
+        assert [(one.code, one.event_id) for one in rejected] == [
             ("item_not_found", first["event_id"])
         ]
         assert texts(session.history) == ["one"]
@@ -413,7 +413,7 @@ async def test_error_without_an_event_id_is_attributed_to_the_edit(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     peer = ScriptedPeer()
-    refused = trio.Event()
+    rejected = trio.Event()
     async with open_test_session(peer) as session:
         add_item(peer, "item_1", "one")
         await wait_all_tasks_blocked()
@@ -421,12 +421,12 @@ async def test_error_without_an_event_id_is_attributed_to_the_edit(
         async def empty() -> None:
             with pytest.raises(RequestRejected, match="no such item"):
                 await session.update_history([])
-            refused.set()
+            rejected.set()
 
         nursery.start_soon(empty)
         await wait_all_tasks_blocked()
         peer.reject(None, "item_not_found", "There is no such item.")
-        await refused.wait()
+        await rejected.wait()
 
 
 # --- several edits -----------------------------------------------------------------------------
@@ -448,7 +448,7 @@ async def test_edits_run_one_after_another_each_from_the_current_history(
         await wait_all_tasks_blocked()
         nursery.start_soon(change, "second", "four", "five")
         await wait_all_tasks_blocked()
-        assert len(await sent_frames(peer)) == 4, "the second waits"
+        assert len(await sent_frames(peer)) == 4, "the second edit is queued"
         nursery.start_soon(confirm_edits, peer)
         await trio.sleep(1)
         for frame in await sent_frames(peer):
@@ -513,14 +513,14 @@ def test_deletions_and_creations_lead_to_the_wanted_history(
 ) -> None:
     before = [user_message(name, name) for name in known]
     after = [user_message(name.upper() if name in changed else name, name) for name in wanted]
-    kept = unchanged_ids(before, after)
+    unchanged = unchanged_ids(before, after)
 
-    conversation = [item for item in before if item.id in kept]
+    conversation = [item for item in before if item.id in unchanged]
     previous = None
     for item in after:
-        if item.id not in kept:
+        if item.id not in unchanged:
             place = 0 if previous is None else conversation.index(previous) + 1
             conversation.insert(place, item)
         previous = item
     assert conversation == after
-    assert not kept & changed
+    assert not unchanged & changed

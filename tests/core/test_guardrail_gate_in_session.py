@@ -306,7 +306,7 @@ async def test_item_with_a_pause_is_truncated_at_all_that_was_heard(
 def test_each_chunk_is_released_once_in_order_and_not_before_its_text(
     steps: list[tuple[str, int]], pieces: int
 ) -> None:
-    held = GuardedAudio(Playback())
+    gate = GuardedAudio(Playback())
     length = passed = sent = 0
     out: list[ev.Audio | ev.AudioEnd] = []
     covered: dict[bytes, int] = {}
@@ -319,13 +319,13 @@ def test_each_chunk_is_released_once_in_order_and_not_before_its_text(
                 covered[data] = max(length, 1)
                 sent += 1
                 event = ev.Audio(data=data, response_id="r", item_id="i", content_index=0)
-                out += held.hold(event, length, 0.0)
+                out += gate.hold(event, length, 0.0)
         else:
             passed = max(passed, min(amount * 2, length))
-            out += held.passed("r", passed, 0.0)
+            out += gate.passed("r", passed, 0.0)
         assert all(covered[e.data] <= passed for e in out if isinstance(e, ev.Audio))
-    out += held.all_passed("r", 0.0)
+    out += gate.all_passed("r", 0.0)
     assert [int.from_bytes(e.data, "little") for e in out if isinstance(e, ev.Audio)] == [
         *range(sent)
     ]
-    assert not held.holding
+    assert not gate.holding

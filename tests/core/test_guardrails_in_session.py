@@ -38,20 +38,20 @@ LONG = "and so it goes on and on, "  # 26 characters
 async def test_reply_shorter_than_the_debounce_length_is_checked(
     spoken: bool, autojump_clock: MockClock
 ) -> None:
-    watch = RecordingGuardrail("hunter2")
+    recorder = RecordingGuardrail("hunter2")
     peer = ScriptedPeer()
-    async with open_test_session(peer, agent=guarded_agent(watch)):
+    async with open_test_session(peer, agent=guarded_agent(recorder)):
         begin_reply(peer, "the password is ", "hunter2", spoken=spoken)
         peer.end_response("resp_1")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-    assert watch.seen == ["the password is hunter2"]
+    assert recorder.seen == ["the password is hunter2"]
 
 
 async def test_reply_without_deltas_is_checked(autojump_clock: MockClock) -> None:
-    watch = RecordingGuardrail()
+    recorder = RecordingGuardrail()
     peer = ScriptedPeer()
-    async with open_test_session(peer, agent=agent_with_guardrails(watch.guardrail)):
+    async with open_test_session(peer, agent=agent_with_guardrails(recorder.guardrail)):
         peer.begin_response("resp_1")
         item = {
             "id": "item_1",
@@ -63,7 +63,7 @@ async def test_reply_without_deltas_is_checked(autojump_clock: MockClock) -> Non
         peer.close_item("resp_1", item)
         peer.end_response("resp_1", output=[item])
         await trio.sleep(1)
-    assert watch.seen == ["all at once"]
+    assert recorder.seen == ["all at once"]
 
 
 async def test_all_messages_of_a_reply_without_deltas_are_checked(
@@ -92,15 +92,15 @@ async def test_all_messages_of_a_reply_without_deltas_are_checked(
 async def test_growing_reply_is_checked_at_each_debounce_length(
     debounce: int, checks: list[int], autojump_clock: MockClock
 ) -> None:
-    watch = RecordingGuardrail()
+    recorder = RecordingGuardrail()
     peer = ScriptedPeer()
     async with open_test_session(
-        peer, agent=agent_with_guardrails(watch.guardrail), guardrail_debounce=debounce
+        peer, agent=agent_with_guardrails(recorder.guardrail), guardrail_debounce=debounce
     ):
         begin_reply(peer, *[LONG] * 5)
         peer.end_response("resp_1")
         await trio.sleep(1)
-    assert sorted(map(len, watch.seen)) == checks
+    assert sorted(map(len, recorder.seen)) == checks
 
 
 # --- trips while the response runs -------------------------------------------------------------
@@ -175,16 +175,16 @@ async def test_trip_cancels_the_tools_of_its_response_and_sends_feedback_once(
 
 
 async def test_concurrent_checks_that_both_trip_count_as_one(autojump_clock: MockClock) -> None:
-    watch = RecordingGuardrail(delay=3)
+    recorder = RecordingGuardrail(delay=3)
     peer = ScriptedPeer()
     async with open_test_session(
-        peer, agent=guarded_agent(watch), guardrail_debounce=10
+        peer, agent=guarded_agent(recorder), guardrail_debounce=10
     ) as session:
         begin_reply(peer, "the first secret", audio=silence(9))
         await trio.sleep(1)
         peer.transcript("resp_1", "item_1", " and another one")
         await trio.sleep(1)
-        assert len(watch.seen) == 2
+        assert len(recorder.seen) == 2
         await trio.sleep(5)
         assert await sent_types(peer) == [CANCEL, TRUNCATE, ITEM]
         peer.end_response("resp_1", "cancelled", reason="client_cancelled")
@@ -206,9 +206,9 @@ async def test_trip_in_a_text_reply_does_not_affect_older_audio(
         await peer.expect(CANCEL, response_id="resp_2")
         assert "guardrail triggered" in user_message_text(await peer.expect(ITEM))
         await peer.expect_nothing()
-        told = [event.type for event in drain_channel(session.events)]
-        assert "guardrail_tripped" in told
-        assert "audio_interrupted" not in told
+        types = [event.type for event in drain_channel(session.events)]
+        assert "guardrail_tripped" in types
+        assert "audio_interrupted" not in types
         assert session.playback.remaining > 55
 
 
@@ -237,15 +237,15 @@ async def test_late_trip_truncates_its_own_audio_and_does_not_affect_a_newer_res
         )
         peer.audio("resp_2", "item_2", silence(1))
         await wait_all_tasks_blocked()
-        assert len(drain_events(session.events, events.Audio)) == 1, "the newer one speaks on"
+        assert len(drain_events(session.events, events.Audio)) == 1, "the newer response continues"
 
 
 async def test_late_trip_of_the_latest_response_truncates_and_sends_feedback(
     autojump_clock: MockClock,
 ) -> None:
-    watch = RecordingGuardrail(delay=5)
+    recorder = RecordingGuardrail(delay=5)
     peer = ScriptedPeer()
-    async with open_test_session(peer, agent=agent_with_guardrails(watch.guardrail)) as session:
+    async with open_test_session(peer, agent=agent_with_guardrails(recorder.guardrail)) as session:
         begin_reply(peer, "a secret", audio=bytes(48 * 60_000))
         peer.end_response("resp_1")
         await next_trip(session)
@@ -324,9 +324,11 @@ async def test_late_done_of_an_earlier_response_does_not_affect_checks(
     autojump_clock: MockClock,
 ) -> None:
     """It ends no second turn and sends no create."""
-    watch = RecordingGuardrail()
+    recorder = RecordingGuardrail()
     peer = ScriptedPeer()
-    async with open_test_session(peer, agent=guarded_agent(watch), guardrail_debounce=5) as session:
+    async with open_test_session(
+        peer, agent=guarded_agent(recorder), guardrail_debounce=5
+    ) as session:
         begin_reply(peer, "hello")
         peer.end_response("resp_1")
         begin_reply(peer, "a st", number=2)
@@ -345,7 +347,7 @@ async def test_late_done_of_an_earlier_response_does_not_affect_checks(
         peer.end_response("resp_2", "cancelled", reason="client_cancelled")
         await peer.expect(CREATE)
         await peer.expect_nothing()
-    assert watch.seen == ["hello", "a story with a secret"]
+    assert recorder.seen == ["hello", "a story with a secret"]
 
 
 # --- user input --------------------------------------------------------------------------------

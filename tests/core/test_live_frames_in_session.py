@@ -161,19 +161,19 @@ async def test_usage_is_the_sum_over_the_responses(
     frames: list[Frame], autojump_clock: MockClock
 ) -> None:
     result = await replay(frames)
-    told = [
+    reported = [
         frame["response"]["usage"]
         for frame in frames
         if frame["type"] == "response.done" and frame["response"]["usage"]
     ]
-    assert result.usage.responses == len(told)
+    assert result.usage.responses == len(reported)
     for key in ("total_tokens", "input_tokens", "output_tokens"):
-        assert getattr(result.usage, key) == sum(usage[key] for usage in told)
+        assert getattr(result.usage, key) == sum(usage[key] for usage in reported)
     assert result.usage.output_audio_tokens == sum(
-        usage["output_token_details"].get("audio_tokens", 0) for usage in told
+        usage["output_token_details"].get("audio_tokens", 0) for usage in reported
     )
     assert result.usage.cached_tokens == sum(
-        usage["input_token_details"].get("cached_tokens", 0) for usage in told
+        usage["input_token_details"].get("cached_tokens", 0) for usage in reported
     )
 
 

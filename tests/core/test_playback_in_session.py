@@ -90,7 +90,7 @@ async def test_command_and_speech_truncate_at_the_same_millisecond(
 
     by_either = [await cut_by(by_command), await cut_by(by_speech)]
     expected = min(2000, int(after * 1000))
-    # Where a float stands just below a whole millisecond, the one below is as right.
+    # A float just below a whole millisecond may be rounded down.
     assert by_either[0] == by_either[1]
     ((item_id, index, ms),) = by_either[0]
     assert (item_id, index) == ("item_1", 0)

@@ -94,9 +94,9 @@ async def test_retained_audio_is_reported_once(autojump_clock: MockClock) -> Non
     async with open_test_session(peer, max_history_audio=1_000_000) as session:
         speak(peer, 1)
         await wait_all_tasks_blocked()
-        told = drain_events(session.events, events.HistoryUpdated)
+        updates = drain_events(session.events, events.HistoryUpdated)
         with_audio = [
-            update for update in told if update.item and audio_parts([update.item]) != [None]
+            update for update in updates if update.item and audio_parts([update.item]) != [None]
         ]
         assert len(with_audio) == 1
 
@@ -113,8 +113,8 @@ async def test_audio_of_an_unfinished_item_is_retained(autojump_clock: MockClock
         peer.audio("resp_1", "item_2", SECOND)
         peer.end_response("resp_1", "failed")
         assert await retained_audio(session) == [SECOND, SECOND]
-        told = drain_events(session.events, events.HistoryUpdated)
-        assert {update.item for update in told[-2:]} == {*session.history}
+        updates = drain_events(session.events, events.HistoryUpdated)
+        assert {update.item for update in updates[-2:]} == {*session.history}
 
 
 async def test_audio_between_the_end_of_its_item_and_of_its_response_is_appended(

@@ -34,7 +34,7 @@ async def test_only_changes_are_sent_and_the_call_returns_when_they_are_accepted
         ]
         assert effective.audio
         await session.update_settings(speed=1.2)
-        assert len(sent_settings(peer)) == 2, "what holds already is not sent again"
+        assert len(sent_settings(peer)) == 2, "accepted settings are not sent again"
         await session.update_settings(turn_detection=None)
         assert sent_settings(peer)[-1]["audio"] == {"input": {"turn_detection": None}}
 
@@ -48,7 +48,7 @@ async def test_rejected_setting_raises_and_changes_nothing(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reject_next_update, peer)
             with pytest.raises(errors.SettingsRejected, match="no such voice") as caught:
-                await session.update_settings(voice="nobody")
+                await session.update_settings(voice="unknown")
         assert caught.value.code == "invalid_value"
         peer.acknowledge = True
         await session.update_settings(speed=1.1)
@@ -67,22 +67,24 @@ async def test_updates_are_sent_one_at_a_time_and_each_caller_gets_its_answer(
             try:
                 await session.update_settings(**changes)
             except errors.SettingsRejected:
-                outcomes[name] = "refused"
+                outcomes[name] = "rejected"
             else:
                 outcomes[name] = "accepted"
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: change("voice", voice="nobody"))
+            nursery.start_soon(lambda: change("voice", voice="unknown"))
             await trio.sleep(0.1)
             nursery.start_soon(lambda: change("speed", speed=0.9))
             await trio.sleep(0.1)
-            assert len(sent_settings(peer)) == 2, "the second waits for the answer to the first"
+            assert len(sent_settings(peer)) == 2, (
+                "the second update waits for the answer to the first"
+            )
             frame = [f for f in peer.received if f["type"] == "session.update"][-1]
             peer.reject(frame, "invalid_value")
             await trio.sleep(0.1)
             assert len(sent_settings(peer)) == 3
             peer.send({"type": "session.updated", "session": peer.session})
-        assert outcomes == {"voice": "refused", "speed": "accepted"}
+        assert outcomes == {"voice": "rejected", "speed": "accepted"}
 
 
 @pytest.mark.parametrize("changes", [{"speed": 9}, {"output_modalities": ("audio", "text")}])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.events import drain_events
 from support.hosted_mcp import make_librarian
@@ -107,7 +107,7 @@ async def test_update_agent_sends_instructions_tools_and_voice(
             "audio": {"output": {"voice": "marin"}},
         }
         await session.update_agent(FIRST)
-        assert "audio" not in sent_settings(peer)[-1], "formats and the rest stay as they are"
+        assert "audio" not in sent_settings(peer)[-1], "formats and other settings do not change"
 
 
 async def test_update_agent_does_not_change_a_configured_voice(autojump_clock: MockClock) -> None:
@@ -141,6 +141,7 @@ async def test_response_started_before_the_switch_belongs_to_the_earlier_agent(
                 peer.begin_response("resp_1")
                 peer.send({"type": "session.updated", "session": peer.session})
             peer.call("resp_1", "item_1", "call_1", "one")
+            await wait_all_tasks_blocked()
             peer.end_response("resp_1")
             peer.begin_response("resp_2")
             peer.end_response("resp_2")

@@ -34,36 +34,23 @@ Session: TypeAlias = RealtimeSession[None]
 
 Method: TypeAlias = Callable[[Session], Awaitable[object]]
 
-METHODS: dict[str, Method] = {
-    "send_message": lambda session: session.send_message("Hello?"),
-    "send_audio": lambda session: session.send_audio(b"\0\0" * 240, commit=True),
-    "commit_audio": lambda session: session.commit_audio(),
-    "clear_audio": lambda session: session.clear_audio(),
-    "create_response": lambda session: session.create_response(),
-    "ask": lambda session: session.ask("Hello?"),
-    "interrupt": lambda session: session.interrupt(),
-    "update_settings": lambda session: session.update_settings(speed=1.2),
-    "update_agent": lambda session: session.update_agent(RealtimeAgent(name="B")),
-    "approve": lambda session: session.approve_tool_call("call_1"),
-    "drain": lambda session: session.drain(),
-    "receive": lambda session: session.events.receive(),
-}
 
-
-async def _read_all(session: Session) -> None:
+async def read_all(session: Session) -> None:
     await collect_events(session, [])
 
 
-async def _wait_for_response(session: Session) -> None:
+async def wait_for_response(session: Session) -> None:
     await (await session.create_response())
 
 
 WAITING: dict[str, Method] = {
-    name: METHODS[name] for name in ("ask", "interrupt", "update_settings", "drain")
-} | {
+    "ask": lambda session: session.ask("Hello?"),
+    "interrupt": lambda session: session.interrupt(),
+    "update_settings": lambda session: session.update_settings(speed=1.2),
+    "drain": lambda session: session.drain(),
     "aclose": lambda session: session.aclose(),
-    "read": _read_all,
-    "response": _wait_for_response,
+    "read": read_all,
+    "response": wait_for_response,
 }
 
 
@@ -146,28 +133,28 @@ async def test_pending_and_later_calls_raise_the_reason_of_the_loss(
     code: int, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    told: list[Exception] = []
+    errors: list[Exception] = []
 
-    async def told_why(wait: Callable[[], Awaitable[Any]]) -> None:
+    async def expect_loss(wait: Callable[[], Awaitable[Any]]) -> None:
         with pytest.raises(NetworkError) as caught:
             await wait()
-        told.append(caught.value)
+        errors.append(caught.value)
 
     async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         handle = await session.create_response()
-        nursery.start_soon(told_why, handle.wait)
-        nursery.start_soon(told_why, lambda: session.ask("Hello?"))
-        nursery.start_soon(told_why, session.drain)
+        nursery.start_soon(expect_loss, handle.wait)
+        nursery.start_soon(expect_loss, lambda: session.ask("Hello?"))
+        nursery.start_soon(expect_loss, session.drain)
         await wait_all_tasks_blocked()
         peer.close(code, "gone fishing")
         await wait_all_tasks_blocked()
-        nursery.start_soon(told_why, lambda: session.send_message("Hello?"))
-        nursery.start_soon(told_why, lambda: session.send_audio(b"\0\0"))
-        nursery.start_soon(told_why, session.interrupt)
-    assert len(told) == 6
-    assert all(isinstance(error, ConnectionLost) for error in told)
-    assert all(error.code == code for error in told if isinstance(error, ConnectionLost))
-    assert all("gone fishing" in str(error) for error in told)
+        nursery.start_soon(expect_loss, lambda: session.send_message("Hello?"))
+        nursery.start_soon(expect_loss, lambda: session.send_audio(b"\0\0"))
+        nursery.start_soon(expect_loss, session.interrupt)
+    assert len(errors) == 6
+    assert all(isinstance(error, ConnectionLost) for error in errors)
+    assert all(error.code == code for error in errors if isinstance(error, ConnectionLost))
+    assert all("gone fishing" in str(error) for error in errors)
 
 
 @pytest.mark.parametrize("code", [1000, 1011])
@@ -185,7 +172,7 @@ async def test_pending_calls_return_when_the_connection_is_lost(
             await method(session)
         returned.append(name)
 
-    # A loss that nobody was told of comes out here.
+    # An undelivered loss is raised here.
     with contextlib.suppress(ConnectionLost):
         async with open_test_session(peer, careful.tool) as session, trio.open_nursery() as nursery:
             peer.acknowledge = False
@@ -209,13 +196,13 @@ async def test_update_agent_raises_if_the_connection_is_lost_while_it_evaluates_
         return "Be brief."
 
     peer = ScriptedPeer()
-    hung: list[bool] = []
+    timed_out: list[bool] = []
 
     async def update(session: RealtimeSession[None]) -> None:
-        with trio.move_on_after(30) as patience:
+        with trio.move_on_after(30) as timeout:
             with pytest.raises(RealtimeError):
                 await session.update_agent(RealtimeAgent(name="Next", instructions=slow))
-        hung.append(patience.cancelled_caught)
+        timed_out.append(timeout.cancelled_caught)
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(ConnectionLost):
@@ -225,7 +212,7 @@ async def test_update_agent_raises_if_the_connection_is_lost_while_it_evaluates_
                 peer.close(1011)
                 async for _ in session:
                     pass
-    assert hung == [False]
+    assert timed_out == [False]
 
 
 # --- who raises the loss -----------------------------------------------------------------------
@@ -289,7 +276,7 @@ async def test_exception_of_the_block_takes_precedence_over_the_loss(
         async with open_test_session(peer):
             peer.close(1011)
             await trio.sleep(1)
-            raise LookupError("the block's own")
+            raise LookupError("raised by the block")
 
 
 async def test_each_caller_gets_its_own_copy_of_the_loss(
@@ -338,7 +325,7 @@ async def test_loss_propagates_unwrapped_although_a_tool_fails(
         finally:
             raise RuntimeError("cleaning up")
 
-    async def stay() -> None:
+    async def run_session() -> None:
         peer = ScriptedPeer()
         async with open_test_session(peer, clumsy) as session:
             await start_call(peer, "clumsy")
@@ -347,7 +334,7 @@ async def test_loss_propagates_unwrapped_although_a_tool_fails(
             await session.send_message("Still there?")
 
     with pytest.raises(ConnectionLost):
-        await stay()
+        await run_session()
 
 
 async def test_nursery_of_the_user_gets_only_the_loss(autojump_clock: MockClock) -> None:

@@ -59,7 +59,7 @@ async def test_tool_may_end_the_session_and_its_call_is_answered(
     assert sent_outputs(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
     assert CREATE not in await sent_types(peer)
     *_, end = [event for event in seen if not isinstance(event, events.AgentEnd)]
-    assert isinstance(end, events.ToolEnd), "what came before the end is delivered"
+    assert isinstance(end, events.ToolEnd), "events before the end are delivered"
     assert isinstance(end.error, LookupError)
 
 
@@ -88,7 +88,7 @@ async def test_timed_out_tool_may_end_the_session_and_its_call_is_answered(
 ) -> None:
     @function_tool(timeout=3, on_timeout="failure", on_failure="end_session")
     async def slow() -> None:
-        """Take long."""
+        """Wait forever."""
         await trio.sleep_forever()
 
     peer = ScriptedPeer()
@@ -97,9 +97,9 @@ async def test_timed_out_tool_may_end_the_session_and_its_call_is_answered(
         with pytest.raises(ToolFailed) as caught:
             await collect_events(session, [])
         assert isinstance(caught.value.__cause__, ToolTimedOut)
-    ((call_id, told),) = sent_outputs(peer)
+    ((call_id, output),) = sent_outputs(peer)
     assert call_id == "call_1"
-    assert "3 seconds" in told
+    assert "3 seconds" in output
 
 
 @pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
@@ -173,12 +173,12 @@ async def test_all_callers_and_consumers_get_the_failure(
     async with open_test_session(
         peer, make_failing_tool(takes, on_failure="end_session"), endless
     ) as session:
-        got: list[RealtimeError] = []
+        failures: list[RealtimeError] = []
 
         async def ask() -> None:
             with pytest.raises(ToolFailed) as caught:
                 await session.ask("Anything?")
-            got.append(caught.value)
+            failures.append(caught.value)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
@@ -186,16 +186,16 @@ async def test_all_callers_and_consumers_get_the_failure(
             await send_call_and_wait(peer, "broken")
         with pytest.raises(ToolFailed) as caught:
             await session.send_message("And now?")
-        got.append(caught.value)
+        failures.append(caught.value)
         with pytest.raises(ToolFailed) as caught:
             await session.send_audio(bytes(480))
-        got.append(caught.value)
+        failures.append(caught.value)
         with session.subscribe(events.Audio) as late, pytest.raises(ToolFailed) as caught:
             await late.receive()
-        got.append(caught.value)
+        failures.append(caught.value)
         assert session.statistics().running_tools == 0
-    assert all(is_tool_failure(error) for error in got)
-    assert len(got) == 4
+    assert all(is_tool_failure(error) for error in failures)
+    assert len(failures) == 4
 
 
 async def test_undelivered_failure_is_raised_when_the_block_ends(
@@ -344,5 +344,5 @@ async def test_service_that_does_not_read_cannot_delay_the_close(
             for _ in range(5):
                 await session.send_message("Not read.", respond=False)
             await send_call_from(wire, "broken")
-            left = await wait_tool_end(session)
-    assert trio.current_time() - left <= 1.5
+            ended_at = await wait_tool_end(session)
+    assert trio.current_time() - ended_at <= 1.5

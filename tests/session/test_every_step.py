@@ -386,7 +386,7 @@ async def test_interruption_at_every_step_of_a_tool(tool: str, autojump_clock: M
                 await session.send_message("Do it!")
                 await trio.sleep(5)
             await check_valid(session, wire)
-            # What the model was told is what happened.
+            # The outputs agree with what happened.
             has_handed_over = '"assistant"' in call_outputs(wire)[0]
             assert (session.current_agent.name == "B") == has_handed_over
             assert count_late_results(wire) == call_outputs(wire).count(EARLY)

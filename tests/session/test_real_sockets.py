@@ -159,10 +159,10 @@ async def test_stalled_consumer_blocks_neither_pings_nor_barge_in() -> None:
                     await server.send(audio_delta(4800))
                 assert server.websocket is not None
                 await server.websocket.ping(b"alive?")
-                held = session.statistics().events
-                assert held.buffered_events <= 100
-                assert held.buffered_audio <= 200_000
-                assert held.dropped_events > 0
+                buffered = session.statistics().events
+                assert buffered.buffered_events <= 100
+                assert buffered.buffered_audio <= 200_000
+                assert buffered.dropped_events > 0
 
                 await server.send(
                     {
@@ -181,7 +181,7 @@ async def test_stalled_consumer_blocks_neither_pings_nor_barge_in() -> None:
                 except errors.ConsumerTooSlow as exc:
                     assert "max_buffered" in str(exc)
                 else:
-                    raise AssertionError("the consumer was not told")
+                    raise AssertionError("the consumer got no error")
                 assert 0 < read <= 100
 
 
@@ -198,7 +198,7 @@ async def test_server_that_never_closes_does_not_delay_the_exit() -> None:
             leaving = trio.current_time()
         took = trio.current_time() - leaving
         nursery.cancel_scope.cancel()
-    # The bound is a promise of the library, not a measure of its speed; the rest is for slow machines.
+    # close_timeout bounds the exit; the additional time is for slow machines.
     assert took < 0.4 + 2
 
 
@@ -256,4 +256,4 @@ async def test_paced_audio_over_a_real_socket_arrives_in_real_time() -> None:
         while total < 48 * 100:
             total += len((await frames.receive()).data)
     assert total >= 48 * 100
-    assert trio.current_time() - begun >= 0.08  # five frames take four intervals, at the least
+    assert trio.current_time() - begun >= 0.08  # five frames take at least four intervals

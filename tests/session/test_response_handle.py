@@ -28,12 +28,12 @@ async def test_handle_returns_the_outcome_of_its_response(autojump_clock: MockCl
         assert create["response"]["metadata"]["topic"] == "weather"
         peer.begin_response("resp_1", create)
         await wait_all_tasks_blocked()
-        known = [handle.is_done]
+        was_done = handle.is_done
         item = message("item_1", "psst")
         peer.say("resp_1", "item_1", "psst")
         peer.end_response("resp_1", output=[item], usage=usage)
         outcome = await handle
-        assert [*known, handle.is_done] == [False, True]
+        assert (was_done, handle.is_done) == (False, True)
         assert (outcome.response_id, outcome.status, outcome.text) == (
             "resp_1",
             "completed",
@@ -78,7 +78,7 @@ async def test_handle_raises_if_the_request_was_rejected(autojump_clock: MockClo
         peer.reject(await peer.expect("response.create"), "invalid_value", "no such number")
         with pytest.raises(RequestRejected, match="no such number"):
             await handle
-        # Who holds the handle has been told; nobody else needs to be.
+        # The handle raises the error, so no event reports it.
         assert not any(isinstance(e, events.Error) for e in drain_channel(session.events))
 
 
@@ -137,11 +137,11 @@ async def test_cancel_of_a_queued_response_does_not_affect_its_neighbours(
             if frame["type"] != "response.create":
                 continue
             number += 1
-            words = frame["response"].get("instructions", "")
+            instructions = frame["response"].get("instructions", "")
             peer.begin_response(f"resp_{number}", frame)
             await wait_all_tasks_blocked()
             cancelled = any(f.get("response_id") == f"resp_{number}" for f in peer.received)
-            peer.say(f"resp_{number}", f"item_{number}", words)
+            peer.say(f"resp_{number}", f"item_{number}", instructions)
             peer.end_response(f"resp_{number}", "cancelled" if cancelled else "completed")
 
     async with open_test_session(peer) as session, trio.open_nursery() as nursery:

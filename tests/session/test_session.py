@@ -80,7 +80,7 @@ async def test_cancelled_calls_send_nothing(
     async with open_test_session(peer) as session:
         with trio.CancelScope() as scope:
             scope.cancel()
-            await session.send_message("never said")
+            await session.send_message("never sent")
         with trio.CancelScope() as scope:
             scope.cancel()
             await session.create_response()
@@ -117,7 +117,7 @@ async def answer_create(peer: ScriptedPeer, response_id: str, text: str) -> None
 async def test_ask_returns_the_reply_that_follows_the_calls(autojump_clock: MockClock) -> None:
     @function_tool
     async def look_up() -> str:
-        """Look it up."""
+        """Return the answer."""
         return "42"
 
     async def serve() -> None:
@@ -187,7 +187,7 @@ async def test_concurrent_questions_get_their_own_answers(autojump_clock: MockCl
         await wait_all_tasks_blocked()
         await peer.expect("conversation.item.create")
         create = await peer.expect("response.create")
-        await peer.expect_nothing()  # the second question waits for its turn
+        await peer.expect_nothing()  # the second question is queued
         peer.begin_response("resp_1", create)
         peer.say("resp_1", "item_1", "to the first")
         peer.end_response("resp_1")

@@ -74,4 +74,4 @@ async def test_playback_tracker_reports_position_and_remaining_time(
         await trio.sleep(0.5)
         assert session.playback.position("item_1") == pytest.approx(500)
         assert session.playback.remaining == pytest.approx(1.5)
-        assert session.playback.position("nobody") == 0
+        assert session.playback.position("unknown") == 0

@@ -29,7 +29,7 @@ async def test_drain_waits_for_responses_calls_and_playback(
 ) -> None:
     @function_tool
     async def think() -> str:
-        """Takes a second."""
+        """Take a second."""
         await trio.sleep(1)
         return "thought"
 
@@ -137,7 +137,7 @@ async def test_drain_inside_a_tool_raises(autojump_clock: MockClock) -> None:
     @function_tool
     async def goodbye(deep: bool) -> None:
         if deep:
-            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - in a task of its own
+            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - needs a child task
                 nursery.start_soon(sessions[0].drain)
         await sessions[0].drain()
 

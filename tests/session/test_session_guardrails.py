@@ -1,4 +1,4 @@
-"""Guardrail checks run beside the session; their failures are reported and end nothing."""
+"""Guardrail checks run concurrently with the session; their failures are reported and end nothing."""
 
 from __future__ import annotations
 
@@ -50,28 +50,28 @@ async def test_reply_is_checked_by_the_guardrails_of_the_agent_that_started_it(
 async def test_guardrail_of_both_agent_and_session_runs_once_and_is_named_once(
     autojump_clock: MockClock,
 ) -> None:
-    watch = RecordingGuardrail()
+    recorder = RecordingGuardrail()
     peer = ScriptedPeer()
     async with open_test_session(
-        peer, agent=guarded_agent(watch), output_guardrails=[watch.guardrail]
+        peer, agent=guarded_agent(recorder), output_guardrails=[recorder.guardrail]
     ):
         begin_reply(peer, "the secret")
         peer.end_response("resp_1")
         assert user_message_text(await peer.expect(ITEM)) == "guardrail triggered: watch"
-    assert watch.seen == ["the secret"]
+    assert recorder.seen == ["the secret"]
 
 
 async def test_guardrails_of_agent_and_session_each_run_once(autojump_clock: MockClock) -> None:
-    watch, other = RecordingGuardrail(), RecordingGuardrail()
+    recorder, other = RecordingGuardrail(), RecordingGuardrail()
     peer = ScriptedPeer()
-    both = [watch.guardrail, other.guardrail]
+    both = [recorder.guardrail, other.guardrail]
     async with open_test_session(
-        peer, agent=agent_with_guardrails(watch.guardrail), output_guardrails=both
+        peer, agent=agent_with_guardrails(recorder.guardrail), output_guardrails=both
     ):
         begin_reply(peer, "hello")
         peer.end_response("resp_1")
         await trio.sleep(1)
-    assert (watch.seen, other.seen) == (["hello"], ["hello"])
+    assert (recorder.seen, other.seen) == (["hello"], ["hello"])
 
 
 @pytest.mark.parametrize("fail_closed", [True, False])

@@ -103,12 +103,12 @@ async def test_tool_whose_condition_outlives_the_connection_does_not_run(
     autojump_clock: MockClock,
 ) -> None:
     runs: list[str] = []
-    asked: list[str] = []
+    evaluations: list[str] = []
 
     async def is_enabled(_: AgentContext[None]) -> bool:
-        asked.append("enabled")
+        evaluations.append("is_enabled")
         with trio.CancelScope(shield=True):
-            await trio.sleep(5 if len(asked) == 2 else 0)
+            await trio.sleep(5 if len(evaluations) == 2 else 0)
         return True
 
     agent = Agent(name="A", tools=[make_shielded_tool(runs, is_enabled=is_enabled)])
@@ -119,7 +119,7 @@ async def test_tool_whose_condition_outlives_the_connection_does_not_run(
     async with lose_and_reconnect(agent, begin) as now:
         await trio.sleep(20)
         assert await sent_types(now.peer) == []
-    assert (len(asked), runs) == (3, [])
+    assert (len(evaluations), runs) == (3, [])
 
 
 async def test_handoff_that_outlives_the_connection_has_no_effect(
@@ -195,8 +195,8 @@ async def test_guardrail_that_trips_after_the_connection_was_lost_has_no_effect(
     autojump_clock: MockClock,
 ) -> None:
     """The new session gets no cancel, truncate, feedback or event."""
-    watch = RecordingGuardrail(delay=5)
-    agent = Agent(name="A", output_guardrails=[watch.guardrail])
+    recorder = RecordingGuardrail(delay=5)
+    agent = Agent(name="A", output_guardrails=[recorder.guardrail])
 
     async def begin(_: Session, peer: ScriptedPeer) -> None:
         begin_reply(peer, "the secret", audio=bytes(480_000))
@@ -205,12 +205,12 @@ async def test_guardrail_that_trips_after_the_connection_was_lost_has_no_effect(
     async with lose_and_reconnect(agent, begin) as now:
         begin_reply(now.peer, "hello", audio=bytes(480_000))
         await trio.sleep(7)
-        assert watch.seen == ["the secret"]
+        assert recorder.seen == ["the secret"]
         assert await sent_types(now.peer) == []
         assert not drain_events(now.new.events, events.GuardrailTripped)
         now.peer.end_response("resp_1")
         await trio.sleep(7)
-    assert watch.seen == ["the secret", "hello"]
+    assert recorder.seen == ["the secret", "hello"]
 
 
 @pytest.mark.parametrize("who_closes", ["client", "server"])
@@ -256,16 +256,16 @@ async def test_session_can_be_opened_after_rejected_settings(
 ) -> None:
     """The failed session leaves nothing in the agent, the config or the connector."""
     agent: RealtimeAgent[None] = RealtimeAgent(name="Assistant")
-    config = SessionConfig(voice="nobody")
+    config = SessionConfig(voice="unknown")
     peer = ScriptedPeer(acknowledge=False)
 
-    async def refuse(peer: ScriptedPeer) -> None:
+    async def reject_settings(peer: ScriptedPeer) -> None:
         await wait_all_tasks_blocked()
-        peer.reject(peer.received[0], "invalid_value", "Invalid value: 'nobody'.")
+        peer.reject(peer.received[0], "invalid_value", "Invalid value: 'unknown'.")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(refuse, peer)
-        with pytest.raises(SettingsRejected, match="nobody"):
+        nursery.start_soon(reject_settings, peer)
+        with pytest.raises(SettingsRejected, match="unknown"):
             async with open_realtime_session(
                 agent, endpoint=TEST_ENDPOINT, transport=peer.connect, config=config
             ):

@@ -62,7 +62,7 @@ async def test_duplicate_handoff_names_are_rejected_before_connecting() -> None:
     peer = ScriptedPeer()
     with pytest.raises(errors.ConfigurationError, match="transfer_to_billing_desk"):
         async with open_realtime_session(agent, endpoint=TEST_ENDPOINT, transport=peer.connect):
-            raise AssertionError("it opened")
+            raise AssertionError("the session opened")
     assert not peer.connections
 
 
@@ -75,7 +75,7 @@ async def test_duplicate_names_of_a_reachable_agent_are_rejected_before_connecti
     peer = ScriptedPeer()
     with pytest.raises(errors.ConfigurationError, match=r"'Third' has more than one .* refund"):
         async with open_realtime_session(first, endpoint=TEST_ENDPOINT, transport=peer.connect):
-            raise AssertionError("it opened")
+            raise AssertionError("the session opened")
     assert not peer.connections
 
 
@@ -94,7 +94,7 @@ async def test_invalid_handoff_is_rejected_before_connecting() -> None:
     peer = ScriptedPeer()
     with pytest.raises(errors.ConfigurationError, match="no agent and no handoff"):
         async with open_realtime_session(agent, endpoint=TEST_ENDPOINT, transport=peer.connect):
-            raise AssertionError("it opened")
+            raise AssertionError("the session opened")
 
 
 async def test_invalid_endpoint_is_rejected() -> None:
@@ -103,7 +103,7 @@ async def test_invalid_endpoint_is_rejected() -> None:
             RealtimeAgent[None](name="A"),
             endpoint=cast("Any", "http://localhost"),
         ):
-            raise AssertionError("it opened")
+            raise AssertionError("the session opened")
 
 
 async def test_connect_timeout_covers_instructions_key_and_connection(
@@ -194,7 +194,7 @@ async def tool_runs_and_connection_is_being_lost(peer: ScriptedPeer) -> None:
 
 
 in_every_situation = pytest.mark.parametrize(
-    "scene",
+    "situation",
     [
         idle,
         tool_runs,
@@ -208,31 +208,33 @@ in_every_situation = pytest.mark.parametrize(
 @in_every_situation
 @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
 async def test_exception_of_the_block_propagates_unwrapped(
-    scene: Situation, kind: type[BaseException], autojump_clock: MockClock
+    situation: Situation, kind: type[BaseException], autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    own = kind("the block's own")
+    exception = kind("raised by the block")
     before = task_count()
 
     async def fail_in_a_session() -> None:
         async with open_test_session(peer, endless):
-            await scene(peer)
-            raise own
+            await situation(peer)
+            raise exception
 
     with pytest.raises(kind) as caught:
         await fail_in_a_session()
-    assert caught.value is own
-    assert own.__cause__ is None
+    assert caught.value is exception
+    assert exception.__cause__ is None
     assert task_count() == before
 
 
 @in_every_situation
-async def test_outer_cancellation_propagates(scene: Situation, autojump_clock: MockClock) -> None:
+async def test_outer_cancellation_propagates(
+    situation: Situation, autojump_clock: MockClock
+) -> None:
     peer = ScriptedPeer()
     before = task_count()
     with trio.move_on_after(2) as scope:
         async with open_session_with(peer, endless):
-            await scene(peer)
+            await situation(peer)
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert peer.closed is not None
@@ -241,14 +243,14 @@ async def test_outer_cancellation_propagates(scene: Situation, autojump_clock: M
 
 @in_every_situation
 async def test_leaving_the_block_ends_all_tasks(
-    scene: Situation, autojump_clock: MockClock
+    situation: Situation, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
     before = task_count()
-    # A loss that nobody was told of comes out here; what matters is what is left.
+    # An undelivered loss is raised here.
     with contextlib.suppress(ConnectionLost):
         async with open_test_session(peer, endless) as session:
-            await scene(peer)
+            await situation(peer)
     assert task_count() == before
     assert peer.closed is not None
     assert session.statistics().running_tools == 0
@@ -259,18 +261,18 @@ async def test_keyboard_interrupt_in_a_tool_propagates_unwrapped(
 ) -> None:
     @function_tool
     async def unlucky() -> None:
-        """Where the interpreter happens to be when the key is pressed."""
+        """Raise as if the key were pressed while this tool runs."""
         raise KeyboardInterrupt
 
     peer = ScriptedPeer()
 
-    async def stay() -> None:
+    async def run_session() -> None:
         async with open_test_session(peer, unlucky):
             await start_call(peer, "unlucky")
             await trio.sleep_forever()
 
     with pytest.raises(KeyboardInterrupt):
-        await stay()
+        await run_session()
     assert peer.closed is not None
 
 
@@ -288,17 +290,17 @@ async def test_keyboard_interrupt_takes_precedence_over_an_error_of_the_block(
             nursery.start_soon(unlucky)
             nursery.start_soon(trio.sleep_forever)
 
-    async def stay() -> None:
+    async def run_session() -> None:
         peer = ScriptedPeer()
         async with open_test_session(peer, look_up):
             await start_call(peer, "look_up")
             try:
                 await trio.sleep(5)
             finally:
-                raise LookupError("the block's own")
+                raise LookupError("raised by the block")
 
     with pytest.raises(KeyboardInterrupt):
-        await stay()
+        await run_session()
 
 
 async def test_tool_that_fails_during_shutdown_does_not_replace_the_blocks_exception(
@@ -306,11 +308,11 @@ async def test_tool_that_fails_during_shutdown_does_not_replace_the_blocks_excep
 ) -> None:
     @function_tool
     async def clumsy() -> None:
-        """Breaks in its clean-up."""
+        """Fail during the cleanup."""
         try:
             await trio.sleep_forever()
         finally:
-            raise RuntimeError("broken clean-up")
+            raise RuntimeError("broken cleanup")
 
     peer = ScriptedPeer()
 
@@ -321,7 +323,7 @@ async def test_tool_that_fails_during_shutdown_does_not_replace_the_blocks_excep
                 raise error
 
     await leave(None)
-    assert "broken clean-up" in peer.received[-1]["item"]["output"]
+    assert "broken cleanup" in peer.received[-1]["item"]["output"]
     with pytest.raises(ZeroDivisionError):
         await leave(ZeroDivisionError())
 

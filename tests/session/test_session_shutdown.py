@@ -49,7 +49,7 @@ async def test_shutdown_takes_at_most_close_timeout_if_the_peer_never_reads(
     assert task_count() == before
     with pytest.raises(TransportClosed) as closed:
         await peer.read_all()
-    assert closed.value.code == 1000  # it was told, should it ever read
+    assert closed.value.code == 1000  # still delivered to a peer that reads later
 
 
 async def test_shutdown_takes_at_most_close_timeout_with_a_slow_tool_and_an_unresponsive_peer(
@@ -91,14 +91,14 @@ async def test_connection_closes_in_time_although_a_tool_ignores_its_cancellatio
 
     @function_tool
     async def stubborn() -> None:
-        """Takes 30 s, whatever happens."""
+        """Run for 30 s, shielded."""
         with trio.CancelScope(shield=True):
             await trio.sleep(30)
 
     peer = ScriptedPeer()
     closed_after: list[float] = []
 
-    async def watch() -> None:
+    async def wait_closed() -> None:
         began = trio.current_time()
         with pytest.raises(TransportClosed):
             await peer.next()
@@ -107,7 +107,7 @@ async def test_connection_closes_in_time_although_a_tool_ignores_its_cancellatio
     async with trio.open_nursery() as nursery:
         async with open_test_session(peer, stubborn):
             await start_call(peer, "stubborn")
-            nursery.start_soon(watch)
+            nursery.start_soon(wait_closed)
             began = trio.current_time()
         assert trio.current_time() - began == pytest.approx(30)
     assert closed_after[0] <= 1
@@ -123,22 +123,22 @@ async def test_aclose_waits_for_the_cleanup_of_tools_before_closing_the_connecti
     autojump_clock: MockClock,
 ) -> None:
     """Their calls are answered before the connection is closed."""
-    cleaned: list[bool] = []
+    connection_was_open: list[bool] = []
     peer = ScriptedPeer()
 
     @function_tool
     async def tidy() -> None:
-        """Cleans up for 100 ms."""
+        """Clean up for 100 ms."""
         try:
             await trio.sleep_forever()
         finally:
             with trio.CancelScope(shield=True):
                 await trio.sleep(0.1)
-            cleaned.append(peer.closed is None)
+            connection_was_open.append(peer.closed is None)
 
     async with open_test_session(peer, tidy):
         await start_call(peer, "tidy")
-    assert cleaned == [True]
+    assert connection_was_open == [True]
     answer = peer.received[-1]
     assert answer["item"]["type"] == "function_call_output"
     assert answer["item"]["call_id"] == "call_1"
@@ -149,16 +149,16 @@ async def test_tool_that_ignores_its_cancellation_cannot_send_after_the_close(
 ) -> None:
     """The connection closes without waiting for the tool; the block waits."""
     sessions: list[RealtimeSession[None]] = []
-    refused: list[bool] = []
+    raised: list[bool] = []
 
     @function_tool
     async def stubborn() -> str:
-        """Goes on for 5 s, and then wants to speak."""
+        """Run for 5 s, shielded, and then send a message."""
         with trio.CancelScope(shield=True):
             await trio.sleep(5)
             with pytest.raises(SessionClosed):
                 await sessions[0].send_message("too late")
-        refused.append(True)
+        raised.append(True)
         return "too late"
 
     peer = ScriptedPeer()
@@ -167,7 +167,7 @@ async def test_tool_that_ignores_its_cancellation_cannot_send_after_the_close(
         await start_call(peer, "stubborn")
         left_at = trio.current_time()
     assert trio.current_time() - left_at == pytest.approx(5)
-    assert refused == [True]
+    assert raised == [True]
     assert peer.sent_types() == ["session.update"]
 
 
@@ -187,7 +187,7 @@ async def test_tool_that_closes_the_session_does_not_wait_for_itself(
     @function_tool(finish_timeout=finish_timeout)
     async def goodbye() -> None:
         if deep:
-            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - in a task of its own
+            async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - needs a child task
                 nursery.start_soon(leave)
         else:
             await leave()
@@ -291,7 +291,7 @@ async def test_every_concurrent_aclose_returns_after_the_close(autojump_clock: M
     careful = make_cleanup_tool(0.2)
     closed: list[bool] = []
 
-    async def close_too(session: RealtimeSession[None]) -> None:
+    async def close(session: RealtimeSession[None]) -> None:
         await session.aclose()
         closed.append(session.statistics().running_tools == 0)
 
@@ -299,7 +299,7 @@ async def test_every_concurrent_aclose_returns_after_the_close(autojump_clock: M
     async with open_test_session(peer, careful.tool) as session, trio.open_nursery() as nursery:
         await start_call(peer, "careful")
         for _ in range(3):
-            nursery.start_soon(close_too, session)
+            nursery.start_soon(close, session)
     assert closed == [True] * 3
 
 

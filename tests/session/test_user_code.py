@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - what a tool may raise that wraps other people's code
+import asyncio  # noqa: TID251 - tools that wrap asyncio code may raise its exceptions
 from typing import NoReturn
 
 import pytest
@@ -30,7 +30,7 @@ class UnprintableError(Exception):
     "failure",
     [
         asyncio.CancelledError(),
-        pytest.fail.Exception("a test's own"),
+        pytest.fail.Exception("failed inside a tool"),
         UnrelatedBaseException("odd"),
         UnprintableError(),
     ],
@@ -59,7 +59,7 @@ async def test_every_kind_of_exception_of_a_tool_is_an_answer(
 async def test_exception_group_of_a_tool_is_an_answer(autojump_clock: MockClock) -> None:
     @function_tool
     async def both() -> None:
-        """Two things at once, one of which breaks."""
+        """Run two child tasks, one of which fails."""
 
         async def breaks() -> None:
             raise LookupError("nothing there")
@@ -81,7 +81,7 @@ async def test_exception_group_of_a_cancelled_tool_is_an_answer(
 ) -> None:
     @function_tool
     async def messy() -> None:
-        """A child of it breaks when it is stopped."""
+        """Run a child task that fails when it is cancelled."""
 
         async def child() -> None:
             try:

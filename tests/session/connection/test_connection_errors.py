@@ -50,10 +50,10 @@ async def test_failed_connection_raises_one_plain_error(
             raise failure
 
         async def __aexit__(self, *_: object) -> None:
-            pytest.fail("it was never entered")
+            pytest.fail("the context was never entered")
 
     class Unreachable:
-        def connect(self, dial: ConnectOptions) -> Connecting:
+        def connect(self, options: ConnectOptions) -> Connecting:
             return Connecting()
 
     before = task_count()
@@ -94,7 +94,7 @@ async def test_rejection_after_the_handshake_is_classified(
 
 
 @pytest.mark.parametrize(
-    ("body", "words", "code"),
+    ("body", "says", "code"),
     [
         (
             '{"error":{"message":"Wrong key.","code":"invalid_api_key"}}',
@@ -107,19 +107,19 @@ async def test_rejection_after_the_handshake_is_classified(
     ],
 )
 async def test_http_rejection_carries_the_message_of_the_service(
-    body: str, words: str, code: str | None, autojump_clock: MockClock
+    body: str, says: str, code: str | None, autojump_clock: MockClock
 ) -> None:
     @asynccontextmanager
-    async def refuse(_dial: ConnectOptions) -> AsyncGenerator[Transport]:
+    async def reject_handshake(_options: ConnectOptions) -> AsyncGenerator[Transport]:
         raise HandshakeRejected(401, body)
         yield
 
     with pytest.raises(AuthenticationFailed) as caught:
         async with open_realtime_session(
-            RealtimeAgent[None](name="A"), endpoint=TEST_ENDPOINT, transport=refuse
+            RealtimeAgent[None](name="A"), endpoint=TEST_ENDPOINT, transport=reject_handshake
         ):
-            raise AssertionError("it opened")
-    assert str(caught.value).endswith(words)
+            raise AssertionError("the session opened")
+    assert str(caught.value).endswith(says)
     assert caught.value.code == code
 
 

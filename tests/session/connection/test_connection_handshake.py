@@ -23,11 +23,11 @@ async def test_settings_are_sent_after_the_greeting_and_before_the_block(
         (update,) = peer.received
     assert update["session"]["type"] == "realtime"
     assert update["session"]["instructions"] == "Be brief."
-    assert update["session"]["tools"] == []  # D18: always named, also none
+    assert update["session"]["tools"] == []  # always sent, even if empty
 
 
 async def test_sideband_connection_starts_without_a_greeting(autojump_clock: MockClock) -> None:
-    """Its first frame is ``session.updated``, which does not acknowledge settings that are sent later."""
+    """Its first frame is ``session.updated``. It does not acknowledge later settings."""
     peer = ScriptedPeer(greet=False, acknowledge=False)
     peer.send({"type": "session.updated", "session": peer.session})
 
@@ -74,7 +74,7 @@ async def test_rejected_settings_raise_the_error_of_the_service(
 ) -> None:
     peer = ScriptedPeer(acknowledge=False)
 
-    async def refuse() -> None:
+    async def reject_settings() -> None:
         await wait_all_tasks_blocked()
         frame = peer.received[0]
         error = {
@@ -87,7 +87,7 @@ async def test_rejected_settings_raise_the_error_of_the_service(
         peer.send({"type": "error", "error": error})
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(refuse)
+        nursery.start_soon(reject_settings)
         with pytest.raises(SettingsRejected, match="Invalid value: 'loud'") as caught:
             await open_and_fail(peer, voice="loud")
     assert caught.value.code == "invalid_value"
@@ -100,7 +100,7 @@ async def test_rejection_without_an_event_id_raises_at_once(
 ) -> None:
     peer = ScriptedPeer(acknowledge=False)
 
-    async def refuse() -> None:
+    async def reject_settings() -> None:
         await wait_all_tasks_blocked()
         assert peer.sent_types() == ["session.update"]
         details = {"message": "Invalid value: 'x'.", "param": "session.audio.output.voice"}
@@ -108,7 +108,7 @@ async def test_rejection_without_an_event_id_raises_at_once(
 
     began = trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(refuse)
+        nursery.start_soon(reject_settings)
         with pytest.raises(SettingsRejected, match="Invalid value"):
             async with open_session_with(peer):
                 pytest.fail("the block must not run")

@@ -28,7 +28,7 @@ async def test_service_errors_and_invalid_frames_do_not_end_iteration(
     async with open_test_session(peer) as session:
         peer.send({"type": "error", "error": {"type": "server_error", "message": "hiccup"}})
         peer.send({"type": "connection.status", "status": "disconnected"})
-        peer.send("this is no JSON")
+        peer.send("not JSON")
         peer.begin_response("resp_1")
         peer.text("resp_1", "item_1", "Still here")
         peer.close()
@@ -92,7 +92,7 @@ async def test_raw_event_holds_the_received_text_and_is_parsed_on_each_access(
 async def test_tool_does_not_block_the_reader(autojump_clock: MockClock) -> None:
     @function_tool
     async def slow() -> str:
-        """Takes its time."""
+        """Take long."""
         await trio.sleep(100)
         return "done"
 
@@ -148,7 +148,7 @@ async def test_consumer_that_fails_on_an_interruption_cannot_prevent_it(
     async def consume(session: RealtimeSession[None]) -> None:
         async for event in session:
             if isinstance(event, events.AudioInterrupted):
-                raise ZeroDivisionError("the consumer's own")
+                raise ZeroDivisionError("raised by the consumer")
 
     with pytest.RaisesGroup(ZeroDivisionError):
         async with open_test_session(peer) as session, trio.open_nursery() as nursery:

@@ -38,11 +38,11 @@ async def test_send_audio_waits_for_space_and_loses_nothing(
     ):
         nursery.start_soon(send, session)
         await trio.sleep(10)
-        # One is on the wire beside the settings; the others fill the bound, one over it.
+        # The connection holds the settings and one append; the queue may exceed its limit by one.
         assert len(sent) == 4
         with trio.move_on_after(1) as scope:
             await session.send_audio(b"never sent")
         assert scope.cancelled_caught
         with trio.fail_after(1):
-            await session.send_message("Words do not wait for room.")
+            await session.send_message("Messages do not wait for space.")
         assert [await next_audio(peer) for _ in pieces] == pieces

@@ -44,7 +44,7 @@ async def test_frames_queued_before_the_exit_are_sent(autojump_clock: MockClock)
 
 
 async def test_frames_queued_before_a_cancellation_are_sent(autojump_clock: MockClock) -> None:
-    """The cancellation stops the block, not what was said before it."""
+    """The cancellation stops the block, but not the frames that are already queued."""
     peer = ScriptedPeer()
     with trio.CancelScope() as outer:
         async with open_test_session(peer) as session:
@@ -53,8 +53,8 @@ async def test_frames_queued_before_a_cancellation_are_sent(autojump_clock: Mock
             outer.cancel()
             await trio.sleep(1)
     assert outer.cancelled_caught
-    said = [frame for frame in peer.received if frame["type"] == "conversation.item.create"]
-    assert len(said) == 20
+    items = [frame for frame in peer.received if frame["type"] == "conversation.item.create"]
+    assert len(items) == 20
     assert peer.closed is not None
     assert peer.closed.code == 1000
 
@@ -85,15 +85,15 @@ async def test_answer_that_cannot_be_written_is_dropped_with_the_connection(
     """
     note, runs = make_note_tool()
     agent = RealtimeAgent[None](name="Assistant", tools=[note])
-    line = PassivePeer(max_messages=2)
-    async with open_test_session(line, agent=agent) as session:
-        await session.send_message("fills the line", respond=False)
+    passive = PassivePeer(max_messages=2)
+    async with open_test_session(passive, agent=agent) as session:
+        await session.send_message("fills the connection", respond=False)
         item = function_call_item("item_1", "call_1", "note", HELLO)
         done = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
-        await line.far.send(msgspec.json.encode({**done, "output_index": 0}).decode())
+        await passive.far.send(msgspec.json.encode({**done, "output_index": 0}).decode())
         await wait_all_tasks_blocked()
         assert runs == ["hello"]
-        line.far.drop()
+        passive.far.drop()
         seen: list[events.SessionEvent] = []
         with pytest.raises(ConnectionLost):
             await collect_events(session, seen)

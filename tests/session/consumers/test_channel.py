@@ -150,15 +150,15 @@ async def test_unread_events_are_bounded_and_buffered_once(autojump_clock: MockC
         for _ in range(400):
             peer.audio("resp_1", "item_1", bytes(480))
         await wait_all_tasks_blocked()
-        held = session.statistics().events
-        assert (held.buffered_events, held.buffered_audio) == (first + 400, 401 * 480)
+        statistics = session.statistics().events
+        assert (statistics.buffered_events, statistics.buffered_audio) == (first + 400, 401 * 480)
         assert first - before <= 3
         for _ in range(4600):
             peer.audio("resp_1", "item_1", bytes(480))
         await wait_all_tasks_blocked()
-        held = session.statistics().events
-        assert held.buffered_events == 1000
-        assert held.buffered_audio <= 1000 * 480
+        statistics = session.statistics().events
+        assert statistics.buffered_events == 1000
+        assert statistics.buffered_audio <= 1000 * 480
         seen: list[events.SessionEvent] = []
         with pytest.raises(ConsumerTooSlow):
             await collect_events(session, seen)

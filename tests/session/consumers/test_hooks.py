@@ -46,7 +46,7 @@ async def return_at_once(_line: str) -> None:
 
 @function_tool
 async def get_weather(city: str) -> dict[str, str]:
-    """Weather of a city."""
+    """Return the weather of a city."""
     return {city: "sunny"}
 
 
@@ -215,7 +215,7 @@ async def test_hooks_of_session_and_agent_are_called_in_order(
         "A: call_1 get_weather completed {'Oslo': 'sunny'}",
         "A: end completed Sunny!",
     ]
-    assert log == [told for line in lines for told in (f"session, {line}", line)]
+    assert log == [entry for line in lines for entry in (f"session, {line}", line)]
 
 
 async def test_hooks_get_the_context_of_the_session(autojump_clock: MockClock) -> None:
@@ -259,7 +259,7 @@ async def test_handoff_calls_the_hooks_of_the_next_agent(
         peer.say("resp_2", "item_2", "Billing here.")
         peer.end_response("resp_2")
         await wait_all_tasks_blocked()
-    # The call that asked for the handoff is the desk's, and no tool of its.
+    # The call of the handoff belongs to the desk, but is not a call of one of its tools.
     assert desk_log == ["Desk: start resp_1", "Desk: call_1 None completed " + repr(billing)]
     assert billing_log == ["Billing: from Desk", "Billing: end completed Billing here."]
     assert "session, Billing: from Desk" in log
@@ -361,7 +361,9 @@ async def test_failing_hook_is_reported_and_ends_nothing(
     assert isinstance(failure, errors.HookFailed)
     assert str(failure) == "the hook SessionLog.on_agent_start raised LookupError: no such thing"
     assert isinstance(failure.__cause__, LookupError)
-    assert len(reported) == len(log) == 4, "each is tried, and the agent's own go on"
+    assert len(reported) == len(log) == 4, (
+        "each hook is tried, and the hooks of the agent are called"
+    )
     assert {record.name for record in caplog.records} == {"trio_realtime.hooks"}
     assert caplog.records[0].exc_info is not None
 
@@ -423,10 +425,10 @@ async def test_system_exit_in_a_hook_propagates(work: Work, autojump_clock: Mock
 
 
 async def test_slow_hook_delays_only_later_hooks(autojump_clock: MockClock) -> None:
-    told: list[tuple[str, float]] = []
+    calls: list[tuple[str, float]] = []
 
     async def slowly(line: str) -> None:
-        told.append((line.partition(" ")[0], trio.current_time()))
+        calls.append((line.partition(" ")[0], trio.current_time()))
         await trio.sleep(100)
 
     peer = ScriptedPeer()
@@ -437,7 +439,7 @@ async def test_slow_hook_delays_only_later_hooks(autojump_clock: MockClock) -> N
         assert trio.current_time() == began
         assert [one.output for one in drain_events(session.events, events.AgentEnd)] == ["Sunny!"]
         await trio.sleep(350)
-    assert [(word, at - began) for word, at in told] == [
+    assert [(word, at - began) for word, at in calls] == [
         ("start", 0),
         ("call_1", 100),
         ("call_1", 200),
@@ -450,10 +452,10 @@ async def test_blocked_hook_disables_hooks_and_is_reported_once(
 ) -> None:
     go_on = trio.Event()
 
-    async def hold(_line: str) -> None:
+    async def wait_go_on(_line: str) -> None:
         await go_on.wait()
 
-    hooks = ToolLog(hold)
+    hooks = ToolLog(wait_go_on)
     peer = ScriptedPeer()
     agent = agent_with_hooks(get_weather, hooks=hooks)
     async with open_test_session(
@@ -489,11 +491,11 @@ async def test_discarded_events_are_not_retained(autojump_clock: MockClock) -> N
             peer.begin_response("resp_2")
             peer.end_response("resp_2")
             await wait_all_tasks_blocked()
-            kept = [weakref.ref(one) for one in drain_events(ends, events.AgentEnd)]
+            references = [weakref.ref(one) for one in drain_events(ends, events.AgentEnd)]
         with pytest.raises(errors.ConsumerTooSlow):
             drain_events(session.events, events.AgentEnd)
         gc.collect()
-        assert [one() for one in kept] == [None] * len(kept) != []
+        assert [one() for one in references] == [None] * len(references) != []
 
 
 async def test_fast_hooks_receive_every_event_of_a_burst(autojump_clock: MockClock) -> None:
@@ -540,7 +542,7 @@ async def test_hooks_get_all_events_before_the_end(how: str, autojump_clock: Moc
                 case _:
                     pass
     assert log[:2] == ["A: start resp_1", 'A: call_1 wait {"seconds": 60}']
-    # Also of a connection that is lost, where nobody else gets this event any more.
+    # Also after a connection loss, when no channel gets this event any more.
     assert log[2:] == ["A: call_1 wait cancelled"]
     assert task_count() == before
 
@@ -551,7 +553,7 @@ async def fail_while_cancelled(_line: str) -> None:
         try:
             await trio.sleep_forever()
         finally:
-            raise LookupError("in the clean-up")
+            raise LookupError("during the cleanup")
 
 
 @pytest.mark.parametrize("work", [sleep_forever, fail_while_cancelled])

@@ -101,7 +101,7 @@ async def test_pad_fills_the_last_frame_with_silence(
         first, second = await paced.receive(), await paced.receive()
         assert first.data == b"\x11" * size + silence * (frame - size)
         assert (second.data, second.item_id) == (b"\x22" * frame, "item_2")
-        # Silence is not speech: the clock of the interruptions counts only what was said.
+        # Padding does not count as played audio.
         assert session.playback.position("item_1") in {0, 10}
 
 
@@ -130,7 +130,7 @@ async def test_interruption_drops_frames_that_were_not_delivered(
             await peer.expect("conversation.item.truncate", item_id="item_1", audio_end_ms=200)
             peer.end_response("resp_1", "cancelled", reason="turn_detected")
             await trio.sleep(1)
-            assert len(speaker.frames) == 11  # ten were heard, one was playing
+            assert len(speaker.frames) == 11  # ten were heard, one is playing
             peer.begin_response("resp_2")
             peer.audio("resp_2", "item_2", numbered_audio(20))
             await wait_all_tasks_blocked()
@@ -181,7 +181,7 @@ async def test_playback_follows_the_clock_again_after_the_block(
 async def test_playback_report_of_an_unknown_item_is_ignored(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     async with open_test_session(peer) as session:
-        session.playback.played("nobody", 0, 20)
+        session.playback.played("unknown", 0, 20)
         await start_audio_response(peer, "resp_1", "item_1", audio=1)
         peer.end_response("resp_1")
         with trio.fail_after(2):

@@ -26,11 +26,11 @@ HELLO = '{"text": "hello"}'
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "output"),
     [("Not today.", "Not today."), (None, "Tool execution was not approved.")],
 )
 async def test_rejected_call_is_answered_and_followed_by_a_create(
-    message: str | None, told: str, autojump_clock: MockClock
+    message: str | None, output: str, autojump_clock: MockClock
 ) -> None:
     note, runs = make_note_tool(needs_approval=True)
     peer = ScriptedPeer()
@@ -43,8 +43,8 @@ async def test_rejected_call_is_answered_and_followed_by_a_create(
         assert [event.type for event in ended] == ["tool_approval_required", "tool_end"]
         end = ended[-1]
         assert isinstance(end, events.ToolEnd)
-        assert (end.outcome, end.output_text) == ("rejected", told)
-    assert (runs, sent_outputs(peer)) == ([], [("call_1", told)])
+        assert (end.outcome, end.output_text) == ("rejected", output)
+    assert (runs, sent_outputs(peer)) == ([], [("call_1", output)])
 
 
 def format_with_names(context: ToolContext[None]) -> str:
@@ -87,12 +87,12 @@ async def test_message_of_the_rejection_takes_precedence_even_if_empty(
 
 
 def raise_lookup_error(_: ToolContext[None]) -> str:
-    raise LookupError("no words")
+    raise LookupError("no message")
 
 
 async def raise_later(_: ToolContext[None]) -> str:
     await trio.sleep(1)
-    raise LookupError("no words")
+    raise LookupError("no message")
 
 
 async def return_none_later(_: ToolContext[None]) -> Any:
@@ -151,8 +151,8 @@ async def test_call_is_answered_once_while_its_rejection_is_formatted(
             await session.interrupt()
         assert not await session.approve_tool_call("call_1")
         await trio.sleep(5)
-        ((_, told),) = sent_outputs(peer)
-        assert told.startswith("Please no" if meanwhile == "it comes again" else "The call was")
+        ((_, output),) = sent_outputs(peer)
+        assert output.startswith("Please no" if meanwhile == "it comes again" else "The call was")
     assert runs == []
 
 
@@ -246,10 +246,10 @@ async def test_lasting_decision_applies_to_a_call_that_is_being_evaluated(
         await peer.expect_nothing()
         await peer.expect(ITEM)
         await peer.expect(CREATE)
-        asked = [
+        requested = [
             event.call_id for event in drain_events(session.events, events.ToolApprovalRequired)
         ]
-    assert asked == ["call_1"]
+    assert requested == ["call_1"]
     assert runs == (["hello", "slowly"] if approved else [])
     assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1", "call_2"]
 

@@ -40,7 +40,7 @@ async def test_call_is_run_answered_and_followed_by_one_create(
 ) -> None:
     @function_tool
     async def get_weather(city: str) -> dict[str, str]:
-        """Weather."""
+        """Return the weather."""
         return {"city": city, "sky": "clear"}
 
     peer = ScriptedPeer()
@@ -131,7 +131,7 @@ async def test_interrupt_abandons_the_thread_of_a_plain_function() -> None:
 
     @function_tool
     def stuck() -> str:
-        """Waits for what the test decides."""
+        """Block until the test releases it."""
         started.set()
         release.wait(30)
         return "too late"

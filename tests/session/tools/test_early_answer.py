@@ -77,7 +77,7 @@ async def test_early_answer_may_request_no_response(autojump_clock: MockClock) -
 
 
 @pytest.mark.parametrize(
-    ("result", "told", "follows"),
+    ("result", "message", "follows"),
     [
         ({"n": 1}, 'Result of search (call_1): {"n":1}', [ITEM, CREATE]),
         ("", "Result of search (call_1): ", [ITEM, CREATE]),
@@ -92,20 +92,20 @@ async def test_early_answer_may_request_no_response(autojump_clock: MockClock) -
     ],
 )
 async def test_return_value_decides_how_the_result_is_sent(
-    result: Any, told: str | None, follows: list[str], autojump_clock: MockClock
+    result: Any, message: str | None, follows: list[str], autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
     async with open_test_session(peer, make_search_tool(result, respond=False)) as session:
         await send_call_and_wait(peer, "search")
         await trio.sleep(6)
         assert await sent_types(peer) == [ITEM, *follows]
-        texts = [message["content"][0]["text"] for message in await late_result_messages(peer)]
-        assert texts == ([] if told is None else [told])
+        texts = [item["content"][0]["text"] for item in await late_result_messages(peer)]
+        assert texts == ([] if message is None else [message])
         (end,) = [
             event for event in drain_channel(session.events) if isinstance(event, events.ToolEnd)
         ]
         assert end.outcome == ("failed" if isinstance(result, Exception) else "completed")
-        assert end.output_text == ("" if told is None else told.split(": ", 1)[1])
+        assert end.output_text == ("" if message is None else message.split(": ", 1)[1])
 
 
 async def test_timeout_after_an_early_answer_is_reported(autojump_clock: MockClock) -> None:
@@ -169,14 +169,14 @@ async def test_drain_waits_for_the_result(autojump_clock: MockClock) -> None:
         await send_call_and_wait(peer, "search")
         began = trio.current_time()
 
-        async def speak_of_it() -> None:
+        async def answer_result() -> None:
             for _ in range(2):
                 await peer.expect(ITEM)
             await trio.sleep(1)
             await answer_create(peer, "resp_2")
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(speak_of_it)
+            nursery.start_soon(answer_result)
             await session.drain()
             assert trio.current_time() - began == pytest.approx(6, abs=0.1)
 
@@ -274,21 +274,21 @@ async def test_create_waits_for_the_cleanup_of_an_interrupted_call_that_answered
 
 
 async def test_second_early_answer_raises(autojump_clock: MockClock) -> None:
-    refused: list[UsageError] = []
+    errors: list[UsageError] = []
 
     @function_tool
     async def hasty(context: ToolContext[None]) -> str:
         await context.answer_early("one")
         with pytest.raises(UsageError) as caught:
             await context.answer_early("two")
-        refused.append(caught.value)
+        errors.append(caught.value)
         return "three"
 
     peer = ScriptedPeer()
     async with open_test_session(peer, hasty):
         await send_call_and_wait(peer, "hasty")
         assert sent_outputs(peer) == [("call_1", "one")]
-        assert "call_1" in str(refused[0])
+        assert "call_1" in str(errors[0])
 
 
 async def test_concurrent_early_answers_send_only_one(
@@ -299,7 +299,7 @@ async def test_concurrent_early_answers_send_only_one(
         await trio.sleep(3)
         return False
 
-    refused: list[UsageError] = []
+    errors: list[UsageError] = []
 
     @function_tool(output_guardrails=[slow])
     async def double(context: ToolContext[None]) -> None:
@@ -307,7 +307,7 @@ async def test_concurrent_early_answers_send_only_one(
             try:
                 await context.answer_early(text)
             except UsageError as exc:
-                refused.append(exc)
+                errors.append(exc)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, "same")
@@ -318,7 +318,7 @@ async def test_concurrent_early_answers_send_only_one(
         await send_call_and_wait(peer, "double")
         await trio.sleep(10)
         assert sent_outputs(peer) == [("call_1", "same")]
-        assert len(refused) == 1
+        assert len(errors) == 1
 
 
 async def test_early_answer_after_the_end_of_the_call_raises(
@@ -387,7 +387,7 @@ async def test_cancelled_early_answer_may_be_repeated(
 async def test_early_answer_raises_if_the_call_ends_during_its_check(
     autojump_clock: MockClock,
 ) -> None:
-    told: list[str] = []
+    errors: list[str] = []
 
     @tool_output_guardrail
     async def thorough(_context: ToolContext[None], _output: Any) -> bool:
@@ -398,7 +398,7 @@ async def test_early_answer_raises_if_the_call_ends_during_its_check(
         await trio.sleep(0.5)
         with pytest.raises(UsageError) as caught:
             await context.answer_early("early")
-        told.append(str(caught.value))
+        errors.append(str(caught.value))
 
     async with trio.open_nursery() as nursery:
 
@@ -412,7 +412,7 @@ async def test_early_answer_raises_if_the_call_ends_during_its_check(
             await send_call_and_wait(peer, "look")
             await trio.sleep(5)
     assert sent_outputs(peer) == [("call_1", "seen")]
-    assert told == ["call call_1 has ended"]
+    assert errors == ["call call_1 has ended"]
 
 
 async def test_early_answer_outside_a_session_does_nothing() -> None:

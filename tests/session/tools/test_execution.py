@@ -62,7 +62,7 @@ async def test_failing_tool_is_answered_and_the_session_continues(
 ) -> None:
     @function_tool
     async def divide(by: int) -> float:
-        """Divide one."""
+        """Divide 1 by this number."""
         return 1 / by
 
     peer = ScriptedPeer()
@@ -112,7 +112,7 @@ async def test_timeout_cancels_the_tool_and_is_answered(
 
     @function_tool(timeout=2)
     async def slow() -> None:
-        """Too slow."""
+        """Wait forever."""
         try:
             await trio.sleep_forever()
         finally:
@@ -137,7 +137,7 @@ async def test_timeout_inside_a_tool_is_a_failure_of_the_tool(
 ) -> None:
     @function_tool(timeout=10)
     async def impatient() -> None:
-        """Gives up by itself."""
+        """Give up after a second."""
         with trio.fail_after(1):
             await trio.sleep_forever()
 
@@ -201,7 +201,7 @@ async def test_format_error_words_a_timeout_only_if_it_is_a_failure(
 
     @function_tool(timeout=3, on_timeout=on_timeout, format_error=word)
     async def slow() -> None:
-        """Take long."""
+        """Wait forever."""
         await trio.sleep_forever()
 
     peer = ScriptedPeer()
@@ -211,11 +211,11 @@ async def test_format_error_words_a_timeout_only_if_it_is_a_failure(
         await peer.expect(CREATE)
         (end,) = drain_events(session.events, events.ToolEnd)
         assert isinstance(end.error, ToolTimedOut) == (on_timeout == "failure")
-    told = {
+    expected = {
         "answer": "Tool slow timed out after 3 seconds.",
         "failure": "ToolTimedOut of slow in call_1",
     }
-    assert sent_outputs(peer) == [("call_1", told[on_timeout])]
+    assert sent_outputs(peer) == [("call_1", expected[on_timeout])]
 
 
 async def test_format_error_words_the_answer(autojump_clock: MockClock) -> None:
@@ -253,12 +253,12 @@ async def test_format_error_gets_every_kind_of_exception(
 
 
 def raise_runtime_error(_: ToolContext[None], __: Exception) -> str:
-    raise RuntimeError("no words")
+    raise RuntimeError("no message")
 
 
 async def raise_runtime_error_later(_: ToolContext[None], __: Exception) -> str:
     await trio.sleep(1)
-    raise RuntimeError("no words")
+    raise RuntimeError("no message")
 
 
 @pytest.mark.parametrize(

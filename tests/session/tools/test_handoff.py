@@ -49,7 +49,9 @@ async def test_settings_are_accepted_before_the_handoff_is_answered(
         with session.subscribe(events.Handoff) as handoffs:
             send_call(peer, "transfer_to_billing_desk")
             await trio.sleep(1)
-            assert peer.sent_types()[-1] == "session.update", "no answer before it holds"
+            assert peer.sent_types()[-1] == "session.update", (
+                "no answer before the settings are accepted"
+            )
             peer.send({"type": "session.updated", "session": peer.session})
             answer = await peer.expect("conversation.item.create")
             await peer.expect("response.create")
@@ -61,7 +63,7 @@ async def test_settings_are_accepted_before_the_handoff_is_answered(
     change = last_settings_update(peer)["session"]
     assert change["instructions"] == "Bill."
     assert [tool["name"] for tool in change["tools"]] == ["refund"]
-    assert "audio" not in change, "formats and the configured voice survive"
+    assert "audio" not in change, "formats and the configured voice do not change"
 
 
 async def test_handoff_keeps_configured_voice_and_formats(
@@ -197,18 +199,18 @@ async def test_invalid_input_prevents_the_handoff(
 async def test_failing_on_handoff_prevents_the_handoff_and_is_reported(
     autojump_clock: MockClock,
 ) -> None:
-    def refuse(_about: AgentContext[None]) -> None:
-        raise LookupError("nobody there")
+    def fail(_about: AgentContext[None]) -> None:
+        raise LookupError("no target")
 
     peer = ScriptedPeer()
     other = RealtimeAgent[None](name="Other")
-    agent = RealtimeAgent[None](name="A", handoffs=[handoff(other, on_handoff=refuse)])
+    agent = RealtimeAgent[None](name="A", handoffs=[handoff(other, on_handoff=fail)])
     async with open_test_session(peer, agent=agent) as session:
         await send_call_and_wait(peer, "transfer_to_other")
         await wait_all_tasks_blocked()
         (end,) = drain_events(session.events, events.ToolEnd)
         assert (end.outcome, type(end.error)) == ("failed", LookupError)
-        assert "nobody there" in end.output_text
+        assert "no target" in end.output_text
         assert [output for _, output in sent_outputs(peer)] == [end.output_text]
         assert session.current_agent is agent
 
@@ -217,11 +219,11 @@ async def test_failing_on_handoff_prevents_the_handoff_and_is_reported(
 async def test_every_kind_of_exception_of_on_handoff_prevents_the_handoff(
     failure: BaseException, autojump_clock: MockClock
 ) -> None:
-    def refuse(_about: AgentContext[None]) -> None:
+    def fail(_about: AgentContext[None]) -> None:
         raise failure
 
     peer = ScriptedPeer()
-    agent = triage_agent(handoff(BILLING, name="transfer", on_handoff=refuse))
+    agent = triage_agent(handoff(BILLING, name="transfer", on_handoff=fail))
     async with open_test_session(peer, agent=agent) as session:
         send_call(peer, "transfer")
         await trio.sleep(1)
@@ -255,7 +257,7 @@ async def test_handoff_to_an_invalid_agent_is_answered_and_sends_no_settings(
     async def always(_: AgentContext[None]) -> bool:
         return True
 
-    # What a condition may disable is looked at when it is needed, and not before.
+    # Tools with conditions are not checked for duplicate names before they are needed.
     note, _ = make_note_tool(is_enabled=always)
     twin, _ = make_note_tool(is_enabled=always)
     broken = RealtimeAgent[None](name="Broken", tools=[note, twin])
@@ -268,9 +270,9 @@ async def test_handoff_to_an_invalid_agent_is_answered_and_sends_no_settings(
         assert session.current_agent is agent
         assert not drain_events(session.events, events.Handoff)
     assert len(sent_settings(peer)) == 1
-    ((_, told),) = sent_outputs(peer)
-    assert "handoff failed" in told
-    assert "note" in told
+    ((_, output),) = sent_outputs(peer)
+    assert "handoff failed" in output
+    assert "note" in output
 
 
 async def test_interrupt_stops_a_handoff_before_its_settings_are_sent(

@@ -51,9 +51,9 @@ async def test_approval_is_requested_once_and_followed_by_a_create(
         send_approval_request(peer)
         peer.end_response("resp_1", output=[APPROVAL_REQUEST])
         await wait_all_tasks_blocked()
-        (asked,) = drain_events(session.events, events.ToolApprovalRequired)
-        assert (asked.tool, asked.tool_name, asked.server_label) == (None, "search", "docs")
-        assert (asked.call_id, asked.arguments) == ("ask_1", '{"q": "trio"}')
+        (request,) = drain_events(session.events, events.ToolApprovalRequired)
+        assert (request.tool, request.tool_name, request.server_label) == (None, "search", "docs")
+        assert (request.call_id, request.arguments) == ("ask_1", '{"q": "trio"}')
         assert await sent_decisions(peer) == []
 
         assert await session.approve_tool_call("ask_1")
@@ -62,7 +62,7 @@ async def test_approval_is_requested_once_and_followed_by_a_create(
         assert not await session.approve_tool_call("ask_1")
 
         await peer.expect(ITEM)
-        # The call itself is made in the next response, where its item may be an earlier one's.
+        # The call is made in the next response, even if its item was added in the earlier one.
         await accept_create(peer, "resp_2")
         peer.send({"type": "response.mcp_call.in_progress", "item_id": "mcp_1"})
         finish_hosted_call(peer, "resp_2")

@@ -43,7 +43,7 @@ async def test_call_waits_for_approval_and_runs_once(
         assert await session.approve_tool_call("call_1")
         await peer.expect("conversation.item.create")
         await peer.expect("response.create")
-        assert not await session.approve_tool_call("call_1"), "it waits no more"
+        assert not await session.approve_tool_call("call_1"), "the call no longer waits"
         assert PAYMENTS == ["paid 5"]
         assert payment_outputs(peer) == ["paid 5"]
 
@@ -61,8 +61,8 @@ async def test_approval_is_requested_and_applied_once(
         peer.close_item("resp_2", function_call_item("item_1", "call_1", "note", HELLO))
         peer.end_response("resp_2")
         await peer.expect_nothing()
-        (asked,) = drain_events(session.events, events.ToolApprovalRequired)
-        assert (asked.call_id, asked.arguments, runs) == ("call_1", HELLO, [])
+        (request,) = drain_events(session.events, events.ToolApprovalRequired)
+        assert (request.call_id, request.arguments, runs) == ("call_1", HELLO, [])
         assert await session.approve_tool_call("call_1")
         assert not await session.approve_tool_call("call_1")
         await peer.expect(ITEM)
@@ -141,8 +141,8 @@ async def test_invalid_arguments_require_approval_and_are_then_reported(
     async with open_test_session(peer, pay) as session:
         await send_call_and_wait(peer, "pay", arguments)
         await peer.expect_nothing()
-        (asked,) = drain_events(session.events, events.ToolApprovalRequired)
-        assert asked.arguments == arguments
+        (request,) = drain_events(session.events, events.ToolApprovalRequired)
+        assert request.arguments == arguments
         await session.approve_tool_call("call_1")
         await peer.expect(ITEM)
         await peer.expect(CREATE)
@@ -200,12 +200,12 @@ async def test_failing_approval_function_prevents_the_call(
 
 
 async def test_failing_condition_prevents_the_call(autojump_clock: MockClock) -> None:
-    asked_before: list[None] = []
+    evaluations: list[None] = []
 
     def condition(_: AgentContext[Any]) -> bool:
-        if asked_before:
+        if evaluations:
             raise LookupError("no list")
-        asked_before.append(None)  # the service is told of it
+        evaluations.append(None)  # when the settings are sent
         return True
 
     peer = ScriptedPeer()

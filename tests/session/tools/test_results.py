@@ -20,7 +20,7 @@ async def test_values_that_are_not_json_are_converted_with_str(autojump_clock: M
 
     @function_tool
     async def get() -> Any:
-        """Get it."""
+        """Return an object."""
         return {"it": Thing()}
 
     peer = ScriptedPeer()
@@ -34,13 +34,13 @@ async def test_result_whose_conversion_fails_is_still_answered(
 ) -> None:
     class Broken:
         def __str__(self) -> str:
-            raise RuntimeError("cannot be told")
+            raise RuntimeError("cannot be converted")
 
         __repr__ = __str__
 
     @function_tool
     async def get() -> Any:
-        """Get it."""
+        """Return an object."""
         return Broken()
 
     peer = ScriptedPeer()
@@ -70,4 +70,4 @@ async def test_background_result_is_sent_without_a_create(
             assert isinstance(end, events.ToolEnd)
             assert end.output == {"noted": True}
             turn = await channel.receive()
-            assert isinstance(turn, events.AgentEnd), "the turn ends all the same"
+            assert isinstance(turn, events.AgentEnd), "the turn ends without a response"

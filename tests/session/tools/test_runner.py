@@ -52,8 +52,10 @@ async def test_interrupt_cancels_tools_waits_for_their_cleanup_and_answers(
 
 
 async def test_order_of_frames_and_events_of_an_interruption(autojump_clock: MockClock) -> None:
-    """The response is cancelled and truncated at once. When the slower tool has cleaned up, both calls are
-    answered. Then the queued message may request its response, which waits for the end of the cancelled one.
+    """The response is cancelled and truncated at once.
+
+    When the slower tool has cleaned up, both calls are answered. Then the queued message may
+    request its response, which waits for the end of the cancelled one.
     """
     slow, quick = make_cleanup_tool(2.0), make_cleanup_tool(0.5)
     quick_tool = attrs.evolve(quick.tool, name="quick")
@@ -69,12 +71,12 @@ async def test_order_of_frames_and_events_of_an_interruption(autojump_clock: Moc
         began = trio.current_time()
         await session.interrupt()
 
-        assert trio.current_time() - began == pytest.approx(2.0), "as long as the tools take"
-        told = [
+        assert trio.current_time() - began == pytest.approx(2.0), "as long as the slower cleanup"
+        frames = [
             (frame["type"], *map(frame.get, ("response_id", "item_id", "audio_end_ms")))
             for frame in await sent_frames(peer)
         ]
-        assert told == [
+        assert frames == [
             (ITEM, None, None, None),
             ("response.cancel", "resp_1", None, None),
             ("conversation.item.truncate", None, "item_1", 750),
@@ -102,7 +104,7 @@ async def test_speech_cancels_tools_before_the_next_create(
         peer.start_user_speech()
         await wait_all_tasks_blocked()
         await session.send_message("Something else.")
-        assert await sent_types(peer) == [ITEM]  # the message; its create is held back
+        assert await sent_types(peer) == [ITEM]  # the message; its create is queued
         await trio.sleep(1)
         assert await sent_types(peer) == [ITEM, ITEM, CREATE]
         assert [call_id for call_id, _ in sent_outputs(peer)] == ["call_1"]
@@ -135,7 +137,7 @@ async def test_shielded_tool_is_answered_with_its_result(
 
     @function_tool
     async def commit() -> str:
-        """Cannot be stopped half-way."""
+        """Run for a second, shielded."""
         with trio.CancelScope(shield=True):
             await trio.sleep(1)
         return "committed"
@@ -209,20 +211,20 @@ async def test_late_call_is_cancelled_although_its_sibling_may_finish(
     autojump_clock: MockClock,
 ) -> None:
     @function_tool(on_interrupt="finish")
-    async def keep() -> str:
+    async def finish() -> str:
         await trio.sleep(1)
-        return "kept"
+        return "finished"
 
     log: list[str] = []
     peer = ScriptedPeer()
-    async with open_test_session(peer, keep, make_pay_tool(log)) as session:
-        await start_call(peer, "keep")
+    async with open_test_session(peer, finish, make_pay_tool(log)) as session:
+        await start_call(peer, "finish")
         await session.interrupt()
         peer.call("resp_1", "item_2", "call_2", "pay")
         peer.end_response("resp_1", "cancelled")
         await trio.sleep(3)
         outputs = dict(sent_outputs(peer))
-    assert outputs["call_1"] == "kept"
+    assert outputs["call_1"] == "finished"
     assert "cancelled" in outputs["call_2"]
     assert log == []
 
@@ -304,13 +306,13 @@ async def test_interrupt_inside_a_tool_cancels_that_tool(
     autojump_clock: MockClock,
 ) -> None:
     sessions: list[RealtimeSession[None]] = []
-    went_on: list[bool] = []
+    continued: list[bool] = []
 
     @function_tool
     async def hush() -> None:
-        """Make the agent stop."""
+        """Interrupt the agent."""
         await sessions[0].interrupt()
-        went_on.append(True)
+        continued.append(True)
 
     peer = ScriptedPeer()
     async with open_test_session(peer, hush) as session:
@@ -318,7 +320,7 @@ async def test_interrupt_inside_a_tool_cancels_that_tool(
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "hush")
         assert await sent_types(peer) == ["response.cancel", ITEM]
-        assert went_on == []
+        assert continued == []
 
 
 async def test_background_call_may_interrupt(autojump_clock: MockClock) -> None:
@@ -340,21 +342,21 @@ async def test_background_call_may_interrupt(autojump_clock: MockClock) -> None:
 
 async def test_shielded_tool_may_interrupt(autojump_clock: MockClock) -> None:
     sessions: list[RealtimeSession[None]] = []
-    hung: list[bool] = []
+    timed_out: list[bool] = []
 
     @function_tool
     async def hush() -> None:
-        """Make the agent stop."""
-        with trio.move_on_after(5, shield=True) as patience:
+        """Interrupt the agent."""
+        with trio.move_on_after(5, shield=True) as timeout:
             await sessions[0].interrupt()
-        hung.append(patience.cancelled_caught)
+        timed_out.append(timeout.cancelled_caught)
 
     peer = ScriptedPeer()
     async with open_test_session(peer, hush) as session:
         sessions.append(session)
         await send_call_and_wait(peer, "hush")
         await trio.sleep(10)
-        assert hung == [False]
+        assert timed_out == [False]
 
 
 # --- calls that have ended ---------------------------------------------------------------------

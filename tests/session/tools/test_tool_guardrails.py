@@ -52,21 +52,21 @@ class ToolCheck:
     """A check that records what it gets and returns its verdict after a delay."""
 
     def __init__(self, verdict: Any, *, takes: float = 0.0) -> None:
-        self.asked: list[Any] = []
+        self.seen: list[Any] = []
         self._verdict = verdict
         self._takes = takes
 
     async def __call__(self, context: ToolContext[None], what: Any) -> Any:
-        self.asked.append((context.call_id, what))
+        self.seen.append((context.call_id, what))
         await trio.sleep(self._takes)
         if isinstance(self._verdict, BaseException):
             raise self._verdict
         return self._verdict
 
-    def before(self, name: str = "watch", **options: Any) -> ToolInputGuardrail:
+    def before(self, name: str = "check", **options: Any) -> ToolInputGuardrail:
         return tool_input_guardrail(name=name, **options)(self)
 
-    def after(self, name: str = "watch", **options: Any) -> ToolOutputGuardrail:
+    def after(self, name: str = "check", **options: Any) -> ToolOutputGuardrail:
         return tool_output_guardrail(name=name, **options)(self)
 
 
@@ -85,14 +85,14 @@ async def send_pay_call(peer: ScriptedPeer, arguments: str = '{"amount": 5}') ->
 async def test_tripped_input_guardrail_blocks_the_call(
     verdict: Any, autojump_clock: MockClock
 ) -> None:
-    watch = ToolCheck(verdict)
+    check = ToolCheck(verdict)
     peer = ScriptedPeer()
-    tool = make_guarded_tool(input_guardrails=[watch.before("limit")])
+    tool = make_guarded_tool(input_guardrails=[check.before("limit")])
     async with open_test_session(peer, tool) as session:
         await send_pay_call(peer)
         assert sent_outputs(peer) == [("call_1", BLOCKED)]
         assert await sent_types(peer) == [ITEM, CREATE]
-        assert (PAYMENTS, watch.asked) == ([], [("call_1", {"amount": 5})])
+        assert (PAYMENTS, check.seen) == ([], [("call_1", {"amount": 5})])
         found = drain_channel(session.events)
     (tripped,) = only_of(found, events.GuardrailTripped)
     (trip,) = tripped.guardrail_results
@@ -106,10 +106,10 @@ async def test_tripped_input_guardrail_blocks_the_call(
 
 
 async def test_passed_input_guardrail_lets_the_call_run(autojump_clock: MockClock) -> None:
-    watch = ToolCheck(GuardrailResult(False, message="not told"))
+    check = ToolCheck(GuardrailResult(False, message="unused"))
     peer = ScriptedPeer()
     async with open_test_session(
-        peer, make_guarded_tool(input_guardrails=[watch.before()])
+        peer, make_guarded_tool(input_guardrails=[check.before()])
     ) as session:
         await send_pay_call(peer)
         assert sent_outputs(peer) == [("call_1", "paid")]
@@ -138,9 +138,9 @@ async def test_guardrails_run_concurrently_and_the_first_declared_message_is_use
 
 
 async def test_message_may_be_empty(autojump_clock: MockClock) -> None:
-    watch = ToolCheck(GuardrailResult(True, message=""))
+    check = ToolCheck(GuardrailResult(True, message=""))
     peer = ScriptedPeer()
-    async with open_test_session(peer, make_guarded_tool(input_guardrails=[watch.before()])):
+    async with open_test_session(peer, make_guarded_tool(input_guardrails=[check.before()])):
         await send_pay_call(peer)
         assert sent_outputs(peer) == [("call_1", "")]
 
@@ -149,9 +149,9 @@ async def test_message_may_be_empty(autojump_clock: MockClock) -> None:
 async def test_failing_guardrail_is_reported_and_blocks_only_with_fail_closed(
     fail_closed: bool, autojump_clock: MockClock
 ) -> None:
-    watch = ToolCheck(LookupError("no list"))
+    check = ToolCheck(LookupError("no list"))
     peer = ScriptedPeer()
-    tool = make_guarded_tool(input_guardrails=[watch.before("list", fail_closed=fail_closed)])
+    tool = make_guarded_tool(input_guardrails=[check.before("list", fail_closed=fail_closed)])
     async with open_test_session(peer, tool) as session:
         await send_pay_call(peer)
         assert sent_outputs(peer) == [("call_1", BLOCKED if fail_closed else "paid")]
@@ -184,9 +184,9 @@ async def test_message_that_is_not_a_string_is_replaced_by_the_default(
     message: Any, autojump_clock: MockClock
 ) -> None:
     peer = ScriptedPeer()
-    watch = ToolCheck(GuardrailResult(True, message=message))
+    check = ToolCheck(GuardrailResult(True, message=message))
     async with open_test_session(
-        peer, make_guarded_tool(output_guardrails=[watch.after("odd")])
+        peer, make_guarded_tool(output_guardrails=[check.after("odd")])
     ) as session:
         await send_pay_call(peer)
         assert sent_outputs(peer) == [("call_1", WITHHELD)]
@@ -200,7 +200,7 @@ async def test_arguments_that_are_not_an_object_are_answered_as_invalid(
     arguments: str, autojump_clock: MockClock
 ) -> None:
     """Also if the tool would accept them."""
-    watch = ToolCheck(False)
+    check = ToolCheck(False)
     runs: list[str] = []
 
     async def invoke(_: ToolContext[Any], text: str) -> str:
@@ -208,20 +208,20 @@ async def test_arguments_that_are_not_an_object_are_answered_as_invalid(
         return "ran"
 
     peer = ScriptedPeer()
-    tool = FunctionTool(name="pay", invoke=invoke, input_guardrails=[watch.before()])
+    tool = FunctionTool(name="pay", invoke=invoke, input_guardrails=[check.before()])
     async with open_test_session(peer, tool) as session:
         await send_pay_call(peer, arguments)
         ((_, output),) = sent_outputs(peer)
         assert output.startswith("Invalid arguments for pay: ")
-        assert (runs, watch.asked) == ([], [])
+        assert (runs, check.seen) == ([], [])
         (end,) = only_of(drain_channel(session.events), events.ToolEnd)
         assert end.outcome == "failed"
 
 
 async def test_missing_arguments_are_checked_as_an_empty_object(autojump_clock: MockClock) -> None:
-    watch = ToolCheck(False)
+    check = ToolCheck(False)
 
-    @function_tool(input_guardrails=[watch.before()])
+    @function_tool(input_guardrails=[check.before()])
     async def pay() -> str:
         return "paid"
 
@@ -229,7 +229,7 @@ async def test_missing_arguments_are_checked_as_an_empty_object(autojump_clock: 
     async with open_test_session(peer, pay):
         await send_call_and_wait(peer, "pay", "")
         assert sent_outputs(peer) == [("call_1", "paid")]
-        assert watch.asked == [("call_1", {})]
+        assert check.seen == [("call_1", {})]
 
 
 async def test_interrupt_cancels_the_guardrails(autojump_clock: MockClock) -> None:
@@ -249,16 +249,16 @@ async def test_interrupt_cancels_the_guardrails(autojump_clock: MockClock) -> No
 
 async def test_blocked_result_appears_nowhere(autojump_clock: MockClock) -> None:
     secret = {"card": "4711"}
-    watch = ToolCheck(GuardrailResult(True, info="a card number"))
+    check = ToolCheck(GuardrailResult(True, info="a card number"))
     peer = ScriptedPeer()
     async with open_test_session(
-        peer, make_guarded_tool(secret, output_guardrails=[watch.after("cards")])
+        peer, make_guarded_tool(secret, output_guardrails=[check.after("cards")])
     ) as session:
         await send_pay_call(peer)
         assert sent_outputs(peer) == [("call_1", WITHHELD)]
         assert await sent_types(peer) == [ITEM, CREATE]
-        assert watch.asked == [("call_1", secret)]
-        assert watch.asked[0][1] is secret, "the object, not its text"
+        assert check.seen == [("call_1", secret)]
+        assert check.seen[0][1] is secret, "the value, not its text"
         found = drain_channel(session.events)
     (end,) = only_of(found, events.ToolEnd)
     assert (end.outcome, end.output, end.output_text) == ("blocked", WITHHELD, WITHHELD)
@@ -272,10 +272,10 @@ async def test_blocked_result_appears_nowhere(autojump_clock: MockClock) -> None
 async def test_message_of_the_guardrail_replaces_the_result(
     autojump_clock: MockClock,
 ) -> None:
-    watch = ToolCheck(GuardrailResult(True, message="The card ends in 11."))
+    check = ToolCheck(GuardrailResult(True, message="The card ends in 11."))
     peer = ScriptedPeer()
     async with open_test_session(
-        peer, make_guarded_tool("4711", output_guardrails=[watch.after()])
+        peer, make_guarded_tool("4711", output_guardrails=[check.after()])
     ):
         await send_pay_call(peer)
         assert sent_outputs(peer) == [("call_1", "The card ends in 11.")]
@@ -285,27 +285,27 @@ async def test_message_of_the_guardrail_replaces_the_result(
 async def test_background_result_is_checked_and_requests_no_response(
     verdict: bool, autojump_clock: MockClock
 ) -> None:
-    watch = ToolCheck(verdict)
+    check = ToolCheck(verdict)
     peer = ScriptedPeer()
-    tool = make_guarded_tool(BackgroundResult("noted"), output_guardrails=[watch.after()])
+    tool = make_guarded_tool(BackgroundResult("noted"), output_guardrails=[check.after()])
     async with open_test_session(peer, tool):
         await send_pay_call(peer)
-        assert watch.asked == [("call_1", "noted")]
+        assert check.seen == [("call_1", "noted")]
         assert sent_outputs(peer) == [("call_1", WITHHELD if verdict else "noted")]
         assert await sent_types(peer) == [ITEM]
 
 
 async def test_failure_of_the_tool_is_not_checked(autojump_clock: MockClock) -> None:
-    watch = ToolCheck(True)
+    check = ToolCheck(True)
 
-    @function_tool(output_guardrails=[watch.after()])
+    @function_tool(output_guardrails=[check.after()])
     async def pay(amount: int) -> None:
         raise LookupError("lost")
 
     peer = ScriptedPeer()
     async with open_test_session(peer, pay):
         await send_call_and_wait(peer, "pay", '{"amount": 5}')
-        assert watch.asked == []
+        assert check.seen == []
         assert sent_outputs(peer) == [("call_1", "Tool pay failed: LookupError: lost")]
 
 
@@ -342,10 +342,10 @@ HELLO = '{"text": "hello"}'
 async def test_guardrail_before_approval_blocks_without_a_request(
     autojump_clock: MockClock,
 ) -> None:
-    watch = ToolCheck(True)
+    check = ToolCheck(True)
     peer = ScriptedPeer()
     tool = make_guarded_tool(
-        needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
+        needs_approval=True, check_input_before_approval=True, input_guardrails=[check.before()]
     )
     async with open_test_session(peer, tool) as session:
         await send_pay_call(peer)
@@ -390,23 +390,23 @@ async def test_guardrail_runs_after_approval_even_if_it_ran_before(
         await peer.expect(CREATE)
     assert checks.seen == [{"text": "hello"}] * (before + 1)
     assert runs == ([] if trips_after else ["hello"])
-    told = "Not with these arguments." if trips_after else "noted hello"
-    assert sent_outputs(peer) == [("call_1", told)]
+    output = "Not with these arguments." if trips_after else "noted hello"
+    assert sent_outputs(peer) == [("call_1", output)]
 
 
 async def test_guardrail_runs_once_if_no_approval_is_needed(
     autojump_clock: MockClock,
 ) -> None:
-    watch = ToolCheck(False)
+    check = ToolCheck(False)
     peer = ScriptedPeer()
     tool = make_guarded_tool(
         needs_approval=lambda _, __: False,
         check_input_before_approval=True,
-        input_guardrails=[watch.before()],
+        input_guardrails=[check.before()],
     )
     async with open_test_session(peer, tool):
         await send_pay_call(peer)
-        assert (len(watch.asked), sent_outputs(peer)) == (1, [("call_1", "paid")])
+        assert (len(check.seen), sent_outputs(peer)) == (1, [("call_1", "paid")])
 
 
 async def approve(session: RealtimeSession[None], *, always: bool = False) -> None:
@@ -417,10 +417,10 @@ async def approve(session: RealtimeSession[None], *, always: bool = False) -> No
 async def test_invalid_arguments_require_approval_and_are_not_checked(
     autojump_clock: MockClock,
 ) -> None:
-    watch = ToolCheck(False)
+    check = ToolCheck(False)
     peer = ScriptedPeer()
     tool = make_guarded_tool(
-        needs_approval=True, check_input_before_approval=True, input_guardrails=[watch.before()]
+        needs_approval=True, check_input_before_approval=True, input_guardrails=[check.before()]
     )
     async with open_test_session(peer, tool) as session:
         await send_pay_call(peer, "{")
@@ -428,7 +428,7 @@ async def test_invalid_arguments_require_approval_and_are_not_checked(
         await approve(session)
         ((_, output),) = sent_outputs(peer)
         assert output.startswith("Invalid arguments for pay: ")
-        assert watch.asked == []
+        assert check.seen == []
 
 
 async def send_second_call(peer: ScriptedPeer) -> None:
@@ -470,8 +470,8 @@ async def test_lasting_rejection_overrides_running_guardrails(
         assert sent_outputs(peer) == [("call_1", "Never."), ("call_2", "Never.")]
         assert PAYMENTS == []
         found = drain_channel(session.events)
-        asked = [event.call_id for event in only_of(found, events.ToolApprovalRequired)]
-        assert asked == (["call_1"] if before else ["call_1", "call_2"])
+        requested = [event.call_id for event in only_of(found, events.ToolApprovalRequired)]
+        assert requested == (["call_1"] if before else ["call_1", "call_2"])
         outcomes = [event.outcome for event in only_of(found, events.ToolEnd)]
         assert outcomes == ["rejected", "rejected"]
 

@@ -54,14 +54,14 @@ async def test_blocked_tools_use_no_threads_of_the_application() -> None:
     async with open_test_session(peer, blocked.tool):
         try:
             send_calls(peer, 41)
-            # In a thread of trio's own limiter, of which there would be none left.
+            # In a thread of trio's default limiter, all of whose threads would be in use.
             with trio.fail_after(20):
                 await trio.to_thread.run_sync(blocked.wait_begun, 40, abandon_on_cancel=True)
             limiter = trio.to_thread.current_default_thread_limiter()
             assert limiter.borrowed_tokens == 0
             await wait_all_tasks_blocked()
-            ours = _tool_threads().statistics()
-            assert (ours.borrowed_tokens, ours.tasks_waiting) == (40, 1)
+            statistics = _tool_threads().statistics()
+            assert (statistics.borrowed_tokens, statistics.tasks_waiting) == (40, 1)
         finally:
             blocked.release()
         for _ in range(41):
