@@ -1,4 +1,4 @@
-"""The ledger: each call runs at most once, is answered exactly once, and rounds close as a whole."""
+"""The call ledger: a call runs at most once and is answered once; responses complete as a whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from trio_realtime.core.calls.ledger import CallsCompleted, CallState, ToolLedger
 
 
-def over(response_id: str, *, wants_response: bool, interrupted: bool = False) -> CallsCompleted:
+def completed(
+    response_id: str, *, wants_response: bool, interrupted: bool = False
+) -> CallsCompleted:
     return CallsCompleted(
         response_id=response_id, wants_response=wants_response, interrupted=interrupted
     )
@@ -21,7 +23,7 @@ def ledger_with(*calls: str) -> ToolLedger:
     return ledger
 
 
-def test_a_call_id_runs_once_whatever_response_it_comes_with() -> None:
+def test_a_call_id_runs_once_in_all_responses() -> None:
     ledger = ledger_with("a")
 
     assert ledger.begin("a", "r1") is False
@@ -33,7 +35,7 @@ def test_a_call_id_runs_once_whatever_response_it_comes_with() -> None:
     assert ledger.call_count("r2") == 0
 
 
-def test_a_call_id_is_known_also_after_its_round() -> None:
+def test_a_call_id_stays_known_after_its_response_completed() -> None:
     ledger = ledger_with("a")
     ledger.finish("a", wants_response=False)
     ledger.response_done("r1")
@@ -44,12 +46,12 @@ def test_a_call_id_is_known_also_after_its_round() -> None:
     assert ledger.pop_completed() == []
 
 
-def test_an_answer_is_sent_once() -> None:
+def test_an_output_is_sent_once() -> None:
     ledger = ledger_with("a")
 
     assert ledger.finish("a", wants_response=True) is True
     assert ledger.finish("a", wants_response=True) is False
-    assert ledger.finish("never begun", wants_response=True) is False
+    assert ledger.finish("unknown", wants_response=True) is False
 
 
 def test_the_states_of_a_call() -> None:
@@ -68,7 +70,7 @@ def test_the_states_of_a_call() -> None:
     assert ledger.state("a") is CallState.ANSWERED
 
 
-def test_a_round_is_over_when_the_response_is_done_and_all_is_answered() -> None:
+def test_calls_complete_when_the_response_is_done_and_all_are_answered() -> None:
     ledger = ledger_with("a", "b")
 
     ledger.finish("a", wants_response=True)
@@ -76,12 +78,12 @@ def test_a_round_is_over_when_the_response_is_done_and_all_is_answered() -> None
     assert ledger.pop_completed() == []
 
     ledger.finish("b", wants_response=False)
-    assert ledger.pop_completed() == [over("r1", wants_response=True)]
+    assert ledger.pop_completed() == [completed("r1", wants_response=True)]
     assert ledger.pop_completed() == []
 
 
-def test_a_round_waits_for_the_end_of_its_response() -> None:
-    # Another call of the same response may still come.
+def test_calls_do_not_complete_before_the_end_of_their_response() -> None:
+    # Another call of the same response may follow.
     ledger = ledger_with("a")
     ledger.finish("a", wants_response=True)
     assert ledger.pop_completed() == []
@@ -92,39 +94,39 @@ def test_a_round_waits_for_the_end_of_its_response() -> None:
     assert ledger.call_count("r1") == 2
 
     ledger.finish("b", wants_response=True)
-    assert ledger.pop_completed() == [over("r1", wants_response=True)]
+    assert ledger.pop_completed() == [completed("r1", wants_response=True)]
 
 
-def test_no_response_follows_where_no_answer_wants_one() -> None:
+def test_no_response_follows_if_no_result_wants_one() -> None:
     ledger = ledger_with("a", "b")
     ledger.finish("a", wants_response=False)
     ledger.finish("b", wants_response=False)
     ledger.response_done("r1")
 
-    assert ledger.pop_completed() == [over("r1", wants_response=False)]
+    assert ledger.pop_completed() == [completed("r1", wants_response=False)]
 
 
-def test_no_response_follows_an_interrupted_round() -> None:
+def test_no_response_follows_interrupted_calls() -> None:
     ledger = ledger_with("a", "b")
     ledger.finish("a", wants_response=True)
     assert ledger.interrupt() == ["b"]
     ledger.finish("b", wants_response=True)
     ledger.response_done("r1")
 
-    assert ledger.pop_completed() == [over("r1", wants_response=False, interrupted=True)]
+    assert ledger.pop_completed() == [completed("r1", wants_response=False, interrupted=True)]
 
 
-def test_an_interrupt_of_a_response_whose_calls_are_answered_stops_what_would_follow() -> None:
+def test_an_interrupt_after_the_last_answer_prevents_the_follow_up() -> None:
     ledger = ledger_with("a")
     ledger.finish("a", wants_response=True)
 
     assert ledger.interrupt() == []
     ledger.response_done("r1")
 
-    assert ledger.pop_completed() == [over("r1", wants_response=False, interrupted=True)]
+    assert ledger.pop_completed() == [completed("r1", wants_response=False, interrupted=True)]
 
 
-def test_an_interrupt_hits_a_call_once() -> None:
+def test_a_call_is_cancelled_once() -> None:
     ledger = ledger_with("b", "a")
 
     assert ledger.interrupt() == ["a", "b"]
@@ -133,24 +135,24 @@ def test_an_interrupt_hits_a_call_once() -> None:
     assert ledger.interrupt() == ["c"]
 
 
-def test_an_interrupt_of_one_response_touches_no_other() -> None:
+def test_an_interrupt_of_one_response_does_not_affect_another() -> None:
     ledger = ledger_with("a")
     ledger.begin("b", "r2")
     ledger.response_done("r1")
     ledger.response_done("r2")
 
     assert ledger.interrupt("r1") == ["a"]
-    assert ledger.interrupt("nobody") == []
+    assert ledger.interrupt("unknown") == []
 
     assert not ledger.was_cancelled("b")
     ledger.finish("b", wants_response=True)
-    assert ledger.pop_completed() == [over("r2", wants_response=True)]
+    assert ledger.pop_completed() == [completed("r2", wants_response=True)]
     assert ledger.is_cancelling
     ledger.finish("a", wants_response=True)
-    assert ledger.pop_completed() == [over("r1", wants_response=False, interrupted=True)]
+    assert ledger.pop_completed() == [completed("r1", wants_response=False, interrupted=True)]
 
 
-def test_the_end_of_a_response_without_calls_is_no_round() -> None:
+def test_a_response_without_calls_does_not_complete() -> None:
     ledger = ToolLedger()
 
     ledger.response_done("r1")
@@ -164,74 +166,74 @@ RESPONSES = ["r0", "r1", "r2"]
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Anything in any order: one run, one answer, one end for each round."""
+    """All operations in any order: each call runs once, each response completes once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ledger = ToolLedger()
         self.owner: dict[str, str] = {}
         self.answered: set[str] = set()
-        self.hit: set[str] = set()
+        self.cancelled: set[str] = set()
         self.done: set[str] = set()
-        self.over: list[str] = []
+        self.completed: list[str] = []
 
     @rule(call_id=st.sampled_from(CALLS), response_id=st.sampled_from(RESPONSES))
     def begin(self, call_id: str, response_id: str) -> None:
         if response_id in self.done:
-            return  # what a response does after its end is dropped before it comes here
+            return  # the core drops calls of ended responses
         assert self.ledger.begin(call_id, response_id) == (call_id not in self.owner)
         self.owner.setdefault(call_id, response_id)
 
     @rule(call_id=st.sampled_from(CALLS), wants_response=st.booleans())
     def finish(self, call_id: str, wants_response: bool) -> None:
-        answers = call_id in self.owner and call_id not in self.answered
-        assert self.ledger.finish(call_id, wants_response=wants_response) == answers
-        if answers:
+        accepted = call_id in self.owner and call_id not in self.answered
+        assert self.ledger.finish(call_id, wants_response=wants_response) == accepted
+        if accepted:
             self.answered.add(call_id)
-        self.close()
+        self.pop_completed()
 
     @rule(response_id=st.sampled_from(RESPONSES))
     def response_done(self, response_id: str) -> None:
         self.ledger.response_done(response_id)
         self.done.add(response_id)
-        self.close()
+        self.pop_completed()
 
     @rule(response_id=st.sampled_from([*RESPONSES, None]))
     def interrupt(self, response_id: str | None) -> None:
         expected = sorted(
             call_id
             for call_id, owner in self.owner.items()
-            if response_id in (None, owner) and call_id not in self.answered | self.hit
+            if response_id in (None, owner) and call_id not in self.answered | self.cancelled
         )
         assert sorted(self.ledger.interrupt(response_id)) == expected
-        self.hit.update(expected)
+        self.cancelled.update(expected)
 
-    def close(self) -> None:
-        for round_ in self.ledger.pop_completed():
-            calls = [c for c, owner in self.owner.items() if owner == round_.response_id]
+    def pop_completed(self) -> None:
+        for done_calls in self.ledger.pop_completed():
+            calls = [c for c, owner in self.owner.items() if owner == done_calls.response_id]
             assert calls
-            assert round_.response_id in self.done
+            assert done_calls.response_id in self.done
             assert self.answered.issuperset(calls)
-            assert not (round_.interrupted and round_.wants_response)
-            if self.hit.intersection(calls):
-                assert round_.interrupted
-            self.over.append(round_.response_id)
+            assert not (done_calls.interrupted and done_calls.wants_response)
+            if self.cancelled.intersection(calls):
+                assert done_calls.interrupted
+            self.completed.append(done_calls.response_id)
 
     @invariant()
-    def each_round_ends_once(self) -> None:
+    def each_response_completes_once(self) -> None:
         open_calls = set(self.owner) - self.answered
         complete = {
             owner
             for owner in self.owner.values()
             if owner in self.done and not any(self.owner[c] == owner for c in open_calls)
         }
-        assert sorted(self.over) == sorted(complete)
+        assert sorted(self.completed) == sorted(complete)
 
     @invariant()
-    def it_knows_whether_it_is_busy(self) -> None:
+    def the_busy_flags_are_correct(self) -> None:
         open_calls = set(self.owner) - self.answered
         assert self.ledger.is_busy == bool(open_calls)
-        assert self.ledger.is_cancelling == bool(open_calls & self.hit)
+        assert self.ledger.is_cancelling == bool(open_calls & self.cancelled)
 
 
 TestLedgerMachine = LedgerMachine.TestCase
