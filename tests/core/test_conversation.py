@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from support.core import CoreDriver
+from support.core import CoreDriver, ToolDouble, ToolsetDouble
 from support.invariants import InvariantChecker
 from trio_realtime import events as ev
 from trio_realtime.core import CancelCalls, CheckReply, ResolveRequest, StartCall
@@ -78,7 +78,8 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
     (Say("Half a"), Incomplete("max_output_tokens")),
     (),
 )
-PROTECTED = {"book": False, "note": True}
+TOOLSET = ToolsetDouble(ToolDouble("book", "finish"))
+PROTECTED = {"note": True}
 
 
 class ChosenResponder(ScriptedResponder):
@@ -169,9 +170,7 @@ class ConversationAndServer(RuleBasedStateMachine):
         self.ended: set[str] = set()
 
         self.agents = 0
-        self.waiting_handoffs: dict[
-            str, str
-        ] = {}  # token of the settings -> handoff call that waits for them
+        self.waiting_handoffs: dict[str, str] = {}  # token of the settings -> handoff call
         self.pending_requests: set[str] = set()  # settings and edits without outcome
         self.invalid_settings: set[str] = set()  # settings that the server rejects
         self.approved: set[str] = set()
@@ -183,7 +182,7 @@ class ConversationAndServer(RuleBasedStateMachine):
 
     @initialize(gated=st.booleans())
     def connect(self, gated: bool) -> None:
-        self.core = CoreDriver("agent 0", guardrail_debounce=12, audio_gate=gated)
+        self.core = CoreDriver("agent 0", TOOLSET, guardrail_debounce=12, audio_gate=gated)
         self.checker = InvariantChecker("agent 0", gated=gated)
         self._update_agent_settings("agent 0")
         self._from_server(self.server.open(self.now))
@@ -207,6 +206,8 @@ class ConversationAndServer(RuleBasedStateMachine):
                     self.to_server.append(encode(effect))
                 case CheckReply():
                     self.checks.append(effect)
+                case StartCall(call=call) if TOOLSET.find(call.name) is not None:
+                    self.checker.protected.add(call.call_id)
                 case StartCall(call=call) if call.name in PROTECTED:
                     self._protect(call.call_id, respond=PROTECTED[call.name])
                 case ResolveRequest(token=token, outcome=outcome):

@@ -103,6 +103,28 @@ def answered_calls(effects: Sequence[Effect]) -> list[str]:
     return [item.call_id for item in items if isinstance(item, FunctionCallOutputItem)]
 
 
+@attrs.frozen
+class ToolDouble:
+    """What the core knows of a tool: its name, and what an interruption does to its calls."""
+
+    name: str
+    on_interrupt: str = "cancel"
+
+
+class ToolsetDouble:
+    """The toolset of an agent, as far as the core uses it."""
+
+    def __init__(self, *tools: ToolDouble) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+
+    def find(self, name: str) -> ToolDouble | None:
+        """Return the tool with this name."""
+        return self._tools.get(name)
+
+    def find_hosted(self, label: str) -> None:
+        """Return no hosted MCP server."""
+
+
 class CoreDriver(Conversation):
     """A :class:`Conversation` with a method for each command and result.
 
@@ -207,8 +229,8 @@ class CoreScenario:
     response is spontaneous, or the server does not echo metadata.
     """
 
-    def __init__(self) -> None:
-        self.core = CoreDriver("agent")
+    def __init__(self, toolset: ToolsetDouble | None = None) -> None:
+        self.core = CoreDriver("agent", toolset)
         self.now = 0.0
         self.receive("session.created", session=SESSION)
 

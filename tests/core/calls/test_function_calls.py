@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from support.core import CoreScenario, answered_calls, effects_of, started_calls
+import pytest
+
+from support.core import (
+    CoreScenario,
+    ToolDouble,
+    ToolsetDouble,
+    answered_calls,
+    effects_of,
+    started_calls,
+)
 from support.service import function_call_item
 from trio_realtime import events as ev
 from trio_realtime.core import CancelCalls, Effect
+from trio_realtime.wire import ResponseCreate
 
 # --- repeated call ids --------------------------------------------------------------------------
 
@@ -111,3 +121,53 @@ def test_a_call_after_the_interrupt_is_answered_at_once() -> None:
 
     assert started_calls(effects) == []
     assert answered_calls(effects) == ["call_2"]
+
+
+# --- the policy of a tool for interruptions -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("on_interrupt", "cancelled"), [("cancel", True), ("finish", False), ("background", False)]
+)
+@pytest.mark.parametrize("by_speech", [False, True])
+def test_the_policy_of_a_tool_applies_before_any_other_input(
+    on_interrupt: str, by_speech: bool, cancelled: bool
+) -> None:
+    scenario = CoreScenario(ToolsetDouble(ToolDouble("look_up", on_interrupt)))
+    scenario.response_created("r1")
+    scenario.call("r1", "call_1")
+
+    effects = scenario.speech_started() if by_speech else scenario.interrupt()
+
+    assert effects_of(effects, CancelCalls) == [CancelCalls(call_ids=("call_1",))] * cancelled
+    assert scenario.core.was_cancelled("call_1") == cancelled
+
+
+def test_an_interrupt_cancels_only_the_calls_without_a_policy() -> None:
+    tools = (ToolDouble("book", "finish"), ToolDouble("play"), ToolDouble("note", "background"))
+    scenario = CoreScenario(ToolsetDouble(*tools))
+    scenario.response_created("r1")
+    for name in ("book", "play", "note", "unknown"):
+        item = function_call_item(f"item_{name}", f"call_{name}", name)
+        scenario.receive("response.output_item.done", response_id="r1", item=item)
+
+    effects = scenario.interrupt()
+
+    (cancel,) = effects_of(effects, CancelCalls)
+    assert set(cancel.call_ids) == {"call_play", "call_unknown"}
+
+
+@pytest.mark.parametrize(("on_interrupt", "creates"), [("finish", 0), ("background", 1)])
+def test_a_background_result_requests_a_response_despite_the_interruption(
+    on_interrupt: str, creates: int
+) -> None:
+    scenario = CoreScenario(ToolsetDouble(ToolDouble("look_up", on_interrupt)))
+    scenario.response_created("r1")
+    scenario.call("r1", "call_1")
+    scenario.interrupt()
+    scenario.response_done("r1", status="cancelled")
+
+    effects = scenario.finish_call("call_1")
+
+    assert answered_calls(effects) == ["call_1"]
+    assert len(effects_of(effects, ResponseCreate)) == creates

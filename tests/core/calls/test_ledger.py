@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from hypothesis import settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from collections.abc import Callable
 
-from trio_realtime.core.calls.ledger import CallsCompleted, CallState, ToolLedger
+import pytest
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from trio_realtime.core.calls.ledger import (
+    TRANSITIONS,
+    CallsCompleted,
+    CallState,
+    ToolLedger,
+    Trigger,
+)
 
 
 def completed(
@@ -161,6 +170,40 @@ def test_a_response_without_calls_does_not_complete() -> None:
     assert ledger.call_count("r1") == 0
 
 
+# --- the table of transitions -------------------------------------------------------------------
+
+REACH: dict[CallState, list[Callable[[ToolLedger], object]]] = {
+    CallState.RUNNING: [],
+    CallState.PROTECTED: [lambda ledger: ledger.protect("a")],
+    CallState.CANCELLING: [lambda ledger: ledger.interrupt()],
+    CallState.ANSWERED: [lambda ledger: ledger.finish("a", wants_response=True)],
+}
+APPLY: dict[Trigger, Callable[[ToolLedger], object]] = {
+    Trigger.PROTECT: lambda ledger: ledger.protect("a"),
+    Trigger.INTERRUPT: lambda ledger: ledger.interrupt(),
+    Trigger.FINISH: lambda ledger: ledger.finish("a", wants_response=True),
+}
+
+
+@pytest.mark.parametrize("trigger", Trigger)
+@pytest.mark.parametrize("state", CallState)
+def test_each_listed_transition_is_made_and_no_other(state: CallState, trigger: Trigger) -> None:
+    ledger = ledger_with("a")
+    for step in REACH[state]:
+        step(ledger)
+    assert ledger.state("a") is state
+
+    APPLY[trigger](ledger)
+
+    assert ledger.state("a") is TRANSITIONS.get((state, trigger), state)
+
+
+def test_no_transition_leaves_the_answered_state() -> None:
+    assert not [pair for pair in TRANSITIONS if pair[0] is CallState.ANSWERED]
+
+
+# --- all operations in any order ----------------------------------------------------------------
+
 CALLS = [f"c{n}" for n in range(6)]
 RESPONSES = ["r0", "r1", "r2"]
 
@@ -174,6 +217,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.owner: dict[str, str] = {}
         self.answered: set[str] = set()
         self.cancelled: set[str] = set()
+        self.protected: set[str] = set()
+        self.respond_anyway: set[str] = set()
+        self.wanting: set[str] = set()  # calls whose result requests a response
         self.done: set[str] = set()
         self.completed: list[str] = []
 
@@ -190,7 +236,18 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.finish(call_id, wants_response=wants_response) == accepted
         if accepted:
             self.answered.add(call_id)
+            self.wanting |= {call_id} if wants_response else set()
         self.pop_completed()
+
+    @precondition(lambda self: self.owner.keys() - self.answered)
+    @rule(data=st.data(), respond=st.booleans())
+    def protect(self, data: st.DataObject, respond: bool) -> None:
+        call_id = data.draw(st.sampled_from(sorted(self.owner.keys() - self.answered)))
+        self.ledger.protect(call_id, respond=respond)
+        if call_id not in self.cancelled:
+            self.protected.add(call_id)
+        self.respond_anyway.discard(call_id)
+        self.respond_anyway |= {call_id} if respond else set()
 
     @rule(response_id=st.sampled_from(RESPONSES))
     def response_done(self, response_id: str) -> None:
@@ -203,18 +260,21 @@ class LedgerMachine(RuleBasedStateMachine):
         expected = sorted(
             call_id
             for call_id, owner in self.owner.items()
-            if response_id in (None, owner) and call_id not in self.answered | self.cancelled
+            if response_id in (None, owner)
+            and call_id not in self.answered | self.cancelled | self.protected
         )
         assert sorted(self.ledger.interrupt(response_id)) == expected
         self.cancelled.update(expected)
 
     def pop_completed(self) -> None:
         for done_calls in self.ledger.pop_completed():
-            calls = [c for c, owner in self.owner.items() if owner == done_calls.response_id]
+            calls = {c for c, owner in self.owner.items() if owner == done_calls.response_id}
             assert calls
             assert done_calls.response_id in self.done
             assert self.answered.issuperset(calls)
-            assert not (done_calls.interrupted and done_calls.wants_response)
+            wanting = (calls & self.wanting) - self.cancelled
+            anyway = wanting & self.respond_anyway
+            assert done_calls.wants_response == bool(anyway if done_calls.interrupted else wanting)
             if self.cancelled.intersection(calls):
                 assert done_calls.interrupted
             self.completed.append(done_calls.response_id)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from itertools import product
 
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trio_realtime.core.responses.queue import ResponseQueue, ResponseRequest
+from trio_realtime.core.responses.queue import (
+    TRANSITIONS,
+    QueueState,
+    ResponseQueue,
+    ResponseRequest,
+    Trigger,
+)
 from trio_realtime.wire import ResponseParams
 
 PARAMS = ResponseParams(instructions="Be brief.")
@@ -483,3 +491,137 @@ class BusyServer(RuleBasedStateMachine):
 
 TestBusyServer = BusyServer.TestCase
 TestBusyServer.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+# --- the table of transitions -------------------------------------------------------------------
+
+
+class RecordingQueue(ResponseQueue):
+    """A queue that records its transitions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transitions: set[tuple[QueueState, Trigger]] = set()
+
+    def _move(self, trigger: Trigger) -> None:
+        self.transitions.add((self.state, trigger))
+        super()._move(trigger)
+
+
+OPERATIONS: dict[str, Callable[[ResponseQueue], object]] = {
+    "add": lambda queue: queue.add(automatic("a")),
+    "send": lambda queue: queue.next_to_send(),
+    "created with token": lambda queue: queue.created("r1", "a"),
+    "created without token": lambda queue: queue.created("r2", None),
+    "created spontaneously": lambda queue: queue.created("r3", None, spontaneous=True),
+    "first done": lambda queue: queue.done("r1"),
+    "second done": lambda queue: queue.done("r2"),
+    "third done": lambda queue: queue.done("r3"),
+    "out-of-band done": lambda queue: queue.out_of_band_done(),
+    "rejected": lambda queue: queue.rejected("a"),
+    "rejected late": lambda queue: queue.rejected("a", winner_ended=True),
+    "failed": lambda queue: queue.failed("a"),
+    "withdraw": lambda queue: queue.withdraw("a"),
+    "clear": lambda queue: queue.clear(),
+}
+
+
+def test_sequences_of_operations_make_each_listed_transition_and_no_other() -> None:
+    """A transition that is not listed raises KeyError."""
+    made: dict[tuple[QueueState, Trigger], tuple[str, ...]] = {}
+    for sequence in product(OPERATIONS, repeat=3):
+        queue = RecordingQueue()
+        for name in ("add", "send", *sequence):
+            OPERATIONS[name](queue)
+        made |= dict.fromkeys(queue.transitions - made.keys(), sequence)
+    assert made.keys() == TRANSITIONS.keys()
+
+
+SLOTS = {
+    (False, False): {QueueState.FREE, QueueState.AWAITING_WINNER},
+    (False, True): {QueueState.CREATE_SENT},
+    (True, False): {QueueState.RUNNING},
+    (True, True): {QueueState.CONTENDED},
+}
+TOKENS = st.sampled_from([f"t{n}" for n in range(6)])
+RESPONSE_IDS = st.sampled_from([f"r{n}" for n in range(4)])
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """All operations in any order, also in orders that no service causes.
+
+    Every operation has a transition, and each request is queued, outstanding or removed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = ResponseQueue()
+        self.remaining: set[str] = set()  # waiters of requests that were not removed
+
+    def remove(self, request: ResponseRequest | None) -> None:
+        if request is not None:
+            assert self.remaining.issuperset(request.waiters), "a request was removed twice"
+            self.remaining.difference_update(request.waiters)
+
+    @rule(token=TOKENS, is_automatic=st.booleans())
+    def add(self, token: str, is_automatic: bool) -> None:
+        if token not in self.remaining:
+            self.remaining.add(token)
+            self.queue.add(automatic(token) if is_automatic else manual(token))
+
+    @rule(turns_awaited=st.booleans())
+    def send(self, turns_awaited: bool) -> None:
+        may_send = self.queue.state is QueueState.FREE
+        request = self.queue.next_to_send(turns_awaited=turns_awaited)
+        assert request is None or may_send
+        assert request is self.queue.outstanding or request is None
+
+    @rule(response_id=RESPONSE_IDS, token=st.none() | TOKENS, spontaneous=st.booleans())
+    def created(self, response_id: str, token: str | None, spontaneous: bool) -> None:
+        self.remove(self.queue.created(response_id, token, spontaneous=spontaneous))
+        assert self.queue.running == response_id
+
+    @rule(response_id=RESPONSE_IDS)
+    def done(self, response_id: str) -> None:
+        self.remove(self.queue.done(response_id))
+
+    @rule()
+    def out_of_band_done(self) -> None:
+        self.queue.out_of_band_done()
+
+    @rule(token=TOKENS, winner_ended=st.booleans())
+    def rejected(self, token: str, winner_ended: bool) -> None:
+        outstanding = self.queue.outstanding
+        expected = outstanding is not None and outstanding.token == token
+        assert self.queue.rejected(token, winner_ended=winner_ended) == expected
+
+    @rule(token=TOKENS)
+    def failed(self, token: str) -> None:
+        self.remove(self.queue.failed(token))
+
+    @rule(token=TOKENS)
+    def withdraw(self, token: str) -> None:
+        self.remove(self.queue.withdraw(token))
+
+    @rule()
+    def clear(self) -> None:
+        for request in self.queue.clear():
+            self.remove(request)
+        assert not self.remaining, "clear does not return all requests"
+        assert self.queue.is_idle
+
+    @invariant()
+    def the_state_matches_the_slot(self) -> None:
+        running, outstanding = self.queue.running is not None, self.queue.outstanding is not None
+        assert self.queue.state in SLOTS[running, outstanding]
+
+    @invariant()
+    def no_request_is_lost(self) -> None:
+        outstanding = self.queue.outstanding
+        requests = [*self.queue._requests, *([outstanding] if outstanding else [])]
+        waiters = [waiter for request in requests for waiter in request.waiters]
+        assert sorted(waiters) == sorted(self.remaining)
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
