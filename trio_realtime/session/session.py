@@ -247,25 +247,23 @@ class RealtimeSession(Generic[ContextT]):
         event_id: str | None = None,
     ) -> tuple[SendEncoded, str]:
         """Validate a message of the user by encoding it, once. Returns also its text."""
-        if isinstance(content, str) and content:
-            item = MessageItem(id=item_id, role="user", content=(InputText(text=content),))
-            text = content
-        else:
-            parts = _parts(content)
-            if item_id is None and any(isinstance(part, InputImage) for part in parts):
-                # The service does not echo an image's URL: the id tells which item it belongs to.
-                item_id = self._runtime.new_id("image")
-            item = MessageItem(id=item_id, role="user", content=parts)
-            text = item_text(item)
+        parts = (InputText(text=content),) if type(content) is str and content else _parts(content)
+        if item_id is None and type(content) is not str:
+            # The service does not echo an image's URL: the id tells which item it belongs to.
+            has_image = any(isinstance(part, InputImage) for part in parts)
+            item_id = self._runtime.new_id("image") if has_image else None
+        item = MessageItem(id=item_id, role="user", content=parts)
         event = ConversationItemCreate(
             event_id=event_id or self._runtime.new_id("item"),
             previous_item_id=previous_item_id,
             item=item,
         )
         try:
-            return SendEncoded(event=event, frame=encode(event)), text
+            frame = encode(event)
         except (ValueError, TypeError) as exc:
             raise UsageError(str(exc)) from None
+        text = content if isinstance(content, str) else item_text(item)
+        return SendEncoded(event=event, frame=frame), text
 
     async def send_audio(
         self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
