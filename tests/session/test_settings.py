@@ -167,6 +167,7 @@ async def test_a_response_that_began_before_belongs_to_the_agent_before(
                 peer.begin_response("resp_1")
                 peer.send({"type": "session.updated", "session": peer.session})
             peer.call("resp_1", "item_1", "call_1", "one")
+            await wait_all_tasks_blocked()
             peer.end_response("resp_1")
             peer.begin_response("resp_2")
             peer.end_response("resp_2")

@@ -73,9 +73,10 @@ async def describe(
     Raises:
         ConfigurationError: two enabled tools or handoffs have the same name.
     """
-    about = AgentContext(context=context, agent=agent)
-    given = agent.instructions
-    instructions = await maybe_await(given(about) if callable(given) else given)
+    instructions = agent.instructions
+    if callable(instructions):
+        about = AgentContext(context=context, agent=agent)
+        instructions = await maybe_await(instructions(about))
     toolset = await build_toolset(agent, context, mcp_tools)
     return AgentDescription(
         agent=agent, instructions=instructions, toolset=toolset, voice=agent.voice
@@ -91,15 +92,23 @@ async def build_toolset(
         ConfigurationError: two enabled tools or handoffs have the same name.
     """
     about = AgentContext(context=context, agent=agent)
-    declared = [*_declared(agent), *mcp_tools]
-    enabled = [tool for tool in declared if await evaluate(tool.is_enabled, about)]
-    check_names(agent.name, "tool or handoff", (tool.name for tool in enabled))
-    hosted = [tool for tool in agent.hosted_tools if await evaluate(tool.is_enabled, about)]
-    return Toolset(
-        tools={tool.name: tool for tool in enabled},
-        hosted={tool.server_label: tool for tool in hosted},
-        specs=(*(tool.spec() for tool in enabled), *(tool.spec() for tool in hosted)),
-    )
+    tools: dict[str, ToolOrHandoff] = {}
+    hosted: dict[str, HostedMcpTool] = {}
+    specs: list[ToolSpec] = []
+    duplicates: list[str] = []
+    for tool in (*_declared(agent), *mcp_tools):
+        if tool.is_enabled is True or await evaluate(tool.is_enabled, about):
+            if tool.name in tools:
+                duplicates.append(tool.name)
+            tools[tool.name] = tool
+            specs.append(tool.spec())
+    if duplicates:
+        check_names(agent.name, "tool or handoff", (*tools, *duplicates))
+    for server in agent.hosted_tools:
+        if server.is_enabled is True or await evaluate(server.is_enabled, about):
+            hosted[server.server_label] = server
+            specs.append(server.spec())
+    return Toolset(tools=tools, hosted=hosted, specs=tuple(specs))
 
 
 def check_agents(first: RealtimeAgent[Any]) -> None:
@@ -126,7 +135,7 @@ def check_agents(first: RealtimeAgent[Any]) -> None:
 
 
 def _declared(agent: RealtimeAgent[Any]) -> list[ToolOrHandoff]:
-    return [*agent.tools, *as_handoffs(agent)]
+    return [*agent.tools, *as_handoffs(agent)] if agent.handoffs else [*agent.tools]
 
 
 def declared_names(agent: RealtimeAgent[Any]) -> set[str]:

@@ -175,6 +175,8 @@ class HostedMcpCalls:
 
     def on_item_done(self, event: ConversationItemDone, _now: float) -> Sequence[Effect]:
         """Take the final version of an item of the conversation."""
+        if not isinstance(event.item, McpListToolsItem | McpCallItem | McpApprovalRequestItem):
+            return ()
         effects = self.finish_item(event.item)
         return [*effects, *self._requests.after_call_finished()] if effects else ()
 

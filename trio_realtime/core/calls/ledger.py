@@ -48,37 +48,26 @@ A protected call is left alone by interruptions. A call that is being cancelled 
 """
 
 
+@attrs.define(eq=False)
 class _Call:
     """One call: the response that made it, its state, and what an interruption leaves of it."""
 
-    __slots__ = ("fingerprint", "respond_anyway", "response_id", "state")
-
-    def __init__(self, response_id: str, fingerprint: int) -> None:
-        self.response_id = response_id
-        self.fingerprint = fingerprint
-        self.state = CallState.RUNNING
-        self.respond_anyway = False
+    response_id: str
+    fingerprint: int
+    state: CallState = CallState.RUNNING
+    respond_anyway: bool = False
 
 
+@attrs.define(eq=False)
 class _ResponseCalls:
     """The calls of one response."""
 
-    __slots__ = (
-        "interrupted",
-        "open",
-        "respond_anyway",
-        "response_done",
-        "total",
-        "wants_response",
-    )
-
-    def __init__(self) -> None:
-        self.open: set[str] = set()
-        self.total = 0
-        self.response_done = False
-        self.interrupted = False
-        self.wants_response = False
-        self.respond_anyway = False
+    open: set[str] = attrs.field(factory=set[str])
+    total: int = 0
+    response_done: bool = False
+    interrupted: bool = False
+    wants_response: bool = False
+    respond_anyway: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -132,7 +121,9 @@ class ToolLedger:
         if call_id in self._calls:
             return False
         self._calls[call_id] = _Call(response_id, hash(fingerprint))
-        calls = self._responses.setdefault(response_id, _ResponseCalls())
+        calls = self._responses.get(response_id)
+        if calls is None:
+            calls = self._responses[response_id] = _ResponseCalls()
         calls.open.add(call_id)
         calls.total += 1
         return True

@@ -175,6 +175,11 @@ class ResponseQueue:
         return self._state is QueueState.FREE and not self._requests
 
     @property
+    def can_send(self) -> bool:
+        """Whether the slot is free and a request waits for it."""
+        return bool(self._requests) and self._state is QueueState.FREE
+
+    @property
     def probable_owner(self) -> ResponseRequest | None:
         """The request that the running response probably answers, where metadata cannot tell."""
         return self.outstanding if self._unattributed is not None else None

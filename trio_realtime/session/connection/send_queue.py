@@ -14,7 +14,6 @@ import trio
 
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import SessionEnd
-from trio_realtime.wire import ClientEvent, InputAudioBufferAppend, encode
 
 
 class SendQueue:
@@ -47,13 +46,6 @@ class SendQueue:
 
     # --- senders
 
-    def put(self, event: ClientEvent) -> None:
-        """Encode and queue an event. Drops the event if the session has ended."""
-        if type(event) is InputAudioBufferAppend:
-            self.put_frame(encode(event), audio=len(event.audio))
-        else:
-            self.put_frame(encode(event))
-
     def put_frame(self, frame: str, *, audio: int = 0) -> None:
         """Queue an encoded event. Drops the frame if the session has ended.
 
@@ -67,8 +59,7 @@ class SendQueue:
         self._frames.append((frame, audio, text))
         self._audio += audio
         self._text += text
-        if self._changed:
-            self._changed.notify_all()
+        self._changed.notify_all()
 
     async def wait_for_audio_space(self) -> None:
         """Wait until there is space for audio. Always a checkpoint.

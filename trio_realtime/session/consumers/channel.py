@@ -20,7 +20,7 @@ from typing_extensions import TypeVar
 
 from trio_realtime.config import OverflowPolicy
 from trio_realtime.errors import ConsumerTooSlow
-from trio_realtime.events import AnyEvent, Audio, RawModelEvent, SessionEvent
+from trio_realtime.events import AnyEvent, Audio, SessionEvent
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import SessionEnd, copy_exception
 
@@ -64,7 +64,11 @@ class ChannelStatistics:
 
 
 class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
-    """One consumer's events, in order. The session makes it; iterate it or call :meth:`receive`."""
+    """One consumer's events, in order. The session makes it; iterate it or call :meth:`receive`.
+
+    Attributes:
+        types: the event classes that it carries; every event except the raw ones if empty.
+    """
 
     def __init__(
         self,
@@ -74,7 +78,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         end: SessionEnd | None = None,
     ) -> None:
         self._limits = limits
-        self._types = types
+        self.types = types
         self._on_close = on_close
         self._session_end = end
         self._events: deque[SessionEvent] = deque()
@@ -111,7 +115,10 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             if (end := self._end()) is not None:
                 raise end
             await self._changed.wait()
-        return self._take()
+        event = self._events.popleft()
+        if type(event) is Audio:
+            self._audio -= len(event.data)
+        return event  # type: ignore[return-value]  # the bus puts only events of these types
 
     def receive_nowait(self) -> EventT_co:
         """Return the next event if there is one.
@@ -119,13 +126,8 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         Raises:
             trio.WouldBlock: there is no event now. Otherwise like :meth:`receive`.
         """
-        if self._events:
-            return self._take()
-        if (end := self._end()) is not None:
-            raise end
-        raise trio.WouldBlock
-
-    def _take(self) -> EventT_co:
+        if not self._events:
+            raise self._end() or trio.WouldBlock
         event = self._events.popleft()
         if type(event) is Audio:
             self._audio -= len(event.data)
@@ -154,10 +156,6 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
 
     # --- the session's side
 
-    def accepts(self, kind: type[SessionEvent]) -> bool:
-        """Return whether this consumer asked for events of this type. Raw events must be named."""
-        return kind in self._types if self._types else kind is not RawModelEvent
-
     def put(self, event: SessionEvent) -> None:
         """Add an event of an accepted type, if the buffer has space for it."""
         if self._failure is not None:
@@ -168,8 +166,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             self._audio += len(event.data)
         if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
             self._overflow()
-        if self._changed:
-            self._changed.notify()
+        self._changed.notify()
 
     def _is_over(self) -> bool:
         return len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio
