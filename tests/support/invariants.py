@@ -94,7 +94,8 @@ class InvariantChecker:
         self.outstanding: set[str] = set()
         self.cancelled_in_advance: set[str] = set()
         self.requests: deque[str] = deque()
-        self.completed_responses = 0  # responses whose calls were all answered since the last create
+        # responses whose calls were all answered since the last create
+        self.completed_responses = 0
         self.waiting: set[str] = set()
         self.resolved: Counter[str] = Counter()
         self.suppressed: set[str] = set()
