@@ -153,9 +153,9 @@ class Interruption:
         return [CancelCalls(call_ids=tuple(call_ids))] if call_ids else []
 
     def _cut(self, now: float, only: str | None = None) -> list[Effect]:
-        """Truncate what plays: the service is told first, then the consumers.
+        """Truncate the items that play, then report their interruption to the consumers.
 
-        Consumers know nothing of audio that was held back, so only the service is told of it.
+        An item whose audio was held back is only truncated: consumers have received nothing of it.
         """
         points = self._playback.cut(now, self.unfinished(), only)
         effects: list[Effect] = []
