@@ -304,17 +304,17 @@ def dispatch_text() -> str:
     unknown = f"every event of an unknown type (`{UnknownEvent.__name__}`)"
     return "\n".join(
         [
-            "### Server events",
+            "## Server events",
             "",
             *_table("event", {f"`{event.type}`": rows[event] for event in events}),
             "",
             f"These events have no handler: {names}, and {unknown}.",
             "",
-            "### Commands",
+            "## Commands",
             "",
             *_table("command", {f"`{kind.__name__}`": rows[kind] for kind in get_args(Command)}),
             "",
-            "### Results",
+            "## Results",
             "",
             *_table("result", {f"`{kind.__name__}`": rows[kind] for kind in get_args(Result)}),
             "",
