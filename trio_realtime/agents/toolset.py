@@ -1,4 +1,4 @@
-"""What the service is told of an agent: its instructions, and the tools that it has at that moment.
+"""The description of an agent that is sent to the service: instructions, voice and current tools.
 
 Instructions and conditions may be functions, so an agent is described again each time its settings
 are sent. The resulting :class:`Toolset` is frozen: it says what the model may call under the settings
@@ -29,12 +29,12 @@ ToolOrHandoff: TypeAlias = FunctionTool | AgentHandoff[Any]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Toolset:
-    """The tools, handoffs and hosted MCP servers that the service was told of, by name.
+    """The tools, handoffs and hosted MCP servers that were declared to the service, by name.
 
     Attributes:
         tools: the tools and handoffs by the name that the model calls.
         hosted: the hosted MCP servers by label.
-        specs: all of them as the service is told of them.
+        specs: the declarations of all of them, as they are sent to the service.
     """
 
     tools: Mapping[str, ToolOrHandoff]
@@ -52,7 +52,7 @@ class Toolset:
 
 @attrs.frozen(kw_only=True)
 class AgentDescription:
-    """An agent as the service is told of it."""
+    """An agent with its conditions and instructions evaluated, ready to be sent to the service."""
 
     agent: RealtimeAgent[Any]
     instructions: str

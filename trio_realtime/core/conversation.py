@@ -217,11 +217,6 @@ class Conversation:
             and not self._responses.running
         )
 
-    @property
-    def is_cancelling(self) -> bool:
-        """Whether interrupted calls are still to be answered."""
-        return self._ledger.is_cancelling
-
     def was_cancelled(self, call_id: str) -> bool:
         """Return whether an interruption hit this call, which is not answered yet."""
         return self._ledger.was_cancelled(call_id)

@@ -212,10 +212,6 @@ class SessionRuntime:
 
     # --- waiting for changes
 
-    def notify(self) -> None:
-        """Wake :meth:`wait_change` after a change that is not an effect of the core."""
-        self._changed.unpark_all()
-
     async def wait_change(self) -> None:
         """Wait until an input was handled, or until the session ends."""
         await self._changed.park()

@@ -103,11 +103,6 @@ class FunctionCalls:
         )
         return effects
 
-    def interrupt(self, response_id: str) -> list[Effect]:
-        """Cancel the open calls of a response."""
-        call_ids = self._ledger.interrupt(response_id)
-        return [CancelCalls(call_ids=tuple(call_ids))] if call_ids else []
-
     # --- from the session
 
     def on_call_finished(self, result: CallFinished, _now: float) -> list[Effect]:

@@ -186,7 +186,7 @@ class ResponseLifecycle:
             return [*effects, *self._requests.end_turns(response.turns, outcome)]
         self._hosted.response_ended(response.id, completed=outcome.status == "completed")
         if outcome.status == "cancelled":
-            effects += self._calls.interrupt(response.id)
+            effects += self._interruption.cancel_calls(response.id)
         return [
             *effects,
             *self._requests.continue_after_calls(response.id, response.turns, outcome),

@@ -131,9 +131,9 @@ class ResponseRequest:
 
     @property
     def waits_for_turns(self) -> bool:
-        """Whether the request waits until nobody waits for an earlier turn.
+        """Whether the request waits for the end of earlier turns that a caller awaits.
 
-        One response would answer both prompts.
+        Otherwise one response would answer both prompts.
         """
         return self.prompt is not None and not self.inside_turn
 

@@ -1,8 +1,7 @@
 """The frames that wait to be sent.
 
-The writer task is the only task that writes, so no cancellation cuts a frame. Senders put whole frames
-into the queue, which never waits; whoever sends audio or messages waits for space first. The bounds are
-in bytes. A frame counts until the writer has written it, so that an orderly close can wait for the last
+The writer task is the only task that writes, so no cancellation cuts a frame. Adding a frame never
+waits; methods that send audio or messages wait for space first. The bounds are in bytes. A frame counts until the writer has written it, so that an orderly close can wait for the last
 one. A memory channel has neither property; see :mod:`trio_realtime.session.change_signal`.
 """
 
