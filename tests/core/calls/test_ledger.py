@@ -32,6 +32,17 @@ def ledger_with(*calls: str) -> ToolLedger:
     return ledger
 
 
+def test_protecting_a_call_that_is_being_cancelled_or_is_unknown_changes_nothing() -> None:
+    ledger = ledger_with("a")
+    ledger.response_done("r1")
+    assert ledger.interrupt() == ["a"]
+    ledger.protect("a", respond=True)
+    ledger.protect("unknown", respond=True)
+    assert ledger.was_cancelled("a")
+    assert ledger.finish("a", wants_response=True)
+    assert ledger.pop_completed() == [completed("r1", wants_response=False, interrupted=True)]
+
+
 def test_a_call_id_runs_once_in_all_responses() -> None:
     ledger = ledger_with("a")
 

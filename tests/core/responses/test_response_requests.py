@@ -19,6 +19,7 @@ from trio_realtime.core import Effect, ResolveRequest, StartCall
 from trio_realtime.core.responses.queue import METADATA_KEY
 from trio_realtime.testing import response_object
 from trio_realtime.wire import (
+    ConversationItemCreate,
     InputText,
     MessageItem,
     ResponseCancel,
@@ -29,6 +30,21 @@ from trio_realtime.wire import (
 )
 
 # --- rejected creates ---------------------------------------------------------------------------
+
+
+def test_a_prompt_is_sent_once_though_its_create_is_rejected_and_sent_again() -> None:
+    scenario = CoreScenario()
+    prompt = MessageItem(role="user", content=(InputText(text="A question."),))
+    _, effects = scenario.core.create_response(prompt=prompt)
+    (item,) = effects_of(effects, ConversationItemCreate)
+    assert item.item == prompt
+    (create,) = effects_of(effects, ResponseCreate)
+    scenario.reject(create, "resp_other")
+    scenario.response_created("resp_other")
+    effects = scenario.response_done("resp_other")
+    assert effects_of(effects, ConversationItemCreate) == []
+    (again,) = effects_of(effects, ResponseCreate)
+    assert again.event_id == create.event_id
 
 
 def create_ids(effects: object) -> list[str | None]:

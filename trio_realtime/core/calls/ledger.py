@@ -135,13 +135,16 @@ class ToolLedger:
     def protect(self, call_id: str, *, respond: bool = False) -> None:
         """Let interruptions leave this call alone.
 
+        A call that is being cancelled, or is answered or unknown, stays as it is.
+
         Args:
-            call_id: a known call.
+            call_id: the service's id of the call.
             respond: request a response to the result even after an interruption.
         """
-        call = self._calls[call_id]
-        call.state = TRANSITIONS.get((call.state, Trigger.PROTECT), call.state)
-        call.respond_anyway = respond
+        call = self._calls.get(call_id)
+        if call is not None and (call.state, Trigger.PROTECT) in TRANSITIONS:
+            call.state = TRANSITIONS[call.state, Trigger.PROTECT]
+            call.respond_anyway = respond
 
     def finish(self, call_id: str, *, wants_response: bool) -> bool:
         """Take the result of a call. Returns whether to send it: not if the call is answered already."""
@@ -150,7 +153,6 @@ class ToolLedger:
             return False
         if call.state is CallState.CANCELLING:
             self._cancelling -= 1
-            wants_response = False
         call.state = TRANSITIONS[call.state, Trigger.FINISH]
         calls = self._responses[call.response_id]
         calls.open.discard(call_id)

@@ -164,12 +164,14 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         self._events.append(event)
         if type(event) is Audio:
             self._audio += len(event.data)
-        if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
+        if self._is_over():
             self._overflow()
         self._changed.notify()
 
-    def _is_over(self) -> bool:
-        return len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio
+    def _is_over(self, others: int = 0) -> bool:
+        """Return whether the buffer, with this many other events, exceeds a limit."""
+        events = len(self._events) + others
+        return events > self._limits.max_events or self._audio > self._limits.max_audio
 
     def _overflow(self) -> None:
         if self._limits.overflow == "drop_oldest":
@@ -197,7 +199,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
     def _drop_oldest_audio(self) -> None:
         """Drop audio, oldest first, until the buffer is within its limits. No other event is dropped."""
         rest: deque[SessionEvent] = deque()
-        while self._events and self._is_over_with(len(rest)):
+        while self._events and self._is_over(len(rest)):
             event = self._events.popleft()
             if type(event) is Audio:
                 self._audio -= len(event.data)
@@ -206,10 +208,6 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
                 rest.append(event)
         rest.extend(self._events)
         self._events = rest
-
-    def _is_over_with(self, others: int) -> bool:
-        events = len(self._events) + others
-        return events > self._limits.max_events or self._audio > self._limits.max_audio
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:
