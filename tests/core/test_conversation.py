@@ -206,7 +206,7 @@ class ConversationAndServer(RuleBasedStateMachine):
                     self.to_server.append(encode(effect))
                 case CheckReply():
                     self.checks.append(effect)
-                case StartCall(call=call) if TOOLSET.find(call.name) is not None:
+                case StartCall(call=call) if call.name in TOOLSET.tools:
                     self.checker.protected.add(call.call_id)
                 case StartCall(call=call) if call.name in PROTECTED:
                     self._protect(call.call_id, respond=PROTECTED[call.name])

@@ -115,14 +115,8 @@ class ToolsetDouble:
     """The toolset of an agent, as far as the core uses it."""
 
     def __init__(self, *tools: ToolDouble) -> None:
-        self._tools = {tool.name: tool for tool in tools}
-
-    def find(self, name: str) -> ToolDouble | None:
-        """Return the tool with this name."""
-        return self._tools.get(name)
-
-    def find_hosted(self, label: str) -> None:
-        """Return no hosted MCP server."""
+        self.tools = {tool.name: tool for tool in tools}
+        self.hosted: dict[str, object] = {}
 
 
 class CoreDriver(Conversation):

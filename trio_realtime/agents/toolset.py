@@ -41,14 +41,6 @@ class Toolset:
     hosted: Mapping[str, HostedMcpTool]
     specs: tuple[ToolSpec, ...]
 
-    def find(self, name: str) -> ToolOrHandoff | None:
-        """Return the tool or handoff with this name."""
-        return self.tools.get(name)
-
-    def find_hosted(self, label: str) -> HostedMcpTool | None:
-        """Return the hosted MCP server with this label."""
-        return self.hosted.get(label)
-
 
 @attrs.frozen(kw_only=True)
 class AgentDescription:
@@ -96,7 +88,9 @@ async def build_toolset(
     hosted: dict[str, HostedMcpTool] = {}
     specs: list[ToolSpec] = []
     duplicates: list[str] = []
-    for tool in (*_declared(agent), *mcp_tools):
+    handoffs = as_handoffs(agent) if agent.handoffs else ()
+    declared: tuple[ToolOrHandoff, ...] = (*agent.tools, *handoffs, *mcp_tools)
+    for tool in declared:
         if tool.is_enabled is True or await evaluate(tool.is_enabled, about):
             if tool.name in tools:
                 duplicates.append(tool.name)

@@ -75,7 +75,11 @@ class SessionSettings:
         (update, change), self._sent = self._sent, None
         known = self._accepted
         self._accepted = change if known is None else settings_after(known, change)
-        return [*effects, *self._complete(update, event.session), *self._send_next()]
+        return [
+            *effects,
+            *self._complete(update, event.session),
+            *(self._send_next() if self._waiting else ()),
+        ]
 
     def reject(self, details: ErrorDetails) -> tuple[PeerError, list[Effect]] | None:
         """Route an error to the update that it answers; ``None`` if it answers none."""
@@ -145,7 +149,7 @@ def settings_change(known: Session | None, wanted: Session) -> Session | None:
     if known is None:
         return wanted
     changes = _differences(known, wanted, skip=("audio", *_ALWAYS))
-    audio = _audio_change(known.audio, wanted.audio)
+    audio = None if wanted.audio is UNSET else _audio_change(known.audio, wanted.audio)
     if not changes and audio is None:
         return None
     return Session(type=wanted.type, audio=UNSET if audio is None else audio, **changes)

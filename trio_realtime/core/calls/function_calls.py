@@ -69,7 +69,7 @@ class FunctionCalls:
                     f"it does not run twice"
                 )
             ]
-        tool = response.toolset.find(item.name) if response.toolset is not None else None
+        tool = response.toolset.tools.get(item.name) if response.toolset is not None else None
         call = ToolCall(
             call_id=item.call_id,
             name=item.name,

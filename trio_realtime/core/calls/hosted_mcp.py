@@ -212,7 +212,7 @@ class HostedMcpCalls:
             arguments=item.arguments,
             response_id=owner.id if owner is not None else "",
             agent=self._settings.agent if owner is None else owner.agent,
-            tool=toolset.find_hosted(item.server_label) if toolset is not None else None,
+            tool=toolset.hosted.get(item.server_label) if toolset is not None else None,
             server_label=item.server_label,
         )
         if owner is None or not owner.audio_suppressed:

@@ -59,7 +59,7 @@ class EventBus:
         The channel has no limit and outlives the end of the session. Its owner ends it with
         :meth:`.EventChannel.finish`.
         """
-        return self._add(EventChannel(UNBOUNDED, tuple(types), self._remove))
+        return self._add(EventChannel(UNBOUNDED, tuple(types), self._remove, SessionEnd()))
 
     def change_types(self, channel: EventChannel[Any], types: Iterable[type[SessionEvent]]) -> None:
         """Change which events a channel carries."""

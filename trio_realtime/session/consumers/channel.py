@@ -75,7 +75,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         limits: BufferLimits,
         types: tuple[type[SessionEvent], ...],
         on_close: Callable[[EventChannel[SessionEvent]], None],
-        end: SessionEnd | None = None,
+        end: SessionEnd,
     ) -> None:
         self._limits = limits
         self.types = types
@@ -112,8 +112,8 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         """
         await trio.lowlevel.checkpoint()
         while not self._events:
-            if (end := self._end()) is not None:
-                raise end
+            if self._failure is not None or self._session_end.is_set:
+                raise self._end()
             await self._changed.wait()
         event = self._events.popleft()
         if type(event) is Audio:
@@ -127,19 +127,19 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             trio.WouldBlock: there is no event now. Otherwise like :meth:`receive`.
         """
         if not self._events:
-            raise self._end() or trio.WouldBlock
+            if self._failure is not None or self._session_end.is_set:
+                raise self._end()
+            raise trio.WouldBlock
         event = self._events.popleft()
         if type(event) is Audio:
             self._audio -= len(event.data)
         return event  # type: ignore[return-value]  # the bus puts only events of these types
 
-    def _end(self) -> Exception | None:
-        """Return what ended this channel, ``None`` while it is open."""
+    def _end(self) -> Exception:
+        """Return what ended this channel: its own failure, or the end of the session."""
         if self._failure is not None:
             return copy_exception(self._failure)
-        if self._session_end is not None and self._session_end.is_set:
-            return self._session_end.consumer_exception()
-        return None
+        return self._session_end.consumer_exception()
 
     async def aclose(self) -> None:
         """Stop consuming; unread events are dropped."""
@@ -164,7 +164,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         self._events.append(event)
         if type(event) is Audio:
             self._audio += len(event.data)
-        if self._is_over():
+        if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
             self._overflow()
         self._changed.notify()
 
