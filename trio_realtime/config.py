@@ -117,7 +117,8 @@ class SessionConfig:
         format_rejection: a function, sync or async, that takes the :class:`~trio_realtime.ToolContext`
             of a call that was rejected without a message. It returns the text that the model is given.
         guardrail_audio_gate: hold the agent's audio until the text that covers it has passed all output
-            guardrails. This delays audio by one check, and nobody hears what trips.
+            guardrails. This delays audio by one check. Audio whose text trips a guardrail is never
+            delivered.
         guardrail_debounce: characters between two checks of a growing reply; 0 for one check of the
             whole reply.
         history_update_interval: seconds between two ``history_updated`` events of a growing item; 0 for

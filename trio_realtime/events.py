@@ -175,7 +175,7 @@ class AudioEnd(SessionEvent):
 class AudioInterrupted(SessionEvent):
     """The item was interrupted: stop playing it, and drop its buffered audio.
 
-    ``played_ms`` is how much of the item was heard, and what the service was told. After this event, no
+    ``played_ms`` is how much of the item was heard, as reported to the service. After this event, no
     audio of ``response_id`` is delivered.
     """
 
@@ -452,7 +452,7 @@ class SettingsUpdated(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class McpToolsChanged(SessionEvent):
-    """The tool list of an MCP server changed. If the current agent has the server, the model is told.
+    """The tool list of an MCP server changed. If the current agent uses the server, the model gets the new list.
 
     ``server`` is the name in the server's declaration. ``tools`` are the server's own names of the
     offered tools.

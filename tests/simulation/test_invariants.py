@@ -1,8 +1,9 @@
-"""Whole sessions again, with all that an agent may have: approvals, handoffs, guardrails, early answers.
+"""Whole sessions with approvals, handoffs, guardrails and early answers, on a virtual clock.
 
-Hypothesis says what the user does and when, what the agent answers, how long a guardrail takes and
-what it trips on, who is cancelled, and which frames come twice. What is checked is the line of time
-of the wire and of the tools. Numbers are those of the design's list of invariants.
+Hypothesis chooses the actions of the user and their times, the responses of the agent, the duration
+of guardrails and decisions, and which frames are repeated. The checks read a log of the frames and of
+the actions of tools. The numbers of the invariants are those of :mod:`support.invariants`; number 7
+is that after the block no task remains.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
     (Call("early"), Call("quick")),
     (Call("quiet"),),
     (Call("pay"), Call("pay")),
-    (Call("books"), Call("nobody")),
+    (Call("books"), Call("unknown")),
     (Call("transfer_to_other"), Call("slow")),
     (Pause(0.4), Say("After a thought.", audio_ms=900)),
     (Fail("server_error", "sorry"),),
@@ -61,7 +62,7 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 
 
 class FixedResponder:
-    """Answers with what was chosen, in turn, and then with a plain word."""
+    """Responds with the given answers in order, then with a short one."""
 
     def __init__(self, answers: Sequence[tuple[Any, ...]]) -> None:
         self._answers = list(answers)
@@ -71,12 +72,15 @@ class FixedResponder:
 
 
 @attrs.frozen(kw_only=True)
-class Setting:
-    """How everybody but the user behaves.
+class Environment:
+    """The behavior of everything except the user.
 
     Attributes:
-        checking: seconds that the guardrail takes.
-        deciding: seconds until somebody decides about a call; odd ones are approved.
+        answers: The responses of the agent.
+        checking: The seconds that the guardrail takes.
+        gated: Whether audio waits for the guardrail.
+        deciding: The seconds until a call is decided. Every second call is rejected.
+        late: A seed for repeated frames, ``None`` for none.
     """
 
     answers: tuple[tuple[Any, ...], ...]
@@ -86,21 +90,21 @@ class Setting:
     late: int | None
 
 
-SETTINGS = st.builds(
-    Setting,
+ENVIRONMENTS = st.builds(
+    Environment,
     answers=st.lists(st.sampled_from(ANSWERS), max_size=8).map(tuple),
     checking=st.sampled_from((0.0, 0.1, 1.0)),
     gated=st.booleans(),
     deciding=st.sampled_from((0.0, 0.5, 2.0)),
     late=st.none() | st.integers(0, 99),
 )
-ACTS = st.tuples(
+ACTIONS = st.tuples(
     st.sampled_from(
         (
             "write",
             "write quietly",
             "ask",
-            "ask in a hurry",
+            "ask briefly",
             "speak",
             "interrupt",
             "other agent",
@@ -113,46 +117,46 @@ ACTS = st.tuples(
 )
 
 
-# --- who is there -------------------------------------------------------------------------------
+# --- the agent and the application --------------------------------------------------------------
 
 
-def make_tools(line: FrameLog) -> list[Any]:
+def make_tools(log: FrameLog) -> list[Any]:
     @contextlib.asynccontextmanager
-    async def noted(context: ToolContext[None]) -> AsyncGenerator[None]:
-        line.note("begun", context.call_id)
+    async def logged(context: ToolContext[None]) -> AsyncGenerator[None]:
+        log.note("started", context.call_id)
         try:
             yield
         except trio.Cancelled:
-            line.note("cancelled", context.call_id)
+            log.note("cancelled", context.call_id)
             raise
         finally:
             with trio.CancelScope(shield=True):
                 await trio.sleep(CLEAN_UP)
-            line.note("ended", context.call_id)
+            log.note("ended", context.call_id)
 
     async def quick(context: ToolContext[None]) -> str:
-        async with noted(context):
+        async with logged(context):
             return "done"
 
     async def slow(context: ToolContext[None]) -> str:
-        async with noted(context):
+        async with logged(context):
             await trio.sleep(2.5)
         return "done at last"
 
     async def failing(context: ToolContext[None]) -> None:
-        async with noted(context):
+        async with logged(context):
             await trio.sleep(0.1)
             raise RuntimeError("no luck")
 
     async def early(context: ToolContext[None]) -> str:
-        async with noted(context):
+        async with logged(context):
             await trio.sleep(0.2)
             await context.answer_early("it will take a while")
             await trio.sleep(2)
         return "done at last"
 
     async def quiet(context: ToolContext[None]) -> BackgroundResult:
-        async with noted(context):
+        async with logged(context):
             await trio.sleep(0.5)
         return BackgroundResult("noted")
 
@@ -168,17 +172,17 @@ def make_tools(line: FrameLog) -> list[Any]:
     ]
 
 
-def make_agent(line: FrameLog, setting: Setting) -> RealtimeAgent[None]:
+def make_agent(log: FrameLog, environment: Environment) -> RealtimeAgent[None]:
     @output_guardrail
     async def watch(_about: AgentContext[None], text: str) -> bool:
-        line.note("seen", text)
-        await trio.sleep(setting.checking)
+        log.note("checked", text)
+        await trio.sleep(environment.checking)
         return BAD in text
 
     async def on_handoff(_context: AgentContext[None]) -> None:
         await trio.sleep(0.3)
 
-    tools = make_tools(line)
+    tools = make_tools(log)
     other = RealtimeAgent[None](
         name="other", instructions="other", tools=tools, output_guardrails=[watch]
     )
@@ -191,62 +195,62 @@ def make_agent(line: FrameLog, setting: Setting) -> RealtimeAgent[None]:
     )
 
 
-async def decide(session: RealtimeSession[None], line: FrameLog, setting: Setting) -> None:
+async def decide(session: RealtimeSession[None], log: FrameLog, environment: Environment) -> None:
     with session.subscribe(ev.ToolApprovalRequired) as channel:
         number = 0
         async for event in channel:
             assert isinstance(event, ev.ToolApprovalRequired)
             number += 1
-            await trio.sleep(setting.deciding)
+            await trio.sleep(environment.deciding)
             if number % 2:
                 await session.approve_tool_call(event.call_id)
             else:
-                line.note("rejected", event.call_id)
+                log.note("rejected", event.call_id)
                 await session.reject_tool_call(event.call_id)
 
 
-async def watch_events(session: RealtimeSession[None], seen: list[Any]) -> None:
+async def watch_events(session: RealtimeSession[None], received: list[Any]) -> None:
     with session.subscribe() as channel:
         async for event in channel:
-            seen.append(event)  # noqa: PERF401 - what came before a failure counts
+            received.append(event)  # noqa: PERF401 - keeps the events before a failure
 
 
-async def act(
+async def perform(
     session: RealtimeSession[None],
-    line: FrameLog,
-    acts: Sequence[tuple[str, float]],
+    log: FrameLog,
+    actions: Sequence[tuple[str, float]],
     nursery: trio.Nursery,
 ) -> None:
-    for number, (what, pause) in enumerate(acts):
-        await act_once(session, line, what, number, nursery)
+    for number, (action, pause) in enumerate(actions):
+        await perform_action(session, log, action, number, nursery)
         await trio.sleep(pause)
 
 
-async def act_once(
-    session: RealtimeSession[None], line: FrameLog, what: str, number: int, nursery: trio.Nursery
+async def perform_action(
+    session: RealtimeSession[None], log: FrameLog, action: str, number: int, nursery: trio.Nursery
 ) -> None:
-    match what:
+    match action:
         case "write":
-            line.note("wish", number)
+            log.note("request", number)
             await session.send_message(f"text {number}")
         case "write quietly":
             await session.send_message(f"note {number}", respond=False)
-        case "ask" | "ask in a hurry":
-            patience = 0.4 if what == "ask in a hurry" else float("inf")
-            nursery.start_soon(ask, session, line, f"question {number}", patience)
+        case "ask" | "ask briefly":
+            timeout = 0.4 if action == "ask briefly" else float("inf")
+            nursery.start_soon(ask, session, log, f"question {number}", timeout)
         case "speak":
             await session.send_audio(SPEECH)
             await session.send_audio(SILENCE)
         case "interrupt":
             nursery.start_soon(session.interrupt)
         case "other agent":
-            # Whoever waits for it may be cancelled: it is made all the same.
+            # The waiting task may be cancelled. The change takes place all the same.
             with trio.move_on_after(0.0 if number % 2 else 5):
                 await session.update_agent(attrs.evolve(session.current_agent, name=f"a{number}"))
         case "settings":
-            # One that the service never takes.
+            # The service rejects these settings.
             with contextlib.suppress(errors.SettingsRejected):
-                await session.update_settings(voice="nobody", max_output_tokens=0)
+                await session.update_settings(voice="unknown", max_output_tokens=0)
         case "edit":
             with contextlib.suppress(errors.RealtimeError):
                 await session.update_history(lambda items: drop_user(items, number))
@@ -255,16 +259,14 @@ async def act_once(
 
 
 def drop_user(items: Sequence[Any], number: int) -> list[Any]:
-    mine = [item for item in items if item.type == "message" and item.role == "user"]
-    return [item for item in items if not mine or item is not mine[number % len(mine)]]
+    own = [item for item in items if item.type == "message" and item.role == "user"]
+    return [item for item in items if not own or item is not own[number % len(own)]]
 
 
-async def ask(
-    session: RealtimeSession[None], line: FrameLog, question: str, patience: float
-) -> None:
-    # It may fail or be interrupted; what it must not do is hang.
-    with contextlib.suppress(errors.RealtimeError), trio.move_on_after(patience):
-        line.note("asks", question)
+async def ask(session: RealtimeSession[None], log: FrameLog, question: str, timeout: float) -> None:
+    # It may fail or be interrupted, but it must not hang.
+    with contextlib.suppress(errors.RealtimeError), trio.move_on_after(timeout):
+        log.note("ask", question)
         await session.ask(question)
 
 
@@ -284,34 +286,34 @@ def is_output(frame: Frame) -> bool:
     return bool(frame["item"]["type"] == "function_call_output")
 
 
-def said(frame: Frame) -> str:
-    """The text of a message that is created."""
+def message_text(frame: Frame) -> str:
+    """Return the text of a created message, empty for any other frame."""
     if frame["type"] != "conversation.item.create" or frame["item"]["type"] != "message":
         return ""
     return str(frame["item"]["content"][0]["text"])
 
 
-def check_calls(line: FrameLog) -> None:
-    """1 and 2: each call is answered once, and its tool ran once at most, to its very end."""
-    completed = Counter(f["item"]["call_id"] for f in line.frames("in") if is_call(f))
-    answered = Counter(f["item"]["call_id"] for f in line.frames("out") if is_output(f))
-    assert answered == completed
-    begun = Counter(entry.about for entry in line.entries if entry.what == "begun")
-    ended = Counter(entry.about for entry in line.entries if entry.what == "ended")
-    assert begun == ended
-    assert all(times == 1 for times in begun.values())
-    assert begun.keys() <= completed.keys()
-    rejected = {entry.about for entry in line.entries if entry.what == "rejected"}
-    assert not rejected & begun.keys()
+def check_calls(log: FrameLog) -> None:
+    """Invariants 1 and 2: each call is answered once, and its tool ran to its end at most once."""
+    completed = Counter(f["item"]["call_id"] for f in log.frames("in") if is_call(f))
+    answered = Counter(f["item"]["call_id"] for f in log.frames("out") if is_output(f))
+    assert answered == completed, "invariant 1: not every call has exactly one output"
+    started = Counter(entry.about for entry in log.entries if entry.what == "started")
+    ended = Counter(entry.about for entry in log.entries if entry.what == "ended")
+    assert started == ended, "invariant 2: a tool did not run to its end"
+    assert all(times == 1 for times in started.values()), "invariant 2: a call ran twice"
+    assert started.keys() <= completed.keys()
+    rejected = {entry.about for entry in log.entries if entry.what == "rejected"}
+    assert not rejected & started.keys()
 
 
-def check_creates(line: FrameLog) -> None:
-    """3: never two at once, and each is answered."""
+def check_creates(log: FrameLog) -> None:
+    """Invariant 3: at most one create is outstanding, and each is answered."""
     outstanding: set[str] = set()
-    for entry in line.entries:
+    for entry in log.entries:
         match entry:
             case LogEntry(what="out", about={"type": "response.create", "event_id": token}):
-                assert not outstanding, "two creates at once"
+                assert not outstanding, "invariant 3: two creates are outstanding"
                 outstanding.add(token)
             case LogEntry(
                 what="in",
@@ -325,180 +327,189 @@ def check_creates(line: FrameLog) -> None:
                 outstanding.discard(token)
             case _:
                 pass
-    assert not outstanding
+    assert not outstanding, "invariant 3: a create was neither accepted nor rejected"
 
 
-class Reasons:
-    """4: each create has a reason, and a response's calls are one only when all are answered."""
+class CreateReasons:
+    """Invariant 4: each create has a reason. Calls are a reason once all of their response are answered."""
 
     def __init__(self) -> None:
-        self._times: list[float] = []
-        self._asking: set[str] = set()
-        self._asked = False
-        self._refused: set[str] = set()
-        self._rounds: dict[str, set[str]] = {}
-        self._done: set[str] = set()
+        self._reasons: list[float] = []
+        self._open_questions: set[str] = set()
+        self._question_sent = False
+        self._rejected: set[str] = set()
+        self._open_calls: dict[str, set[str]] = {}
+        self._done_responses: set[str] = set()
 
-    def take(self, entry: LogEntry) -> None:
+    def record(self, entry: LogEntry) -> None:
         match entry:
-            case LogEntry(what="wish"):
-                self._times.append(entry.time)
-            case LogEntry(what="asks", about=question):
-                self._asking.add(question)
+            case LogEntry(what="request"):
+                self._reasons.append(entry.time)
+            case LogEntry(what="ask", about=question):
+                self._open_questions.add(question)
             case LogEntry(what="in", about=frame):
-                self._came(frame, entry.time)
+                self._received(frame, entry.time)
             case LogEntry(what="out", about=frame):
-                self._went(frame, entry.time)
+                self._sent(frame, entry.time)
             case _:
                 pass
 
-    def _came(self, frame: Frame, time: float) -> None:
+    def _received(self, frame: Frame, time: float) -> None:
         if is_call(frame):
-            self._rounds.setdefault(frame["response_id"], set()).add(frame["item"]["call_id"])
+            self._open_calls.setdefault(frame["response_id"], set()).add(frame["item"]["call_id"])
         elif frame["type"] == "response.done":
-            self._done.add(frame["response"]["id"])
-            self._close_rounds(time)
+            self._done_responses.add(frame["response"]["id"])
+            self._complete_responses(time)
         elif frame["type"] == "error":
-            self._refused.add(frame["error"]["event_id"])
+            self._rejected.add(frame["error"]["event_id"])
 
-    def _went(self, frame: Frame, time: float) -> None:
-        text = said(frame)
+    def _sent(self, frame: Frame, time: float) -> None:
+        text = message_text(frame)
         if is_output(frame):
-            for calls in self._rounds.values():
+            for calls in self._open_calls.values():
                 calls.discard(frame["item"]["call_id"])
-            self._close_rounds(time)
+            self._complete_responses(time)
         elif text.startswith(("guardrail triggered", "Result of")):
-            self._times.append(time)
+            self._reasons.append(time)
         elif frame["type"] == "response.create":
-            self._created(frame["event_id"], time)
-        self._asked = text in self._asking
-        self._asking.discard(text)
+            self._check_create(frame["event_id"], time)
+        self._question_sent = text in self._open_questions
+        self._open_questions.discard(text)
 
-    def _close_rounds(self, time: float) -> None:
-        for response_id in [id_ for id_, calls in self._rounds.items() if not calls]:
-            if response_id in self._done:
-                del self._rounds[response_id]
-                self._times.append(time)
+    def _complete_responses(self, time: float) -> None:
+        for response_id in [id_ for id_, calls in self._open_calls.items() if not calls]:
+            if response_id in self._done_responses:
+                del self._open_calls[response_id]
+                self._reasons.append(time)
 
-    def _created(self, token: str, time: float) -> None:
-        if self._asked or token in self._refused:
+    def _check_create(self, token: str, time: float) -> None:
+        if self._question_sent or token in self._rejected:
             return
-        assert self._times, "a create without a reason: calls are still to be answered"
-        if not self._asking:
-            # What is of this very moment may have come while the create was in line.
-            self._times = [moment for moment in self._times if moment == time]
+        assert self._reasons, (
+            "invariant 4: a create without a reason, before all calls are answered"
+        )
+        if not self._open_questions:
+            # Requests of the same moment may have been made after the create was queued.
+            self._reasons = [moment for moment in self._reasons if moment == time]
 
 
-def check_reasons(line: FrameLog) -> None:
-    reasons = Reasons()
-    for entry in line.entries:
-        reasons.take(entry)
+def check_reasons(log: FrameLog) -> None:
+    reasons = CreateReasons()
+    for entry in log.entries:
+        reasons.record(entry)
 
 
-def check_clean_up(line: FrameLog) -> None:
-    """6: nothing is asked for while a cancelled tool cleans up, and it is answered after that."""
-    late = {f["item"]["call_id"] for f in line.frames("in") if is_call(f) and is_late(f)}
+def check_clean_up(log: FrameLog) -> None:
+    """Invariant 6: no create while a cancelled tool cleans up, and its answer comes afterwards."""
+    late = {f["item"]["call_id"] for f in log.frames("in") if is_call(f) and is_late(f)}
     cleaning: dict[str, float] = {}
-    for entry in line.entries:
+    for entry in log.entries:
         match entry:
             case LogEntry(what="cancelled", about=call_id) if call_id not in late:
                 cleaning[call_id] = entry.time
             case LogEntry(what="ended", about=call_id):
                 cleaning.pop(call_id, None)
             case LogEntry(what="out", about={"type": "response.create"}):
-                # Whatever was in line at that moment had been asked for before.
-                assert all(since == entry.time for since in cleaning.values())
+                # A create that was queued at that moment was requested before.
+                assert all(since == entry.time for since in cleaning.values()), (
+                    "invariant 6: a create while a cancelled tool cleans up"
+                )
             case LogEntry(what="out", about=frame) if is_output(frame):
-                assert frame["item"]["call_id"] not in cleaning
+                assert frame["item"]["call_id"] not in cleaning, (
+                    "invariant 6: a cancelled call was answered before its tool ended"
+                )
             case _:
                 pass
 
 
 def is_late(call: Frame) -> bool:
-    """Its tool is cancelled by its own time limit, which nobody waits for."""
+    """Return whether the call is of the tool with a time limit, whose end nothing waits for."""
     return bool(call["item"]["name"] == "late")
 
 
-def check_audio(seen: Sequence[Any]) -> None:
-    """5: no audio after its interruption."""
-    silenced: set[str] = set()
-    for event in seen:
+def check_audio(received: Sequence[Any]) -> None:
+    """Invariant 5: no audio after its interruption."""
+    interrupted: set[str] = set()
+    for event in received:
         if isinstance(event, ev.AudioInterrupted):
-            silenced.add(event.response_id)
+            interrupted.add(event.response_id)
         elif isinstance(event, ev.Audio):
-            assert event.response_id not in silenced, "audio after its interruption"
+            assert event.response_id not in interrupted, "invariant 5: audio after its interruption"
 
 
-def check_seen_in_full(line: FrameLog, seen: Sequence[Any]) -> None:
-    """13: of each reply that did not trip before, the guardrail has seen all."""
-    texts = {entry.about for entry in line.entries if entry.what == "seen"}
-    tripped = {event.response_id for event in of(seen, ev.GuardrailTripped)}
-    for event in of(seen, ev.ResponseEnd):
+def check_replies_were_checked(log: FrameLog, received: Sequence[Any]) -> None:
+    """Invariant 13: the guardrail has seen each reply in full, unless it tripped before."""
+    texts = {entry.about for entry in log.entries if entry.what == "checked"}
+    tripped = {event.response_id for event in events_of(received, ev.GuardrailTripped)}
+    for event in events_of(received, ev.ResponseEnd):
         if event.output and event.response_id not in tripped:
             full = any(text.endswith(event.output) for text in texts)
-            assert full, "a reply was not checked in full"
+            assert full, "invariant 13: a reply was not checked in full"
             assert BAD not in event.output
-    assert all(event.message in texts for event in of(seen, ev.GuardrailTripped))
+    assert all(event.message in texts for event in events_of(received, ev.GuardrailTripped))
 
 
-def of(seen: Sequence[Any], kind: type[Any]) -> Iterator[Any]:
-    return (event for event in seen if isinstance(event, kind))
+def events_of(received: Sequence[Any], kind: type[Any]) -> Iterator[Any]:
+    return (event for event in received if isinstance(event, kind))
 
 
-def check_answered(line: FrameLog, acts: Sequence[tuple[str, float]]) -> None:
-    """3: where nobody interrupts, what was written gets a response of ours after it."""
-    if any(what in ("interrupt", "speak") for what, _ in acts):
+def check_messages_are_answered(log: FrameLog, actions: Sequence[tuple[str, float]]) -> None:
+    """Invariant 3: without interruptions, a requested response follows each message."""
+    if any(action in ("interrupt", "speak") for action, _ in actions):
         return
-    waiting: set[str] = set()
-    for frame in line.frames("in"):
+    unanswered: set[str] = set()
+    for frame in log.frames("in"):
         match frame:
             case {"type": "conversation.item.added", "item": {"content": [{"text": text}]}}:
-                waiting |= {text} if text.startswith("text ") else set()
+                unanswered |= {text} if text.startswith("text ") else set()
             case {"type": "response.created", "response": {"metadata": {"trio_realtime": _}}}:
-                waiting.clear()
+                unanswered.clear()
             case _:
                 pass
-    assert not waiting, "a wish for a response was lost"
+    assert not unanswered, "invariant 3: a request for a response was lost"
 
 
 # --- the sessions -------------------------------------------------------------------------------
 
 
-async def simulate(acts: Sequence[tuple[str, float]], setting: Setting) -> None:
-    wire = local_connector(responder=FixedResponder(setting.answers), pacing=10.0)
-    line = FrameLog(wire, late=setting.late)
-    seen: list[Any] = []
+async def simulate(actions: Sequence[tuple[str, float]], environment: Environment) -> None:
+    wire = local_connector(responder=FixedResponder(environment.answers), pacing=10.0)
+    log = FrameLog(wire, late=environment.late)
+    received: list[Any] = []
     before = trio.lowlevel.current_statistics().tasks_living
-    config = SessionConfig(guardrail_debounce=20, guardrail_audio_gate=setting.gated)
+    config = SessionConfig(guardrail_debounce=20, guardrail_audio_gate=environment.gated)
     async with (
         open_realtime_session(
-            make_agent(line, setting), endpoint=wire.endpoint, transport=line.connect, config=config
+            make_agent(log, environment),
+            endpoint=wire.endpoint,
+            transport=log.connect,
+            config=config,
         ) as session,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(watch_events, session, seen)
-        nursery.start_soon(decide, session, line, setting)
+        nursery.start_soon(watch_events, session, received)
+        nursery.start_soon(decide, session, log, environment)
         with trio.fail_after(300):
             async with trio.open_nursery() as questions:
-                await act(session, line, acts, questions)
-            await trio.sleep(2)  # what was said last is still under way
+                await perform(session, log, actions, questions)
+            await trio.sleep(2)  # the last audio of the user is still being processed
             await session.drain()
-            await trio.sleep(2)  # the last checks
+            await trio.sleep(2)  # the last guardrail runs are still in progress
             await session.drain()
         nursery.cancel_scope.cancel()
-    assert trio.lowlevel.current_statistics().tasks_living == before
-    check_calls(line)
-    check_creates(line)
-    check_reasons(line)
-    check_clean_up(line)
-    check_audio(seen)
-    check_seen_in_full(line, seen)
-    check_answered(line, acts)
+    assert trio.lowlevel.current_statistics().tasks_living == before, "invariant 7: a task remains"
+    check_calls(log)
+    check_creates(log)
+    check_reasons(log)
+    check_clean_up(log)
+    check_audio(received)
+    check_replies_were_checked(log, received)
+    check_messages_are_answered(log, actions)
 
 
 @settings(max_examples=120, deadline=None)
-@given(acts=st.lists(ACTS, max_size=8), setting=SETTINGS)
+@given(actions=st.lists(ACTIONS, max_size=8), environment=ENVIRONMENTS)
 def test_the_invariants_hold_in_whole_sessions(
-    acts: list[tuple[str, float]], setting: Setting
+    actions: list[tuple[str, float]], environment: Environment
 ) -> None:
-    run_virtual(simulate, acts, setting)
+    run_virtual(simulate, actions, environment)

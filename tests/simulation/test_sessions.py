@@ -1,7 +1,11 @@
-"""Whole sessions on a virtual clock, against the local service over an in-memory wire.
+"""Whole sessions on a virtual clock, against the local server over an in-memory transport.
 
-Hypothesis says what the user does and when, what the agent answers, how the tools behave, how fast
-events are consumed, and how it ends. Whatever it says, the promises hold.
+Hypothesis chooses the actions of the user and their times, the responses of the agent, the speed of a
+consumer, and the end of the session. The checks assert the invariants that
+:mod:`support.invariants` lists, and these:
+
+7. After the block no task remains, within ``close_timeout``.
+9. The history equals the server's conversation.
 """
 
 from __future__ import annotations
@@ -41,14 +45,14 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
     (Call("slow"), Call("failing")),
     (Say("One moment."), Call("slow")),
     (Call("stubborn"),),
-    (Call("nobody"),),
+    (Call("unknown"),),
     (Pause(0.4), Say("After a thought.", audio_ms=900)),
     (Fail("server_error", "sorry"),),
 )
 
 
 class FixedResponder:
-    """Answers with what was chosen, in turn, and then with a plain word."""
+    """Responds with the given answers in order, then with a short one."""
 
     def __init__(self, answers: Sequence[tuple[Any, ...]]) -> None:
         self._answers = list(answers)
@@ -58,22 +62,22 @@ class FixedResponder:
 
 
 class Tools:
-    """Tools that keep count of what happened to them."""
+    """Tools that count their starts and ends."""
 
     def __init__(self) -> None:
-        self.begun: Counter[str] = Counter()
+        self.started: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
 
     def agent(self) -> RealtimeAgent[None]:
         @function_tool
         async def quick() -> str:
-            self.begun["quick"] += 1
+            self.started["quick"] += 1
             self.ended["quick"] += 1
             return "done"
 
         @function_tool
         async def slow() -> str:
-            self.begun["slow"] += 1
+            self.started["slow"] += 1
             try:
                 await trio.sleep(2.5)
             finally:
@@ -82,7 +86,7 @@ class Tools:
 
         @function_tool
         async def failing() -> None:
-            self.begun["failing"] += 1
+            self.started["failing"] += 1
             try:
                 await trio.sleep(0.1)
                 raise RuntimeError("no luck")
@@ -91,7 +95,7 @@ class Tools:
 
         @function_tool
         async def stubborn() -> str:
-            self.begun["stubborn"] += 1
+            self.started["stubborn"] += 1
             try:
                 await trio.sleep(1.5)
             finally:
@@ -104,42 +108,52 @@ class Tools:
 
 
 @attrs.frozen
-class Act:
-    what: str
+class Action:
+    """An action of the user, and the seconds to wait after it."""
+
+    kind: str
     wait: float
 
 
-ACTS = st.builds(
-    Act,
+ACTIONS = st.builds(
+    Action,
     st.sampled_from(("write", "write quietly", "ask", "speak", "interrupt", "nothing")),
     st.sampled_from((0.0, 0.05, 0.3, 1.0, 3.0)),
 )
 
 
 @attrs.define
-class Witness:
-    """What one consumer saw."""
+class Consumer:
+    """A consumer that records its events.
+
+    Attributes:
+        pause: The seconds that it takes for each event.
+        received: The events.
+        failure: The error that ended the channel.
+    """
 
     pause: float = 0.0
-    seen: list[ev.SessionEvent] = attrs.field(factory=list)
-    end: BaseException | None = None
+    received: list[ev.SessionEvent] = attrs.field(factory=list)
+    failure: BaseException | None = None
 
-    async def watch(self, session: RealtimeSession[Any], types: tuple[Any, ...] = ()) -> None:
+    async def consume(self, session: RealtimeSession[Any], types: tuple[Any, ...] = ()) -> None:
         with session.subscribe(*types) as channel:
             try:
                 async for event in channel:
-                    self.seen.append(event)
+                    self.received.append(event)
                     await trio.sleep(self.pause)
             except errors.RealtimeError as exc:
-                self.end = exc
+                self.failure = exc
 
     def of(self, kind: type[Any]) -> list[Any]:
-        return [event for event in self.seen if isinstance(event, kind)]
+        return [event for event in self.received if isinstance(event, kind)]
 
 
-async def act(session: RealtimeSession[Any], acts: Sequence[Act], nursery: trio.Nursery) -> None:
-    for number, step in enumerate(acts):
-        match step.what:
+async def perform(
+    session: RealtimeSession[Any], actions: Sequence[Action], nursery: trio.Nursery
+) -> None:
+    for number, step in enumerate(actions):
+        match step.kind:
             case "write":
                 await session.send_message(f"text {number}")
             case "write quietly":
@@ -157,30 +171,30 @@ async def act(session: RealtimeSession[Any], acts: Sequence[Act], nursery: trio.
 
 
 async def ask(session: RealtimeSession[Any], question: str) -> None:
-    # It may fail or be interrupted; what it must not do is hang.
+    # It may fail or be interrupted, but it must not hang.
     with contextlib.suppress(errors.RealtimeError):
         await session.ask(question)
 
 
-def check_audio(witness: Witness) -> None:
-    silenced: set[str] = set()
-    for event in witness.seen:
+def check_audio(consumer: Consumer) -> None:
+    interrupted: set[str] = set()
+    for event in consumer.received:
         if isinstance(event, ev.AudioInterrupted):
-            silenced.add(event.response_id)
+            interrupted.add(event.response_id)
         elif isinstance(event, ev.Audio):
-            assert event.response_id not in silenced, "audio after its interruption"
+            assert event.response_id not in interrupted, "invariant 5: audio after its interruption"
 
 
-def check_turns(witness: Witness) -> None:
-    began = [event.turn_id for event in witness.of(ev.AgentStart)]
-    ended = [event.turn_id for event in witness.of(ev.AgentEnd)]
+def check_turns(consumer: Consumer) -> None:
+    began = [event.turn_id for event in consumer.of(ev.AgentStart)]
+    ended = [event.turn_id for event in consumer.of(ev.AgentEnd)]
     assert len(began) == len(set(began))
     assert Counter(began) == Counter(ended)
 
 
-def check_errors(witness: Witness) -> None:
-    codes = {getattr(event.error, "code", None) for event in witness.of(ev.Error)}
-    # What the user said may end while our own create is answered: nobody's mistake.
+def check_errors(consumer: Consumer) -> None:
+    codes = {getattr(event.error, "code", None) for event in consumer.of(ev.Error)}
+    # Not an error of the client: the server could not respond to speech during the client's response.
     assert codes <= {"conversation_already_has_active_response"}
 
 
@@ -199,7 +213,7 @@ def check_calls(wire: LocalConnector) -> None:
         if frame["type"] == "conversation.item.create"
         and frame["item"]["type"] == "function_call_output"
     )
-    assert answered == completed
+    assert answered == completed, "invariant 1: not every call has exactly one output"
 
 
 def check_history(wire: LocalConnector, history: Sequence[Any]) -> None:
@@ -209,14 +223,14 @@ def check_history(wire: LocalConnector, history: Sequence[Any]) -> None:
         if frame["type"] == "conversation.item.added":
             previous = frame["previous_item_id"]
             order.insert(order.index(previous) + 1 if previous else 0, frame["item"]["id"])
-    assert [item.id for item in history] == order
+    assert [item.id for item in history] == order, "invariant 9: the order differs"
 
 
-async def simulate(acts: Sequence[Act], answers: Sequence[Any], pause: float) -> None:
+async def simulate(actions: Sequence[Action], answers: Sequence[Any], pause: float) -> None:
     tools = Tools()
     wire = local_connector(responder=FixedResponder(answers), pacing=10.0)
     before = trio.lowlevel.current_statistics().tasks_living
-    fast, slow = Witness(), Witness(pause)
+    fast, slow = Consumer(), Consumer(pause)
     async with trio.open_nursery() as nursery:
         async with open_realtime_session(
             tools.agent(),
@@ -224,52 +238,56 @@ async def simulate(acts: Sequence[Act], answers: Sequence[Any], pause: float) ->
             transport=wire,
             config=SessionConfig(close_timeout=CLOSE_TIMEOUT),
         ) as session:
-            nursery.start_soon(fast.watch, session)
-            nursery.start_soon(slow.watch, session)
+            nursery.start_soon(fast.consume, session)
+            nursery.start_soon(slow.consume, session)
             async with trio.open_nursery() as questions:
-                await act(session, acts, questions)
-            await trio.sleep(0.5)  # what was said last is still under way
+                await perform(session, actions, questions)
+            await trio.sleep(0.5)  # the last audio of the user is still being processed
             with trio.fail_after(120):
                 await session.drain()
             history = session.history
             check_calls(wire)
         left_at = trio.current_time()
-        await fast_enough(left_at)
-    assert trio.lowlevel.current_statistics().tasks_living == before
-    assert tools.begun == tools.ended
-    for witness in (fast, slow):
-        check_audio(witness)
-        check_errors(witness)
-        assert witness.end is None
+        await check_close_time(left_at)
+    assert trio.lowlevel.current_statistics().tasks_living == before, "invariant 7: a task remains"
+    assert tools.started == tools.ended, "invariant 7: a tool did not run to its end"
+    for consumer in (fast, slow):
+        check_audio(consumer)
+        check_errors(consumer)
+        assert consumer.failure is None
     check_turns(fast)
     check_history(wire, history)
     assert wire.connections[0].closed is not None
     assert wire.connections[0].closed.code == 1000
 
 
-async def fast_enough(left_at: float) -> None:
+async def check_close_time(left_at: float) -> None:
     await trio.lowlevel.checkpoint()
     assert trio.current_time() - left_at <= CLOSE_TIMEOUT
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    acts=st.lists(ACTS, max_size=8),
+    actions=st.lists(ACTIONS, max_size=8),
     answers=st.lists(st.sampled_from(ANSWERS), max_size=8),
     pause=st.sampled_from((0.0, 0.01, 0.2)),
 )
-def test_promises_hold_in_whole_sessions(acts: list[Act], answers: list[Any], pause: float) -> None:
-    run_virtual(simulate, acts, answers, pause)
+def test_the_invariants_hold_in_whole_sessions(
+    actions: list[Action], answers: list[Any], pause: float
+) -> None:
+    run_virtual(simulate, actions, answers, pause)
 
 
-async def simulate_an_end(acts: Sequence[Act], answers: Sequence[Any], end: str, at: float) -> None:
+async def simulate_end(
+    actions: Sequence[Action], answers: Sequence[Any], end: str, at: float
+) -> None:
     tools = Tools()
     wire = local_connector(responder=FixedResponder(answers), pacing=10.0)
     before = trio.lowlevel.current_statistics().tasks_living
-    witness = Witness()
+    consumer = Consumer()
     ended_at = trio.current_time() + at
 
-    async def cut() -> None:
+    async def lose_connection() -> None:
         await trio.sleep_until(ended_at)
         wire.connections[0].scope.cancel()
 
@@ -282,15 +300,15 @@ async def simulate_an_end(acts: Sequence[Act], answers: Sequence[Any], end: str,
                     transport=wire,
                     config=SessionConfig(close_timeout=CLOSE_TIMEOUT),
                 ) as session:
-                    nursery.start_soon(witness.watch, session)
-                    if end == "the service goes":
-                        nursery.start_soon(cut)
-                    await act(session, acts, nursery)
+                    nursery.start_soon(consumer.consume, session)
+                    if end == "the connection is lost":
+                        nursery.start_soon(lose_connection)
+                    await perform(session, actions, nursery)
                     await trio.sleep_until(ended_at + 0.5)
                     if end == "the block raises":
-                        raise LookupError("the block's own")
+                        raise LookupError("raised in the block")
             except errors.ConnectionLost as lost:
-                assert end == "the service goes"
+                assert end == "the connection is lost"
                 assert lost.code == 1001
             except LookupError:
                 assert end == "the block raises"
@@ -298,19 +316,19 @@ async def simulate_an_end(acts: Sequence[Act], answers: Sequence[Any], end: str,
     if end == "cancelled":
         assert outer.cancelled_caught
         assert trio.current_time() - ended_at <= CLOSE_TIMEOUT
-    assert trio.lowlevel.current_statistics().tasks_living == before
-    assert tools.begun == tools.ended
-    check_audio(witness)
+    assert trio.lowlevel.current_statistics().tasks_living == before, "invariant 7: a task remains"
+    assert tools.started == tools.ended, "invariant 7: a tool did not run to its end"
+    check_audio(consumer)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    acts=st.lists(ACTS, max_size=5),
+    actions=st.lists(ACTIONS, max_size=5),
     answers=st.lists(st.sampled_from(ANSWERS), max_size=5),
-    end=st.sampled_from(("cancelled", "the service goes", "the block raises")),
+    end=st.sampled_from(("cancelled", "the connection is lost", "the block raises")),
     at=st.floats(0.01, 6.0),
 )
-def test_nothing_is_left_however_it_ends(
-    acts: list[Act], answers: list[Any], end: str, at: float
+def test_no_task_remains_after_any_end(
+    actions: list[Action], answers: list[Any], end: str, at: float
 ) -> None:
-    run_virtual(simulate_an_end, acts, answers, end, at)
+    run_virtual(simulate_end, actions, answers, end, at)

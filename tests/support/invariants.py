@@ -3,6 +3,18 @@
 A test passes every frame to the checker before the core handles it, and every effect afterwards.
 The checker asserts the invariants of each step. :meth:`InvariantChecker.check_final_state` asserts
 the invariants of the final state, in which no response, call or request is pending.
+
+The messages of the assertions name the invariants by these numbers:
+
+1. Every function call that the server completes gets exactly one output while the session lives.
+   The same holds for the decision about a hosted MCP call.
+2. A call id runs its tool at most once.
+3. At most one ``response.create`` is outstanding, and a request for a response is never lost.
+4. All calls of one response are answered before the one ``response.create`` that follows them.
+5. After ``audio_interrupted`` of a response, none of its audio is delivered.
+6. An interruption or a guardrail trip cancels the calls of its response, waits for them to end,
+   answers them and only then goes on. It does not affect newer responses.
+13. A guardrail sees every reply at least once in full, and gated audio waits for its check.
 """
 
 from __future__ import annotations
@@ -63,7 +75,7 @@ class InvariantChecker:
 
     Args:
         agent: The initial agent.
-        gated: Whether audio is held back until its text has passed the checks.
+        gated: Whether audio waits until its text has passed the checks.
     """
 
     def __init__(self, agent: Any, *, gated: bool = False) -> None:
@@ -82,7 +94,8 @@ class InvariantChecker:
         self.outstanding: set[str] = set()
         self.cancelled_in_advance: set[str] = set()
         self.requests: deque[str] = deque()
-        self.completed_rounds = 0
+        # responses whose calls were all answered since the last create
+        self.completed_responses = 0
         self.waiting: set[str] = set()
         self.resolved: Counter[str] = Counter()
         self.suppressed: set[str] = set()
@@ -131,7 +144,7 @@ class InvariantChecker:
         if reply is not None and not reply.ended:
             reply.ended = True
             self.active_response = None
-            self._complete_round(reply)
+            self._check_completed(reply)
 
     def _request_rejected(self, token: str, code: str) -> None:
         if token in self.outstanding:
@@ -179,27 +192,27 @@ class InvariantChecker:
         self._add_call(self.replies[response_id], item_id)
 
     def hosted_call_ended(self, item_id: str) -> None:
-        """Record the end of a hosted call. Without a response, the call is a round of its own."""
+        """Record the end of a hosted call. A call outside of a response completes by itself."""
         if not self._finish_call(item_id):
-            self.completed_rounds += 1
+            self.completed_responses += 1
 
     def abandoned(self, response_id: str, item_ids: Iterable[str]) -> None:
         """Record that a response did not complete, which ends its hosted calls."""
         reply = self.replies[response_id]
         reply.calls -= {*item_ids}
-        self._complete_round(reply)
+        self._check_completed(reply)
 
     def _finish_call(self, call_id: str) -> bool:
         for reply in self.replies.values():
             if call_id in reply.calls:
                 reply.calls.discard(call_id)
-                self._complete_round(reply)
+                self._check_completed(reply)
                 return True
         return False
 
-    def _complete_round(self, reply: Reply) -> None:
+    def _check_completed(self, reply: Reply) -> None:
         if reply.ended and reply.made_calls and not reply.calls:
-            self.completed_rounds += 1
+            self.completed_responses += 1
 
     # --- requests
 
@@ -226,11 +239,11 @@ class InvariantChecker:
         reply.passed = max(reply.passed, length)
 
     def check_released(self, response_id: str) -> None:
-        """Assert that audio with approved text was delivered."""
+        """Assert that the audio of approved text was delivered (invariant 13)."""
         reply = self.replies[response_id]
         if reply.audio and response_id not in self.suppressed | self.tripped:
             assert reply.audio[0][0] > reply.passed, (
-                "audio is held back although its text has passed"
+                "invariant 13: audio is still buffered although its text has passed the check"
             )
 
     def end_call(self, call_id: str) -> ToolCall:
@@ -250,29 +263,40 @@ class InvariantChecker:
             case CancelCalls(call_ids=call_ids):
                 self._cancel(call_ids)
             case CheckReply(response_id=response_id, text=text, agent=agent):
-                assert agent == self.replies[response_id].agent, "guardrails of another agent"
+                assert agent == self.replies[response_id].agent, (
+                    "invariant 13: a reply is checked by the guardrails of another agent"
+                )
                 self.checked.setdefault(response_id, []).append(text)
             case ResolveRequest(token=token):
                 self.resolved[token] += 1
-                assert self.resolved[token] == 1, "a request was resolved twice"
+                assert self.resolved[token] == 1, "invariant 3: a request was resolved twice"
             case _:
                 self._event(effect)
 
     def _start(self, call: ToolCall) -> None:
-        """A call runs once, with the agent of its response, and not after an interruption."""
+        """Record a started call.
+
+        It runs once (2), with the agent of its response, and not after an interruption (6).
+        """
         self.started[call.call_id] += 1
-        assert self.started[call.call_id] == 1, "a call was started twice"
+        assert self.started[call.call_id] == 1, "invariant 2: a call was started twice"
         assert call.response_id not in self.suppressed, (
-            "a call of an interrupted response was started"
+            "invariant 6: a call of an interrupted response was started"
         )
         if call.response_id:
-            assert call.agent == self.replies[call.response_id].agent, "a call of another agent"
+            assert call.agent == self.replies[call.response_id].agent, (
+                "a call was started with another agent than that of its response"
+            )
         self.running[call.call_id] = call
 
     def _cancel(self, call_ids: Iterable[str]) -> None:
-        """Protected calls are not cancelled, and no call is cancelled twice."""
+        """Record cancelled calls: they run, are not protected, and are cancelled once (6)."""
         cancelled = set(call_ids)
-        assert cancelled <= self.running.keys() - self.protected - self.cancelling
+        assert cancelled <= self.running.keys(), (
+            "invariant 6: a call that does not run was cancelled"
+        )
+        assert not cancelled & self.protected, "invariant 6: a protected call was cancelled"
+        assert not cancelled & self.cancelling, "invariant 6: a call was cancelled twice"
         self.cancelling |= cancelled
 
     def _sent(self, event: ClientEvent) -> None:
@@ -285,40 +309,42 @@ class InvariantChecker:
                 self.suppressed.add(response_id)
             case ConversationItemCreate(item=FunctionCallOutputItem(id=None, call_id=call_id)):
                 self.answered[call_id] += 1
-                assert self.answered[call_id] == 1, "a call was answered twice"
-                assert call_id in self.completed, "an output for an unknown call"
+                assert self.answered[call_id] == 1, "invariant 1: a call was answered twice"
+                assert call_id in self.completed, "invariant 1: an output for an unknown call"
                 assert call_id not in self.cancelling, (
-                    "a call was answered before its task had ended"
+                    "invariant 6: a cancelled call was answered before its task had ended"
                 )
                 self._finish_call(call_id)
             case ConversationItemCreate(item=McpApprovalResponseItem(approval_request_id=item_id)):
                 self.decisions[item_id] += 1
-                assert self.decisions[item_id] == 1, "an approval was decided twice"
+                assert self.decisions[item_id] == 1, "invariant 1: an approval was decided twice"
                 assert item_id in self.approval_requests, (
-                    "a decision without a request for approval"
+                    "invariant 1: a decision without a request for approval"
                 )
                 self._finish_call(item_id)
             case _:
                 pass
 
     def _create(self, token: str) -> None:
-        assert self.active_response is None, "a create while a response is running"
-        assert not self.cancelling, "a create before cancelled calls have ended"
+        assert self.active_response is None, "invariant 3: a create while a response is running"
+        assert not self.cancelling, "invariant 6: a create before the cancelled calls have ended"
         self.outstanding.add(token)
-        assert len(self.outstanding) == 1, "two pending creates"
+        assert len(self.outstanding) == 1, "invariant 3: two creates are outstanding"
         if token in self.waiting:
-            assert token in self.requests, "a create for a cancelled request"
+            assert token in self.requests, (
+                "invariant 3: a create without a request, or for a cancelled one"
+            )
             self.requests.remove(token)
             return
         served = 0
         while self.requests and self.requests[0] == AUTOMATIC:
             self.requests.popleft()
             served += 1
-        assert served or self.completed_rounds, (
-            "a create before all calls of a response are answered"
+        assert served or self.completed_responses, (
+            "invariant 4: a create before all calls of a response are answered"
         )
         if not self.requests:
-            self.completed_rounds = 0
+            self.completed_responses = 0
 
     def _event(self, event: Any) -> None:
         match event:
@@ -329,7 +355,9 @@ class InvariantChecker:
             case ev.GuardrailTripped(response_id=str(response_id)):
                 self._trip(response_id)
             case ev.ResponseStart(response_id=response_id, agent=agent):
-                assert agent == self.replies[response_id].agent, "a response of another agent"
+                assert agent == self.replies[response_id].agent, (
+                    "a response was reported with another agent than at its start"
+                )
             case ev.ResponseEnd(response_id=response_id, output=output):
                 self.replies[response_id].text = output
             case ev.Error(error=ProtocolViolation()):
@@ -340,22 +368,29 @@ class InvariantChecker:
                 pass
 
     def _trip(self, response_id: str) -> None:
-        """A guardrail trips once per response, and stops a running response."""
-        assert response_id not in self.tripped, "a guardrail tripped twice for a response"
+        """Record a trip: one for each response at most, and it stops a running response (6)."""
+        assert response_id not in self.tripped, (
+            "invariant 6: a guardrail tripped twice for a response"
+        )
         self.tripped.add(response_id)
         if not self.replies[response_id].ended:
             self.suppressed.add(response_id)
 
     def _audio(self, event: ev.Audio) -> None:
-        """Audio arrives in order, and not after an interruption or before its text has passed."""
-        assert event.response_id not in self.suppressed, "audio after an interruption"
-        assert event.response_id not in self.tripped, "audio after a guardrail tripped"
+        """Record delivered audio.
+
+        It is in order, not after an interruption or trip (5, 6), and not before its check (13).
+        """
+        assert event.response_id not in self.suppressed, "invariant 5: audio after an interruption"
+        assert event.response_id not in self.tripped, "invariant 6: audio after a guardrail tripped"
         reply = self.replies[event.response_id]
         covered_by, data = reply.audio.popleft()
-        assert event.data == data, "audio out of order"
+        assert event.data == data, "audio was lost or delivered out of order"
         if self.gated:
             textless = reply.ended and not reply.length
-            assert covered_by <= reply.passed or textless, "audio before its text has passed"
+            assert covered_by <= reply.passed or textless, (
+                "invariant 13: audio before its text has passed"
+            )
 
     # --- final state
 
@@ -366,21 +401,26 @@ class InvariantChecker:
         self._check_replies()
 
     def _check_calls(self) -> None:
-        """Each call has exactly one output, and each approval request one decision."""
-        assert self.answered.keys() == self.completed
-        assert self.decisions.keys() == self.approval_requests
-        assert not any(reply.calls for reply in self.replies.values())
+        """Each call has exactly one output, and each approval request one decision (1)."""
+        assert self.answered.keys() == self.completed, "invariant 1: a call has no output"
+        assert self.decisions.keys() == self.approval_requests, (
+            "invariant 1: an approval request has no decision"
+        )
+        open_calls = {id_: reply.calls for id_, reply in self.replies.items() if reply.calls}
+        assert not open_calls, "invariant 4: calls of a response are not answered"
 
     def _check_waiters(self) -> None:
-        """Each caller that waits gets exactly one result."""
-        assert self.resolved.keys() >= self.waiting
-        assert not self.outstanding
-        assert not self.requests, "a request was lost"
+        """Each caller that waits gets its outcome, and no request is lost (3)."""
+        assert self.resolved.keys() >= self.waiting, "invariant 3: a request was not resolved"
+        assert not self.outstanding, "invariant 3: a create was neither accepted nor rejected"
+        assert not self.requests, "invariant 3: a request was lost"
 
     def _check_replies(self) -> None:
-        """Each complete text was checked, and all audio that may be played was delivered."""
+        """Each complete text was checked (13), and all audio that may play was delivered."""
         for response_id, reply in self.replies.items():
             if reply.text and response_id not in self.tripped:
-                assert reply.text in self.checked[response_id], "the complete text was not checked"
+                assert reply.text in self.checked[response_id], (
+                    "invariant 13: the complete text was not checked"
+                )
             if response_id not in self.suppressed | self.tripped:
                 assert not reply.audio, "audio was never delivered"

@@ -1,4 +1,4 @@
-"""What the service is told of an agent: its instructions, and the tools that it has at that moment.
+"""The description of an agent that is sent to the service: instructions, voice and current tools.
 
 Instructions and conditions may be functions, so an agent is described again each time its settings
 are sent. The resulting :class:`Toolset` is frozen: it says what the model may call under the settings
@@ -29,30 +29,22 @@ ToolOrHandoff: TypeAlias = FunctionTool | AgentHandoff[Any]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Toolset:
-    """The tools, handoffs and hosted MCP servers that the service was told of, by name.
+    """The tools, handoffs and hosted MCP servers that were declared to the service, by name.
 
     Attributes:
         tools: the tools and handoffs by the name that the model calls.
         hosted: the hosted MCP servers by label.
-        specs: all of them as the service is told of them.
+        specs: the declarations of all of them, as they are sent to the service.
     """
 
     tools: Mapping[str, ToolOrHandoff]
     hosted: Mapping[str, HostedMcpTool]
     specs: tuple[ToolSpec, ...]
 
-    def find(self, name: str) -> ToolOrHandoff | None:
-        """Return the tool or handoff with this name."""
-        return self.tools.get(name)
-
-    def find_hosted(self, label: str) -> HostedMcpTool | None:
-        """Return the hosted MCP server with this label."""
-        return self.hosted.get(label)
-
 
 @attrs.frozen(kw_only=True)
 class AgentDescription:
-    """An agent as the service is told of it."""
+    """An agent with its conditions and instructions evaluated, ready to be sent to the service."""
 
     agent: RealtimeAgent[Any]
     instructions: str
@@ -73,9 +65,10 @@ async def describe(
     Raises:
         ConfigurationError: two enabled tools or handoffs have the same name.
     """
-    about = AgentContext(context=context, agent=agent)
-    given = agent.instructions
-    instructions = await maybe_await(given(about) if callable(given) else given)
+    instructions = agent.instructions
+    if callable(instructions):
+        about = AgentContext(context=context, agent=agent)
+        instructions = await maybe_await(instructions(about))
     toolset = await build_toolset(agent, context, mcp_tools)
     return AgentDescription(
         agent=agent, instructions=instructions, toolset=toolset, voice=agent.voice
@@ -91,15 +84,25 @@ async def build_toolset(
         ConfigurationError: two enabled tools or handoffs have the same name.
     """
     about = AgentContext(context=context, agent=agent)
-    declared = [*_declared(agent), *mcp_tools]
-    enabled = [tool for tool in declared if await evaluate(tool.is_enabled, about)]
-    check_names(agent.name, "tool or handoff", (tool.name for tool in enabled))
-    hosted = [tool for tool in agent.hosted_tools if await evaluate(tool.is_enabled, about)]
-    return Toolset(
-        tools={tool.name: tool for tool in enabled},
-        hosted={tool.server_label: tool for tool in hosted},
-        specs=(*(tool.spec() for tool in enabled), *(tool.spec() for tool in hosted)),
-    )
+    tools: dict[str, ToolOrHandoff] = {}
+    hosted: dict[str, HostedMcpTool] = {}
+    specs: list[ToolSpec] = []
+    duplicates: list[str] = []
+    handoffs = as_handoffs(agent) if agent.handoffs else ()
+    declared: tuple[ToolOrHandoff, ...] = (*agent.tools, *handoffs, *mcp_tools)
+    for tool in declared:
+        if tool.is_enabled is True or await evaluate(tool.is_enabled, about):
+            if tool.name in tools:
+                duplicates.append(tool.name)
+            tools[tool.name] = tool
+            specs.append(tool.spec())
+    if duplicates:
+        check_names(agent.name, "tool or handoff", (*tools, *duplicates))
+    for server in agent.hosted_tools:
+        if server.is_enabled is True or await evaluate(server.is_enabled, about):
+            hosted[server.server_label] = server
+            specs.append(server.spec())
+    return Toolset(tools=tools, hosted=hosted, specs=tuple(specs))
 
 
 def check_agents(first: RealtimeAgent[Any]) -> None:
@@ -126,7 +129,7 @@ def check_agents(first: RealtimeAgent[Any]) -> None:
 
 
 def _declared(agent: RealtimeAgent[Any]) -> list[ToolOrHandoff]:
-    return [*agent.tools, *as_handoffs(agent)]
+    return [*agent.tools, *as_handoffs(agent)] if agent.handoffs else [*agent.tools]
 
 
 def declared_names(agent: RealtimeAgent[Any]) -> set[str]:

@@ -43,9 +43,9 @@ class Conversation:
 
     Args:
         agent: the current agent. The core only passes it on, and binds it to each response that begins.
-        toolset: the tools that the service knows for that agent: an object whose ``find(name)`` returns
-            a tool with an ``on_interrupt`` policy, and whose ``find_hosted(label)`` returns a hosted
-            MCP server; ``None`` for no tools.
+        toolset: the tools that the service knows for that agent: an object whose ``tools`` maps names to
+            tools with an ``on_interrupt`` policy, and whose ``hosted`` maps labels to hosted MCP servers;
+            ``None`` for no tools.
         barge_in: interrupt on the user's speech also where the service does not.
         guardrail_debounce: characters between two checks of a reply; ``None`` for no checks.
         history_update_interval: seconds between two history events of a growing item.
@@ -216,11 +216,6 @@ class Conversation:
             and not self._ledger.is_busy
             and not self._responses.running
         )
-
-    @property
-    def is_cancelling(self) -> bool:
-        """Whether interrupted calls are still to be answered."""
-        return self._ledger.is_cancelling
 
     def was_cancelled(self, call_id: str) -> bool:
         """Return whether an interruption hit this call, which is not answered yet."""

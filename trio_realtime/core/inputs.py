@@ -1,4 +1,4 @@
-"""Everything that enters the core besides server events: the user's commands, and results.
+"""The inputs of the core other than server events: commands of the user, and results.
 
 Each input is a frozen class. :meth:`.Conversation.handle` takes it with the current time and returns
 the effects. A request that has an answer carries a ``token`` that its sender chose; the answer is a

@@ -122,7 +122,7 @@ class Interruption:
             response.audio_suppressed = True
             if cancel:
                 effects += self._cancel(response)
-        return [*effects, *self._cut(now), *self._cancel_calls()]
+        return [*effects, *self._cut(now), *self.cancel_calls()]
 
     def interrupt_response(self, response_id: str, now: float) -> list[Effect]:
         """Stop one response and its calls. Nothing of another response is touched."""
@@ -135,7 +135,7 @@ class Interruption:
         response = self._responses.get(response_id)
         if response is not None:
             response.audio_suppressed = True
-        return [*self._cut(now, only=response_id), *self._cancel_calls(response_id)]
+        return [*self._cut(now, only=response_id), *self.cancel_calls(response_id)]
 
     def unfinished(self) -> set[str]:
         """Return the ids of the responses that may still deliver audio."""
@@ -148,14 +148,15 @@ class Interruption:
         response.cancel_sent = True
         return [ResponseCancel(event_id=self._token("cancel"), response_id=response.id)]
 
-    def _cancel_calls(self, response_id: str | None = None) -> list[Effect]:
+    def cancel_calls(self, response_id: str | None = None) -> list[Effect]:
+        """Cancel the open calls of one response, or of all responses."""
         call_ids = self._ledger.interrupt(response_id)
         return [CancelCalls(call_ids=tuple(call_ids))] if call_ids else []
 
     def _cut(self, now: float, only: str | None = None) -> list[Effect]:
-        """Truncate what plays: the service is told first, then the consumers.
+        """Truncate the items that play, then report their interruption to the consumers.
 
-        Consumers know nothing of audio that was held back, so only the service is told of it.
+        An item whose audio was held back is only truncated: consumers have received nothing of it.
         """
         points = self._playback.cut(now, self.unfinished(), only)
         effects: list[Effect] = []

@@ -32,60 +32,6 @@ from .error_events import peer_error
 from .inputs import Disconnected, UpdateSettings
 
 
-class UpdateQueue:
-    """The updates that wait, and the one that was sent."""
-
-    def __init__(self) -> None:
-        self._accepted: Session | None = None
-        self._waiting: deque[UpdateSettings] = deque()
-        self._sent: tuple[UpdateSettings, Session] | None = None
-
-    def add(self, update: UpdateSettings) -> None:
-        """Queue an update."""
-        self._waiting.append(update)
-
-    def next_to_send(self) -> tuple[UpdateSettings, Session | None] | None:
-        """Return the next update, if none is outstanding.
-
-        Returns:
-            The update and the settings to send for it. The settings are ``None`` if they hold
-            already; the update is complete then.
-        """
-        if self._sent is not None or not self._waiting:
-            return None
-        update = self._waiting.popleft()
-        change = settings_change(self._accepted, update.settings)
-        if change is not None:
-            self._sent = (update, change)
-        return update, change
-
-    def accepted(self) -> UpdateSettings | None:
-        """Note that the service accepted an update. Returns the update, ``None`` if none was sent."""
-        if self._sent is None:
-            return None
-        (update, change), self._sent = self._sent, None
-        known = self._accepted
-        self._accepted = change if known is None else settings_after(known, change)
-        return update
-
-    def rejected(self, token: str | None) -> UpdateSettings | None:
-        """Note that the service rejected the update with this token. Returns it if it was sent."""
-        if self._sent is None or self._sent[0].token != token:
-            return None
-        (update, _), self._sent = self._sent, None
-        return update
-
-    @property
-    def outstanding(self) -> str | None:
-        """The token of the update that was sent and not yet answered."""
-        return None if self._sent is None else self._sent[0].token
-
-    def clear(self) -> None:
-        """Drop every update: the connection is gone."""
-        self._waiting.clear()
-        self._sent = None
-
-
 class SessionSettings:
     """The effective session, the current agent and its toolset.
 
@@ -106,11 +52,13 @@ class SessionSettings:
         self.session: Session | None = None
         self._playback = playback
         self._token = token
-        self._updates = UpdateQueue()
+        self._accepted: Session | None = None
+        self._waiting: deque[UpdateSettings] = deque()
+        self._sent: tuple[UpdateSettings, Session] | None = None
 
     def on_update_settings(self, update: UpdateSettings, _now: float) -> list[Effect]:
         """Queue an update and send it if none is outstanding."""
-        self._updates.add(update)
+        self._waiting.append(update)
         return self._send_next()
 
     def on_session_created(self, event: SessionCreated, _now: float) -> list[Effect]:
@@ -122,40 +70,54 @@ class SessionSettings:
         """Take the effective session, and complete the update that caused it."""
         self._set_session(event.session)
         effects: list[Effect] = [ev.SettingsUpdated(session=event.session)]
-        update = self._updates.accepted()
-        if update is None:
+        if self._sent is None:
             return effects
-        return [*effects, *self._complete(update, event.session), *self._send_next()]
+        (update, change), self._sent = self._sent, None
+        known = self._accepted
+        self._accepted = change if known is None else settings_after(known, change)
+        return [
+            *effects,
+            *self._complete(update, event.session),
+            *(self._send_next() if self._waiting else ()),
+        ]
 
     def reject(self, details: ErrorDetails) -> tuple[PeerError, list[Effect]] | None:
         """Route an error to the update that it answers; ``None`` if it answers none."""
+        if self._sent is None:
+            return None
+        update = self._sent[0]
         token = details.event_id
         if token is None and _concerns_settings(details):
-            token = self._updates.outstanding
-        update = self._updates.rejected(token)
-        if update is None:
+            token = update.token
+        if token != update.token:
             return None
+        self._sent = None
         error = peer_error(details, SettingsRejected)
         return error, [ResolveRequest(token=update.token, outcome=error), *self._send_next()]
 
     def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
         """Drop every update."""
-        self._updates.clear()
+        self._waiting.clear()
+        self._sent = None
         return []
 
     def _set_session(self, session: Session) -> None:
         self.session = session
-        if session.output_format is not None:
-            self._playback.bytes_per_ms = session.output_format.bytes_per_ms
+        output_format = session.output_format
+        if output_format is not None:
+            self._playback.bytes_per_ms = output_format.bytes_per_ms
 
     def _send_next(self) -> list[Effect]:
+        """Send the next update, if none is outstanding. An update that changes nothing is complete."""
         effects: list[Effect] = []
-        while (taken := self._updates.next_to_send()) is not None:
-            update, change = taken
+        while self._waiting and self._sent is None:
+            update = self._waiting.popleft()
+            change = settings_change(self._accepted, update.settings)
             if change is not None:
+                self._sent = (update, change)
                 effects.append(SessionUpdate(event_id=update.token, session=change))
-                break
-            effects += self._complete(update, self.session or update.settings)
+            else:
+                effects += self._complete(update, self.session or update.settings)
         return effects
 
     def _complete(self, update: UpdateSettings, session: Session) -> list[Effect]:
@@ -187,7 +149,7 @@ def settings_change(known: Session | None, wanted: Session) -> Session | None:
     if known is None:
         return wanted
     changes = _differences(known, wanted, skip=("audio", *_ALWAYS))
-    audio = _audio_change(known.audio, wanted.audio)
+    audio = None if wanted.audio is UNSET else _audio_change(known.audio, wanted.audio)
     if not changes and audio is None:
         return None
     return Session(type=wanted.type, audio=UNSET if audio is None else audio, **changes)
@@ -195,13 +157,13 @@ def settings_change(known: Session | None, wanted: Session) -> Session | None:
 
 def settings_after(known: Session, change: Session) -> Session:
     """Return the settings after the service has accepted a change."""
-    merged = {**_set_fields(known), **_set_fields(change)}
+    merged = _set_fields(change)
     if not isinstance(known.audio, Unset) and not isinstance(change.audio, Unset):
         merged["audio"] = AudioSettings(
             input=_merged_side(known.audio.input, change.audio.input),
             output=_merged_side(known.audio.output, change.audio.output),
         )
-    return Session(**merged)
+    return attrs.evolve(known, **merged)
 
 
 def _audio_change(
@@ -235,17 +197,19 @@ def _merged_side(known: Any, change: Any) -> Any:
 
 
 def _differences(known: Any, wanted: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in _set_fields(wanted).items()
-        if name not in skip and getattr(known, name) != value
-    }
+    changes = _set_fields(wanted)
+    for name, value in [*changes.items()]:
+        if name in skip or getattr(known, name) == value:
+            del changes[name]
+    return changes
 
 
 def _set_fields(value: Any) -> dict[str, Any]:
+    """Return the fields of an object that are not ``UNSET``."""
     kind: type[Any] = value.__class__
-    return {
-        field.name: field_value
-        for field in attrs.fields(kind)
-        if not isinstance(field_value := getattr(value, field.name), Unset)
-    }
+    found: dict[str, Any] = {}
+    for field in attrs.fields(kind):
+        field_value = getattr(value, field.name)
+        if field_value is not UNSET:
+            found[field.name] = field_value
+    return found

@@ -54,6 +54,7 @@ def samples(pcm: bytes | bytearray) -> array[int]:
 
 
 def to_bytes(numbers: array[int]) -> bytes:
+    """Return samples as PCM16 bytes, little-endian. The inverse of :func:`samples`."""
     if sys.byteorder == "big":
         numbers = array("h", numbers)
         numbers.byteswap()

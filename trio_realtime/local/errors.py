@@ -57,24 +57,29 @@ def quote_list(values: Sequence[str]) -> str:
 
 
 def unsupported_value(path: str | None, value: object, legal: Sequence[str]) -> ProtocolError:
+    """Return the error for a value that is not one of ``legal``."""
     message = f"Invalid value: '{value}'. Supported values are: {quote_list(legal)}."
     return ProtocolError(message, code="invalid_value", param=path)
 
 
 def invalid_value(path: str | None, message: str) -> ProtocolError:
+    """Return the error for an invalid value, with this message."""
     return ProtocolError(message, code="invalid_value", param=path)
 
 
 def unknown_parameter(path: str) -> ProtocolError:
+    """Return the error for a parameter that the protocol does not have."""
     return ProtocolError(f"Unknown parameter: '{path}'.", code="unknown_parameter", param=path)
 
 
 def missing_parameter(path: str) -> ProtocolError:
+    """Return the error for a missing required parameter."""
     message = f"Missing required parameter: '{path}'."
     return ProtocolError(message, code="missing_required_parameter", param=path)
 
 
 def invalid_type(path: str, expected: str, value: object) -> ProtocolError:
+    """Return the error for a value of the wrong type. ``expected`` has an article: ``"a string"``."""
     message = (
         f"Invalid type for '{path}': expected {expected}, but got {describe_type(value)} instead."
     )
@@ -82,6 +87,7 @@ def invalid_type(path: str, expected: str, value: object) -> ProtocolError:
 
 
 def describe_type(value: object) -> str:
+    """Return the JSON type of a value as the live service names it in its messages."""
     match value:
         case None:
             return "null"
@@ -100,6 +106,7 @@ def describe_type(value: object) -> str:
 def out_of_range(
     path: str, value: float, *, low: float | None, high: float | None
 ) -> ProtocolError:
+    """Return the error for a number below ``low`` or above ``high``. ``None`` means no bound."""
     kind = "integer" if isinstance(value, int) else "decimal"
     if low is not None and value < low:
         return _beyond(path, kind, "below", "minimum", f">= {low}", value)
@@ -115,6 +122,7 @@ def _beyond(path: str, kind: str, side: str, bound: str, rule: str, value: float
 
 
 def too_long(path: str, limit: int, length: int) -> ProtocolError:
+    """Return the error for a string of ``length`` characters where ``limit`` are allowed."""
     message = (
         f"Invalid '{path}': string too long. Expected a string with maximum length {limit}, "
         f"but got a string with length {length} instead."
@@ -123,17 +131,20 @@ def too_long(path: str, limit: int, length: int) -> ProtocolError:
 
 
 def invalid_json(detail: str) -> ProtocolError:
+    """Return the error for a frame that is not JSON. ``detail`` says why."""
     return ProtocolError(
         f"Invalid event: failed to parse JSON value. {detail}", code="invalid_json"
     )
 
 
 def binary_frame() -> ProtocolError:
+    """Return the error for a binary WebSocket message."""
     message = "Expected a text WebSocket message; binary frames are not supported."
     return ProtocolError(message, code="invalid_event")
 
 
 def active_response(response_id: str) -> ProtocolError:
+    """Return the error for a ``response.create`` while this response is running."""
     message = (
         f"Conversation already has an active response in progress: {response_id}. "
         "Wait until the response is finished before creating a new one."
@@ -142,11 +153,13 @@ def active_response(response_id: str) -> ProtocolError:
 
 
 def nothing_to_cancel() -> ProtocolError:
+    """Return the error for a ``response.cancel`` that matches no running response."""
     message = "Cancellation failed: no active response found"
     return ProtocolError(message, code="response_cancel_not_active")
 
 
 def buffer_too_small(audio_ms: float) -> ProtocolError:
+    """Return the error for a commit of less than 100 ms of audio."""
     message = (
         "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
         f"but buffer only has {audio_ms:.2f}ms of audio."
@@ -162,51 +175,61 @@ def no_such_item(verb: str, item_id: str) -> ProtocolError:
 
 
 def item_in_progress(item_id: str) -> ProtocolError:
+    """Return the error for deleting an item that a response is generating."""
     message = f"Error deleting item: the item with id '{item_id}' is still being generated."
     return ProtocolError(message, code="item_delete_invalid_item_id")
 
 
 def no_such_previous_item(item_id: str) -> ProtocolError:
+    """Return the error for creating an item after an unknown item."""
     message = f"Error adding item: the previous item with id '{item_id}' does not exist."
     return ProtocolError(message, code="item_create_invalid_previous_item_id")
 
 
 def no_such_call(call_id: str) -> ProtocolError:
+    """Return the error for an output whose call is not in the conversation."""
     message = f"Tool call ID '{call_id}' not found in conversation."
     return ProtocolError(message, code="invalid_tool_call_id")
 
 
 def no_such_approval_request(request_id: str) -> ProtocolError:
+    """Return the error for a decision about an unknown approval request."""
     message = f"MCP approval request with id '{request_id}' not found in conversation."
     return invalid_value("item.approval_request_id", message)
 
 
 def already_decided(request_id: str) -> ProtocolError:
+    """Return the error for a second decision about an approval request."""
     message = f"The MCP approval request with id '{request_id}' already has a response."
     return invalid_value("item.approval_request_id", message)
 
 
 def not_truncatable() -> ProtocolError:
+    """Return the error for truncating anything but audio of the assistant."""
     message = "Only model output audio messages can be truncated"
     return ProtocolError(message, code="unsupported_content_type")
 
 
 def audio_already_shorter(audio_ms: int, requested_ms: int) -> ProtocolError:
+    """Return the error for truncating audio beyond its end, both in milliseconds."""
     message = f"Audio content of {audio_ms}ms is already shorter than {requested_ms}ms"
     return ProtocolError(message, code="invalid_value")
 
 
 def voice_is_locked() -> ProtocolError:
+    """Return the error for changing the voice after the assistant has spoken."""
     message = "Cannot update a conversation's voice if assistant audio is present."
     return ProtocolError(message, code="cannot_update_voice")
 
 
 def session_expired(minutes: float) -> ProtocolError:
+    """Return the error that ends a session after its maximum duration."""
     message = f"Your session hit the maximum duration of {minutes:g} minutes."
     return ProtocolError(message, code="session_expired")
 
 
 def invalid_key() -> ProtocolError:
+    """Return the error for a wrong API key."""
     # The live service includes part of the key. Here no part of a key appears in a message.
     message = (
         "Incorrect API key provided: ****. "
@@ -216,15 +239,18 @@ def invalid_key() -> ProtocolError:
 
 
 def no_key() -> ProtocolError:
+    """Return the error for a connection without an API key."""
     return ProtocolError("Missing bearer or basic authentication in header", code=None)
 
 
 def unsupported_model(model: str) -> ProtocolError:
+    """Return the error for a model that has no realtime mode."""
     message = f'Model "{model}" is not supported in realtime mode.'
     return ProtocolError(message, code="invalid_model")
 
 
 def no_model() -> ProtocolError:
+    """Return the error for a connection that names no model."""
     message = (
         "You must provide a model parameter, for example "
         "wss://api.openai.com/v1/realtime?model=gpt-realtime"
@@ -233,5 +259,6 @@ def no_model() -> ProtocolError:
 
 
 def beta_not_supported() -> ProtocolError:
+    """Return the error for a connection that requests the beta protocol."""
     message = "The beta API shape is gone: leave out the OpenAI-Beta header."
     return ProtocolError(message, code="beta_api_shape_disabled")

@@ -30,6 +30,14 @@ def anything(value: Any, path: str) -> Any:  # noqa: ARG001
 def string(
     *, max_length: int | None = None, min_length: int = 0, pattern: str | None = None
 ) -> Check:
+    """Accept a string.
+
+    Args:
+        max_length: The maximum number of characters, ``None`` for no limit.
+        min_length: The minimum number of characters.
+        pattern: A regular expression that the whole string must match, ``None`` for any string.
+    """
+
     def check(value: Any, path: str) -> Any:
         if not isinstance(value, str):
             raise errors.invalid_type(path, "a string", value)
@@ -47,12 +55,15 @@ def string(
 
 
 def boolean(value: Any, path: str) -> Any:
+    """Accept ``true`` and ``false``."""
     if not isinstance(value, bool):
         raise errors.invalid_type(path, "a boolean", value)
     return value
 
 
 def integer(low: int | None = None, high: int | None = None) -> Check:
+    """Accept an integer from ``low`` to ``high``, both inclusive. ``None`` means no bound."""
+
     def check(value: Any, path: str) -> Any:
         if not isinstance(value, int) or isinstance(value, bool):
             raise errors.invalid_type(path, "an integer", value)
@@ -62,6 +73,8 @@ def integer(low: int | None = None, high: int | None = None) -> Check:
 
 
 def number(low: float | None = None, high: float | None = None) -> Check:
+    """Accept a number from ``low`` to ``high``, both inclusive. The result is a float."""
+
     def check(value: Any, path: str) -> Any:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise errors.invalid_type(path, "a number", value)
@@ -77,6 +90,8 @@ def _within(value: float, path: str, low: float | None, high: float | None) -> f
 
 
 def one_of(*legal: str) -> Check:
+    """Accept one of these strings."""
+
     def check(value: Any, path: str) -> Any:
         if not isinstance(value, str):
             raise errors.invalid_type(path, "a string", value)
@@ -88,10 +103,13 @@ def one_of(*legal: str) -> Check:
 
 
 def nullable(inner: Check) -> Check:
+    """Accept ``null`` and every value that ``inner`` accepts."""
     return lambda value, path: None if value is None else inner(value, path)
 
 
 def array_of(inner: Check, *, min_length: int = 0) -> Check:
+    """Accept an array of at least ``min_length`` elements that all pass ``inner``."""
+
     def check(value: Any, path: str) -> Any:
         if not is_array(value):
             raise errors.invalid_type(path, "an array", value)

@@ -11,6 +11,7 @@ from trio_realtime.config import SessionConfig
 from trio_realtime.core import ProtectCall
 from trio_realtime.wire import UNSET, AudioOutput, AudioSettings, Session, Unset
 
+from .consumers.hooks import HookRunner
 from .interface import Runtime
 from .mcp.manager import McpServers
 
@@ -38,13 +39,20 @@ class AgentSwitcher:
     Args:
         runtime: sends the settings.
         servers: the MCP servers of the agents.
+        hooks: observe the events of agents with hooks.
         context: the session's ``context``.
         config: the session's configuration.
     """
 
     def __init__(
-        self, runtime: Runtime, servers: McpServers, context: Any, config: SessionConfig
+        self,
+        runtime: Runtime,
+        servers: McpServers,
+        hooks: HookRunner,
+        context: Any,
+        config: SessionConfig,
     ) -> None:
+        self._hooks = hooks
         self._runtime = runtime
         self._servers = servers
         self._context = context
@@ -65,12 +73,16 @@ class AgentSwitcher:
             McpServerFailed: a required MCP server of the agent did not start.
             SettingsRejected: the service rejected the settings. The current agent stays.
         """
-        await self._servers.start(agent)
+        if agent.mcp_servers:
+            await self._servers.start(agent)
         async with self._servers.settings_lock:
-            described = await describe(agent, self._context, self._servers.offered(agent))
+            mcp_tools = self._servers.offered(agent) if agent.mcp_servers else ()
+            described = await describe(agent, self._context, mcp_tools)
             await trio.lowlevel.checkpoint_if_cancelled()
             if call_id is not None:
                 self._runtime.feed(ProtectCall(call_id=call_id))
+            if agent.hooks is not None:
+                self._hooks.observe(agent)
             await self._runtime.change_settings(
                 agent_settings(described, self._config), agent, described.toolset
             )

@@ -8,6 +8,8 @@ their items in a deque and use this class to wait.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 
@@ -18,24 +20,21 @@ class ChangeSignal:
 
         while not queue:
             await changed.wait()
+
+    Attributes:
+        wait: waits for the next change. Cancelling the wait has no effect on other waiters.
+        notify: wakes the task that has waited longest.
+        notify_all: wakes every task that waits.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_waiting", "notify", "notify_all", "wait")
 
     def __init__(self) -> None:
         self._waiting = trio.lowlevel.ParkingLot()
+        # Bound methods, because a signal is on the path of every frame.
+        self.wait: Callable[[], Awaitable[None]] = self._waiting.park
+        self.notify: Callable[[], object] = self._waiting.unpark
+        self.notify_all: Callable[[], object] = self._waiting.unpark_all
 
     def __len__(self) -> int:
         return len(self._waiting)
-
-    async def wait(self) -> None:
-        """Wait for the next change. Cancelling the wait has no effect on other waiters."""
-        await self._waiting.park()
-
-    def notify(self) -> None:
-        """Wake the task that has waited longest."""
-        self._waiting.unpark()
-
-    def notify_all(self) -> None:
-        """Wake every task that waits."""
-        self._waiting.unpark_all()

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import trio
 
-from trio_realtime.errors import RealtimeError
+from trio_realtime.errors import RealtimeError, SessionClosed
 
 from .user_code import is_supervised
 
@@ -19,6 +19,7 @@ class SessionEnd:
     Attributes:
         is_set: whether the session has ended.
         loss: the failure that ended the session; ``None`` for a session that was closed.
+        sender_error: what senders and waiting requests get once the session has ended.
         delivered: whether user code outside of tools and hooks has received the failure.
     """
 
@@ -26,7 +27,7 @@ class SessionEnd:
         self.is_set: bool = False
         self.loss: RealtimeError | None = None
         self.delivered: bool = False
-        self._sender_error: RealtimeError | None = None
+        self.sender_error: RealtimeError = SessionClosed("the session was closed")
 
     def set(self, *, loss: RealtimeError | None, sender_error: RealtimeError) -> bool:
         """Decide how the session ended. Returns whether this is the first decision.
@@ -40,13 +41,8 @@ class SessionEnd:
             return False
         self.is_set = True
         self.loss = loss
-        self._sender_error = sender_error
+        self.sender_error = sender_error
         return True
-
-    @property
-    def sender_error(self) -> RealtimeError | None:
-        """What senders and waiting requests get; ``None`` while the session runs."""
-        return self._sender_error
 
     def raise_if_set(self) -> None:
         """Raise what a sender gets, if the session has ended.
@@ -54,8 +50,8 @@ class SessionEnd:
         Raises:
             RealtimeError: why nothing can be sent any more.
         """
-        if self._sender_error is not None:
-            raise self.deliver(self._sender_error)
+        if self.is_set:
+            raise self.deliver(self.sender_error)
 
     def consumer_exception(self) -> Exception:
         """Return what a consumer gets after its last event."""

@@ -86,6 +86,8 @@ class GuardrailRunner:
             declared: Sequence[Guardrail] = (*check.agent.output_guardrails, *self._outputs)
         else:
             declared = (*check.agent.input_guardrails, *self._inputs)
+        if not declared:
+            return ()
         return tuple({id(guardrail): guardrail for guardrail in declared}.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from trio_realtime.core import Conversation, Input
@@ -18,17 +19,15 @@ class Runtime(Protocol):
     Attributes:
         core: the conversation. Tasks read its state and change it only with :meth:`feed`.
         end: the end of the session.
+        emit: delivers a session event.
     """
 
     core: Conversation
     end: SessionEnd
+    emit: Callable[[SessionEvent], None]
 
     def feed(self, event: Input) -> None:
         """Feed an input to the core and carry out the effects."""
-        ...
-
-    def emit(self, event: SessionEvent) -> None:
-        """Deliver a session event."""
         ...
 
     def fail(self, error: RealtimeError) -> None:

@@ -73,16 +73,16 @@ async def open_session(
         options = await resolve_endpoint(endpoint, config, deadline)
         async with open_connection(transport, options) as connection:
             runtime = _make_runtime(described, config, context)
-            switcher = AgentSwitcher(runtime, servers, context, config)
+            hook_runner = HookRunner(
+                runtime.bus, runtime.end, context, hooks, config.max_buffered_events
+            )
+            hook_runner.observe(agent)
             services = ToolServices(
                 runtime=runtime,
                 context=context,
                 approvals=Approvals(),
-                switcher=switcher,
+                switcher=AgentSwitcher(runtime, servers, hook_runner, context, config),
                 format_rejection=config.format_rejection,
-            )
-            hook_runner = HookRunner(
-                runtime.bus, runtime.end, context, hooks, config.max_buffered_events
             )
             shutdown = _Shutdown(runtime, connection, hook_runner, servers, config.close_timeout)
             session = RealtimeSession(

@@ -7,9 +7,11 @@ event bus, the tools, the guardrails and the tasks that wait for answers; none o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+import attrs
 import trio
 
 from trio_realtime.core import (
@@ -31,9 +33,8 @@ from trio_realtime.core import (
 from trio_realtime.errors import ConnectionLost, RealtimeError
 from trio_realtime.events import SessionEvent
 from trio_realtime.transports import TransportClosed
-from trio_realtime.wire import ClientEvent, Session
+from trio_realtime.wire import ClientEvent, Session, encode
 
-from .change_signal import ChangeSignal
 from .connection.errors import end_of_connection
 from .connection.send_queue import SendQueue
 from .consumers.bus import EventBus
@@ -42,6 +43,7 @@ from .guardrails import GuardrailRunner
 from .tools.runner import ToolRunner
 
 
+@attrs.define(eq=False)
 class PendingRequest:
     """A request that waits for the service's answer.
 
@@ -50,11 +52,10 @@ class PendingRequest:
         outcome: the answer, once there is one.
     """
 
-    def __init__(self, token: str, end: SessionEnd) -> None:
-        self.token: str = token
-        self.outcome: Outcome | None = None
-        self._end = end
-        self._resolved = trio.Event()
+    token: str
+    _end: SessionEnd
+    outcome: Outcome | None = None
+    _resolved: trio.Event = attrs.field(factory=trio.Event)
 
     @property
     def is_resolved(self) -> bool:
@@ -89,6 +90,7 @@ class SessionRuntime:
         send_queue: takes client events.
         tools: runs calls.
         guardrails: runs checks.
+        emit: delivers an event that does not come from the core.
     """
 
     def __init__(
@@ -106,10 +108,11 @@ class SessionRuntime:
         self.send_queue = send_queue
         self.tools = tools
         self.guardrails = guardrails
+        self.emit: Callable[[SessionEvent], None] = bus.emit
         self._inputs: deque[Input] = deque()
         self._pending: dict[str, PendingRequest] = {}
         self._numbers = count(1)
-        self._changed = ChangeSignal()
+        self._changed = trio.lowlevel.ParkingLot()
 
     # --- inputs and effects
 
@@ -131,14 +134,14 @@ class SessionRuntime:
                     if isinstance(effect, SessionEvent):
                         self.bus.emit(effect)
                     elif isinstance(effect, ClientEvent):
-                        self.send_queue.put(effect)
+                        self.send_queue.put_frame(encode(effect))
                     else:
                         self._run_effect(effect)
                 self._inputs.popleft()
         finally:
             self._inputs.clear()
         if self._changed:
-            self._changed.notify_all()
+            self._changed.unpark_all()
 
     def _run_effect(self, effect: RareEffect) -> None:
         match effect:
@@ -155,10 +158,6 @@ class SessionRuntime:
                 if request is not None:
                     request.resolve(outcome)
 
-    def emit(self, event: SessionEvent) -> None:
-        """Deliver an event that does not come from the core."""
-        self.bus.emit(event)
-
     @property
     def current_agent(self) -> Any:
         """The agent that the next response begins with."""
@@ -170,10 +169,10 @@ class SessionRuntime:
         """Return an id that no other request or item of this session has."""
         return f"{kind}_request_{next(self._numbers)}"
 
-    def track_request(self, token: str) -> PendingRequest:
-        """Return a request that is resolved when the core resolves its token."""
-        request = PendingRequest(token, self.end)
-        if self.end.sender_error is not None:
+    def track_request(self, kind: str) -> PendingRequest:
+        """Return a request with a new token. It is resolved when the core resolves the token."""
+        request = PendingRequest(f"{kind}_request_{next(self._numbers)}", self.end)
+        if self.end.is_set:
             request.resolve(self.end.sender_error)
         else:
             self._pending[request.token] = request
@@ -203,7 +202,7 @@ class SessionRuntime:
             SettingsRejected: the service rejected them. Nothing has changed.
             RealtimeError: the session ended first.
         """
-        request = self.track_request(self.new_id("settings"))
+        request = self.track_request("settings")
         self.feed(
             UpdateSettings(token=request.token, settings=settings, agent=agent, toolset=toolset)
         )
@@ -213,13 +212,9 @@ class SessionRuntime:
 
     # --- waiting for changes
 
-    def notify(self) -> None:
-        """Wake :meth:`wait_change` after a change that is not an effect of the core."""
-        self._changed.notify_all()
-
     async def wait_change(self) -> None:
         """Wait until an input was handled, or until the session ends."""
-        await self._changed.wait()
+        await self._changed.park()
 
     # --- the end
 
@@ -250,4 +245,4 @@ class SessionRuntime:
         self.tools.cancel_all()
         self.bus.wake_all()
         self.fail_pending(sender_error)
-        self._changed.notify_all()
+        self._changed.unpark_all()

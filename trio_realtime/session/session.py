@@ -228,9 +228,11 @@ class RealtimeSession(Generic[ContextT]):
         Raises:
             UsageError: the message is empty, a part cannot be sent, or an id is too long.
         """
-        await self._ready()
-        _check_length("item_id", item_id, 32)
-        _check_length("event_id", event_id, 512)
+        await self._runtime.send_queue.wait_for_text_space()
+        if item_id is not None:
+            _check_length("item_id", item_id, 32)
+        if event_id is not None:
+            _check_length("event_id", event_id, 512)
         message, text = self._encode_message(
             content, item_id=item_id, previous_item_id=previous_item_id, event_id=event_id
         )
@@ -245,18 +247,23 @@ class RealtimeSession(Generic[ContextT]):
         event_id: str | None = None,
     ) -> tuple[SendEncoded, str]:
         """Validate a message of the user by encoding it, once. Returns also its text."""
-        parts = _parts(content)
-        if item_id is None and any(isinstance(part, InputImage) for part in parts):
+        parts = (InputText(text=content),) if type(content) is str and content else _parts(content)
+        if item_id is None and type(content) is not str:
             # The service does not echo an image's URL: the id tells which item it belongs to.
-            item_id = self._runtime.new_id("image")
+            has_image = any(isinstance(part, InputImage) for part in parts)
+            item_id = self._runtime.new_id("image") if has_image else None
         item = MessageItem(id=item_id, role="user", content=parts)
         event = ConversationItemCreate(
             event_id=event_id or self._runtime.new_id("item"),
             previous_item_id=previous_item_id,
             item=item,
         )
-        with _as_usage_errors():
-            return SendEncoded(event=event, frame=encode(event)), item_text(item)
+        try:
+            frame = encode(event)
+        except (ValueError, TypeError) as exc:
+            raise UsageError(str(exc)) from None
+        text = content if isinstance(content, str) else item_text(item)
+        return SendEncoded(event=event, frame=frame), text
 
     async def send_audio(
         self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
@@ -280,19 +287,19 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(str(exc)) from None
         await self._runtime.send_queue.wait_for_audio_space()
         if pcm and not self._muted:
-            self._runtime.send_queue.put(append)
+            self._runtime.send_queue.put_frame(encode(append), audio=len(append.audio))
         if commit:
-            self._runtime.send_queue.put(InputAudioBufferCommit())
+            self._runtime.send_queue.put_frame(encode(InputAudioBufferCommit()))
 
     async def commit_audio(self) -> None:
         """End the user's turn, for push-to-talk. This does not request a response."""
         await self._ready()
-        self._runtime.send_queue.put(InputAudioBufferCommit())
+        self._runtime.send_queue.put_frame(encode(InputAudioBufferCommit()))
 
     async def clear_audio(self) -> None:
         """Drop the audio in the service's input buffer that is not part of a turn yet."""
         await self._ready()
-        self._runtime.send_queue.put(InputAudioBufferClear())
+        self._runtime.send_queue.put_frame(encode(InputAudioBufferClear()))
 
     async def create_response(
         self,
@@ -346,7 +353,9 @@ class RealtimeSession(Generic[ContextT]):
                     max_output_tokens=max_output_tokens,
                 )
             )
-        return self._create(CreateResponse(token=self._runtime.new_id("response"), params=params))
+        request = self._runtime.track_request("response")
+        self._runtime.feed(CreateResponse(token=request.token, params=params))
+        return Response(request, self._runtime)
 
     async def ask(self, content: MessageContent) -> ResponseOutcome:
         """Send a message of the user and wait for the agent's answer, after all its function calls.
@@ -365,19 +374,17 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._ready()
         prompt, text = self._encode_message(content)
-        request = CreateResponse(
-            token=self._runtime.new_id("response"),
-            until_turn_end=True,
-            prompt=prompt,
-            prompt_text=text,
-            inside_turn=bool(self._runtime.tools.current_ids()),
+        request = self._runtime.track_request("response")
+        self._runtime.feed(
+            CreateResponse(
+                token=request.token,
+                until_turn_end=True,
+                prompt=prompt,
+                prompt_text=text,
+                inside_turn=bool(self._runtime.tools.current_ids()),
+            )
         )
-        return await self._create(request).wait()
-
-    def _create(self, request: CreateResponse) -> Response:
-        pending = self._runtime.track_request(request.token)
-        self._runtime.feed(request)
-        return Response(pending, self._runtime)
+        return await Response(request, self._runtime).wait()
 
     # --- steer
 
@@ -450,12 +457,11 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._ready()
         wanted = _items(history(self.history) if callable(history) else history)
-        token = self._runtime.new_id("edit")
-        request = self._runtime.track_request(token)
+        request = self._runtime.track_request("edit")
         try:
-            self._runtime.feed(UpdateHistory(token=token, items=wanted))
+            self._runtime.feed(UpdateHistory(token=request.token, items=wanted))
         except UsageError:
-            self._runtime.forget_request(token)
+            self._runtime.forget_request(request.token)
             raise
         edited = await request.wait()
         assert isinstance(edited, HistoryEdited)
@@ -657,8 +663,8 @@ def _spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
     return tool.spec() if isinstance(tool, FunctionTool) else tool
 
 
-def _check_length(name: str, value: str | None, most: int) -> None:
-    if value is not None and not 0 < len(value) <= most:
+def _check_length(name: str, value: str, most: int) -> None:
+    if not 0 < len(value) <= most:
         raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
 
 
@@ -670,7 +676,8 @@ def _items(history: Sequence[HistoryItem]) -> Sequence[HistoryItem]:
             f"returns one, got {given!r:.80}"
         )
     for item in history:
-        _check_length("an item's id", item.id, 32)
+        if item.id is not None:
+            _check_length("an item's id", item.id, 32)
     return history
 
 

@@ -8,8 +8,7 @@ to be reported, and end nothing. Only cancellation and the end of the program pa
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -118,14 +117,9 @@ _supervised_tasks: Final[ContextVar[tuple[_SupervisedTask, ...]]] = ContextVar(
 )
 
 
-@contextmanager
-def supervised_task(session: object, call_id: str | None = None) -> Generator[None]:
-    """Mark this task and the tasks that it starts: the session handles what they raise."""
-    token = _supervised_tasks.set((*_supervised_tasks.get(), _SupervisedTask(session, call_id)))
-    try:
-        yield
-    finally:
-        _supervised_tasks.reset(token)
+def supervise_task(session: object, call_id: str | None = None) -> None:
+    """Mark this task, and the tasks that it starts later: the session handles what they raise."""
+    _supervised_tasks.set((*_supervised_tasks.get(), _SupervisedTask(session, call_id)))
 
 
 def is_supervised(session: object) -> bool:

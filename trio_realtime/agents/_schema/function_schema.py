@@ -239,8 +239,7 @@ class FunctionSchema:
         Raises:
             InvalidArguments: if the arguments do not match the parameters.
         """
-        struct = self._type_schema.decode(arguments)
-        values = {name: getattr(struct, name) for name in self._struct.__struct_fields__}
+        values = msgspec.structs.asdict(self._type_schema.decode(arguments))
         return values | dict.fromkeys(self._context_parameters, context)
 
 

@@ -5,8 +5,7 @@ before it; audio that arrives before any text is covered by the first text. A ch
 the beginning, so a check that passes releases everything that its text covers. While audio waits, the
 text is checked again as soon as the previous check is done: the delay is one check, not one window.
 
-Audio that was not released has not begun to play. If it is discarded, the service is told that none
-of it was heard.
+Audio that was not released has not begun to play. If it is discarded, its item is truncated at 0.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Retain the audio of items in the history, up to a number of bytes.
 
-The agent's audio is collected from its deltas, and cut where the service was told that it was cut. It
+The agent's audio is collected from its deltas, and cut where its item was truncated. It
 counts from its arrival. It appears in the history when its item is complete or truncated, or when its
 response has ended. The user's audio is requested from the service when its item is complete: that is
 what the model heard, after noise reduction and without silence. The library makes this request itself,

@@ -69,7 +69,7 @@ class FunctionCalls:
                     f"it does not run twice"
                 )
             ]
-        tool = response.toolset.find(item.name) if response.toolset is not None else None
+        tool = response.toolset.tools.get(item.name) if response.toolset is not None else None
         call = ToolCall(
             call_id=item.call_id,
             name=item.name,
@@ -102,11 +102,6 @@ class FunctionCalls:
             )
         )
         return effects
-
-    def interrupt(self, response_id: str) -> list[Effect]:
-        """Cancel the open calls of a response."""
-        call_ids = self._ledger.interrupt(response_id)
-        return [CancelCalls(call_ids=tuple(call_ids))] if call_ids else []
 
     # --- from the session
 

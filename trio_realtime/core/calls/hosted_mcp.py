@@ -175,6 +175,8 @@ class HostedMcpCalls:
 
     def on_item_done(self, event: ConversationItemDone, _now: float) -> Sequence[Effect]:
         """Take the final version of an item of the conversation."""
+        if not isinstance(event.item, McpListToolsItem | McpCallItem | McpApprovalRequestItem):
+            return ()
         effects = self.finish_item(event.item)
         return [*effects, *self._requests.after_call_finished()] if effects else ()
 
@@ -210,7 +212,7 @@ class HostedMcpCalls:
             arguments=item.arguments,
             response_id=owner.id if owner is not None else "",
             agent=self._settings.agent if owner is None else owner.agent,
-            tool=toolset.find_hosted(item.server_label) if toolset is not None else None,
+            tool=toolset.hosted.get(item.server_label) if toolset is not None else None,
             server_label=item.server_label,
         )
         if owner is None or not owner.audio_suppressed:

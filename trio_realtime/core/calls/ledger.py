@@ -48,37 +48,26 @@ A protected call is left alone by interruptions. A call that is being cancelled 
 """
 
 
+@attrs.define(eq=False)
 class _Call:
     """One call: the response that made it, its state, and what an interruption leaves of it."""
 
-    __slots__ = ("fingerprint", "respond_anyway", "response_id", "state")
-
-    def __init__(self, response_id: str, fingerprint: int) -> None:
-        self.response_id = response_id
-        self.fingerprint = fingerprint
-        self.state = CallState.RUNNING
-        self.respond_anyway = False
+    response_id: str
+    fingerprint: int
+    state: CallState = CallState.RUNNING
+    respond_anyway: bool = False
 
 
+@attrs.define(eq=False)
 class _ResponseCalls:
     """The calls of one response."""
 
-    __slots__ = (
-        "interrupted",
-        "open",
-        "respond_anyway",
-        "response_done",
-        "total",
-        "wants_response",
-    )
-
-    def __init__(self) -> None:
-        self.open: set[str] = set()
-        self.total = 0
-        self.response_done = False
-        self.interrupted = False
-        self.wants_response = False
-        self.respond_anyway = False
+    open: set[str] = attrs.field(factory=set[str])
+    total: int = 0
+    response_done: bool = False
+    interrupted: bool = False
+    wants_response: bool = False
+    respond_anyway: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -132,7 +121,9 @@ class ToolLedger:
         if call_id in self._calls:
             return False
         self._calls[call_id] = _Call(response_id, hash(fingerprint))
-        calls = self._responses.setdefault(response_id, _ResponseCalls())
+        calls = self._responses.get(response_id)
+        if calls is None:
+            calls = self._responses[response_id] = _ResponseCalls()
         calls.open.add(call_id)
         calls.total += 1
         return True
@@ -144,13 +135,16 @@ class ToolLedger:
     def protect(self, call_id: str, *, respond: bool = False) -> None:
         """Let interruptions leave this call alone.
 
+        A call that is being cancelled, or is answered or unknown, stays as it is.
+
         Args:
-            call_id: a known call.
+            call_id: the service's id of the call.
             respond: request a response to the result even after an interruption.
         """
-        call = self._calls[call_id]
-        call.state = TRANSITIONS.get((call.state, Trigger.PROTECT), call.state)
-        call.respond_anyway = respond
+        call = self._calls.get(call_id)
+        if call is not None and (call.state, Trigger.PROTECT) in TRANSITIONS:
+            call.state = TRANSITIONS[call.state, Trigger.PROTECT]
+            call.respond_anyway = respond
 
     def finish(self, call_id: str, *, wants_response: bool) -> bool:
         """Take the result of a call. Returns whether to send it: not if the call is answered already."""
@@ -159,7 +153,6 @@ class ToolLedger:
             return False
         if call.state is CallState.CANCELLING:
             self._cancelling -= 1
-            wants_response = False
         call.state = TRANSITIONS[call.state, Trigger.FINISH]
         calls = self._responses[call.response_id]
         calls.open.discard(call_id)

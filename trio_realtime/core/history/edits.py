@@ -174,6 +174,8 @@ class HistoryEdits:
         self, event: ConversationItemAdded | ConversationItemCreated, _now: float
     ) -> list[Effect]:
         """Note that an item was created."""
+        if self._current is None:
+            return []
         return self._confirm(("added", event.item.id or ""))
 
     def on_item_deleted(self, event: ConversationItemDeleted, _now: float) -> list[Effect]:

@@ -20,7 +20,6 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -81,7 +80,7 @@ class History:
     """The items of the conversation. No method raises because of what a server sends."""
 
     def __init__(self) -> None:
-        self._local_copiesinel = _Node(None)  # between the last item and the first
+        self._sentinel = _Node(None)  # between the last item and the first
         self._nodes: dict[str, _Node] = {}
         self._pending: dict[str, dict[int, _PendingTranscript]] = {}
         self._local_copies: dict[str, MessageItem] = {}
@@ -101,19 +100,20 @@ class History:
     def get(self, item_id: str) -> HistoryItem | None:
         """Return the item with this id, with everything that has arrived of it so far."""
         node = self._nodes.get(item_id)
-        return None if node is None else _current(node)
+        if node is None:
+            return None
+        return _current(node) if node.deltas else node.item
 
     def snapshot(self) -> tuple[HistoryItem, ...]:
         """Return all items in order. Returns the same tuple until something changes."""
         if self._snapshot is None:
-            self._snapshot = tuple(_current(node) for node in self._walk())
+            items: list[HistoryItem] = []
+            node = self._sentinel.following
+            while node.item is not None:  # the sentinel has none
+                items.append(_current(node) if node.deltas else node.item)
+                node = node.following
+            self._snapshot = tuple(items)
         return self._snapshot
-
-    def _walk(self) -> Iterable[_Node]:
-        node = self._local_copiesinel.following
-        while node is not self._local_copiesinel:
-            yield node
-            node = node.following
 
     # --- items
 
@@ -135,7 +135,17 @@ class History:
         self._deleted.pop(item.id, None)
         local = self._local_copies.pop(item.id, None)
         node = _Node(item if local is None else _merge(local, item))
-        self._link(node, self._place(previous_item_id))
+        last = self._sentinel.previous
+        if previous_item_id is None:
+            before = self._sentinel
+        elif isinstance(previous_item_id, Unset):
+            before = last
+        else:
+            before = self._nodes.get(previous_item_id, last)
+        node.previous, node.following = before, before.following
+        before.following.previous = node
+        before.following = node
+        self._snapshot = None
         self._nodes[item.id] = node
         if item.id in self._pending:
             self._apply_transcripts(node, item.id)
@@ -143,11 +153,12 @@ class History:
 
     def finish(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> Change:
         """Take a final version. It places the item only if its ``added`` event was missed."""
+        node = self._nodes.get(item.id or "")
+        if node is not None:
+            return self._replace(node, item)
         if item.id in self._deleted:
             return Change.NONE  # it arrived too late
-        if previous_item_id is None:
-            previous_item_id = UNSET
-        return self.add(item, previous_item_id)
+        return self.add(item, UNSET if previous_item_id is None else previous_item_id)
 
     def truncate(self, item_id: str, index: int, heard_ms: int) -> HistoryItem | None:
         """Note how much of a part was heard. Returns the item, ``None`` if there is no such part."""
@@ -188,19 +199,6 @@ class History:
         node.following.previous = node.previous
         self._snapshot = None
         return True
-
-    def _place(self, previous_item_id: str | Unset | None) -> _Node:
-        if previous_item_id is None:
-            return self._local_copiesinel
-        if isinstance(previous_item_id, Unset):
-            return self._local_copiesinel.previous
-        return self._nodes.get(previous_item_id, self._local_copiesinel.previous)
-
-    def _link(self, node: _Node, after: _Node) -> None:
-        node.previous, node.following = after, after.following
-        after.following.previous = node
-        after.following = node
-        self._snapshot = None
 
     def _replace(self, node: _Node, item: HistoryItem) -> Change:
         known = node.item
@@ -364,7 +362,14 @@ def item_status(item: HistoryItem) -> str | None:
 
 def _merge(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
     if not isinstance(known, MessageItem) or not isinstance(incoming, MessageItem):
-        return _merge_call(known, incoming)
+        if isinstance(known, FunctionCallItem) and isinstance(incoming, FunctionCallItem):
+            return attrs.evolve(
+                incoming,
+                arguments=incoming.arguments or known.arguments,
+                name=incoming.name or known.name,
+                call_id=incoming.call_id or known.call_id,
+            )
+        return incoming
     if known.role != incoming.role:
         return incoming
     parts = [
@@ -383,17 +388,6 @@ def _with_images(known: MessageItem, incoming: MessageItem) -> list[ContentPart]
             if isinstance(part, InputImage):
                 parts.insert(index, part)
     return parts
-
-
-def _merge_call(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
-    if isinstance(known, FunctionCallItem) and isinstance(incoming, FunctionCallItem):
-        return attrs.evolve(
-            incoming,
-            arguments=incoming.arguments or known.arguments,
-            name=incoming.name or known.name,
-            call_id=incoming.call_id or known.call_id,
-        )
-    return incoming
 
 
 def _fill_missing(known: ContentPart, incoming: ContentPart) -> ContentPart:

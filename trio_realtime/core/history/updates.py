@@ -28,7 +28,7 @@ from trio_realtime.wire import (
     Unset,
 )
 
-from .items import Change, History, item_status
+from .items import Change, History
 
 
 class HistoryUpdater:
@@ -61,7 +61,10 @@ class HistoryUpdater:
 
     def finish_item(self, item: Item) -> Sequence[Effect]:
         """Take the final version of an output item, which does not name its place."""
-        return self._report(item, self._history.finish(item))
+        change = self._history.finish(item)
+        if change is Change.NONE and item.id not in self._unreported:
+            return ()
+        return self._report(item, change)
 
     def on_item_retrieved(self, event: ConversationItemRetrieved, _now: float) -> Sequence[Effect]:
         """Take an item that was asked for, if it is still in the conversation."""
@@ -116,7 +119,7 @@ class HistoryUpdater:
 
     def _updated(self, item: HistoryItem) -> ev.HistoryUpdated:
         self._unreported.discard(item.id or "")
-        if item_status(item) != "in_progress":
+        if getattr(item, "status", None) != "in_progress":
             self._reported_at.pop(item.id or "", None)
         return ev.HistoryUpdated(item=item, read=self._history.snapshot)
 

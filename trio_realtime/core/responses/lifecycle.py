@@ -118,9 +118,12 @@ class ResponseLifecycle:
 
     def on_output_item_done(self, event: ResponseOutputItemDone, _now: float) -> list[Effect]:
         """Take the final version of an output item; run it if it is a function call."""
-        if self._responses.has_ended(event.response_id):
-            return []
-        response, effects = self.ensure_response(event.response_id)
+        effects: list[Effect] = []
+        response = self._responses.running.get(event.response_id)
+        if response is None:
+            if self._responses.has_ended(event.response_id):
+                return effects
+            response, effects = self.ensure_response(event.response_id)
         if response.out_of_band:
             return effects
         effects += self._history.finish_item(event.item)
@@ -138,13 +141,15 @@ class ResponseLifecycle:
         if self._responses.has_ended(done.id):
             return []
         effects: list[Effect] = []
-        known = self._responses.get(done.id)
+        known = self._responses.running.get(done.id)
         if self._queue.running is None and (known is None or not known.created_seen):
             # The service leaves out the beginning where an interruption came in between.
             effects += self._create(done)
-        out_of_band = self._attribution.is_out_of_band(done, token_of(done))
-        response, began = self.ensure_response(done.id, out_of_band=out_of_band)
-        effects += began
+        response = self._responses.running.get(done.id)
+        if response is None:
+            out_of_band = self._attribution.is_out_of_band(done, token_of(done))
+            response, began = self.ensure_response(done.id, out_of_band=out_of_band)
+            effects += began
         if done.status == "cancelled":
             response.audio_suppressed = True
         if not response.out_of_band:
@@ -181,7 +186,7 @@ class ResponseLifecycle:
             return [*effects, *self._requests.end_turns(response.turns, outcome)]
         self._hosted.response_ended(response.id, completed=outcome.status == "completed")
         if outcome.status == "cancelled":
-            effects += self._calls.interrupt(response.id)
+            effects += self._interruption.cancel_calls(response.id)
         return [
             *effects,
             *self._requests.continue_after_calls(response.id, response.turns, outcome),

@@ -131,9 +131,9 @@ class ResponseRequest:
 
     @property
     def waits_for_turns(self) -> bool:
-        """Whether the request waits until nobody waits for an earlier turn.
+        """Whether the request waits for the end of earlier turns that a caller awaits.
 
-        One response would answer both prompts.
+        Otherwise one response would answer both prompts.
         """
         return self.prompt is not None and not self.inside_turn
 
@@ -173,6 +173,11 @@ class ResponseQueue:
     def is_idle(self) -> bool:
         """Whether no response runs and none is requested."""
         return self._state is QueueState.FREE and not self._requests
+
+    @property
+    def can_send(self) -> bool:
+        """Whether the slot is free and a request waits for it."""
+        return bool(self._requests) and self._state is QueueState.FREE
 
     @property
     def probable_owner(self) -> ResponseRequest | None:

@@ -158,7 +158,7 @@ class ResponseRequests:
 
         None is sent while calls of an interrupted response are still to be answered.
         """
-        if self._ledger.is_cancelling:
+        if not self._queue.can_send or self._ledger.is_cancelling:
             return []
         request = self._queue.next_to_send(turns_awaited=self._are_turns_awaited())
         if request is None:
@@ -262,7 +262,8 @@ class ResponseRequests:
 
     def after_call_finished(self) -> list[Effect]:
         """Do what was waiting for a call: end or continue its turns, and send the next create."""
-        return [*self._finish_completed_calls(), *self.send_next()]
+        effects = self._finish_completed_calls()
+        return [*effects, *self.send_next()]
 
     def _finish_completed_calls(self) -> list[Effect]:
         effects: list[Effect] = []

@@ -91,7 +91,7 @@ async def _exchange_settings(
     try:
         while runtime.core.session is None:
             handle_frame(await transport.receive(), runtime)
-        request = runtime.track_request(runtime.new_id("settings"))
+        request = runtime.track_request("settings")
         runtime.feed(UpdateSettings(token=request.token, settings=settings, toolset=agent.toolset))
         await _flush(transport, runtime.send_queue)
         while not request.is_resolved:

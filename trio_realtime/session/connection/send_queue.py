@@ -1,8 +1,7 @@
 """The frames that wait to be sent.
 
-The writer task is the only task that writes, so no cancellation cuts a frame. Senders put whole frames
-into the queue, which never waits; whoever sends audio or messages waits for space first. The bounds are
-in bytes. A frame counts until the writer has written it, so that an orderly close can wait for the last
+The writer task is the only task that writes, so no cancellation cuts a frame. Adding a frame never
+waits; methods that send audio or messages wait for space first. The bounds are in bytes. A frame counts until the writer has written it, so that an orderly close can wait for the last
 one. A memory channel has neither property; see :mod:`trio_realtime.session.change_signal`.
 """
 
@@ -14,7 +13,6 @@ import trio
 
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import SessionEnd
-from trio_realtime.wire import ClientEvent, InputAudioBufferAppend, encode
 
 
 class SendQueue:
@@ -47,13 +45,6 @@ class SendQueue:
 
     # --- senders
 
-    def put(self, event: ClientEvent) -> None:
-        """Encode and queue an event. Drops the event if the session has ended."""
-        if type(event) is InputAudioBufferAppend:
-            self.put_frame(encode(event), audio=len(event.audio))
-        else:
-            self.put_frame(encode(event))
-
     def put_frame(self, frame: str, *, audio: int = 0) -> None:
         """Queue an encoded event. Drops the frame if the session has ended.
 
@@ -67,8 +58,7 @@ class SendQueue:
         self._frames.append((frame, audio, text))
         self._audio += audio
         self._text += text
-        if self._changed:
-            self._changed.notify_all()
+        self._changed.notify_all()
 
     async def wait_for_audio_space(self) -> None:
         """Wait until there is space for audio. Always a checkpoint.

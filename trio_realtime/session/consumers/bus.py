@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
 from trio_realtime.config import OverflowPolicy, check_overflow
 from trio_realtime.errors import UsageError
-from trio_realtime.events import AudioInterrupted, RawModelEvent, SessionEvent
+from trio_realtime.events import AnyEvent, AudioInterrupted, RawModelEvent, SessionEvent
 from trio_realtime.session.ending import SessionEnd
 
 from .channel import UNBOUNDED, BufferLimits, EventChannel
@@ -59,7 +59,12 @@ class EventBus:
         The channel has no limit and outlives the end of the session. Its owner ends it with
         :meth:`.EventChannel.finish`.
         """
-        return self._add(EventChannel(UNBOUNDED, tuple(types), self._remove))
+        return self._add(EventChannel(UNBOUNDED, tuple(types), self._remove, SessionEnd()))
+
+    def change_types(self, channel: EventChannel[Any], types: Iterable[type[SessionEvent]]) -> None:
+        """Change which events a channel carries."""
+        channel.types = tuple(types)
+        self._rebuild_routes()
 
     def _add(self, channel: EventChannel[Any]) -> EventChannel[Any]:
         self._channels.append(channel)
@@ -72,22 +77,23 @@ class EventBus:
         self._rebuild_routes()
 
     def _rebuild_routes(self) -> None:
-        """Forget the routes, which :meth:`emit` finds again type by type."""
-        self._routes.clear()
-        self.wants_raw = any(channel.accepts(RawModelEvent) for channel in self._channels)
+        """Find the channels of each event type. Raw events must be named."""
+        self._routes = {
+            kind: tuple(
+                channel
+                for channel in self._channels
+                if (kind in channel.types if channel.types else kind is not RawModelEvent)
+            )
+            for kind in get_args(AnyEvent)
+        }
+        self.wants_raw = bool(self._routes[RawModelEvent])
 
     def emit(self, event: SessionEvent) -> None:
         """Deliver an event. ``AudioInterrupted`` removes the unread audio of its response first."""
-        kind = type(event)
-        if kind is AudioInterrupted:
-            assert isinstance(event, AudioInterrupted)
+        if isinstance(event, AudioInterrupted):
             for channel in self._channels:
                 channel.discard_audio(event.response_id)
-        route = self._routes.get(kind)
-        if route is None:
-            route = tuple(channel for channel in self._channels if channel.accepts(kind))
-            self._routes[kind] = route
-        for channel in route:
+        for channel in self._routes.get(type(event), ()):
             channel.put(event)
 
     def wake_all(self) -> None:

@@ -20,7 +20,7 @@ from typing_extensions import TypeVar
 
 from trio_realtime.config import OverflowPolicy
 from trio_realtime.errors import ConsumerTooSlow
-from trio_realtime.events import AnyEvent, Audio, RawModelEvent, SessionEvent
+from trio_realtime.events import AnyEvent, Audio, SessionEvent
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import SessionEnd, copy_exception
 
@@ -64,17 +64,21 @@ class ChannelStatistics:
 
 
 class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
-    """One consumer's events, in order. The session makes it; iterate it or call :meth:`receive`."""
+    """One consumer's events, in order. The session makes it; iterate it or call :meth:`receive`.
+
+    Attributes:
+        types: the event classes that it carries; every event except the raw ones if empty.
+    """
 
     def __init__(
         self,
         limits: BufferLimits,
         types: tuple[type[SessionEvent], ...],
         on_close: Callable[[EventChannel[SessionEvent]], None],
-        end: SessionEnd | None = None,
+        end: SessionEnd,
     ) -> None:
         self._limits = limits
-        self._types = types
+        self.types = types
         self._on_close = on_close
         self._session_end = end
         self._events: deque[SessionEvent] = deque()
@@ -108,10 +112,13 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         """
         await trio.lowlevel.checkpoint()
         while not self._events:
-            if (end := self._end()) is not None:
-                raise end
+            if self._failure is not None or self._session_end.is_set:
+                raise self._end()
             await self._changed.wait()
-        return self._take()
+        event = self._events.popleft()
+        if type(event) is Audio:
+            self._audio -= len(event.data)
+        return event  # type: ignore[return-value]  # the bus puts only events of these types
 
     def receive_nowait(self) -> EventT_co:
         """Return the next event if there is one.
@@ -119,25 +126,20 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         Raises:
             trio.WouldBlock: there is no event now. Otherwise like :meth:`receive`.
         """
-        if self._events:
-            return self._take()
-        if (end := self._end()) is not None:
-            raise end
-        raise trio.WouldBlock
-
-    def _take(self) -> EventT_co:
+        if not self._events:
+            if self._failure is not None or self._session_end.is_set:
+                raise self._end()
+            raise trio.WouldBlock
         event = self._events.popleft()
         if type(event) is Audio:
             self._audio -= len(event.data)
         return event  # type: ignore[return-value]  # the bus puts only events of these types
 
-    def _end(self) -> Exception | None:
-        """Return what ended this channel, ``None`` while it is open."""
+    def _end(self) -> Exception:
+        """Return what ended this channel: its own failure, or the end of the session."""
         if self._failure is not None:
             return copy_exception(self._failure)
-        if self._session_end is not None and self._session_end.is_set:
-            return self._session_end.consumer_exception()
-        return None
+        return self._session_end.consumer_exception()
 
     async def aclose(self) -> None:
         """Stop consuming; unread events are dropped."""
@@ -154,10 +156,6 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
 
     # --- the session's side
 
-    def accepts(self, kind: type[SessionEvent]) -> bool:
-        """Return whether this consumer asked for events of this type. Raw events must be named."""
-        return kind in self._types if self._types else kind is not RawModelEvent
-
     def put(self, event: SessionEvent) -> None:
         """Add an event of an accepted type, if the buffer has space for it."""
         if self._failure is not None:
@@ -168,11 +166,12 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             self._audio += len(event.data)
         if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
             self._overflow()
-        if self._changed:
-            self._changed.notify()
+        self._changed.notify()
 
-    def _is_over(self) -> bool:
-        return len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio
+    def _is_over(self, others: int = 0) -> bool:
+        """Return whether the buffer, with this many other events, exceeds a limit."""
+        events = len(self._events) + others
+        return events > self._limits.max_events or self._audio > self._limits.max_audio
 
     def _overflow(self) -> None:
         if self._limits.overflow == "drop_oldest":
@@ -200,7 +199,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
     def _drop_oldest_audio(self) -> None:
         """Drop audio, oldest first, until the buffer is within its limits. No other event is dropped."""
         rest: deque[SessionEvent] = deque()
-        while self._events and self._is_over_with(len(rest)):
+        while self._events and self._is_over(len(rest)):
             event = self._events.popleft()
             if type(event) is Audio:
                 self._audio -= len(event.data)
@@ -209,10 +208,6 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
                 rest.append(event)
         rest.extend(self._events)
         self._events = rest
-
-    def _is_over_with(self, others: int) -> bool:
-        events = len(self._events) + others
-        return events > self._limits.max_events or self._audio > self._limits.max_audio
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:

@@ -21,12 +21,13 @@ from trio_realtime.events import (
     AgentStart,
     Error,
     Handoff,
+    SessionEvent,
     ToolCancelled,
     ToolEnd,
     ToolStart,
 )
 from trio_realtime.session.ending import SessionEnd
-from trio_realtime.session.user_code import call_user_code, describe_exception, supervised_task
+from trio_realtime.session.user_code import call_user_code, describe_exception, supervise_task
 
 from .bus import EventBus
 from .channel import EventChannel
@@ -38,6 +39,9 @@ logger: logging.Logger = logging.getLogger("trio_realtime.hooks")
 
 HookEvent: TypeAlias = AgentStart | AgentEnd | Handoff | ToolStart | ToolEnd | ToolCancelled
 HookResult: TypeAlias = Awaitable[None] | None
+
+_NO_EVENTS = (SessionEvent,)
+"""No event has exactly this class."""
 
 
 class HookRunner:
@@ -63,11 +67,22 @@ class HookRunner:
         self._end = end
         self._context = context
         self._hooks = hooks
-        self._events: EventChannel[Any] = bus.open_internal_channel(get_args(HookEvent))
+        self._events: EventChannel[Any] = bus.open_internal_channel(_NO_EVENTS)
+        self._is_observing = False
         self._max_waiting = max_waiting
         self._current = ""
         # Hooks still learn what happened before a cancellation of the user's block.
         self._scope = trio.CancelScope(shield=True)
+
+    def observe(self, agent: RealtimeAgent[Any]) -> None:
+        """Prepare for the events of an agent that becomes current.
+
+        A session without any hooks routes no event here.
+        """
+        if self._is_observing or (self._hooks is None and agent.hooks is None):
+            return
+        self._is_observing = True
+        self._bus.change_types(self._events, get_args(HookEvent))
 
     def finish(self, deadline: float) -> None:
         """End after the events so far: the session is over. Hooks are cancelled at the deadline."""
@@ -112,16 +127,16 @@ class HookRunner:
         self._bus.emit(Error(error=error))
 
     async def _call_hooks(self, events: trio.MemoryReceiveChannel[HookEvent]) -> None:
-        with supervised_task(self._end):
-            async for event in events:
-                agent = _agent_of(event)
-                about = AgentContext(context=self._context, agent=agent)
-                if self._hooks is not None:
-                    name = f"{type(self._hooks).__name__}.on_{event.type}"
-                    await self._call(name, partial(_call_session, self._hooks, about, event))
-                if agent.hooks is not None:
-                    name = f"{type(agent.hooks).__name__}.on_{event.type.removeprefix('agent_')}"
-                    await self._call(name, partial(_call_agent, agent.hooks, about, event))
+        supervise_task(self._end)
+        async for event in events:
+            agent = _agent_of(event)
+            about = AgentContext(context=self._context, agent=agent)
+            if self._hooks is not None:
+                name = f"{type(self._hooks).__name__}.on_{event.type}"
+                await self._call(name, partial(_call_session, self._hooks, about, event))
+            if agent.hooks is not None:
+                name = f"{type(agent.hooks).__name__}.on_{event.type.removeprefix('agent_')}"
+                await self._call(name, partial(_call_agent, agent.hooks, about, event))
 
     async def _call(self, name: str, call: Callable[[], HookResult]) -> None:
         async def run() -> None:

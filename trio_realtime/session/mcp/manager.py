@@ -26,7 +26,7 @@ from trio_realtime.agents import (
 from trio_realtime.errors import ConfigurationError, RealtimeError
 from trio_realtime.events import Error, McpToolsChanged, SessionEvent
 from trio_realtime.session.ending import copy_exception
-from trio_realtime.session.user_code import supervised_task
+from trio_realtime.session.user_code import supervise_task
 from trio_realtime.wire import Session
 
 from .connection import McpConnector
@@ -46,7 +46,7 @@ class McpHost(Protocol):
         """The agent whose settings are in force."""
         ...
 
-    def emit(self, event: SessionEvent) -> None:
+    def emit(self, event: SessionEvent, /) -> None:
         """Deliver an event to the consumers of the session."""
         ...
 
@@ -184,10 +184,7 @@ class McpServers:
         self._nursery.start_soon(self._refresh_settings, host, context, name="MCP tools")
 
     async def _refresh_settings(self, host: McpHost, context: Any) -> None:
-        with supervised_task(host.end):
-            await self._refresh_loop(host, context)
-
-    async def _refresh_loop(self, host: McpHost, context: Any) -> None:
+        supervise_task(host.end)
         while True:
             while not self._refresh_pending:
                 await self._tools_changed.park()

@@ -22,7 +22,7 @@ def _check_message(_decision: Decision, _: object, message: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """The decision about a call. ``message`` is what the model is told about a rejection.
+    """The decision about a call. ``message`` is the text that the model is given for a rejection.
 
     Raises:
         UsageError: the message is not a str.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import attrs
 import trio
 
 from trio_realtime.agents import (
@@ -28,8 +29,26 @@ from .results import ToolResult, error_result, started_event
 from .services import ToolServices
 
 
-async def carry_out(call: ToolCall, early: EarlyAnswer, services: ToolServices) -> ToolResult:
+@attrs.define(eq=False)
+class RunningCall:
+    """A call that was started and is not answered yet.
+
+    Attributes:
+        call: the call.
+        scope: cancels it.
+        finish_timeout: seconds that it may go on when the session ends; ``None`` for none.
+        early: the early answer, once the tool runs.
+    """
+
+    call: ToolCall
+    scope: trio.CancelScope
+    finish_timeout: float | None = None
+    early: EarlyAnswer | None = None
+
+
+async def carry_out(running: RunningCall, services: ToolServices) -> ToolResult:
     """Carry out a call and return its result."""
+    call = running.call
     if call.server_label is not None:
         decision = await decide_hosted_call(call, services)
         return ToolResult(
@@ -38,11 +57,14 @@ async def carry_out(call: ToolCall, early: EarlyAnswer, services: ToolServices) 
             outcome="approved" if decision.approved else "rejected",
         )
     tool: FunctionTool | AgentHandoff[Any] | None = call.tool
-    if tool is None or not await _is_enabled(tool, call, services):
+    if tool is None or (
+        tool.is_enabled is not True and not await _is_enabled(tool, call, services)
+    ):
         return error_result(f"Tool {call.name} not found.", "unknown")
     if isinstance(tool, AgentHandoff):
         return await hand_off(tool, call, services)
     runtime = services.runtime
+    early = running.early = EarlyAnswer(call, runtime)
     context = ToolContext(
         context=services.context,
         call_id=call.call_id,
@@ -67,6 +89,4 @@ async def carry_out(call: ToolCall, early: EarlyAnswer, services: ToolServices) 
 async def _is_enabled(
     tool: FunctionTool | AgentHandoff[Any], call: ToolCall, services: ToolServices
 ) -> bool:
-    if not callable(tool.is_enabled):
-        return tool.is_enabled
     return await evaluate(tool.is_enabled, AgentContext(context=services.context, agent=call.agent))

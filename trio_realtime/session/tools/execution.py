@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -19,7 +20,9 @@ from .results import ToolResult, as_text, completed_result, error_result, logger
 
 async def run_tool(tool: FunctionTool, context: ToolContext[Any], emit: Emit) -> ToolResult:
     """Run a tool within its timeout and return the result of the call."""
-    outcome = await _invoke(tool, context)
+    outcome: Returned[Any] | Raised | None = None
+    with trio.move_on_after(math.inf if tool.timeout is None else tool.timeout):
+        outcome = await call_user_code(tool.invoke, context, context.arguments)
     if outcome is None:
         return await _timed_out(tool, context)
     if not isinstance(outcome, Raised):
@@ -27,15 +30,6 @@ async def run_tool(tool: FunctionTool, context: ToolContext[Any], emit: Emit) ->
     if isinstance(outcome.failure, InvalidArguments):
         return error_result(str(outcome.failure), "failed", tool)
     return await _failed(tool, context, outcome.failure)
-
-
-async def _invoke(tool: FunctionTool, context: ToolContext[Any]) -> Returned[Any] | Raised | None:
-    """Call the tool. Returns ``None`` if it was cancelled by its timeout."""
-    if tool.timeout is None:
-        return await call_user_code(tool.invoke, context, context.arguments)
-    with trio.move_on_after(tool.timeout):
-        return await call_user_code(tool.invoke, context, context.arguments)
-    return None
 
 
 async def checked_result(

@@ -1,4 +1,4 @@
-"""Whether a call may run: its tool's guardrails, and the decision of whoever approves calls.
+"""Decide whether a call may run: ask for approval and run the input guardrails of its tool.
 
 ==========================  ========================================================================
 checked, in this order      effect

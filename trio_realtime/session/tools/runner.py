@@ -14,7 +14,7 @@ import trio
 from trio_realtime.agents import FunctionTool
 from trio_realtime.core import CANCELLED_OUTPUT, ApprovalDecided, CallFinished, ToolCall
 from trio_realtime.errors import UserCodeError
-from trio_realtime.events import Error, SessionEvent
+from trio_realtime.events import Error
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import SessionEnd
 from trio_realtime.session.interface import Runtime
@@ -23,28 +23,12 @@ from trio_realtime.session.user_code import (
     call_user_code,
     current_calls,
     describe_exception,
-    supervised_task,
+    supervise_task,
 )
 
-from .call import carry_out
-from .early_answer import EarlyAnswer
+from .call import RunningCall, carry_out
 from .results import ToolResult, cancelled_event, ended_event, raised_result
 from .services import ToolServices
-
-
-class _RunningCall:
-    """A call that was started and is not answered yet."""
-
-    __slots__ = ("call", "finish_timeout", "scope")
-
-    def __init__(self, call: ToolCall, deadline: float) -> None:
-        self.call = call
-        self.scope = trio.CancelScope(deadline=deadline)
-        tool = call.tool
-        self.finish_timeout = tool.finish_timeout if isinstance(tool, FunctionTool) else None
-        if self.finish_timeout is not None:
-            # The call may finish whatever ends the session; ``finish`` ends it in time.
-            self.scope.shield = True
 
 
 class ToolRunner:
@@ -56,8 +40,8 @@ class ToolRunner:
 
     def __init__(self, end: SessionEnd) -> None:
         self._end = end
-        self._running: dict[str, _RunningCall] = {}
-        self._send, self._receive = trio.open_memory_channel[_RunningCall](math.inf)
+        self._running: dict[str, RunningCall] = {}
+        self._send, self._receive = trio.open_memory_channel[RunningCall](math.inf)
         self._call_ended = ChangeSignal()
         self._deadline = math.inf
 
@@ -78,7 +62,12 @@ class ToolRunner:
 
     def start(self, call: ToolCall) -> None:
         """Start a call. From now on, its id can be cancelled."""
-        running = self._running[call.call_id] = _RunningCall(call, self._deadline)
+        scope = trio.CancelScope(deadline=self._deadline)
+        running = self._running[call.call_id] = RunningCall(call, scope)
+        if isinstance(call.tool, FunctionTool) and call.tool.finish_timeout is not None:
+            running.finish_timeout = call.tool.finish_timeout
+            # The call may finish whatever ends the session; ``finish`` ends it in time.
+            scope.shield = True
         self._send.send_nowait(running)
 
     def cancel(self, call_ids: tuple[str, ...]) -> None:
@@ -134,15 +123,15 @@ class ToolRunner:
             self._running.clear()  # calls that never began
             self._call_ended.notify_all()
 
-    async def _run(self, running: _RunningCall, services: ToolServices) -> None:
+    async def _run(self, running: RunningCall, services: ToolServices) -> None:
         call = running.call
         result: ToolResult | None = None
-        early = EarlyAnswer(call, services.runtime)
         try:
-            with supervised_task(self._end, call.call_id), running.scope:
+            supervise_task(self._end, call.call_id)
+            with running.scope:
                 # A call that was cancelled before it began does not begin.
                 await trio.lowlevel.checkpoint_if_cancelled()
-                outcome = await call_user_code(carry_out, call, early, services)
+                outcome = await call_user_code(carry_out, running, services)
                 result = (
                     raised_result(call, outcome.failure)
                     if isinstance(outcome, Raised)
@@ -151,38 +140,43 @@ class ToolRunner:
         finally:
             # Synchronous, so that no cancellation can come between the end and its report.
             self._running.pop(call.call_id, None)
-            early.close()
-            _report(call, result, early, services.runtime)
+            if running.early is not None:
+                running.early.close()
+            _report(running, result, services.runtime)
             self._call_ended.notify_all()
 
 
-def _report(
-    call: ToolCall, result: ToolResult | None, early: EarlyAnswer, runtime: Runtime
-) -> None:
+def _report(running: RunningCall, result: ToolResult | None, runtime: Runtime) -> None:
     """Answer a call. A failure that ends the session does so once the call is answered."""
+    call = running.call
     end = result.ends_session if result is not None else None
     if end is not None:
         runtime.fail_pending(end)  # before the end of the turn resolves the requests
     if call.server_label is not None:
         _report_decision(call, result, runtime)
-    elif early.was_given:
-        early.report_end(result)
+    elif running.early is not None and running.early.was_given:
+        running.early.report_end(result)
+    elif result is None:
+        cancelled = cancelled_event(call)
+        runtime.feed(
+            CallFinished(
+                call_id=call.call_id,
+                output=CANCELLED_OUTPUT,
+                wants_response=False,
+                report=cancelled,
+            )
+        )
     else:
-        _report_result(call, result, runtime)
+        runtime.feed(
+            CallFinished(
+                call_id=call.call_id,
+                output=result.text,
+                wants_response=result.wants_response,
+                report=ended_event(call, result),
+            )
+        )
     if end is not None:
         runtime.fail(end)
-
-
-def _report_result(call: ToolCall, result: ToolResult | None, runtime: Runtime) -> None:
-    if result is None:
-        text, wants_response = CANCELLED_OUTPUT, False
-        event: SessionEvent = cancelled_event(call)
-    else:
-        text, wants_response = result.text, result.wants_response
-        event = ended_event(call, result)
-    runtime.feed(
-        CallFinished(call_id=call.call_id, output=text, wants_response=wants_response, report=event)
-    )
 
 
 def _report_decision(call: ToolCall, result: ToolResult | None, runtime: Runtime) -> None:

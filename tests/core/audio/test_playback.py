@@ -1,4 +1,4 @@
-"""The playback clock: how much of each item was heard, whatever is queued behind it."""
+"""The playback clock: how much of each item was heard."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from support.core import CoreScenario, effects_of
+from trio_realtime import events as ev
 from trio_realtime.core.audio.playback import ItemKey, Playback, TruncatePoint
 from trio_realtime.wire import PCM24K, PCMA, PCMU, AudioFormat
 
@@ -30,7 +32,7 @@ def position(
 
 
 def queued(*keys: ItemKey, seconds: float = 6) -> Playback:
-    """So many seconds of each item, all of one response, all received at 0."""
+    """Return a playback that has received this many seconds of each item at time 0."""
     playback = Playback()
     for key in keys:
         playback.receive(key, "r1", int(seconds * SECOND), 0.0)
@@ -40,13 +42,13 @@ def queued(*keys: ItemKey, seconds: float = 6) -> Playback:
 # --- the clock ----------------------------------------------------------------------------------
 
 
-def test_of_two_queued_items_the_first_is_cut_where_it_is_and_the_second_at_nothing() -> None:
+def test_a_cut_truncates_the_playing_item_at_its_position_and_the_queued_one_at_zero() -> None:
     playback = queued(A, B)
 
     assert playback.cut(2.0, RUNNING) == [position(A, 2000, 6000), position(B, 0, 6000)]
 
 
-def test_the_second_item_plays_when_the_first_has_played() -> None:
+def test_the_second_item_plays_after_the_first() -> None:
     playback = queued(A, B)
 
     assert playback.played_ms("a", 0, 7.5) == 6000
@@ -57,7 +59,7 @@ def test_the_second_item_plays_when_the_first_has_played() -> None:
     assert playback.finishes_at(7.5) == pytest.approx(12.0)
 
 
-def test_audio_that_comes_too_late_leaves_a_gap() -> None:
+def test_late_audio_leaves_a_gap() -> None:
     playback = queued(A, seconds=1)
     playback.receive(A, "r1", SECOND, 3.0)  # two seconds of silence before
 
@@ -67,7 +69,7 @@ def test_audio_that_comes_too_late_leaves_a_gap() -> None:
     assert playback.cut(3.25, RUNNING) == [position(A, 1250, 2000)]
 
 
-def test_items_that_alternate_are_heard_in_turn() -> None:
+def test_alternating_items_play_in_the_order_of_arrival() -> None:
     playback = queued(A, B, A, seconds=1)
 
     assert playback.played_ms("a", 0, 1.5) == 1000
@@ -76,7 +78,7 @@ def test_items_that_alternate_are_heard_in_turn() -> None:
     assert playback.cut(2.5, RUNNING) == [position(A, 1500, 2000), position(B, 1000, 1000)]
 
 
-def test_parts_of_one_item_are_counted_apart() -> None:
+def test_parts_of_one_item_are_counted_separately() -> None:
     playback = queued(("a", 0), ("a", 1), seconds=1)
 
     assert playback.cut(1.5, RUNNING) == [
@@ -85,14 +87,14 @@ def test_parts_of_one_item_are_counted_apart() -> None:
     ]
 
 
-def test_what_arrived_is_never_exceeded() -> None:
+def test_the_position_does_not_exceed_the_received_audio() -> None:
     playback = queued(A, seconds=1)
 
     assert playback.played_ms("a", 0, 1e9) == 1000
     assert playback.cut(1e9, RUNNING) == [position(A, 1000, 1000)]
 
 
-def test_positions_are_whole_milliseconds_and_rounded_down() -> None:
+def test_positions_are_rounded_down_to_milliseconds() -> None:
     playback = Playback()
     playback.receive(A, "r1", 100, 0.0)  # 2.08 ms
 
@@ -101,7 +103,7 @@ def test_positions_are_whole_milliseconds_and_rounded_down() -> None:
     assert playback.cut(2.0, RUNNING) == [position(A, 2, 100 / 48)]
 
 
-def test_in_silence_there_is_nothing() -> None:
+def test_an_empty_playback_has_no_positions() -> None:
     playback = Playback()
 
     assert playback.cut(5.0, RUNNING) == []
@@ -111,7 +113,7 @@ def test_in_silence_there_is_nothing() -> None:
     playback.advance(5.0, RUNNING)
 
 
-def test_an_item_that_begins_after_now_is_left_alone() -> None:
+def test_an_item_that_begins_later_is_not_cut() -> None:
     playback = Playback()
     playback.receive(A, "r1", SECOND, 10.0)
 
@@ -120,27 +122,27 @@ def test_an_item_that_begins_after_now_is_left_alone() -> None:
     assert playback.cut(10.5, RUNNING) == [position(A, 500, 1000)]
 
 
-def test_an_item_of_which_nothing_was_heard_is_cut_at_nothing() -> None:
+def test_an_unheard_item_is_cut_at_zero() -> None:
     assert queued(A).cut(0.0, RUNNING) == [position(A, 0, 6000)]
 
 
-# --- forgetting ---------------------------------------------------------------------------------
+# --- items that have played or were cut ----------------------------------------------------------
 
 
-def test_what_was_heard_to_its_end_is_not_cut_when_its_response_has_ended() -> None:
+def test_a_fully_heard_item_of_an_ended_response_is_not_cut() -> None:
     assert queued(A, seconds=1).cut(1.0, ENDED) == []
     assert queued(A, seconds=1).cut(1.0, RUNNING) == [position(A, 1000, 1000)]
     assert queued(A, seconds=1).cut(0.9, ENDED) == [position(A, 900, 1000)]
 
 
-def test_what_still_plays_is_cut_though_its_response_has_ended() -> None:
-    # Generation is much faster than speech: this is the usual case.
+def test_a_playing_item_of_an_ended_response_is_cut() -> None:
+    # Generation is much faster than speech, so this is the usual case.
     playback = queued(A, B, C, seconds=1)
 
     assert playback.cut(1.5, ENDED) == [position(B, 500, 1000), position(C, 0, 1000)]
 
 
-def test_what_was_cut_is_forgotten() -> None:
+def test_cut_items_are_forgotten() -> None:
     playback = queued(A, B)
     playback.cut(2.0, RUNNING)
 
@@ -149,7 +151,7 @@ def test_what_was_cut_is_forgotten() -> None:
     assert playback.finishes_at(3.0) == 3.0
 
 
-def test_what_has_played_out_is_forgotten_and_nothing_else() -> None:
+def test_only_fully_played_items_of_ended_responses_are_forgotten() -> None:
     playback = queued(A, B, seconds=1)
 
     playback.advance(1.5, RUNNING)
@@ -159,7 +161,7 @@ def test_what_has_played_out_is_forgotten_and_nothing_else() -> None:
     assert playback.played_ms("b", 0, 1.5) == pytest.approx(500)
 
 
-def test_a_cut_of_one_response_lets_the_other_play_on() -> None:
+def test_a_cut_of_one_response_does_not_stop_another() -> None:
     playback = Playback()
     for key, response_id in ((A, "r1"), (B, "r2"), (C, "r1")):
         playback.receive(key, response_id, SECOND, 0.0)
@@ -167,11 +169,11 @@ def test_a_cut_of_one_response_lets_the_other_play_on() -> None:
     assert playback.cut(0.5, RUNNING, only="r2") == [position(B, 0, 1000, "r2")]
 
     assert playback.played_ms("a", 0, 0.75) == pytest.approx(750)
-    assert playback.played_ms("c", 0, 1.5) == pytest.approx(500)  # it moved up
+    assert playback.played_ms("c", 0, 1.5) == pytest.approx(500)  # it plays earlier
     assert playback.finishes_at(0.5) == pytest.approx(2.0)
 
 
-def test_what_stands_behind_the_one_that_plays_begins_when_that_one_is_cut() -> None:
+def test_a_queued_item_begins_when_the_playing_one_is_cut() -> None:
     playback = Playback()
     playback.receive(A, "r1", SECOND, 0.0)
     playback.receive(B, "r2", SECOND, 0.0)
@@ -186,7 +188,7 @@ def test_what_stands_behind_the_one_that_plays_begins_when_that_one_is_cut() -> 
 # --- reports ------------------------------------------------------------------------------------
 
 
-def test_as_soon_as_the_application_reports_only_its_reports_count() -> None:
+def test_reports_of_the_application_replace_the_clock() -> None:
     playback = queued(A, B)
 
     playback.report("a", 0, 1200.7)
@@ -198,7 +200,7 @@ def test_as_soon_as_the_application_reports_only_its_reports_count() -> None:
     assert playback.cut(50.0, RUNNING) == [position(A, 1200, 6000), position(B, 0, 6000)]
 
 
-def test_a_report_of_more_than_there_is_counts_as_all() -> None:
+def test_a_report_beyond_the_end_counts_as_the_end() -> None:
     playback = queued(A, seconds=1)
     playback.report("a", 0, 5000)
 
@@ -206,25 +208,25 @@ def test_a_report_of_more_than_there_is_counts_as_all() -> None:
     assert playback.cut(0.1, RUNNING) == [position(A, 1000, 1000)]
 
 
-def test_a_negative_report_means_that_nothing_of_it_is_to_be_cut() -> None:
+def test_an_item_with_a_negative_report_is_not_cut() -> None:
     playback = queued(A, B, seconds=1)
     playback.report("a", 0, -1)
 
     assert playback.played_ms("a", 0, 0.5) == 0
-    assert playback.finishes_at(0.0) == pytest.approx(1.0), "nobody waits for it"
+    assert playback.finishes_at(0.0) == pytest.approx(1.0), "the skipped item takes no time"
     assert playback.cut(0.5, RUNNING) == [position(B, 0, 1000)]
 
 
-def test_what_was_reported_to_its_end_is_not_cut_when_its_response_has_ended() -> None:
+def test_an_item_reported_to_its_end_is_not_cut_if_its_response_has_ended() -> None:
     playback = Playback()
-    playback.receive(A, "r1", 100, 0.0)  # 2.08 ms, of which a player reports 2
+    playback.receive(A, "r1", 100, 0.0)  # 2.08 ms, reported as 2 ms
     playback.receive(B, "r1", SECOND, 0.0)
     playback.report("a", 0, 2)
 
     assert playback.cut(9.0, ENDED) == [position(B, 0, 1000)]
 
 
-def test_without_a_report_an_item_has_not_been_heard_however_long_ago_it_came() -> None:
+def test_an_item_without_a_report_counts_as_unheard() -> None:
     playback = queued(A, B, seconds=1)
     playback.report("a", 0, 1000)
 
@@ -233,7 +235,7 @@ def test_without_a_report_an_item_has_not_been_heard_however_long_ago_it_came() 
     assert playback.cut(100.0, ENDED) == [position(B, 0, 1000)]
 
 
-def test_what_was_reported_to_its_end_is_not_cut_while_others_are_not_heard() -> None:
+def test_an_item_reported_to_its_end_is_not_cut_although_an_earlier_one_is_unheard() -> None:
     playback = queued(A, B, seconds=1)
     playback.report("b", 0, 1000)
 
@@ -248,6 +250,62 @@ def test_a_late_report_is_ignored() -> None:
 
     assert playback.played_ms("a", 0, 1.0) == 0
     assert playback.cut(1.0, RUNNING) == []
+
+
+# --- reports through the core -------------------------------------------------------------------
+
+
+def test_a_report_within_one_frame_of_the_end_counts_as_the_whole_item() -> None:
+    """A player reports whole frames of 20 ms, so the last partial frame may be missing."""
+    scenario = CoreScenario()
+    for number, played_ms in enumerate((980, 1000), 1):
+        scenario.response_created(f"r{number}")
+        scenario.audio(f"r{number}", f"item_{number}")
+        scenario.response_done(f"r{number}")
+        scenario.core.report_played(f"item_{number}", 0, played_ms, scenario.now)
+
+    assert scenario.core.playback.finishes_at(10.0) == 10.0
+
+
+def test_a_report_well_before_the_end_leaves_the_remaining_audio() -> None:
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    scenario.audio("r1", "item_1")
+    scenario.response_done("r1")
+
+    scenario.core.report_played("item_1", 0, 900, scenario.now)
+
+    assert scenario.core.playback.finishes_at(10.0) == pytest.approx(10.1)
+
+
+def test_the_first_report_does_not_interrupt_items_that_have_already_played() -> None:
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    scenario.audio("r1", "item_1")
+    scenario.response_done("r1")
+    scenario.now = 5.0
+    scenario.response_created("r2")
+    scenario.audio("r2", "item_2")
+
+    scenario.core.report_played("item_2", 0, 100, scenario.now)
+    scenario.now = 5.1
+    effects = scenario.interrupt()
+
+    interrupted = [
+        (event.item_id, event.played_ms) for event in effects_of(effects, ev.AudioInterrupted)
+    ]
+    assert interrupted == [("item_2", 100)]
+
+
+def test_items_reported_to_their_end_are_forgotten() -> None:
+    scenario = CoreScenario()
+    for number in range(50):
+        scenario.response_created(f"r{number}")
+        scenario.audio(f"r{number}", f"item_{number}")
+        scenario.core.report_played(f"item_{number}", 0, 1000, scenario.now)
+        scenario.now += 10
+        scenario.response_done(f"r{number}")
+    assert len(scenario.core.playback._items) <= 1
 
 
 # --- formats ------------------------------------------------------------------------------------
@@ -265,7 +323,7 @@ def test_a_late_report_is_ignored() -> None:
         (AudioFormat(type="audio/unheard-of"), 48_000),
     ],
 )
-def test_a_second_is_a_second_in_every_format(
+def test_one_second_of_audio_plays_for_one_second_in_each_format(
     audio_format: AudioFormat, bytes_of_a_second: int
 ) -> None:
     playback = Playback(audio_format.bytes_per_ms)
@@ -275,7 +333,7 @@ def test_a_second_is_a_second_in_every_format(
     assert playback.cut(0.3, RUNNING) == [position(A, 300, 1000)]
 
 
-def test_a_change_of_format_leaves_alone_what_was_received_before() -> None:
+def test_a_change_of_format_does_not_affect_received_audio() -> None:
     playback = queued(A, seconds=1)
     playback.bytes_per_ms = 8
     playback.receive(A, "r1", 8_000, 0.0)
@@ -290,7 +348,7 @@ OWNERS = {("a", 0): "r1", ("a", 1): "r1", ("b", 0): "r2"}
 
 
 class Chunk:
-    """Some audio in the player: when its first sample plays."""
+    """Audio in the player, and the time at which its first sample plays."""
 
     def __init__(self, key: ItemKey, ms: float, start: float) -> None:
         self.key = key
@@ -306,7 +364,7 @@ class Chunk:
 
 
 class Player(RuleBasedStateMachine):
-    """The same audio in the clock and in a player that knows the time of every chunk."""
+    """The same audio in the clock and in a player that records the time of each chunk."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -334,49 +392,49 @@ class Player(RuleBasedStateMachine):
         self.now += ms / 1000
 
     @rule()
-    def tidy(self) -> None:
+    def advance(self) -> None:
         self.playback.advance(self.now, RUNNING)
 
     @rule(only=st.sampled_from(["r1", "r2", None]))
     def cut(self, only: str | None) -> None:
         keys = list(dict.fromkeys(chunk.key for chunk in self.chunks))
-        gone = [key for key in keys if only in (None, OWNERS[key])]
+        removed = [key for key in keys if only in (None, OWNERS[key])]
         positions = self.playback.cut(self.now, RUNNING, only)
 
-        assert [(p.item_id, p.content_index) for p in positions] == gone
-        for found, key in zip(positions, gone, strict=True):
+        assert [(p.item_id, p.content_index) for p in positions] == removed
+        for found, key in zip(positions, removed, strict=True):
             assert found.response_id == OWNERS[key]
             assert found.received_ms == pytest.approx(self.received(key))
             assert abs(found.played_ms + 0.5 - self.heard(key)) < 0.5 + 1e-6
             assert 0 <= found.played_ms <= found.received_ms
-        self.drop(gone)
+        self.remove(removed)
 
-    def drop(self, gone: list[ItemKey]) -> None:
-        self.chunks = [chunk for chunk in self.chunks if chunk.key not in gone]
+    def remove(self, removed: list[ItemKey]) -> None:
+        self.chunks = [chunk for chunk in self.chunks if chunk.key not in removed]
         end = self.now
         for chunk in self.chunks:
             if chunk.end > self.now:
                 chunk.start = min(chunk.start, end) if chunk.start > self.now else chunk.start
                 end = chunk.end
-        for key in gone:
+        for key in removed:
             self.before.pop(key, None)
 
     @invariant()
-    def as_much_was_heard_as_was_played(self) -> None:
+    def the_heard_time_equals_the_played_time(self) -> None:
         for key in KEYS:
             assert self.playback.played_ms(*key, self.now) == pytest.approx(
                 self.heard(key), abs=1e-6
             )
 
     @invariant()
-    def no_more_was_heard_than_received_and_never_less_than_before(self) -> None:
+    def the_heard_time_is_bounded_and_does_not_decrease(self) -> None:
         for key in KEYS:
             played = self.playback.played_ms(*key, self.now)
             assert self.before.get(key, 0) - 1e-6 <= played <= self.received(key) + 1e-6
             self.before[key] = played
 
     @invariant()
-    def it_ends_when_all_was_played(self) -> None:
+    def it_finishes_when_all_audio_was_played(self) -> None:
         assert self.playback.finishes_at(self.now) == pytest.approx(self.queue_end())
         left = sum(chunk.ms - chunk.heard(self.now) for chunk in self.chunks)
         heard = sum(self.playback.played_ms(*key, self.now) for key in KEYS)

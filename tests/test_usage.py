@@ -1,4 +1,4 @@
-"""What a session has cost: sums over its responses."""
+"""Usage of a session: the sums over its responses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SPOKEN: dict[str, Any] = {
 }
 
 
-def usage(**told: Any) -> ResponseUsage:
-    result: ResponseUsage = converter.structure(told, ResponseUsage)
+def usage(**fields: Any) -> ResponseUsage:
+    result: ResponseUsage = converter.structure(fields, ResponseUsage)
     return result
 
 
-def test_every_number_is_added_to_its_own_sum() -> None:
+def test_each_count_is_added_to_its_sum() -> None:
     once = Usage().plus(usage(**SPOKEN))
 
     assert once == Usage(
@@ -49,17 +49,17 @@ def test_every_number_is_added_to_its_own_sum() -> None:
     assert twice.reasoning_tokens == 14
 
 
-def test_a_total_that_is_missing_is_the_sum_of_its_parts() -> None:
+def test_a_missing_total_is_the_sum_of_its_parts() -> None:
     sums = Usage().plus(usage(input_tokens=3, output_tokens=4))
 
     assert (sums.responses, sums.total_tokens) == (1, 7)
 
 
-def test_a_response_that_cost_nothing_counts() -> None:
+def test_a_response_without_tokens_is_counted() -> None:
     assert Usage().plus(usage()) == Usage(responses=1)
 
 
-def test_numbers_that_are_null_or_no_numbers_are_nothing() -> None:
+def test_null_and_invalid_counts_are_zero() -> None:
     sums = Usage().plus(
         usage(
             total_tokens=5,

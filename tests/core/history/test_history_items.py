@@ -1,4 +1,4 @@
-"""The history: the service's order, and nothing lost of what was once seen or heard."""
+"""History items: their order is the service's, and an update never loses known content."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
 PICTURE = "data:image/png;base64,AAAA"
 
 
-def said(item_id: str, *parts: ContentPart, status: str | None = None) -> MessageItem:
+def assistant(item_id: str, *parts: ContentPart, status: str | None = None) -> MessageItem:
     return MessageItem(id=item_id, role="assistant", content=parts, status=status)
 
 
-def heard(item_id: str, *parts: ContentPart, status: str | None = "completed") -> MessageItem:
+def user(item_id: str, *parts: ContentPart, status: str | None = "completed") -> MessageItem:
     return MessageItem(id=item_id, role="user", content=parts, status=status)
 
 
@@ -72,66 +72,66 @@ def content(history: History, item_id: str) -> tuple[ContentPart, ...]:
         ("c", ["a", "b", "c", "new"]),
         (None, ["new", "a", "b", "c"]),
         (UNSET, ["a", "b", "c", "new"]),
-        ("nobody knows", ["a", "b", "c", "new"]),
+        ("unknown", ["a", "b", "c", "new"]),
         ("", ["a", "b", "c", "new"]),
         ("new", ["a", "b", "c", "new"]),
     ],
 )
-def test_an_added_item_stands_behind_its_previous_one(
+def test_an_item_is_added_after_its_previous_item(
     previous: PreviousId, expected: list[str]
 ) -> None:
-    history = history_of(said("a"), said("b"), said("c"))
+    history = history_of(assistant("a"), assistant("b"), assistant("c"))
 
-    assert history.add(said("new"), previous) is Change.ADDED
+    assert history.add(assistant("new"), previous) is Change.ADDED
 
     assert order(history) == expected
     assert len(history) == 4
     assert "new" in history
 
 
-@pytest.mark.parametrize("previous", ["a", None, UNSET, "nobody knows"])
-def test_an_item_that_is_known_keeps_its_place(previous: PreviousId) -> None:
-    history = history_of(said("a"), said("b"), said("c"))
+@pytest.mark.parametrize("previous", ["a", None, UNSET, "unknown"])
+def test_a_known_item_keeps_its_place(previous: PreviousId) -> None:
+    history = history_of(assistant("a"), assistant("b"), assistant("c"))
 
-    assert history.add(said("b", OutputText(text="more")), previous) is Change.UPDATED
-    assert history.finish(said("c", OutputText(text="end")), previous) is Change.UPDATED
+    assert history.add(assistant("b", OutputText(text="more")), previous) is Change.UPDATED
+    assert history.finish(assistant("c", OutputText(text="end")), previous) is Change.UPDATED
 
     assert order(history) == ["a", "b", "c"]
 
 
-def test_a_final_version_does_not_move_an_item_to_the_front() -> None:
-    # The live service's quirk: null where the predecessor is the very first item.
-    history = history_of(heard("question"))
-    history.add(said("answer", status="in_progress"), "question")
+def test_a_final_version_does_not_move_an_item_to_the_first_place() -> None:
+    # The live service sends null if the predecessor is the first item of the conversation.
+    history = history_of(user("question"))
+    history.add(assistant("answer", status="in_progress"), "question")
 
-    history.finish(said("answer", OutputText(text="yes"), status="completed"), None)
+    history.finish(assistant("answer", OutputText(text="yes"), status="completed"), None)
 
     assert order(history) == ["question", "answer"]
 
 
-def test_a_final_version_places_an_item_whose_beginning_was_missed() -> None:
-    history = history_of(said("a"), said("b"))
+def test_a_final_version_places_an_item_without_an_added_event() -> None:
+    history = history_of(assistant("a"), assistant("b"))
 
-    assert history.finish(said("x"), "a") is Change.ADDED
-    assert history.finish(said("y"), None) is Change.ADDED
+    assert history.finish(assistant("x"), "a") is Change.ADDED
+    assert history.finish(assistant("y"), None) is Change.ADDED
 
     assert order(history) == ["a", "x", "b", "y"]
 
 
-def test_after_a_deletion_the_neighbours_stand_together() -> None:
-    history = history_of(said("a"), said("b"), said("c"))
+def test_after_a_deletion_the_neighbors_are_adjacent() -> None:
+    history = history_of(assistant("a"), assistant("b"), assistant("c"))
 
     assert history.delete("b") is True
     assert history.delete("b") is False
-    history.add(said("x"), "a")
-    history.add(said("y"), "b")  # where b was, nobody knows any more
+    history.add(assistant("x"), "a")
+    history.add(assistant("y"), "b")  # the place of a deleted item is not remembered
 
     assert order(history) == ["a", "x", "c", "y"]
     assert "b" not in history
     assert history.get("b") is None
 
 
-def test_an_item_without_an_id_is_not_kept() -> None:
+def test_an_item_without_an_id_is_ignored() -> None:
     history = History()
 
     assert history.add(MessageItem()) is Change.NONE
@@ -140,7 +140,7 @@ def test_an_item_without_an_id_is_not_kept() -> None:
     assert history.snapshot() == ()
 
 
-def test_items_of_every_kind_have_their_place() -> None:
+def test_items_of_every_kind_are_added() -> None:
     kinds: list[HistoryItem] = [
         FunctionCallItem(id="call", call_id="c", name="f"),
         FunctionCallOutputItem(id="output", call_id="c", output="1"),
@@ -154,20 +154,20 @@ def test_items_of_every_kind_have_their_place() -> None:
 
 
 def test_a_snapshot_is_the_same_tuple_until_something_changes() -> None:
-    history = history_of(said("a"))
+    history = history_of(assistant("a"))
     before = history.snapshot()
 
     assert history.snapshot() is before
     history.append_text("a", 0, "x", OutputText)
     assert history.snapshot() is not before
-    assert before == (said("a"),)
+    assert before == (assistant("a"),)
 
 
-# --- what was said ------------------------------------------------------------------------------
+# --- text and transcripts of the assistant --------------------------------------------------------
 
 
-def test_an_answer_in_progress_shows_what_has_come_of_it() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_an_item_in_progress_contains_its_deltas() -> None:
+    history = history_of(assistant("a", status="in_progress"))
 
     history.append_text("a", 0, "Good ", OutputAudio)
     history.append_text("a", 1, "text", OutputText)
@@ -179,10 +179,10 @@ def test_an_answer_in_progress_shows_what_has_come_of_it() -> None:
     )
 
 
-def test_a_part_has_the_kind_that_it_was_opened_with() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_a_part_has_the_kind_with_which_it_was_opened() -> None:
+    history = history_of(assistant("a", status="in_progress"))
     history.open_part("a", 0, OutputAudio)
-    history.open_part("nobody", 0, OutputAudio)
+    history.open_part("unknown", 0, OutputAudio)
 
     history.append_arguments("a", "hm")
 
@@ -190,102 +190,102 @@ def test_a_part_has_the_kind_that_it_was_opened_with() -> None:
 
 
 @pytest.mark.parametrize("final", [None, ""])
-def test_the_deltas_stand_in_for_a_final_transcript_that_is_missing(final: str | None) -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_the_deltas_replace_a_missing_final_transcript(final: str | None) -> None:
+    history = history_of(assistant("a", status="in_progress"))
     history.append_text("a", 0, "as ", OutputAudio)
     history.append_text("a", 0, "heard", OutputAudio)
 
-    history.finish(said("a", OutputAudio(transcript=final), status="completed"))
+    history.finish(assistant("a", OutputAudio(transcript=final), status="completed"))
 
     assert content(history, "a") == (OutputAudio(transcript="as heard"),)
 
 
-def test_the_deltas_stay_where_the_final_version_has_no_content_at_all() -> None:
-    history = history_of(said("a", status="in_progress"))
-    history.append_text("a", 0, "as far as it came", OutputText)
+def test_the_deltas_stay_if_the_final_version_has_no_content() -> None:
+    history = history_of(assistant("a", status="in_progress"))
+    history.append_text("a", 0, "the beginning", OutputText)
 
-    history.finish(said("a", status="incomplete"))
+    history.finish(assistant("a", status="incomplete"))
 
     assert history.snapshot() == (
-        said("a", OutputText(text="as far as it came"), status="incomplete"),
+        assistant("a", OutputText(text="the beginning"), status="incomplete"),
     )
 
 
 @pytest.mark.parametrize("kind", [OutputAudio, OutputText])
-def test_a_final_text_wins_over_the_deltas_and_late_deltas_change_nothing(
+def test_a_final_text_replaces_the_deltas_and_late_deltas_change_nothing(
     kind: type[OutputAudio | OutputText],
 ) -> None:
     final = OutputAudio(transcript="final") if kind is OutputAudio else OutputText(text="final")
-    history = history_of(said("a", status="in_progress"))
+    history = history_of(assistant("a", status="in_progress"))
     history.append_text("a", 0, "draft", kind)
 
-    history.finish(said("a", final, status="completed"))
+    history.finish(assistant("a", final, status="completed"))
     assert content(history, "a") == (final,)
 
     history.append_text("a", 0, " and more", kind)
     assert content(history, "a") == (final,)
 
 
-def test_deltas_survive_another_version_that_is_not_final() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_deltas_survive_a_version_that_is_not_final() -> None:
+    history = history_of(assistant("a", status="in_progress"))
     history.append_text("a", 0, "one ", OutputAudio)
 
-    history.add(said("a", status="in_progress"))
+    history.add(assistant("a", status="in_progress"))
     history.append_text("a", 0, "two", OutputAudio)
 
     assert content(history, "a") == (OutputAudio(transcript="one two"),)
 
 
 @pytest.mark.parametrize("echo", [OutputAudio(), OutputAudio(audio=b"\1\2")])
-def test_a_transcript_survives_the_service_forgetting_it(echo: OutputAudio) -> None:
-    # After a truncation the service's own version has none.
+def test_a_transcript_survives_a_version_without_it(echo: OutputAudio) -> None:
+    # After a truncation, the service's version has no transcript.
     known = OutputAudio(transcript="Once heard.")
-    history = history_of(said("a", known, status="completed"))
+    history = history_of(assistant("a", known, status="completed"))
 
-    assert history.add(said("a", echo, status="incomplete")) is Change.UPDATED
+    assert history.add(assistant("a", echo, status="incomplete")) is Change.UPDATED
 
     assert content(history, "a") == (attrs.evolve(known, audio=echo.audio),)
 
 
-def test_audio_that_was_retrieved_stays() -> None:
-    history = history_of(heard("u", InputAudio(audio=b"\1\2", transcript="hello")))
+def test_retrieved_audio_stays() -> None:
+    history = history_of(user("u", InputAudio(audio=b"\1\2", transcript="hello")))
 
-    history.add(heard("u", InputAudio()))
+    history.add(user("u", InputAudio()))
     assert content(history, "u") == (InputAudio(audio=b"\1\2", transcript="hello"),)
 
-    history.add(heard("u", InputAudio(audio=b"\3", transcript="hallo")))
+    history.add(user("u", InputAudio(audio=b"\3", transcript="hallo")))
     assert content(history, "u") == (InputAudio(audio=b"\3", transcript="hallo"),)
 
 
 @pytest.mark.parametrize("kind", [InputText, OutputText])
-def test_a_text_survives_an_empty_one(kind: type[InputText | OutputText]) -> None:
-    history = history_of(said("a", kind(text="words")))
+def test_a_text_survives_an_empty_text(kind: type[InputText | OutputText]) -> None:
+    history = history_of(assistant("a", kind(text="words")))
 
-    history.add(said("a", kind(text="")))
+    history.add(assistant("a", kind(text="")))
     assert content(history, "a") == (kind(text="words"),)
 
-    history.add(said("a", kind(text="other words")))
+    history.add(assistant("a", kind(text="other words")))
     assert content(history, "a") == (kind(text="other words"),)
 
 
-def test_parts_that_an_update_leaves_out_stay() -> None:
-    history = history_of(said("a", OutputText(text="one"), OutputText(text="two")))
+def test_parts_missing_from_an_update_stay() -> None:
+    history = history_of(assistant("a", OutputText(text="one"), OutputText(text="two")))
 
-    history.add(said("a", OutputText(text="ONE")))
+    history.add(assistant("a", OutputText(text="ONE")))
 
     assert content(history, "a") == (OutputText(text="ONE"), OutputText(text="two"))
 
 
-def test_a_message_of_another_role_takes_the_place_whole() -> None:
-    history = history_of(said("a", OutputText(text="mine")))
+def test_a_message_of_another_role_replaces_the_item() -> None:
+    history = history_of(assistant("a", OutputText(text="mine")))
 
-    history.add(heard("a"))
+    history.add(user("a"))
 
-    assert history.snapshot() == (heard("a"),)
+    assert history.snapshot() == (user("a"),)
 
 
-def test_an_item_of_another_kind_takes_the_place_whole() -> None:
-    history = history_of(said("a", OutputText(text="mine")))
+def test_an_item_of_another_kind_replaces_the_item() -> None:
+    history = history_of(assistant("a", OutputText(text="mine")))
     call = FunctionCallItem(id="a", name="f")
 
     history.add(call)
@@ -296,9 +296,9 @@ def test_an_item_of_another_kind_takes_the_place_whole() -> None:
 # --- images -------------------------------------------------------------------------------------
 
 
-def sent_image(*parts: ContentPart) -> History:
+def history_with_local_copy(*parts: ContentPart) -> History:
     history = History()
-    history.remember_images(heard("u", *parts, status=None))
+    history.remember_images(user("u", *parts, status=None))
     return history
 
 
@@ -308,24 +308,24 @@ CAPTION = InputText(text="what is this?")
 
 @pytest.mark.parametrize("sent", [(IMAGE, CAPTION), (CAPTION, IMAGE), (IMAGE,)])
 @pytest.mark.parametrize("echoes_part", [True, False])
-def test_an_image_stays_though_the_service_does_not_echo_it(
+def test_an_image_stays_although_the_service_does_not_echo_it(
     sent: tuple[ContentPart, ...], echoes_part: bool
 ) -> None:
     bare = attrs.evolve(IMAGE, image_url=None)
     echo = [bare if part is IMAGE else part for part in sent if echoes_part or part is not IMAGE]
-    history = sent_image(*sent)
+    history = history_with_local_copy(*sent)
 
-    history.add(heard("u", *echo))
-    history.finish(heard("u", *echo))
+    history.add(user("u", *echo))
+    history.finish(user("u", *echo))
 
     assert content(history, "u") == sent
 
 
-def test_an_image_that_the_service_does_echo_is_its_own() -> None:
+def test_an_echoed_image_replaces_the_local_copy() -> None:
     other = InputImage(image_url="data:image/png;base64,BBBB")
-    history = sent_image(IMAGE)
+    history = history_with_local_copy(IMAGE)
 
-    history.add(heard("u", other))
+    history.add(user("u", other))
 
     assert content(history, "u") == (other,)
 
@@ -338,7 +338,7 @@ def call(arguments: str = "", status: str | None = "in_progress", **more: Any) -
     return FunctionCallItem(id="a", arguments=arguments, status=status, **fields)
 
 
-def test_arguments_grow_and_the_final_ones_stand() -> None:
+def test_final_arguments_replace_the_deltas() -> None:
     history = history_of(call())
     history.append_arguments("a", '{"x"')
     history.append_arguments("a", ":1")
@@ -348,7 +348,7 @@ def test_arguments_grow_and_the_final_ones_stand() -> None:
     assert history.get("a") == call('{"x":1}', "completed")
 
 
-def test_what_a_final_call_leaves_out_is_kept() -> None:
+def test_fields_missing_from_a_final_call_stay() -> None:
     history = history_of(call())
     history.append_arguments("a", "{}")
 
@@ -357,36 +357,36 @@ def test_what_a_final_call_leaves_out_is_kept() -> None:
     assert history.get("a") == call("{}", "completed")
 
 
-# --- what was heard -----------------------------------------------------------------------------
+# --- transcripts of the user ---------------------------------------------------------------------
 
 
-def test_a_transcript_may_come_before_its_item() -> None:
+def test_a_transcript_may_arrive_before_its_item() -> None:
     history = History()
 
     assert history.add_transcript("u", 0, "Guten ", final=False) is None
     assert history.add_transcript("u", 0, "Tag", final=False) is None
-    history.add(heard("u", InputAudio()))
+    history.add(user("u", InputAudio()))
     assert content(history, "u") == (InputAudio(transcript="Guten Tag"),)
 
-    assert history.add_transcript("u", 0, "!", final=False) == heard(
+    assert history.add_transcript("u", 0, "!", final=False) == user(
         "u", InputAudio(transcript="Guten Tag!")
     )
     assert content(history, "u") == (InputAudio(transcript="Guten Tag!"),)
 
 
-def test_a_final_transcript_may_come_before_its_item() -> None:
+def test_a_final_transcript_may_arrive_before_its_item() -> None:
     history = History()
     history.add_transcript("u", 0, "Guten T", final=False)
     history.add_transcript("u", 0, "Good day", final=True)
     history.add_transcript("u", 0, "ag", final=False)
 
-    history.add(heard("u", InputAudio()))
+    history.add(user("u", InputAudio()))
 
     assert content(history, "u") == (InputAudio(transcript="Good day"),)
 
 
-def test_a_transcript_may_come_after_the_answer_to_it() -> None:
-    history = history_of(heard("u", InputAudio()), said("a", OutputText(text="Yes.")))
+def test_a_transcript_may_arrive_after_the_reply() -> None:
+    history = history_of(user("u", InputAudio()), assistant("a", OutputText(text="Yes.")))
 
     history.add_transcript("u", 0, "Really", final=False)
     history.add_transcript("u", 0, "Really?", final=True)
@@ -394,8 +394,8 @@ def test_a_transcript_may_come_after_the_answer_to_it() -> None:
     assert [item_text(item) for item in history.snapshot()] == ["Really?", "Yes."]
 
 
-def test_what_comes_after_the_final_transcript_changes_nothing() -> None:
-    history = history_of(heard("u", InputAudio()))
+def test_deltas_after_the_final_transcript_change_nothing() -> None:
+    history = history_of(user("u", InputAudio()))
     history.add_transcript("u", 0, "Really?", final=True)
 
     assert history.add_transcript("u", 0, "ally?", final=False) is None
@@ -406,17 +406,17 @@ def test_what_comes_after_the_final_transcript_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_a_transcript_waits_for_its_part_too(final: bool) -> None:
-    history = history_of(heard("u", status="in_progress"))
+def test_a_transcript_waits_for_its_part(final: bool) -> None:
+    history = history_of(user("u", status="in_progress"))
 
     assert history.add_transcript("u", 0, "Hello", final=final) is None
-    history.finish(heard("u", InputAudio()))
+    history.finish(user("u", InputAudio()))
 
     assert content(history, "u") == (InputAudio(transcript="Hello"),)
 
 
 def test_each_part_has_its_own_transcript() -> None:
-    history = history_of(heard("u", InputAudio(), InputText(text="or"), InputAudio()))
+    history = history_of(user("u", InputAudio(), InputText(text="or"), InputAudio()))
 
     history.add_transcript("u", 2, "two", final=True)
     history.add_transcript("u", 0, "one", final=True)
@@ -429,64 +429,91 @@ def test_each_part_has_its_own_transcript() -> None:
     )
 
 
-def test_a_transcript_survives_the_item_coming_again_without_it() -> None:
-    history = history_of(heard("u", InputAudio()))
+def test_a_transcript_survives_repeated_versions_without_it() -> None:
+    history = history_of(user("u", InputAudio()))
     history.add_transcript("u", 0, "Hello", final=True)
 
-    history.finish(heard("u", InputAudio(transcript=None)))
-    history.add(heard("u"))
+    history.finish(user("u", InputAudio(transcript=None)))
+    history.add(user("u"))
 
     assert content(history, "u") == (InputAudio(transcript="Hello"),)
 
 
-def test_after_a_failed_transcription_nothing_of_it_waits() -> None:
+def test_a_failed_transcription_leaves_nothing_pending() -> None:
     history = History()
     history.add_transcript("u", 0, "garbl", final=False)
 
     history.drop_pending_transcript("u", 0)
-    history.drop_pending_transcript("nobody", 0)
-    history.add(heard("u", InputAudio()))
+    history.drop_pending_transcript("unknown", 0)
+    history.add(user("u", InputAudio()))
 
     assert content(history, "u") == (InputAudio(),)
 
 
-def test_transcripts_of_items_that_never_come_are_bounded() -> None:
+def test_pending_transcripts_are_bounded() -> None:
     history = History()
     for number in range(MAX_PENDING + 1):
         history.add_transcript(f"u{number}", 0, "x", final=True)
 
     for number in (0, 1, MAX_PENDING):
-        history.add(heard(f"u{number}", InputAudio()))
+        history.add(user(f"u{number}", InputAudio()))
 
     assert [item_text(item) for item in history.snapshot()] == ["", "x", "x"]
 
 
-# --- nonsense -----------------------------------------------------------------------------------
+# --- invalid indexes ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("index", [-1, 7])
 @pytest.mark.parametrize(
-    "item", [said("a"), heard("a", InputAudio()), call(), McpListToolsItem(id="a")]
+    "item", [assistant("a"), user("a", InputAudio()), call(), McpListToolsItem(id="a")]
 )
-def test_an_index_out_of_place_never_raises(item: HistoryItem, index: int) -> None:
+def test_an_invalid_index_never_raises(item: HistoryItem, index: int) -> None:
     history = history_of(item)
 
     history.append_text("a", index, "text", OutputText)
-    history.append_arguments("nobody", "x")
-    history.append_text("nobody", index, "x", OutputText)
+    history.append_arguments("unknown", "x")
+    history.append_text("unknown", index, "x", OutputText)
     history.add_transcript("a", index, "transcript", final=True)
     history.truncate("a", index, 100)
     history.set_audio("a", index, b"\1\2")
-    history.set_audio("nobody", index, b"\1\2")
+    history.set_audio("unknown", index, b"\1\2")
 
     assert order(history) == ["a"]
+
+
+# --- memory bounds ------------------------------------------------------------------------------
+
+
+def test_ids_of_deleted_items_are_bounded() -> None:
+    history = History()
+    for number in range(MAX_PENDING + 1):
+        history.add(assistant(f"i{number}"))
+        history.delete(f"i{number}")
+
+    assert not history.was_deleted("i0")
+    assert all(history.was_deleted(f"i{number}") for number in range(1, MAX_PENDING + 1))
+    assert len(history._deleted) == MAX_PENDING
+
+
+def test_local_copies_of_images_are_bounded() -> None:
+    history = History()
+    for number in range(MAX_PENDING + 1):
+        history.remember_images(user(f"u{number}", IMAGE))
+    assert len(history._local_copies) == MAX_PENDING
+
+    for number in (0, 1, MAX_PENDING):
+        history.add(user(f"u{number}"))
+
+    assert content(history, "u0") == ()  # the oldest copy was dropped
+    assert content(history, "u1") == content(history, f"u{MAX_PENDING}") == (IMAGE,)
 
 
 # --- cost ---------------------------------------------------------------------------------------
 
 
-def steps(work: Callable[[], object]) -> int:
-    """How many lines of the history's own code are run, each round of a loop anew."""
+def executed_lines(work: Callable[[], object]) -> int:
+    """Return the number of executed lines of the history module. Each loop iteration counts."""
     lines = 0
 
     def trace(frame: FrameType, event: str, _argument: object) -> TraceFunction | None:
@@ -506,21 +533,21 @@ def steps(work: Callable[[], object]) -> int:
 
 
 def long_history(length: int) -> History:
-    return history_of(*(said(f"i{n}", OutputText(text="x")) for n in range(length)))
+    return history_of(*(assistant(f"i{n}", OutputText(text="x")) for n in range(length)))
 
 
 OPERATIONS: dict[str, Callable[[History], object]] = {
-    "add at the end": lambda h: h.add(said("new")),
-    "add at the front": lambda h: h.add(said("new"), None),
-    "add in the middle": lambda h: h.add(said("new"), "i5"),
-    "update": lambda h: h.finish(said("i5", OutputText(text="y"), status="completed")),
+    "add at the end": lambda h: h.add(assistant("new")),
+    "add first": lambda h: h.add(assistant("new"), None),
+    "add in the middle": lambda h: h.add(assistant("new"), "i5"),
+    "update": lambda h: h.finish(assistant("i5", OutputText(text="y"), status="completed")),
     "delta": lambda h: h.append_text("i5", 1, "y", OutputText),
-    "hear": lambda h: h.add_transcript("i5", 0, "y", final=True),
-    "look up": lambda h: h.get("i5"),
-    "cut": lambda h: h.truncate("i5", 1, 100),
-    "put audio": lambda h: h.set_audio("i5", 1, b"\1\2"),
+    "add transcript": lambda h: h.add_transcript("i5", 0, "y", final=True),
+    "get": lambda h: h.get("i5"),
+    "truncate": lambda h: h.truncate("i5", 1, 100),
+    "set audio": lambda h: h.set_audio("i5", 1, b"\1\2"),
     "delete": lambda h: h.delete("i5"),
-    "snapshot again": lambda h: h.snapshot(),
+    "repeated snapshot": lambda h: h.snapshot(),
 }
 
 
@@ -530,21 +557,21 @@ def test_the_cost_does_not_grow_with_the_history(work: Callable[[History], objec
     short.snapshot()
     long.snapshot()
 
-    assert steps(lambda: work(short)) == steps(lambda: work(long)) < 80
+    assert executed_lines(lambda: work(short)) == executed_lines(lambda: work(long)) < 80
 
 
-def test_an_answer_costs_the_same_for_each_of_its_deltas() -> None:
+def test_the_cost_of_a_delta_does_not_grow_with_the_item() -> None:
     history = long_history(10)
 
     def one() -> None:
         history.append_text("i5", 1, "word ", OutputText)
         history.get("i5")
 
-    first = [steps(one) for _ in range(3)][-1]
+    first = [executed_lines(one) for _ in range(3)][-1]
     for _ in range(500):
         one()
 
-    assert steps(one) == first
+    assert executed_lines(one) == first
 
 
 # --- against a plain list -----------------------------------------------------------------------
@@ -553,7 +580,7 @@ IDS = [f"i{n}" for n in range(6)]
 
 
 class ListModel(RuleBasedStateMachine):
-    """The same calls on a history and on a plain list of ids and texts."""
+    """The same operations on a history and on a plain list of ids and texts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -578,7 +605,7 @@ class ListModel(RuleBasedStateMachine):
 
     @rule(item_id=st.sampled_from(IDS), previous=st.sampled_from([*IDS, None, UNSET]))
     def add(self, item_id: str, previous: PreviousId) -> None:
-        new = self.history.add(said(item_id, status="in_progress"), previous)
+        new = self.history.add(assistant(item_id, status="in_progress"), previous)
         self.deleted.discard(item_id)
         assert (new is Change.ADDED) == (item_id not in self.ids)
         self.place(item_id, previous)
@@ -589,7 +616,7 @@ class ListModel(RuleBasedStateMachine):
         text=st.sampled_from(["", "A", "B"]),
     )
     def finish(self, item_id: str, previous: PreviousId, text: str) -> None:
-        item = said(item_id, OutputAudio(transcript=text), status="completed")
+        item = assistant(item_id, OutputAudio(transcript=text), status="completed")
         new = self.history.finish(item, previous)
         if item_id in self.deleted:
             assert new is Change.NONE
@@ -599,7 +626,7 @@ class ListModel(RuleBasedStateMachine):
         self.final[item_id] = text or self.text(item_id)
 
     @rule(item_id=st.sampled_from(IDS), delta=st.sampled_from("xyz"))
-    def say(self, item_id: str, delta: str) -> None:
+    def append_text(self, item_id: str, delta: str) -> None:
         self.history.append_text(item_id, 0, delta, OutputAudio)
         if item_id in self.ids:
             self.drafts[item_id] = self.drafts.get(item_id, "") + delta
@@ -616,17 +643,17 @@ class ListModel(RuleBasedStateMachine):
         self.drafts.pop(item_id, None)
 
     @invariant()
-    def the_same_items_in_the_same_order(self) -> None:
+    def the_items_have_the_same_order(self) -> None:
         assert order(self.history) == self.ids
         assert len(self.history) == len(self.ids)
 
     @invariant()
-    def the_same_texts(self) -> None:
+    def the_texts_are_equal(self) -> None:
         texts = [item_text(item) for item in self.history.snapshot()]
         assert texts == [self.text(item_id) for item_id in self.ids]
 
     @invariant()
-    def single_items_are_those_of_the_snapshot(self) -> None:
+    def get_returns_the_items_of_the_snapshot(self) -> None:
         items = self.history.snapshot()
         assert items == tuple(self.history.get(item_id) for item_id in self.ids)
 

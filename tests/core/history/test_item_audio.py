@@ -1,4 +1,4 @@
-"""The history and audio: what was cut, how much of it was heard, and audio that is kept."""
+"""Audio of history items: truncation and retained audio."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from trio_realtime.wire import (
 )
 
 
-def said(item_id: str, *parts: ContentPart, status: str | None = None) -> MessageItem:
+def assistant(item_id: str, *parts: ContentPart, status: str | None = None) -> MessageItem:
     return MessageItem(id=item_id, role="assistant", content=parts, status=status)
 
 
-def heard(item_id: str, *parts: ContentPart, status: str | None = "completed") -> MessageItem:
+def user(item_id: str, *parts: ContentPart, status: str | None = "completed") -> MessageItem:
     return MessageItem(id=item_id, role="user", content=parts, status=status)
 
 
@@ -39,44 +39,44 @@ def content(history: History, item_id: str) -> tuple[ContentPart, ...]:
     return item.content
 
 
-def test_audio_that_was_cut_says_how_much_was_heard_and_keeps_its_words() -> None:
+def test_a_truncated_part_has_the_heard_time_and_its_transcript() -> None:
     history = History()
     spoken = MessageItem(
         id="a", role="assistant", status="completed", content=(OutputAudio(transcript="all of it"),)
     )
     history.add(spoken, None)
-    cut = history.truncate("a", 0, 700)
-    assert isinstance(cut, MessageItem)
-    assert cut.content == (OutputAudio(transcript="all of it", heard_ms=700),)
+    truncated = history.truncate("a", 0, 700)
+    assert isinstance(truncated, MessageItem)
+    assert truncated.content == (OutputAudio(transcript="all of it", heard_ms=700),)
     bare = attrs.evolve(spoken, content=(OutputAudio(transcript=None),))
     history.finish(bare)
-    assert history.snapshot() == (cut,), "a later version does not undo it"
+    assert history.snapshot() == (truncated,), "a later version does not undo the truncation"
 
 
-def test_only_the_assistants_audio_can_be_cut() -> None:
+def test_only_audio_of_the_assistant_can_be_truncated() -> None:
     history = History()
     history.add(MessageItem(id="u", content=(InputText(text="hi"),)), None)
     assert history.truncate("u", 0, 1) is None
     assert history.truncate("u", 5, 1) is None
-    assert history.truncate("nobody", 0, 1) is None
+    assert history.truncate("unknown", 0, 1) is None
 
 
-def test_a_cut_may_come_before_any_word_of_its_part() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_a_truncation_may_arrive_before_its_part() -> None:
+    history = history_of(assistant("a", status="in_progress"))
 
-    cut = history.truncate("a", 0, 700)
+    truncated = history.truncate("a", 0, 700)
     assert content(history, "a") == (OutputAudio(heard_ms=700),)
-    assert cut == history.get("a")
+    assert truncated == history.get("a")
     history.append_text("a", 0, "as ", OutputAudio)
     history.append_text("a", 0, "heard", OutputAudio)
     assert content(history, "a") == (OutputAudio(transcript="as heard", heard_ms=700),)
 
-    history.finish(said("a", OutputAudio(transcript=""), status="incomplete"))
+    history.finish(assistant("a", OutputAudio(transcript=""), status="incomplete"))
     assert content(history, "a") == (OutputAudio(transcript="as heard", heard_ms=700),)
 
 
-def test_a_cut_among_the_words_of_a_part_leaves_them_to_grow() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_deltas_after_a_truncation_are_added() -> None:
+    history = history_of(assistant("a", status="in_progress"))
     history.append_text("a", 0, "A text. ", OutputText)
     history.append_text("a", 1, "Once ", OutputAudio)
 
@@ -90,8 +90,8 @@ def test_a_cut_among_the_words_of_a_part_leaves_them_to_grow() -> None:
     )
 
 
-def test_audio_may_come_before_its_part_is_complete() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_audio_may_be_set_before_its_part_is_complete() -> None:
+    history = history_of(assistant("a", status="in_progress"))
     history.append_text("a", 0, "Good", OutputAudio)
 
     assert history.set_audio("a", 0, b"\1\2") is True
@@ -105,8 +105,8 @@ def test_audio_may_come_before_its_part_is_complete() -> None:
     assert content(history, "a") == (OutputAudio(transcript="Good"), OutputAudio(audio=b"\3\4"))
 
 
-def test_no_part_is_made_for_the_sake_of_no_audio() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_removing_audio_does_not_create_a_part() -> None:
+    history = history_of(assistant("a", status="in_progress"))
     history.set_audio("a", 0, None)
     assert content(history, "a") == ()
 
@@ -114,20 +114,20 @@ def test_no_part_is_made_for_the_sake_of_no_audio() -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        said("a", OutputText(text="hi")),
-        heard("a", InputText(text="hi")),
-        heard("a"),
+        assistant("a", OutputText(text="hi")),
+        user("a", InputText(text="hi")),
+        user("a"),
         FunctionCallItem(id="a"),
     ],
 )
-def test_only_a_part_of_audio_can_have_audio(item: HistoryItem) -> None:
+def test_only_audio_parts_can_have_audio(item: HistoryItem) -> None:
     history = history_of(item)
     assert history.set_audio("a", 0, b"\1\2") is False
     assert history.get("a") == item
 
 
-def test_a_part_that_was_opened_as_text_is_not_audio() -> None:
-    history = history_of(said("a", status="in_progress"))
+def test_a_part_opened_as_text_has_no_audio() -> None:
+    history = history_of(assistant("a", status="in_progress"))
     history.open_part("a", 0, OutputText)
     assert history.truncate("a", 0, 700) is None
     assert history.set_audio("a", 0, b"\1\2") is False

@@ -1,7 +1,7 @@
-"""Calls of every kind at once: functions, calls that the service makes itself, and their approvals.
+"""Function calls, hosted MCP calls and approvals in any combination.
 
-The service here keeps to the protocol but may say things twice and reuse a call id; Hypothesis says
-what it and its user do. Numbers are those of the design's list of invariants.
+The service follows the protocol, but it may repeat events and reuse call ids. Hypothesis chooses the
+actions of the service and of the user. :mod:`support.invariants` explains the numbered invariants.
 """
 
 from __future__ import annotations
@@ -32,53 +32,53 @@ Frame = dict[str, Any]
 MCP: Frame = {"server_label": "docs", "name": "search", "arguments": "{}"}
 
 
-class Hosting:
-    """The service's side: frames for the client, in order."""
+class HostedService:
+    """A service with hosted MCP calls. It queues its frames for the client."""
 
     def __init__(self) -> None:
         self.frames: deque[Frame] = deque()
         self.requests: deque[Any] = deque()
         self.active: str | None = None
-        self.calling: dict[str, str | None] = {}  # hosted calls under way, and their response
+        self.calling: dict[str, str | None] = {}  # running hosted calls, and their response
         self.approved = 0
         self.number = 0
 
-    def name(self, kind: str) -> str:
+    def new_id(self, kind: str) -> str:
         self.number += 1
         return f"{kind}_{self.number}"
 
-    def tell(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, **fields: Any) -> None:
         self.frames.append({"type": kind, "event_id": "event", **fields})
 
-    def begin(self, metadata: Frame | None = None) -> None:
-        self.active = self.name("resp")
-        self.tell("response.created", response=response_object(self.active, metadata=metadata))
+    def begin_response(self, metadata: Frame | None = None) -> None:
+        self.active = self.new_id("resp")
+        self.send("response.created", response=response_object(self.active, metadata=metadata))
 
-    def end(self, status: str = "completed") -> None:
+    def end_response(self, status: str = "completed") -> None:
         assert self.active is not None
-        self.tell("response.done", response=response_object(self.active, status=status))
+        self.send("response.done", response=response_object(self.active, status=status))
         if status != "completed":
-            # What it had not done by then is over with it.
+            # Its unfinished hosted calls end with it.
             self.calling = {i: owner for i, owner in self.calling.items() if owner != self.active}
         self.active = None
 
-    def take(self) -> None:
-        """One request of the client."""
+    def handle_request(self) -> None:
+        """Handle one request of the client."""
         request = self.requests.popleft()
         match request:
             case ResponseCreate(response=params) if self.active is None:
                 assert params is not None
-                self.begin(dict(params.metadata or {}))
+                self.begin_response(dict(params.metadata or {}))
             case ResponseCreate(event_id=token):
-                told = f"CoreDriver already has an active response in progress: {self.active}."
+                message = f"Conversation already has an active response in progress: {self.active}."
                 code = "conversation_already_has_active_response"
-                self.tell("error", error={"code": code, "message": told, "event_id": token})
+                self.send("error", error={"code": code, "message": message, "event_id": token})
             case ResponseCancel(response_id=response_id, event_id=token):
                 if response_id == self.active:
-                    self.end("cancelled")
+                    self.end_response("cancelled")
                 else:
                     error = {"code": "response_cancel_not_active", "event_id": token}
-                    self.tell("error", error={**error, "message": "no active response found"})
+                    self.send("error", error={**error, "message": "no active response found"})
             case ConversationItemCreate(item=McpApprovalResponseItem(approve=True)):
                 self.approved += 1
             case _:
@@ -86,96 +86,98 @@ class Hosting:
 
     # --- items
 
-    def item(self, item: Frame, *, opened: bool = False) -> None:
-        """An item of the running response, whole or only its end."""
+    def send_item(self, item: Frame, *, opened: bool = False) -> None:
+        """Send an item of the running response, or only its end if it was opened before."""
         if not opened:
-            self.tell("response.output_item.added", response_id=self.active, item=item)
-        self.tell("conversation.item.done", item=item)
-        self.tell("response.output_item.done", response_id=self.active, item=item)
+            self.send("response.output_item.added", response_id=self.active, item=item)
+        self.send("conversation.item.done", item=item)
+        self.send("response.output_item.done", response_id=self.active, item=item)
 
     def call_function(self, call_id: str, arguments: str = "{}") -> None:
-        item = {"id": self.name("item"), "type": "function_call", "status": "completed"}
-        self.item({**item, "call_id": call_id, "name": "look_up", "arguments": arguments})
+        item = {"id": self.new_id("item"), "type": "function_call", "status": "completed"}
+        self.send_item({**item, "call_id": call_id, "name": "look_up", "arguments": arguments})
 
     def request_approval(self) -> None:
-        self.item({**MCP, "id": self.name("ask"), "type": "mcp_approval_request"})
+        self.send_item({**MCP, "id": self.new_id("ask"), "type": "mcp_approval_request"})
 
     def begin_hosted(self) -> str:
-        item_id = self.name("mcp")
+        item_id = self.new_id("mcp")
         self.calling[item_id] = self.active
         if self.active is not None:
             item = {**MCP, "id": item_id, "type": "mcp_call"}
-            self.tell("response.output_item.added", response_id=self.active, item=item)
-        self.tell("response.mcp_call.in_progress", item_id=item_id)
+            self.send("response.output_item.added", response_id=self.active, item=item)
+        self.send("response.mcp_call.in_progress", item_id=item_id)
         return item_id
 
     def end_hosted(self, item_id: str, kind: str) -> None:
         owner = self.calling.pop(item_id)
         result: Frame = {"output": "found"} if kind == "completed" else {"error": {"type": "x"}}
         item = {**MCP, "id": item_id, "type": "mcp_call", **result}
-        self.tell(f"response.mcp_call.{kind}", item_id=item_id)
-        self.tell("conversation.item.done", item=item)
+        self.send(f"response.mcp_call.{kind}", item_id=item_id)
+        self.send("conversation.item.done", item=item)
         if owner is not None and owner == self.active:
-            self.tell("response.output_item.done", response_id=owner, item=item)
+            self.send("response.output_item.done", response_id=owner, item=item)
 
 
 class Mixed(RuleBasedStateMachine):
+    """The core and a service. Messages in both directions are delivered later, in order."""
+
     def __init__(self) -> None:
         super().__init__()
         self.core = CoreDriver("agent")
-        self.promises = InvariantChecker("agent")
-        self.service = Hosting()
+        self.checker = InvariantChecker("agent")
+        self.service = HostedService()
         self.delivered: list[Frame] = []
         self.reused = 0
         self.hosted: set[str] = set()
-        self.over: set[str] = set()
-        # Before the first echo nobody can tell whose a response is; see `gate`.
-        self.write(True)
+        self.ended_calls: set[str] = set()
+        # Without an echo so far, attribution is uncertain. Begin with one complete response.
+        self.send_message(True)
         self.service.requests.clear()
-        self.service.begin({"trio_realtime": next(iter(self.promises.outstanding))})
-        self.service.end()
+        self.service.begin_response({"trio_realtime": next(iter(self.checker.outstanding))})
+        self.service.end_response()
         self.deliver(2)
 
     # --- the wire
 
-    def carry_out(self, effects: Sequence[Effect]) -> None:
+    def run_effects(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            self.promises.effect(effect)
+            self.checker.effect(effect)
             if isinstance(effect, ResponseCreate | ResponseCancel | ConversationItemCreate):
                 self.service.requests.append(effect)
 
     def receive(self, frame: Frame) -> None:
-        self._note_reused(frame)
-        self.promises.frame(frame)
-        self._note_hosted(frame)
-        self.carry_out(self.core.receive(structure_server_event(frame), 0.0))
+        self._count_reused_ids(frame)
+        self.checker.frame(frame)
+        self._record_hosted_calls(frame)
+        self.run_effects(self.core.receive(structure_server_event(frame), 0.0))
 
-    def _note_reused(self, frame: Frame) -> None:
+    def _count_reused_ids(self, frame: Frame) -> None:
         match frame:
             case {
                 "type": "response.output_item.done",
                 "response_id": response_id,
                 "item": {"type": "function_call", "arguments": arguments},
             }:
-                reply = self.promises.replies.get(response_id)
-                over = reply is not None and reply.ended
-                self.reused += arguments != "{}" and not over
+                reply = self.checker.replies.get(response_id)
+                ended = reply is not None and reply.ended
+                self.reused += arguments != "{}" and not ended
             case _:
                 pass
 
-    def _note_hosted(self, frame: Frame) -> None:
-        """A hosted call is of the response that runs when it begins, or of none."""
+    def _record_hosted_calls(self, frame: Frame) -> None:
+        """Record hosted calls. A call belongs to the response that runs when it begins, if any."""
         match frame:
             case {"type": "response.mcp_call.in_progress", "item_id": item_id}:
-                if item_id not in self.hosted and self.promises.active_response is not None:
-                    self.promises.hosted_call_started(self.promises.active_response, item_id)
+                if item_id not in self.hosted and self.checker.active_response is not None:
+                    self.checker.hosted_call_started(self.checker.active_response, item_id)
                 self.hosted.add(item_id)
             case {"type": "response.mcp_call.completed" | "response.mcp_call.failed"}:
-                if frame["item_id"] not in self.over:
-                    self.over.add(frame["item_id"])
-                    self.promises.hosted_call_ended(frame["item_id"])
+                if frame["item_id"] not in self.ended_calls:
+                    self.ended_calls.add(frame["item_id"])
+                    self.checker.hosted_call_ended(frame["item_id"])
             case {"type": "response.done", "response": {"status": "cancelled" | "failed"}}:
-                self.promises.abandoned(frame["response"]["id"], self.hosted)
+                self.checker.abandoned(frame["response"]["id"], self.hosted)
             case _:
                 pass
 
@@ -189,51 +191,51 @@ class Mixed(RuleBasedStateMachine):
 
     @precondition(lambda self: self.delivered)
     @rule(data=st.data())
-    def something_comes_twice(self, data: st.DataObject) -> None:
-        """But for errors, whose requests have gone on."""
+    def repeat_frame(self, data: st.DataObject) -> None:
+        """Deliver a frame again. Errors are not repeated: their requests have been sent again."""
         frame = data.draw(st.sampled_from(self.delivered))
         if frame["type"] != "error":
             self.receive(frame)
 
     @precondition(lambda self: self.service.requests)
     @rule()
-    def take_request(self) -> None:
-        self.service.take()
+    def deliver_request(self) -> None:
+        self.service.handle_request()
 
     # --- the service
 
     @precondition(lambda self: self.service.active is None)
     @rule()
-    def begin_by_itself(self) -> None:
-        self.service.begin()
+    def begin_spontaneous_response(self) -> None:
+        self.service.begin_response()
 
     @precondition(lambda self: self.service.active)
     @rule(kinds=st.lists(st.sampled_from(("function", "hosted", "approval")), max_size=3))
     def make_calls(self, kinds: list[str]) -> None:
         for kind in kinds:
             if kind == "function":
-                self.service.call_function(self.service.name("call"))
+                self.service.call_function(self.service.new_id("call"))
             elif kind == "hosted":
                 self.service.begin_hosted()
             else:
                 self.service.request_approval()
 
-    @precondition(lambda self: self.promises.completed)
+    @precondition(lambda self: self.checker.completed)
     @rule(data=st.data(), same=st.booleans())
-    def reuse_a_call_id(self, data: st.DataObject, same: bool) -> None:
-        call_id = data.draw(st.sampled_from(sorted(self.promises.completed)))
+    def reuse_call_id(self, data: st.DataObject, same: bool) -> None:
+        call_id = data.draw(st.sampled_from(sorted(self.checker.completed)))
         if self.service.active is None:
-            self.service.begin()
+            self.service.begin_response()
         self.service.call_function(call_id, "{}" if same else '{"other": 1}')
 
     @precondition(lambda self: self.service.active)
     @rule(status=st.sampled_from(("completed", "completed", "failed", "cancelled")))
     def end_response(self, status: str) -> None:
-        self.service.end(status)
+        self.service.end_response(status)
 
     @precondition(lambda self: self.service.approved)
     @rule()
-    def begin_what_was_approved(self) -> None:
+    def begin_approved_call(self) -> None:
         self.service.approved -= 1
         self.service.begin_hosted()
 
@@ -245,109 +247,111 @@ class Mixed(RuleBasedStateMachine):
     # --- the client
 
     @rule(respond=st.booleans())
-    def write(self, respond: bool) -> None:
+    def send_message(self, respond: bool) -> None:
         if respond:
-            self.promises.request()
+            self.checker.request()
         item = MessageItem(role="user", content=(InputText(text="Hello"),))
-        self.carry_out(self.core.send_item(item, respond=respond))
+        self.run_effects(self.core.send_item(item, respond=respond))
 
     @rule()
     def interrupt(self) -> None:
-        self.promises.interrupted()
-        self.carry_out(self.core.interrupt(0.0))
+        self.checker.interrupted()
+        self.run_effects(self.core.interrupt(0.0))
 
-    @precondition(lambda self: self.promises.running)
+    @precondition(lambda self: self.checker.running)
     @rule(data=st.data(), approve=st.booleans())
-    def call_ends(self, data: st.DataObject, approve: bool) -> None:
-        self._end_call(data.draw(st.sampled_from(sorted(self.promises.running))), approve=approve)
+    def finish_call(self, data: st.DataObject, approve: bool) -> None:
+        self._end_call(data.draw(st.sampled_from(sorted(self.checker.running))), approve=approve)
 
     def _end_call(self, call_id: str, *, approve: bool = True) -> None:
-        hit = call_id in self.promises.cancelling
-        call = self.promises.end_call(call_id)
+        cancelled = call_id in self.checker.cancelling
+        call = self.checker.end_call(call_id)
         if call.server_label is None:
-            effects = self.core.call_finished(call_id, "done", wants_response=not hit, report=None)
+            effects = self.core.call_finished(
+                call_id, "done", wants_response=not cancelled, report=None
+            )
         else:
-            effects = self.core.approval_decided(call_id, approve=approve and not hit, reason=None)
-        self.carry_out(effects)
+            effects = self.core.approval_decided(
+                call_id, approve=approve and not cancelled, reason=None
+            )
+        self.run_effects(effects)
 
-    # --- what holds; the rest stands in the promises
+    # --- invariants; the checker asserts the others
 
     @invariant()
-    def an_id_that_is_reused_for_another_call_is_told(self) -> None:
-        assert self.promises.violations == self.reused
+    def reused_call_ids_are_reported(self) -> None:
+        assert self.checker.violations == self.reused
 
     def teardown(self) -> None:
         for _ in range(2000):
             if self.service.frames:
                 self.deliver(len(self.service.frames))
             elif self.service.requests:
-                self.service.take()
-            elif self.promises.running:
-                self._end_call(next(iter(self.promises.running)))
+                self.service.handle_request()
+            elif self.checker.running:
+                self._end_call(next(iter(self.checker.running)))
             elif self.service.calling:
                 self.service.end_hosted(next(iter(self.service.calling)), "completed")
             elif self.service.approved:
-                self.begin_what_was_approved()
+                self.begin_approved_call()
             elif self.service.active is not None:
-                self.service.end()
+                self.service.end_response()
             else:
                 break
-        assert self.core.is_quiet, "something was left waiting"
-        self.promises.check_final_state()
+        assert self.core.is_quiet, "something is still pending"
+        self.checker.check_final_state()
 
 
 Mixed.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
 TestMixed = pytest.mark.filterwarnings("error")(Mixed.TestCase)
 
 
-# --- one response, and all that it calls for ----------------------------------------------------
+# --- one response with several calls -------------------------------------------------------------
 
 KINDS = st.lists(st.sampled_from(("function", "hosted", "approval")), min_size=1, max_size=5)
 
 
 @settings(max_examples=100, deadline=None)
 @given(kinds=KINDS, data=st.data())
-def test_one_create_follows_all_calls_of_a_response_of_whatever_kind(
-    kinds: list[str], data: st.DataObject
-) -> None:
-    """4. In whichever order they end, and also where they end before the response does."""
+def test_one_create_follows_all_calls_of_a_response(kinds: list[str], data: st.DataObject) -> None:
+    """Invariant 4: in any order of completion, also if calls end before the response."""
     mixed = Mixed()
-    service, promises = mixed.service, mixed.promises
-    service.begin()
+    service, checker = mixed.service, mixed.checker
+    service.begin_response()
     mixed.make_calls(kinds)
     mixed.deliver(100)
-    steps = [*sorted(promises.running), *sorted(service.calling), "the response"]
+    steps = [*sorted(checker.running), *sorted(service.calling), "response"]
     for step in data.draw(st.permutations(steps)):
         assert not creates(service)
-        if step in promises.running:
+        if step in checker.running:
             mixed._end_call(step, approve=False)
-        elif step == "the response":
-            service.end()
+        elif step == "response":
+            service.end_response()
         else:
             service.end_hosted(step, "completed")
         if service.frames:
             mixed.deliver(100)
     assert len(creates(service)) == 1
-    assert promises.answered.total() == kinds.count("function")
-    assert promises.decisions.total() == kinds.count("approval")
+    assert checker.answered.total() == kinds.count("function")
+    assert checker.decisions.total() == kinds.count("approval")
 
 
-def creates(service: Hosting) -> list[Any]:
+def creates(service: HostedService) -> list[Any]:
     return [request for request in service.requests if isinstance(request, ResponseCreate)]
 
 
 @pytest.mark.parametrize("status", ["cancelled", "failed"])
-def test_an_approval_is_answered_also_when_its_response_was_not_completed(status: str) -> None:
-    """1 and 6. Whoever decides may need longer than the service to end the response."""
+def test_an_approval_is_answered_although_its_response_did_not_complete(status: str) -> None:
+    """Invariants 1 and 6: the decision may take longer than the response."""
     mixed = Mixed()
-    mixed.service.begin()
+    mixed.service.begin_response()
     mixed.service.request_approval()
     mixed.deliver(100)
-    (request,) = mixed.promises.running
+    (request,) = mixed.checker.running
     if status == "cancelled":
         mixed.interrupt()
-    mixed.service.end(status)
+    mixed.service.end_response(status)
     mixed.deliver(1)
-    mixed.write(True)  # 6: waits until the decision, which was cancelled, is over
+    mixed.send_message(True)  # its create waits for the end of the cancelled decision
     mixed._end_call(request)
-    assert mixed.promises.decisions == {request: 1}
+    assert mixed.checker.decisions == {request: 1}

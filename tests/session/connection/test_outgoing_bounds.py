@@ -1,0 +1,96 @@
+"""Messages wait for space in the send queue, and each is encoded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.sessions import PassivePeer, open_session_with, open_test_session
+from support.wire import sent_frames
+from trio_realtime import errors
+from trio_realtime.items import InputText
+from trio_realtime.session import runtime as runtime_module, session as session_module
+from trio_realtime.testing import ScriptedPeer
+
+
+async def test_messages_to_a_peer_that_does_not_read_wait_at_the_limit(
+    autojump_clock: MockClock,
+) -> None:
+    peer = PassivePeer(max_messages=10)
+    sent = 0
+
+    async def send_many() -> None:
+        nonlocal sent
+        for _ in range(5000):
+            await session.send_message("x" * 1000, respond=False)
+            sent += 1
+
+    async with open_session_with(peer, max_outgoing_text=100_000) as session:
+        with trio.move_on_after(1) as scope:
+            await send_many()
+        assert scope.cancelled_caught
+        assert 90 < sent < 130
+        assert session.statistics().outgoing_frames < 130
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.read_all)
+            with trio.fail_after(60):
+                await session.send_message("after the peer reads again")
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_sender_that_waits_learns_that_the_session_has_ended(
+    autojump_clock: MockClock,
+) -> None:
+    peer = PassivePeer(max_messages=10)
+    async with (
+        open_session_with(peer, max_outgoing_text=1000) as session,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def send_until_closed() -> None:
+            with pytest.raises(errors.SessionClosed):
+                while True:
+                    await session.send_message("x" * 500, respond=False)
+
+        nursery.start_soon(send_until_closed)
+        await wait_all_tasks_blocked()
+        await session.aclose()
+
+
+async def test_a_message_is_encoded_once(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+
+    def count(encode: Any) -> Any:
+        def counting(event: Any) -> str:
+            encoded.append(event.type)
+            text: str = encode(event)
+            return text
+
+        return counting
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        for module in (runtime_module, session_module):
+            monkeypatch.setattr(module, "encode", count(module.__dict__["encode"]))
+        await session.send_message("Hi", respond=False)
+        (frame,) = await sent_frames(peer)
+        assert frame["type"] == "conversation.item.create"
+        assert encoded == ["conversation.item.create"]
+
+
+async def test_a_message_that_cannot_be_encoded_changes_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    unencodable: Any = object()
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        with pytest.raises(errors.UsageError):
+            await session.send_message([InputText(text=unencodable)])
+        assert await sent_frames(peer) == []
+        await session.send_message("Hi", respond=False)
+        assert [frame["type"] for frame in await sent_frames(peer)] == ["conversation.item.create"]

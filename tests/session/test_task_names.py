@@ -1,0 +1,65 @@
+"""Tasks of a session are named for what they do, so that a task tree explains itself."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from support.sessions import open_test_session
+from trio_realtime import AgentContext, RealtimeAgent, function_tool, output_guardrail
+from trio_realtime.testing import ScriptedPeer
+
+
+def task_names() -> list[str]:
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    found: list[str] = []
+    waiting = [root]
+    while waiting:
+        task = waiting.pop()
+        found.append(task.name)
+        waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return found
+
+
+@function_tool
+async def endless() -> None:
+    await trio.sleep_forever()
+
+
+@output_guardrail
+async def slow(context: AgentContext[None], text: str) -> bool:
+    await trio.sleep_forever()
+    return False
+
+
+async def test_tasks_are_named_for_their_service_tool_or_guardrail(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    agent = RealtimeAgent(name="Assistant", tools=[endless], output_guardrails=[slow])
+    async with open_test_session(peer, agent=agent, guardrail_debounce=5):
+        peer.begin_response("resp_1")
+        peer.open_message("resp_1", "item_1")
+        peer.text("resp_1", "item_1", "a long text")
+        peer.call("resp_1", "item_2", "call_1", "endless")
+        await wait_all_tasks_blocked()
+        names = set(task_names())
+    assert {"reader", "writer", "guardrails", "tools", "hooks"} <= names
+    assert "tool endless call_1 of resp_1" in names
+    assert "guardrail slow resp_1" in names
+
+
+async def test_a_single_guardrail_has_no_task_besides_its_check(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    agent = RealtimeAgent[None](name="Assistant", output_guardrails=[slow])
+    async with open_test_session(peer, agent=agent, guardrail_debounce=5):
+        await wait_all_tasks_blocked()
+        before = trio.lowlevel.current_statistics().tasks_living
+        peer.begin_response("resp_1")
+        peer.open_message("resp_1", "item_1")
+        peer.text("resp_1", "item_1", "a long text")
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == before + 1
