@@ -334,7 +334,7 @@ def _table(heading: str, rows: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _name(handler: Any) -> str:
-    """Return ``HistoryUpdater.on_item_added`` for a method, ``notices.dtmf_received`` otherwise."""
+    """Return ``HistoryUpdater.on_item_added`` for a method, ``forwarded_events.dtmf_received`` otherwise."""
     if hasattr(handler, "__self__"):
         return f"{type(handler.__self__).__name__}.{handler.__name__}"
     module: str = handler.__module__

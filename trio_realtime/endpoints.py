@@ -72,7 +72,7 @@ class ResolvedEndpoint:
 @final
 @attrs.frozen(repr=False, kw_only=True)
 class Endpoint:
-    """A realtime service and the credentials for it. Create one with a class method.
+    """A realtime service and the credentials for it. Create an endpoint with a class method.
 
     ``default_model`` is the model to request unless :meth:`resolve` is given another one. With
     Azure it is the deployment.

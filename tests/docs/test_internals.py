@@ -40,7 +40,9 @@ def test_the_dispatch_page_lists_every_input_of_the_table(generator: dict[str, A
     rows = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", page, re.MULTILINE))
     expected = {
         getattr(kind, "type", kind.__name__): [
-            handler.__qualname__ if hasattr(handler, "__self__") else f"notices.{handler.__name__}"
+            handler.__qualname__
+            if hasattr(handler, "__self__")
+            else f"forwarded_events.{handler.__name__}"
             for handler in handlers
         ]
         for kind, handlers in table.items()

@@ -78,7 +78,7 @@ def _check_url(server: McpServerHttp, attribute: Any, url: Any) -> None:
 
 
 def _is_process_string(text: Any) -> bool:
-    """Return whether the operating system can pass a value to a process."""
+    """Return whether a value can be an argument or environment variable of a process."""
     return isinstance(text, str) and "\0" not in text
 
 

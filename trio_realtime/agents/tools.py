@@ -95,7 +95,8 @@ class FunctionTool:
             limit.
         is_enabled: whether the model may call the tool; or a function, sync or async, that receives an
             :class:`AgentContext` and decides. It is called when the agent's settings are sent and again
-            when the tool is called. A call of a disabled tool is answered as unknown.
+            when the tool is called. A call to a disabled tool is treated as
+            a call to an unknown tool.
         needs_approval: whether each call waits for ``session.approve_tool_call``; or a function, sync
             or async, that receives the :class:`ToolContext` and the decoded arguments and decides. If
             the arguments are not a JSON object, it is not called and approval is required.

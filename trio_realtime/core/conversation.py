@@ -22,6 +22,7 @@ from .calls.ledger import ToolLedger
 from .dispatch import Components, dispatch_table
 from .effects import Effect
 from .error_routing import ErrorRouter
+from .guardrail_trips import GuardrailTrips
 from .guardrails import InputGuard, ReplyGuard
 from .history.edits import HistoryEdits
 from .history.items import History
@@ -35,7 +36,6 @@ from .responses.queue import ResponseQueue
 from .responses.requests import ResponseRequests
 from .responses.running import RunningResponses
 from .settings import SessionSettings
-from .trips import GuardrailTrips
 
 
 class Conversation:

@@ -13,13 +13,14 @@ import attrs
 
 from trio_realtime import wire as w
 
-from . import inputs as i, notices
+from . import forwarded_events, inputs as i
 from .audio.playback import Playback
 from .audio.retention import RetainedAudio
 from .calls.function_calls import FunctionCalls
 from .calls.hosted_mcp import HostedMcpCalls
 from .effects import Effect
 from .error_routing import ErrorRouter
+from .guardrail_trips import GuardrailTrips
 from .history.edits import HistoryEdits
 from .history.updates import HistoryUpdater
 from .interruption import Interruption
@@ -27,7 +28,6 @@ from .responses.lifecycle import ResponseLifecycle
 from .responses.output import OutputStream
 from .responses.requests import ResponseRequests
 from .settings import SessionSettings
-from .trips import GuardrailTrips
 
 Handler: TypeAlias = Callable[[Any, float], Sequence[Effect]]
 DispatchTable: TypeAlias = Mapping[type, tuple[Handler, ...]]
@@ -59,15 +59,18 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.SessionCreated: (c.settings.on_session_created,),
         w.SessionUpdated: (c.settings.on_session_updated,),
         w.ErrorEvent: (c.errors.on_error,),
-        w.RateLimitsUpdated: (notices.rate_limits_updated,),
+        w.RateLimitsUpdated: (forwarded_events.rate_limits_updated,),
         # the user's audio
         w.InputAudioBufferSpeechStarted: (c.interruption.on_speech_started,),
-        w.InputAudioBufferSpeechStopped: (notices.speech_stopped, c.requests.on_user_turn_ended),
-        w.InputAudioBufferTimeoutTriggered: (
-            notices.timeout_triggered,
+        w.InputAudioBufferSpeechStopped: (
+            forwarded_events.speech_stopped,
             c.requests.on_user_turn_ended,
         ),
-        w.InputAudioBufferDtmfEventReceived: (notices.dtmf_received,),
+        w.InputAudioBufferTimeoutTriggered: (
+            forwarded_events.timeout_triggered,
+            c.requests.on_user_turn_ended,
+        ),
+        w.InputAudioBufferDtmfEventReceived: (forwarded_events.dtmf_received,),
         w.InputAudioTranscriptionDelta: (c.history.on_transcription_delta,),
         w.InputAudioTranscriptionCompleted: (
             c.history.on_transcription_completed,

@@ -69,7 +69,7 @@ class Interruption:
     # --- inputs
 
     def on_interrupt(self, _event: Interrupt, now: float) -> list[Effect]:
-        """Stop everything that speaks or is about to speak."""
+        """Stop all current and pending speech of the agent."""
         return self.interrupt_all(now)
 
     def on_speech_started(self, event: InputAudioBufferSpeechStarted, now: float) -> list[Effect]:

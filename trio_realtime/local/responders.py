@@ -32,7 +32,7 @@ __all__ = [
 
 @attrs.frozen
 class Say:
-    """Step: one assistant message, as text or speech depending on the response.
+    """A step that adds one assistant message, as text or speech depending on the response.
 
     Args:
         text: text of the message, or transcript of the speech.
@@ -45,7 +45,7 @@ class Say:
 
 @attrs.frozen
 class Call:
-    """Step: one function call.
+    """A step that makes one function call.
 
     Args:
         name: name of the function.
@@ -60,7 +60,7 @@ class Call:
 
 @attrs.frozen
 class HostedCall:
-    """Step: one call of a tool of a hosted MCP server.
+    """A step that calls a tool of a hosted MCP server.
 
     If the call needs approval, the response requests approval instead. After the approval the next
     response makes the call, without asking the responder.
@@ -78,7 +78,7 @@ class HostedCall:
 
 @attrs.frozen
 class Fail:
-    """Step: end the response with status ``failed`` and this error."""
+    """A step that ends the response with status ``failed`` and the given error."""
 
     code: str = "server_error"
     message: str = "The server had an error while processing your request. Sorry about that!"
@@ -87,14 +87,14 @@ class Fail:
 
 @attrs.frozen
 class Incomplete:
-    """Step: end the response with status ``incomplete``."""
+    """A step that ends the response with status ``incomplete``."""
 
     reason: Literal["max_output_tokens", "content_filter"] = "content_filter"
 
 
 @attrs.frozen
 class Pause:
-    """Step: wait for this many seconds, regardless of the pacing.
+    """A step that waits for the given seconds, regardless of the pacing.
 
     ``math.inf`` waits until the response is cancelled.
     """

@@ -12,8 +12,8 @@ from trio_realtime.core import ProtectCall
 from trio_realtime.wire import UNSET, AudioOutput, AudioSettings, Session, Unset
 
 from .consumers.hooks import HookRunner
-from .interface import Runtime
 from .mcp.manager import McpServers
+from .runtime_interface import Runtime
 
 
 def first_settings(agent: AgentDescription, config: SessionConfig) -> Session:

@@ -27,7 +27,7 @@ from trio_realtime.core import CheckInput, CheckReply, InputChecked, ReplyChecke
 from trio_realtime.errors import GuardrailFailed
 from trio_realtime.events import Error, GuardrailTrip, SessionEvent
 
-from .interface import Runtime
+from .runtime_interface import Runtime
 from .user_code import Raised, call_user_code, describe_exception
 
 AnyGuardrail: TypeAlias = Guardrail | ToolInputGuardrail | ToolOutputGuardrail

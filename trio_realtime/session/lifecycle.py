@@ -47,8 +47,8 @@ from .mcp.manager import McpServers
 from .runtime import SessionRuntime
 from .session import RealtimeSession
 from .tools.approvals import Approvals
+from .tools.call_services import ToolServices
 from .tools.runner import ToolRunner
-from .tools.services import ToolServices
 
 ContextT = TypeVar("ContextT")
 

@@ -8,8 +8,8 @@ from typing import Any, final
 from trio_realtime.core import CancelResponse, ResponseOutcome
 from trio_realtime.errors import ResponseFailed
 
-from .interface import Runtime
 from .runtime import PendingRequest
+from .runtime_interface import Runtime
 
 
 @final

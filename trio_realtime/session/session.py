@@ -54,7 +54,7 @@ from .consumers.paced_audio import PACED_EVENTS, PacedAudio
 from .response_handle import Response
 from .runtime import SessionRuntime
 from .tools.approvals import Decision
-from .tools.services import ToolServices
+from .tools.call_services import ToolServices
 
 ContextT = TypeVar("ContextT")
 EventT = TypeVar("EventT", bound=SessionEvent)

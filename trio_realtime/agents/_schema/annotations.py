@@ -235,7 +235,7 @@ def _flatten(metadata: Any) -> tuple[Any, ...]:
 
 
 def _walk(annotation: Any, seen: set[Any]) -> Iterator[Any]:
-    """Yield an annotation and all annotations in it, including those of the fields of classes."""
+    """Yield an annotation and every annotation nested in it, including those of class fields."""
     yield annotation
     if typing.get_origin(annotation) is typing.Literal:
         return

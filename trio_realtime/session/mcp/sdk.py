@@ -1,4 +1,4 @@
-"""A connection to an MCP server through the MCP SDK. All knowledge of the SDK's behavior is here.
+"""A connection to an MCP server through the MCP SDK. Everything that depends on the SDK lives here.
 
 The SDK raises nested exception groups, and crashes whole task groups when a request cannot be sent.
 This module raises only :class:`McpConnectionError`, :class:`McpCallFailed` and cancellations. It is

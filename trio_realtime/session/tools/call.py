@@ -20,13 +20,13 @@ from trio_realtime.agents import (
 )
 from trio_realtime.core import ToolCall
 
+from .call_services import ToolServices
 from .early_answer import EarlyAnswer
 from .execution import run_tool
 from .handoff import hand_off
 from .hosted_approval import decide_hosted_call
 from .permission import CallPermission
 from .results import ToolResult, error_result, started_event
-from .services import ToolServices
 
 
 @attrs.define(eq=False)

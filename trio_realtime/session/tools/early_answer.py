@@ -10,7 +10,7 @@ import attrs
 from trio_realtime.agents import BackgroundResult, FunctionTool, ToolContext
 from trio_realtime.core import CallFinished, SendItem, ToolCall
 from trio_realtime.errors import UsageError
-from trio_realtime.session.interface import Runtime
+from trio_realtime.session.runtime_interface import Runtime
 from trio_realtime.wire import ConversationItemCreate, InputText, MessageItem
 
 from .execution import checked_result

@@ -9,8 +9,8 @@ from trio_realtime.core import ToolCall
 from trio_realtime.errors import RealtimeError
 from trio_realtime.session.user_code import Raised, call_user_code, describe_exception
 
+from .call_services import ToolServices
 from .results import ToolResult, error_result, logger
-from .services import ToolServices
 
 
 async def hand_off(

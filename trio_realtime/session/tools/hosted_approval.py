@@ -8,7 +8,7 @@ from trio_realtime.events import ToolApprovalRequired
 from trio_realtime.items import McpApprovalRequestItem
 
 from .approvals import Decision
-from .services import ToolServices
+from .call_services import ToolServices
 
 
 async def decide_hosted_call(call: ToolCall, services: ToolServices) -> Decision:

@@ -27,9 +27,9 @@ from trio_realtime.events import ToolApprovalRequired
 from trio_realtime.session.user_code import Raised, call_user_code
 
 from .approvals import Decision
+from .call_services import ToolServices
 from .guardrails import check_input
 from .results import ToolResult, as_text, error_result, logger, raised_result
-from .services import ToolServices
 
 REJECTED = "Tool execution was not approved."
 

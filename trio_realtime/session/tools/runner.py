@@ -17,7 +17,7 @@ from trio_realtime.errors import UserCodeError
 from trio_realtime.events import Error
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import SessionEnd
-from trio_realtime.session.interface import Runtime
+from trio_realtime.session.runtime_interface import Runtime
 from trio_realtime.session.user_code import (
     Raised,
     call_user_code,
@@ -27,8 +27,8 @@ from trio_realtime.session.user_code import (
 )
 
 from .call import RunningCall, carry_out
+from .call_services import ToolServices
 from .results import ToolResult, cancelled_event, ended_event, raised_result
-from .services import ToolServices
 
 
 class ToolRunner:

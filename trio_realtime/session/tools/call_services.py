@@ -8,7 +8,7 @@ import attrs
 
 from trio_realtime.agents import RejectionFormatter
 from trio_realtime.session.agent_settings import AgentSwitcher
-from trio_realtime.session.interface import Runtime
+from trio_realtime.session.runtime_interface import Runtime
 
 from .approvals import Approvals
 
