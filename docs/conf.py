@@ -129,7 +129,6 @@ INTERNAL = {
     "FunctionTool.spec",
     "LocalServer.run",
     "LocalServer.stop",
-    "RealtimeAgent.find_tool",
     "SessionConfig.session_settings",
     "Usage.plus",
     "settings_of",

@@ -124,7 +124,3 @@ class RealtimeAgent(Generic[ContextT]):
     hooks: AgentHooks[Any] | None = attrs.field(default=None, validator=_check_hooks, repr=False)
     mcp_servers: tuple[McpServer, ...] = attrs.field(default=(), converter=as_mcp_servers)
     hosted_tools: tuple[HostedMcpTool, ...] = attrs.field(default=(), converter=as_hosted_tools)
-
-    def find_tool(self, name: str) -> FunctionTool | None:
-        """Return the agent's own tool of this name, or ``None``."""
-        return next((tool for tool in self.tools if tool.name == name), None)
