@@ -18,7 +18,7 @@ from support.service import (
 )
 from support.sessions import open_test_session
 from support.wire import ITEM, sent_outputs
-from trio_realtime import RealtimeSession, events, function_tool
+from trio_realtime import RealtimeSession, ToolContext, events, function_tool
 from trio_realtime.testing import ScriptedPeer
 
 Session: TypeAlias = RealtimeSession[None]
@@ -183,3 +183,23 @@ async def test_drain_in_a_task_that_outlives_its_tool_is_allowed(autojump_clock:
             peer.end_response("resp_2")
             await trio.sleep(5)
     assert drained == [pytest.approx(began + 3)]
+
+
+async def test_drain_notices_the_end_of_a_tool_that_has_nothing_more_to_say(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool
+    async def search(context: ToolContext[None]) -> None:
+        await context.answer_early("searching", respond=False)
+        await trio.sleep(5)
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer, search) as session:
+        peer.begin_response("resp_1")
+        peer.call("resp_1", "item_1", "call_1", "search")
+        peer.end_response("resp_1")
+        await trio.sleep(1)
+        began = trio.current_time()
+        with trio.fail_after(60):
+            await session.drain()
+        assert trio.current_time() - began == pytest.approx(4)

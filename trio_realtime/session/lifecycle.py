@@ -201,6 +201,7 @@ class _SessionTasks:
             try:
                 yield
             finally:
+                runtime.tools.stop_receiving()
                 for scope in (writing, reading, checking, calling):
                     scope.cancel(reason="the session is over")
 

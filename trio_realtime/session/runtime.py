@@ -212,8 +212,12 @@ class SessionRuntime:
 
     # --- waiting for changes
 
+    def notify(self) -> None:
+        """Wake :meth:`wait_change`: something has changed that is not an effect of the core."""
+        self._changed.unpark_all()
+
     async def wait_change(self) -> None:
-        """Wait until an input was handled, or until the session ends."""
+        """Wait until an input was handled, a call has ended, or the session ends."""
         await self._changed.park()
 
     # --- the end

@@ -30,6 +30,10 @@ class Runtime(Protocol):
         """Feed an input to the core and carry out the effects."""
         ...
 
+    def notify(self) -> None:
+        """Wake the tasks that wait for a change, such as ``drain``."""
+        ...
+
     def fail(self, error: RealtimeError) -> None:
         """End the session with this error."""
         ...

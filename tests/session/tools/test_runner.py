@@ -410,3 +410,34 @@ async def test_cancelled_receive_of_tool_end_causes_no_second_answer(
             assert isinstance(end, events.ToolEnd)
             assert end.call_id == "call_1"
         assert await sent_types(peer) == [ITEM, CREATE]
+
+
+async def test_a_call_that_arrives_while_a_cancelled_block_waits_for_a_tool_is_answered(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool(finish_timeout=5)
+    async def slow() -> str:
+        await trio.sleep(3)
+        return "done"
+
+    peer = ScriptedPeer()
+    block = trio.CancelScope()
+
+    async def cancel_block_and_call_again() -> None:
+        await trio.sleep(1)
+        block.cancel()
+        await trio.sleep(1)
+        peer.call("resp_1", "item_2", "call_2", "slow")
+        peer.end_response("resp_1")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_block_and_call_again)
+        with block:
+            async with open_test_session(peer, slow):
+                peer.begin_response("resp_1")
+                peer.call("resp_1", "item_1", "call_1", "slow")
+                await trio.sleep_forever()
+    assert dict(sent_outputs(peer)) == {
+        "call_1": "done",
+        "call_2": "The call was cancelled: the user interrupted before it finished.",
+    }

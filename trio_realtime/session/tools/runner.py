@@ -42,6 +42,8 @@ class ToolRunner:
         self._end = end
         self._running: dict[str, RunningCall] = {}
         self._send, self._receive = trio.open_memory_channel[RunningCall](math.inf)
+        # Calls that arrive after a cancellation of the user's block are still answered.
+        self._receiving = trio.CancelScope(shield=True)
         self._call_ended = ChangeSignal()
         self._deadline = math.inf
 
@@ -112,16 +114,21 @@ class ToolRunner:
     # --- running
 
     async def run(self, services: ToolServices) -> None:
-        """Run calls until the session cancels this task."""
+        """Run calls until :meth:`stop_receiving`. A cancellation from outside cancels the calls."""
         try:
             async with trio.open_nursery() as nursery:
-                async for running in self._receive:
-                    call = running.call
-                    name = f"tool {call.name} {call.call_id} of {call.response_id}"
-                    nursery.start_soon(self._run, running, services, name=name)
+                with self._receiving:
+                    async for running in self._receive:
+                        call = running.call
+                        name = f"tool {call.name} {call.call_id} of {call.response_id}"
+                        nursery.start_soon(self._run, running, services, name=name)
         finally:
             self._running.clear()  # calls that never began
             self._call_ended.notify_all()
+
+    def stop_receiving(self) -> None:
+        """Start no more calls: the session is over."""
+        self._receiving.cancel(reason="the session is over")
 
     async def _run(self, running: RunningCall, services: ToolServices) -> None:
         call = running.call
@@ -144,6 +151,7 @@ class ToolRunner:
                 running.early.close()
             _report(running, result, services.runtime)
             self._call_ended.notify_all()
+            services.runtime.notify()
 
 
 def _report(running: RunningCall, result: ToolResult | None, runtime: Runtime) -> None:
