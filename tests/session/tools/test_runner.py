@@ -441,3 +441,21 @@ async def test_a_call_that_arrives_while_a_cancelled_block_waits_for_a_tool_is_a
         "call_1": "done",
         "call_2": "The call was cancelled: the user interrupted before it finished.",
     }
+
+
+@pytest.mark.parametrize("exception", [SystemExit(3), KeyboardInterrupt()])
+async def test_a_tool_that_ends_the_program_ends_the_session(
+    exception: BaseException, autojump_clock: MockClock
+) -> None:
+    @function_tool
+    async def leave() -> None:
+        raise exception
+
+    peer = ScriptedPeer()
+    began = trio.current_time()
+    with pytest.raises(type(exception)):
+        async with open_test_session(peer, leave):
+            peer.begin_response("resp_1")
+            peer.call("resp_1", "item_1", "call_1", "leave")
+            await trio.sleep(60)
+    assert trio.current_time() - began < 2

@@ -11,6 +11,7 @@ import math
 
 import trio
 
+from trio_realtime._nursery import leaves_of
 from trio_realtime.agents import FunctionTool
 from trio_realtime.core import CANCELLED_OUTPUT, ApprovalDecided, CallFinished, ToolCall
 from trio_realtime.errors import UserCodeError
@@ -144,6 +145,10 @@ class ToolRunner:
                     if isinstance(outcome, Raised)
                     else outcome.value
                 )
+        except BaseException as exc:
+            if not all(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(exc)):
+                self.stop_receiving()  # the loop is shielded from the end of its own nursery
+            raise
         finally:
             # Synchronous, so that no cancellation can come between the end and its report.
             self._running.pop(call.call_id, None)
