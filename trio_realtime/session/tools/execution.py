@@ -21,9 +21,24 @@ from .results import ToolResult, as_text, completed_result, error_result, logger
 async def run_tool(tool: FunctionTool, context: ToolContext[Any], emit: Emit) -> ToolResult:
     """Run a tool within its timeout and return the result of the call."""
     outcome: Returned[Any] | Raised | None = None
-    with trio.move_on_after(math.inf if tool.timeout is None else tool.timeout):
-        outcome = await call_user_code(tool.invoke, context, context.arguments)
+    failures: list[BaseException] = []
+    try:
+        with trio.move_on_after(math.inf if tool.timeout is None else tool.timeout):
+            outcome = await call_user_code(
+                tool.invoke, context, context.arguments, report=failures.append
+            )
+    except BaseException:
+        if failures:  # a nursery of the tool was cancelled, and one of its tasks failed
+            logger.warning(
+                "tool %s failed while call %s was cancelled",
+                tool.name,
+                context.call_id,
+                exc_info=failures[0],
+            )
+        raise
     if outcome is None:
+        if failures:
+            return await _failed(tool, context, failures[0])
         return await _timed_out(tool, context)
     if not isinstance(outcome, Raised):
         return await checked_result(tool, context, outcome.value, emit)
