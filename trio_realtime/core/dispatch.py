@@ -1,4 +1,4 @@
-"""Which handlers take which input, in which order.
+"""Map each input to its handlers, in order.
 
 :func:`dispatch_table` is the only place where an input meets its handlers. Several components may
 handle the same input; they run from left to right, and their effects are carried out in that order.
