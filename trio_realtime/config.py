@@ -196,7 +196,7 @@ class SessionConfig:
     ) -> Session:
         """Return the settings for an agent with these instructions and tools.
 
-        The list of tools is always sent, also an empty one: the service would keep the previous tools.
+        The list of tools is always sent, even if empty: otherwise the service keeps the old one.
         """
         own = {name: getattr(self, name) for name in SettingsChanges.__annotations__}
         if isinstance(self.voice, Unset):

@@ -147,7 +147,7 @@ class ResponseFailed(PeerError):
 
     Attributes:
         status: ``failed``, ``incomplete`` or ``cancelled``.
-        reason: the service's word for why.
+        reason: why the response did not complete, as reported by the service.
         text: the text of the response so far.
     """
 

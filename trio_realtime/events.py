@@ -257,7 +257,7 @@ class ToolAnsweredEarly(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class ToolCancelled(SessionEvent):
-    """An interruption cancelled a call. Its ``finally`` blocks have run, and the call was answered.
+    """An interruption cancelled a call. The tool has ended, and the call was answered.
 
     ``output_text`` is empty for a call that was answered early: the model is given nothing more.
     """
@@ -452,10 +452,10 @@ class SettingsUpdated(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class McpToolsChanged(SessionEvent):
-    """The tool list of an MCP server changed. If the current agent uses the server, the model gets the new list.
+    """The tool list of an MCP server changed.
 
-    ``server`` is the name in the server's declaration. ``tools`` are the server's own names of the
-    offered tools.
+    If the current agent uses the server, the model gets the new list. ``server`` is the name in the
+    server's declaration. ``tools`` are the server's own names for the offered tools.
     """
 
     type: ClassVar[Literal["mcp_tools_changed"]] = "mcp_tools_changed"

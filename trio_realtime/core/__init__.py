@@ -1,4 +1,4 @@
-"""The sans-I/O conversation: everything that can be decided without I/O is decided here.
+"""The sans-I/O core of the conversation: every decision that needs no I/O is made here.
 
 Synchronous, without trio, network or clock: the time is an argument, in seconds. Server events,
 commands and results go in (:mod:`.inputs`); effects come out (:mod:`.effects`), in the order in which

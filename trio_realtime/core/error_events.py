@@ -1,7 +1,7 @@
 """The service's ``error`` events: which request an error answers, and what it means.
 
-An error names the client event at fault, except on services and in moments that leave the name out.
-Then its code, parameter and message tell which kind of request it is about.
+An error names the client event at fault, but some services omit the event id, always or sometimes.
+In that case its code, parameter and message tell which kind of request it is about.
 """
 
 from __future__ import annotations

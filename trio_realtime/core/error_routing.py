@@ -44,7 +44,7 @@ class ErrorRouter:
         if details.code == NOTHING_TO_CANCEL:
             return []  # the response ended before the cancel arrived
         if self._retention.rejected(details.event_id):
-            return []  # the library made that request, so the user need not know
+            return []  # the library made that request, so its rejection is not reported
         effects_of_create = self._requests.reject(details)
         if effects_of_create is not None:
             return effects_of_create

@@ -79,7 +79,7 @@ class GuardrailTrips:
     def on_transcription_completed(
         self, event: InputAudioTranscriptionCompleted, _now: float
     ) -> Sequence[Effect]:
-        """Check what the user was heard to say."""
+        """Check the transcript of what the user said."""
         return self._input_guard.check(event.transcript, self._settings.agent)
 
     def _is_superseded(self, response_id: str) -> bool:

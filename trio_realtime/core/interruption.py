@@ -79,7 +79,7 @@ class Interruption:
         service_cancels = session is not None and session.interrupts_response
         if not (service_cancels or self._barge_in):
             return [started]
-        # A second cancel, after the service's own, could hit the response after this one.
+        # Where the service cancels by itself, a second cancel could hit the next response.
         return [started, *self.interrupt_all(now, cancel=not service_cancels)]
 
     # --- requests that were sent

@@ -2,7 +2,7 @@
 
 The service answers updates in order and does not say which one an answer belongs to, so one update is
 sent at a time. Each update is sent as the difference to what the service has accepted by then: a
-rejected update changes nothing, also not for the updates behind it.
+rejected update changes nothing, and does not affect the updates queued behind it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SessionSettings:
     """The effective session, the current agent and its toolset.
 
     An agent becomes current when the settings that make it current are accepted. A response that
-    began before belongs to the agent before.
+    began earlier belongs to the previous agent.
 
     Attributes:
         agent: the agent that the next response begins with.

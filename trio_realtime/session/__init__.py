@@ -1,7 +1,8 @@
 """A running session: the tasks around the core.
 
-Wire, reader, core, :mod:`.runtime`; from there to the consumers, the tools, the send queue, the writer
-and the wire. :mod:`.lifecycle` puts the parts together and takes them apart.
+The reader feeds frames from the wire to the core. :mod:`.runtime` carries out the core's effects:
+events go to the consumers, calls to the tools, and frames through the send queue and the writer
+to the wire. :mod:`.lifecycle` starts and stops the parts.
 """
 
 from __future__ import annotations

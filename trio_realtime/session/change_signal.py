@@ -1,4 +1,4 @@
-"""Wake tasks when something changes: the primitive under the two hand-written queues.
+"""Wake tasks when something changes: the primitive on which the two custom queues are built.
 
 Queues between tasks are trio memory channels, with two exceptions. The send queue is bounded in bytes,
 and a frame leaves it only after it was written. An event channel loses audio from its middle on an

@@ -255,7 +255,7 @@ class _Shutdown:
             self._finished.set()
 
     async def _close_in_order(self) -> None:
-        # Half of the time is for the close handshake: a stuck tool must not cost the goodbye.
+        # Half of the time is for the close handshake: a stuck tool must not prevent it.
         with trio.move_on_after(self._close_timeout / 4):
             await self._runtime.tools.wait_all_but_current()
         with trio.move_on_after(self._close_timeout / 4):

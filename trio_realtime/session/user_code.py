@@ -1,6 +1,6 @@
 """Run the user's functions: tools, guardrails, hooks, and callbacks.
 
-A user's function may raise anything, also an exception that is not an ``Exception`` (asyncio's
+A user's function may raise anything, even an exception that is not an ``Exception`` (asyncio's
 ``CancelledError``, a panic of another language) or one whose ``str()`` raises. All of these are failures
 to be reported, and end nothing. Only cancellation and the end of the program pass through.
 """

@@ -115,7 +115,7 @@ class Playback:
         return entry
 
     def on_report_played(self, report: ReportPlayed, now: float) -> Sequence[Effect]:
-        """Take the application's word for how much it has played."""
+        """Record how much the application reports to have played."""
         self.freeze_heard(now)
         self.report(report.item_id, report.content_index, report.ms)
         return ()
@@ -213,7 +213,7 @@ class Playback:
         """Stop playing. Returns where each item was cut, in the order of the queue, and forgets them.
 
         An item that was heard to its end and whose response has ended is not cut: nothing of it is
-        left. An item that arrived later than ``now``, by a clock that went back, is not cut either.
+        left. Nor is an item whose arrival is later than ``now`` because the clock went backwards.
 
         Args:
             running: ids of the responses that may still deliver audio.

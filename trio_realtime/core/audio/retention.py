@@ -1,10 +1,10 @@
 """Retain the audio of items in the history, up to a number of bytes.
 
-The agent's audio is collected from its deltas, and cut where its item was truncated. It
-counts from its arrival. It appears in the history when its item is complete or truncated, or when its
-response has ended. The user's audio is requested from the service when its item is complete: that is
-what the model heard, after noise reduction and without silence. The library makes this request itself,
-so its rejection is not reported.
+The agent's audio is collected from its deltas, and cut where its item was truncated. It counts
+towards the limit as soon as it arrives. It appears in the history when its item is complete or
+truncated, or when its response has ended. The user's audio is requested from the service when its
+item is complete: that is what the model heard, after noise reduction and without silence. The
+library makes this request itself, so its rejection is not reported.
 
 Above the limit, the audio of the oldest items is dropped. A single item above the limit has no audio.
 """
@@ -118,7 +118,7 @@ class RetainedAudio:
         return ()
 
     def _clip_of(self, event: ResponseOutputAudioDelta) -> _AudioClip:
-        """Return the clip of a running response; it stays its clip also after it was dropped."""
+        """Return the clip of a running response; kept even after its audio was dropped."""
         clips = self._in_progress.setdefault(event.response_id, {})
         key = (event.item_id, event.content_index)
         if key not in clips:

@@ -1,9 +1,9 @@
 """Tools of MCP servers that the service calls itself.
 
-The service makes these calls, so nothing runs here. But the service neither goes on by itself when a
-call is done, nor asks its user for approval. So the ledger counts a hosted call like any other: the
-call belongs to its response, the model goes on when all calls of that response are done, and an
-interruption means that it does not.
+The service makes these calls, so nothing runs here. But the service does not continue by itself
+when a call is done, and it leaves approval to the client. So the ledger counts a hosted call like
+any other: the call belongs to its response, and the model goes on when all calls of that response
+are done, unless an interruption came in between.
 
 =============================  ===================================================================
 reported by the service        then

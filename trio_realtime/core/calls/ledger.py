@@ -50,7 +50,7 @@ A protected call is left alone by interruptions. A call that is being cancelled 
 
 @attrs.define(eq=False)
 class _Call:
-    """One call: the response that made it, its state, and what an interruption leaves of it."""
+    """One call: the response that made it, its state, and how an interruption affects it."""
 
     response_id: str
     fingerprint: int

@@ -12,8 +12,8 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
   a final transcript.
 * A transcript may arrive before its item or before its part. It waits for the part. A delta that
   arrives after the final transcript changes nothing.
-* A truncation, or the audio itself, may arrive before its part. The part is made then. Its words are in
-  the deltas or are still to come.
+* A truncation, or the audio itself, may arrive before its part. The part is then
+  created. Its text is in the deltas or has yet to arrive.
 * An image stays where it was sent: the service may leave out its URL, or the whole part.
 """
 
@@ -182,7 +182,7 @@ class History:
     def _replace_part(self, node: _Node, index: int, part: OutputAudio | InputAudio) -> None:
         item = node.item
         assert isinstance(item, MessageItem)
-        # Earlier parts that exist only as deltas are made without their words: more may arrive.
+        # Earlier parts that exist only as deltas are created without text: more may arrive.
         between = [_part_from_deltas(node.kinds[n], "") for n in range(len(item.content), index)]
         content = (*item.content[:index], *between, part, *item.content[index + 1 :])
         node.item = attrs.evolve(item, content=content)

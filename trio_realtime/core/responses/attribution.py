@@ -3,8 +3,8 @@
 A response that echoes the request's metadata is attributed by its token. Any other response needs a
 rule:
 
-* Out-of-band responses are created in the order in which they were requested. They name no
-  conversation, which says something only about a server that names the conversation of others.
+* Out-of-band responses are created in the order in which they were requested. They have no
+  conversation id, but that is evidence only if the server sets the id on other responses.
 * A response of the conversation that follows the end of the user's speech was started by the
   service. For any other one, the queue has a probable owner, which the end of the response confirms.
 """

@@ -14,9 +14,9 @@ one is running. The queue keeps every request for a response until it may be sen
 * A rejected create returns to the head of the queue. It is sent again when the slot is free, that is
   after the ``response.done`` of the response that took the slot. The rejection may arrive before the
   ``response.created`` of that response.
-* A server that never echoed metadata leaves open whose response has been created. There, a response
-  that follows the end of the user's speech was started by the service; any other one counts as the
-  outstanding request's once it has ended.
+* A server that never echoes metadata does not reveal which request a response answers. There, a
+  response that follows the end of the user's speech was started by the service; any other one
+  counts as the outstanding request's once it has ended.
 * Out-of-band requests (``conversation="none"``) are not queued here.
 
 :data:`TRANSITIONS` is the state machine.
@@ -252,7 +252,7 @@ class ResponseQueue:
             self._server_echoes_metadata = True
         elif self.outstanding and not self._server_echoes_metadata and not spontaneous:
             self._unattributed = response_id
-        # Ours also where a create counts as rejected and began a response all the same.
+        # Ours even if the create was taken for rejected but started a response anyway.
         self._move(Trigger.OTHER_CREATED if self.outstanding else Trigger.CREATED)
         return request
 

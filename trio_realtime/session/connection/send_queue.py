@@ -1,8 +1,10 @@
 """The frames that wait to be sent.
 
-The writer task is the only task that writes, so no cancellation cuts a frame. Adding a frame never
-waits; methods that send audio or messages wait for space first. The bounds are in bytes. A frame counts until the writer has written it, so that an orderly close can wait for the last
-one. A memory channel has neither property; see :mod:`trio_realtime.session.change_signal`.
+The writer task is the only task that writes, so no cancellation leaves a frame half written.
+Adding a frame never waits; methods that send audio or messages wait for space first. The bounds
+are in bytes. A frame stays in the queue until it has been written, so that an orderly close can
+wait for the last one. A memory channel has neither property; see
+:mod:`trio_realtime.session.change_signal`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """One consumer's events.
 
 The reader puts events in without waiting; the consumer takes them out at its own pace. The buffer is
-bounded in events and in bytes of audio. A consumer that exceeds a bound loses its own channel, loudly,
-and no other consumer notices; with ``overflow="drop_oldest"`` its oldest audio is dropped instead. An
-interruption removes audio from the middle, which is why this is not a memory channel; see
-:mod:`trio_realtime.session.change_signal`.
+bounded in events and in bytes of audio. If a consumer exceeds a bound, its own channel fails with
+``ConsumerTooSlow`` and other consumers are not affected; with ``overflow="drop_oldest"`` its
+oldest audio is dropped instead. An interruption removes audio from the middle, which is why this
+is not a memory channel; see :mod:`trio_realtime.session.change_signal`.
 """
 
 from __future__ import annotations

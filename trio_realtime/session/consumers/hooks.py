@@ -1,8 +1,8 @@
 """Call the hooks of the session and of its agents when something has happened.
 
 Two tasks share the work. One takes events from its channel as they come and never waits; the other
-calls the hooks, one at a time. The memory channel between them is bounded: hooks that fall behind
-further are given up, loudly, and nothing else is affected.
+calls the hooks, one at a time. The memory channel between them is bounded: if hooks fall
+further behind, an error is reported and later events reach no hook. Nothing else is affected.
 """
 
 from __future__ import annotations
