@@ -16,7 +16,7 @@ async def refund() -> str:
     return "refunded"
 
 
-BILLING = RealtimeAgent[None](name="Billing Desk", instructions="Bill.", tools=[refund])
+BILLING = RealtimeAgent[None](name="Billing Team", instructions="Bill.", tools=[refund])
 
 
 @attrs.frozen
@@ -46,7 +46,7 @@ def test_handoff_rejects_callbacks_that_do_not_match_its_input(
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
-        ({"name": "to the desk!"}, "letters"),
+        ({"name": "to the team!"}, "letters"),
         ({"name": "x" * 65}, "64"),
         ({"on_handoff": accept_input, "input_type": int}, "must be an object"),
         ({"on_handoff": accept_input, "input_type": list[str]}, "must be an object"),
@@ -63,9 +63,9 @@ def test_handoff_rejects_declarations_that_the_service_would_reject(
 
 
 def test_handoff_target_must_be_an_agent() -> None:
-    desk: Any = "Billing Desk"
+    reception: Any = "Billing Team"
     with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
-        handoff(desk)
+        handoff(reception)
     nothing: Any = None
     with pytest.raises(errors.ConfigurationError, match="expected a RealtimeAgent"):
         AgentHandoff(agent=nothing, name="transfer", description="")

@@ -35,7 +35,7 @@ async def refund() -> str:
     return "refunded"
 
 
-BILLING = RealtimeAgent[None](name="Billing Desk", instructions="Bill.", tools=[refund])
+BILLING = RealtimeAgent[None](name="Billing Team", instructions="Bill.", tools=[refund])
 
 
 def triage_agent(*handoffs: Any) -> RealtimeAgent[None]:
@@ -48,7 +48,7 @@ async def test_handoffs_are_declared_as_functions(autojump_clock: MockClock) -> 
         peer, agent=triage_agent(BILLING, handoff(BILLING, name="to_billing"))
     ):
         offered = last_settings_update(peer)["session"]["tools"]
-    assert [tool["name"] for tool in offered] == ["transfer_to_billing_desk", "to_billing"]
+    assert [tool["name"] for tool in offered] == ["transfer_to_billing_team", "to_billing"]
     assert offered[0]["parameters"]["additionalProperties"] is False
 
 

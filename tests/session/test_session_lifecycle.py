@@ -38,7 +38,7 @@ async def refund() -> str:
     return "refunded"
 
 
-BILLING = RealtimeAgent[None](name="Billing Desk", instructions="Bill.", tools=[refund])
+BILLING = RealtimeAgent[None](name="Billing Team", instructions="Bill.", tools=[refund])
 
 
 async def test_duplicate_tool_names_are_rejected_before_connecting() -> None:
@@ -60,7 +60,7 @@ async def test_duplicate_tool_names_are_rejected_before_connecting() -> None:
 async def test_duplicate_handoff_names_are_rejected_before_connecting() -> None:
     agent = RealtimeAgent[None](name="A", handoffs=[BILLING, BILLING])
     peer = ScriptedPeer()
-    with pytest.raises(errors.ConfigurationError, match="transfer_to_billing_desk"):
+    with pytest.raises(errors.ConfigurationError, match="transfer_to_billing_team"):
         async with open_realtime_session(agent, endpoint=TEST_ENDPOINT, transport=peer.connect):
             raise AssertionError("the session opened")
     assert not peer.connections

@@ -135,7 +135,7 @@ class GuardrailWindows:
 
 
 class ReplyGuard:
-    """The agent's output on its way past the guardrails: keeps text checks and audio in step.
+    """Pass the agent's output through the guardrails, and keep text checks and audio in step.
 
     Args:
         playback: the clock that counts the delivered audio.

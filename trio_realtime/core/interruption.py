@@ -1,6 +1,6 @@
 """Stop the agent: cancel its response, cut its audio, cancel its calls.
 
-Everything is addressed by id. A cancel names its response and a truncation names its item, so neither
+Every client event here names its target by id. A cancel names its response and a truncation names its item, so neither
 can hit what comes after. A create that was already sent cannot be recalled: its response is cancelled
 as soon as it is created.
 """

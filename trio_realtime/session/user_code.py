@@ -1,8 +1,8 @@
 """Run the user's functions: tools, guardrails, hooks, and callbacks.
 
 A user's function may raise anything, even an exception that is not an ``Exception`` (asyncio's
-``CancelledError``, a panic of another language) or one whose ``str()`` raises. All of these are failures
-to be reported, and end nothing. Only cancellation and the end of the program pass through.
+``CancelledError``, a panic of another language) or one whose ``str()`` raises. The library reports all of
+these as failures, and they end nothing else. Only cancellation and the end of the program pass through.
 """
 
 from __future__ import annotations

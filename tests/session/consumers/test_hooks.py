@@ -244,13 +244,15 @@ async def test_hooks_get_the_context_of_the_session(autojump_clock: MockClock) -
 async def test_handoff_calls_the_hooks_of_the_next_agent(
     autojump_clock: MockClock,
 ) -> None:
-    desk_log: list[str] = []
+    reception_log: list[str] = []
     billing_log: list[str] = []
     log: list[str] = []
     billing = RealtimeAgent[None](name="Billing", hooks=AgentLog(billing_log))
-    desk = RealtimeAgent[None](name="Desk", hooks=AgentLog(desk_log), handoffs=[billing])
+    reception = RealtimeAgent[None](
+        name="Reception", hooks=AgentLog(reception_log), handoffs=[billing]
+    )
     peer = ScriptedPeer()
-    async with open_test_session(peer, agent=desk, hooks=SessionLog(log)):
+    async with open_test_session(peer, agent=reception, hooks=SessionLog(log)):
         peer.begin_response("resp_1")
         peer.call("resp_1", "item_1", "call_1", "transfer_to_billing")
         peer.end_response("resp_1")
@@ -259,10 +261,13 @@ async def test_handoff_calls_the_hooks_of_the_next_agent(
         peer.say("resp_2", "item_2", "Billing here.")
         peer.end_response("resp_2")
         await wait_all_tasks_blocked()
-    # The call of the handoff belongs to the desk, but is not a call of one of its tools.
-    assert desk_log == ["Desk: start resp_1", "Desk: call_1 None completed " + repr(billing)]
-    assert billing_log == ["Billing: from Desk", "Billing: end completed Billing here."]
-    assert "session, Billing: from Desk" in log
+    # The call of the handoff belongs to the reception agent, but is not a call of one of its tools.
+    assert reception_log == [
+        "Reception: start resp_1",
+        "Reception: call_1 None completed " + repr(billing),
+    ]
+    assert billing_log == ["Billing: from Reception", "Billing: end completed Billing here."]
+    assert "session, Billing: from Reception" in log
 
 
 async def test_update_agent_calls_the_hooks_of_the_next_agent(

@@ -32,7 +32,7 @@ async def refund() -> str:
     return "refunded"
 
 
-BILLING = RealtimeAgent[None](name="Billing Desk", instructions="Bill.", tools=[refund])
+BILLING = RealtimeAgent[None](name="Billing Team", instructions="Bill.", tools=[refund])
 
 
 async def test_call_is_run_answered_and_followed_by_one_create(
@@ -226,7 +226,7 @@ async def test_disabled_tools_and_handoffs_are_neither_declared_nor_run(
         )
         create = await peer.expect("response.create")
         peer.begin_response("resp_2", create)
-        peer.call("resp_2", "item_2", "call_2", "transfer_to_billing_desk")
+        peer.call("resp_2", "item_2", "call_2", "transfer_to_billing_team")
         peer.end_response("resp_2")
         await peer.expect("conversation.item.create")
         assert session.current_agent is agent

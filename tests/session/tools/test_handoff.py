@@ -25,7 +25,7 @@ async def refund() -> str:
     return "refunded"
 
 
-BILLING = RealtimeAgent[None](name="Billing Desk", instructions="Bill.", tools=[refund])
+BILLING = RealtimeAgent[None](name="Billing Team", instructions="Bill.", tools=[refund])
 
 
 def triage_agent(*handoffs: Any) -> RealtimeAgent[None]:
@@ -47,7 +47,7 @@ async def test_settings_are_accepted_before_the_handoff_is_answered(
     ) as session:
         peer.acknowledge = False
         with session.subscribe(events.Handoff) as handoffs:
-            send_call(peer, "transfer_to_billing_desk")
+            send_call(peer, "transfer_to_billing_team")
             await trio.sleep(1)
             assert peer.sent_types()[-1] == "session.update", (
                 "no answer before the settings are accepted"
@@ -59,7 +59,7 @@ async def test_settings_are_accepted_before_the_handoff_is_answered(
         assert isinstance(event, events.Handoff)
         assert event.to_agent is BILLING
         assert session.current_agent is BILLING
-    assert msgspec.json.decode(answer["item"]["output"]) == {"assistant": "Billing Desk"}
+    assert msgspec.json.decode(answer["item"]["output"]) == {"assistant": "Billing Team"}
     change = last_settings_update(peer)["session"]
     assert change["instructions"] == "Bill."
     assert [tool["name"] for tool in change["tools"]] == ["refund"]
@@ -176,7 +176,7 @@ async def test_on_handoff_gets_the_typed_input(autojump_clock: MockClock) -> Non
     async with open_test_session(peer, agent=agent):
         offered = last_settings_update(peer)["session"]["tools"][0]["parameters"]
         assert offered["required"] == ["why"]
-        send_call(peer, "transfer_to_billing_desk", '{"why": "money", "urgent": true}')
+        send_call(peer, "transfer_to_billing_team", '{"why": "money", "urgent": true}')
         await peer.expect("conversation.item.create")
     assert seen == [("Triage", Reason("money", urgent=True))]
 
@@ -190,7 +190,7 @@ async def test_invalid_input_prevents_the_handoff(
         handoff(BILLING, on_handoff=lambda _context, _reason: None, input_type=Reason)
     )
     async with open_test_session(peer, agent=agent) as session:
-        send_call(peer, "transfer_to_billing_desk", arguments)
+        send_call(peer, "transfer_to_billing_team", arguments)
         answer = await peer.expect("conversation.item.create")
         assert "Invalid arguments" in answer["item"]["output"]
         assert session.current_agent is agent
@@ -241,7 +241,7 @@ async def test_rejected_settings_prevent_the_handoff(autojump_clock: MockClock) 
     async with open_test_session(peer, agent=agent) as session:
         peer.acknowledge = False
         with session.subscribe(events.Handoff) as handoffs:
-            send_call(peer, "transfer_to_billing_desk")
+            send_call(peer, "transfer_to_billing_team")
             await trio.sleep(1)
             peer.reject(last_settings_update(peer), "invalid_value", "not these tools")
             answer = await peer.expect("conversation.item.create")

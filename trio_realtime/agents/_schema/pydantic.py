@@ -37,7 +37,7 @@ def is_pydantic_dataclass(type_: Any) -> TypeGuard[type[Any]]:
 
 
 class _PydanticDataclassProxy(type):
-    """Stands for a pydantic dataclass in the types that msgspec sees.
+    """Stand-in for a pydantic dataclass in the types that msgspec sees.
 
     msgspec would decode the dataclass as a plain one and skip pydantic's validation. It does not know
     the proxy, so it calls the hooks.
