@@ -171,7 +171,7 @@ class SessionRuntime:
 
     def track_request(self, kind: str) -> PendingRequest:
         """Return a request with a new token. It is resolved when the core resolves the token."""
-        request = PendingRequest(f"{kind}_request_{next(self._numbers)}", self.end)
+        request = PendingRequest(self.new_id(kind), self.end)
         if self.end.is_set:
             request.resolve(self.end.sender_error)
         else:
@@ -249,4 +249,4 @@ class SessionRuntime:
         self.tools.cancel_all()
         self.bus.wake_all()
         self.fail_pending(sender_error)
-        self._changed.unpark_all()
+        self.notify()

@@ -219,11 +219,8 @@ class ResponseRequests:
         self, request: ResponseRequest, outcome: ResponseOutcome, result: TurnOutcome
     ) -> list[Effect]:
         """Give up a request: its turns end with ``outcome``, and its waiters get ``result``."""
-        effects = self.resolve((*request.waiters, *request.turn_waiters), result)
-        for turn in request.turns:
-            effects.append(turn.end_event(outcome))
-            effects += self.resolve(turn.waiters, result)
-        return effects
+        waiters = (*request.waiters, *request.turn_waiters)
+        return [*self.resolve(waiters, result), *self.end_turns(request.turns, outcome, result)]
 
     def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
         """Drop every request."""
@@ -242,12 +239,14 @@ class ResponseRequests:
             effects.append(ResolveRequest(token=token, outcome=outcome))
         return effects
 
-    def end_turns(self, turns: Turns, outcome: ResponseOutcome) -> list[Effect]:
-        """End turns with the outcome of their last response."""
+    def end_turns(
+        self, turns: Turns, outcome: ResponseOutcome, result: TurnOutcome | None = None
+    ) -> list[Effect]:
+        """End turns with ``outcome``. Their waiters get ``result``, or the outcome."""
         effects: list[Effect] = []
         for turn in turns:
             effects.append(turn.end_event(outcome))
-            effects += self.resolve(turn.waiters, outcome)
+            effects += self.resolve(turn.waiters, outcome if result is None else result)
         return effects
 
     # --- function calls
