@@ -171,4 +171,4 @@ def _as_handoff(declared: Any) -> AgentHandoff[Any]:
         return declared  # type: ignore[no-any-return]
     if issubclass(kind, RealtimeAgent):
         return handoff(declared)
-    raise ConfigurationError(f"expected a RealtimeAgent or a handoff, got {declared!r}")
+    raise ConfigurationError(f"{declared!r} is no agent and no handoff")
