@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -34,8 +35,11 @@ pytestmark = pytest.mark.slow
 AGENT = RealtimeAgent[None](name="A")
 
 INTERRUPTED_PROGRAM = """
-    import sys, trio
+    import signal, sys, trio
     from trio_realtime import Endpoint, RealtimeAgent, function_tool, open_realtime_session
+
+    # A shell without job control starts its background processes with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @function_tool
     async def wait_long() -> str:
@@ -206,10 +210,15 @@ async def test_ctrl_c_ends_tools_and_closes_the_connection() -> None:
     program = textwrap.dedent(INTERRUPTED_PROGRAM)
     async with serve_local() as server:
         async with trio.open_nursery() as nursery:
-            process = await trio.lowlevel.open_process(
-                [sys.executable, "-c", program, server.url],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+            # A test that fails leaves no process: cancelling run_process kills it.
+            process = await nursery.start(
+                partial(
+                    trio.run_process,
+                    [sys.executable, "-c", program, server.url],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    check=False,
+                )
             )
             assert process.stdout is not None
             assert process.stderr is not None
