@@ -75,7 +75,7 @@ REQUIRED: dict[str, dict[str, str]] = {
     "response.output_item.added": {"response_id": TEXT, "item": OBJECT},
     "response.output_item.done": {"response_id": TEXT, "item": OBJECT},
     "response.content_part.added": {**IN_RESPONSE, "part": OBJECT},
-    "response.content_part.done": {**IN_RESPONSE, "part": OBJECT},
+    "response.content_part.done": IN_RESPONSE,
     "response.output_text.delta": {**IN_RESPONSE, "delta": TEXT},
     "response.output_text.done": IN_RESPONSE,
     "response.output_audio.delta": {**IN_RESPONSE, "delta": BASE64},

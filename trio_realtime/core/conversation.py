@@ -68,7 +68,7 @@ class Conversation:
         history_update_interval: float = 0.1,
         audio_gate: bool = False,
         max_history_audio: int = 0,
-        bytes_per_ms: int = 48,
+        bytes_per_ms: float = 48,
     ) -> None:
         self._numbers = count(1)
         token = self._new_token

@@ -38,6 +38,7 @@ from .codec import (
     decode_server_event as decode_server_event,
     encode as encode,
     parse_frame as parse_frame,
+    structure_client_event as structure_client_event,
     structure_server_event as structure_server_event,
     unstructure as unstructure,
 )
@@ -78,6 +79,7 @@ from .response import (
     StatusDetails as StatusDetails,
 )
 from .server import (
+    OTHER_SERVER_EVENTS as OTHER_SERVER_EVENTS,
     SERVER_EVENTS as SERVER_EVENTS,
     ConversationCreated as ConversationCreated,
     ConversationItemAdded as ConversationItemAdded,
@@ -128,6 +130,8 @@ from .server import (
     ResponsePart as ResponsePart,
     SessionCreated as SessionCreated,
     SessionUpdated as SessionUpdated,
+    WarningDetails as WarningDetails,
+    WarningEvent as WarningEvent,
 )
 from .settings import (
     PCM24K as PCM24K,
@@ -215,6 +219,7 @@ __all__ = [
     "McpToolSpec",
     "MessageItem",
     "NoiseReduction",
+    "OTHER_SERVER_EVENTS",
     "OutputAudio",
     "OutputAudioBufferClear",
     "OutputAudioBufferCleared",
@@ -275,12 +280,15 @@ __all__ = [
     "UnknownToolSpec",
     "UnknownTurnDetection",
     "Unset",
+    "WarningDetails",
+    "WarningEvent",
     "WireObject",
     "converter",
     "decode_client_event",
     "decode_server_event",
     "encode",
     "parse_frame",
+    "structure_client_event",
     "structure_server_event",
     "unstructure",
 ]

@@ -20,6 +20,7 @@ a field whose default is ``None``. ``None`` in a field that defaults to ``UNSET`
 from __future__ import annotations
 
 import json
+import math
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ from .base import (
     WireObject,
 )
 from .client import CLIENT_EVENTS, InputAudioBufferAppend
+from .extra import with_extra
 from .items import (
     KNOWN_ITEMS,
     KNOWN_PARTS,
@@ -52,6 +54,7 @@ from .items import (
 )
 from .response import InputItem
 from .server import (
+    OTHER_SERVER_EVENTS,
     SERVER_EVENTS,
     ResponseOutputAudioDelta,
     ResponseOutputAudioTranscriptDelta,
@@ -393,7 +396,8 @@ _FAST_HOOKS: dict[str, Hook] = {
     ResponseOutputTextDelta.type: _fast_delta_hook(ResponseOutputTextDelta, str),
 }
 _SERVER_HOOKS: dict[str, tuple[Hook, type[ServerEvent]]] = {
-    cls.type: (converter.get_structure_hook(cls), cls) for cls in SERVER_EVENTS
+    cls.type: (converter.get_structure_hook(cls), cls)
+    for cls in (*SERVER_EVENTS, *OTHER_SERVER_EVENTS)
 }
 _CLIENT_HOOKS: dict[str, tuple[Hook, type[ClientEvent]]] = {
     cls.type: (converter.get_structure_hook(cls), cls) for cls in CLIENT_EVENTS
@@ -418,15 +422,35 @@ def parse_frame(frame: str | bytes) -> JsonObject:
 def _parse(frame: str | bytes) -> Any:
     try:
         return msgspec.json.decode(frame)
-    except msgspec.DecodeError:
-        # A server that splits text by UTF-16 code units may split a surrogate pair.
+    except msgspec.DecodeError as exc:
         text = frame if isinstance(frame, str) else frame.decode()
+        # A server that splits text by UTF-16 code units may split a surrogate pair.
         repaired = _replace_lone_surrogates(text)
-        if repaired == text:
-            raise
-        return msgspec.json.decode(repaired)
+        try:
+            return json.loads(
+                repaired, parse_constant=_absent, parse_float=_finite, parse_int=_bounded
+            )
+        except ValueError:
+            raise exc from None
 
 
+# Numbers that JSON does not allow, or that are too large for any use, count as absent.
+
+
+def _absent(_: str) -> None:
+    return None
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _bounded(text: str) -> int | None:
+    return int(text) if len(text) <= _MAX_DIGITS else None
+
+
+_MAX_DIGITS = 300
 _ESCAPES = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a surrogate pair
     r"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -492,7 +516,15 @@ def decode_client_event(frame: str | bytes) -> ClientEvent:
     Raises:
         FrameError: The frame is not a JSON object, its type is unknown, or it lacks required data.
     """
-    raw = parse_frame(frame)
+    return structure_client_event(parse_frame(frame))
+
+
+def structure_client_event(raw: JsonObject) -> ClientEvent:
+    """Create a client event from a JSON object.
+
+    Raises:
+        FrameError: The type is unknown, or required data is missing.
+    """
     tag = raw.get("type")
     entry = _CLIENT_HOOKS.get(tag) if isinstance(tag, str) else None
     if entry is None:
@@ -513,14 +545,21 @@ def unstructure(value: WireObject) -> JsonObject:
 
 def encode(event: ClientEvent | ServerEvent) -> str:
     """Encode an event as the text of a frame."""
-    if type(event) is InputAudioBufferAppend and event.event_id is None:
+    if type(event) is InputAudioBufferAppend and event.event_id is None and not event.extra:
         # The most frequent event by far. Base64 needs no JSON escaping.
         audio = pybase64.b64encode_as_string(event.audio)
         return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
-    return _to_json(unstructure(event))
+    return to_json(encoded_object(event))
 
 
-def _to_json(value: JsonObject) -> str:
+def encoded_object(event: ClientEvent | ServerEvent) -> JsonObject:
+    """Return the JSON object of an event as it is sent, with its extra keys."""
+    encoded = unstructure(event)
+    return with_extra(event, encoded) if isinstance(event, ClientEvent) else encoded
+
+
+def to_json(value: JsonObject) -> str:
+    """Return the text of a JSON object."""
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:

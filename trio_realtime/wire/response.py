@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from .base import UNSET, Unset, WireObject
+from .base import LOCAL_FIELD, UNSET, Unset, WireObject
 from .items import Item, ItemReference
 from .settings import AudioFormat, CustomVoice, Reasoning, ToolSpec
 
@@ -128,7 +128,8 @@ class ResponseParams(WireObject):
     """Overrides of the session's settings for one response. All keys are optional.
 
     ``conversation="none"`` requests an out-of-band response. ``input`` replaces the conversation as
-    the model's input; an empty ``input`` means no context.
+    the model's input; an empty ``input`` means no context. ``extra`` has keys that the library does not
+    know; they are merged into the object that is sent.
     """
 
     output_modalities: tuple[str, ...] | Unset = UNSET
@@ -143,3 +144,4 @@ class ResponseParams(WireObject):
     metadata: Mapping[str, str] | None = attrs.field(default=None, validator=_check_metadata)
     prompt: Any = UNSET
     input: tuple[InputItem, ...] | Unset = UNSET
+    extra: Mapping[str, Any] | Unset = attrs.field(default=UNSET, repr=False, metadata=LOCAL_FIELD)

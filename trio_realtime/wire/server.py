@@ -1,4 +1,4 @@
-"""The 46 server events, named after their ``type``.
+"""The 46 server events of the protocol, named after their ``type``, and those of other services.
 
 A field is required only if the event is useless without it, such as an id or a payload. Servers
 omit other fields, and a missing key must not make the whole event unusable.
@@ -77,6 +77,23 @@ class ErrorEvent(ServerEvent):
 
     type: ClassVar[str] = "error"
     error: ErrorDetails
+
+
+@attrs.frozen(kw_only=True)
+class WarningDetails(WireObject):
+    """The details of a warning."""
+
+    message: str = ""
+    code: str | None = None
+    param: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class WarningEvent(ServerEvent):
+    """Something is not as requested, and the session goes on. Azure Voice Live sends this."""
+
+    type: ClassVar[str] = "warning"
+    warning: WarningDetails
 
 
 @attrs.frozen(kw_only=True)
@@ -290,7 +307,7 @@ class ResponseContentPartDone(ServerEvent):
     item_id: str
     output_index: int = 0
     content_index: int = 0
-    part: ResponsePart
+    part: ResponsePart = ResponsePart()
 
 
 @attrs.frozen(kw_only=True)
@@ -542,3 +559,7 @@ SERVER_EVENTS: tuple[type[ServerEvent], ...] = (
     OutputAudioBufferStopped,
     OutputAudioBufferCleared,
 )
+"""The events of the protocol."""
+
+OTHER_SERVER_EVENTS: tuple[type[ServerEvent], ...] = (WarningEvent,)
+"""Events that only other services send."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 import attrs
 from attrs import validators
 
-from .base import UNSET, Unset, WireObject
+from .base import LOCAL_FIELD, UNSET, Unset, WireObject
 
 
 def _number_between(low: float, high: float) -> Any:
@@ -22,18 +22,26 @@ def _number_between(low: float, high: float) -> Any:
 
 @attrs.frozen(kw_only=True)
 class AudioFormat(WireObject):
-    """``audio/pcm`` (16 bit little-endian mono, ``rate`` 24000), ``audio/pcmu`` or ``audio/pcma``."""
+    """``audio/pcm`` (16 bit little-endian mono), ``audio/pcmu`` or ``audio/pcma``.
+
+    ``rate`` is in Hz. OpenAI supports PCM at 24000 Hz only; other services support other rates. G.711
+    always has 8000 Hz.
+    """
 
     type: str = "audio/pcm"
     rate: int | None = None
 
     @property
-    def bytes_per_ms(self) -> int:
-        """8 for every spelling of G.711, and 48 for PCM at 24 kHz and unknown formats."""
-        return 8 if self.type in _G711 else 48
+    def bytes_per_ms(self) -> float:
+        """8 for G.711, and twice the rate in kHz for PCM: 48 for PCM without a rate."""
+        if self.type in _G711:
+            return 8
+        rate = self.rate if self.rate is not None and self.rate > 0 else _DEFAULT_PCM_RATE
+        return rate * 2 / 1000
 
 
-_G711 = frozenset({"audio/pcmu", "audio/pcma", "g711_ulaw", "g711_alaw", "pcmu", "pcma"})
+_G711 = frozenset({"audio/pcmu", "audio/pcma"})
+_DEFAULT_PCM_RATE = 24_000
 
 PCM24K = AudioFormat(type="audio/pcm", rate=24000)
 PCMU = AudioFormat(type="audio/pcmu")
@@ -119,9 +127,13 @@ class Transcription(WireObject):
 
 @attrs.frozen(kw_only=True)
 class NoiseReduction(WireObject):
-    """Noise reduction: ``near_field`` for headsets, ``far_field`` for distant microphones."""
+    """Noise reduction: ``near_field`` for headsets, ``far_field`` for distant microphones.
+
+    ``strength`` is a number, whose range the service defines.
+    """
 
     type: str | None = None
+    strength: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -214,7 +226,8 @@ class Session(WireObject):
     """The settings of a realtime or transcription session, selected by ``type``.
 
     ``tool_choice``, ``tracing``, ``truncation`` and ``prompt`` are JSON values in the protocol's
-    format. Only the service sets ``id``, ``object`` and ``expires_at`` (Unix seconds).
+    format. Only the service sets ``id``, ``object`` and ``expires_at`` (Unix seconds). ``extra`` has
+    keys that the library does not know; they are merged into the session object that is sent.
     """
 
     type: str = "realtime"
@@ -234,6 +247,7 @@ class Session(WireObject):
     include: tuple[str, ...] | Unset | None = UNSET
     audio: AudioSettings | Unset = UNSET
     expires_at: int | Unset = UNSET
+    extra: Mapping[str, Any] | Unset = attrs.field(default=UNSET, repr=False, metadata=LOCAL_FIELD)
 
     @property
     def output_format(self) -> AudioFormat | None:

@@ -88,8 +88,8 @@ class Playback:
         bytes_per_ms: bytes of one millisecond of audio in the output format.
     """
 
-    def __init__(self, bytes_per_ms: int = 48) -> None:
-        self.bytes_per_ms = bytes_per_ms
+    def __init__(self, bytes_per_ms: float = 48) -> None:
+        self.bytes_per_ms: float = bytes_per_ms
         self._items: dict[ItemKey, _ItemAudio] = {}
         self._queue: deque[_QueuedAudio] = deque()
         self._by_reports = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from trio_realtime import events as ev
 from trio_realtime.core.effects import Effect
@@ -35,6 +36,9 @@ from trio_realtime.wire import (
 
 from .playback import ItemKey, Playback
 
+_G711: Final = 8
+"""Bytes per millisecond of G.711, which has samples of one byte."""
+
 
 class _AudioClip:
     """The audio of one part, in the pieces in which it arrived, up to a limit.
@@ -44,7 +48,7 @@ class _AudioClip:
 
     __slots__ = ("_limit", "_pieces", "bytes_per_ms", "size")
 
-    def __init__(self, bytes_per_ms: int) -> None:
+    def __init__(self, bytes_per_ms: float) -> None:
         self.bytes_per_ms = bytes_per_ms
         self.size = 0
         self._limit = sys.maxsize
@@ -64,6 +68,11 @@ class _AudioClip:
         self._pieces = [self.data()[:limit]]
         self.size = len(self._pieces[0])
         return before - self.size
+
+    def size_of(self, ms: int) -> int:
+        """Return the number of bytes of this many milliseconds, in whole samples."""
+        size = int(max(ms, 0) * self.bytes_per_ms)
+        return size if self.bytes_per_ms == _G711 else size - size % 2
 
     def data(self) -> bytes:
         """Return the audio."""
@@ -173,7 +182,7 @@ class RetainedAudio:
         """Write a clip to its part. Returns whether the part has other audio than before."""
         part = self._part(item_id, index)
         if isinstance(part, OutputAudio) and part.heard_ms is not None:
-            self._size -= clip.cut(max(part.heard_ms, 0) * clip.bytes_per_ms)
+            self._size -= clip.cut(clip.size_of(part.heard_ms))
         if isinstance(part, InputAudio | OutputAudio) and part.audio == clip.data():
             return False
         if self._history.set_audio(item_id, index, clip.data()):

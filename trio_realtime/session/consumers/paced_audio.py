@@ -51,7 +51,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         report: Callable[[str, int, float], None],
         on_stop: Callable[[], None],
         *,
-        bytes_per_ms: int,
+        bytes_per_ms: float,
         frame_ms: int,
         pad: bool,
         encoding: str,
@@ -61,8 +61,10 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         self._report = report
         self._on_stop = on_stop
         self._bytes_per_ms = bytes_per_ms
-        self._frame_ms = frame_ms
-        self._frame_size = frame_ms * bytes_per_ms
+        sample = 1 if encoding in _SILENCE else 2
+        self._frame_size = max(int(frame_ms * bytes_per_ms) // sample, 1) * sample
+        # Not frame_ms: at 11.025 kHz and its multiples, no whole number of samples lasts that long.
+        self._frame_seconds = self._frame_size / bytes_per_ms / 1000
         self._padding = _SILENCE.get(encoding, b"\0") if pad else b""
         self._pieces: deque[_PlayableAudio] = deque()
         self._next_frame_at = float("-inf")
@@ -157,7 +159,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
         data = bytes(piece.data[: self._frame_size])
         del piece.data[: self._frame_size]
         piece.taken += len(data)
-        self._next_frame_at = self._start() + self._frame_ms / 1000
+        self._next_frame_at = self._start() + self._frame_seconds
         self._playing = (piece, piece.taken)
         if self._padding:
             data += self._padding * (self._frame_size - len(data))
@@ -171,7 +173,7 @@ class PacedAudio(trio.abc.ReceiveChannel[Audio]):
     def _start(self) -> float:
         """Return when the frame begins: on schedule after a small delay, now after silence."""
         now = trio.current_time()
-        return self._next_frame_at if now - self._next_frame_at <= self._frame_ms / 1000 else now
+        return self._next_frame_at if now - self._next_frame_at <= self._frame_seconds else now
 
     def _report_heard(self) -> None:
         if self._playing is not None:
