@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_validation": set(),
     "wire": set(),
     "transports": {"_nursery", "_redaction", "_validation"},
-    "endpoints": {"errors", "_redaction", "_validation"},
+    "endpoints": {"errors", "wire", "_redaction", "_validation"},
+    "realtime_model": {"wire", "transports", "endpoints", "errors", "_redaction"},
     "usage": {"wire"},
     "items": {"wire", "errors"},
     "events": {"wire", "errors", "items", "usage"},
@@ -43,11 +44,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"wire", "transports", "_nursery", "errors", "endpoints"},
     "local": {"wire", "transports", "_nursery", "errors", "endpoints"},
     "session": {
-        *("wire", "transports", "_nursery", "endpoints"),
+        *("wire", "transports", "_nursery", "realtime_model"),
         *("errors", "items", "events", "config", "usage", "core", "agents"),
     },
     # It chooses the endpoint and the transport, so it imports nearly everything.
-    "_open_session": {"agents", "config", "endpoints", "errors", "local", "session", "transports"},
+    "_open_session": {
+        *("agents", "config", "endpoints", "errors", "local", "realtime_model", "session"),
+        "transports",
+    },
     "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing"},
 }
 

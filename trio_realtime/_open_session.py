@@ -15,6 +15,7 @@ from .agents import RealtimeAgent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, Endpoint
 from .errors import ConfigurationError
+from .realtime_model import RealtimeModel, WebSocketModel
 from .session import RealtimeSession, open_session
 from .transports import Connector, connect_trio_websocket
 
@@ -39,6 +40,7 @@ def open_realtime_session(
     endpoint: Endpoint | None = None,
     config: SessionConfig | None = None,
     transport: Connector | None = None,
+    model: RealtimeModel | None = None,
 ) -> AbstractAsyncContextManager[RealtimeSession[None]]: ...
 
 
@@ -50,6 +52,7 @@ def open_realtime_session(
     config: SessionConfig | None = None,
     context: ContextT,
     transport: Connector | None = None,
+    model: RealtimeModel | None = None,
 ) -> AbstractAsyncContextManager[RealtimeSession[ContextT]]: ...
 
 
@@ -61,6 +64,7 @@ async def open_realtime_session(
     config: SessionConfig | None = None,
     context: Any = None,
     transport: Connector | None = None,
+    model: RealtimeModel | None = None,
 ) -> AsyncGenerator[RealtimeSession[Any]]:
     """Open a session with an agent for the duration of an ``async with`` block.
 
@@ -82,6 +86,8 @@ async def open_realtime_session(
         config: The settings of the session; see :class:`SessionConfig`.
         context: Any object. It is passed to tools and available as ``session.context``.
         transport: The connector that opens the connection. Defaults to trio-websocket.
+        model: A service of another kind, instead of an endpoint and a transport; see
+            :class:`~trio_realtime.realtime_model.RealtimeModel`.
 
     Raises:
         ConfigurationError: An argument or setting is invalid. Nothing was sent.
@@ -103,15 +109,21 @@ async def open_realtime_session(
             "expected endpoint to be an Endpoint, such as Endpoint.compatible(url), "
             f"got {type(endpoint).__name__}"
         )
-    if endpoint is None and transport is None and not _is_configured():
-        endpoint, transport = _embedded_server()
-    async with open_session(
-        agent,
-        endpoint=endpoint if endpoint is not None else Endpoint.from_env(),
-        config=config,
-        context=context,
-        transport=transport if transport is not None else connect_trio_websocket,
-    ) as session:
+    if model is None:
+        if endpoint is None and transport is None and not _is_configured():
+            endpoint, transport = _embedded_server()
+        model = WebSocketModel(
+            endpoint if endpoint is not None else Endpoint.from_env(),
+            transport if transport is not None else connect_trio_websocket,
+        )
+    elif endpoint is not None or transport is not None:
+        raise ConfigurationError("pass model=, or endpoint= and transport=, not both")
+    elif not callable(getattr(model, "connect", None)):
+        raise ConfigurationError(
+            f"model= takes a RealtimeModel, got {model!r:.80}. The name of a model goes into "
+            "SessionConfig(model=...)"
+        )
+    async with open_session(agent, model=model, config=config, context=context) as session:
         yield session
 
 

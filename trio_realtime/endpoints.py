@@ -31,6 +31,7 @@ from trio_realtime._validation import HEADER_NAME
 
 from ._redaction import MASK, redact_url
 from .errors import ConfigurationError, ConnectFailed
+from .wire.dialects import DialectName
 
 __all__ = ["DEFAULT_MODEL", "Auth", "Endpoint", "Key", "ResolvedEndpoint"]
 
@@ -83,6 +84,7 @@ class Endpoint:
     auth: Auth = "none"
     headers: tuple[tuple[str, str], ...] = ()
     call_id: str | None = None
+    dialect: DialectName = "ga"
     _key: Key | None = attrs.field(default=None, alias="key")
     _key_parameter: str = attrs.field(default="api-key", alias="key_parameter")
     _adds_model: bool = attrs.field(default=True, alias="adds_model")

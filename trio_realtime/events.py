@@ -443,6 +443,24 @@ class Error(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class SessionWarning(SessionEvent):
+    """Something is not as requested, and the session goes on.
+
+    Attributes:
+        message: what is not as requested, and what to change.
+        code: ``unexpected_dialect`` (the server speaks another dialect than the endpoint announced),
+            ``setting_locked`` (the service cannot change a setting any more, so an agent goes on
+            without it), or a code of the service.
+        param: the setting at fault, if one is.
+    """
+
+    type: ClassVar[Literal["warning"]] = "warning"
+    message: str
+    code: str | None = None
+    param: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class SettingsUpdated(SessionEvent):
     """The service accepted new settings. ``session`` is the whole effective session."""
 
@@ -520,6 +538,7 @@ AnyEvent: TypeAlias = (
     | HistoryUpdated
     | GuardrailTripped
     | Error
+    | SessionWarning
     | SettingsUpdated
     | McpToolsChanged
     | RateLimitsUpdated

@@ -33,6 +33,7 @@ INPUTS: tuple[type, ...] = (*get_args(Command), *get_args(Result))
 # Server events that no component handles: consumers find them among the raw events.
 NOT_HANDLED: set[type] = {
     wire.UnknownEvent,
+    wire.ConversationItemCreated,  # the dialects translate it
     wire.ConversationCreated,
     wire.InputAudioBufferCommitted,
     wire.InputAudioBufferCleared,

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from support.events import drain_events
 from support.service import begin_audio_response, silence
 from support.sessions import open_test_session
-from support.wire import Frame
+from support.wire import ITEM, Frame
 from trio_realtime import events, item_text
 from trio_realtime.testing import ScriptedPeer
 
@@ -21,7 +21,7 @@ from trio_realtime.testing import ScriptedPeer
 async def test_items_are_inserted_after_their_predecessor(
     autojump_clock: MockClock,
 ) -> None:
-    """The first item names no predecessor."""
+    """The service names no predecessor for the first item, whether or not that place was asked for."""
     peer = ScriptedPeer()
 
     def said(item_id: str) -> Frame:
@@ -32,9 +32,14 @@ async def test_items_are_inserted_after_their_predecessor(
         peer.add_item(said("a"), None)
         peer.add_item(said("c"), "a")
         peer.add_item(said("b"), "a")
-        peer.add_item(said("first"), None)
+        peer.add_item(said("last"), None)
+        await session.send_message("first", previous_item_id="root", respond=False)
+        create = await peer.expect(ITEM)
+        peer.add_item(said(create["item"]["id"]), None)
         await wait_all_tasks_blocked()
-        assert [item.id for item in session.history] == ["first", "a", "b", "c"]
+        assert [item.id for item in session.history] == [
+            *(create["item"]["id"], "a", "b", "c", "last"),
+        ]
 
 
 @pytest.mark.parametrize("told_by", ["added", "done"])

@@ -109,7 +109,7 @@ async def test_invalid_endpoint_is_rejected() -> None:
 async def test_connect_timeout_covers_instructions_key_and_connection(
     autojump_clock: MockClock,
 ) -> None:
-    peer = ScriptedPeer(greet=False)
+    peer = ScriptedPeer(greet=False, acknowledge=False)
 
     async def write(_: AgentContext[None]) -> str:
         await trio.sleep(3)

@@ -23,6 +23,7 @@ from .effects import (
     StartCall as StartCall,
     ToolCall as ToolCall,
 )
+from .history.items import ROOT as ROOT
 from .inputs import (
     ApprovalDecided as ApprovalDecided,
     CallFinished as CallFinished,

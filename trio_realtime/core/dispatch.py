@@ -60,6 +60,7 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.SessionUpdated: (c.settings.on_session_updated,),
         w.ErrorEvent: (c.errors.on_error,),
         w.RateLimitsUpdated: (forwarded_events.rate_limits_updated,),
+        w.WarningEvent: (forwarded_events.warning,),
         # the user's audio
         w.InputAudioBufferSpeechStarted: (c.interruption.on_speech_started,),
         w.InputAudioBufferSpeechStopped: (
@@ -79,7 +80,6 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.InputAudioTranscriptionFailed: (c.history.on_transcription_failed,),
         # items of the conversation
         w.ConversationItemAdded: (c.history.on_item_added, c.edits.on_item_added),
-        w.ConversationItemCreated: (c.history.on_item_added, c.edits.on_item_added),
         w.ConversationItemDone: (
             c.history.on_item_done,
             c.hosted.on_item_done,

@@ -82,7 +82,7 @@ class SendEncoded:
     """Send an item that was encoded already, when its content was validated."""
 
     event: ConversationItemCreate
-    frame: str = attrs.field(repr=False)
+    message: Any = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)

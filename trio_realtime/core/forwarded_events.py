@@ -10,6 +10,7 @@ from trio_realtime.wire import (
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
     RateLimitsUpdated,
+    WarningEvent,
 )
 
 from .effects import Effect
@@ -39,3 +40,9 @@ def timeout_triggered(event: InputAudioBufferTimeoutTriggered, _now: float) -> S
 def dtmf_received(event: InputAudioBufferDtmfEventReceived, _now: float) -> Sequence[Effect]:
     """Report a key of the phone."""
     return (ev.DtmfReceived(key=event.event, received_at=event.received_at),)
+
+
+def warning(event: WarningEvent, _now: float) -> Sequence[Effect]:
+    """Report that something is not as requested."""
+    details = event.warning
+    return (ev.SessionWarning(message=details.message, code=details.code, param=details.param),)

@@ -29,15 +29,21 @@ from trio_realtime.agents import (
 )
 from trio_realtime.config import SessionConfig
 from trio_realtime.core import Conversation
-from trio_realtime.endpoints import Endpoint
-from trio_realtime.errors import ConnectTimeout, InternalError, SessionClosed
-from trio_realtime.transports import Connector, Transport
+from trio_realtime.errors import (
+    ConfigurationError,
+    ConnectTimeout,
+    InternalError,
+    SessionClosed,
+    UsageError,
+)
+from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
+from trio_realtime.wire import Session, SessionUpdate
 
 from .agent_settings import AgentSwitcher, first_settings
-from .connection.handshake import open_connection, perform_handshake, resolve_endpoint
-from .connection.reader import read_frames
+from .connection.handshake import open_connection, perform_handshake
+from .connection.reader import read_events
 from .connection.send_queue import SendQueue
-from .connection.writer import write_frames
+from .connection.writer import write_messages
 from .consumers.bus import EventBus
 from .consumers.channel import BufferLimits
 from .consumers.hooks import HookRunner
@@ -57,10 +63,9 @@ ContextT = TypeVar("ContextT")
 async def open_session(
     agent: RealtimeAgent[ContextT],
     *,
-    endpoint: Endpoint,
+    model: RealtimeModel,
     config: SessionConfig,
     context: ContextT,
-    transport: Connector,
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Open a session for the duration of the block; see :func:`~trio_realtime.open_realtime_session`."""
     check_agents(agent)
@@ -70,9 +75,16 @@ async def open_session(
         await servers.start(agent)
         deadline = trio.current_time() + config.connect_timeout
         described = await _describe_in_time(agent, context, servers, config, deadline)
-        options = await resolve_endpoint(endpoint, config, deadline)
-        async with open_connection(transport, options) as connection:
-            runtime = _make_runtime(described, config, context)
+        options = ConnectionOptions(
+            model=config.model,
+            connect_timeout=max(deadline - trio.current_time(), 0.001),
+            close_timeout=config.close_timeout / 2,
+            max_message_size=config.max_message_size,
+        )
+        runtime = _make_runtime(model, described, config, context)
+        settings = first_settings(described, config)
+        _check_settings(runtime, settings)
+        async with open_connection(model, options) as connection:
             hook_runner = HookRunner(
                 runtime.bus, runtime.end, context, hooks, config.max_buffered_events
             )
@@ -96,7 +108,7 @@ async def open_session(
                 connection,
                 runtime,
                 described,
-                first_settings(described, config),
+                settings,
                 deadline,
                 config.connect_timeout,
             )
@@ -130,7 +142,16 @@ async def _describe_in_time(
     return described
 
 
-def _make_runtime(agent: AgentDescription, config: SessionConfig, context: Any) -> SessionRuntime:
+def _check_settings(runtime: SessionRuntime, settings: Session) -> None:
+    try:
+        runtime.encode(SessionUpdate(session=settings))
+    except UsageError as exc:
+        raise ConfigurationError(str(exc)) from None
+
+
+def _make_runtime(
+    model: RealtimeModel, agent: AgentDescription, config: SessionConfig, context: Any
+) -> SessionRuntime:
     limits = BufferLimits(
         max_events=config.max_buffered_events,
         max_audio=config.max_buffered_audio,
@@ -148,6 +169,7 @@ def _make_runtime(agent: AgentDescription, config: SessionConfig, context: Any) 
     )
     end = SessionEnd()
     return SessionRuntime(
+        model,
         core,
         end,
         EventBus(limits, end),
@@ -166,7 +188,7 @@ class _SessionTasks:
     """The tasks of a session."""
 
     runtime: SessionRuntime
-    connection: Transport
+    connection: ModelConnection
     services: ToolServices
     hooks: HookRunner
 
@@ -183,13 +205,13 @@ class _SessionTasks:
             nursery.start_soon(
                 _run_in_scope,
                 writing,
-                write_frames,
+                write_messages,
                 self.connection,
                 runtime.send_queue,
                 name="writer",
             )
             nursery.start_soon(
-                _run_in_scope, reading, read_frames, self.connection, runtime, name="reader"
+                _run_in_scope, reading, read_events, self.connection, runtime, name="reader"
             )
             nursery.start_soon(
                 _run_in_scope, checking, runtime.guardrails.run, runtime, name="guardrails"
@@ -223,7 +245,7 @@ class _Shutdown:
     def __init__(
         self,
         runtime: SessionRuntime,
-        connection: Transport,
+        connection: ModelConnection,
         hooks: HookRunner,
         servers: McpServers,
         close_timeout: float,

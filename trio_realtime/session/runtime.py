@@ -30,10 +30,17 @@ from trio_realtime.core import (
     StartCall,
     UpdateSettings,
 )
-from trio_realtime.errors import ConnectionLost, RealtimeError
+from trio_realtime.errors import ConnectionLost, RealtimeError, UsageError
 from trio_realtime.events import SessionEvent
+from trio_realtime.realtime_model import RealtimeModel
 from trio_realtime.transports import TransportClosed
-from trio_realtime.wire import ClientEvent, Session, encode
+from trio_realtime.wire import (
+    ClientEvent,
+    InputAudioBufferAppend,
+    Session,
+    SessionUpdate,
+    encode,
+)
 
 from .connection.errors import end_of_connection
 from .connection.send_queue import SendQueue
@@ -83,6 +90,9 @@ class PendingRequest:
 class SessionRuntime:
     """Feeds the core and carries out its effects.
 
+    Args:
+        model: encodes client events.
+
     Attributes:
         core: the conversation.
         end: the end of the session.
@@ -91,10 +101,12 @@ class SessionRuntime:
         tools: runs calls.
         guardrails: runs checks.
         emit: delivers an event that does not come from the core.
+        last_warning: the last warning of the service, which may explain why the session does not open.
     """
 
     def __init__(
         self,
+        model: RealtimeModel,
         core: Conversation,
         end: SessionEnd,
         bus: EventBus,
@@ -102,6 +114,7 @@ class SessionRuntime:
         tools: ToolRunner,
         guardrails: GuardrailRunner,
     ) -> None:
+        self._model = model
         self.core = core
         self.end = end
         self.bus = bus
@@ -109,10 +122,39 @@ class SessionRuntime:
         self.tools = tools
         self.guardrails = guardrails
         self.emit: Callable[[SessionEvent], None] = bus.emit
+        self.last_warning: str | None = None
         self._inputs: deque[Input] = deque()
         self._pending: dict[str, PendingRequest] = {}
         self._numbers = count(1)
         self._changed = trio.lowlevel.ParkingLot()
+
+    # --- sending
+
+    def encode(self, event: ClientEvent) -> Any:
+        """Encode an event as the model sends it.
+
+        Raises:
+            UsageError: the event cannot be sent. The message says why.
+        """
+        try:
+            return self._model.encode(event)
+        except (ValueError, TypeError) as exc:
+            raise UsageError(str(exc)) from None
+
+    def send(self, event: ClientEvent) -> None:
+        """Queue an event for the writer.
+
+        Raises:
+            UsageError: the event cannot be sent.
+        """
+        self._put(event, self.encode(event))
+
+    def _put(self, event: ClientEvent, message: Any) -> None:
+        if isinstance(event, InputAudioBufferAppend):
+            self.send_queue.put(message, audio=len(event.audio))
+        else:
+            text = message if isinstance(message, str | bytes) else encode(event)
+            self.send_queue.put(message, text=len(text))
 
     # --- inputs and effects
 
@@ -134,7 +176,7 @@ class SessionRuntime:
                     if isinstance(effect, SessionEvent):
                         self.bus.emit(effect)
                     elif isinstance(effect, ClientEvent):
-                        self.send_queue.put_frame(encode(effect))
+                        self.send(effect)
                     else:
                         self._run_effect(effect)
                 self._inputs.popleft()
@@ -151,8 +193,8 @@ class SessionRuntime:
                 self.tools.cancel(call_ids)
             case CheckReply() | CheckInput():
                 self.guardrails.start(effect, self)
-            case SendEncoded(frame=frame):
-                self.send_queue.put_frame(frame)
+            case SendEncoded(event=event, message=message):
+                self._put(event, message)
             case ResolveRequest(token=token, outcome=outcome):
                 request = self._pending.pop(token, None)
                 if request is not None:
@@ -200,8 +242,10 @@ class SessionRuntime:
 
         Raises:
             SettingsRejected: the service rejected them. Nothing has changed.
+            UsageError: they cannot be sent.
             RealtimeError: the session ended first.
         """
+        self.encode(SessionUpdate(session=settings))
         request = self.track_request("settings")
         self.feed(
             UpdateSettings(token=request.token, settings=settings, agent=agent, toolset=toolset)

@@ -12,6 +12,7 @@ import trio
 from trio_realtime.agents import FunctionTool, RealtimeAgent
 from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges, settings_of
 from trio_realtime.core import (
+    ROOT,
     CreateResponse,
     HistoryEdited,
     Interrupt,
@@ -43,10 +44,8 @@ from trio_realtime.wire import (
     ResponseCreate,
     ResponseParams,
     Session,
-    SessionUpdate,
     ToolSpec,
     Unset,
-    encode,
 )
 
 from .consumers.channel import ChannelStatistics, EventChannel
@@ -252,18 +251,17 @@ class RealtimeSession(Generic[ContextT]):
             # The service does not echo an image's URL: the id tells which item it belongs to.
             has_image = any(isinstance(part, InputImage) for part in parts)
             item_id = self._runtime.new_id("image") if has_image else None
+        if item_id is None and previous_item_id == ROOT:
+            # The echo of the place is ambiguous: the id tells which item asked for it.
+            item_id = self._runtime.new_id("first")
         item = MessageItem(id=item_id, role="user", content=parts)
         event = ConversationItemCreate(
             event_id=event_id or self._runtime.new_id("item"),
             previous_item_id=previous_item_id,
             item=item,
         )
-        try:
-            frame = encode(event)
-        except (ValueError, TypeError) as exc:
-            raise UsageError(str(exc)) from None
-        text = content if isinstance(content, str) else item_text(item)
-        return SendEncoded(event=event, frame=frame), text
+        message = SendEncoded(event=event, message=self._runtime.encode(event))
+        return message, content if isinstance(content, str) else item_text(item)
 
     async def send_audio(
         self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
@@ -287,19 +285,19 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(str(exc)) from None
         await self._runtime.send_queue.wait_for_audio_space()
         if pcm and not self._muted:
-            self._runtime.send_queue.put_frame(encode(append), audio=len(append.audio))
+            self._runtime.send(append)
         if commit:
-            self._runtime.send_queue.put_frame(encode(InputAudioBufferCommit()))
+            self._runtime.send(InputAudioBufferCommit())
 
     async def commit_audio(self) -> None:
         """End the user's turn, for push-to-talk. This does not request a response."""
         await self._ready()
-        self._runtime.send_queue.put_frame(encode(InputAudioBufferCommit()))
+        self._runtime.send(InputAudioBufferCommit())
 
     async def clear_audio(self) -> None:
         """Drop the audio in the service's input buffer that is not part of a turn yet."""
         await self._ready()
-        self._runtime.send_queue.put_frame(encode(InputAudioBufferClear()))
+        self._runtime.send(InputAudioBufferClear())
 
     async def create_response(
         self,
@@ -337,22 +335,21 @@ class RealtimeSession(Generic[ContextT]):
                 f"metadata must have at most 15 pairs, got {len(metadata)}; the library adds one"
             )
         with _as_usage_errors():
-            params = _sendable(
-                ResponseParams(
-                    instructions=instructions,
-                    conversation=conversation,
-                    input=input if isinstance(input, Unset) else tuple(input),
-                    metadata=metadata,
-                    tools=tools if isinstance(tools, Unset) else tuple(map(_spec, tools)),
-                    tool_choice=tool_choice,
-                    output_modalities=(
-                        output_modalities
-                        if isinstance(output_modalities, Unset)
-                        else tuple(output_modalities)
-                    ),
-                    max_output_tokens=max_output_tokens,
-                )
+            params = ResponseParams(
+                instructions=instructions,
+                conversation=conversation,
+                input=input if isinstance(input, Unset) else tuple(input),
+                metadata=metadata,
+                tools=tools if isinstance(tools, Unset) else tuple(map(_spec, tools)),
+                tool_choice=tool_choice,
+                output_modalities=(
+                    output_modalities
+                    if isinstance(output_modalities, Unset)
+                    else tuple(output_modalities)
+                ),
+                max_output_tokens=max_output_tokens,
             )
+        self._runtime.encode(ResponseCreate(response=params))
         request = self._runtime.track_request("response")
         self._runtime.feed(CreateResponse(token=request.token, params=params))
         return Response(request, self._runtime)
@@ -426,7 +423,6 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
         with _as_usage_errors():
             wanted = settings_of(changes)
-            encode(SessionUpdate(session=wanted))
         return await self._runtime.change_settings(wanted)
 
     async def update_history(
@@ -652,11 +648,6 @@ def _as_usage_errors() -> Generator[None]:
         yield
     except (ValueError, TypeError) as exc:
         raise UsageError(str(exc)) from None
-
-
-def _sendable(params: ResponseParams) -> ResponseParams:
-    encode(ResponseCreate(response=params))
-    return params
 
 
 def _spec(tool: FunctionTool | ToolSpec) -> ToolSpec:

@@ -18,6 +18,7 @@ from trio_realtime.items import HistoryItem, item_text
 from trio_realtime.wire import (
     UNSET,
     ContentPart,
+    ConversationItemCreate,
     FunctionCallItem,
     FunctionCallOutputItem,
     InputAudio,
@@ -42,6 +43,10 @@ def assistant(item_id: str, *parts: ContentPart, status: str | None = None) -> M
 
 def user(item_id: str, *parts: ContentPart, status: str | None = "completed") -> MessageItem:
     return MessageItem(id=item_id, role="user", content=parts, status=status)
+
+
+def note_sent(history: History, item: MessageItem, *, previous: str | None = None) -> None:
+    history.note_sent(ConversationItemCreate(item=item, previous_item_id=previous))
 
 
 def order(history: History) -> list[str | None]:
@@ -70,7 +75,7 @@ def content(history: History, item_id: str) -> tuple[ContentPart, ...]:
     [
         ("a", ["a", "new", "b", "c"]),
         ("c", ["a", "b", "c", "new"]),
-        (None, ["new", "a", "b", "c"]),
+        (None, ["a", "b", "c", "new"]),
         (UNSET, ["a", "b", "c", "new"]),
         ("unknown", ["a", "b", "c", "new"]),
         ("", ["a", "b", "c", "new"]),
@@ -87,6 +92,34 @@ def test_an_item_is_added_after_its_previous_item(
     assert order(history) == expected
     assert len(history) == 4
     assert "new" in history
+
+
+@pytest.mark.parametrize("confirm", [History.add, History.finish])
+def test_null_is_the_first_place_only_for_an_item_that_asked_for_it(
+    confirm: Callable[[History, HistoryItem, None], Change],
+) -> None:
+    history = history_of(assistant("a"))
+    note_sent(history, user("first"), previous="root")
+    note_sent(history, user("last"), previous=None)
+
+    confirm(history, user("last"), None)
+    confirm(history, user("first"), None)
+    assert order(history) == ["first", "a", "last"]
+
+    history.delete("first")
+    confirm(history, user("first"), None)  # once: it was not asked for again
+    assert order(history)[0] == "a"
+
+
+def test_requests_for_the_first_place_are_bounded() -> None:
+    history = History()
+    for number in range(MAX_PENDING + 1):
+        note_sent(history, user(f"u{number}"), previous="root")
+
+    assert len(history._requested_first) == MAX_PENDING
+    for number in (0, MAX_PENDING):
+        history.add(user(f"u{number}"), None)
+    assert order(history) == [f"u{MAX_PENDING}", "u0"]
 
 
 @pytest.mark.parametrize("previous", ["a", None, UNSET, "unknown"])
@@ -298,7 +331,7 @@ def test_an_item_of_another_kind_replaces_the_item() -> None:
 
 def history_with_local_copy(*parts: ContentPart) -> History:
     history = History()
-    history.remember_images(user("u", *parts, status=None))
+    note_sent(history, user("u", *parts, status=None))
     return history
 
 
@@ -499,7 +532,7 @@ def test_ids_of_deleted_items_are_bounded() -> None:
 def test_local_copies_of_images_are_bounded() -> None:
     history = History()
     for number in range(MAX_PENDING + 1):
-        history.remember_images(user(f"u{number}", IMAGE))
+        note_sent(history, user(f"u{number}", IMAGE))
     assert len(history._local_copies) == MAX_PENDING
 
     for number in (0, 1, MAX_PENDING):
@@ -586,6 +619,7 @@ class ListModel(RuleBasedStateMachine):
         super().__init__()
         self.history = History()
         self.ids: list[str] = []
+        self.first: set[str] = set()
         self.final: dict[str, str] = {}
         self.drafts: dict[str, str] = {}
         self.deleted: set[str] = set()
@@ -596,12 +630,18 @@ class ListModel(RuleBasedStateMachine):
     def place(self, item_id: str, previous: PreviousId) -> None:
         if item_id in self.ids:
             return
-        if previous is None:
+        if previous is None and item_id in self.first:
             self.ids.insert(0, item_id)
         elif previous in self.ids:
             self.ids.insert(self.ids.index(str(previous)) + 1, item_id)
         else:
             self.ids.append(item_id)
+        self.first.discard(item_id)
+
+    @rule(item_id=st.sampled_from(IDS))
+    def ask_for_the_first_place(self, item_id: str) -> None:
+        note_sent(self.history, user(item_id), previous="root")
+        self.first.add(item_id)
 
     @rule(item_id=st.sampled_from(IDS), previous=st.sampled_from([*IDS, None, UNSET]))
     def add(self, item_id: str, previous: PreviousId) -> None:
@@ -622,7 +662,7 @@ class ListModel(RuleBasedStateMachine):
             assert new is Change.NONE
             return
         assert (new is Change.ADDED) == (item_id not in self.ids)
-        self.place(item_id, UNSET if previous is None else previous)
+        self.place(item_id, previous)
         self.final[item_id] = text or self.text(item_id)
 
     @rule(item_id=st.sampled_from(IDS), delta=st.sampled_from("xyz"))

@@ -11,6 +11,7 @@ from support.sessions import open_and_fail, open_session_with, open_test_session
 from support.wire import ITEM
 from trio_realtime import RealtimeAgent, open_realtime_session
 from trio_realtime.errors import ConnectTimeout, SettingsRejected
+from trio_realtime.session.connection.handshake import GREETING_TIMEOUT
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 
 
@@ -53,14 +54,34 @@ async def test_silent_service_raises_connect_timeout(
     with pytest.raises(ConnectTimeout, match="4 s"):
         await open_and_fail(peer, connect_timeout=4)
     assert trio.current_time() - began == pytest.approx(4)
-    assert peer.sent_types() == ["session.update"] * greets
+    assert peer.sent_types() == ["session.update"]
     assert task_count() == before
+
+
+async def test_a_service_that_speaks_second_opens(autojump_clock: MockClock) -> None:
+    """Some services send nothing before they have received the settings."""
+    peer = ScriptedPeer(greet=False)
+    began = trio.current_time()
+    async with open_test_session(peer) as session:
+        assert trio.current_time() - began == pytest.approx(GREETING_TIMEOUT)
+        assert peer.sent_types() == ["session.update"]
+        await session.send_message("Hello?", respond=False)
+        await peer.expect(ITEM)
+
+
+async def test_the_greeting_is_not_awaited_beyond_half_of_the_connect_timeout(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer(greet=False)
+    began = trio.current_time()
+    async with open_test_session(peer, connect_timeout=0.5):
+        assert trio.current_time() - began == pytest.approx(0.25)
 
 
 async def test_cancellation_while_connecting_propagates_and_ends_all_tasks(
     autojump_clock: MockClock,
 ) -> None:
-    peer = ScriptedPeer(greet=False)
+    peer = ScriptedPeer(greet=False, acknowledge=False)
     before = task_count()
     with trio.move_on_after(2) as scope:
         await open_and_fail(peer)

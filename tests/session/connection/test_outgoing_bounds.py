@@ -12,8 +12,9 @@ from support.sessions import PassivePeer, open_session_with, open_test_session
 from support.wire import sent_frames
 from trio_realtime import errors
 from trio_realtime.items import InputText
-from trio_realtime.session import runtime as runtime_module, session as session_module
+from trio_realtime.session import runtime as runtime_module
 from trio_realtime.testing import ScriptedPeer
+from trio_realtime.wire import dialects
 
 
 async def test_messages_to_a_peer_that_does_not_read_wait_at_the_limit(
@@ -75,8 +76,8 @@ async def test_a_message_is_encoded_once(
 
     peer = ScriptedPeer()
     async with open_test_session(peer) as session:
-        for module in (runtime_module, session_module):
-            monkeypatch.setattr(module, "encode", count(module.__dict__["encode"]))
+        monkeypatch.setattr(dialects, "encode", count(dialects.__dict__["encode"]))
+        monkeypatch.setattr(runtime_module, "encode", count(runtime_module.__dict__["encode"]))
         await session.send_message("Hi", respond=False)
         (frame,) = await sent_frames(peer)
         assert frame["type"] == "conversation.item.create"

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
@@ -38,7 +38,6 @@ from trio_realtime.wire import (
     ContentPart,
     ConversationItemAdded,
     ConversationItemCreate,
-    ConversationItemCreated,
     ConversationItemDelete,
     ConversationItemDeleted,
     ErrorDetails,
@@ -53,10 +52,7 @@ from trio_realtime.wire import (
     OutputText,
 )
 
-from .items import History
-
-ROOT: Final = "root"
-"""The service's name for the place before the first item."""
+from .items import ROOT, History
 
 _CreatableItem: TypeAlias = MessageItem | FunctionCallItem | FunctionCallOutputItem
 _CREATABLE = (MessageItem, FunctionCallItem, FunctionCallOutputItem)
@@ -164,15 +160,13 @@ class HistoryEdits:
 
     def _creation(self, edit: _PendingEdit, creation: ConversationItemCreate) -> ClientEvent:
         event_id = self._token("item")
-        self._history.remember_images(creation.item)
+        self._history.note_sent(creation)
         edit.open[event_id] = ("added", creation.item.id or "")
         return attrs.evolve(creation, event_id=event_id)
 
     # --- reports of the service
 
-    def on_item_added(
-        self, event: ConversationItemAdded | ConversationItemCreated, _now: float
-    ) -> list[Effect]:
+    def on_item_added(self, event: ConversationItemAdded, _now: float) -> list[Effect]:
         """Note that an item was created."""
         if self._current is None:
             return []

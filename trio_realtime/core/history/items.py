@@ -3,10 +3,11 @@
 A doubly linked list with an index by id: placing, changing and finding an item costs the same in the
 first minute and in the last. Only :meth:`History.snapshot` walks the list, and only after a change.
 
-* ``conversation.item.added`` places an item after ``previous_item_id``: ``null`` means the first
-  place, an absent or unknown id means the end. A known item keeps its place.
+* ``conversation.item.added`` places an item after ``previous_item_id``. An absent or unknown id means
+  the end. ``null`` means the first place if this client asked for it (``"root"``), and otherwise the
+  end: some services send ``null`` where they do not name a place. A known item keeps its place.
 * ``conversation.item.done`` places an item only if ``added`` did not: on the live service its
-  ``previous_item_id`` is sometimes ``null`` where it should not be.
+  ``previous_item_id`` is unreliable.
 * An update replaces an item but never loses what is known: a transcript, text or image that the service
   leaves out stays, the sum of the deltas replaces a missing final transcript, and deltas never replace
   a final transcript.
@@ -20,7 +21,7 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -28,6 +29,7 @@ from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
     UNSET,
     ContentPart,
+    ConversationItemCreate,
     FunctionCallItem,
     InputAudio,
     InputImage,
@@ -37,6 +39,9 @@ from trio_realtime.wire import (
     OutputText,
     Unset,
 )
+
+ROOT: Final = "root"
+"""The service's name for the place before the first item."""
 
 MAX_PENDING = 256
 """The number of pending transcripts, local copies and ids of deleted items that are remembered."""
@@ -85,6 +90,7 @@ class History:
         self._pending: dict[str, dict[int, _PendingTranscript]] = {}
         self._local_copies: dict[str, MessageItem] = {}
         self._deleted: dict[str, None] = {}
+        self._requested_first: dict[str, None] = {}
         self._snapshot: tuple[HistoryItem, ...] | None = ()
 
     def __len__(self) -> int:
@@ -117,11 +123,19 @@ class History:
 
     # --- items
 
-    def remember_images(self, item: HistoryItem) -> None:
-        """Keep the images of an item that is sent under an id: the service does not echo them."""
-        if not isinstance(item, MessageItem) or not item.id:
+    def note_sent(self, create: ConversationItemCreate) -> None:
+        """Note an item that is sent under an id.
+
+        Its images are remembered, because the service does not echo them, and so is a request for the
+        first place, because the echo of the service is ambiguous.
+        """
+        item = create.item
+        if not item.id:
             return
-        if any(isinstance(part, InputImage) for part in item.content):
+        if create.previous_item_id == ROOT:
+            self._requested_first[item.id] = None
+            _forget_oldest(self._requested_first)
+        if isinstance(item, MessageItem) and any(isinstance(p, InputImage) for p in item.content):
             self._local_copies[item.id] = item
             _forget_oldest(self._local_copies)
 
@@ -135,13 +149,12 @@ class History:
         self._deleted.pop(item.id, None)
         local = self._local_copies.pop(item.id, None)
         node = _Node(item if local is None else _merge(local, item))
-        last = self._sentinel.previous
-        if previous_item_id is None:
-            before = self._sentinel
-        elif isinstance(previous_item_id, Unset):
-            before = last
-        else:
+        before = last = self._sentinel.previous
+        if isinstance(previous_item_id, str):
             before = self._nodes.get(previous_item_id, last)
+        elif previous_item_id is None and item.id in self._requested_first:
+            before = self._sentinel
+        self._requested_first.pop(item.id, None)
         node.previous, node.following = before, before.following
         before.following.previous = node
         before.following = node
@@ -158,7 +171,7 @@ class History:
             return self._replace(node, item)
         if item.id in self._deleted:
             return Change.NONE  # it arrived too late
-        return self.add(item, UNSET if previous_item_id is None else previous_item_id)
+        return self.add(item, previous_item_id)
 
     def truncate(self, item_id: str, index: int, heard_ms: int) -> HistoryItem | None:
         """Note how much of a part was heard. Returns the item, ``None`` if there is no such part."""

@@ -16,7 +16,6 @@ from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
     UNSET,
     ConversationItemAdded,
-    ConversationItemCreated,
     ConversationItemDeleted,
     ConversationItemDone,
     ConversationItemRetrieved,
@@ -47,9 +46,7 @@ class HistoryUpdater:
 
     # --- items
 
-    def on_item_added(
-        self, event: ConversationItemAdded | ConversationItemCreated, _now: float
-    ) -> Sequence[Effect]:
+    def on_item_added(self, event: ConversationItemAdded, _now: float) -> Sequence[Effect]:
         """Place a new item."""
         change = self._history.add(event.item, event.previous_item_id)
         return self._report(event.item, change, event.previous_item_id)

@@ -105,10 +105,9 @@ class ResponseRequests:
     def _send(
         self, item: ConversationItemCreate | SendEncoded
     ) -> ConversationItemCreate | SendEncoded:
-        create = item.event if isinstance(item, SendEncoded) else item
-        self._history.remember_images(create.item)
         if isinstance(item, ConversationItemCreate) and item.event_id is None:
-            return attrs.evolve(item, event_id=self._token("item"))
+            item = attrs.evolve(item, event_id=self._token("item"))
+        self._history.note_sent(item.event if isinstance(item, SendEncoded) else item)
         return item
 
     def on_create_response(self, command: CreateResponse, _now: float) -> list[Effect]:

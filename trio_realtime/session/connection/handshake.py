@@ -1,72 +1,52 @@
-"""From a resolved endpoint to a session whose settings the service has acknowledged."""
+"""From a model to a session whose settings the service has acknowledged."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 from trio_realtime.agents import AgentDescription
-from trio_realtime.config import SessionConfig
 from trio_realtime.core import UpdateSettings
-from trio_realtime.endpoints import Endpoint, ResolvedEndpoint
-from trio_realtime.errors import ConnectTimeout
+from trio_realtime.errors import ConnectTimeout, RealtimeError
+from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
 from trio_realtime.session.runtime import SessionRuntime
-from trio_realtime.transports import ConnectOptions, Connector, Transport, TransportClosed
+from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import Session
 
 from .errors import handshake_error, map_connect_errors
-from .reader import handle_frame
+from .reader import receive_event
 from .send_queue import SendQueue
 
-
-async def resolve_endpoint(
-    endpoint: Endpoint, config: SessionConfig, deadline: float
-) -> ConnectOptions:
-    """Ask the endpoint for its URL and key.
-
-    Raises:
-        ConnectTimeout: the key did not arrive before the deadline.
-    """
-    resolved: ResolvedEndpoint | None = None
-    with trio.move_on_at(deadline):
-        resolved = await endpoint.resolve(config.model)
-    if resolved is None:
-        raise ConnectTimeout(
-            f"the endpoint's key did not arrive within {config.connect_timeout:g} s"
-        )
-    return ConnectOptions(
-        url=resolved.url,
-        headers=resolved.headers,
-        subprotocols=resolved.subprotocols,
-        connect_timeout=max(deadline - trio.current_time(), 0.001),
-        close_timeout=config.close_timeout / 2,
-        max_message_size=config.max_message_size,
-    )
+GREETING_TIMEOUT: Final = 1.0
+"""Seconds to wait for the first event of the service before the settings are sent."""
 
 
 @asynccontextmanager
 async def open_connection(
-    connector: Connector, options: ConnectOptions
-) -> AsyncGenerator[Transport]:
+    model: RealtimeModel, options: ConnectionOptions
+) -> AsyncGenerator[ModelConnection]:
     """Connect for the duration of the block."""
     async with AsyncExitStack() as stack:
         with map_connect_errors(options.connect_timeout):
-            transport = await stack.enter_async_context(connector(options))
-        yield transport
+            connection = await stack.enter_async_context(model.connect(options))
+        yield connection
 
 
 async def perform_handshake(
-    transport: Transport,
+    connection: ModelConnection,
     runtime: SessionRuntime,
     agent: AgentDescription,
     settings: Session,
     deadline: float,
     connect_timeout: float,
 ) -> None:
-    """Wait for ``session.created``, send the settings, and wait for their acknowledgement.
+    """Wait for the greeting, send the settings, and wait for their acknowledgement.
+
+    The greeting is ``session.created``, or ``session.updated`` for a session that runs already. Some
+    services send nothing before they have received something, so the wait for it is short.
 
     Raises:
         ConnectTimeout: the service did not acknowledge the settings before the deadline.
@@ -75,7 +55,12 @@ async def perform_handshake(
         ConnectionLost: the connection ended for another reason.
     """
     with trio.CancelScope(deadline=deadline) as scope:
-        await _exchange_settings(transport, runtime, agent, settings)
+        try:
+            await _exchange_settings(connection, runtime, agent, settings, deadline)
+        except RealtimeError as exc:
+            if runtime.last_warning is not None:
+                exc.add_note(runtime.last_warning)
+            raise
     if scope.cancelled_caught:
         error = runtime.core.last_error
         said = f"; its last error was: {error}" if error else ""
@@ -86,23 +71,40 @@ async def perform_handshake(
 
 
 async def _exchange_settings(
-    transport: Transport, runtime: SessionRuntime, agent: AgentDescription, settings: Session
+    connection: ModelConnection,
+    runtime: SessionRuntime,
+    agent: AgentDescription,
+    settings: Session,
+    deadline: float,
 ) -> None:
     try:
-        while runtime.core.session is None:
-            handle_frame(await transport.receive(), runtime)
+        patience = min(GREETING_TIMEOUT, (deadline - trio.current_time()) / 2)
+        with trio.move_on_after(patience):
+            while runtime.core.session is None:
+                await receive_event(connection, runtime)
         request = runtime.track_request("settings")
         runtime.feed(UpdateSettings(token=request.token, settings=settings, toolset=agent.toolset))
-        await _flush(transport, runtime.send_queue)
+        await _flush(connection, runtime.send_queue)
         while not request.is_resolved:
-            handle_frame(await transport.receive(), runtime)
-    except TransportClosed as closed:
-        raise handshake_error(closed, runtime.core.last_error) from closed
+            await receive_event(connection, runtime)
+    except TransportClosed:
+        raise await _reason_of_close(connection, runtime) from None
     accepted: Any = await request.wait()
     assert isinstance(accepted, Session)
 
 
-async def _flush(transport: Transport, queue: SendQueue) -> None:
+async def _flush(connection: ModelConnection, queue: SendQueue) -> None:
     while queue.waiting:
-        await transport.send(await queue.wait_frame())
+        await connection.send(await queue.wait_message())
         queue.mark_sent()
+
+
+async def _reason_of_close(connection: ModelConnection, runtime: SessionRuntime) -> Exception:
+    """Return why the service closed the connection. An event that says so may not have been read."""
+    while True:
+        try:
+            await receive_event(connection, runtime)
+        except TransportClosed as closed:
+            error = handshake_error(closed, runtime.core.last_error)
+            error.__cause__ = closed
+            return error

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from trio_realtime.errors import ProtocolViolation
 from trio_realtime.events import Error, RawModelEvent
+from trio_realtime.realtime_model import ModelConnection
 from trio_realtime.session.runtime import SessionRuntime
-from trio_realtime.transports import Transport, TransportClosed
-from trio_realtime.wire import FrameError, decode_server_event
+from trio_realtime.transports import TransportClosed
+from trio_realtime.wire import FrameError, WarningEvent, encode
 
 
-async def read_frames(transport: Transport, runtime: SessionRuntime) -> None:
-    """Feed every frame to the core until the connection ends, then end the session."""
+async def read_events(connection: ModelConnection, runtime: SessionRuntime) -> None:
+    """Feed every event to the core until the connection ends, then end the session."""
     while True:
         try:
-            frame = await transport.receive()
+            await receive_event(connection, runtime)
         except TransportClosed as closed:
             runtime.connection_ended(closed)
             return
-        handle_frame(frame, runtime)
 
 
-def handle_frame(frame: str | bytes, runtime: SessionRuntime) -> None:
-    """Decode one frame and feed it to the core."""
+async def receive_event(connection: ModelConnection, runtime: SessionRuntime) -> None:
+    """Receive one event and feed it to the core.
+
+    Raises:
+        TransportClosed: the connection has ended.
+    """
     try:
-        event = decode_server_event(frame)
+        event = await connection.receive()
     except FrameError as exc:
         runtime.emit(Error(error=ProtocolViolation(str(exc))))
         return
     if runtime.bus.wants_raw:
+        frame = encode(event) if event.frame is None else event.frame
         runtime.emit(RawModelEvent(data=event, frame=frame))
+    if isinstance(event, WarningEvent):
+        runtime.last_warning = event.warning.message
     runtime.feed(event)

@@ -1,8 +1,8 @@
-"""The frames that wait to be sent.
+"""The client events that wait to be sent, as the model has encoded them.
 
 The writer task is the only task that writes, so no cancellation leaves a frame half written.
-Adding a frame never waits; methods that send audio or messages wait for space first. The bounds
-are in bytes. A frame stays in the queue until it has been written, so that an orderly close can
+Adding a message never waits; methods that send audio or messages wait for space first. The bounds
+are in bytes. A message stays in the queue until it has been written, so that an orderly close can
 wait for the last one. A memory channel has neither property; see
 :mod:`trio_realtime.session.change_signal`.
 """
@@ -10,6 +10,7 @@ wait for the last one. A memory channel has neither property; see
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import trio
 
@@ -18,22 +19,22 @@ from trio_realtime.session.ending import SessionEnd
 
 
 class SendQueue:
-    """The outgoing frames of one connection.
+    """The outgoing messages of one connection.
 
     Args:
-        end: the end of the session. A session that has ended takes no more frames, and still writes
+        end: the end of the session. A session that has ended takes no more messages, and still writes
             those that are queued as long as there is a connection.
         max_audio: bytes of audio above which :meth:`wait_for_audio_space` waits.
-        max_text: bytes of all other frames above which :meth:`wait_for_text_space` waits.
+        max_text: bytes of all other messages above which :meth:`wait_for_text_space` waits.
 
     Attributes:
-        sent: the number of frames that were written.
+        sent: the number of messages that were written.
     """
 
     def __init__(self, end: SessionEnd, *, max_audio: int, max_text: int) -> None:
         self.sent: int = 0
         self._end = end
-        self._frames: deque[tuple[str, int, int]] = deque()
+        self._messages: deque[tuple[Any, int, int]] = deque()
         self._max_audio = max_audio
         self._max_text = max_text
         self._audio = 0
@@ -42,22 +43,22 @@ class SendQueue:
 
     @property
     def waiting(self) -> int:
-        """The number of frames that are not written yet."""
-        return len(self._frames)
+        """The number of messages that are not written yet."""
+        return len(self._messages)
 
     # --- senders
 
-    def put_frame(self, frame: str, *, audio: int = 0) -> None:
-        """Queue an encoded event. Drops the frame if the session has ended.
+    def put(self, message: Any, *, audio: int = 0, text: int = 0) -> None:
+        """Queue an encoded event. Drops it if the session has ended.
 
         Args:
-            frame: the text of the frame.
-            audio: bytes of audio in the frame; 0 for every other frame.
+            message: what the model's ``encode`` has returned.
+            audio: bytes of audio in the message.
+            text: the size of a message without audio.
         """
         if self._end.is_set:
             return
-        text = 0 if audio else len(frame)
-        self._frames.append((frame, audio, text))
+        self._messages.append((message, audio, text))
         self._audio += audio
         self._text += text
         self._changed.notify_all()
@@ -75,7 +76,7 @@ class SendQueue:
             self._end.raise_if_set()
 
     async def wait_for_text_space(self) -> None:
-        """Wait until there is space for other frames. Always a checkpoint.
+        """Wait until there is space for other messages. Always a checkpoint.
 
         Raises:
             RealtimeError: the session has ended.
@@ -87,30 +88,30 @@ class SendQueue:
             self._end.raise_if_set()
 
     async def wait_empty(self) -> None:
-        """Wait until every frame was written or dropped."""
-        while self._frames:
+        """Wait until every message was written or dropped."""
+        while self._messages:
             await self._changed.wait()
 
     # --- the writer
 
-    async def wait_frame(self) -> str:
-        """Return the next frame. The frame stays in the queue until :meth:`mark_sent`."""
-        while not self._frames:
+    async def wait_message(self) -> Any:
+        """Return the next message. It stays in the queue until :meth:`mark_sent`."""
+        while not self._messages:
             await self._changed.wait()
-        return self._frames[0][0]
+        return self._messages[0][0]
 
     def mark_sent(self) -> None:
-        """Remove the frame of :meth:`wait_frame`: it was written."""
+        """Remove the message of :meth:`wait_message`: it was written."""
         self.sent += 1
-        if self._frames:  # empty if the queue was cleared during the write
-            _frame, audio, text = self._frames.popleft()
+        if self._messages:  # empty if the queue was cleared during the write
+            _message, audio, text = self._messages.popleft()
             self._audio -= audio
             self._text -= text
         self._changed.notify_all()
 
     def clear(self) -> None:
-        """Drop every frame: the connection is gone."""
-        self._frames.clear()
+        """Drop every message: the connection is gone."""
+        self._messages.clear()
         self._audio = self._text = 0
         self._changed.notify_all()
 

@@ -6,17 +6,18 @@ this task except the one that the session cancels at its end.
 
 from __future__ import annotations
 
-from trio_realtime.transports import Transport, TransportClosed
+from trio_realtime.realtime_model import ModelConnection
+from trio_realtime.transports import TransportClosed
 
 from .send_queue import SendQueue
 
 
-async def write_frames(transport: Transport, queue: SendQueue) -> None:
-    """Write the frames of the queue until the connection is gone. The reader reports why."""
+async def write_messages(connection: ModelConnection, queue: SendQueue) -> None:
+    """Send the messages of the queue until the connection is gone. The reader reports why."""
     while True:
-        frame = await queue.wait_frame()
+        message = await queue.wait_message()
         try:
-            await transport.send(frame)
+            await connection.send(message)
         except TransportClosed:
             return
         queue.mark_sent()

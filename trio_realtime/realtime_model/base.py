@@ -1,0 +1,89 @@
+"""The interface of realtime models: what a session needs of a service.
+
+A session opens one connection, sends client events and receives server events. How these travel is the
+model's affair. The default, :class:`~.websocket.WebSocketModel`, speaks the OpenAI Realtime protocol
+over a WebSocket. A model for a service with another protocol translates its messages to the events of
+:mod:`trio_realtime.wire`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import attrs
+
+from trio_realtime.wire import ClientEvent, ServerEvent
+
+__all__ = ["ConnectionOptions", "ModelConnection", "RealtimeModel"]
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionOptions:
+    """What a session asks of one connection.
+
+    Attributes:
+        model: the name of the model in the session's config; ``None`` for the default of the service.
+        connect_timeout: seconds that connecting may take.
+        close_timeout: seconds that closing may take.
+        max_message_size: the length of the longest message that is received.
+    """
+
+    model: str | None = None
+    connect_timeout: float = 10.0
+    close_timeout: float = 1.0
+    max_message_size: int = 32 * 1024 * 1024
+
+
+class ModelConnection(Protocol):
+    """An open connection to a service.
+
+    One task sends while another one receives.
+    """
+
+    async def send(self, message: Any) -> None:
+        """Send what :meth:`RealtimeModel.encode` has returned.
+
+        The session never cancels a send before the connection is closed.
+
+        Raises:
+            TransportClosed: the connection is closed.
+        """
+        ...
+
+    async def receive(self) -> ServerEvent:
+        """Return the next event. Cancellation must lose no event.
+
+        Raises:
+            TransportClosed: the connection is closed, and all events that came before were returned.
+                Code 1000 ends the session without an error.
+            FrameError: a message is not an event. The session reports it and goes on.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection, within ``close_timeout`` seconds. May be called more than once."""
+        ...
+
+
+class RealtimeModel(Protocol):
+    """A service that sessions connect to. Pass it as ``model=`` to ``open_realtime_session``."""
+
+    def encode(self, event: ClientEvent) -> Any:
+        """Return what :meth:`ModelConnection.send` takes for an event; by default, the event.
+
+        The session calls this for every event before it is queued, so that a caller learns at once
+        what the service cannot do.
+
+        Raises:
+            ValueError: the service cannot do this. The message names the setting.
+        """
+        return event
+
+    def connect(self, options: ConnectionOptions) -> AbstractAsyncContextManager[ModelConnection]:
+        """Return a context manager that opens one connection and closes it.
+
+        Entering it may raise a :class:`~trio_realtime.errors.RealtimeError`, or an exception of
+        :mod:`trio_realtime.transports`, which the session converts.
+        """
+        ...

@@ -1,0 +1,133 @@
+"""The default model: the OpenAI Realtime protocol over a WebSocket, in the dialect of the endpoint."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import final
+
+import trio
+
+from trio_realtime.endpoints import Endpoint
+from trio_realtime.errors import ConnectTimeout
+from trio_realtime.transports import (
+    ConnectOptions,
+    Connector,
+    Transport,
+    TransportClosed,
+    connect_trio_websocket,
+)
+from trio_realtime.wire import ClientEvent, ServerEvent
+from trio_realtime.wire.dialects import Decoder, Dialect
+
+from .base import ConnectionOptions
+from .secrets import SecretMask
+
+__all__ = ["WebSocketConnection", "WebSocketModel"]
+
+
+@final
+class WebSocketModel:
+    """A service that speaks the OpenAI Realtime protocol.
+
+    Args:
+        endpoint: the address of the service, the credentials and the dialect.
+        connector: opens the WebSocket; by default, with trio-websocket.
+    """
+
+    def __init__(self, endpoint: Endpoint, connector: Connector = connect_trio_websocket) -> None:
+        self._endpoint = endpoint
+        self._connector = connector
+        self._dialect = Dialect(endpoint.dialect)
+
+    def __repr__(self) -> str:
+        return f"WebSocketModel({self._endpoint!r})"
+
+    def encode(self, event: ClientEvent) -> str:
+        """Return the text of a frame.
+
+        Raises:
+            ValueError: the dialect of the endpoint has no such setting, or JSON has no such value.
+            TypeError: JSON has no such value.
+        """
+        return self._dialect.encode(event)
+
+    @asynccontextmanager
+    async def connect(self, options: ConnectionOptions) -> AsyncGenerator[WebSocketConnection]:
+        """Connect for the duration of the block. The key of the endpoint is requested each time.
+
+        Raises:
+            ConnectTimeout: the key did not arrive within ``connect_timeout``.
+            ConfigurationError, ConnectFailed: the endpoint has no valid key.
+            TransportError: the connection failed.
+        """
+        deadline = trio.current_time() + options.connect_timeout
+        connect = await self._resolve(options, deadline)
+        async with self._connector(connect) as transport:
+            mask = SecretMask(connect)
+            yield WebSocketConnection(transport, self._dialect.decoder(), mask)
+
+    async def _resolve(self, options: ConnectionOptions, deadline: float) -> ConnectOptions:
+        with trio.move_on_at(deadline) as scope:
+            resolved = await self._endpoint.resolve(options.model)
+            return ConnectOptions(
+                url=resolved.url,
+                headers=resolved.headers,
+                subprotocols=resolved.subprotocols,
+                connect_timeout=max(deadline - trio.current_time(), 0.001),
+                close_timeout=options.close_timeout,
+                max_message_size=options.max_message_size,
+            )
+        assert scope.cancelled_caught
+        raise ConnectTimeout(
+            f"the endpoint's key did not arrive within {options.connect_timeout:g} s"
+        )
+
+
+@final
+class WebSocketConnection:
+    """A WebSocket that carries events of one dialect.
+
+    Text that comes from the service passes through here. Credentials in it are masked before anything
+    else reads it.
+    """
+
+    def __init__(self, transport: Transport, decoder: Decoder, mask: SecretMask) -> None:
+        self._transport = transport
+        self._decoder = decoder
+        self._mask = mask
+        self._decoded: deque[ServerEvent] = deque()
+
+    async def send(self, message: str) -> None:
+        """Send the text of a frame.
+
+        Raises:
+            TransportClosed: the connection is closed.
+        """
+        await self._transport.send(message)
+
+    async def receive(self) -> ServerEvent:
+        """Return the next event.
+
+        Raises:
+            TransportClosed: the connection is closed, and all events were returned.
+            FrameError: a frame is not a JSON object.
+        """
+        if not self._decoded:
+            self._decoded.extend(await self._receive_frame())
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        return self._decoded.popleft()
+
+    async def _receive_frame(self) -> Sequence[ServerEvent]:
+        try:
+            frame = await self._transport.receive()
+        except TransportClosed as closed:
+            closed.reason = self._mask.text(closed.reason)
+            raise
+        return self._decoder.decode(self._mask(frame))
+
+    async def aclose(self) -> None:
+        """Close the WebSocket; see :meth:`.Transport.aclose`."""
+        await self._transport.aclose()
