@@ -26,7 +26,7 @@ from trio_realtime.core.dispatch import dispatch_table
 from trio_realtime.core.inputs import Command, Result
 from trio_realtime.core.responses import queue
 from trio_realtime.wire import UnknownEvent
-from trio_realtime.wire.server import SERVER_EVENTS
+from trio_realtime.wire.server import OTHER_SERVER_EVENTS, SERVER_EVENTS
 
 INTERNALS = Path(__file__).resolve().parent / "internals"
 
@@ -297,8 +297,9 @@ def dispatch_text() -> str:
     """Return the dispatch table as Markdown: one table for each kind of input."""
     conversation = Conversation("agent", max_history_audio=1)
     handlers = dispatch_table(conversation._components)
-    events = [event for event in SERVER_EVENTS if event in handlers]
-    ignored = [event for event in SERVER_EVENTS if event not in handlers]
+    known = (*SERVER_EVENTS, *OTHER_SERVER_EVENTS)
+    events = [event for event in known if event in handlers]
+    ignored = [event for event in known if event not in handlers]
     rows = {kind: [_name(handler) for handler in handlers[kind]] for kind in handlers}
     names = ", ".join(f"`{event.type}`" for event in ignored)
     unknown = f"every event of an unknown type (`{UnknownEvent.__name__}`)"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+import pytest
 from hypothesis import given, strategies as st
 
 from support.core import CoreScenario, effects_of
-from trio_realtime.core import ResolveRequest
-from trio_realtime.core.settings import settings_after, settings_change
+from trio_realtime import events as ev
+from trio_realtime.core import Effect, ResolveRequest
+from trio_realtime.core.settings_change import settings_after, settings_change
 from trio_realtime.errors import SettingsRejected
 from trio_realtime.wire import (
+    PCM24K,
     UNSET,
+    AudioFormat,
     AudioInput,
     AudioOutput,
     AudioSettings,
@@ -117,3 +122,157 @@ def test_a_rejection_of_settings_without_event_id_does_not_block_the_next_update
     assert rejected.token == first
     assert isinstance(rejected.outcome, SettingsRejected)
     assert [update.event_id for update in effects_of(effects, SessionUpdate)] == [second]
+
+
+# --- settings that the service cannot change any more ---------------------------------------------
+
+VOICE = AudioSettings(output=AudioOutput(voice="ash"))
+AGENT_SETTINGS = Session(instructions="Bill.", tools=(), audio=VOICE, tracing="auto")
+
+
+def reject_settings(scenario: CoreScenario, message: str, **details: Any) -> list[Effect]:
+    return scenario.receive("error", error={"message": message, "event_id": "settings", **details})
+
+
+def updates(effects: list[Effect]) -> list[SessionUpdate]:
+    return effects_of(effects, SessionUpdate)
+
+
+@pytest.mark.parametrize(
+    ("message", "details", "locked", "remaining"),
+    [
+        (
+            "Cannot update a conversation's voice if assistant audio is present.",
+            {"code": "cannot_update_voice"},
+            "audio.output.voice",
+            Session(instructions="Bill.", tools=(), tracing="auto"),
+        ),
+        (
+            "The setting can't be changed after the first response.",
+            {"param": "session.voice"},
+            "audio.output.voice",
+            Session(instructions="Bill.", tools=(), tracing="auto"),
+        ),
+        (
+            "Once tracing is enabled for a session, the configuration cannot be modified.",
+            {},
+            "tracing",
+            Session(instructions="Bill.", tools=(), audio=VOICE),
+        ),
+    ],
+)
+def test_an_agent_becomes_current_without_a_locked_setting(
+    message: str, details: dict[str, Any], locked: str, remaining: Session
+) -> None:
+    scenario = CoreScenario()
+    token, effects = scenario.core.update_settings(AGENT_SETTINGS, agent="billing")
+    assert [update.session for update in updates(effects)] == [AGENT_SETTINGS]
+
+    effects = reject_settings(scenario, message, **{**details, "event_id": token})
+
+    (warning,) = effects_of(effects, ev.SessionWarning)
+    assert (warning.code, warning.param) == ("setting_locked", locked)
+    assert [(u.event_id, u.session) for u in updates(effects)] == [(token, remaining)]
+    assert effects_of(effects, ResolveRequest) == []
+    effects = scenario.receive("session.updated", session={})
+    assert [type(e) for e in effects] == [ev.SettingsUpdated, ev.Handoff, ResolveRequest]
+    assert scenario.core.agent == "billing"
+
+
+def test_a_setting_that_is_known_to_be_locked_is_left_out_at_once() -> None:
+    scenario = CoreScenario()
+    voice = "Cannot update a conversation's voice if assistant audio is present."
+    token, _ = scenario.core.update_settings(AGENT_SETTINGS, agent="billing")
+    reject_settings(scenario, voice, event_id=token)
+    scenario.receive("session.updated", session={})
+
+    again = attrs.evolve(AGENT_SETTINGS, instructions="Sell.")
+    _, effects = scenario.core.update_settings(again, agent="sales")
+
+    assert [update.session for update in updates(effects)] == [Session(instructions="Sell.")]
+    assert len(effects_of(effects, ev.SessionWarning)) == 1
+
+
+def test_an_agent_that_differs_only_in_a_locked_setting_becomes_current_at_once() -> None:
+    scenario = CoreScenario()
+    voice = "Cannot update a conversation's voice if assistant audio is present."
+    token, _ = scenario.core.update_settings(Session(audio=VOICE), agent="billing")
+
+    effects = reject_settings(scenario, voice, event_id=token)
+
+    assert updates(effects) == []
+    assert [type(e) for e in effects] == [ev.SessionWarning, ev.Handoff, ResolveRequest]
+
+
+@pytest.mark.parametrize(
+    ("agent", "message", "param"),
+    [
+        (None, "Cannot update a conversation's voice if assistant audio is present.", None),
+        ("billing", "Invalid value: 'ash'.", "session.audio.output.voice"),
+        ("billing", "The instructions cannot be changed.", "session.instructions"),
+        ("billing", "This session cannot be changed.", None),
+    ],
+)
+def test_any_other_rejection_is_a_rejection(
+    agent: str | None, message: str, param: str | None
+) -> None:
+    """Among them a voice that the user sets explicitly."""
+    scenario = CoreScenario()
+    token, _ = scenario.core.update_settings(AGENT_SETTINGS, agent=agent)
+
+    effects = reject_settings(scenario, message, param=param, event_id=token)
+
+    (resolved,) = effects_of(effects, ResolveRequest)
+    assert isinstance(resolved.outcome, SettingsRejected)
+    assert effects_of(effects, ev.SessionWarning) == []
+    assert scenario.core.agent == "agent"
+
+
+# --- what the service reports ---------------------------------------------------------------------
+
+
+def test_a_partial_report_is_merged_into_what_is_known() -> None:
+    scenario = CoreScenario()
+    scenario.receive("session.updated", session={"audio": {"output": {"speed": 1.2}}})
+    (event,) = effects_of(
+        scenario.receive("session.updated", session={"instructions": "Be brief."}),
+        ev.SettingsUpdated,
+    )
+
+    assert event.session is scenario.core.session
+    assert event.session.instructions == "Be brief."
+    assert event.session.interrupts_response
+    assert event.session.output_format == PCM24K
+    assert unstructure(event.session)["audio"]["output"]["speed"] == 1.2
+
+
+def test_what_was_accepted_counts_where_the_report_leaves_it_out() -> None:
+    scenario = CoreScenario()
+    sixteen = AudioFormat(type="audio/pcm", rate=16_000)
+    wanted = Session(
+        audio=AudioSettings(
+            input=AudioInput(turn_detection=None), output=AudioOutput(format=sixteen)
+        ),
+        extra={"temperature": 0.5},
+    )
+    scenario.core.update_settings(wanted)
+    scenario.receive("session.updated", session={"instructions": "x"})
+
+    session = scenario.core.session
+    assert session is not None
+    assert session.output_format == sixteen
+    assert not session.creates_response
+    assert session.extra is UNSET
+    assert scenario.core.playback.bytes_per_ms == 32
+
+
+def test_extra_settings_are_sent_once_and_again_when_they_change() -> None:
+    scenario = CoreScenario()
+    first = Session(instructions="a", extra={"temperature": 0.5})
+    scenario.core.update_settings(first)
+    scenario.receive("session.updated", session={})
+    _, unchanged = scenario.core.update_settings(first)
+    _, changed = scenario.core.update_settings(attrs.evolve(first, extra={"temperature": 0.7}))
+
+    assert updates(unchanged) == []
+    assert [u.session for u in updates(changed)] == [Session(extra={"temperature": 0.7})]

@@ -3,10 +3,14 @@
 The service answers updates in order and does not say which one an answer belongs to, so one update is
 sent at a time. Each update is sent as the difference to what the service has accepted by then: a
 rejected update changes nothing, and does not affect the updates queued behind it.
+
+Some settings lock: the service changes no voice that has been heard. An agent becomes current without such
+a setting of its own.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -17,19 +21,24 @@ from trio_realtime import events as ev
 from trio_realtime.errors import PeerError, SettingsRejected
 from trio_realtime.wire import (
     UNSET,
-    AudioSettings,
     ErrorDetails,
     Session,
     SessionCreated,
     SessionUpdate,
     SessionUpdated,
-    Unset,
 )
 
 from .audio.playback import Playback
 from .effects import Effect, ResolveRequest
 from .error_events import peer_error
 from .inputs import Disconnected, UpdateSettings
+from .settings_change import (
+    SettingPath,
+    setting_paths,
+    settings_after,
+    settings_change,
+    without_setting,
+)
 
 
 class SessionSettings:
@@ -54,6 +63,7 @@ class SessionSettings:
         self._token = token
         self._accepted: Session | None = None
         self._waiting: deque[UpdateSettings] = deque()
+        self._locked: set[SettingPath] = set()
         self._sent: tuple[UpdateSettings, Session] | None = None
 
     def on_update_settings(self, update: UpdateSettings, _now: float) -> list[Effect]:
@@ -68,24 +78,28 @@ class SessionSettings:
 
     def on_session_updated(self, event: SessionUpdated, _now: float) -> list[Effect]:
         """Take the effective session, and complete the update that caused it."""
-        self._set_session(event.session)
-        effects: list[Effect] = [ev.SettingsUpdated(session=event.session)]
         if self._sent is None:
-            return effects
+            return [ev.SettingsUpdated(session=self._set_session(event.session))]
         (update, change), self._sent = self._sent, None
         known = self._accepted
         self._accepted = change if known is None else settings_after(known, change)
+        self._set_session(change)
+        session = self._set_session(event.session)
         return [
-            *effects,
-            *self._complete(update, event.session),
+            ev.SettingsUpdated(session=session),
+            *self._complete(update, session),
             *(self._send_next() if self._waiting else ()),
         ]
 
     def reject(self, details: ErrorDetails) -> tuple[PeerError, list[Effect]] | None:
-        """Route an error to the update that it answers; ``None`` if it answers none."""
+        """Route an error to the update that it answers; ``None`` if it answers none.
+
+        An agent whose settings include one that the service cannot change any more becomes current
+        without that setting.
+        """
         if self._sent is None:
             return None
-        update = self._sent[0]
+        update, change = self._sent
         token = details.event_id
         if token is None and _concerns_settings(details):
             token = update.token
@@ -93,6 +107,11 @@ class SessionSettings:
             return None
         self._sent = None
         error = peer_error(details, SettingsRejected)
+        locked = None if update.agent is None else locked_setting(details, change)
+        if locked is not None:
+            self._locked.add(locked)
+            self._waiting.appendleft(update)
+            return error, self._send_next()
         return error, [ResolveRequest(token=update.token, outcome=error), *self._send_next()]
 
     def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
@@ -101,11 +120,15 @@ class SessionSettings:
         self._sent = None
         return []
 
-    def _set_session(self, session: Session) -> None:
-        self.session = session
+    def _set_session(self, reported: Session) -> Session:
+        """Merge what was reported into what is known. Some services report only a part."""
+        known = self.session
+        session = reported if known is None else settings_after(known, reported)
+        self.session = session = attrs.evolve(session, extra=UNSET)
         output_format = session.output_format
         if output_format is not None:
             self._playback.bytes_per_ms = output_format.bytes_per_ms
+        return session
 
     def _send_next(self) -> list[Effect]:
         """Send the next update, if none is outstanding. An update that changes nothing is complete."""
@@ -113,12 +136,27 @@ class SessionSettings:
         while self._waiting and self._sent is None:
             update = self._waiting.popleft()
             change = settings_change(self._accepted, update.settings)
+            if change is not None and update.agent is not None:
+                change, warnings = self._without_locked(change)
+                effects += warnings
             if change is not None:
                 self._sent = (update, change)
                 effects.append(SessionUpdate(event_id=update.token, session=change))
             else:
                 effects += self._complete(update, self.session or update.settings)
         return effects
+
+    def _without_locked(self, change: Session) -> tuple[Session | None, list[Effect]]:
+        """Leave out settings that the service cannot change any more."""
+        warnings: list[Effect] = []
+        for path in self._locked.intersection(setting_paths(change)):
+            change = without_setting(change, path)
+            name = ".".join(path)
+            message = (
+                f"the service cannot change {name} any more: the agent goes on without its own"
+            )
+            warnings.append(ev.SessionWarning(message=message, code="setting_locked", param=name))
+        return (change if any(setting_paths(change)) else None), warnings
 
     def _complete(self, update: UpdateSettings, session: Session) -> list[Effect]:
         resolved = ResolveRequest(token=update.token, outcome=session)
@@ -130,86 +168,25 @@ class SessionSettings:
         return [ev.Handoff(from_agent=previous, to_agent=update.agent), resolved]
 
 
+_LOCKED = re.compile(
+    r"\bcan(?:not| not|'t)\b.*\b(?:updat|chang|modif|alter)|\b(?:locked|immutable)\b", re.IGNORECASE
+)
+_ESSENTIAL = frozenset({("instructions",), ("tools",)})
+
+
+def locked_setting(details: ErrorDetails, change: Session) -> SettingPath | None:
+    """Return the setting that the service cannot change any more, if an error says so.
+
+    The live service has the code ``cannot_update_voice`` for a voice that has been heard. An agent
+    without its instructions or tools would be another agent, so these never count.
+    """
+    if not _LOCKED.search(details.message):
+        return None
+    named = {*re.findall(r"\w+", details.message), *re.findall(r"\w+", details.param or "")}
+    found = (path for path in setting_paths(change) if path[-1] in named)
+    return next((path for path in found if path not in _ESSENTIAL), None)
+
+
 def _concerns_settings(details: ErrorDetails) -> bool:
     """Return whether an error without an event id looks like an answer to a ``session.update``."""
     return (details.param or "").startswith("session") or "session.update" in details.message
-
-
-# --- the difference between two sets of settings ---------------------------------------------------
-
-_ALWAYS = ("type",)
-
-
-def settings_change(known: Session | None, wanted: Session) -> Session | None:
-    """Return the part of ``wanted`` that differs from ``known``; ``None`` if nothing does.
-
-    A key that is ``UNSET`` in ``wanted`` stays as it is. The service rejects some keys later on (a
-    voice, once it has spoken) even where they do not change, so equal keys are left out.
-    """
-    if known is None:
-        return wanted
-    changes = _differences(known, wanted, skip=("audio", *_ALWAYS))
-    audio = None if wanted.audio is UNSET else _audio_change(known.audio, wanted.audio)
-    if not changes and audio is None:
-        return None
-    return Session(type=wanted.type, audio=UNSET if audio is None else audio, **changes)
-
-
-def settings_after(known: Session, change: Session) -> Session:
-    """Return the settings after the service has accepted a change."""
-    merged = _set_fields(change)
-    if not isinstance(known.audio, Unset) and not isinstance(change.audio, Unset):
-        merged["audio"] = AudioSettings(
-            input=_merged_side(known.audio.input, change.audio.input),
-            output=_merged_side(known.audio.output, change.audio.output),
-        )
-    return attrs.evolve(known, **merged)
-
-
-def _audio_change(
-    known: AudioSettings | Unset, wanted: AudioSettings | Unset
-) -> AudioSettings | None:
-    if isinstance(wanted, Unset):
-        return None
-    if isinstance(known, Unset):
-        return wanted
-    sides = {
-        name: _side_change(getattr(known, name), getattr(wanted, name))
-        for name in ("input", "output")
-    }
-    changed = {name: side for name, side in sides.items() if not isinstance(side, Unset)}
-    return AudioSettings(**changed) if changed else None
-
-
-def _side_change(known: Any, wanted: Any) -> Any:
-    if isinstance(wanted, Unset) or isinstance(known, Unset):
-        return wanted
-    changes = _differences(known, wanted)
-    return type(wanted)(**changes) if changes else UNSET
-
-
-def _merged_side(known: Any, change: Any) -> Any:
-    if isinstance(change, Unset):
-        return known
-    if isinstance(known, Unset):
-        return change
-    return attrs.evolve(known, **_set_fields(change))
-
-
-def _differences(known: Any, wanted: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    changes = _set_fields(wanted)
-    for name, value in [*changes.items()]:
-        if name in skip or getattr(known, name) == value:
-            del changes[name]
-    return changes
-
-
-def _set_fields(value: Any) -> dict[str, Any]:
-    """Return the fields of an object that are not ``UNSET``."""
-    kind: type[Any] = value.__class__
-    found: dict[str, Any] = {}
-    for field in attrs.fields(kind):
-        field_value = getattr(value, field.name)
-        if field_value is not UNSET:
-            found[field.name] = field_value
-    return found
