@@ -315,21 +315,21 @@ class ConversationAndServer(RuleBasedStateMachine):
     def change_agent(self) -> None:
         self.update_agent()
 
-    @rule(key=st.sampled_from(("speed", "voice", "model")), choice=st.integers(0, 1))
+    @rule(key=st.sampled_from(("speed", "voice", "tokens")), choice=st.integers(0, 1))
     def update_settings(self, key: str, choice: int) -> None:
-        """The server rejects a speed during a response, a voice after audio, and models."""
+        """The server rejects a speed during a response, a voice after audio, and no tokens."""
         output = {
             "speed": AudioOutput(speed=(1.0, 1.2)[choice]),
             "voice": AudioOutput(voice=("echo", "sage")[choice]),
         }
-        if key == "model":
+        if key == "tokens":
             self._update_rejected_settings()
         else:
             wanted = Session(audio=AudioSettings(output=output[key]))
             self._track_request(*self.core.update_settings(wanted))
 
     def _update_rejected_settings(self) -> str:
-        wanted = Session(model="another", instructions="rejected agent")
+        wanted = Session(max_output_tokens=0, instructions="rejected agent")
         token, effects = self.core.update_settings(wanted, "rejected agent")
         self.invalid_settings.add(token)
         self._track_request(token, effects)

@@ -41,10 +41,6 @@ NOT_HANDLED: set[type] = {
     wire.McpListToolsInProgress,
     wire.McpListToolsCompleted,
     # their content is in the deltas and in the item
-    wire.ResponseContentPartDone,
-    wire.ResponseOutputTextDone,
-    wire.ResponseOutputAudioTranscriptDone,
-    wire.ResponseFunctionCallArgumentsDone,
     wire.ResponseMcpCallArgumentsDelta,
     wire.ResponseMcpCallArgumentsDone,
     # WebRTC and SIP only

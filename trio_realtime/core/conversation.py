@@ -33,6 +33,7 @@ from .responses.attribution import ResponseAttribution
 from .responses.lifecycle import ResponseLifecycle
 from .responses.output import OutputStream
 from .responses.queue import ResponseQueue
+from .responses.reply_text import ReplyText
 from .responses.requests import ResponseRequests
 from .responses.running import RunningResponses
 from .settings import SessionSettings
@@ -118,6 +119,7 @@ class Conversation:
             requests,
             token,
         )
+        text = ReplyText(self.history, updates, self._guard)
         self._lifecycle = ResponseLifecycle(
             self._responses,
             self._queue,
@@ -127,6 +129,7 @@ class Conversation:
             calls,
             hosted,
             updates,
+            text,
             self._guard,
             self.playback,
             self._settings,
@@ -142,9 +145,7 @@ class Conversation:
             interruption=interruption,
             requests=requests,
             lifecycle=self._lifecycle,
-            output=OutputStream(
-                self._responses, self.history, updates, self._guard, self._lifecycle
-            ),
+            output=OutputStream(self._responses, self.history, text, self._guard, self._lifecycle),
             calls=calls,
             hosted=hosted,
             trips=GuardrailTrips(

@@ -103,7 +103,11 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.ResponseOutputAudioTranscriptDelta: (c.output.on_text_delta,),
         w.ResponseOutputAudioDelta: (c.output.on_audio_delta, c.retention.on_audio_delta),
         w.ResponseOutputAudioDone: (c.output.on_audio_done,),
+        w.ResponseContentPartDone: (c.output.on_part_done,),
+        w.ResponseOutputTextDone: (c.output.on_text_done,),
+        w.ResponseOutputAudioTranscriptDone: (c.output.on_transcript_done,),
         w.ResponseFunctionCallArgumentsDelta: (c.output.on_arguments_delta,),
+        w.ResponseFunctionCallArgumentsDone: (c.output.on_arguments_done,),
         w.ResponseOutputItemDone: (
             c.lifecycle.on_output_item_done,
             c.retention.on_output_item_done,

@@ -39,14 +39,51 @@ def test_a_repeated_call_that_is_also_in_the_final_output_runs_once() -> None:
     )
 
 
-def test_a_reused_call_id_runs_nothing_and_does_not_block_the_turn() -> None:
+def test_an_answered_call_id_in_a_later_response_is_answered_and_reported() -> None:
     scenario = CoreScenario()
     _, create = scenario.follow_up()
     scenario.response_created("r2", create)
 
-    assert started_calls(scenario.call("r2", "call_1", "item_2")) == []
+    effects = scenario.call("r2", "call_1", "item_2")
 
-    assert len(effects_of(scenario.response_done("r2", create), ev.AgentEnd)) == 1
+    assert started_calls(effects) == []
+    assert answered_calls(effects) == ["call_1"]
+    assert len(errors_in(effects)) == 1
+    assert scenario.call("r2", "call_1", "item_2") == []  # the same item again
+    done = scenario.response_done("r2", create)
+    (following,) = effects_of(done, ResponseCreate)  # the model goes on
+    scenario.response_created("r3", following)
+    assert len(effects_of(scenario.response_done("r3", following), ev.AgentEnd)) == 1
+    assert scenario.core.is_quiet
+
+
+def test_an_open_call_id_in_a_later_response_is_reported_and_answered_once() -> None:
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    scenario.call("r1", "call_1")
+    scenario.response_done("r1")
+    scenario.response_created("r2")
+
+    effects = scenario.call("r2", "call_1", "item_2")
+
+    assert (started_calls(effects), answered_calls(effects)) == ([], [])
+    assert len(errors_in(effects)) == 1
+    scenario.response_done("r2")
+    effects = scenario.finish_call("call_1")
+    assert answered_calls(effects) == ["call_1"]
+    assert len(effects_of(effects, ResponseCreate)) == 1
+
+
+def test_an_answered_call_id_in_an_interrupted_response_is_answered_without_a_response() -> None:
+    scenario = CoreScenario()
+    _, create = scenario.follow_up()
+    scenario.response_created("r2", create)
+    scenario.interrupt()
+
+    assert answered_calls(scenario.call("r2", "call_1", "item_2")) == ["call_1"]
+
+    done = scenario.response_done("r2", create, status="cancelled")
+    assert effects_of(done, ResponseCreate) == []
     assert scenario.core.is_quiet
 
 

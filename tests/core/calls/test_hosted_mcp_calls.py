@@ -160,8 +160,14 @@ class Mixed(RuleBasedStateMachine):
                 "item": {"type": "function_call", "arguments": arguments},
             }:
                 reply = self.checker.replies.get(response_id)
-                ended = reply is not None and reply.ended
-                self.reused += arguments != "{}" and not ended
+                call_id = frame["item"]["call_id"]
+                owner = self.checker.completed.get(call_id, response_id)
+                if reply is not None and reply.ended:
+                    return
+                if owner == response_id:
+                    self.reused += arguments != "{}"
+                else:
+                    self.reused += (response_id, call_id) not in self.checker.repeated
             case _:
                 pass
 

@@ -16,6 +16,7 @@ from support.sessions import open_test_session
 from support.tools import make_note_tool
 from support.wire import CREATE, ITEM, sent_outputs
 from trio_realtime import RealtimeAgent, ToolContext, events
+from trio_realtime.core.calls.function_calls import REPEATED_OUTPUT
 from trio_realtime.errors import UsageError
 from trio_realtime.testing import ScriptedPeer
 
@@ -156,7 +157,7 @@ async def test_call_is_answered_once_while_its_rejection_is_formatted(
     assert runs == []
 
 
-async def test_rejected_call_that_is_repeated_is_not_answered_again(
+async def test_rejected_call_that_is_repeated_never_runs(
     autojump_clock: MockClock,
 ) -> None:
     note, runs = make_note_tool(needs_approval=True)
@@ -172,8 +173,14 @@ async def test_rejected_call_that_is_repeated_is_not_answered_again(
         await accept_create(peer, "resp_2")
         peer.close_item("resp_2", repeat)
         peer.end_response("resp_2")
+        await peer.expect(ITEM)
+        await accept_create(peer, "resp_3")
+        peer.end_response("resp_3")
         await peer.expect_nothing()
-    assert (runs, len(sent_outputs(peer))) == ([], 1)
+        assert drain_events(session.events, events.ToolStart) == []
+    assert runs == []
+    rejection, repeated = sent_outputs(peer)
+    assert repeated == ("call_1", REPEATED_OUTPUT) != rejection
 
 
 # --- lasting decisions -------------------------------------------------------------------------

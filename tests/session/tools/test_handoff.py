@@ -17,6 +17,7 @@ from support.sessions import open_test_session
 from support.tools import make_note_tool
 from support.wire import CREATE, ITEM, last_settings_update, sent_outputs, sent_settings
 from trio_realtime import PCMU, AgentContext, RealtimeAgent, events, function_tool, handoff
+from trio_realtime.core.calls.function_calls import REPEATED_OUTPUT
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -151,9 +152,12 @@ async def test_repeated_handoff_is_carried_out_once(
         await accept_create(peer, "resp_2")
         peer.close_item("resp_2", repeat)
         peer.end_response("resp_2")
+        assert (await peer.expect(ITEM))["item"]["output"] == REPEATED_OUTPUT
+        await accept_create(peer, "resp_3")
+        peer.end_response("resp_3")
         await peer.expect_nothing()
         assert session.current_agent is (billing if accepted else agent)
-    assert (begun, len(sent_settings(peer)), len(sent_outputs(peer))) == (["Triage"], 2, 1)
+    assert (begun, len(sent_settings(peer)), len(sent_outputs(peer))) == (["Triage"], 2, 2)
 
 
 # --- on_handoff --------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from trio_realtime import events as ev
@@ -16,13 +16,16 @@ from trio_realtime.wire import (
     ConversationItemCreate,
     FunctionCallItem,
     FunctionCallOutputItem,
-    ResponseObject,
+    Item,
 )
 
-from .ledger import ToolLedger
+from .ledger import CallState, ToolLedger
 
 CANCELLED_OUTPUT: Final = "The call was cancelled: the user interrupted before it finished."
 """What the model is given for a call that an interruption cancelled."""
+
+REPEATED_OUTPUT: Final = "The call did not run: its call id belongs to an earlier call."
+"""What the model is given for a call that has the id of an earlier one."""
 
 
 class FunctionCalls:
@@ -43,32 +46,44 @@ class FunctionCalls:
 
     # --- from the model
 
-    def start_missed(self, done: ResponseObject, response: RunningResponse) -> list[Effect]:
-        """Start the calls of a finished response whose own events did not arrive."""
+    def start_missed(
+        self, items: Iterable[Item], response: RunningResponse, *, completed: bool
+    ) -> list[Effect]:
+        """Start the calls of a finished response whose own events did not arrive.
+
+        Args:
+            items: the output items of the response.
+            response: the response.
+            completed: whether it completed. If not, only calls that say so are complete.
+        """
         effects: list[Effect] = []
-        for item in done.output:
-            if isinstance(item, FunctionCallItem):
-                effects += self.start(item, response)
+        for item in items:
+            if not isinstance(item, FunctionCallItem):
+                continue
+            if completed or item.status in ("completed", None):
+                effects += self._start(item, response)
         return effects
 
     def start(self, item: FunctionCallItem, response: RunningResponse) -> list[Effect]:
-        """Start a call, unless its response was interrupted or its id has run before."""
-        if item.status not in ("completed", None):
-            return []  # the arguments are incomplete
+        """Start the call of a complete output item, unless its response was interrupted.
+
+        Arguments that are in no event so far may come with the end of the response.
+        """
+        if not item.arguments:
+            response.announced_calls[item.id or ""] = item
+            return []
+        return self._start(item, response)
+
+    def _start(self, item: FunctionCallItem, response: RunningResponse) -> list[Effect]:
+        if item.status == "incomplete":
+            return []  # so are its arguments
         if not item.call_id:
             return [
                 _violation(f"function call {item.name!r} has no call_id: it cannot be answered")
             ]
         fingerprint = (item.name, item.arguments)
         if not self._ledger.begin(item.call_id, response.id, fingerprint):
-            if self._ledger.is_repetition(item.call_id, fingerprint):
-                return []
-            return [
-                _violation(
-                    f"call_id {item.call_id!r} was used again with another name or other arguments: "
-                    f"it does not run twice"
-                )
-            ]
+            return self._repeated(item.call_id, response, fingerprint)
         tool = response.toolset.tools.get(item.name) if response.toolset is not None else None
         call = ToolCall(
             call_id=item.call_id,
@@ -84,6 +99,33 @@ class FunctionCalls:
             # Before the tool's task exists: an interruption may be the very next input.
             self._ledger.protect(call.call_id, respond=tool.on_interrupt == "background")
         return [StartCall(call=call)]
+
+    def _repeated(
+        self, call_id: str, response: RunningResponse, fingerprint: tuple[str, str]
+    ) -> list[Effect]:
+        """Handle a call whose id is known. A call id runs at most once.
+
+        The answer to the first call answers this one too, if it is still to come.
+        """
+        if self._ledger.made_by(call_id, response.id):
+            if self._ledger.is_repetition(call_id, fingerprint):
+                return []
+            return [
+                _violation(
+                    f"call_id {call_id!r} was used again with another name or other arguments: "
+                    f"it does not run twice"
+                )
+            ]
+        if not self._ledger.note_repeated(call_id, response.id):
+            return []
+        effects: list[Effect] = []
+        if self._ledger.state(call_id) is CallState.ANSWERED:
+            self._ledger.answered_at_once(response.id, wants_response=not response.audio_suppressed)
+            effects.append(self._output(call_id, REPEATED_OUTPUT))
+        problem = (
+            f"call_id {call_id!r} of an earlier response was used again: it does not run twice"
+        )
+        return [*effects, _violation(problem)]
 
     def _answer_unstarted(self, call: ToolCall) -> list[Effect]:
         """Answer a call whose response was interrupted before the call was complete."""

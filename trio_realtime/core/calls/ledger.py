@@ -63,6 +63,7 @@ class _ResponseCalls:
     """The calls of one response."""
 
     open: set[str] = attrs.field(factory=set[str])
+    repeated: set[str] = attrs.field(factory=set[str])
     total: int = 0
     response_done: bool = False
     interrupted: bool = False
@@ -121,9 +122,7 @@ class ToolLedger:
         if call_id in self._calls:
             return False
         self._calls[call_id] = _Call(response_id, hash(fingerprint))
-        calls = self._responses.get(response_id)
-        if calls is None:
-            calls = self._responses[response_id] = _ResponseCalls()
+        calls = self._of(response_id)
         calls.open.add(call_id)
         calls.total += 1
         return True
@@ -131,6 +130,26 @@ class ToolLedger:
     def is_repetition(self, call_id: str, fingerprint: tuple[str, str]) -> bool:
         """Return whether the known call with this id has the same name and arguments."""
         return self._calls[call_id].fingerprint == hash(fingerprint)
+
+    def made_by(self, call_id: str, response_id: str) -> bool:
+        """Return whether this response made the known call with this id."""
+        return self._calls[call_id].response_id == response_id
+
+    def note_repeated(self, call_id: str, response_id: str) -> bool:
+        """Note that a response used the id of an earlier response's call. Returns whether that is new."""
+        repeated = self._of(response_id).repeated
+        is_new = call_id not in repeated
+        repeated.add(call_id)
+        return is_new
+
+    def answered_at_once(self, response_id: str, *, wants_response: bool) -> None:
+        """Count a call of a response that needs no task: its output was sent already."""
+        calls = self._of(response_id)
+        calls.total += 1
+        calls.wants_response |= wants_response
+
+    def _of(self, response_id: str) -> _ResponseCalls:
+        return self._responses.setdefault(response_id, _ResponseCalls())
 
     def protect(self, call_id: str, *, respond: bool = False) -> None:
         """Let interruptions leave this call alone.

@@ -23,6 +23,7 @@ from trio_realtime.wire import (
 
 from .attribution import ResponseAttribution, token_of
 from .queue import ResponseQueue, ResponseRequest
+from .reply_text import ReplyText
 from .requests import ResponseRequests
 from .running import RunningResponse, RunningResponses, all_text, outcome_of
 from .turns import Turn
@@ -45,6 +46,7 @@ class ResponseLifecycle:
         calls: FunctionCalls,
         hosted: HostedMcpCalls,
         history: HistoryUpdater,
+        text: ReplyText,
         guard: ReplyGuard,
         playback: Playback,
         settings: SessionSettings,
@@ -59,6 +61,7 @@ class ResponseLifecycle:
         self._calls = calls
         self._hosted = hosted
         self._history = history
+        self._text = text
         self._guard = guard
         self._playback = playback
         self._settings = settings
@@ -116,7 +119,7 @@ class ResponseLifecycle:
 
     # --- completed output items
 
-    def on_output_item_done(self, event: ResponseOutputItemDone, _now: float) -> list[Effect]:
+    def on_output_item_done(self, event: ResponseOutputItemDone, now: float) -> list[Effect]:
         """Take the final version of an output item; run it if it is a function call."""
         effects: list[Effect] = []
         response = self._responses.running.get(event.response_id)
@@ -124,14 +127,15 @@ class ResponseLifecycle:
             if self._responses.has_ended(event.response_id):
                 return effects
             response, effects = self.ensure_response(event.response_id)
+        effects += self._text.complete_item(response, event.item, now)
         if response.out_of_band:
             return effects
-        effects += self._history.finish_item(event.item)
-        if isinstance(event.item, FunctionCallItem):
-            effects += self._calls.start(event.item, response)
-        else:
-            effects += self._hosted.finish_item(event.item)
-        return effects
+        if not isinstance(event.item, FunctionCallItem):
+            effects += self._history.finish_item(event.item)
+            return [*effects, *self._hosted.finish_item(event.item)]
+        call = response.complete_call(event.item)
+        effects += self._history.finish_item(call)
+        return [*effects, *self._calls.start(call, response)]
 
     # --- the end
 
@@ -152,8 +156,15 @@ class ResponseLifecycle:
             effects += began
         if done.status == "cancelled":
             response.audio_suppressed = True
+        for item in done.output:
+            effects += self._text.complete_item(response, item, now)
         if not response.out_of_band:
-            effects += self._calls.start_missed(done, response)
+            completed = done.status == "completed"
+            items = response.final_items(done)
+            for item in items:
+                effects += self._history.finish_item(item)
+            effects += self._text.end(response, completed=completed)
+            effects += self._calls.start_missed(items, response, completed=completed)
         self._responses.end(done.id)
         if done.usage is not None:
             self.usage = self.usage.plus(done.usage)

@@ -1,4 +1,4 @@
-"""What responses say: audio and text deltas, past the guardrails, to the consumers and the history.
+"""What responses say: audio and texts, past the guardrails, to the consumers and the history.
 
 The audio path is as short as it can be: one lookup, one event, one update of the playback clock.
 """
@@ -11,31 +11,35 @@ from trio_realtime import events as ev
 from trio_realtime.core.effects import Effect
 from trio_realtime.core.guardrails import ReplyGuard
 from trio_realtime.core.history.items import History
-from trio_realtime.core.history.updates import HistoryUpdater
-from trio_realtime.items import FunctionCallItem
 from trio_realtime.wire import (
+    FunctionCallItem,
     OutputAudio,
     OutputText,
     ResponseContentPartAdded,
+    ResponseContentPartDone,
     ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
     ResponseOutputAudioDelta,
     ResponseOutputAudioDone,
     ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
     ResponseOutputTextDelta,
+    ResponseOutputTextDone,
 )
 
 from .lifecycle import ResponseLifecycle
-from .running import RunningResponse, RunningResponses
+from .reply_text import ReplyText
+from .running import PartKind, RunningResponse, RunningResponses
 
 
 class OutputStream:
-    """Takes the deltas of responses.
+    """Takes the audio and the texts of responses.
 
     Args:
         responses: the responses that run.
-        history: gets text and arguments.
-        updates: reports the growth of items.
-        guard: delivers audio, and requests checks of text.
+        history: learns the kinds of parts.
+        text: delivers texts and arguments.
+        guard: delivers audio.
         lifecycle: begins a response whose ``response.created`` did not arrive.
     """
 
@@ -43,13 +47,13 @@ class OutputStream:
         self,
         responses: RunningResponses,
         history: History,
-        updates: HistoryUpdater,
+        text: ReplyText,
         guard: ReplyGuard,
         lifecycle: ResponseLifecycle,
     ) -> None:
         self._responses = responses
         self._history = history
-        self._updates = updates
+        self._text = text
         self._guard = guard
         self._lifecycle = lifecycle
 
@@ -103,18 +107,31 @@ class OutputStream:
         response, effects = self._response_of(event.response_id)
         if response is None or response.out_of_band:
             return effects
-        self._history.append_arguments(event.item_id, event.delta)
-        item = self._history.get(event.item_id)
-        effects.append(
-            ev.ToolArgumentsDelta(
-                delta=event.delta,
-                tool_name=item.name if isinstance(item, FunctionCallItem) else "",
-                call_id=event.call_id,
-                response_id=event.response_id,
-                item_id=event.item_id,
-            )
+        return [
+            *effects,
+            *self._text.add_arguments(response, event.item_id, event.call_id, event.delta, now),
+        ]
+
+    def on_arguments_done(
+        self, event: ResponseFunctionCallArgumentsDone, now: float
+    ) -> Sequence[Effect]:
+        """Take the complete arguments of a call, which its item may leave out."""
+        response, effects = self._response_of(event.response_id)
+        if response is None or response.out_of_band:
+            return effects
+        response.announced_calls[event.item_id] = FunctionCallItem(
+            id=event.item_id,
+            status="completed",
+            call_id=event.call_id or None,
+            name=event.name,
+            arguments=event.arguments,
         )
-        return [*effects, *self._updates.note_growth(event.item_id, now)]
+        return [
+            *effects,
+            *self._text.complete_arguments(
+                response, event.item_id, event.call_id, event.arguments, now
+            ),
+        ]
 
     def on_text_delta(
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta, now: float
@@ -123,25 +140,39 @@ class OutputStream:
         response, effects = self._response_of(event.response_id)
         if response is None:
             return ()
-        key = (event.item_id, event.content_index)
-        response.texts.setdefault(key, []).append(event.delta)
-        if response.out_of_band:
-            return effects
-        is_text = type(event) is ResponseOutputTextDelta
-        kind = OutputText if is_text else OutputAudio
-        self._history.append_text(event.item_id, event.content_index, event.delta, kind)
-        delta = ev.TextDelta if is_text else ev.TranscriptDelta
-        effects.append(
-            delta(
-                delta=event.delta,
-                response_id=event.response_id,
-                item_id=event.item_id,
-                content_index=event.content_index,
-            )
-        )
-        effects += self._updates.note_growth(event.item_id, now)
-        effects += self._guard.text(event.response_id, response.agent, event.delta)
-        return effects
+        kind = OutputText if type(event) is ResponseOutputTextDelta else OutputAudio
+        added = self._text.add(response, event.item_id, event.content_index, event.delta, kind, now)
+        return [*effects, *added]
+
+    def on_text_done(self, event: ResponseOutputTextDone, now: float) -> Sequence[Effect]:
+        """Take the complete text of a part."""
+        return self._complete(event, event.text, OutputText, now)
+
+    def on_transcript_done(
+        self, event: ResponseOutputAudioTranscriptDone, now: float
+    ) -> Sequence[Effect]:
+        """Take the complete transcript of a part."""
+        return self._complete(event, event.transcript, OutputAudio, now)
+
+    def on_part_done(self, event: ResponseContentPartDone, now: float) -> Sequence[Effect]:
+        """Take the complete text or transcript of a part."""
+        if event.part.type == "text":
+            return self._complete(event, event.part.text, OutputText, now)
+        return self._complete(event, event.part.transcript, OutputAudio, now)
+
+    def _complete(
+        self,
+        event: ResponseOutputTextDone | ResponseOutputAudioTranscriptDone | ResponseContentPartDone,
+        text: str | None,
+        kind: PartKind,
+        now: float,
+    ) -> Sequence[Effect]:
+        response, effects = self._response_of(event.response_id)
+        if response is None:
+            return ()
+        index = event.content_index
+        rest = self._text.complete_part(response, event.item_id, index, text, kind, now)
+        return [*effects, *rest]
 
     def _response_of(self, response_id: str) -> tuple[RunningResponse | None, list[Effect]]:
         """Return the response that a delta belongs to; ``None`` if it has ended."""

@@ -5,18 +5,48 @@ A response that has ended is forgotten except for its id. What arrives late for 
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
+
+import attrs
 
 from trio_realtime.core.effects import ResponseOutcome
 from trio_realtime.events import ResponseStatus
 from trio_realtime.items import item_text
-from trio_realtime.wire import ResponseObject, StatusDetails
+from trio_realtime.wire import (
+    FunctionCallItem,
+    Item,
+    OutputAudio,
+    OutputText,
+    ResponseObject,
+    StatusDetails,
+)
 
 from .queue import ResponseRequest
 from .turns import Turn
 
 MAX_ENDED: Final = 256
 """The number of ids of ended responses that are remembered."""
+
+
+PartKind: TypeAlias = type[OutputText] | type[OutputAudio]
+"""What a part contains: text, or audio with a transcript."""
+
+
+class PartText:
+    """The text of one part so far."""
+
+    __slots__ = ("kind", "pieces")
+
+    def __init__(self, kind: PartKind) -> None:
+        self.kind: PartKind = kind
+        self.pieces: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """The text, or the transcript."""
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
 
 
 class RunningResponse:
@@ -32,12 +62,16 @@ class RunningResponse:
         turns: the turns that it belongs to.
         audio_suppressed: its audio is no longer delivered.
         cancel_sent: a ``response.cancel`` was sent for it.
-        texts: text and transcript deltas of each part.
+        texts: the texts of the parts of each message, by item id and content index.
+        arguments: the arguments of each function call so far, by item id.
+        announced_calls: function calls whose items were not complete yet, by item id.
         audio: audio of an out-of-band response.
     """
 
     __slots__ = (
         "agent",
+        "announced_calls",
+        "arguments",
         "audio",
         "audio_suppressed",
         "cancel_sent",
@@ -62,7 +96,9 @@ class RunningResponse:
         self.turns: tuple[Turn, ...] = ()
         self.audio_suppressed: bool = False
         self.cancel_sent: bool = False
-        self.texts: dict[tuple[str, int], list[str]] = {}
+        self.texts: dict[str, dict[int, PartText]] = {}
+        self.arguments: dict[str, list[str]] = {}
+        self.announced_calls: dict[str, FunctionCallItem] = {}
         self.audio: list[bytes] = []
 
     def waiters(self, probable_owner: ResponseRequest | None) -> tuple[str, ...]:
@@ -75,12 +111,46 @@ class RunningResponse:
         own = () if request is None else (*request.waiters, *request.turn_waiters)
         return (*own, *(waiter for turn in self.turns for waiter in turn.waiters))
 
+    def add_text(self, item_id: str, index: int, delta: str, kind: PartKind) -> None:
+        """Add to the text of a part."""
+        parts = self.texts.setdefault(item_id, {})
+        if index not in parts:
+            parts[index] = PartText(kind)
+        parts[index].pieces.append(delta)
+
+    def text_of(self, item_id: str, index: int | None = None) -> str:
+        """Return the text of a part, or of all parts of a message, as far as it was delivered."""
+        parts = self.texts.get(item_id, {})
+        if index is None:
+            return "".join(parts[number].text for number in sorted(parts))
+        return parts[index].text if index in parts else ""
+
+    def complete_call(self, item: FunctionCallItem) -> FunctionCallItem:
+        """Return a call's item, with what it lacks taken from earlier events."""
+        announced = self.announced_calls.get(item.id or "", item)
+        written = "".join(self.arguments.get(item.id or "", ()))
+        return attrs.evolve(
+            item,
+            call_id=item.call_id or announced.call_id,
+            name=item.name or announced.name,
+            arguments=item.arguments or announced.arguments or written,
+        )
+
+    def final_items(self, done: ResponseObject) -> list[Item]:
+        """Return the output items of the ended response, with calls that only earlier events have."""
+        items: list[Item] = [
+            self.complete_call(item) if isinstance(item, FunctionCallItem) else item
+            for item in done.output
+        ]
+        if done.status == "completed":
+            listed = {item.id for item in items}
+            items += [call for call in self.announced_calls.values() if call.id not in listed]
+        return items
+
     def text_so_far(self) -> str:
         """Return the text of the last part that has any."""
-        for pieces in reversed(self.texts.values()):
-            if pieces:
-                return "".join(pieces)
-        return ""
+        parts = [part for parts in self.texts.values() for part in parts.values()]
+        return next((part.text for part in reversed(parts) if part.text), "")
 
 
 class RunningResponses:
