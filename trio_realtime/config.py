@@ -31,6 +31,8 @@ from .wire import (
     Transcription,
     TurnDetection,
     Unset,
+    parse_frame,
+    to_json,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +82,30 @@ def _check_modalities(_config: Any, _: Any, value: tuple[str, ...] | Unset) -> N
         )
 
 
+def _extra(value: Mapping[str, Any] | Unset) -> Mapping[str, Any] | Unset:
+    try:
+        return checked_extra(value)
+    except ValueError as exc:
+        raise ConfigurationError(str(exc)) from None
+
+
+def checked_extra(value: Mapping[str, Any] | Unset) -> Mapping[str, Any] | Unset:
+    """Return a copy of extra keys as a JSON object.
+
+    Raises:
+        ValueError: they are no mapping, or JSON cannot represent them.
+    """
+    if isinstance(value, Unset):
+        return value
+    given: Any = value
+    if not isinstance(given, Mapping):
+        raise ValueError(f"extra must be a mapping, got {given!r:.80}")  # noqa: TRY004
+    try:
+        return parse_frame(to_json(dict(value)))
+    except (ValueError, TypeError) as exc:
+        raise ValueError(f"extra must be a JSON object: {exc}") from None
+
+
 _FORMATS = ((AudioFormat,), "PCM24K, PCMU, PCMA or another AudioFormat")
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "input_format": _FORMATS,
@@ -109,6 +135,8 @@ class SessionConfig:
         noise_reduction, voice, speed, tool_choice, parallel_tool_calls: settings of the service's session.
         max_output_tokens, reasoning, tracing, truncation, prompt, include: settings of the service's
             session.
+        extra: keys of the service's session that the library does not know. They are merged into what is
+            sent, deeply and last, in the spelling of the service.
         barge_in: interrupt the agent on the user's speech also where the service does not
             (``interrupt_response`` is off). With ``False``, such speech has no effect.
         output_guardrails, input_guardrails: checks for every agent of the session, in addition to the
@@ -161,6 +189,7 @@ class SessionConfig:
     truncation: Any = UNSET
     prompt: Any = UNSET
     include: tuple[str, ...] | Unset | None = UNSET
+    extra: Mapping[str, Any] | Unset = attrs.field(default=UNSET, converter=_extra)
 
     barge_in: bool = True
     output_guardrails: Sequence[Any] = ()
@@ -223,6 +252,7 @@ class SettingsChanges(TypedDict, total=False):
     truncation: Any
     prompt: Any
     include: tuple[str, ...] | Unset | None
+    extra: Mapping[str, Any] | Unset
 
 
 _INPUT = {
@@ -244,6 +274,8 @@ def settings_of(changes: Mapping[str, Any]) -> Session:
     if "output_modalities" in given:
         given["output_modalities"] = _modalities(given["output_modalities"])
         _check_modalities(None, None, given["output_modalities"])
+    if "extra" in given:
+        given["extra"] = checked_extra(given["extra"])
     ins = {wire: given.pop(name) for name, wire in _INPUT.items() if name in given}
     outs = {wire: given.pop(name) for name, wire in _OUTPUT.items() if name in given}
     audio = AudioSettings(

@@ -177,6 +177,7 @@ class ConversationAndServer(RuleBasedStateMachine):
         self.edited = False
         self.rejected_edits = 0
         self.text_count = 0
+        self.raw_count = 0
         self.questions: list[str] = []
         self.checks: list[CheckReply] = []
 
@@ -264,6 +265,53 @@ class ConversationAndServer(RuleBasedStateMachine):
         else:
             self.checker.request(token)
         self._run_effects(effects)
+
+    @rule(out_of_band=st.booleans())
+    def send_raw_create(self, out_of_band: bool) -> None:
+        self.raw_count += 1
+        token = f"raw_{self.raw_count}"
+        response = {"conversation": "none"} if out_of_band else {"instructions": "Be brief."}
+        if not out_of_band:
+            self.checker.raw_request(token)
+        event = {"type": "response.create", "event_id": token, "response": response}
+        self._run_effects(self.core.send_raw(event, self.now))
+
+    @rule(named=st.booleans())
+    def send_raw_cancel(self, named: bool) -> None:
+        event = {"type": "response.cancel"}
+        if named:
+            if self.checker.active_response is None:
+                return
+            event["response_id"] = self.checker.active_response
+        else:
+            self._interruption()
+        self._run_effects(self.core.send_raw(event, self.now))
+
+    @rule(place=st.sampled_from((None, "root")))
+    def send_raw_item(self, place: str | None) -> None:
+        self.raw_count += 1
+        part = {"type": "input_text", "text": f"raw {self.raw_count}", "note": "unknown"}
+        item = {"id": f"raw_{self.raw_count}", "type": "message", "role": "user", "content": [part]}
+        event = {"type": "conversation.item.create", "previous_item_id": place, "item": item}
+        del part["note"]  # the local server accepts no unknown keys
+        self._run_effects(self.core.send_raw(event, self.now))
+
+    @rule(data=st.data())
+    def send_raw_output(self, data: st.DataObject) -> None:
+        """Answer a call by hand. Its tool goes on, and its result is not sent."""
+        done = self.checker.cancelling | self.checker.answered.keys()
+        open_calls = [id_ for id_ in self._ready_to_finish() if id_ not in done]
+        if open_calls:
+            call_id = data.draw(st.sampled_from(open_calls))
+            item = {"type": "function_call_output", "call_id": call_id, "output": "by hand"}
+            event = {"type": "conversation.item.create", "item": item}
+            self._run_effects(self.core.send_raw(event, self.now))
+
+    @rule(tokens=st.sampled_from((100, 200)))
+    def send_raw_settings(self, tokens: int) -> None:
+        session = {"type": "realtime", "max_output_tokens": tokens}
+        event = {"type": "session.update", "session": session}
+        self._run_effects(self.core.send_raw(event, self.now))
 
     @rule(data=st.data())
     def cancel_request(self, data: st.DataObject) -> None:
@@ -574,6 +622,9 @@ class ConversationAndServer(RuleBasedStateMachine):
         self.interrupt()
         for token in self.checker.waiting - self.checker.resolved.keys():
             self._cancel(token)
+        for response_id in self.checker.out_of_band - self.ended:  # nobody waits for raw ones
+            event = {"type": "response.cancel", "response_id": response_id}
+            self._run_effects(self.core.send_raw(event, self.now))
 
     def _has_deadline_soon(self) -> bool:
         due = self.server.next_deadline()

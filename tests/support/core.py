@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from trio_realtime.core import (
     ReportPlayed,
     ResolveRequest,
     SendItem,
+    SendRaw,
     StartCall,
     UpdateHistory,
     UpdateSettings,
@@ -45,6 +46,7 @@ from trio_realtime.wire import (
     ResponseParams,
     ServerEvent,
     Session,
+    raw_client_event,
     structure_server_event,
 )
 
@@ -180,6 +182,9 @@ class CoreDriver(Conversation):
         return token, self._feed(
             UpdateSettings(token=token, settings=settings, agent=agent, toolset=toolset)
         )
+
+    def send_raw(self, event: Mapping[str, Any], now: float = 0.0) -> list[Effect]:
+        return self._feed(SendRaw(raw_client_event(event)), now)
 
     def update_history(self, items: Sequence[HistoryItem]) -> tuple[str, list[Effect]]:
         token = self._request("edit")

@@ -100,6 +100,7 @@ class InvariantChecker:
         # responses whose calls were all answered since the last create
         self.completed_responses = 0
         self.waiting: set[str] = set()
+        self.raw: set[str] = set()
         self.resolved: Counter[str] = Counter()
         self.suppressed: set[str] = set()
         self.tripped: set[str] = set()
@@ -156,7 +157,8 @@ class InvariantChecker:
                 code == "conversation_already_has_active_response"
                 and token not in self.cancelled_in_advance
             ):
-                self.requests.appendleft(token if token in self.waiting else AUTOMATIC)
+                own = token in self.waiting | self.raw
+                self.requests.appendleft(token if own else AUTOMATIC)
 
     def _grow(self, response_id: str, frame: Frame) -> None:
         reply = self.replies.get(response_id)
@@ -231,6 +233,11 @@ class InvariantChecker:
         self.requests.append(token)
         if token:
             self.waiting.add(token)
+
+    def raw_request(self, token: str) -> None:
+        """Record a raw ``response.create``: a request of its own that no caller waits for."""
+        self.requests.append(token)
+        self.raw.add(token)
 
     def cancel_request(self, token: str) -> None:
         """Record that the caller no longer waits: the request must not be sent any more."""
@@ -342,7 +349,7 @@ class InvariantChecker:
         assert not self.cancelling, "invariant 6: a create before the cancelled calls have ended"
         self.outstanding.add(token)
         assert len(self.outstanding) == 1, "invariant 3: two creates are outstanding"
-        if token in self.waiting:
+        if token in self.waiting | self.raw:
             assert token in self.requests, (
                 "invariant 3: a create without a request, or for a cancelled one"
             )

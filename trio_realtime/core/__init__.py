@@ -37,7 +37,9 @@ from .inputs import (
     ReplyChecked as ReplyChecked,
     ReportPlayed as ReportPlayed,
     SendItem as SendItem,
+    SendRaw as SendRaw,
     StopPlaybackReports as StopPlaybackReports,
     UpdateHistory as UpdateHistory,
     UpdateSettings as UpdateSettings,
 )
+from .responses.queue import METADATA_KEY as METADATA_KEY

@@ -29,6 +29,7 @@ from .history.items import History
 from .history.updates import HistoryUpdater
 from .inputs import Input
 from .interruption import Interruption
+from .raw_events import RawEvents
 from .responses.attribution import ResponseAttribution
 from .responses.lifecycle import ResponseLifecycle
 from .responses.output import OutputStream
@@ -159,6 +160,7 @@ class Conversation:
                 token,
             ),
             errors=self._errors,
+            raw=RawEvents(requests, interruption, self._settings, self._ledger, token),
         )
         self._handlers = dispatch_table(self._components)
 

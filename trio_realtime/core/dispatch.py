@@ -24,6 +24,7 @@ from .guardrail_trips import GuardrailTrips
 from .history.edits import HistoryEdits
 from .history.updates import HistoryUpdater
 from .interruption import Interruption
+from .raw_events import RawEvents
 from .responses.lifecycle import ResponseLifecycle
 from .responses.output import OutputStream
 from .responses.requests import ResponseRequests
@@ -50,6 +51,7 @@ class Components:
     hosted: HostedMcpCalls
     trips: GuardrailTrips
     errors: ErrorRouter
+    raw: RawEvents
 
 
 def dispatch_table(c: Components) -> DispatchTable:
@@ -127,6 +129,7 @@ def dispatch_table(c: Components) -> DispatchTable:
         i.StopPlaybackReports: (c.playback.on_stop_reports,),
         i.UpdateSettings: (c.settings.on_update_settings,),
         i.UpdateHistory: (c.edits.on_update_history,),
+        i.SendRaw: (c.raw.on_send_raw,),
         i.ProtectCall: (c.calls.on_protect_call,),
         # results
         i.CallFinished: (c.calls.on_call_finished,),

@@ -7,14 +7,22 @@ the effects. A request that has an answer carries a ``token`` that its sender ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
 
 from trio_realtime.events import GuardrailTrip, SessionEvent
 from trio_realtime.items import HistoryItem
-from trio_realtime.wire import ConversationItemCreate, ResponseParams, ServerEvent, Session
+from trio_realtime.wire import (
+    UNSET,
+    ClientEvent,
+    ConversationItemCreate,
+    ResponseParams,
+    ServerEvent,
+    Session,
+    Unset,
+)
 
 from .effects import SendEncoded
 
@@ -102,12 +110,23 @@ class UpdateSettings:
         settings: the settings to reach. A key that is ``UNSET`` stays as it is.
         agent: the agent that becomes current once the settings are accepted; ``None`` for no change.
         toolset: the tools that the settings declare; ``None`` for no change.
+        has_waiter: whether a task waits for the outcome; otherwise a rejection is an event.
+        extra: keys to merge into the event that is sent.
     """
 
     token: str
     settings: Session
     agent: Any = None
     toolset: Any = attrs.field(default=None, repr=False)
+    has_waiter: bool = True
+    extra: Mapping[str, Any] | Unset = attrs.field(default=UNSET, repr=False)
+
+
+@attrs.frozen
+class SendRaw:
+    """Send a client event that the user wrote, with its unknown keys."""
+
+    event: ClientEvent
 
 
 @attrs.frozen(kw_only=True)
@@ -190,6 +209,7 @@ Command: TypeAlias = (
     | StopPlaybackReports
     | UpdateSettings
     | UpdateHistory
+    | SendRaw
     | ProtectCall
 )
 Result: TypeAlias = CallFinished | ApprovalDecided | ReplyChecked | InputChecked | Disconnected

@@ -130,6 +130,23 @@ class Interruption:
         cancel = [] if response is None else self._cancel(response)
         return [*cancel, *self.silence(response_id, now)]
 
+    def cancelled_by_user(self, response_id: str | None, now: float) -> list[Effect]:
+        """Stop what a ``response.cancel`` cancels that the user has sent.
+
+        Args:
+            response_id: the response that it names; ``None`` for the response of the conversation.
+            now: seconds.
+        """
+        if response_id is None:
+            for response in self._responses.in_conversation():
+                response.cancel_sent = True
+            return self.interrupt_all(now)
+        named = self._responses.get(response_id)
+        if named is None:
+            return []
+        named.cancel_sent = True
+        return self.interrupt_response(response_id, now)
+
     def silence(self, response_id: str, now: float) -> list[Effect]:
         """Cut the audio of a response and cancel its calls, without cancelling the response."""
         response = self._responses.get(response_id)

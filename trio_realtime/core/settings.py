@@ -112,7 +112,12 @@ class SessionSettings:
             self._locked.add(locked)
             self._waiting.appendleft(update)
             return error, self._send_next()
-        return error, [ResolveRequest(token=update.token, outcome=error), *self._send_next()]
+        outcome: Effect = (
+            ResolveRequest(token=update.token, outcome=error)
+            if update.has_waiter
+            else ev.Error(error=error)
+        )
+        return error, [outcome, *self._send_next()]
 
     def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
         """Drop every update."""
@@ -141,7 +146,9 @@ class SessionSettings:
                 effects += warnings
             if change is not None:
                 self._sent = (update, change)
-                effects.append(SessionUpdate(event_id=update.token, session=change))
+                effects.append(
+                    SessionUpdate(event_id=update.token, session=change, extra=update.extra)
+                )
             else:
                 effects += self._complete(update, self.session or update.settings)
         return effects

@@ -13,9 +13,9 @@ from .consumers.channel import (
 )
 from .consumers.paced_audio import PacedAudio as PacedAudio
 from .lifecycle import open_session as open_session
+from .playback_tracker import PlaybackTracker as PlaybackTracker
 from .response_handle import Response as Response
 from .session import (
-    PlaybackTracker as PlaybackTracker,
     RealtimeSession as RealtimeSession,
     SessionStatistics as SessionStatistics,
 )

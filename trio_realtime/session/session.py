@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, final, get_args, overload
+from typing import Any, Generic, TypeVar, Unpack, final, overload
 
 import attrs
 import trio
 
 from trio_realtime.agents import FunctionTool, RealtimeAgent
-from trio_realtime.config import OverflowPolicy, SessionConfig, SettingsChanges, settings_of
+from trio_realtime.config import (
+    OverflowPolicy,
+    SessionConfig,
+    SettingsChanges,
+    checked_extra,
+    settings_of,
+)
 from trio_realtime.core import (
     ROOT,
     CreateResponse,
     HistoryEdited,
     Interrupt,
-    ReportPlayed,
     ResponseOutcome,
     SendEncoded,
     SendItem,
+    SendRaw,
     StopPlaybackReports,
     UpdateHistory,
 )
@@ -30,16 +36,13 @@ from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
     AudioFormat,
-    ContentPart,
     ConversationItemCreate,
-    InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCommit,
     InputImage,
     InputItem,
     InputText,
-    Item,
     MessageItem,
     ResponseCreate,
     ResponseParams,
@@ -48,8 +51,18 @@ from trio_realtime.wire import (
     Unset,
 )
 
+from .arguments import (
+    MessageContent,
+    as_usage_errors,
+    check_length,
+    history_items,
+    message_parts,
+    raw_event,
+    tool_spec,
+)
 from .consumers.channel import ChannelStatistics, EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
+from .playback_tracker import PlaybackTracker
 from .response_handle import Response
 from .runtime import SessionRuntime
 from .tools.approvals import Decision
@@ -57,8 +70,6 @@ from .tools.call_services import ToolServices
 
 ContextT = TypeVar("ContextT")
 EventT = TypeVar("EventT", bound=SessionEvent)
-SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
-MessageContent: TypeAlias = str | Sequence[ContentPart | str]
 
 
 @attrs.frozen(kw_only=True)
@@ -78,43 +89,6 @@ class SessionStatistics:
     sent_frames: int
     running_tools: int
     history_items: int
-
-
-@final
-class PlaybackTracker:
-    """How much of the agent's audio was heard.
-
-    By default, audio plays in real time from its arrival. An application that knows better, because it
-    plays the audio itself, reports with :meth:`played`.
-    """
-
-    def __init__(self, runtime: SessionRuntime) -> None:
-        self._runtime = runtime
-
-    def played(self, item_id: str, content_index: int, ms: float) -> None:
-        """Report how much of an item has been played.
-
-        From the first report on, only reports count: an item without a report was not heard, and
-        ``drain`` waits until everything is reported. A report about an item that is not in the queue
-        (played to its end, interrupted, or never received) has no effect.
-
-        Args:
-            item_id, content_index: the item and part, as in :class:`~trio_realtime.events.Audio`.
-            ms: milliseconds from the beginning of the item. A negative value means that an interruption
-                must not truncate the item.
-        """
-        self._runtime.feed(ReportPlayed(item_id=item_id, content_index=content_index, ms=ms))
-
-    def position(self, item_id: str, content_index: int = 0) -> float:
-        """Return how many milliseconds of an item were heard; 0 for an item that is not in the queue."""
-        playback = self._runtime.core.playback
-        return playback.played_ms(item_id, content_index, trio.current_time())
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until all received audio has been heard."""
-        now = trio.current_time()
-        return self._runtime.core.playback.finishes_at(now) - now
 
 
 @final
@@ -229,9 +203,9 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._runtime.send_queue.wait_for_text_space()
         if item_id is not None:
-            _check_length("item_id", item_id, 32)
+            check_length("item_id", item_id, 32)
         if event_id is not None:
-            _check_length("event_id", event_id, 512)
+            check_length("event_id", event_id, 512)
         message, text = self._encode_message(
             content, item_id=item_id, previous_item_id=previous_item_id, event_id=event_id
         )
@@ -246,7 +220,11 @@ class RealtimeSession(Generic[ContextT]):
         event_id: str | None = None,
     ) -> tuple[SendEncoded, str]:
         """Validate a message of the user by encoding it, once. Returns also its text."""
-        parts = (InputText(text=content),) if type(content) is str and content else _parts(content)
+        parts = (
+            (InputText(text=content),)
+            if type(content) is str and content
+            else message_parts(content)
+        )
         if item_id is None and type(content) is not str:
             # The service does not echo an image's URL: the id tells which item it belongs to.
             has_image = any(isinstance(part, InputImage) for part in parts)
@@ -310,6 +288,7 @@ class RealtimeSession(Generic[ContextT]):
         tool_choice: Any = UNSET,
         output_modalities: Sequence[str] | Unset = UNSET,
         max_output_tokens: int | str | Unset = UNSET,
+        extra: Mapping[str, Any] | Unset = UNSET,
     ) -> Response:
         """Request a response with its own settings.
 
@@ -322,6 +301,8 @@ class RealtimeSession(Generic[ContextT]):
             conversation: ``"none"`` for an out-of-band response, which is not part of the conversation.
             input: the context to use instead of the conversation; ``[]`` for no context.
             metadata: up to 15 pairs, which the service echoes.
+            extra: keys of the response that the library does not know. They are merged into what is
+                sent, deeply and last, in the spelling of the service.
 
         Returns:
             Response: ``await`` it for the outcome.
@@ -334,13 +315,13 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(
                 f"metadata must have at most 15 pairs, got {len(metadata)}; the library adds one"
             )
-        with _as_usage_errors():
+        with as_usage_errors():
             params = ResponseParams(
                 instructions=instructions,
                 conversation=conversation,
                 input=input if isinstance(input, Unset) else tuple(input),
                 metadata=metadata,
-                tools=tools if isinstance(tools, Unset) else tuple(map(_spec, tools)),
+                tools=tools if isinstance(tools, Unset) else tuple(map(tool_spec, tools)),
                 tool_choice=tool_choice,
                 output_modalities=(
                     output_modalities
@@ -348,11 +329,40 @@ class RealtimeSession(Generic[ContextT]):
                     else tuple(output_modalities)
                 ),
                 max_output_tokens=max_output_tokens,
+                extra=checked_extra(extra),
             )
         self._runtime.encode(ResponseCreate(response=params))
         request = self._runtime.track_request("response")
         self._runtime.feed(CreateResponse(token=request.token, params=params))
         return Response(request, self._runtime)
+
+    async def send_raw(self, event: Mapping[str, Any]) -> None:
+        """Send a client event that the library has no method for, or with keys that it does not know.
+
+        The event is sent after everything that was sent before. What it changes is known to the session
+        as if a method had sent it. A ``response.create`` waits until no response runs. A
+        ``response.cancel`` interrupts. The output of a call answers it; its tool goes on, and its result
+        is not sent. A ``session.update`` is sent as the difference to the accepted settings. Unknown keys
+        are sent as they are.
+
+        Cancelling the wait for space sends nothing.
+
+        Args:
+            event: the JSON object of the event, in the GA spelling. If the service rejects the event, an
+                ``error`` event has its ``event_id``.
+
+        Raises:
+            UsageError: the event has no ``type``, is no JSON object, or has too many metadata pairs.
+        """
+        typed = raw_event(event)
+        self._runtime.encode(typed)
+        if isinstance(typed, InputAudioBufferAppend):
+            await self._runtime.send_queue.wait_for_audio_space()
+            if not self._muted:
+                self._runtime.send(typed)
+            return
+        await self._ready()
+        self._runtime.feed(SendRaw(typed))
 
     async def ask(self, content: MessageContent) -> ResponseOutcome:
         """Send a message of the user and wait for the agent's answer, after all its function calls.
@@ -421,7 +431,7 @@ class RealtimeSession(Generic[ContextT]):
         unknown = changes.keys() - SettingsChanges.__annotations__.keys()
         if unknown:
             raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
-        with _as_usage_errors():
+        with as_usage_errors():
             wanted = settings_of(changes)
         return await self._runtime.change_settings(wanted)
 
@@ -452,7 +462,7 @@ class RealtimeSession(Generic[ContextT]):
                 appear in :attr:`history`.
         """
         await self._ready()
-        wanted = _items(history(self.history) if callable(history) else history)
+        wanted = history_items(history(self.history) if callable(history) else history)
         request = self._runtime.track_request("edit")
         try:
             self._runtime.feed(UpdateHistory(token=request.token, items=wanted))
@@ -639,48 +649,3 @@ class RealtimeSession(Generic[ContextT]):
         session = self._runtime.core.session
         effective = session.output_format if session is not None else None
         return effective if effective is not None else self._config.output_format
-
-
-@contextmanager
-def _as_usage_errors() -> Generator[None]:
-    """Convert the errors of validating and encoding an event to UsageError."""
-    try:
-        yield
-    except (ValueError, TypeError) as exc:
-        raise UsageError(str(exc)) from None
-
-
-def _spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
-    return tool.spec() if isinstance(tool, FunctionTool) else tool
-
-
-def _check_length(name: str, value: str, most: int) -> None:
-    if not 0 < len(value) <= most:
-        raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
-
-
-def _items(history: Sequence[HistoryItem]) -> Sequence[HistoryItem]:
-    given: Any = history
-    if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
-        raise UsageError(
-            f"update_history expected a sequence of items (trio_realtime.items) or a function that "
-            f"returns one, got {given!r:.80}"
-        )
-    for item in history:
-        if item.id is not None:
-            _check_length("an item's id", item.id, 32)
-    return history
-
-
-def _parts(content: MessageContent) -> tuple[ContentPart, ...]:
-    if isinstance(content, str):
-        content = (content,)
-    parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
-    if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
-        raise UsageError("the message is empty: add text, an image or audio")
-    for part in parts:
-        if not isinstance(part, SENDABLE_PARTS):
-            raise UsageError(
-                f"expected a str, InputText, InputImage or InputAudio, got {part!r:.80}"
-            )
-    return parts

@@ -30,6 +30,7 @@ from .client import (
     ResponseCancel as ResponseCancel,
     ResponseCreate as ResponseCreate,
     SessionUpdate as SessionUpdate,
+    UnknownClientEvent as UnknownClientEvent,
 )
 from .codec import (
     FrameError as FrameError,
@@ -38,8 +39,10 @@ from .codec import (
     decode_server_event as decode_server_event,
     encode as encode,
     parse_frame as parse_frame,
+    raw_client_event as raw_client_event,
     structure_client_event as structure_client_event,
     structure_server_event as structure_server_event,
+    to_json as to_json,
     unstructure as unstructure,
 )
 from .items import (
@@ -274,6 +277,7 @@ __all__ = [
     "Transcription",
     "TurnDetection",
     "UNSET",
+    "UnknownClientEvent",
     "UnknownEvent",
     "UnknownItem",
     "UnknownPart",
@@ -288,7 +292,9 @@ __all__ = [
     "decode_server_event",
     "encode",
     "parse_frame",
+    "raw_client_event",
     "structure_client_event",
     "structure_server_event",
+    "to_json",
     "unstructure",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -110,6 +111,14 @@ class OutputAudioBufferClear(ClientEvent):
     """Stop the audio that the service is playing (WebRTC and SIP only)."""
 
     type: ClassVar[str] = "output_audio_buffer.clear"
+
+
+@attrs.frozen(kw_only=True)
+class UnknownClientEvent(ClientEvent):
+    """An event of an unknown type, with its JSON."""
+
+    type: ClassVar[str] = "unknown"
+    raw: Mapping[str, Any]
 
 
 CLIENT_EVENTS: tuple[type[ClientEvent], ...] = (

@@ -41,8 +41,8 @@ from .base import (
     Unset,
     WireObject,
 )
-from .client import CLIENT_EVENTS, InputAudioBufferAppend
-from .extra import with_extra
+from .client import CLIENT_EVENTS, InputAudioBufferAppend, UnknownClientEvent
+from .extra import add_extra, missing_keys, with_extra
 from .items import (
     KNOWN_ITEMS,
     KNOWN_PARTS,
@@ -535,6 +535,25 @@ def structure_client_event(raw: JsonObject) -> ClientEvent:
     except _InvalidValue as exc:
         raise FrameError(f"{tag}: {exc}") from None
     return event
+
+
+def raw_client_event(raw: Mapping[str, Any]) -> ClientEvent:
+    """Create a client event from a mapping that is to be sent unchanged.
+
+    Keys and values that the library does not know become extra keys. An event of an unknown type, or
+    one that lacks required data, becomes an :class:`UnknownClientEvent`.
+
+    Raises:
+        ValueError, TypeError: The mapping is not a JSON object with a ``type``.
+    """
+    copy = parse_frame(to_json(dict(raw)))
+    if not isinstance(copy.get("type"), str):
+        raise ValueError("a client event must have a 'type' that is a str")  # noqa: TRY004
+    try:
+        event = structure_client_event(copy)
+    except FrameError:
+        return UnknownClientEvent(raw=copy)
+    return add_extra(event, missing_keys(copy, unstructure(event)))
 
 
 def unstructure(value: WireObject) -> JsonObject:

@@ -130,3 +130,36 @@ async def test_expired_session_raises_session_expired(autojump_clock: MockClock)
         peer.close(1001)
         with pytest.raises(SessionExpired, match="60 minutes"):
             await collect_events(session, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (1001, "Your session hit the maximum duration of 60 minutes."),
+        (1000, "session_expired"),
+        (1000, "Session expired"),
+        (4408, "The session has timed out"),
+        (1008, "max_session_duration reached"),
+        (1000, "Call duration limit of 600 s exceeded"),
+    ],
+)
+async def test_a_close_that_says_that_the_time_is_over_is_an_expired_session(
+    code: int, reason: str, autojump_clock: MockClock
+) -> None:
+    """Without an ``error`` event before it."""
+    peer = ScriptedPeer()
+    with pytest.raises(SessionExpired, match=reason):
+        async with open_test_session(peer) as session:
+            peer.close(code, reason)
+            await collect_events(session, [])
+
+
+@pytest.mark.parametrize("reason", ["", "bye", "going away", "The server hit a limit on memory"])
+async def test_any_other_reason_is_no_expired_session(
+    reason: str, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    with pytest.raises(ConnectionLost):
+        async with open_test_session(peer) as session:
+            peer.close(1001, reason)
+            await collect_events(session, [])

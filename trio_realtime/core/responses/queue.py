@@ -27,12 +27,12 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from trio_realtime.core.effects import SendEncoded
-from trio_realtime.wire import ConversationItemCreate, ResponseParams
+from trio_realtime.wire import UNSET, ConversationItemCreate, ResponseParams, Unset
 
 from .turns import Turn
 
@@ -116,6 +116,7 @@ class ResponseRequest:
         prompt: an item that joins the conversation just before the create is sent the first time.
         prompt_text: the text of the prompt, for the input guardrails.
         inside_turn: the prompt belongs to the work of a turn, so it does not wait for turns to end.
+        extra: keys to merge into the create.
 
     Requests that become one create share the response: their waiters and turns are joined.
     """
@@ -128,6 +129,7 @@ class ResponseRequest:
     prompt: SendEncoded | ConversationItemCreate | None = None
     prompt_text: str = ""
     inside_turn: bool = False
+    extra: Mapping[str, Any] | Unset = UNSET
 
     @property
     def waits_for_turns(self) -> bool:

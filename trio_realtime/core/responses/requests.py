@@ -122,7 +122,19 @@ class ResponseRequests:
             prompt_text=command.prompt_text,
             inside_turn=command.inside_turn,
         )
-        if command.params.conversation == "none":
+        return self._request(request)
+
+    def request_raw(self, create: ResponseCreate) -> list[Effect]:
+        """Queue a request that the user wrote as an event; send an out-of-band one at once."""
+        request = ResponseRequest(
+            token=create.event_id or self._token("create"),
+            params=create.response or ResponseParams(),
+            extra=create.extra,
+        )
+        return self._request(request)
+
+    def _request(self, request: ResponseRequest) -> list[Effect]:
+        if request.params is not None and request.params.conversation == "none":
             self._attribution.request_out_of_band(request)
             return [_create_event(request)]
         self._queue.add(request)
@@ -279,7 +291,11 @@ def _create_event(request: ResponseRequest) -> ResponseCreate:
     """Return the create of a request, with the token in its metadata."""
     params = request.params if request.params is not None else ResponseParams()
     metadata = {**(params.metadata or {}), METADATA_KEY: request.token}
-    return ResponseCreate(event_id=request.token, response=attrs.evolve(params, metadata=metadata))
+    return ResponseCreate(
+        event_id=request.token,
+        response=attrs.evolve(params, metadata=metadata),
+        extra=request.extra,
+    )
 
 
 def _outcome_without_reply(outcome: ResponseOutcome, completed: CallsCompleted) -> ResponseOutcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -28,14 +29,28 @@ NORMAL_CLOSURE = 1000
 CLOSE_AUTHENTICATION = 3000
 CLOSE_REQUEST = (4000, 4004)
 
+_EXPIRED = re.compile(
+    r"session[ _](?:has |is |was )?(?:expired|timed out|time ?out)"
+    r"|(?:maximum|max)[ _](?:session )?(?:duration|length|lifetime|session)"
+    r"|(?:duration|time|session) limit\b.*\b(?:reached|exceeded|hit)",
+    re.IGNORECASE,
+)
+"""What services write into the reason of a close when the session's time is over."""
+
 _AUTHENTICATION_CODES = frozenset({"invalid_api_key", "invalid_organization", "unauthorized"})
 _MODEL_CODES = frozenset({"invalid_model", "missing_model", "model_not_found"})
 
 
 def end_of_connection(closed: TransportClosed, error: PeerError | None) -> RealtimeError | None:
-    """Return what a close means for the consumers of a session; ``None`` for a plain end."""
+    """Return what a close means for the consumers of a session; ``None`` for a plain end.
+
+    The live service sends an ``error`` event before it closes a session that has reached its maximum
+    duration. Other services only say so in the close frame, also with code 1000.
+    """
     if isinstance(error, SessionExpired):
         return error
+    if _EXPIRED.search(closed.reason):
+        return SessionExpired(closed.reason, code="session_expired")
     if closed.code == NORMAL_CLOSURE:
         return None
     detail = f": {closed.reason}" if closed.reason else ""

@@ -1,0 +1,90 @@
+"""Client events that the user writes as mappings: the core treats them as if a method had sent them.
+
+=============================  ====================================================================
+event                          then
+=============================  ====================================================================
+``response.create``            queued like every request for a response (at most one is outstanding)
+``response.cancel``            an interruption of that response, or of all
+``conversation.item.create``   sent; the output of an open call answers that call
+``session.update``             queued like every update; only what changes is sent
+any other                      sent
+=============================  ====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trio_realtime.items import item_text
+from trio_realtime.wire import (
+    ConversationItemCreate,
+    FunctionCallOutputItem,
+    MessageItem,
+    ResponseCancel,
+    ResponseCreate,
+    SessionUpdate,
+)
+
+from .calls.ledger import ToolLedger
+from .effects import Effect
+from .inputs import SendItem, SendRaw, UpdateSettings
+from .interruption import Interruption
+from .responses.requests import ResponseRequests
+from .settings import SessionSettings
+
+
+class RawEvents:
+    """Carries out client events that the user wrote.
+
+    Args:
+        requests: queue requests for responses, and send items.
+        interruption: stops responses.
+        settings: queue updates of settings.
+        ledger: knows which calls are open.
+        token: makes event ids.
+    """
+
+    def __init__(
+        self,
+        requests: ResponseRequests,
+        interruption: Interruption,
+        settings: SessionSettings,
+        ledger: ToolLedger,
+        token: Callable[[str], str],
+    ) -> None:
+        self._requests = requests
+        self._interruption = interruption
+        self._settings = settings
+        self._ledger = ledger
+        self._token = token
+
+    def on_send_raw(self, command: SendRaw, now: float) -> Sequence[Effect]:
+        """Send an event, and do what it implies."""
+        match command.event:
+            case ResponseCreate() as create:
+                return self._requests.request_raw(create)
+            case ResponseCancel() as cancel:
+                return [cancel, *self._interruption.cancelled_by_user(cancel.response_id, now)]
+            case ConversationItemCreate() as create:
+                return self._create_item(create, now)
+            case SessionUpdate(event_id=event_id, session=session, extra=extra):
+                token = event_id or self._token("settings")
+                update = UpdateSettings(
+                    token=token, settings=session, has_waiter=False, extra=extra
+                )
+                return self._settings.on_update_settings(update, now)
+            case event:
+                return [event]
+
+    def _create_item(self, create: ConversationItemCreate, now: float) -> Sequence[Effect]:
+        item = create.item
+        is_said = isinstance(item, MessageItem) and item.role == "user"
+        text = item_text(item) if is_said else None
+        effects = self._requests.on_send_item(
+            SendItem(item=create, respond=False, user_text=text), now
+        )
+        if not isinstance(item, FunctionCallOutputItem):
+            return effects
+        if not self._ledger.finish(item.call_id, wants_response=False):
+            return effects
+        return [*effects, *self._requests.after_call_finished()]

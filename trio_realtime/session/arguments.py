@@ -1,0 +1,104 @@
+"""What the methods of a session take, checked and converted before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias, get_args
+
+import attrs
+
+from trio_realtime.agents import FunctionTool
+from trio_realtime.core import METADATA_KEY
+from trio_realtime.errors import UsageError
+from trio_realtime.items import HistoryItem
+from trio_realtime.wire import (
+    ClientEvent,
+    ContentPart,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    ResponseCreate,
+    ToolSpec,
+    raw_client_event,
+)
+
+SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
+MessageContent: TypeAlias = str | Sequence[ContentPart | str]
+"""A message of the user: text, or texts and parts."""
+
+
+@contextmanager
+def as_usage_errors() -> Generator[None]:
+    """Convert the errors of validating and encoding an event to UsageError."""
+    try:
+        yield
+    except (ValueError, TypeError) as exc:
+        raise UsageError(str(exc)) from None
+
+
+def tool_spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
+    """Return the declaration of a tool."""
+    return tool.spec() if isinstance(tool, FunctionTool) else tool
+
+
+def check_length(name: str, value: str, most: int) -> None:
+    """Check that an id has a length that the service accepts.
+
+    Raises:
+        UsageError: it is empty or too long.
+    """
+    if not 0 < len(value) <= most:
+        raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
+
+
+def history_items(history: Sequence[HistoryItem]) -> Sequence[HistoryItem]:
+    """Return the items of a history.
+
+    Raises:
+        UsageError: it is no sequence of items, or an item's id is too long.
+    """
+    given: Any = history
+    if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
+        raise UsageError(
+            f"update_history expected a sequence of items (trio_realtime.items) or a function that "
+            f"returns one, got {given!r:.80}"
+        )
+    for item in history:
+        if item.id is not None:
+            check_length("an item's id", item.id, 32)
+    return history
+
+
+def message_parts(content: MessageContent) -> tuple[ContentPart, ...]:
+    """Return the parts of a message of the user.
+
+    Raises:
+        UsageError: the message is empty, or a part cannot be sent.
+    """
+    if isinstance(content, str):
+        content = (content,)
+    parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
+    if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
+        raise UsageError("the message is empty: add text, an image or audio")
+    for part in parts:
+        if not isinstance(part, SENDABLE_PARTS):
+            raise UsageError(
+                f"expected a str, InputText, InputImage or InputAudio, got {part!r:.80}"
+            )
+    return parts
+
+
+def raw_event(event: Mapping[str, Any]) -> ClientEvent:
+    """Return the client event that the user wrote as a mapping.
+
+    Raises:
+        UsageError: it has no type, is no JSON object, or has too many metadata pairs.
+    """
+    with as_usage_errors():
+        typed = raw_client_event(event)
+        if isinstance(typed, ResponseCreate) and typed.response and typed.response.metadata:
+            # The library adds a pair, which must not exceed the limits of the service.
+            attrs.evolve(typed.response, metadata={**typed.response.metadata, METADATA_KEY: ""})
+        return typed

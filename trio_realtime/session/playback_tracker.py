@@ -1,0 +1,48 @@
+"""How much of the agent's audio was heard, for the user of a session."""
+
+from __future__ import annotations
+
+from typing import final
+
+import trio
+
+from trio_realtime.core import ReportPlayed
+
+from .runtime import SessionRuntime
+
+
+@final
+class PlaybackTracker:
+    """How much of the agent's audio was heard.
+
+    By default, audio plays in real time from its arrival. An application that knows better, because it
+    plays the audio itself, reports with :meth:`played`.
+    """
+
+    def __init__(self, runtime: SessionRuntime) -> None:
+        self._runtime = runtime
+
+    def played(self, item_id: str, content_index: int, ms: float) -> None:
+        """Report how much of an item has been played.
+
+        From the first report on, only reports count: an item without a report was not heard, and
+        ``drain`` waits until everything is reported. A report about an item that is not in the queue
+        (played to its end, interrupted, or never received) has no effect.
+
+        Args:
+            item_id, content_index: the item and part, as in :class:`~trio_realtime.events.Audio`.
+            ms: milliseconds from the beginning of the item. A negative value means that an interruption
+                must not truncate the item.
+        """
+        self._runtime.feed(ReportPlayed(item_id=item_id, content_index=content_index, ms=ms))
+
+    def position(self, item_id: str, content_index: int = 0) -> float:
+        """Return how many milliseconds of an item were heard; 0 for an item that is not in the queue."""
+        playback = self._runtime.core.playback
+        return playback.played_ms(item_id, content_index, trio.current_time())
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until all received audio has been heard."""
+        now = trio.current_time()
+        return self._runtime.core.playback.finishes_at(now) - now
