@@ -41,6 +41,8 @@ async def resolve_endpoint(
         url=resolved.url,
         headers=resolved.headers,
         subprotocols=resolved.subprotocols,
+        ssl_context=resolved.ssl_context,
+        proxy=resolved.proxy,
         connect_timeout=max(deadline - trio.current_time(), 0.001),
         close_timeout=config.close_timeout / 2,
         max_message_size=config.max_message_size,
