@@ -356,6 +356,9 @@ def test_secrets_are_never_displayed(secret: str, bad: str) -> None:
         lambda: Endpoint.azure(AZURE, deployment="d", token=key),
         lambda: Endpoint.azure(f"{AZURE}?code={key}", deployment="d", token=KEY),
         lambda: Endpoint.compatible("ws://host.test", api_key=key, auth="query"),
+        lambda: Endpoint.compatible("ws://host.test", proxy=f"http://user:{key}@proxy.test"),
+        lambda: Endpoint.compatible("ws://host.test", proxy=f"{key}@proxy.test:8080"),
+        lambda: Endpoint.voice_live(AZURE, agent_id="a", project_name="p", token=key),
         lambda: Endpoint.compatible("ws://host.test", api_key=key, auth="api-key"),
     ]
     for make in constructors:

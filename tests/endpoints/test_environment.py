@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from trio_realtime.endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint, ResolvedEndpoint
@@ -229,3 +232,15 @@ async def test_a_compatible_endpoint_reads_no_service_variable(environment: Envi
     assert await endpoint.resolve() == ResolvedEndpoint(
         "wss://res.openai.azure.com/openai/v1/realtime", (("api-key", KEY),)
     )
+
+
+# --- documentation ------------------------------------------------------------------------------
+
+
+def test_every_variable_is_documented(repository: Path) -> None:
+    package = repository / "trio_realtime" / "endpoints"
+    source = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
+    read = set(re.findall(r'"((?:OPENAI|AZURE)_[A-Z_]+)"', source))
+    page = (repository / "docs" / "endpoints.md").read_text(encoding="utf-8")
+    assert {name for name in read if f"`{name}`" not in page} == set()
+    assert set(SERVICE_VARIABLES) | {IN_HEADER, IN_QUERY} < read

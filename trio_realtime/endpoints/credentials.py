@@ -41,7 +41,7 @@ _KEY_HEADERS = frozenset({"authorization", "api-key"})
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
 
 
-async def fetch_key(key: Key) -> str:
+async def fetch_key(key: Key | None) -> str:
     """Return the key. If it is a function, call it.
 
     Raises:

@@ -417,7 +417,7 @@ class Endpoint:
         url = self._url_for(model or self.default_model)
         proxy = proxy_for(url, os.environ) if self.proxy is None else self.proxy or None
         headers = self.headers
-        if self.auth == "none" or self._key is None:
+        if self.auth == "none":
             await trio.lowlevel.checkpoint()
         else:
             url, headers = self._add_key(url, await fetch_key(self._key))

@@ -13,7 +13,7 @@ __all__ = ["SERVICE_VARIABLES", "auth_from_environment", "env", "env_flag", "giv
 
 #: If one of these variables is set, ``Endpoint.from_env`` creates an endpoint. The first one that
 #: is set decides which.
-SERVICE_VARIABLES: Final = (
+SERVICE_VARIABLES: Final[tuple[str, ...]] = (
     "OPENAI_REALTIME_URL",
     "OPENAI_REALTIME_BASE_URL",
     "AZURE_OPENAI_ENDPOINT",
