@@ -102,7 +102,7 @@ async def test_a_url_in_the_environment_needs_no_key(
     assert (await Endpoint.from_env().resolve()).headers == (("Authorization", f"Bearer {KEY}"),)
 
 
-async def test_the_model_of_openai(environment: Environment) -> None:
+def test_the_model_of_openai(environment: Environment) -> None:
     environment.set(
         OPENAI_REALTIME_MODEL="m",
         OPENAI_REALTIME_DEPLOYMENT="d",
@@ -138,7 +138,7 @@ def test_the_deployment_of_azure(
     assert Endpoint.azure(AZURE, deployment="d", api_key=AZURE_KEY).default_model == "d"
 
 
-async def test_a_complete_url_is_not_said_to_have_a_model_that_it_does_not_name(
+def test_a_complete_url_is_not_said_to_have_a_model_that_it_does_not_name(
     environment: Environment,
 ) -> None:
     environment.set(OPENAI_REALTIME_MODEL="m", OPENAI_REALTIME_URL="ws://host.test/x")
