@@ -24,7 +24,7 @@ TONE = (b"\x00\x20" * 30 + b"\x00\xe0" * 30) * 8  # 20 ms of 400 Hz
 
 def run(name: str, sound: Sequence[bytes] = ()) -> tuple[bytes, str]:
     """Run an example, write ``sound`` to its stdin in real time, return its stdout and stderr."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "AZURE_OPENAI"))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "AZURE_"))}
     with subprocess.Popen(
         [sys.executable, "-X", "dev", str(EXAMPLES / name)],
         stdin=subprocess.PIPE,

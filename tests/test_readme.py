@@ -27,7 +27,7 @@ def test_first_code_block_has_exactly_two_commands() -> None:
 
 
 def _environment(**extra: str) -> dict[str, str]:
-    prefixes = ("OPENAI", "AZURE_OPENAI")
+    prefixes = ("OPENAI_", "AZURE_")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
     return {**inherited, **extra}
 

@@ -13,20 +13,13 @@ from typing import Any, TypeVar, overload
 
 from .agents import RealtimeAgent
 from .config import SessionConfig
-from .endpoints import DEFAULT_MODEL, Endpoint
+from .endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint
 from .errors import ConfigurationError
 from .realtime_model import RealtimeModel, WebSocketModel
 from .session import RealtimeSession, open_session
 from .transports import Connector, connect_trio_websocket
 
 ContextT = TypeVar("ContextT")
-
-_ENDPOINT_VARIABLES = (
-    "OPENAI_REALTIME_URL",
-    "AZURE_OPENAI_ENDPOINT",
-    "OPENAI_BASE_URL",
-    "OPENAI_API_KEY",
-)
 
 
 class LocalServerWarning(UserWarning):
@@ -128,7 +121,7 @@ async def open_realtime_session(
 
 
 def _is_configured() -> bool:
-    return any(os.environ.get(name) for name in _ENDPOINT_VARIABLES)
+    return any(os.environ.get(name) for name in SERVICE_VARIABLES)
 
 
 def _embedded_server() -> tuple[Endpoint, Connector]:
@@ -141,6 +134,6 @@ def _embedded_server() -> tuple[Endpoint, Connector]:
         stacklevel=4,  # skip this function, the generator and contextlib
     )
     endpoint = Endpoint.compatible(
-        "ws://localhost/v1/realtime", api_key="local", model=DEFAULT_MODEL
+        "ws://localhost/v1/realtime", api_key="local", model=DEFAULT_MODEL, proxy=""
     )
     return endpoint, local_connector()

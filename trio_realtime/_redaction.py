@@ -1,4 +1,4 @@
-"""Redaction of URLs for display. This module imports nothing from the package.
+"""Redaction of URLs and of foreign text for display. This module imports nothing from the package.
 
 The user part and the query of a URL may contain a key, under any name. Therefore everything in them
 is masked, except for parameters that are known to be harmless.
@@ -7,15 +7,35 @@ is masked, except for parameters that are known to be harmless.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-__all__ = ["MASK", "redact_url", "secret_values"]
+__all__ = ["MASK", "mask_secrets", "redact_url", "secret_values"]
 
 MASK = "***"
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+\Z")
 # Query parameters that select a resource and never contain credentials.
-_HARMLESS = frozenset({"api-version", "call_id", "deployment", "intent", "model"})
+_HARMLESS = frozenset(
+    {
+        *("api-version", "call_id", "deployment", "intent", "model"),
+        *("agent-name", "agent-id", "agent-project-name", "agent-version"),
+    }
+)
+# Shorter values are no keys, and masking them would only garble the text.
+_MIN_SECRET_LENGTH = 8
+
+
+def mask_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` with every secret masked. Secrets of fewer than 8 characters are skipped.
+
+    ``text`` is scanned once per secret, and copied only if it contains one.
+    """
+    long_enough = (secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH)
+    # The longest first: a secret may be part of another one.
+    for secret in sorted(long_enough, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
 
 
 def redact_url(url: str) -> str:

@@ -69,7 +69,9 @@ class LocalConnector:
         """An endpoint with a valid key, for sessions that use this connector."""
         keys = self._config.api_keys
         key = min(keys) if keys else "local"
-        return Endpoint.compatible("ws://localhost/v1/realtime", api_key=key, model=DEFAULT_MODEL)
+        return Endpoint.compatible(
+            "ws://localhost/v1/realtime", api_key=key, model=DEFAULT_MODEL, proxy=""
+        )
 
     def __call__(self, options: ConnectOptions) -> AbstractAsyncContextManager[Transport]:
         """Open a connection for the duration of an ``async with`` block.

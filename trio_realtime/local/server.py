@@ -135,7 +135,7 @@ class LocalServer:
         """An endpoint with a valid key, to open sessions with."""
         keys = self._config.api_keys
         return Endpoint.compatible(
-            self.url, api_key=min(keys) if keys else "local", model=DEFAULT_MODEL
+            self.url, api_key=min(keys) if keys else "local", model=DEFAULT_MODEL, proxy=""
         )
 
     @property

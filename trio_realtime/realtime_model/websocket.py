@@ -75,6 +75,8 @@ class WebSocketModel:
                 url=resolved.url,
                 headers=resolved.headers,
                 subprotocols=resolved.subprotocols,
+                ssl_context=resolved.ssl_context,
+                proxy=resolved.proxy,
                 connect_timeout=max(deadline - trio.current_time(), 0.001),
                 close_timeout=options.close_timeout,
                 max_message_size=options.max_message_size,

@@ -20,5 +20,5 @@ from .peer import (
     response_object as response_object,
 )
 
-TEST_ENDPOINT = Endpoint.compatible("ws://test.invalid/v1/realtime", api_key="test-key")
+TEST_ENDPOINT = Endpoint.compatible("ws://test.invalid/v1/realtime", api_key="test-key", proxy="")
 """An endpoint for tests whose transport ignores the endpoint."""

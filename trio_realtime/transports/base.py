@@ -96,6 +96,7 @@ class ConnectOptions:
             handshake.
         subprotocols: The subprotocols to offer, in order of preference.
         ssl_context: The TLS context for ``wss``. By default the system's trust store is used.
+        proxy: The URL of the proxy to connect through; None for a direct connection.
         connect_timeout: Seconds for TCP, TLS and upgrade together.
         close_timeout: Seconds for the close handshake.
         max_message_size: The maximum length of an incoming message, in characters (text) or bytes
@@ -109,6 +110,7 @@ class ConnectOptions:
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
     ssl_context: ssl.SSLContext | None = None
+    proxy: str | None = None
     connect_timeout: float = 10.0
     close_timeout: float = 1.0
     max_message_size: int = 32 * 1024 * 1024

@@ -1,0 +1,65 @@
+"""The environment variables that configure a service. An empty variable counts as unset."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from trio_realtime.errors import ConfigurationError
+
+from .credentials import Auth
+
+__all__ = ["SERVICE_VARIABLES", "auth_from_environment", "env", "env_flag", "given_or_env"]
+
+#: If one of these variables is set, ``Endpoint.from_env`` creates an endpoint. The first one that
+#: is set decides which.
+SERVICE_VARIABLES: Final[tuple[str, ...]] = (
+    "OPENAI_REALTIME_URL",
+    "OPENAI_REALTIME_BASE_URL",
+    "AZURE_OPENAI_ENDPOINT",
+    "AZURE_VOICELIVE_ENDPOINT",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+)
+
+_FORCE_HEADER = "OPENAI_REALTIME_FORCE_API_KEY_HEADER"
+_IN_QUERY = "OPENAI_REALTIME_API_KEY_IN_QUERY"
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+def env(*names: str) -> str | None:
+    """Return the value of the first of these variables that is set."""
+    return next(filter(None, map(os.environ.get, names)), None)
+
+
+def env_flag(name: str) -> bool:
+    """Return the value of a variable that is a boolean.
+
+    Raises:
+        ConfigurationError: The value is none of the accepted words. The message does not quote it.
+    """
+    value = os.environ.get(name, "").strip().lower()
+    if value not in _TRUE | _FALSE:
+        raise ConfigurationError(f"{name} must be 1, true, yes or on, or 0, false, no or off")
+    return value in _TRUE
+
+
+def given_or_env(argument: str | None, *names: str) -> str | None:
+    """Return the argument, or a variable if it is ``None``. A blank argument suppresses these."""
+    return (env(*names) if argument is None else argument) or None
+
+
+def auth_from_environment() -> Auth | None:
+    """Return how the environment wants keys to be sent, ``None`` if it does not say.
+
+    Raises:
+        ConfigurationError: A variable is not a boolean, or the variables contradict each other.
+    """
+    in_header, in_query = env_flag(_FORCE_HEADER), env_flag(_IN_QUERY)
+    if in_header and in_query:
+        raise ConfigurationError(f"{_FORCE_HEADER} and {_IN_QUERY} contradict each other: set one")
+    if in_header:
+        return "api-key"
+    return "query" if in_query else None
