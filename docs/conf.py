@@ -85,6 +85,7 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "items",
         "config",
         "endpoints",
+        "models",
         "errors",
         "usage",
         "wire",

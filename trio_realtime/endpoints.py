@@ -35,7 +35,7 @@ from .errors import ConfigurationError, ConnectFailed
 __all__ = ["DEFAULT_MODEL", "Auth", "Endpoint", "Key", "ResolvedEndpoint"]
 
 #: The default model of :meth:`Endpoint.openai`.
-DEFAULT_MODEL = "gpt-realtime"
+DEFAULT_MODEL = "gpt-realtime-2.1"
 
 #: A key or token, or a function (sync or async, without arguments) that returns one. The function
 #: is called for every connection. A sync function runs in the event loop, so it must not block.
@@ -106,7 +106,7 @@ class Endpoint:
         Args:
             api_key: The key, or a function that returns it. Defaults to ``OPENAI_API_KEY``. Not
                 needed if ``headers`` contain credentials.
-            model: Defaults to ``gpt-realtime``.
+            model: Defaults to ``gpt-realtime-2.1``.
             base_url: Defaults to ``OPENAI_BASE_URL``, then to ``https://api.openai.com/v1``.
             realtime_url: The complete URL. It is used unchanged, without adding the model.
             organization: Defaults to ``OPENAI_ORG_ID``.
