@@ -47,8 +47,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("wire", "transports", "_nursery", "endpoints"),
         *("errors", "items", "events", "config", "usage", "core", "agents"),
     },
+    "_end_dates": {"config", "endpoints", "models"},
     # It chooses the endpoint and the transport, so it imports nearly everything.
-    "_open_session": {"agents", "config", "endpoints", "errors", "local", "session", "transports"},
+    "_open_session": {
+        *("agents", "config", "endpoints", "errors", "local", "session", "transports"),
+        "_end_dates",
+    },
     "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing"},
 }
 

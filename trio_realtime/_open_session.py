@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, overload
 
+from ._end_dates import warn_about_end_dates
 from .agents import RealtimeAgent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, Endpoint
@@ -70,6 +71,9 @@ async def open_realtime_session(
     cancellation and tools with a ``finish_timeout``. Afterwards no task and no socket is left, and
     no thread except those of abandoned tools that are plain functions.
 
+    If OpenAI has shut down the model, or does so within 30 days, the session issues a
+    :class:`ModelEndDateWarning`, once per process and model.
+
     Entering and leaving are checkpoints. An exception of the block is raised unchanged, not wrapped
     in a group. A cancellation remains a cancellation.
 
@@ -105,9 +109,11 @@ async def open_realtime_session(
         )
     if endpoint is None and transport is None and not _is_configured():
         endpoint, transport = _embedded_server()
+    endpoint = endpoint if endpoint is not None else Endpoint.from_env()
+    warn_about_end_dates(endpoint, config, stacklevel=3)  # skip the generator and contextlib
     async with open_session(
         agent,
-        endpoint=endpoint if endpoint is not None else Endpoint.from_env(),
+        endpoint=endpoint,
         config=config,
         context=context,
         transport=transport if transport is not None else connect_trio_websocket,
