@@ -96,7 +96,7 @@ async def open_session(
                 connection,
                 runtime,
                 described,
-                first_settings(described, config),
+                first_settings(described, config, joins_call=endpoint.call_id is not None),
                 deadline,
                 config.connect_timeout,
             )
