@@ -53,6 +53,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("agents", "config", "endpoints", "errors", "local", "session", "transports"),
         "_end_dates",
     },
+    "sip": {
+        *("wire", "endpoints", "errors", "config", "agents", "session"),
+        *("_end_dates", "_redaction", "_validation"),
+    },
     "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing"},
 }
 
@@ -205,7 +209,7 @@ def test_imported_packages_are_dependencies(path: Path) -> None:
 def test_optional_packages_are_not_imported_with_the_library() -> None:
     child = (
         "import sys\n"
-        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents\n"
+        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents, {PACKAGE}.sip\n"
         f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]\n"
         "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2'} & sys.modules.keys()))\n"
     )
