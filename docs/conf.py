@@ -69,7 +69,7 @@ if os.environ.get("READTHEDOCS"):
     }
 nitpick_ignore_regex = [
     # names of other packages: trio.Nursery, collections.abc.Mapping
-    (r"py:.*", r"(?!trio_realtime\b)[a-z_]+(\..+)?"),
+    (r"py:.*", r"(?!trio_realtime\b)[a-z_0-9]+(\..+)?"),
     (
         r"py:.*",
         r"(Any|Awaitable|AsyncIterator|Callable|ClassVar|Iterator|Literal|Mapping|Sequence)",
@@ -85,12 +85,14 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "items",
         "config",
         "endpoints",
+        "models",
         "errors",
         "usage",
         "wire",
         "transports",
         "agents",
         "session",
+        "sip",
         "core",
         "local",
         "testing",

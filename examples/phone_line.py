@@ -47,7 +47,7 @@ config = SessionConfig(
     input_format=PCMU,
     output_format=PCMU,
     turn_detection=ServerVad(silence_duration_ms=400),
-    transcription=Transcription(model="gpt-4o-mini-transcribe"),
+    transcription=Transcription(model="gpt-live-transcribe"),
 )
 
 

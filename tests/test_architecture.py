@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 MODULES = sorted(ROOT.rglob("*.py"))
 MAX_LINES = 700
 
-PUBLIC_MODULES = {"config", "errors", "events", "items", "endpoints", "usage"}
+PUBLIC_MODULES = {"config", "errors", "events", "items", "endpoints", "models", "usage"}
 
 # The packages that a package may import besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_redaction": set(),
     "_proxies": {"errors", "_redaction"},
     "_validation": set(),
+    "models": set(),
     "wire": set(),
     "transports": {"_nursery", "_redaction", "_validation"},
     "endpoints": {"errors", "wire", "_proxies", "_redaction", "_validation"},
@@ -43,15 +44,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("_redaction", "_validation"),
     },
     "testing": {"wire", "transports", "_nursery", "errors", "endpoints"},
-    "local": {"wire", "transports", "_nursery", "errors", "endpoints"},
+    "local": {"wire", "transports", "_nursery", "errors", "endpoints", "models"},
     "session": {
         *("wire", "transports", "_nursery", "realtime_model"),
         *("errors", "items", "events", "config", "usage", "core", "agents"),
     },
+    "_end_dates": {"config", "endpoints", "models"},
     # It chooses the endpoint and the transport, so it imports nearly everything.
     "_open_session": {
         *("agents", "config", "endpoints", "errors", "local", "realtime_model", "session"),
-        "transports",
+        *("transports", "_end_dates"),
+    },
+    "sip": {
+        *("wire", "endpoints", "errors", "config", "agents", "session"),
+        *("_end_dates", "_redaction", "_validation"),
     },
     "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing"},
 }
@@ -205,7 +211,7 @@ def test_imported_packages_are_dependencies(path: Path) -> None:
 def test_optional_packages_are_not_imported_with_the_library() -> None:
     child = (
         "import sys\n"
-        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents\n"
+        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents, {PACKAGE}.sip\n"
         f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]\n"
         "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2'} & sys.modules.keys()))\n"
     )

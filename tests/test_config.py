@@ -39,7 +39,7 @@ def test_invalid_settings_are_rejected(settings: Any) -> None:
         ({"speed": "fast"}, "'>='|speed|supported"),
         ({"overflow": "block"}, "overflow must be one of fail, drop_oldest, got 'block'"),
         ({"turn_detection": "server_vad"}, "a ServerVad, a SemanticVad, or None"),
-        ({"transcription": "whisper-1"}, "transcription must be a Transcription"),
+        ({"transcription": "gpt-live-transcribe"}, "transcription must be a Transcription"),
         ({"voice": 3}, "voice must be a name or a CustomVoice, got 3"),
         ({"format_rejection": 3}, "format_rejection must be a function, got 3"),
     ],

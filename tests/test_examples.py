@@ -67,6 +67,15 @@ def test_a_caller_on_the_phone_line_is_answered_and_interrupts() -> None:
     assert len(lines) == 7
 
 
+def test_a_sip_call_is_accepted_and_transferred_by_a_tool(repository: Path) -> None:
+    out, _ = run("sip_calls.py")
+    assert out.decode() in (repository / "docs" / "phone-line.md").read_text(encoding="utf-8")
+    lines = out.decode().splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        *("accept rtc_1", "refer rtc_1", "tool", "agent", "reject rtc_2"),
+    ]
+
+
 def test_speech_from_the_microphone_is_answered_through_the_player() -> None:
     out, err = run("full_duplex.py", [TONE] * 50 + [SILENCE] * 75)
     heard = re.search(r"agent: I heard (\d\.\d) seconds of audio", err)

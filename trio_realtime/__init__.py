@@ -44,6 +44,7 @@ from .core import ResponseOutcome as ResponseOutcome
 from .endpoints import Endpoint as Endpoint
 from .errors import RealtimeError as RealtimeError
 from .items import item_text as item_text
+from .models import ModelEndDateWarning as ModelEndDateWarning
 from .session import (
     EventChannel as EventChannel,
     RealtimeSession as RealtimeSession,
@@ -79,6 +80,7 @@ __all__ = [
     "McpServerCustom",
     "McpServerHttp",
     "McpServerStdio",
+    "ModelEndDateWarning",
     "PCM24K",
     "PCMA",
     "PCMU",

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, overload
 
+from ._end_dates import warn_about_end_dates
 from .agents import RealtimeAgent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint
@@ -67,6 +68,9 @@ async def open_realtime_session(
     cancellation and tools with a ``finish_timeout``. Afterwards no task and no socket is left, and
     no thread except those of abandoned tools that are plain functions.
 
+    If OpenAI has shut down the model, or does so within 30 days, the session issues a
+    :class:`ModelEndDateWarning`, once per process and model.
+
     Entering and leaving are checkpoints. An exception of the block is raised unchanged, not wrapped
     in a group. A cancellation remains a cancellation.
 
@@ -102,13 +106,15 @@ async def open_realtime_session(
             "expected endpoint to be an Endpoint, such as Endpoint.compatible(url), "
             f"got {type(endpoint).__name__}"
         )
+    joins_call = False
     if model is None:
         if endpoint is None and transport is None and not _is_configured():
             endpoint, transport = _embedded_server()
-        model = WebSocketModel(
-            endpoint if endpoint is not None else Endpoint.from_env(),
-            transport if transport is not None else connect_trio_websocket,
-        )
+        endpoint = endpoint if endpoint is not None else Endpoint.from_env()
+        warn_about_end_dates(endpoint, config, stacklevel=3)  # skip the generator and contextlib
+        joins_call = endpoint.call_id is not None
+        connector = transport if transport is not None else connect_trio_websocket
+        model = WebSocketModel(endpoint, connector)
     elif endpoint is not None or transport is not None:
         raise ConfigurationError("pass model=, or endpoint= and transport=, not both")
     elif not callable(getattr(model, "connect", None)):
@@ -116,7 +122,9 @@ async def open_realtime_session(
             f"model= takes a RealtimeModel, got {model!r:.80}. The name of a model goes into "
             "SessionConfig(model=...)"
         )
-    async with open_session(agent, model=model, config=config, context=context) as session:
+    async with open_session(
+        agent, model=model, config=config, context=context, joins_call=joins_call
+    ) as session:
         yield session
 
 

@@ -129,7 +129,7 @@ class SessionConfig:
         model: the name of the model; the endpoint's default if ``None``.
         output_modalities: ``("audio",)`` or ``("text",)``.
         input_format, output_format: the encoding of audio: PCM16 at 24 kHz, or G.711 for phone lines.
-            They are always sent.
+            They are always sent, except to a call that the session joins: it has negotiated its own.
         turn_detection: :class:`ServerVad`, :class:`SemanticVad`, or ``None`` for push-to-talk.
         transcription: how the user's audio is transcribed; ``None`` for no transcription.
         noise_reduction, voice, speed, tool_choice, parallel_tool_calls: settings of the service's session.

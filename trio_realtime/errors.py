@@ -14,8 +14,9 @@
     ├── PeerError              the service rejected something or failed
     │   ├── AuthenticationFailed  the key was rejected (HTTP 401 or 403, close code 3000)
     │   ├── ModelNotAvailable     the model is unknown or not for realtime (close code 4004, HTTP 404)
-    │   ├── RequestRejected       the service answered a request with an ``error`` event
-    │   │   └── SettingsRejected     the request was a ``session.update``
+    │   ├── RequestRejected       the service rejected a request, usually with an ``error`` event
+    │   │   ├── SettingsRejected     the request was a ``session.update``
+    │   │   └── SipRequestRejected   the request was an HTTPS request about a SIP call
     │   ├── ResponseFailed        a response did not complete
     │   ├── SessionExpired        the session reached its maximum duration
     │   └── ProtocolViolation     the service broke the protocol
@@ -56,6 +57,7 @@ __all__ = [
     "SessionClosed",
     "SessionExpired",
     "SettingsRejected",
+    "SipRequestRejected",
     "ToolFailed",
     "ToolTimedOut",
     "UsageError",
@@ -135,11 +137,19 @@ class ModelNotAvailable(PeerError):
 
 
 class RequestRejected(PeerError):
-    """The service answered a request with an ``error`` event. The session goes on."""
+    """The service rejected a request, usually with an ``error`` event. The session goes on."""
 
 
 class SettingsRejected(RequestRejected):
     """The service rejected a ``session.update``. None of its settings were applied."""
+
+
+class SipRequestRejected(RequestRejected):
+    """The service rejected a request about a SIP call. ``status`` is the HTTP status, such as 404."""
+
+    def __init__(self, message: str, *, status: int, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.status = status
 
 
 class ResponseFailed(PeerError):

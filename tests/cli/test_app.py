@@ -354,7 +354,7 @@ async def test_serve_prints_its_url_and_shuts_down_cleanly(number: signal.Signal
         url = await read_until(process.stdout, b"\n")
         assert url.startswith("ws://127.0.0.1:")
         assert url.endswith("/v1/realtime\n")
-        endpoint = Endpoint.compatible(url.strip(), api_key="any", model="gpt-realtime")
+        endpoint = Endpoint.compatible(url.strip(), api_key="any", model="gpt-realtime-2.1")
         with pytest.raises(ConnectionLost) as lost:
             async with open_realtime_session(
                 RealtimeAgent(name="A"),

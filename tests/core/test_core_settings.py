@@ -39,7 +39,7 @@ SIDES = st.builds(
     input=st.just(UNSET)
     | st.builds(
         AudioInput,
-        transcription=unset_or(None, Transcription(model="whisper-1")),
+        transcription=unset_or(None, Transcription(model="gpt-live-transcribe")),
         turn_detection=unset_or(None, ServerVad(), ServerVad(threshold=0.3), SemanticVad()),
     ),
     output=st.just(UNSET)

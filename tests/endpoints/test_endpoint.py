@@ -30,13 +30,15 @@ def bearer(key: str = KEY) -> tuple[str, str]:
 
 async def test_openai_requires_only_a_key() -> None:
     endpoint = Endpoint.openai(KEY)
-    assert endpoint.default_model == DEFAULT_MODEL == "gpt-realtime"
-    assert await endpoint.resolve() == ResolvedEndpoint(f"{OPENAI}?model=gpt-realtime", (bearer(),))
+    assert endpoint.default_model == DEFAULT_MODEL == "gpt-realtime-2.1"
+    assert await endpoint.resolve() == ResolvedEndpoint(
+        f"{OPENAI}?model=gpt-realtime-2.1", (bearer(),)
+    )
 
 
 async def test_the_model_argument_overrides_the_default_model() -> None:
-    endpoint = Endpoint.openai(KEY, model="gpt-realtime-mini")
-    assert (await endpoint.resolve()).url == f"{OPENAI}?model=gpt-realtime-mini"
+    endpoint = Endpoint.openai(KEY, model="gpt-realtime-2.1-mini")
+    assert (await endpoint.resolve()).url == f"{OPENAI}?model=gpt-realtime-2.1-mini"
     assert (await endpoint.resolve("a b&c")).url == f"{OPENAI}?model=a%20b%26c"
 
 
@@ -46,7 +48,7 @@ async def test_openai_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
     assert await Endpoint.openai().resolve() == ResolvedEndpoint(
-        "wss://proxy.test/openai/v1/realtime?model=gpt-realtime",
+        "wss://proxy.test/openai/v1/realtime?model=gpt-realtime-2.1",
         (("OpenAI-Organization", "org-1"), ("OpenAI-Project", "proj-1"), bearer()),
     )
 
@@ -215,7 +217,7 @@ async def test_attaching_to_a_call_adds_the_call_id_and_removes_the_model() -> N
 async def test_attaching_does_not_change_the_endpoint() -> None:
     endpoint = Endpoint.openai(KEY)
     endpoint.attach("rtc_1")
-    assert (await endpoint.resolve()).url == f"{OPENAI}?model=gpt-realtime"
+    assert (await endpoint.resolve()).url == f"{OPENAI}?model=gpt-realtime-2.1"
 
 
 async def test_a_key_function_is_called_for_every_connection() -> None:
@@ -279,10 +281,10 @@ async def test_environment_variables_have_the_documented_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert (await Endpoint.from_env().resolve()).url == f"{OPENAI}?model=gpt-realtime"
+    assert (await Endpoint.from_env().resolve()).url == f"{OPENAI}?model=gpt-realtime-2.1"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://base.test")
     assert (await Endpoint.from_env().resolve()).url == (
-        "ws://base.test/v1/realtime?model=gpt-realtime"
+        "ws://base.test/v1/realtime?model=gpt-realtime-2.1"
     )
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", AZURE)
     monkeypatch.setenv("AZURE_OPENAI_DEPLOYMENT_NAME", "d")
@@ -300,7 +302,7 @@ async def test_servers_in_the_environment_need_no_key(
     monkeypatch.setenv("OPENAI_API_KEY", "")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
     assert await Endpoint.from_env().resolve() == ResolvedEndpoint(
-        "ws://localhost:8000/v1/realtime?model=gpt-realtime"
+        "ws://localhost:8000/v1/realtime?model=gpt-realtime-2.1"
     )
     monkeypatch.setenv("OPENAI_REALTIME_URL", "ws://localhost:9000/x")
     assert await Endpoint.from_env().resolve() == ResolvedEndpoint("ws://localhost:9000/x")
@@ -309,7 +311,7 @@ async def test_servers_in_the_environment_need_no_key(
 def test_the_repr_masks_only_secrets() -> None:
     endpoint = Endpoint.openai(KEY, headers={"X-Trace": KEY}).attach("rtc_1")
     assert repr(endpoint) == (
-        "Endpoint('wss://api.openai.com/v1/realtime', auth='bearer', model='gpt-realtime', "
+        "Endpoint('wss://api.openai.com/v1/realtime', auth='bearer', model='gpt-realtime-2.1', "
         "call_id='rtc_1', headers=<X-Trace: ***>)"
     )
 

@@ -103,9 +103,9 @@ async def main(url: str, name: str) -> None:
     logging.getLogger("openai.agents").addHandler(log)
     set_tracing_disabled(True)
     agent = RealtimeAgent(name="Assistant", instructions="Be brief.", tools=[get_weather])
-    runner = RealtimeRunner(agent, config={"model_settings": {"model_name": "gpt-realtime"}})
+    runner = RealtimeRunner(agent, config={"model_settings": {"model_name": "gpt-realtime-2.1"}})
     model_config: RealtimeModelConfig = {
-        "url": f"{url}/realtime?model=gpt-realtime",
+        "url": f"{url}/realtime?model=gpt-realtime-2.1",
         "api_key": "local",
     }
     async with await runner.run(model_config=model_config) as session:

@@ -78,7 +78,7 @@ async def tool_turn(client: Client, connection: Any) -> Any:
 
 
 async def speech_turn(client: Client, connection: Any) -> Any:
-    transcription = {"model": "gpt-4o-transcribe"}
+    transcription = {"model": "gpt-live-transcribe"}
     session = {"type": "realtime", "audio": {"input": {"transcription": transcription}}}
     await connection.session.update(session=session)
     for audio in (SPEECH, SILENCE):
@@ -132,7 +132,7 @@ TURNS = {turn.__name__: turn for turn in (text_turn, tool_turn, speech_turn, bar
 
 async def main(url: str, name: str) -> None:
     openai = AsyncOpenAI(api_key="local", websocket_base_url=url)
-    async with openai.realtime.connect(model="gpt-realtime") as connection:
+    async with openai.realtime.connect(model="gpt-realtime-2.1") as connection:
         client = Client(connection)
         result = await TURNS[name](client, connection)
     errors = [event.to_dict() for event in client.events if event.type == "error"]

@@ -10,7 +10,7 @@ from trio_realtime.local import (
 )
 from trio_realtime.local.harness import ProtocolHarness, types_of
 
-PATH = "/v1/realtime?model=gpt-realtime"
+PATH = "/v1/realtime?model=gpt-realtime-2.1"
 
 
 KEY = (("Authorization", "Bearer sk-right"),)
@@ -45,7 +45,7 @@ KEY = (("Authorization", "Bearer sk-right"),)
 def test_a_rejected_client_receives_an_error_and_a_close(
     request_: ConnectionRequest, code: str | None, close: Close
 ) -> None:
-    harness = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
+    harness = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime-2.1"})
     (frame,) = harness.frames
     assert frame["error"]["code"] == code
     assert frame["error"]["event_id"] is None
@@ -72,13 +72,13 @@ def test_keys_never_appear_in_output() -> None:
         ConnectionRequest(PATH, (("api-key", "sk-right"),)),
         ConnectionRequest(f"{PATH}&api-key=sk-right"),
         ConnectionRequest(PATH, subprotocols=("realtime", "openai-insecure-api-key.sk-right")),
-        ConnectionRequest("/openai/realtime?api-version=x&deployment=gpt-realtime", KEY),
+        ConnectionRequest("/openai/realtime?api-version=x&deployment=gpt-realtime-2.1", KEY),
         ConnectionRequest("/v1/realtime?call_id=rtc_1", KEY),
         ConnectionRequest("/v1/realtime?intent=transcription", KEY),
     ],
 )
 def test_a_key_can_be_in_a_header_a_subprotocol_or_the_query(request_: ConnectionRequest) -> None:
-    harness = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime"})
+    harness = ProtocolHarness(request_, api_keys={"sk-right"}, models={"gpt-realtime-2.1"})
     assert types_of(harness.frames) == ["session.created"]
 
 

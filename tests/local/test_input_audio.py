@@ -60,7 +60,7 @@ def test_the_responder_reads_the_transcript_of_the_speech() -> None:
     append_silence(harness, 640)
     harness.run()
     said = [frame["text"] for frame in harness.of_type("response.output_text.done")]
-    assert said == ["You said: turn the light off", "I heard 1.5 seconds of audio."]
+    assert said == ["You said: turn the light off", "I heard 1.7 seconds of audio."]
 
 
 def test_without_interruption_a_second_turn_gets_no_response() -> None:

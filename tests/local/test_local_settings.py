@@ -30,7 +30,7 @@ VAD = {
     "type": "server_vad",
     "threshold": 0.5,
     "prefix_padding_ms": 300,
-    "silence_duration_ms": 200,
+    "silence_duration_ms": 500,
     "idle_timeout_ms": None,
     "create_response": True,
     "interrupt_response": True,
@@ -54,7 +54,7 @@ def test_a_new_session_matches_one_of_the_live_service() -> None:
         },
         "output": {
             "format": {"type": "audio/pcm", "rate": 24000},
-            "voice": "alloy",
+            "voice": "marin",
             "speed": 1.0,
         },
     }
@@ -69,10 +69,25 @@ def detection_of(harness: ProtocolHarness) -> Any:
     return harness.session["audio"]["input"]["turn_detection"]
 
 
-def test_reasoning_models_have_other_defaults() -> None:
-    harness = for_model("gpt-realtime-2.1")
-    assert detection_of(harness)["silence_duration_ms"] == 500
-    assert harness.session["audio"]["output"]["voice"] == "marin"
+@pytest.mark.parametrize(
+    ("model", "silence_ms", "voice"),
+    [
+        ("gpt-realtime", 200, "alloy"),
+        ("gpt-realtime-2025-08-28", 200, "alloy"),
+        ("gpt-realtime-1.5", 200, "alloy"),
+        ("gpt-realtime-2", 500, "marin"),
+        ("gpt-realtime-2.1-mini", 500, "marin"),
+        ("gpt-realtime-3", 500, "marin"),
+        ("gpt-realtime-10.2-2031-01-31", 500, "marin"),
+        ("parrot", 200, "alloy"),
+    ],
+)
+def test_defaults_depend_on_the_version_of_the_model(
+    model: str, silence_ms: int, voice: str
+) -> None:
+    harness = for_model(model)
+    assert detection_of(harness)["silence_duration_ms"] == silence_ms
+    assert harness.session["audio"]["output"]["voice"] == voice
 
 
 def test_a_transcription_session_has_only_an_input() -> None:
@@ -179,7 +194,11 @@ def test_omitted_members_of_turn_detection_take_their_defaults() -> None:
 
 def test_transcription_is_echoed_with_nulls() -> None:
     harness = ProtocolHarness()
-    for model, more in (("whisper-1", {}), ("gpt-live-transcribe", {"languages": None})):
+    for model, more in (
+        ("whisper-1", {}),
+        ("gpt-live-transcribe", {"languages": None}),
+        ("gpt-live-transcribe-2026-08-26", {"languages": None}),
+    ):
         harness.update(audio={"input": {"transcription": {"model": model}}})
         assert harness.session["audio"]["input"]["transcription"] == {
             "model": model,

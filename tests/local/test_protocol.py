@@ -16,7 +16,7 @@ from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness
 
 
 def test_drain_advances_until_nothing_is_due() -> None:
-    harness = scripted([Say("one"), Pause(1.0), Say("two")])
+    harness = scripted([Say("one"), Pause(1.0), Say("two")], interleave=False)
     harness.send("response.create")
     outputs = harness.protocol.drain(0.0)
     kinds = [output.type for output in outputs if isinstance(output, Frame)]

@@ -59,7 +59,7 @@ def varied_session() -> list[Frame]:
         audio={
             "input": {
                 "turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000},
-                "transcription": {"model": "gpt-4o-transcribe"},
+                "transcription": {"model": "gpt-transcribe"},
             }
         },
     )

@@ -16,8 +16,17 @@ from support.harness import (
     only,
     scripted,
 )
-from trio_realtime.local import Call, Fail, Incomplete, Pause, Say, ScriptedResponder, Step
-from trio_realtime.local.harness import ProtocolHarness, types_of
+from trio_realtime.local import (
+    Call,
+    ConnectionRequest,
+    Fail,
+    Incomplete,
+    Pause,
+    Say,
+    ScriptedResponder,
+    Step,
+)
+from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness, types_of
 
 # -- text ----------------------------------------------------------------------------------------
 
@@ -214,7 +223,9 @@ def test_the_output_of_a_call_is_echoed_without_status_and_read_out() -> None:
 
 
 def test_several_calls_are_items_of_one_response() -> None:
-    harness = scripted([Call("a", {"x": 1}), Call("b", "not json", call_id="call_mine")])
+    harness = scripted(
+        [Call("a", {"x": 1}), Call("b", "not json", call_id="call_mine")], interleave=False
+    )
     frames = harness.respond()
     assert collapsed_types(frames)[1:-2] == CALL * 2
     output = only(frames, "response.done")["response"]["output"]
@@ -250,13 +261,13 @@ def test_a_reasoning_model_interleaves_message_and_call() -> None:
 
 def test_only_reasoning_models_set_phases() -> None:
     steps: list[Step] = [Say("I'll check."), Call("look")]
-    request = ProtocolHarness().protocol._connection
-    clever = type(request)("/v1/realtime?model=gpt-realtime-2.1", request.headers)
-    harness = ProtocolHarness(clever, responder=ScriptedResponder([steps, Say("Fine.")]))
+    harness = ProtocolHarness(responder=ScriptedResponder([steps, Say("Fine.")]))
     first = only(harness.respond(), "response.done")["response"]["output"]
     second = only(harness.respond(), "response.done")["response"]["output"]
     assert (first[0]["phase"], second[0]["phase"]) == ("commentary", "final_answer")
-    plain = only(scripted(steps).respond(), "response.done")["response"]["output"]
+    request = ConnectionRequest("/v1/realtime?model=gpt-realtime-1.5", LOCAL_REQUEST.headers)
+    harness = ProtocolHarness(request, responder=ScriptedResponder([steps]))
+    plain = only(harness.respond(), "response.done")["response"]["output"]
     assert "phase" not in plain[0]
 
 

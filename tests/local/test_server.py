@@ -76,7 +76,7 @@ async def test_connections_record_their_frames() -> None:
 
 async def test_its_endpoint_connects_to_it() -> None:
     async with serve_local(api_keys={"sk-one"}) as server:
-        resolved = await server.endpoint.resolve("gpt-realtime")
+        resolved = await server.endpoint.resolve("gpt-realtime-2.1")
         assert resolved.url == f"{server.url}{QUERY}"
         async with connect_trio_websocket(
             ConnectOptions(resolved.url, tuple(resolved.headers))

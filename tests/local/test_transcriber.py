@@ -47,7 +47,7 @@ def test_a_script_returns_its_entries_in_order_and_then_none() -> None:
     assert results == ["one", failure, None]
 
 
-@pytest.mark.parametrize("model", [None, "gpt-4o-transcribe"])
+@pytest.mark.parametrize("model", [None, "gpt-transcribe"])
 def test_a_transcriber_receives_the_audio_of_the_item(model: str | None) -> None:
     transcriber = RecordingTranscriber()
     harness = harness_with_model(transcriber, model)

@@ -25,7 +25,7 @@ COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
 def test_deltas_precede_the_complete_transcript() -> None:
-    harness = harness_with_transcripts("gpt-4o-transcribe", "Hello, my name is Marcelo.")
+    harness = harness_with_transcripts("gpt-transcribe", "Hello, my name is Marcelo.")
     append_speech(harness, 2300)
     item_id = append_silence(harness, 640)[0]["item_id"]
     frames = harness.run()
@@ -67,10 +67,10 @@ def test_clearing_the_buffer_ends_a_streaming_transcription() -> None:
 
 
 def test_audio_without_a_transcript_is_described() -> None:
-    harness = harness_with_transcripts("gpt-4o-transcribe")
+    harness = harness_with_transcripts("gpt-transcribe")
     append_speech(harness, 2560)
     append_silence(harness, 640)
-    assert only(harness.run(), COMPLETED)["transcript"] == "(2.8 seconds of audio)"
+    assert only(harness.run(), COMPLETED)["transcript"] == "(3.1 seconds of audio)"
 
 
 FAILED = "conversation.item.input_audio_transcription.failed"
@@ -78,7 +78,7 @@ FAILED = "conversation.item.input_audio_transcription.failed"
 
 def test_the_turn_continues_after_a_failed_transcription() -> None:
     harness = harness_with_transcripts(
-        "gpt-4o-transcribe", TranscriptionFailed("unclear", "Mumbling.")
+        "gpt-transcribe", TranscriptionFailed("unclear", "Mumbling.")
     )
     append_speech(harness, 640)
     append_silence(harness, 640)
@@ -96,7 +96,7 @@ def test_without_a_transcription_model_there_are_no_transcription_events() -> No
 
 
 def test_a_deleted_item_is_no_longer_transcribed() -> None:
-    harness = harness_with_transcripts("gpt-4o-transcribe", "one two three", pacing=1.0)
+    harness = harness_with_transcripts("gpt-transcribe", "one two three", pacing=1.0)
     append_speech(harness, 640)
     item_id = append_silence(harness, 640)[0]["item_id"]
     harness.send("conversation.item.delete", item_id=item_id)

@@ -27,13 +27,13 @@ def tone(frames: int, level: int = 8192) -> bytes:
 
 def harness_with(**detection: Any) -> ProtocolHarness:
     harness = ProtocolHarness()
-    harness.update(
-        audio={
-            "input": {
-                "turn_detection": {"type": "server_vad", "create_response": False, **detection}
-            }
-        }
-    )
+    detection = {
+        "type": "server_vad",
+        "create_response": False,
+        "silence_duration_ms": 200,
+        **detection,
+    }
+    harness.update(audio={"input": {"turn_detection": detection}})
     return harness
 
 

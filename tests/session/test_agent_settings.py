@@ -17,8 +17,10 @@ from support.wire import last_settings_update, sent_settings
 from trio_realtime import (
     PCMU,
     AgentContext,
+    Endpoint,
     RealtimeAgent,
     ServerVad,
+    SessionConfig,
     errors,
     events,
     function_tool,
@@ -50,6 +52,28 @@ async def test_handoffs_are_declared_as_functions(autojump_clock: MockClock) -> 
         offered = last_settings_update(peer)["session"]["tools"]
     assert [tool["name"] for tool in offered] == ["transfer_to_billing_team", "to_billing"]
     assert offered[0]["parameters"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "formats"),
+    [
+        (TEST_ENDPOINT, [{"type": "audio/pcmu"}, {"type": "audio/pcm", "rate": 24000}]),
+        (TEST_ENDPOINT.attach("rtc_1"), [None, None]),
+    ],
+    ids=["own audio", "call"],
+)
+async def test_audio_formats_are_sent_except_to_a_call(
+    endpoint: Endpoint, formats: list[object], autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    config = SessionConfig(input_format=PCMU, turn_detection=ServerVad(), voice="ash")
+    async with open_realtime_session(
+        BILLING, endpoint=endpoint, transport=peer.connect, config=config
+    ):
+        audio = last_settings_update(peer)["session"]["audio"]
+    assert [audio[side].get("format") for side in ("input", "output")] == formats
+    assert audio["input"]["turn_detection"] == {"type": "server_vad"}
+    assert audio["output"]["voice"] == "ash"
 
 
 async def test_instructions_may_be_a_function(autojump_clock: MockClock) -> None:

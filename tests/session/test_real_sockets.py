@@ -51,7 +51,7 @@ INTERRUPTED_PROGRAM = """
 
     async def main() -> None:
         agent = RealtimeAgent(name="A", tools=[wait_long])
-        endpoint = Endpoint.compatible(sys.argv[1], model="gpt-realtime", api_key="k")
+        endpoint = Endpoint.compatible(sys.argv[1], model="gpt-realtime-2.1", api_key="k")
         async with open_realtime_session(agent, endpoint=endpoint) as session:
             await session.send_message("please wait long")
             async for event in session:

@@ -9,7 +9,7 @@ from trio_realtime.transports import Transport
 
 Frame = dict[str, Any]
 KEY = (("Authorization", "Bearer local"),)
-QUERY = "?model=gpt-realtime"
+QUERY = "?model=gpt-realtime-2.1"
 
 
 async def receive(transport: Transport) -> Frame:

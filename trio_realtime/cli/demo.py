@@ -187,6 +187,9 @@ class DemoCall:
             synthesizer=self._synthesizer,
             pacing=_PACE,
             limits=limits,
+            # The search must run while the agent speaks. A reasoning model completes its calls only
+            # at the end of the response.
+            interleave=False,
         ) as server:
             self.log.write("", f"local server: {server.url}")
             self.log.write("", "it has no model: it repeats your words and calls tools by rules")

@@ -35,7 +35,7 @@ from .urls import MODEL_PARAMETERS, add_query_pair, remove_query_parameters
 __all__ = ["DEFAULT_MODEL", "Endpoint", "ResolvedEndpoint"]
 
 #: The default model of :meth:`Endpoint.openai`.
-DEFAULT_MODEL = "gpt-realtime"
+DEFAULT_MODEL = "gpt-realtime-2.1"
 
 _OPENAI = "https://api.openai.com/v1"
 # Version 2025-10-01 of Voice Live selects agents by id only.
@@ -130,7 +130,7 @@ class Endpoint:
             api_key: The key, or a function that returns it. Defaults to ``OPENAI_API_KEY``; for an
                 Azure host, to ``AZURE_OPENAI_API_KEY``, then ``OPENAI_API_KEY``. Not needed if
                 ``headers`` contain credentials.
-            model: Defaults to ``OPENAI_REALTIME_MODEL``, then to ``gpt-realtime``. For an Azure
+            model: Defaults to ``OPENAI_REALTIME_MODEL``, then to ``gpt-realtime-2.1``. For an Azure
                 host, ``OPENAI_REALTIME_DEPLOYMENT`` and ``AZURE_OPENAI_DEPLOYMENT_NAME`` have
                 priority over these.
             base_url: Defaults to ``OPENAI_REALTIME_BASE_URL``, then to ``OPENAI_BASE_URL``, then to

@@ -253,7 +253,7 @@ def no_model() -> ProtocolError:
     """Return the error for a connection that names no model."""
     message = (
         "You must provide a model parameter, for example "
-        "wss://api.openai.com/v1/realtime?model=gpt-realtime"
+        "wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1"
     )
     return ProtocolError(message, code="missing_model")
 

@@ -41,7 +41,7 @@ from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["ServerProtocol"]
 
-_FALLBACK_MODEL = "gpt-realtime"
+_FALLBACK_MODEL = "gpt-realtime-2.1"
 #: Default Unix time at clock time 0: 1 January 2026.
 _EPOCH = 1_767_225_600.0
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from trio_realtime.models import version_of, without_snapshot
+
 from . import errors, validation
 from .types import Json, is_object
 from .validation import Check
@@ -284,7 +286,8 @@ def parse_update(value: Any, kind: str) -> Json:
 
 def is_reasoning_model(model: str) -> bool:
     """Return whether the model reasons. Such models interleave items and set ``phase``."""
-    return model.startswith("gpt-realtime-2")
+    version = version_of(model)
+    return version is not None and version >= (2, 0)
 
 
 class RealtimeDefaults:
@@ -405,6 +408,6 @@ def complete_format(given: Json) -> Json:
 
 def _complete_transcription(given: Json) -> Json:
     known: Json = {"model": given["model"], "language": None, "prompt": None}
-    if given["model"] in _MULTILINGUAL_MODELS:
+    if without_snapshot(given["model"]) in _MULTILINGUAL_MODELS:
         known["languages"] = None
     return known | given

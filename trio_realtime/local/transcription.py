@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from trio_realtime.models import without_snapshot
+
 from .responses import ResponseEnvironment, split_tokens
 from .transcriber import TranscriptionFailed, TranscriptionResult, describe_audio
 from .types import Json
@@ -23,7 +25,7 @@ _UNTIL_COMMIT: Final = -1.0
 
 def is_streaming_model(config: Json | None) -> bool:
     """Return whether transcription starts with the speech instead of with the commit."""
-    return config is not None and config["model"] in _STREAMING
+    return config is not None and without_snapshot(config["model"]) in _STREAMING
 
 
 class ItemTranscription:
@@ -104,7 +106,7 @@ class ItemTranscription:
 
     @property
     def _model(self) -> str:
-        return str(self._config["model"]) if self._config else ""
+        return without_snapshot(self._config["model"]) if self._config else ""
 
     def _emit_delta(self, delta: str) -> None:
         self._environment.emit(

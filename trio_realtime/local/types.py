@@ -56,13 +56,13 @@ class ConnectionRequest:
     """The HTTP request that opens a WebSocket connection.
 
     Args:
-        path: path and query, for example ``/v1/realtime?model=gpt-realtime``.
+        path: path and query, for example ``/v1/realtime?model=gpt-realtime-2.1``.
         headers: pairs of name and value; names in any case. The repr hides them.
         subprotocols: offered subprotocols, in order. The repr hides them.
         serial: number of the connection on its server. It is part of the seed of the ids.
     """
 
-    path: str = attrs.field(default="/v1/realtime?model=gpt-realtime", repr=False)
+    path: str = attrs.field(default="/v1/realtime?model=gpt-realtime-2.1", repr=False)
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=_count_headers)
     subprotocols: tuple[str, ...] = attrs.field(default=(), repr=False)
     serial: int = 0

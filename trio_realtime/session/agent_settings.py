@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import trio
 
 from trio_realtime.agents import AgentDescription, RealtimeAgent, describe
 from trio_realtime.config import SessionConfig
 from trio_realtime.core import ProtectCall
-from trio_realtime.wire import UNSET, AudioOutput, AudioSettings, Session, Unset
+from trio_realtime.wire import UNSET, AudioInput, AudioOutput, AudioSettings, Session, Unset
 
 from .consumers.hooks import HookRunner
 from .mcp.manager import McpServers
 from .runtime_interface import Runtime
 
 
-def first_settings(agent: AgentDescription, config: SessionConfig) -> Session:
-    """Return the settings that a session begins with."""
-    return config.session_settings(
+def first_settings(
+    agent: AgentDescription, config: SessionConfig, *, joins_call: bool = False
+) -> Session:
+    """Return the settings that a session begins with.
+
+    A session that joins a WebRTC or SIP call sends no audio formats: the call has negotiated them, and
+    the service would encode its audio in a format that the caller does not expect.
+    """
+    settings = config.session_settings(
         instructions=agent.instructions, tools=agent.toolset.specs, voice=agent.voice
     )
+    return _without_formats(settings) if joins_call else settings
+
+
+def _without_formats(settings: Session) -> Session:
+    audio = settings.audio or AudioSettings()
+    ins = attrs.evolve(audio.input or AudioInput(), format=UNSET)
+    outs = attrs.evolve(audio.output or AudioOutput(), format=UNSET)
+    audio = AudioSettings(
+        input=UNSET if ins == AudioInput() else ins, output=UNSET if outs == AudioOutput() else outs
+    )
+    return attrs.evolve(settings, audio=UNSET if audio == AudioSettings() else audio)
 
 
 def agent_settings(agent: AgentDescription, config: SessionConfig) -> Session:

@@ -66,6 +66,7 @@ async def open_session(
     model: RealtimeModel,
     config: SessionConfig,
     context: ContextT,
+    joins_call: bool = False,
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Open a session for the duration of the block; see :func:`~trio_realtime.open_realtime_session`."""
     check_agents(agent)
@@ -82,7 +83,7 @@ async def open_session(
             max_message_size=config.max_message_size,
         )
         runtime = _make_runtime(model, described, config, context)
-        settings = first_settings(described, config)
+        settings = first_settings(described, config, joins_call=joins_call)
         _check_settings(runtime, settings)
         async with open_connection(model, options) as connection:
             hook_runner = HookRunner(

@@ -44,7 +44,7 @@ DEFAULT_SESSION: Mapping[str, Any] = {
     "type": "realtime",
     "object": "realtime.session",
     "id": "sess_test",
-    "model": "gpt-realtime",
+    "model": "gpt-realtime-2.1",
     "output_modalities": ["audio"],
     "instructions": "",
     "tools": [],
@@ -61,7 +61,7 @@ DEFAULT_SESSION: Mapping[str, Any] = {
                 "interrupt_response": True,
             },
         },
-        "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "alloy", "speed": 1.0},
+        "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin", "speed": 1.0},
     },
 }
 
@@ -410,7 +410,7 @@ def response_object(response_id: str, **fields: Any) -> Frame:
         "conversation_id": "conv_test",
         "output_modalities": ["audio"],
         "max_output_tokens": "inf",
-        "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "alloy"}},
+        "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin"}},
         "usage": None,
         "metadata": None,
         **fields,
