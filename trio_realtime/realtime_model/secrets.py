@@ -21,11 +21,13 @@ class SecretMask:
     """
 
     def __init__(self, options: ConnectOptions) -> None:
-        values = [value for name, value in options.headers if name.lower() in _CREDENTIAL_HEADERS]
-        values += [name for name in options.subprotocols if "." in name]
-        values += secret_values(options.url)
-        # A scheme ("Bearer <key>") or a prefix ("openai-insecure-api-key.<key>") is no secret.
-        keys = {re.split(r"[ .]", value, maxsplit=1)[-1] for value in values}
+        keys = set(secret_values(options.url))
+        for name, value in options.headers:
+            if name.lower() in _CREDENTIAL_HEADERS:
+                # "Bearer <key>" and "name=<key>" may be quoted without their first word.
+                keys |= {value, *re.split(r"[ =;]+", value)}
+        # "openai-insecure-api-key.<key>"
+        keys |= {name.partition(".")[2] for name in options.subprotocols}
         # A service may write a slash as "\/".
         escaped = {json.dumps(key)[1:-1] for key in keys} | {k.replace("/", r"\/") for k in keys}
         self._texts = sorted(

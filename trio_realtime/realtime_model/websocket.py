@@ -123,12 +123,13 @@ class WebSocketConnection:
         return self._decoded.popleft()
 
     async def _receive_frame(self) -> Sequence[ServerEvent]:
+        closed: TransportClosed
         try:
-            frame = await self._transport.receive()
-        except TransportClosed as closed:
-            closed.reason = self._mask.text(closed.reason)
-            raise
-        return self._decoder.decode(self._mask(frame))
+            return self._decoder.decode(self._mask(await self._transport.receive()))
+        except TransportClosed as exc:
+            closed = TransportClosed(exc.code, self._mask.text(exc.reason))
+        # Raised outside ``except`` to have no context: the text of the original contains its reason.
+        raise closed
 
     async def aclose(self) -> None:
         """Close the WebSocket; see :meth:`.Transport.aclose`."""

@@ -208,7 +208,7 @@ class _SessionTasks:
                 writing,
                 write_messages,
                 self.connection,
-                runtime.send_queue,
+                runtime,
                 name="writer",
             )
             nursery.start_soon(

@@ -17,7 +17,10 @@ from trio_realtime.errors import (
     PeerError,
     RealtimeError,
     SessionExpired,
+    UserCodeError,
 )
+from trio_realtime.realtime_model import ModelConnection, WebSocketConnection
+from trio_realtime.session.user_code import describe_exception
 from trio_realtime.transports import (
     HandshakeRejected,
     TransportClosed,
@@ -62,6 +65,19 @@ def end_of_connection(closed: TransportClosed, error: PeerError | None) -> Realt
     if error is not None:
         lost.add_note(f"the last error of the service was: {error}")
     return lost
+
+
+def model_failure(connection: ModelConnection, exc: Exception) -> RealtimeError:
+    """Return what it means that a model raised. The default model is the library's own.
+
+    Raises:
+        Exception: ``exc``, if the connection is that of the default model.
+    """
+    if isinstance(connection, WebSocketConnection):
+        raise exc
+    failure = UserCodeError(f"the realtime model raised {describe_exception(exc)}")
+    failure.__cause__ = exc
+    return failure
 
 
 def handshake_error(closed: TransportClosed, error: PeerError | None) -> RealtimeError:

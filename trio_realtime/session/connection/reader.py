@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from trio_realtime.errors import ProtocolViolation
+from trio_realtime.errors import ProtocolViolation, UserCodeError
 from trio_realtime.events import Error, RawModelEvent
 from trio_realtime.realtime_model import ModelConnection
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import FrameError, WarningEvent, encode
+
+from .errors import model_failure
 
 
 async def read_events(connection: ModelConnection, runtime: SessionRuntime) -> None:
@@ -18,6 +20,9 @@ async def read_events(connection: ModelConnection, runtime: SessionRuntime) -> N
         except TransportClosed as closed:
             runtime.connection_ended(closed)
             return
+        except UserCodeError as failure:
+            runtime.fail(failure)
+            return
 
 
 async def receive_event(connection: ModelConnection, runtime: SessionRuntime) -> None:
@@ -25,12 +30,17 @@ async def receive_event(connection: ModelConnection, runtime: SessionRuntime) ->
 
     Raises:
         TransportClosed: the connection has ended.
+        UserCodeError: a model of the user raised.
     """
     try:
         event = await connection.receive()
+    except TransportClosed:
+        raise
     except FrameError as exc:
         runtime.emit(Error(error=ProtocolViolation(str(exc))))
         return
+    except Exception as exc:
+        raise model_failure(connection, exc) from exc
     if runtime.bus.wants_raw:
         frame = encode(event) if event.frame is None else event.frame
         runtime.emit(RawModelEvent(data=event, frame=frame))

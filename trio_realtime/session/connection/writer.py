@@ -7,17 +7,22 @@ this task except the one that the session cancels at its end.
 from __future__ import annotations
 
 from trio_realtime.realtime_model import ModelConnection
+from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
 
-from .send_queue import SendQueue
+from .errors import model_failure
 
 
-async def write_messages(connection: ModelConnection, queue: SendQueue) -> None:
+async def write_messages(connection: ModelConnection, runtime: SessionRuntime) -> None:
     """Send the messages of the queue until the connection is gone. The reader reports why."""
+    queue = runtime.send_queue
     while True:
         message = await queue.wait_message()
         try:
             await connection.send(message)
         except TransportClosed:
+            return
+        except Exception as exc:  # noqa: BLE001 - the model may be the user's
+            runtime.fail(model_failure(connection, exc))
             return
         queue.mark_sent()
