@@ -189,6 +189,13 @@ def test_transcription_is_echoed_with_nulls() -> None:
         }
 
 
+def test_the_strength_of_noise_reduction_is_echoed() -> None:
+    harness = ProtocolHarness()
+    for noise_reduction in ({"type": "far_field", "strength": 0.25}, {"strength": 1.0}):
+        harness.update(audio={"input": {"noise_reduction": noise_reduction}})
+        assert harness.session["audio"]["input"]["noise_reduction"] == noise_reduction
+
+
 def test_tools_are_echoed_with_the_keys_in_order() -> None:
     harness = ProtocolHarness()
     harness.update(
@@ -244,13 +251,12 @@ INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"bogus_field": 1}, "unknown_parameter", "session.bogus_field"),
     ({"modalities": ["text"]}, "unknown_parameter", "session.modalities"),
     ({"temperature": 0.8}, "unknown_parameter", "session.temperature"),
-    ({"model": "another"}, "invalid_value", "session.model"),
+    ({"model": 5}, "invalid_type", "session.model"),
     ({"output_modalities": ["audio", "text"]}, "invalid_value", "session.output_modalities"),
     ({"output_modalities": []}, "invalid_value", "session.output_modalities"),
     ({"output_modalities": ["video"]}, "invalid_value", "session.output_modalities[0]"),
     ({"output_modalities": "text"}, "invalid_type", "session.output_modalities"),
     ({"instructions": 5}, "invalid_type", "session.instructions"),
-    ({"instructions": None}, "invalid_type", "session.instructions"),
     ({"max_output_tokens": 0}, "integer_below_min_value", "session.max_output_tokens"),
     ({"max_output_tokens": 5000}, "integer_above_max_value", "session.max_output_tokens"),
     ({"max_output_tokens": "many"}, "invalid_value", "session.max_output_tokens"),
@@ -372,6 +378,24 @@ def test_the_error_for_a_sample_rate_has_the_text_of_the_live_service() -> None:
 
 
 # -- settings that are fixed ---------------------------------------------------------------------
+
+
+def test_the_model_of_an_update_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    harness = for_model("gpt-realtime-mini")
+    tools = [{"type": "function", "name": "get_weather"}]
+    for _ in range(2):
+        (updated,) = harness.update(model="gpt-realtime-2.1", tools=tools)
+        assert updated["session"]["model"] == "gpt-realtime-mini"
+        assert updated["session"]["tools"] == tools
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("trio_realtime.local", "WARNING")
+    assert "'gpt-realtime-2.1'" in record.getMessage()
+
+
+def test_the_model_of_the_connection_may_be_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    harness = for_model("gpt-realtime-mini")
+    assert types_of(harness.update(model="gpt-realtime-mini")) == ["session.updated"]
+    assert not caplog.records
 
 
 def test_the_voice_cannot_change_after_the_model_has_spoken() -> None:

@@ -24,8 +24,9 @@ The same calls with the same configuration return the same outputs, ids included
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from . import errors, handshake, mcp_listing, requests, settings
 from .config import ServerConfig
@@ -40,6 +41,8 @@ from .session_state import SessionState
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["ServerProtocol"]
+
+logger: Final = logging.getLogger("trio_realtime.local")
 
 _FALLBACK_MODEL = "gpt-realtime"
 #: Default Unix time at clock time 0: 1 January 2026.
@@ -63,6 +66,7 @@ class ServerProtocol:
         self._opened_at = now
         self._expires_at = now + config.session_seconds
         self._close: Close | None = None
+        self._ignored_model: str | None = None
         self._state = self._new_state(now)
         self._scheduler = ResponseScheduler(self._state, self._response_completed)
         self._input_audio = InputAudioProcessor(self._state, self._scheduler)
@@ -194,6 +198,7 @@ class ServerProtocol:
     def _update_session(self, event: Json) -> None:
         patch = settings.parse_update(event["session"], self._state.session["type"])
         self._check_change(patch)
+        self._discard_model(patch)
         known = self._state.session.get("tools", [])
         self._state.session = settings.merge(self._state.session, patch, self._defaults)
         self._input_audio.reconfigure()
@@ -204,8 +209,6 @@ class ServerProtocol:
         """Reject changes of settings that are fixed, or fixed at the moment."""
         session = self._state.session
         output = patch.get("audio", {}).get("output", {})
-        if patch.get("model", self._state.model) != self._state.model:
-            raise errors.invalid_value("session.model", "The model of a session cannot be changed.")
         if "tracing" in patch and session["tracing"] not in (None, patch["tracing"]):
             raise errors.invalid_value(
                 "session.tracing", "Tracing cannot be changed once it is enabled."
@@ -215,6 +218,21 @@ class ServerProtocol:
         if _changes("speed", output, session) and self._scheduler.active is not None:
             raise errors.invalid_value(
                 "session.audio.output.speed", "The speed can only change between responses."
+            )
+
+    def _discard_model(self, patch: Json) -> None:
+        """Remove the model from an update: the one of the connection cannot change.
+
+        Both agents SDKs send their default model in each update, whatever the URL says.
+        """
+        model = patch.pop("model", self._state.model)
+        if model not in (self._state.model, self._ignored_model):
+            self._ignored_model = model
+            logger.warning(
+                "ignored the model %.100r of a session.update: the session continues with %.100r; "
+                "choose the model in the URL",
+                model,
+                self._state.model,
             )
 
     def _append_audio(self, event: Json) -> None:

@@ -88,20 +88,13 @@ _MCP: Final = validation.record(
         "connector_id": validation.string(min_length=1),
         "tunnel_id": validation.string(min_length=1),
         "server_description": validation.string(),
-        "authorization": validation.nullable(validation.string()),
-        "headers": validation.nullable(validation.json_object),
-        "allowed_tools": validation.nullable(_allowed_tools),
-        "allowed_callers": validation.anything,
-        "require_approval": validation.nullable(
-            validation.string_or(
-                validation.one_of("always", "never"),
-                validation.record(
-                    {
-                        "always": validation.nullable(_TOOL_FILTER),
-                        "never": validation.nullable(_TOOL_FILTER),
-                    }
-                ),
-            )
+        "authorization": validation.string(),
+        "headers": validation.json_object,
+        "allowed_tools": _allowed_tools,
+        "allowed_callers": validation.array_of(validation.string()),
+        "require_approval": validation.string_or(
+            validation.one_of("always", "never"),
+            validation.record({"always": _TOOL_FILTER, "never": _TOOL_FILTER}),
         ),
         "defer_loading": validation.boolean,
     },
@@ -121,7 +114,7 @@ TOOL_CHOICE: Final = validation.string_or(
                 {
                     "type": validation.anything,
                     "server_label": validation.string(min_length=1),
-                    "name": validation.nullable(validation.string()),
+                    "name": validation.string(),
                 },
                 required=["server_label"],
             ),
@@ -131,74 +124,64 @@ TOOL_CHOICE: Final = validation.string_or(
 MAX_OUTPUT_TOKENS: Final = validation.string_or(
     validation.one_of("inf"), validation.integer(1, 4096)
 )
-PROMPT: Final = validation.nullable(
-    validation.record(
-        {
-            "id": validation.string(min_length=1),
-            "version": validation.nullable(validation.string()),
-            "variables": validation.nullable(validation.json_object),
-        },
-        required=["id"],
-    )
+PROMPT: Final = validation.record(
+    {
+        "id": validation.string(min_length=1),
+        "version": validation.string(),
+        "variables": validation.json_object,
+    },
+    required=["id"],
 )
-REASONING: Final = validation.nullable(validation.record({"effort": validation.one_of(*_EFFORTS)}))
+REASONING: Final = validation.record({"effort": validation.one_of(*_EFFORTS)})
 MODALITIES: Final[Check] = _modalities
 
-_TURN_DETECTION: Final = validation.nullable(
-    validation.tagged(
-        "type",
-        {
-            "server_vad": validation.record(
-                {
-                    "type": validation.anything,
-                    "threshold": validation.number(0.0, 1.0),
-                    "prefix_padding_ms": validation.integer(0, 60_000),
-                    "silence_duration_ms": validation.integer(0, 60_000),
-                    "idle_timeout_ms": validation.nullable(validation.integer(5000, 30000)),
-                    "create_response": validation.boolean,
-                    "interrupt_response": validation.boolean,
-                }
-            ),
-            "semantic_vad": validation.record(
-                {
-                    "type": validation.anything,
-                    "eagerness": validation.one_of(*_EAGERNESS),
-                    "create_response": validation.boolean,
-                    "interrupt_response": validation.boolean,
-                }
-            ),
-        },
-    )
-)
-_TRANSCRIPTION: Final = validation.nullable(
-    validation.record(
-        {
-            "model": _TRANSCRIPTION_MODEL,
-            "language": validation.nullable(validation.string()),
-            "prompt": validation.nullable(validation.string()),
-            "languages": validation.nullable(
-                validation.array_of(validation.string(), min_length=1)
-            ),
-            "keywords": validation.nullable(validation.array_of(validation.string())),
-            "delay": validation.one_of("minimal", "low", "medium", "high", "xhigh"),
-        },
-        required=["model"],
-    )
-)
-_NOISE_REDUCTION: Final = validation.nullable(
-    validation.record({"type": validation.one_of("near_field", "far_field")}, required=["type"])
-)
-_TRACING: Final = validation.nullable(
-    validation.string_or(
-        validation.one_of("auto"),
-        validation.record(
+_TURN_DETECTION: Final = validation.tagged(
+    "type",
+    {
+        "server_vad": validation.record(
             {
-                "workflow_name": validation.string(),
-                "group_id": validation.string(),
-                "metadata": validation.json_object,
+                "type": validation.anything,
+                "threshold": validation.number(0.0, 1.0),
+                "prefix_padding_ms": validation.integer(0, 60_000),
+                "silence_duration_ms": validation.integer(0, 60_000),
+                "idle_timeout_ms": validation.integer(5000, 30000),
+                "create_response": validation.boolean,
+                "interrupt_response": validation.boolean,
             }
         ),
-    )
+        "semantic_vad": validation.record(
+            {
+                "type": validation.anything,
+                "eagerness": validation.one_of(*_EAGERNESS),
+                "create_response": validation.boolean,
+                "interrupt_response": validation.boolean,
+            }
+        ),
+    },
+)
+_TRANSCRIPTION: Final = validation.record(
+    {
+        "model": _TRANSCRIPTION_MODEL,
+        "language": validation.string(),
+        "prompt": validation.string(),
+        "languages": validation.array_of(validation.string(), min_length=1),
+        "keywords": validation.array_of(validation.string()),
+        "delay": validation.one_of("minimal", "low", "medium", "high", "xhigh"),
+    },
+    required=["model"],
+)
+_NOISE_REDUCTION: Final = validation.record(
+    {"type": validation.one_of("near_field", "far_field"), "strength": validation.number()}
+)
+_TRACING: Final = validation.string_or(
+    validation.one_of("auto"),
+    validation.record(
+        {
+            "workflow_name": validation.string(),
+            "group_id": validation.string(),
+            "metadata": validation.json_object,
+        }
+    ),
 )
 _TRUNCATION: Final = validation.string_or(
     validation.one_of("auto", "disabled"),
@@ -206,21 +189,20 @@ _TRUNCATION: Final = validation.string_or(
         {
             "type": validation.one_of("retention_ratio"),
             "retention_ratio": validation.number(0.0, 1.0),
-            "token_limits": validation.nullable(
-                validation.record({"post_instructions": validation.integer(0)})
-            ),
+            "token_limits": validation.record({"post_instructions": validation.integer(0)}),
         },
         required=["type", "retention_ratio"],
     ),
 )
-_INCLUDE: Final = validation.nullable(validation.array_of(validation.one_of(_LOGPROBS)))
+_INCLUDE: Final = validation.array_of(validation.one_of(_LOGPROBS))
 _AUDIO_INPUT: Final = validation.record(
     {
         "format": FORMAT,
         "transcription": _TRANSCRIPTION,
         "noise_reduction": _NOISE_REDUCTION,
         "turn_detection": _TURN_DETECTION,
-    }
+    },
+    clearable=["transcription", "noise_reduction", "turn_detection"],
 )
 AUDIO_OUTPUT: Final = validation.record({"format": FORMAT, "voice": VOICE})
 _TYPE: Final = validation.one_of("realtime", "transcription")
@@ -233,7 +215,7 @@ _REALTIME_SESSION: Final = validation.record(
         "instructions": validation.string(),
         "tools": TOOLS,
         "tool_choice": TOOL_CHOICE,
-        "parallel_tool_calls": validation.nullable(validation.boolean),
+        "parallel_tool_calls": validation.boolean,
         "max_output_tokens": MAX_OUTPUT_TOKENS,
         "tracing": _TRACING,
         "truncation": _TRUNCATION,
@@ -250,10 +232,12 @@ _REALTIME_SESSION: Final = validation.record(
         "include": _INCLUDE,
     },
     required=["type"],
+    clearable=["tracing", "prompt", "include"],
 )
 _TRANSCRIPTION_SESSION: Final = validation.record(
     {"type": _TYPE, "audio": validation.record({"input": _AUDIO_INPUT}), "include": _INCLUDE},
     required=["type"],
+    clearable=["include"],
 )
 
 
@@ -371,15 +355,7 @@ def merge(session: Json, patch: Json, defaults: RealtimeDefaults) -> Json:
     }
     if "tools" in patch:
         merged["tools"] = [without_credentials(tool) for tool in patch["tools"]]
-    return {key: merged[key] for key in sorted(merged, key=_rank) if _is_visible(key, merged[key])}
-
-
-def _rank(key: str) -> int:
-    return _ORDER.index(key) if key in _ORDER else len(_ORDER)
-
-
-def _is_visible(key: str, value: Any) -> bool:
-    return key in _ORDER and not (key == "reasoning" and value is None)
+    return {key: merged[key] for key in _ORDER if key in merged}
 
 
 def without_credentials(tool: Json) -> Json:
