@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from . import errors, validation
+from . import errors, tool_schema, validation
 from .types import Json, is_object
 from .validation import Check
 
@@ -66,7 +66,7 @@ _FUNCTION: Final = validation.record(
         "type": validation.anything,
         "name": validation.string(pattern="[a-zA-Z0-9_-]{1,64}"),
         "description": validation.string(),
-        "parameters": validation.json_object,
+        "parameters": tool_schema.PARAMETERS,
     },
     required=["type", "name"],
 )

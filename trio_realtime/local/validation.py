@@ -81,7 +81,12 @@ def number(low: float | None = None, high: float | None = None) -> Check:
     def check(value: Any, path: str) -> Any:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise errors.invalid_type(path, "a number", value)
-        return _within(float(value), path, low, high)
+        try:
+            return _within(float(value), path, low, high)
+        except OverflowError:
+            raise errors.invalid_value(
+                path, f"Invalid '{path}': the number is too large."
+            ) from None
 
     return check
 
@@ -122,9 +127,7 @@ def array_of(inner: Check, *, min_length: int = 0) -> Check:
 
 def json_object(value: Any, path: str) -> Any:
     """Accept any object that is not nested too deeply to be processed and echoed."""
-    if not is_object(value):
-        raise errors.invalid_type(path, "an object", value)
-    _check_depth(value, path)
+    _check_depth(members(value, path), path)
     return value
 
 
@@ -162,7 +165,7 @@ def record(
     """
 
     def check(value: Any, path: str) -> Any:
-        given = _members(value, path)
+        given = members(value, path)
         for key, part in given.items():
             if key not in fields and not (part is None and key in absent):
                 raise errors.unknown_parameter(_join(path, key))
@@ -180,7 +183,8 @@ def record(
     return check
 
 
-def _members(value: Any, path: str) -> Json:
+def members(value: Any, path: str) -> Json:
+    """Return the members of an object, for the caller to validate."""
     if not is_object(value):
         raise errors.invalid_type(path, "an object", value)
     return value
@@ -190,7 +194,7 @@ def tagged(key: str, branches: Mapping[str, Check]) -> Check:
     """Accept an object that passes the branch selected by its member ``key``."""
 
     def check(value: Any, path: str) -> Any:
-        given = _members(value, path)
+        given = members(value, path)
         if key not in given:
             raise errors.missing_parameter(_join(path, key))
         tag = one_of(*branches)(given[key], _join(path, key))
@@ -236,7 +240,7 @@ def text_map(*, max_pairs: int, max_key: int, max_value: int) -> Check:
     inner = string(max_length=max_value)
 
     def check(value: Any, path: str) -> Any:
-        given = _members(value, path)
+        given = members(value, path)
         if len(given) > max_pairs:
             raise errors.invalid_value(
                 path, f"Invalid '{path}': at most {max_pairs} pairs allowed, got {len(given)}."
