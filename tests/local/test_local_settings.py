@@ -296,8 +296,8 @@ INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
         f"{INPUT}.format.type",
     ),
     (
-        {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}},
-        "integer_below_min_value",
+        {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 11025}}}},
+        "invalid_value",
         f"{INPUT}.format.rate",
     ),
     ({"audio": {"input": {"format": "pcm16"}}}, "invalid_type", f"{INPUT}.format"),
@@ -366,14 +366,13 @@ def test_the_error_for_two_modalities_has_the_text_of_the_live_service() -> None
     assert message.startswith("Invalid modalities: ['text', 'audio'].")
 
 
-def test_the_error_for_a_sample_rate_has_the_text_of_the_live_service() -> None:
+def test_the_error_for_a_sample_rate_lists_the_supported_rates() -> None:
     session = {
         "type": "realtime",
-        "audio": {"input": {"format": {"type": "audio/pcm", "rate": 8000}}},
+        "audio": {"input": {"format": {"type": "audio/pcm", "rate": 44100}}},
     }
     assert rejected(ProtocolHarness(), "session.update", session=session)["message"] == (
-        "Invalid 'session.audio.input.format.rate': integer below minimum value. "
-        "Expected a value >= 24000, but got 8000 instead."
+        "Invalid value: '44100'. Supported values are: '8000', '16000', '24000', and '48000'."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from . import errors, mcp_listing, settings
-from .audio import FORMATS
+from .audio import AudioFormat
 from .conversation import new_item
 from .hosted_mcp import ApprovedCall, HostedToolset
 from .responders import Fail, ScriptExhausted, Step, Turn, TurnItem
@@ -149,7 +149,7 @@ class ResponseScheduler:
             hosted_toolset=hosted_toolset,
             modality=turn.modality,
             voice=output["voice"],
-            audio_format=FORMATS[output["format"]["type"]],
+            audio_format=AudioFormat.from_json(output["format"]),
             speed=output["speed"],
             max_output_tokens=_param_or_session("max_output_tokens", params, session),
             conversation_id=None if turn.out_of_band else self._state.conversation_id,

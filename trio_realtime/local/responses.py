@@ -448,7 +448,7 @@ class ResponseGenerator:
             "max_output_tokens": self.plan.max_output_tokens,
             "audio": {
                 "output": {
-                    "format": _format_object(self.plan.audio_format),
+                    "format": self.plan.audio_format.to_json(),
                     "voice": self.plan.voice,
                 }
             },
@@ -521,9 +521,3 @@ def _incomplete(reason: str) -> _ResponseEnded:
 
 def _duration_ms(chunks: Sequence[bytes]) -> float:
     return max(_CHUNK_MS, len(chunks) * _CHUNK_MS)
-
-
-def _format_object(audio_format: AudioFormat) -> Json:
-    if audio_format.name == "audio/pcm":
-        return {"type": audio_format.name, "rate": audio.SAMPLE_RATE}
-    return {"type": audio_format.name}

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from .audio import FORMATS, AudioFormat
+from .audio import AudioFormat
 from .config import ServerConfig
 from .conversation import Conversation
 from .responses import ResponseEnvironment
@@ -55,7 +55,7 @@ class SessionState:
     @property
     def input_format(self) -> AudioFormat:
         """Format of the input audio."""
-        return FORMATS[self.input["format"]["type"]]
+        return AudioFormat.from_json(self.input["format"])
 
     @property
     def is_transcription(self) -> bool:

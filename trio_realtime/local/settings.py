@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from . import errors, tool_schema, validation
+from .audio import FORMATS, PCM_RATES, AudioFormat
 from .types import Json, is_object
 from .validation import Check
 
@@ -20,7 +21,6 @@ DEFAULT_INSTRUCTIONS: Final = (
     "You are the assistant of a local realtime server without a model: "
     "you repeat what the user said, call a tool that the user names, and read out its result."
 )
-PCM: Final[Json] = {"type": "audio/pcm", "rate": 24000}
 
 _TRANSCRIPTION_MODEL: Final = validation.string(min_length=1)
 _MULTILINGUAL_MODELS: Final = frozenset({"gpt-live-transcribe"})
@@ -46,11 +46,18 @@ def _modalities(value: Any, path: str) -> Any:
     return names
 
 
+def _pcm_rate(value: Any, path: str) -> Any:
+    rate: int = validation.integer()(value, path)
+    if rate not in PCM_RATES:
+        raise errors.unsupported_value(path, rate, [str(known) for known in PCM_RATES])
+    return rate
+
+
 FORMAT: Final = validation.tagged(
     "type",
     {
         "audio/pcm": validation.record(
-            {"type": validation.anything, "rate": validation.integer(24000, 24000)},
+            {"type": validation.anything, "rate": _pcm_rate},
             required=["type"],
         ),
         "audio/pcmu": validation.record({"type": validation.anything}, required=["type"]),
@@ -317,7 +324,7 @@ class RealtimeDefaults:
 
     def _audio_input(self) -> Json:
         return {
-            "format": dict(PCM),
+            "format": FORMATS["audio/pcm"].to_json(),
             "transcription": None,
             "noise_reduction": None,
             "turn_detection": self.turn_detection({"type": "server_vad"}),
@@ -325,7 +332,7 @@ class RealtimeDefaults:
 
     def _audio_output(self) -> Json:
         voice = "marin" if is_reasoning_model(self._model) else "alloy"
-        return {"format": dict(PCM), "voice": voice, "speed": 1.0}
+        return {"format": FORMATS["audio/pcm"].to_json(), "voice": voice, "speed": 1.0}
 
     def turn_detection(self, given: Json) -> Json:
         """Return a ``turn_detection`` object completed with defaults."""
@@ -366,17 +373,12 @@ def without_credentials(tool: Json) -> Json:
 def _fill_in(side: Json, defaults: RealtimeDefaults) -> Json:
     filled = dict(side)
     if "format" in side:
-        filled["format"] = complete_format(side["format"])
+        filled["format"] = AudioFormat.from_json(side["format"]).to_json()
     if side.get("turn_detection") is not None:
         filled["turn_detection"] = defaults.turn_detection(side["turn_detection"])
     if side.get("transcription") is not None:
         filled["transcription"] = _complete_transcription(side["transcription"])
     return filled
-
-
-def complete_format(given: Json) -> Json:
-    """Return a format with its rate, which clients may omit."""
-    return dict(PCM) if given["type"] == "audio/pcm" else dict(given)
 
 
 def _complete_transcription(given: Json) -> Json:
