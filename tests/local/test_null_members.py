@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -292,17 +292,13 @@ def schema_of_event(kind: str) -> Json:
 
 def name_of(event: Json, place: Place) -> str:
     """Return a name such as ``session.tools[mcp].headers``, with the kinds of the objects."""
-    name, value = "", event
-    for step in place:
-        if isinstance(step, str):
-            name += f".{step}" if name else step
-            value = value.get(step, {})
-        else:
-            value = value[step]
-        kind = isinstance(value, dict) and (value.get("role") or value.get("type"))
-        if kind and step != place[-1]:
+    name, value = "", cast(Any, event)
+    for step in place[:-1]:
+        value = value[step]
+        name += f".{step}" if isinstance(step, str) else ""
+        if isinstance(value, dict) and (kind := value.get("role") or value.get("type")):
             name += f"[{kind}]"
-    return name if "." in name else f"{name} of {event['type']}"
+    return f"{name[1:]}.{place[-1]}" if name else f"{place[-1]} of {event['type']}"
 
 
 def all_members() -> dict[str, tuple[Json, Place]]:
@@ -392,7 +388,7 @@ def without(event: Json, place: Place) -> Json:
     return changed
 
 
-def copy_of(event: Json, place: Place) -> tuple[Json, Json]:
+def copy_of(event: Json, place: Place) -> tuple[Json, Any]:
     """Return a copy of the event, and the object in it that has the member."""
     changed: Json = json.loads(json.dumps(event))  # unlike deepcopy, this separates shared parts
     parent: Any = changed

@@ -255,8 +255,11 @@ def _merged(schema: Json) -> Json:
 
 
 def _choices(schema: Json) -> list[Any]:
-    found = (schema[key] for key in ("anyOf", "oneOf") if is_array(schema.get(key)))
-    return next(found, [])
+    for key in ("anyOf", "oneOf"):
+        choices: Any = schema.get(key)
+        if is_array(choices):
+            return choices
+    return []
 
 
 def _chosen(schema: Json, choices: list[Any]) -> Json:

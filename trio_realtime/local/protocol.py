@@ -1,11 +1,12 @@
 """The server side of one connection: a synchronous state machine without a clock or a socket.
 
-Pass it messages and the time. It returns outputs in order: events to send, and at the end a close.
+Pass it messages and the time. It returns outputs in order: events to send, requests to transcribe audio, and at the end a close.
 Drive it like this::
 
     outputs = protocol.open(now)
     while connected:
         if a message arrived:   outputs = protocol.receive(message, now)
+        elif audio was transcribed: outputs = protocol.transcribed(item_id, result, now)
         elif protocol.next_deadline() <= now:   outputs = protocol.advance(now)
 
 Rules:
@@ -38,6 +39,7 @@ from .input_audio import InputAudioProcessor
 from .response_scheduler import ResponseScheduler
 from .responses import ResponseEnvironment, ResponseGenerator
 from .session_state import SessionState
+from .transcriber import TranscriptionRequest, TranscriptionResult
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["ServerProtocol"]
@@ -105,6 +107,19 @@ class ServerProtocol:
             self._handle_message(message)
         return self._flush()
 
+    def transcribed(self, item_id: str, result: TranscriptionResult, now: float) -> list[Output]:
+        """Handle the result of a :class:`TranscriptionRequest`.
+
+        Responses whose context has the item wait for it. Results after the close are ignored.
+
+        Raises:
+            LookupError: no transcription of this item was requested, or it has a result already.
+        """
+        if self._close is None:
+            self._set_time(now)
+            self._input_audio.transcribed(item_id, result)
+        return self._flush()
+
     def advance(self, now: float) -> list[Output]:
         """Advance everything that is due at this time by one step. May return no outputs."""
         if self._close is None:
@@ -153,6 +168,7 @@ class ServerProtocol:
             model=model,
             conversation_id=self._ids.new("conv"),
             now=now,
+            request_transcription=self._request_transcription,
         )
 
     def _set_time(self, now: float) -> None:
@@ -162,6 +178,9 @@ class ServerProtocol:
     def _emit(self, kind: str, /, **fields: Any) -> None:
         frame: Json = {"type": kind, "event_id": self._ids.new("event")}
         self._out.append(Frame(frame | fields))
+
+    def _request_transcription(self, request: TranscriptionRequest) -> None:
+        self._out.append(request)
 
     def _flush(self) -> list[Output]:
         out, self._out = self._out, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -10,6 +11,7 @@ from .audio import AudioFormat
 from .config import ServerConfig
 from .conversation import Conversation
 from .responses import ResponseEnvironment
+from .transcriber import TranscriptionRequest
 from .types import Json
 
 __all__ = ["SessionState"]
@@ -26,6 +28,7 @@ class SessionState:
         model: model of the connection.
         conversation_id: id of the default conversation.
         now: time of the current input, in seconds.
+        request_transcription: outputs a request, to which the caller of the protocol responds.
     """
 
     config: ServerConfig
@@ -34,6 +37,7 @@ class SessionState:
     model: str
     conversation_id: str
     now: float
+    request_transcription: Callable[[TranscriptionRequest], None]
 
     @property
     def conversation(self) -> Conversation:
