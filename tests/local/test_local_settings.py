@@ -244,6 +244,9 @@ INPUT = "session.audio.input"
 OUTPUT = "session.audio.output"
 
 
+NESTED: dict[str, Any] = json.loads('{"a":' * 70 + "{}" + "}" * 70)
+
+
 INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
     ({}, "missing_required_parameter", "session.type"),
     ({"type": "other"}, "invalid_value", "session.type"),
@@ -311,6 +314,13 @@ INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
         "invalid_value",
         f"{INPUT}.noise_reduction.type",
     ),
+    (
+        {"audio": {"input": {"noise_reduction": {"strength": 10**400}}}},
+        "invalid_value",
+        f"{INPUT}.noise_reduction.strength",
+    ),
+    ({"prompt": {"id": "x", "variables": NESTED}}, "invalid_value", "session.prompt.variables"),
+    ({"tracing": {"metadata": NESTED}}, "invalid_value", "session.tracing.metadata"),
     *(
         ({"audio": {"input": {"turn_detection": detection}}}, code, f"{INPUT}.turn_detection.{key}")
         for detection, code, key in [
@@ -411,6 +421,17 @@ def test_the_voice_cannot_change_after_the_model_has_spoken() -> None:
         "Cannot update a conversation's voice if assistant audio is present."
     )
     assert harness.update(audio={"output": {"voice": "echo"}})[0]["type"] == "session.updated"
+
+
+def test_a_change_of_voice_while_the_model_speaks_rejects_the_whole_update() -> None:
+    harness = ProtocolHarness(pacing=1.0)
+    harness.send("response.create")
+    harness.run_until("response.output_audio.delta")
+    before = harness.session
+    session = {"type": "realtime", "instructions": "x", "audio": {"output": {"voice": "echo"}}}
+    error = rejected(harness, "session.update", session=session)
+    assert (error["code"], error["param"]) == ("cannot_update_voice", None)
+    assert harness.session == before
 
 
 def test_speed_changes_only_between_responses() -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -292,7 +292,8 @@ def schema_of_event(kind: str) -> Json:
 
 def name_of(event: Json, place: Place) -> str:
     """Return a name such as ``session.tools[mcp].headers``, with the kinds of the objects."""
-    name, value = "", cast(Any, event)
+    name = ""
+    value: Any = event
     for step in place[:-1]:
         value = value[step]
         name += f".{step}" if isinstance(step, str) else ""
