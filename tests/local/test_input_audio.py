@@ -121,6 +121,35 @@ def test_push_to_talk_responds_only_on_request() -> None:
     assert only(frames, "response.output_text.done")["text"] == "I heard 2.8 seconds of audio."
 
 
+TRANSCRIPTS: dict[str, tuple[str | TranscriptionFailed, ...]] = {
+    "known": ("turn the light off",),
+    "unknown": (),
+    "empty": ("",),
+    "failed": (TranscriptionFailed(),),
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+@pytest.mark.parametrize("model", [None, "whisper-1", "gpt-4o-transcribe", "gpt-live-transcribe"])
+def test_the_answer_does_not_depend_on_the_time_of_the_request(
+    model: str | None, name: str
+) -> None:
+    answers: list[str] = []
+    for seconds in (0.0, 0.02, 10.0):
+        harness = ProtocolHarness(transcripts=TRANSCRIPTS[name], pacing=1.0)
+        transcription = None if model is None else {"model": model}
+        harness.update(audio={"input": {"transcription": transcription, "turn_detection": None}})
+        append_speech(harness, 1500)
+        harness.send("input_audio_buffer.commit")
+        harness.run(seconds)
+        harness.send("response.create", response={"output_modalities": ["text"]})
+        answers.append(only(harness.run(10.0), "response.output_text.done")["text"])
+    expected = (
+        "You said: turn the light off" if name == "known" else "I heard 1.5 seconds of audio."
+    )
+    assert answers == [expected] * 3
+
+
 def test_a_commit_requires_a_tenth_of_a_second() -> None:
     harness = ProtocolHarness()
     harness.update(audio={"input": {"turn_detection": None}})

@@ -42,7 +42,9 @@ from .transcriber import (
     ScriptedTranscriber as ScriptedTranscriber,
     Transcriber as Transcriber,
     TranscriptionFailed as TranscriptionFailed,
+    TranscriptionRequest as TranscriptionRequest,
     TranscriptionResult as TranscriptionResult,
+    UserAudio as UserAudio,
 )
 from .types import (
     Close as Close,

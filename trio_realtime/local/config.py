@@ -43,8 +43,9 @@ class ServerConfig:
     Args:
         responder: decides what the model says and calls. All connections share it.
         transcripts: transcripts of committed audio, in order; each item takes the next one.
-        transcriber: transcribes committed audio. All connections share it. The default is a
-            :class:`ScriptedTranscriber` of ``transcripts``.
+        transcriber: a function that transcribes committed audio, see :data:`Transcriber`. An async
+            function runs in a task, another one in a worker thread. All connections share it. The
+            default is a :class:`ScriptedTranscriber` of ``transcripts``.
         synthesizer: turns text into speech. All connections share it.
         pacing: speed of generation relative to real time. ``math.inf`` generates as fast as the
             client reads.
@@ -67,12 +68,14 @@ class ServerConfig:
 
     Raises:
         ValueError: a number is out of range.
+        TypeError: the transcriber is not callable.
     """
 
     responder: Responder = attrs.field(factory=RuleResponder)
     transcripts: Sequence[str | TranscriptionFailed] = attrs.field(default=(), converter=_as_tuple)
     transcriber: Transcriber = attrs.field(
-        default=attrs.Factory(_default_transcriber, takes_self=True)
+        default=attrs.Factory(_default_transcriber, takes_self=True),
+        validator=attrs.validators.is_callable(),
     )
     synthesizer: Synthesizer = attrs.field(factory=ToneSynthesizer)
     pacing: float = attrs.field(default=8.0, validator=_positive)

@@ -24,6 +24,8 @@ from .config import ServerConfig
 from .errors import ProtocolError
 from .protocol import ServerProtocol
 from .requests import read_message
+from .transcriber import TranscriptionRequest
+from .transcriber_tasks import Transcribed, TranscriberTasks
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["Connection", "Limits", "serve_connection", "with_wall_clock"]
@@ -35,6 +37,9 @@ _OUTBOX: Final = 256
 _GOING_AWAY: Final = Close(1001, "the server is going away")
 _INTERNAL_ERROR: Final = Close(1011, "internal error")
 _TOO_SLOW: Final = Close(1013, "the client reads too slowly")
+
+#: What the protocol handles: a message of the client, or a transcript.
+_Input: TypeAlias = str | bytes | Transcribed
 
 Direction: TypeAlias = Literal["sent", "received"]
 
@@ -128,13 +133,14 @@ async def serve_connection(
 async def _serve_connection(
     transport: Transport, connection: Connection, config: ServerConfig, limits: Limits
 ) -> None:
-    inbox_send, inbox = trio.open_memory_channel[str | bytes](_INBOX)
+    inbox_send, inbox = trio.open_memory_channel[_Input](_INBOX)
     outbox, outbox_receive = trio.open_memory_channel[str](_OUTBOX)
     async with trio.open_nursery() as nursery:
         written = trio.Event()
         nursery.start_soon(_read, transport, inbox_send)
         nursery.start_soon(_write, transport, outbox_receive, written)
-        loop = _ConnectionLoop(connection, config, limits, inbox, outbox)
+        transcriber = TranscriberTasks(config.transcriber, nursery, inbox_send)
+        loop = _ConnectionLoop(connection, config, limits, inbox, outbox, transcriber)
         close = await loop.run()
         connection.closed = close
         outbox.close()
@@ -145,7 +151,7 @@ async def _serve_connection(
         nursery.cancel_scope.cancel(reason="the connection is closed")
 
 
-async def _read(transport: Transport, inbox: trio.MemorySendChannel[str | bytes]) -> None:
+async def _read(transport: Transport, inbox: trio.MemorySendChannel[_Input]) -> None:
     async with inbox:
         while True:
             try:
@@ -176,13 +182,15 @@ class _ConnectionLoop:
         connection: Connection,
         config: ServerConfig,
         limits: Limits,
-        inbox: trio.MemoryReceiveChannel[str | bytes],
+        inbox: trio.MemoryReceiveChannel[_Input],
         outbox: trio.MemorySendChannel[str],
+        transcriber: TranscriberTasks,
     ) -> None:
         self._connection = connection
         self._limits = limits
         self._inbox = inbox
         self._outbox = outbox
+        self._transcriber = transcriber
         self._protocol = ServerProtocol(
             config, connection=connection.request, now=trio.current_time()
         )
@@ -206,40 +214,44 @@ class _ConnectionLoop:
         while close is None:
             deadline = self._protocol.next_deadline()
             try:
-                message = await self._next_message(math.inf if deadline is None else deadline)
+                received = await self._next_input(math.inf if deadline is None else deadline)
             except trio.EndOfChannel:
                 return Close(1000)
-            close = await self._send_outputs(await self._process(message))
+            close = await self._send_outputs(await self._process(received))
         return close
 
-    async def _next_message(self, deadline: float) -> str | bytes | None:
-        """Return the next message, or None at the deadline."""
+    async def _next_input(self, deadline: float) -> _Input | None:
+        """Return the next message or transcript, or None at the deadline."""
         if deadline <= trio.current_time():
             # Handle client messages between two events, however fast they are generated.
             await trio.lowlevel.checkpoint()
-            return self._pending_message()
+            return self._pending_input()
         with trio.move_on_at(deadline):
             return await self._inbox.receive()
         return None
 
-    def _pending_message(self) -> str | bytes | None:
+    def _pending_input(self) -> _Input | None:
         try:
             return self._inbox.receive_nowait()
         except trio.WouldBlock:
             return None
 
-    async def _process(self, message: str | bytes | None) -> list[Output]:
-        if message is not None:
-            self._connection.messages.append(("received", message))
-        handle = self._bind_input(message, trio.current_time())
+    async def _process(self, received: _Input | None) -> list[Output]:
+        if isinstance(received, str | bytes):
+            self._connection.messages.append(("received", received))
+        handle = self._bind_input(received, trio.current_time())
         if self._in_thread:
             return await trio.to_thread.run_sync(handle, limiter=_thread_limiter())
         return handle()
 
-    def _bind_input(self, message: str | bytes | None, now: float) -> Callable[[], list[Output]]:
-        if message is None:
-            return lambda: self._protocol.advance(now)
-        return lambda: self._protocol.receive(message, now)
+    def _bind_input(self, received: _Input | None, now: float) -> Callable[[], list[Output]]:
+        match received:
+            case None:
+                return lambda: self._protocol.advance(now)
+            case Transcribed(item_id=item_id, result=result):
+                return lambda: self._protocol.transcribed(item_id, result, now)
+            case _:
+                return lambda: self._protocol.receive(received, now)
 
     async def _send_outputs(self, outputs: list[Output]) -> Close | None:
         for output in outputs:
@@ -249,6 +261,8 @@ class _ConnectionLoop:
                     self._connection.messages.append(("sent", text))
                     if not await self._send(text):
                         return _TOO_SLOW
+                case TranscriptionRequest():
+                    self._transcriber.start_soon(output)
                 case Close():
                     return output
         return None

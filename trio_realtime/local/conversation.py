@@ -26,7 +26,9 @@ class Item:
         audio_format: format of the audio.
         audio: audio bytes by content index.
         images: image URLs by content index.
-        transcribed_text: words of the user's audio; None if they are unknown.
+        transcribed_text: words of the user's committed audio, empty if they are unknown; None for
+            other items, and until the audio is transcribed.
+        awaits_transcript: whether the audio is being transcribed.
         truncated_ms: duration of the audio after ``conversation.item.truncate``; None before.
     """
 
@@ -35,6 +37,7 @@ class Item:
     audio: dict[int, bytearray] = attrs.field(factory=dict[int, bytearray])
     images: dict[int, str] = attrs.field(factory=dict[int, str])
     transcribed_text: str | None = None
+    awaits_transcript: bool = False
     truncated_ms: int | None = None
 
     @property
@@ -104,8 +107,10 @@ class Item:
         )
 
     def _text(self) -> str:
+        if self.transcribed_text is not None:
+            return self.transcribed_text
         text = " ".join(filter(None, map(_part_text, self.data.get("content", []))))
-        return self.transcribed_text or text or self.data.get("reason") or ""
+        return text or self.data.get("reason") or ""
 
     def _output(self) -> str:
         if self._outcome() == "failed":

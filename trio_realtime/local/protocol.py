@@ -1,11 +1,12 @@
 """The server side of one connection: a synchronous state machine without a clock or a socket.
 
-Pass it messages and the time. It returns outputs in order: events to send, and at the end a close.
+Pass it messages and the time. It returns outputs in order: events to send, requests to transcribe audio, and at the end a close.
 Drive it like this::
 
     outputs = protocol.open(now)
     while connected:
         if a message arrived:   outputs = protocol.receive(message, now)
+        elif audio was transcribed: outputs = protocol.transcribed(item_id, result, now)
         elif protocol.next_deadline() <= now:   outputs = protocol.advance(now)
 
 Rules:
@@ -24,8 +25,9 @@ The same calls with the same configuration return the same outputs, ids included
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from . import errors, handshake, mcp_listing, requests, settings
 from .config import ServerConfig
@@ -37,9 +39,12 @@ from .input_audio import InputAudioProcessor
 from .response_scheduler import ResponseScheduler
 from .responses import ResponseEnvironment, ResponseGenerator
 from .session_state import SessionState
+from .transcriber import TranscriptionRequest, TranscriptionResult
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["ServerProtocol"]
+
+logger: Final = logging.getLogger("trio_realtime.local")
 
 _FALLBACK_MODEL = "gpt-realtime"
 #: Default Unix time at clock time 0: 1 January 2026.
@@ -63,6 +68,7 @@ class ServerProtocol:
         self._opened_at = now
         self._expires_at = now + config.session_seconds
         self._close: Close | None = None
+        self._ignored_model: str | None = None
         self._state = self._new_state(now)
         self._scheduler = ResponseScheduler(self._state, self._response_completed)
         self._input_audio = InputAudioProcessor(self._state, self._scheduler)
@@ -99,6 +105,19 @@ class ServerProtocol:
         if self._close is None:
             self._set_time(now)
             self._handle_message(message)
+        return self._flush()
+
+    def transcribed(self, item_id: str, result: TranscriptionResult, now: float) -> list[Output]:
+        """Handle the result of a :class:`TranscriptionRequest`.
+
+        Responses whose context has the item wait for it. Results after the close are ignored.
+
+        Raises:
+            LookupError: no transcription of this item was requested, or it has a result already.
+        """
+        if self._close is None:
+            self._set_time(now)
+            self._input_audio.transcribed(item_id, result)
         return self._flush()
 
     def advance(self, now: float) -> list[Output]:
@@ -149,6 +168,7 @@ class ServerProtocol:
             model=model,
             conversation_id=self._ids.new("conv"),
             now=now,
+            request_transcription=self._request_transcription,
         )
 
     def _set_time(self, now: float) -> None:
@@ -158,6 +178,9 @@ class ServerProtocol:
     def _emit(self, kind: str, /, **fields: Any) -> None:
         frame: Json = {"type": kind, "event_id": self._ids.new("event")}
         self._out.append(Frame(frame | fields))
+
+    def _request_transcription(self, request: TranscriptionRequest) -> None:
+        self._out.append(request)
 
     def _flush(self) -> list[Output]:
         out, self._out = self._out, []
@@ -194,6 +217,7 @@ class ServerProtocol:
     def _update_session(self, event: Json) -> None:
         patch = settings.parse_update(event["session"], self._state.session["type"])
         self._check_change(patch)
+        self._discard_model(patch)
         known = self._state.session.get("tools", [])
         self._state.session = settings.merge(self._state.session, patch, self._defaults)
         self._input_audio.reconfigure()
@@ -204,8 +228,6 @@ class ServerProtocol:
         """Reject changes of settings that are fixed, or fixed at the moment."""
         session = self._state.session
         output = patch.get("audio", {}).get("output", {})
-        if patch.get("model", self._state.model) != self._state.model:
-            raise errors.invalid_value("session.model", "The model of a session cannot be changed.")
         if "tracing" in patch and session["tracing"] not in (None, patch["tracing"]):
             raise errors.invalid_value(
                 "session.tracing", "Tracing cannot be changed once it is enabled."
@@ -215,6 +237,21 @@ class ServerProtocol:
         if _changes("speed", output, session) and self._scheduler.active is not None:
             raise errors.invalid_value(
                 "session.audio.output.speed", "The speed can only change between responses."
+            )
+
+    def _discard_model(self, patch: Json) -> None:
+        """Remove the model from an update: the one of the connection cannot change.
+
+        Both agents SDKs send their default model in each update, whatever the URL says.
+        """
+        model = patch.pop("model", self._state.model)
+        if model not in (self._state.model, self._ignored_model):
+            self._ignored_model = model
+            logger.warning(
+                "ignored the model %.100r of a session.update: the session continues with %.100r; "
+                "choose the model in the URL",
+                model,
+                self._state.model,
             )
 
     def _append_audio(self, event: Json) -> None:

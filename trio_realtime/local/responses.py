@@ -63,10 +63,9 @@ class ResponseEnvironment:
 
 @attrs.frozen
 class ResponsePlan:
-    """Content and settings of a response. Later session updates do not change it.
+    """Settings of a response. Later session updates do not change them.
 
     Args:
-        steps: steps from the responder, or approved calls.
         hosted_toolset: hosted tools that the response may call.
         modality: ``text`` or ``audio``.
         voice: name or object of the voice, for the response object.
@@ -81,7 +80,6 @@ class ResponsePlan:
         latency: seconds before the first item.
     """
 
-    steps: Sequence[Step | ApprovedCall]
     hosted_toolset: HostedToolset
     modality: str
     voice: Any
@@ -128,20 +126,21 @@ class ResponseGenerator:
     """Generates the events of one response.
 
     Attributes:
-        due: when to call :meth:`step` next; None after ``response.done``.
+        due: when to call :meth:`step` next; None before :meth:`start` and after ``response.done``.
         audio_ms: duration of the emitted audio, in milliseconds.
         status: ``status`` of the response object.
         usage: ``usage`` of the response object; None until ``response.done``.
     """
 
-    def __init__(self, environment: ResponseEnvironment, plan: ResponsePlan, *, now: float) -> None:
+    def __init__(self, environment: ResponseEnvironment, plan: ResponsePlan) -> None:
         self.id: str = environment.ids.new("resp")
         self.plan = plan
-        self.due: float | None = now
+        self.due: float | None = None
         self.audio_ms: float = 0.0
         self.status: str = "in_progress"
         self.usage: Json | None = None
         self._environment = environment
+        self._steps: Sequence[Step | ApprovedCall] = ()
         self._open: list[_OpenItem] = []
         self._items: list[Item] = []
         self._text_tokens = 0
@@ -153,6 +152,11 @@ class ResponseGenerator:
     def begin(self) -> None:
         """Emit ``response.created``."""
         self._environment.emit("response.created", response=self._response_object(None))
+
+    def start(self, steps: Sequence[Step | ApprovedCall], *, now: float) -> None:
+        """Set the content of the response: steps from the responder, or approved calls."""
+        self._steps = steps
+        self.due = now
 
     def step(self, now: float) -> None:
         """Emit the next events, and set ``due`` to the time of those that follow."""
@@ -173,7 +177,7 @@ class ResponseGenerator:
     def _generate(self) -> Generator[float, None, None]:
         yield self.plan.latency
         try:
-            for position, step in enumerate(self.plan.steps):
+            for position, step in enumerate(self._steps):
                 yield from self._run_step(step, position)
         except _ResponseEnded as stop:
             self._finish(stop.status, stop.details)
@@ -219,7 +223,7 @@ class ResponseGenerator:
         data: Json = {"id": self._environment.ids.new("item"), "type": "message"}
         data |= {"status": "in_progress", "role": "assistant", "content": []}
         if self.plan.has_phases:
-            calls = any(isinstance(step, Call | HostedCall) for step in self.plan.steps[position:])
+            calls = any(isinstance(step, Call | HostedCall) for step in self._steps[position:])
             data["phase"] = "commentary" if calls else "final_answer"
         entry = self._open_item(data, self._end_part)
         self._emit_part(entry, "response.content_part.added")
@@ -448,7 +452,7 @@ class ResponseGenerator:
             "max_output_tokens": self.plan.max_output_tokens,
             "audio": {
                 "output": {
-                    "format": _format_object(self.plan.audio_format),
+                    "format": self.plan.audio_format.to_json(),
                     "voice": self.plan.voice,
                 }
             },
@@ -502,7 +506,7 @@ class ResponseGenerator:
 
     def _is_billed(self) -> bool:
         """Return False for a response that failed without output, which costs nothing."""
-        return bool(self._items) or not isinstance(next(iter(self.plan.steps), None), Fail)
+        return bool(self._items) or not isinstance(next(iter(self._steps), None), Fail)
 
 
 def _arguments_text(arguments: Mapping[str, Any] | str) -> str:
@@ -521,9 +525,3 @@ def _incomplete(reason: str) -> _ResponseEnded:
 
 def _duration_ms(chunks: Sequence[bytes]) -> float:
     return max(_CHUNK_MS, len(chunks) * _CHUNK_MS)
-
-
-def _format_object(audio_format: AudioFormat) -> Json:
-    if audio_format.name == "audio/pcm":
-        return {"type": audio_format.name, "rate": audio.SAMPLE_RATE}
-    return {"type": audio_format.name}

@@ -7,6 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
+from .transcriber import TranscriptionRequest
+
 __all__ = ["Close", "ConnectionRequest", "Frame", "Json", "Output", "is_array", "is_object"]
 
 Json: TypeAlias = dict[str, Any]
@@ -44,7 +46,7 @@ class Close:
     reason: str = ""
 
 
-Output: TypeAlias = Frame | Close
+Output: TypeAlias = Frame | Close | TranscriptionRequest
 
 
 def _count_headers(headers: tuple[tuple[str, str], ...]) -> str:
