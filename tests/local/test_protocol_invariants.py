@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pybase64
-from hypothesis import HealthCheck, assume, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, example, given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from support.harness import NextStepsResponder
@@ -325,5 +325,6 @@ def test_no_message_crashes_the_server(message: str | bytes) -> None:
 
 
 @given(st.text(max_size=30))
+@example("/[")
 def test_no_path_crashes_the_server(path: str) -> None:
     assert ProtocolHarness(ConnectionRequest(f"/{path}", LOCAL_REQUEST.headers)).frames
