@@ -237,6 +237,30 @@ async def test_an_exception_fails_the_transcription(
     assert record.exc_info[1] is failure
 
 
+async def test_audio_that_waits_for_a_slow_transcriber_is_bounded(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sizes: list[int] = []
+
+    async def transcribe(audio: UserAudio) -> str:
+        sizes.append(len(audio.data))
+        await trio.sleep(10.0)
+        return "Hello"
+
+    connector = local_connector(transcriber=transcribe)
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
+        await send(transport, "session.update", session=SESSION)
+        audio = pybase64.b64encode(bytes(12 * 1024 * 1024)).decode()
+        for expected in (2, 4):
+            for _ in range(3):
+                await send(transport, "input_audio_buffer.append", audio=audio)
+                await send(transport, "input_audio_buffer.commit")
+            (*_, failed) = await receive_until(transport, FAILED)
+            assert failed["error"]["code"] == "transcriber_overloaded"
+            await trio.sleep(20.0)
+            assert len(sizes) == expected
+
+
 async def test_a_result_of_another_type_fails_the_transcription(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -1,13 +1,16 @@
 """The server side of one connection: a synchronous state machine without a clock or a socket.
 
-Pass it messages and the time. It returns outputs in order: events to send, requests to transcribe audio, and at the end a close.
-Drive it like this::
+Pass it messages, transcripts and the time. It returns outputs in order: events to send, requests
+to transcribe audio, and at the end a close. Drive it like this::
 
     outputs = protocol.open(now)
     while connected:
         if a message arrived:   outputs = protocol.receive(message, now)
-        elif audio was transcribed: outputs = protocol.transcribed(item_id, result, now)
+        elif a transcript is ready:   outputs = protocol.transcribed(item_id, transcript, now)
         elif protocol.next_deadline() <= now:   outputs = protocol.advance(now)
+
+Transcripts are requested only if the transcriber is a function. Those of a
+:class:`ScriptedTranscriber` are read at once.
 
 Rules:
 

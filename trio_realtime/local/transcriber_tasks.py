@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -21,8 +21,13 @@ __all__ = ["Transcribed", "TranscriberTasks"]
 
 logger: Final = logging.getLogger("trio_realtime.local")
 
+#: Limit of the audio that one client may have waiting for a slow transcriber.
+_MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
 _CONTROL_FLOW: Final = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 _FAILED: Final = TranscriptionFailed("transcriber_error", "The transcriber of the server failed.")
+_OVERLOADED: Final = TranscriptionFailed(
+    "transcriber_overloaded", "Too much audio is waiting for the transcriber of the server."
+)
 
 
 @attrs.frozen
@@ -33,9 +38,11 @@ class Transcribed:
     result: TranscriptionResult
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class TranscriberTasks:
     """Runs each transcription of a connection in a task, and sends the result to the connection.
+
+    A transcription fails at once if 32 MiB of audio of the connection are waiting already.
 
     Args:
         transcriber: the transcriber, which all connections share.
@@ -45,16 +52,25 @@ class TranscriberTasks:
 
     _transcriber: Transcriber
     _nursery: trio.Nursery
-    _results: trio.MemorySendChannel[Any]
+    _results: trio.MemorySendChannel[Transcribed]
+    _pending_bytes: int = attrs.field(default=0, init=False)
 
     def start_soon(self, request: TranscriptionRequest) -> None:
         """Start a transcription."""
-        self._nursery.start_soon(self._transcribe, request)
+        if self._pending_bytes + len(request.audio.data) > _MAX_PENDING_BYTES:
+            self._nursery.start_soon(self._send, request.item_id, _OVERLOADED)
+        else:
+            self._pending_bytes += len(request.audio.data)
+            self._nursery.start_soon(self._transcribe, request)
 
     async def _transcribe(self, request: TranscriptionRequest) -> None:
         result = await _call(self._transcriber, request.audio)
+        self._pending_bytes -= len(request.audio.data)
+        await self._send(request.item_id, result)
+
+    async def _send(self, item_id: str, result: TranscriptionResult) -> None:
         try:
-            await self._results.send(Transcribed(request.item_id, result))
+            await self._results.send(Transcribed(item_id, result))
         except (trio.ClosedResourceError, trio.BrokenResourceError):
             return  # the client is gone
 
@@ -64,7 +80,7 @@ async def _call(transcriber: Transcriber, audio: UserAudio) -> TranscriptionResu
     try:
         return _checked(await _run(transcriber, audio))
     except (*_CONTROL_FLOW, BaseExceptionGroup) as exc:
-        if not isinstance(exc, Exception):
+        if not isinstance(exc, Exception):  # a group may contain a cancellation
             raise
         logger.exception("the transcriber failed")
     except BaseException:  # even asyncio's CancelledError may not end the server

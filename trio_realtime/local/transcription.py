@@ -38,12 +38,7 @@ class ItemTranscription:
         is_done: whether the last event was emitted.
     """
 
-    def __init__(
-        self,
-        environment: ResponseEnvironment,
-        item_id: str,
-        config: Json,
-    ) -> None:
+    def __init__(self, environment: ResponseEnvironment, item_id: str, config: Json) -> None:
         self.item_id = item_id
         self.due: float | None = None
         self.is_done: bool = False

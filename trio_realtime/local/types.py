@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, TypeAlias, TypeGuard
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import attrs
 
@@ -49,6 +49,13 @@ class Close:
 Output: TypeAlias = Frame | Close | TranscriptionRequest
 
 
+def _split(path: str) -> SplitResult:
+    try:
+        return urlsplit(path)
+    except ValueError:  # ``//[`` starts like a host, and is none
+        return SplitResult("", "", path, "", "")
+
+
 def _count_headers(headers: tuple[tuple[str, str], ...]) -> str:
     return f"<{len(headers)} headers>"
 
@@ -76,12 +83,12 @@ class ConnectionRequest:
 
     def query(self, name: str) -> str | None:
         """Return the first value of a query parameter; None if it is missing or empty."""
-        return parse_qs(urlsplit(self.path).query).get(name, [None])[0]
+        return parse_qs(_split(self.path).query).get(name, [None])[0]
 
     @property
     def route(self) -> str:
         """The path without the query."""
-        return urlsplit(self.path).path
+        return _split(self.path).path
 
     @property
     def model(self) -> str | None:
