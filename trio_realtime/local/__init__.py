@@ -35,6 +35,7 @@ from .rule_responder import RuleResponder as RuleResponder
 from .server import LocalServer as LocalServer, serve_local as serve_local
 from .synthesizer import (
     EspeakSynthesizer as EspeakSynthesizer,
+    Speech as Speech,
     Synthesizer as Synthesizer,
     ToneSynthesizer as ToneSynthesizer,
 )

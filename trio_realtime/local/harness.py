@@ -59,8 +59,11 @@ class ProtocolHarness:
         return self.send_raw(msgspec.json.encode({"type": kind, **fields}).decode())
 
     def send_raw(self, message: str | bytes) -> list[Json]:
-        """Send one message unchanged."""
-        return self._record(self.protocol.receive(message, self.now))
+        """Send one message unchanged. Return the events that the server sends at once."""
+        frames = self._record(self.protocol.receive(message, self.now))
+        while self.protocol.is_busy:
+            frames += self._record(self.protocol.advance(self.now))
+        return frames
 
     def step(self) -> list[Json]:
         """Advance the time to the next deadline and let the server emit its next events."""

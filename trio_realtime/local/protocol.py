@@ -25,7 +25,7 @@ The same calls with the same configuration return the same outputs, ids included
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from . import errors, handshake, mcp_listing, requests, settings
 from .config import ServerConfig
@@ -73,6 +73,14 @@ class ServerProtocol:
         return self._close
 
     @property
+    def is_busy(self) -> bool:
+        """Whether the latest message is still being handled.
+
+        Call :meth:`advance` until it is not. Passing the next message works too, but may take long.
+        """
+        return self._close is None and self._input_audio.is_behind
+
+    @property
     def session(self) -> Json:
         """The effective session object, as in ``session.updated``."""
         return self._state.session
@@ -98,6 +106,7 @@ class ServerProtocol:
         """Handle a message of the client. Messages after the close are ignored."""
         if self._close is None:
             self._set_time(now)
+            self._input_audio.catch_up()
             self._handle_message(message)
         return self._flush()
 
@@ -184,6 +193,8 @@ class ServerProtocol:
     def _dispatch(self, event: Json) -> None:
         if self._state.is_transcription and event["type"].startswith("response."):
             raise errors.invalid_value("type", "A transcription session has no responses.")
+        if event["type"] in _ADDS_ITEMS and self._state.conversation.is_full:
+            raise errors.conversation_full()
         self._handlers[event["type"]](self, event)
 
     def _response_completed(self, response: ResponseGenerator) -> None:
@@ -270,7 +281,7 @@ class ServerProtocol:
             raise errors.not_truncatable()
         if event["content_index"] != 0:
             raise errors.invalid_value("content_index", "Audio is in content part 0.")
-        item.truncate(event["audio_end_ms"])
+        self._state.conversation.truncate(item, event["audio_end_ms"])
         echo = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
         self._emit("conversation.item.truncated", **echo)
 
@@ -301,6 +312,16 @@ class ServerProtocol:
         "response.create": _create_response,
         "response.cancel": _cancel_response,
     }
+
+
+_ADDS_ITEMS: Final = frozenset(
+    {
+        "input_audio_buffer.append",
+        "input_audio_buffer.commit",
+        "conversation.item.create",
+        "response.create",
+    }
+)
 
 
 def _changes(key: str, output: Json, session: Json) -> bool:
