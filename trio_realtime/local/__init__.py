@@ -17,6 +17,7 @@ from .hosted_mcp import (
     HostedToolFunction as HostedToolFunction,
 )
 from .protocol import ServerProtocol as ServerProtocol
+from .recording import MessageRecord as MessageRecord
 from .responders import (
     Call as Call,
     Fail as Fail,

@@ -27,7 +27,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from . import errors, handshake, mcp_listing, requests, settings
+from trio_realtime.endpoints import DEFAULT_MODEL
+
+from . import errors, frames, handshake, mcp_listing, requests, settings
 from .config import ServerConfig
 from .conversation import Conversation, Item, new_item
 from .errors import ProtocolError
@@ -41,7 +43,6 @@ from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["ServerProtocol"]
 
-_FALLBACK_MODEL = "gpt-realtime"
 #: Default Unix time at clock time 0: 1 January 2026.
 _EPOCH = 1_767_225_600.0
 
@@ -97,6 +98,9 @@ class ServerProtocol:
         error = handshake.find_error(self._connection, self._config)
         if error is None:
             self._emit("session.created", session=self._state.session)
+            mcp_listing.list_new_servers(
+                self._state, self._state.session.get("tools", []), known=[]
+            )
         else:
             self._emit("error", error=error[0].body())
             self._close_with(handshake.close_after(*error))
@@ -140,10 +144,14 @@ class ServerProtocol:
 
     def _new_state(self, now: float) -> SessionState:
         config = self._config
-        model = self._connection.model or config.default_model or _FALLBACK_MODEL
+        model = self._connection.model or config.default_model or DEFAULT_MODEL
         self._defaults = settings.RealtimeDefaults(model, handshake.session_kind(self._connection))
+        secret = self._connection.client_secret
         epoch = _EPOCH if config.epoch is None else config.epoch
         expires_at = int(epoch + self._expires_at)
+        session = self._defaults.session(self._ids.new("sess"), expires_at)
+        if secret is not None:
+            session = settings.merge(session, secret.session, self._defaults)
         return SessionState(
             config=config,
             environment=ResponseEnvironment(
@@ -154,7 +162,7 @@ class ServerProtocol:
                 config.synthesizer,
                 config.pacing,
             ),
-            session=self._defaults.session(self._ids.new("sess"), expires_at),
+            session=session,
             model=model,
             conversation_id=self._ids.new("conv"),
             now=now,
@@ -184,7 +192,7 @@ class ServerProtocol:
     def _handle_message(self, message: str | bytes) -> None:
         event_id: str | None = None
         try:
-            event = requests.read_message(message)
+            event = frames.decode(message, self._config.dialect)
             event_id = requests.event_id_of(event)
             self._dispatch(requests.parse_event(event))
         except ProtocolError as error:
