@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from trio_realtime.transports import Transport, TransportClosed
+from trio_realtime.wire.dialects import DialectName
 
 from . import frames
 from .config import ServerConfig
@@ -227,7 +228,7 @@ class _ConnectionLoop:
         outbox: Outbox,
     ) -> None:
         self._connection = connection
-        self._dialect = config.dialect
+        self._dialect: DialectName = config.dialect
         self._limits = limits
         self._inbox = inbox
         self._outbox = outbox

@@ -90,6 +90,7 @@ class LocalServer:
         self._host = host
         self._port = int(listener.socket.getsockname()[1])
         self._config = config
+        self._model = config.default_model or DEFAULT_MODEL
         self.limits = limits
         self._ssl_context = ssl_context
         self._streams = StreamServer(config, limits)
@@ -113,26 +114,26 @@ class LocalServer:
 
         It names ``default_model`` of the configuration, or else the default model of the library.
         """
-        return self.url_for(self._host, model=self._config.default_model or DEFAULT_MODEL)
+        return self.url_for(self._host, with_model=True)
 
-    def url_for(self, host: str, *, model: str | None = None) -> str:
+    def url_for(self, host: str, *, with_model: bool = False) -> str:
         """Return the URL for clients that reach the server under another name or address.
 
         Args:
             host: host name or IP address.
-            model: model to name in the URL.
+            with_model: whether the URL names the model, as in :attr:`url_with_model`.
         """
         scheme = "ws" if self._ssl_context is None else "wss"
         host = f"[{host}]" if ":" in host else host
-        query = "" if model is None else f"?{urlencode({'model': model})}"
+        query = f"?{urlencode({'model': self._model})}" if with_model else ""
         return f"{scheme}://{host}:{self._port}/v1/realtime{query}"
 
     @property
     def endpoint(self) -> Endpoint:
         """An endpoint with a valid key, to open sessions with."""
         keys = self._config.api_keys
-        model = self._config.default_model or DEFAULT_MODEL
-        return Endpoint.compatible(self.url, api_key=min(keys) if keys else "local", model=model)
+        key = min(keys) if keys else "local"
+        return Endpoint.compatible(self.url, api_key=key, model=self._model)
 
     @property
     def connections(self) -> Sequence[Connection]:

@@ -90,24 +90,33 @@ class StreamServer:
     async def _serve(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
         upgrade = None
         with trio.move_on_after(_HANDSHAKE_TIMEOUT):
-            received = await read_request(stream)
-            if isinstance(received, HttpResponse):
-                await send_response(stream, received)
-            elif received is not None:
-                request, replayed = received
-                response = self._answer(request)
-                if response is None:
-                    upgrade = await wrap_server_stream(
-                        nursery,
-                        ReplayedStream(stream, replayed),
-                        message_queue_size=0,  # a message may have megabytes
-                        max_message_size=_MAX_MESSAGE_SIZE,
-                        receive_buffer_size=None,
-                    )
-                else:
-                    await send_response(stream, response, method=request.method)
+            upgrade = await self._read_upgrade(nursery, stream)
         if upgrade is not None:
-            await self._accept(upgrade, self._authorized(request.connection_request()))
+            await self._accept(*upgrade)
+
+    async def _read_upgrade(
+        self, nursery: trio.Nursery, stream: trio.abc.Stream
+    ) -> tuple[WebSocketRequest, HttpRequest] | None:
+        """Read one request. Return it if it opens a WebSocket; answer any other request."""
+        received = await read_request(stream)
+        if received is None:
+            return None
+        if isinstance(received, HttpResponse):
+            await send_response(stream, received)
+            return None
+        request, replayed = received
+        response = self._answer(request)
+        if response is not None:
+            await send_response(stream, response, method=request.method)
+            return None
+        upgrade = await wrap_server_stream(
+            nursery,
+            ReplayedStream(stream, replayed),
+            message_queue_size=0,  # a message may have megabytes
+            max_message_size=_MAX_MESSAGE_SIZE,
+            receive_buffer_size=None,
+        )
+        return upgrade, request
 
     def _answer(self, request: HttpRequest) -> HttpResponse | None:
         """Return the response to a request; None to open a WebSocket."""
@@ -127,10 +136,10 @@ class StreamServer:
 
     # -- WebSockets ------------------------------------------------------------------------------
 
-    async def _accept(self, upgrade: WebSocketRequest, request: ConnectionRequest) -> None:
-        protocol = "realtime" if "realtime" in request.subprotocols else None
+    async def _accept(self, upgrade: WebSocketRequest, received: HttpRequest) -> None:
+        protocol = "realtime" if "realtime" in received.subprotocols else None
         websocket = await upgrade.accept(subprotocol=protocol)
-        request = attrs.evolve(request, serial=self._connection_count)
+        request = self._authorized(received.connection_request(self._connection_count))
         self._connection_count += 1
         if request.client_secret is not None and not self._secrets.use(request.client_secret):
             request = attrs.evolve(request, client_secret=None)  # another connection was faster
