@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pybase64
@@ -20,6 +21,7 @@ from trio_realtime.local.audio import (
     encoding_table,
     fit_duration,
     loudness,
+    split,
 )
 from trio_realtime.local.harness import ProtocolHarness
 
@@ -85,12 +87,34 @@ def test_loudness_of_a_constant_is_its_amplitude() -> None:
 @given(st.integers(0, 5000), st.floats(0.25, 1.5))
 def test_speed_divides_the_duration(milliseconds: int, speed: float) -> None:
     pcm = bytes(48 * milliseconds)
-    assert len(change_speed(pcm, speed)) == pytest.approx(len(pcm) / speed, abs=2 * 960)
+    changed = b"".join(change_speed([pcm], speed))
+    assert len(changed) == pytest.approx(len(pcm) / speed, abs=2 * 960)
+
+
+@given(st.lists(st.binary(max_size=30)), st.integers(1, 40))
+def test_split_joins_pieces_into_blocks_of_one_size(pieces: list[bytes], size: int) -> None:
+    blocks = list(split(pieces, size))
+    assert b"".join(blocks) == b"".join(pieces)
+    assert {len(block) for block in blocks[:-1]} <= {size}
+
+
+def endless_pieces() -> Iterator[bytes]:
+    while True:
+        yield bytes(960)
+
+
+def test_audio_is_generated_as_it_is_taken() -> None:
+    assert len(next(change_speed(endless_pieces(), 1.5))) == 960
+    assert len(next(fit_duration(endless_pieces, 3_600_000))) == 960
+    assert len(next(split(endless_pieces(), 100))) == 100
 
 
 @given(st.binary(max_size=300), st.integers(0, 500))
 def test_fit_duration_returns_exactly_this_duration(pcm: bytes, milliseconds: int) -> None:
-    assert len(fit_duration(pcm, milliseconds)) == 48 * milliseconds
+    pieces = [pcm[:100], pcm[100:]]
+    fitted = b"".join(fit_duration(lambda: pieces, milliseconds))
+    assert len(fitted) == 48 * milliseconds
+    assert fitted == (pcm * len(fitted) or bytes(len(fitted)))[: len(fitted)]
 
 
 # -- rates ---------------------------------------------------------------------------------------

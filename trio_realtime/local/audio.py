@@ -1,14 +1,15 @@
 """Audio conversion: the wire formats, G.711, RMS levels and duration.
 
-Internally audio is signed 16-bit little-endian mono PCM, at 24 kHz for output.
-The live service has PCM at 24 kHz only; here it may have other rates.
+Internally audio is signed 16-bit little-endian mono PCM, at 24 kHz for output. Output audio passes
+through iterators, so that the server generates it piece by piece, as it sends it. The live service
+has PCM at 24 kHz only; here it may have other rates.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from operator import mul
 from typing import Final
@@ -17,7 +18,17 @@ import attrs
 
 from .types import Json
 
-__all__ = ["FORMATS", "AudioFormat", "change_speed", "decode", "encode", "loudness"]
+__all__ = [
+    "FORMATS",
+    "PCM_RATES",
+    "AudioFormat",
+    "change_speed",
+    "decode",
+    "encode",
+    "fit_duration",
+    "loudness",
+    "split",
+]
 
 SAMPLE_RATE: Final = 24_000
 PCM_RATES: Final = (8_000, 16_000, 24_000, 48_000)
@@ -183,20 +194,55 @@ def loudness(data: bytes | bytearray, audio_format: AudioFormat) -> float:
     return float((sum(map(mul, numbers, numbers)) / len(numbers)) ** 0.5)
 
 
-def change_speed(pcm: bytes, speed: float) -> bytes:
+# -- pieces of audio -----------------------------------------------------------------------------
+
+
+def split(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Join the pieces, and split the result into blocks of ``size`` bytes; the last may be shorter."""
+    pending = bytearray()
+    for piece in pieces:
+        pending += piece
+        while len(pending) >= size:
+            yield bytes(pending[:size])
+            del pending[:size]
+    if pending:
+        yield bytes(pending)
+
+
+def change_speed(pieces: Iterable[bytes], speed: float) -> Iterator[bytes]:
     """Change the speed at the same pitch, by dropping or repeating blocks of 20 ms."""
     if speed == 1.0:
-        return pcm
-    block = SAMPLE_RATE // 50 * 2
-    starts = range(0, len(pcm), block)
-    block_count = max(1, round(len(starts) / speed)) if starts else 0
-    chosen = (starts[min(int(i * speed), len(starts) - 1)] for i in range(block_count))
-    return b"".join(pcm[start : start + block] for start in chosen)
+        yield from pieces
+        return
+    emitted = 0
+    for index, block in enumerate(split(pieces, SAMPLE_RATE // 50 * 2)):
+        while int(emitted * speed) <= index:
+            yield block
+            emitted += 1
 
 
-def fit_duration(pcm: bytes, milliseconds: float) -> bytes:
-    """Return audio of exactly this duration, truncated or repeated."""
-    size = FORMATS["audio/pcm"].size(milliseconds)
-    if not pcm:
-        return bytes(size)
-    return (pcm * (size // len(pcm) + 1))[:size]
+def fit_duration(generate: Callable[[], Iterable[bytes]], milliseconds: float) -> Iterator[bytes]:
+    """Yield audio of exactly this duration.
+
+    Args:
+        generate: returns the audio from its beginning. Called again when the audio is too short;
+            without any audio, the result is silent.
+        milliseconds: the duration.
+    """
+    remaining = FORMATS["audio/pcm"].size(milliseconds)
+    while remaining:
+        before = remaining
+        for piece in generate():
+            yield piece[:remaining]
+            remaining -= min(len(piece), remaining)
+            if not remaining:
+                return
+        if remaining == before:
+            yield from _silence(remaining)
+            return
+
+
+def _silence(size: int) -> Iterator[bytes]:
+    block = bytes(SAMPLE_RATE)
+    for start in range(0, size, len(block)):
+        yield block[: size - start]

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypedDict
 
 import attrs
 
+from trio_realtime.wire.dialects import DialectName
+
 from .hosted_mcp import HostedServers, HostedTool, normalize_servers
 from .responders import Responder
 from .rule_responder import RuleResponder
@@ -61,6 +63,7 @@ class ServerConfig:
             fixed output, a function of the arguments, or a :class:`HostedTool`.
         interleave: whether the output items of one response overlap; None does so for reasoning
             models only.
+        dialect: dialect of the protocol that the server speaks.
         seed: seed of the generated ids.
         epoch: Unix time at which the clock of the connection reads 0, for ``expires_at``. None
             uses the system clock in a server, and the start of 2026 in a bare
@@ -90,6 +93,7 @@ class ServerConfig:
         factory=dict[str, Mapping[str, HostedTool]], converter=normalize_servers
     )
     interleave: bool | None = None
+    dialect: DialectName = "ga"
     seed: str = "local"
     epoch: float | None = None
 
@@ -111,5 +115,6 @@ class ServerConfigDict(TypedDict, total=False):
     default_model: str | None
     hosted_servers: HostedServers
     interleave: bool | None
+    dialect: DialectName
     seed: str
     epoch: float | None

@@ -62,8 +62,11 @@ class ProtocolHarness:
         return self.send_raw(msgspec.json.encode({"type": kind, **fields}).decode())
 
     def send_raw(self, message: str | bytes) -> list[Json]:
-        """Send one message unchanged."""
-        return self._record(self.protocol.receive(message, self.now))
+        """Send one message unchanged. Return the events that the server sends at once."""
+        frames = self._record(self.protocol.receive(message, self.now))
+        while self.protocol.is_busy:
+            frames += self._record(self.protocol.advance(self.now))
+        return frames
 
     def transcribe(self, result: TranscriptionResult) -> list[Json]:
         """Answer the oldest request to transcribe audio."""

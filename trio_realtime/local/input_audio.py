@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Final, Protocol
 
 import attrs
@@ -20,11 +21,20 @@ from .transcriber import (
 )
 from .transcription import ItemTranscription, is_streaming_model
 from .types import Json
-from .vad import InputAudioBuffer, SpeechDetector, SpeechStarted, SpeechStopped
+from .vad import (
+    FRAME_MS,
+    MAX_BUFFER_BYTES,
+    InputAudioBuffer,
+    SpeechDetector,
+    SpeechStarted,
+    SpeechStopped,
+)
 
 __all__ = ["InputAudioProcessor"]
 
 _MIN_COMMIT_MS: Final = 100
+#: Audio of 10 s. Detecting speech in it blocks the event loop for a few milliseconds.
+_FRAMES_PER_SLICE: Final = 10_000 // FRAME_MS
 _IDLE_PROMPT: Final = (
     "No user speech was detected for a while. Please review the recorded audio: If the user was "
     "speaking, respond naturally. If not, follow up on their last message to keep the conversation "
@@ -64,16 +74,21 @@ class InputAudioProcessor:
         self._transcriptions: dict[str, ItemTranscription] = {}
         self._awaiting_transcript: dict[str, Item] = {}
         self._idle_timer: _IdleTimer | None = None
+        self._is_behind = False
 
     def next_deadline(self) -> float:
         """Return when to call :meth:`step` next; ``math.inf`` if nothing is scheduled."""
+        if self._is_behind:
+            return self._state.now
         deadlines = [item.due for item in self._transcriptions.values() if item.due is not None]
         if self._idle_timer is not None:
             deadlines.append(self._idle_timer.due)
         return min(deadlines, default=math.inf)
 
     def step(self, now: float) -> None:
-        """Advance each transcription that is due by one event, and the idle timer."""
+        """Advance what is due: appended audio, each transcription by one event, the idle timer."""
+        if self._is_behind:
+            self._process_slice()
         for transcription in list(self._transcriptions.values()):
             if transcription.due is not None and transcription.due <= now:
                 self._step_transcription(transcription, now)
@@ -98,12 +113,36 @@ class InputAudioProcessor:
     # -- client events ---------------------------------------------------------------------------
 
     def append(self, data: bytes) -> None:
-        """Append audio, and handle the turns that start and end in it."""
+        """Append audio, and handle the turns that start and end in it.
+
+        Long audio is handled in slices: :meth:`step` continues while :attr:`is_behind`.
+
+        Raises:
+            ProtocolError: without turn detection, the buffer has no space for the audio.
+        """
+        if self._detector is None and not self._buffer.has_space(len(data)):
+            raise errors.buffer_full(MAX_BUFFER_BYTES)
         self._buffer.append(data)
+        self._process_slice()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether appended audio has yet to be handled. No other event may be handled before."""
+        return self._is_behind
+
+    def catch_up(self) -> None:
+        """Handle all audio that was appended."""
+        while self._is_behind:
+            self._process_slice()
+
+    def _process_slice(self) -> None:
+        self._is_behind = False
         if self._detector is None:
             self._buffer.skip_new_frames()
             return
-        for index, level in self._buffer.new_frames():
+        count = 0
+        for index, level in islice(self._buffer.new_frames(), _FRAMES_PER_SLICE):
+            count += 1
             match self._detector.process_frame(index, level):
                 case SpeechStarted() as started:
                     self._speech_started(started)
@@ -111,8 +150,11 @@ class InputAudioProcessor:
                     self._speech_stopped(stopped)
                 case None:
                     pass
+        self._is_behind = count == _FRAMES_PER_SLICE
         if self._detector.start_ms is None:
             self._buffer.drop_stale()
+        elif not self._is_behind:
+            self._buffer.drop_excess()
 
     def commit(self) -> None:
         """Create a user item from the buffer, without a response.
@@ -266,6 +308,7 @@ class InputAudioProcessor:
             del self._transcriptions[transcription.item_id]
         if is_completed and item is not None:
             item.data["content"][0]["transcript"] = transcription.transcript
+            self._state.conversation.measure(item)
 
     # -- idle users ------------------------------------------------------------------------------
 

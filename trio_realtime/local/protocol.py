@@ -32,7 +32,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from . import errors, handshake, mcp_listing, requests, settings
+from trio_realtime.endpoints import DEFAULT_MODEL
+
+from . import errors, frames, handshake, mcp_listing, requests, settings
 from .config import ServerConfig
 from .conversation import Conversation, Item, new_item
 from .errors import ProtocolError
@@ -49,7 +51,6 @@ __all__ = ["ServerProtocol"]
 
 logger: Final = logging.getLogger("trio_realtime.local")
 
-_FALLBACK_MODEL = "gpt-realtime"
 #: Default Unix time at clock time 0: 1 January 2026.
 _EPOCH = 1_767_225_600.0
 
@@ -82,6 +83,14 @@ class ServerProtocol:
         return self._close
 
     @property
+    def is_busy(self) -> bool:
+        """Whether the latest message is still being handled.
+
+        Call :meth:`advance` until it is not. Passing the next message works too, but may take long.
+        """
+        return self._close is None and self._input_audio.is_behind
+
+    @property
     def session(self) -> Json:
         """The effective session object, as in ``session.updated``."""
         return self._state.session
@@ -98,6 +107,9 @@ class ServerProtocol:
         error = handshake.find_error(self._connection, self._config)
         if error is None:
             self._emit("session.created", session=self._state.session)
+            mcp_listing.list_new_servers(
+                self._state, self._state.session.get("tools", []), known=[]
+            )
         else:
             self._emit("error", error=error[0].body())
             self._close_with(handshake.close_after(*error))
@@ -107,6 +119,7 @@ class ServerProtocol:
         """Handle a message of the client. Messages after the close are ignored."""
         if self._close is None:
             self._set_time(now)
+            self._input_audio.catch_up()
             self._handle_message(message)
         return self._flush()
 
@@ -153,10 +166,14 @@ class ServerProtocol:
 
     def _new_state(self, now: float) -> SessionState:
         config = self._config
-        model = self._connection.model or config.default_model or _FALLBACK_MODEL
+        model = self._connection.model or config.default_model or DEFAULT_MODEL
         self._defaults = settings.RealtimeDefaults(model, handshake.session_kind(self._connection))
+        secret = self._connection.client_secret
         epoch = _EPOCH if config.epoch is None else config.epoch
         expires_at = int(epoch + self._expires_at)
+        session = self._defaults.session(self._ids.new("sess"), expires_at)
+        if secret is not None:
+            session = settings.merge(session, secret.session, self._defaults)
         return SessionState(
             config=config,
             environment=ResponseEnvironment(
@@ -167,7 +184,7 @@ class ServerProtocol:
                 config.synthesizer,
                 config.pacing,
             ),
-            session=self._defaults.session(self._ids.new("sess"), expires_at),
+            session=session,
             model=model,
             conversation_id=self._ids.new("conv"),
             now=now,
@@ -201,7 +218,7 @@ class ServerProtocol:
     def _handle_message(self, message: str | bytes) -> None:
         event_id: str | None = None
         try:
-            event = requests.read_message(message)
+            event = frames.decode(message, self._config.dialect)
             event_id = requests.event_id_of(event)
             self._dispatch(requests.parse_event(event))
         except ProtocolError as error:
@@ -210,6 +227,8 @@ class ServerProtocol:
     def _dispatch(self, event: Json) -> None:
         if self._state.is_transcription and event["type"].startswith("response."):
             raise errors.invalid_value("type", "A transcription session has no responses.")
+        if event["type"] in _ADDS_ITEMS and self._state.conversation.is_full:
+            raise errors.conversation_full()
         self._handlers[event["type"]](self, event)
 
     def _response_completed(self, response: ResponseGenerator) -> None:
@@ -310,7 +329,7 @@ class ServerProtocol:
             raise errors.not_truncatable()
         if event["content_index"] != 0:
             raise errors.invalid_value("content_index", "Audio is in content part 0.")
-        item.truncate(event["audio_end_ms"])
+        self._state.conversation.truncate(item, event["audio_end_ms"])
         echo = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
         self._emit("conversation.item.truncated", **echo)
 
@@ -341,6 +360,16 @@ class ServerProtocol:
         "response.create": _create_response,
         "response.cancel": _cancel_response,
     }
+
+
+_ADDS_ITEMS: Final = frozenset(
+    {
+        "input_audio_buffer.append",
+        "input_audio_buffer.commit",
+        "conversation.item.create",
+        "response.create",
+    }
+)
 
 
 def _changes(key: str, output: Json, session: Json) -> bool:

@@ -1,4 +1,4 @@
-"""The responses of a connection: one in the conversation, and any number out of band."""
+"""The responses of a connection: one in the conversation, and others out of band."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from .types import Json
 
 __all__ = ["ResponseScheduler"]
 
+#: Out-of-band responses that may run at once.
+MAX_OUT_OF_BAND: Final = 64
 _TOKEN_LIMIT: Final = 15_000_000
 _CHARACTERS_PER_TOKEN: Final = 4
 _CACHE_BLOCK: Final = 64
@@ -79,12 +81,14 @@ class ResponseScheduler:
         """Create a response. If it has to wait for transcripts, :meth:`start_ready` starts it.
 
         Raises:
-            ProtocolError: the conversation has an active response, or the input references an
-                unknown item.
+            ProtocolError: the conversation has an active response, too many out-of-band responses
+                are in progress, or the input references an unknown item.
         """
         out_of_band = params.get("conversation") == "none"
         if self._active is not None and not out_of_band:
             raise errors.active_response(self._active.id)
+        if out_of_band and len(self._out_of_band) >= MAX_OUT_OF_BAND:
+            raise errors.too_many_responses(MAX_OUT_OF_BAND)
         context = self._context(params.get("input"))
         if not out_of_band:
             known = self._state.session["tools"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
@@ -24,7 +24,7 @@ from .conversation import Conversation, Item
 from .hosted_mcp import ApprovedCall, HostedToolset, McpApprovals, run_tool
 from .ids import Ids
 from .responders import Call, Fail, HostedCall, Incomplete, Pause, Say, Step
-from .synthesizer import Synthesizer
+from .synthesizer import Speech, Synthesizer
 from .types import Json
 
 __all__ = ["ResponseEnvironment", "ResponseGenerator", "ResponsePlan", "split_tokens"]
@@ -236,27 +236,43 @@ class ResponseGenerator:
             self._emit_delta(entry, "response.output_text.delta", token)
 
     def _stream_audio(self, entry: _OpenItem, step: Say) -> Iterator[float]:
-        chunks = self._synthesize(step)
+        speech = self._synthesize(step.text)
+        duration_ms = speech.duration_ms / self.plan.speed
+        if step.audio_ms is not None:
+            duration_ms = step.audio_ms
+        duration_ms = _whole_chunks_ms(duration_ms)
         tokens = split_tokens(step.text)
         emitted = 0
-        for number, chunk in enumerate(chunks):
+        for number, chunk in enumerate(self._encoded_chunks(step, speech)):
             transcript_ms = number * _CHUNK_MS + _TRANSCRIPT_LEAD_MS
-            horizon = math.ceil(len(tokens) * transcript_ms / _duration_ms(chunks))
+            horizon = math.ceil(len(tokens) * transcript_ms / duration_ms)
             yield from self._stream_transcript(entry, tokens[emitted:horizon])
             emitted = max(emitted, horizon)
             yield 0.0
             yield self._emit_audio(entry, chunk)
         yield from self._stream_transcript(entry, tokens[emitted:])
 
-    def _synthesize(self, step: Say) -> list[bytes]:
-        pcm = audio.change_speed(
-            self._environment.synthesizer.synthesize(step.text), self.plan.speed
-        )
-        if step.audio_ms is not None:
-            pcm = audio.fit_duration(pcm, step.audio_ms)
-        speech = audio.encode(pcm, self.plan.audio_format)
-        size = self.plan.audio_format.size(_CHUNK_MS)
-        return [speech[start : start + size] for start in range(0, len(speech), size)]
+    def _synthesize(self, text: str) -> Speech:
+        return Speech.of(self._environment.synthesizer.synthesize(text))
+
+    def _encoded_chunks(self, step: Say, speech: Speech) -> Iterator[bytes]:
+        """Generate the audio of a step, one chunk at a time."""
+        pieces = self._pieces(step, speech)
+        for chunk in audio.split(pieces, audio.FORMATS["audio/pcm"].size(_CHUNK_MS)):
+            yield audio.encode(chunk, self.plan.audio_format)
+
+    def _pieces(self, step: Say, speech: Speech) -> Iterable[bytes]:
+        speed = self.plan.speed
+        if step.audio_ms is None:
+            return audio.change_speed(speech.pieces, speed)
+        again = iter([speech])
+
+        def generate() -> Iterable[bytes]:
+            # Pieces can be taken once only, so repeating them takes another synthesis.
+            current = next(again, None) or self._synthesize(step.text)
+            return audio.change_speed(current.pieces, speed)
+
+        return audio.fit_duration(generate, step.audio_ms)
 
     def _stream_transcript(self, entry: _OpenItem, tokens: Sequence[str]) -> Iterator[float]:
         for token in tokens:
@@ -268,7 +284,8 @@ class ResponseGenerator:
         """Emit a chunk of audio. Return the seconds until the next one."""
         duration = self.plan.audio_format.duration_ms(len(chunk))
         self._charge_audio(duration)
-        entry.item.append_audio(chunk)
+        if self.plan.in_conversation:
+            self._environment.conversation.append_audio(entry.item, chunk)
         self.audio_ms += duration
         delta = pybase64.b64encode(chunk).decode()
         self._environment.emit(
@@ -383,6 +400,7 @@ class ResponseGenerator:
             entry.item.data["status"] = status
         entry.end(entry)
         if self.plan.in_conversation:
+            self._environment.conversation.measure(entry.item)
             previous = self._environment.conversation.done_predecessor_id(entry.item)
             self._environment.emit(
                 "conversation.item.done", previous_item_id=previous, item=entry.item.view()
@@ -523,5 +541,5 @@ def _incomplete(reason: str) -> _ResponseEnded:
     return _ResponseEnded("incomplete", {"type": "incomplete", "reason": reason})
 
 
-def _duration_ms(chunks: Sequence[bytes]) -> float:
-    return max(_CHUNK_MS, len(chunks) * _CHUNK_MS)
+def _whole_chunks_ms(milliseconds: float) -> int:
+    return max(1, math.ceil(milliseconds / _CHUNK_MS)) * _CHUNK_MS
