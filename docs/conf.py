@@ -90,6 +90,7 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "usage",
         "wire",
         "transports",
+        "realtime_model",
         "agents",
         "session",
         "sip",

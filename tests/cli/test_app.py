@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import ssl
 import subprocess
 import sys
 import wave
@@ -21,8 +22,10 @@ import trio
 import trio_realtime
 from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.cli import wav
+from trio_realtime.endpoints import DEFAULT_MODEL
 from trio_realtime.errors import ConnectionLost
 from trio_realtime.local import Say, ScriptedResponder, serve_local
+from trio_realtime.transports import ConnectOptions, connect_trio_websocket
 
 pytestmark = pytest.mark.slow
 
@@ -353,8 +356,8 @@ async def test_serve_prints_its_url_and_shuts_down_cleanly(number: signal.Signal
     async with running("serve", "--port", "0", "--pace", "unlimited") as process:
         url = await read_until(process.stdout, b"\n")
         assert url.startswith("ws://127.0.0.1:")
-        assert url.endswith("/v1/realtime\n")
-        endpoint = Endpoint.compatible(url.strip(), api_key="any", model="gpt-realtime-2.1")
+        assert url.endswith(f"/v1/realtime?model={DEFAULT_MODEL}\n")
+        endpoint = Endpoint.compatible(url.strip(), api_key="any", model=DEFAULT_MODEL)
         with pytest.raises(ConnectionLost) as lost:
             async with open_realtime_session(
                 RealtimeAgent(name="A"),
@@ -379,6 +382,44 @@ async def test_serve_accepts_only_the_given_keys() -> None:
         assert "key" in bad.err
         assert bad.err.count("\n") == 1
         assert "three" not in bad.err
+
+
+async def test_serve_accepts_a_client_that_names_no_model() -> None:
+    async with running("serve", "--port", "0", "--model", "my-model") as process:
+        url = (await read_until(process.stdout, b"\n")).strip()
+        assert url.endswith("?model=my-model")
+        options = ConnectOptions(url.partition("?")[0], (("Authorization", "Bearer any"),))
+        async with connect_trio_websocket(options) as transport:
+            created = json.loads(await transport.receive())
+        assert created["session"]["model"] == "my-model"
+
+
+async def test_serve_speaks_tls(repository: Path) -> None:
+    certificate = repository / "tests" / "transports" / "localhost.pem"
+    arguments = ("serve", "--host", "localhost", "--port", "0", "--certfile", certificate)
+    async with running(*arguments) as process:
+        url = (await read_until(process.stdout, b"\n")).strip()
+        assert url.startswith("wss://localhost:")
+        options = ConnectOptions(
+            url,
+            (("Authorization", "Bearer any"),),
+            ssl_context=ssl.create_default_context(cafile=str(certificate)),
+        )
+        async with connect_trio_websocket(options) as transport:
+            assert json.loads(await transport.receive())["type"] == "session.created"
+
+
+@pytest.mark.parametrize("keys", [(), ("--api-key", "one")])
+async def test_serve_warns_if_others_can_use_it_without_a_key(keys: Sequence[str]) -> None:
+    async with running("serve", "--host", "0.0.0.0", "--port", "0", *keys) as process:
+        url = await read_until(process.stdout, b"\n")
+        assert url.startswith("ws://127.0.0.1:")
+        if not keys:
+            warning = await read_until(process.stderr, b"\n")
+            assert "warning: anyone who can reach port" in warning
+            assert "--api-key" in warning
+        assert await stop(process, signal.SIGTERM) == 0
+        assert await read_all(process.stderr) == ""
 
 
 async def test_serve_reports_a_port_in_use_in_one_line() -> None:
@@ -413,6 +454,9 @@ async def test_version_and_help_need_no_service() -> None:
         (["chat", "--agent", "trio_realtime:Endpoint"], "no RealtimeAgent named 'Endpoint'"),
         (["serve", "--pace", "quick"], "--pace must be a number"),
         (["serve", "--port", "70000"], "--port"),
+        (["serve", "--certfile", "nowhere.pem"], "--certfile nowhere.pem: No such file"),
+        (["serve", "--keyfile", "some.key"], "--keyfile needs --certfile"),
+        (["serve", "--dialect", "voice_live"], "--dialect"),
         (["talk", "--input", "x.wav", "--timeout", "0"], "--timeout"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

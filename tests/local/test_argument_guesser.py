@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -162,3 +163,78 @@ WORDS = st.one_of(
 def test_arguments_always_match_the_schema(schema: dict[str, Any], words: str) -> None:
     whole = {"type": "object", "properties": {"x": schema}, "required": ["x"]}
     Draft202012Validator(whole).validate(guess_arguments(whole, words))
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(
+        *(st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats()),
+        *(st.text(max_size=5), st.sampled_from(["object", "string", "array", "number"])),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    *("type", "properties", "required", "enum", "items", "minItems", "maxItems"),
+                    *("format", "pattern", "minLength", "maxLength", "minimum", "maximum"),
+                    *("exclusiveMinimum", "exclusiveMaximum", "multipleOf", "$ref"),
+                    *("allOf", "anyOf", "oneOf", "city", "default", "const"),
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON_VALUES, WORDS)
+def test_an_invalid_schema_gives_some_arguments(schema: Any, words: str) -> None:
+    assert isinstance(guess(words, x=schema), dict)
+    if isinstance(schema, dict):
+        assert isinstance(guess_arguments(schema, words), dict)
+
+
+def test_a_schema_that_multiplies_gives_a_bounded_number_of_values() -> None:
+    names = [f"p{number}" for number in range(20)]
+    node = {"$ref": "#"}
+    schema = {"properties": dict.fromkeys(names, node), "required": names}
+    assert len(json.dumps(guess_arguments(schema, "Hello"))) < 100_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 10**12},
+        {"type": "array", "minItems": 10**12, "items": {"type": "string"}},
+        {"type": "array", "minItems": 10**12, "items": {"type": "integer"}},
+    ],
+)
+def test_the_size_of_a_value_is_bounded(schema: dict[str, Any]) -> None:
+    for words in ("Hello", "sum 1 and Oslo"):
+        assert len(json.dumps(guess(words, x=schema))) < 100_000
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(a+)+$", "(a|a)*b", "a*a*a*a*b", "a?" * 30 + "a" * 30, "(a|a)" * 30 + "b"),
+        *("((a{9}){9}){9}b", "(" * 150, "a{99999999999}", "["),
+    ],
+)
+def test_a_pattern_that_may_be_slow_is_not_matched(pattern: str) -> None:
+    text = "a" * 60
+    assert guess(f'note "{text}"', x={"type": "string", "pattern": pattern}) == {"x": text}
+
+
+def test_a_simple_pattern_is_matched() -> None:
+    zip_code = {"type": "string", "pattern": r"^\d{5}$"}
+    assert guess('send it to "12345"', False, x=zip_code) == {"x": "12345"}
+    assert guess('send it to "Oslo"', False, x=zip_code) == {}
+
+
+def test_only_the_beginning_of_long_words_is_searched() -> None:
+    email = {"type": "string", "format": "email"}
+    assert guess("a" * 200_000, x=email) == {"x": "user@example.com"}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
+import pybase64
 import pytest
 
 from support.harness import append_silence, append_speech, collapsed_types, only, rejected, scripted
 from trio_realtime.local import (
+    Frame,
     Pause,
     Say,
     TranscriptionFailed,
 )
 from trio_realtime.local.harness import ProtocolHarness, types_of
 from trio_realtime.local.transcriber import ScriptedTranscriber
+from trio_realtime.local.vad import MAX_BUFFER_BYTES
 
 # -- turns ---------------------------------------------------------------------------------------
 
@@ -121,6 +125,35 @@ def test_push_to_talk_responds_only_on_request() -> None:
     assert only(frames, "response.output_text.done")["text"] == "I heard 2.8 seconds of audio."
 
 
+TRANSCRIPTS: dict[str, tuple[str | TranscriptionFailed, ...]] = {
+    "known": ("turn the light off",),
+    "unknown": (),
+    "empty": ("",),
+    "failed": (TranscriptionFailed(),),
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+@pytest.mark.parametrize("model", [None, "whisper-1", "gpt-4o-transcribe", "gpt-live-transcribe"])
+def test_the_answer_does_not_depend_on_the_time_of_the_request(
+    model: str | None, name: str
+) -> None:
+    answers: list[str] = []
+    for seconds in (0.0, 0.02, 10.0):
+        harness = ProtocolHarness(transcripts=TRANSCRIPTS[name], pacing=1.0)
+        transcription = None if model is None else {"model": model}
+        harness.update(audio={"input": {"transcription": transcription, "turn_detection": None}})
+        append_speech(harness, 1500)
+        harness.send("input_audio_buffer.commit")
+        harness.run(seconds)
+        harness.send("response.create", response={"output_modalities": ["text"]})
+        answers.append(only(harness.run(10.0), "response.output_text.done")["text"])
+    expected = (
+        "You said: turn the light off" if name == "known" else "I heard 1.5 seconds of audio."
+    )
+    assert answers == [expected] * 3
+
+
 def test_a_commit_requires_a_tenth_of_a_second() -> None:
     harness = ProtocolHarness()
     harness.update(audio={"input": {"turn_detection": None}})
@@ -199,3 +232,62 @@ def test_speech_or_a_response_cancels_the_idle_timer(disturbance: str) -> None:
         harness.send("response.create")
     harness.run(30.0)
     assert not harness.of_type("input_audio_buffer.timeout_triggered")
+
+
+# -- long audio ----------------------------------------------------------------------------------
+
+UTTERANCE = b"\x00\x20" * (24 * 640) + bytes(48 * 640)
+
+
+def append_event(audio: bytes) -> str:
+    event = {"type": "input_audio_buffer.append", "audio": pybase64.b64encode(audio).decode()}
+    return json.dumps(event)
+
+
+def test_long_audio_is_handled_in_slices() -> None:
+    protocol = scripted(*[Say("ok")] * 20).protocol
+    outputs = protocol.receive(append_event(UTTERANCE * 20), 0.0)
+    counts = [len(outputs)]
+    while protocol.is_busy:
+        assert protocol.next_deadline() == 0.0
+        counts.append(len(protocol.advance(0.0)))
+    assert len(counts) == 3
+    assert min(counts) > 0
+
+
+def test_the_next_event_waits_for_long_audio() -> None:
+    protocol = scripted(*[Say("ok")] * 20).protocol
+    protocol.receive(append_event(UTTERANCE * 20), 0.0)
+    frames = [
+        output.data
+        for output in protocol.receive('{"type":"input_audio_buffer.clear"}', 0.0)
+        if isinstance(output, Frame)
+    ]
+    assert frames[-1]["type"] == "input_audio_buffer.cleared"
+    assert types_of(frames).count("input_audio_buffer.committed") > 5
+    assert not protocol.is_busy
+
+
+def test_push_to_talk_audio_is_bounded() -> None:
+    harness = ProtocolHarness()
+    harness.update(audio={"input": {"turn_detection": None}})
+    ten_mebibytes = bytes(10 * 1024 * 1024)
+    assert harness.append(ten_mebibytes) == []
+    (error,) = harness.append(ten_mebibytes)
+    assert error["error"]["code"] == "input_audio_buffer_too_large"
+    committed = harness.send("input_audio_buffer.commit")
+    assert committed[0]["type"] == "input_audio_buffer.committed"
+    assert harness.append(ten_mebibytes) == []
+
+
+def test_a_turn_that_does_not_end_is_bounded() -> None:
+    harness = scripted(Say("ok"))
+    minute = b"\x00\x20" * (24 * 60_000)
+    for _ in range(8):
+        harness.append(minute)
+        assert len(harness.protocol._input_audio._buffer._data) <= MAX_BUFFER_BYTES
+    frames = harness.append(bytes(48_000))
+    (stopped,) = (f for f in frames if f["type"] == "input_audio_buffer.speech_stopped")
+    assert stopped["audio_end_ms"] == pytest.approx(480_000, abs=1000)
+    (item,) = harness.protocol._state.conversation
+    assert item.audio_ms == pytest.approx(MAX_BUFFER_BYTES / 48, abs=1000)

@@ -12,7 +12,9 @@ from support.harness import rejected
 from trio_realtime.local import (
     Say,
     ScriptedResponder,
+    conversation,
 )
+from trio_realtime.local.conversation import MAX_AUDIO_BYTES
 from trio_realtime.local.harness import ProtocolHarness, types_of
 
 # -- items ---------------------------------------------------------------------------------------
@@ -209,3 +211,78 @@ def test_only_speech_of_the_model_can_be_truncated() -> None:
         error = rejected(harness, "conversation.item.truncate", **fields)
         assert error["code"] == "unsupported_content_type"
         assert error["message"] == "Only model output audio messages can be truncated"
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+def audio_message(seconds: int) -> dict[str, Any]:
+    data = pybase64.b64encode(bytes(48_000 * seconds)).decode()
+    content = [{"type": "input_audio", "audio": data}]
+    return {"type": "message", "role": "user", "content": content}
+
+
+def test_the_audio_of_old_items_is_discarded_but_not_its_duration() -> None:
+    harness = ProtocolHarness()
+    ids = [
+        harness.send("conversation.item.create", item=audio_message(120))[0]["item"]["id"]
+        for _ in range(4)
+    ]
+    parts = [
+        harness.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]
+        for item_id in ids
+    ]
+    assert ["audio" in part for part in parts] == [False, False, True, True]
+    items = list(harness.protocol._state.conversation)
+    assert sum(item.audio_bytes for item in items) <= MAX_AUDIO_BYTES
+    assert [item.audio_ms for item in items] == [120_000] * 4
+
+
+def test_speech_whose_audio_was_discarded_can_be_truncated() -> None:
+    script = [Say("a", audio_ms=400_000), Say("b", audio_ms=400_000)]
+    harness = ProtocolHarness(responder=ScriptedResponder(script))
+    first = spoken_item(harness)
+    fields = {"item_id": first, "content_index": 0}
+    (frame,) = harness.send("conversation.item.truncate", **fields, audio_end_ms=100_000)
+    assert frame["type"] == "conversation.item.truncated"
+    spoken_item(harness)
+    (frame,) = harness.send("conversation.item.truncate", **fields, audio_end_ms=100_001)
+    assert frame["error"]["message"] == "Audio content of 100000ms is already shorter than 100001ms"
+    items = harness.protocol._state.conversation
+    assert sum(item.audio_bytes for item in items) == items._audio_bytes <= MAX_AUDIO_BYTES
+
+
+def test_audio_of_deleted_items_makes_space() -> None:
+    harness = ProtocolHarness()
+    for _ in range(6):
+        created = harness.send("conversation.item.create", item=audio_message(120))
+        harness.send("conversation.item.delete", item_id=created[0]["item"]["id"])
+    assert harness.protocol._state.conversation._audio_bytes == 0
+    harness.send("conversation.item.create", item=audio_message(1))
+    (item,) = harness.protocol._state.conversation
+    assert item.audio_bytes == 48_000
+
+
+def test_a_full_conversation_accepts_no_more_items_until_some_are_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conversation, "MAX_CONTENT_BYTES", 30_000)
+    harness = ProtocolHarness()
+    first = harness.say("x" * 15_000)["id"]
+    harness.say("x" * 15_000)
+    for kind, fields in (
+        ("conversation.item.create", {"item": audio_message(1)}),
+        ("input_audio_buffer.append", {"audio": "AAAA"}),
+        ("input_audio_buffer.commit", {}),
+        ("response.create", {}),
+    ):
+        assert rejected(harness, kind, **fields)["code"] == "conversation_too_large"
+    harness.send("conversation.item.delete", item_id=first)
+    assert harness.say("again")["type"] == "message"
+
+
+def test_the_output_of_responses_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "MAX_CONTENT_BYTES", 10_000)
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("word " * 2000, audio_ms=100)]))
+    harness.respond()
+    assert rejected(harness, "response.create")["code"] == "conversation_too_large"

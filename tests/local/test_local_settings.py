@@ -208,6 +208,13 @@ def test_transcription_is_echoed_with_nulls() -> None:
         }
 
 
+def test_the_strength_of_noise_reduction_is_echoed() -> None:
+    harness = ProtocolHarness()
+    for noise_reduction in ({"type": "far_field", "strength": 0.25}, {"strength": 1.0}):
+        harness.update(audio={"input": {"noise_reduction": noise_reduction}})
+        assert harness.session["audio"]["input"]["noise_reduction"] == noise_reduction
+
+
 def test_tools_are_echoed_with_the_keys_in_order() -> None:
     harness = ProtocolHarness()
     harness.update(
@@ -256,6 +263,9 @@ INPUT = "session.audio.input"
 OUTPUT = "session.audio.output"
 
 
+NESTED: dict[str, Any] = json.loads('{"a":' * 70 + "{}" + "}" * 70)
+
+
 INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
     ({}, "missing_required_parameter", "session.type"),
     ({"type": "other"}, "invalid_value", "session.type"),
@@ -263,13 +273,12 @@ INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"bogus_field": 1}, "unknown_parameter", "session.bogus_field"),
     ({"modalities": ["text"]}, "unknown_parameter", "session.modalities"),
     ({"temperature": 0.8}, "unknown_parameter", "session.temperature"),
-    ({"model": "another"}, "invalid_value", "session.model"),
+    ({"model": 5}, "invalid_type", "session.model"),
     ({"output_modalities": ["audio", "text"]}, "invalid_value", "session.output_modalities"),
     ({"output_modalities": []}, "invalid_value", "session.output_modalities"),
     ({"output_modalities": ["video"]}, "invalid_value", "session.output_modalities[0]"),
     ({"output_modalities": "text"}, "invalid_type", "session.output_modalities"),
     ({"instructions": 5}, "invalid_type", "session.instructions"),
-    ({"instructions": None}, "invalid_type", "session.instructions"),
     ({"max_output_tokens": 0}, "integer_below_min_value", "session.max_output_tokens"),
     ({"max_output_tokens": 5000}, "integer_above_max_value", "session.max_output_tokens"),
     ({"max_output_tokens": "many"}, "invalid_value", "session.max_output_tokens"),
@@ -309,8 +318,8 @@ INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
         f"{INPUT}.format.type",
     ),
     (
-        {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}},
-        "integer_below_min_value",
+        {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 11025}}}},
+        "invalid_value",
         f"{INPUT}.format.rate",
     ),
     ({"audio": {"input": {"format": "pcm16"}}}, "invalid_type", f"{INPUT}.format"),
@@ -324,6 +333,13 @@ INVALID_SESSIONS: list[tuple[dict[str, Any], str, str]] = [
         "invalid_value",
         f"{INPUT}.noise_reduction.type",
     ),
+    (
+        {"audio": {"input": {"noise_reduction": {"strength": 10**400}}}},
+        "invalid_value",
+        f"{INPUT}.noise_reduction.strength",
+    ),
+    ({"prompt": {"id": "x", "variables": NESTED}}, "invalid_value", "session.prompt.variables"),
+    ({"tracing": {"metadata": NESTED}}, "invalid_value", "session.tracing.metadata"),
     *(
         ({"audio": {"input": {"turn_detection": detection}}}, code, f"{INPUT}.turn_detection.{key}")
         for detection, code, key in [
@@ -379,18 +395,35 @@ def test_the_error_for_two_modalities_has_the_text_of_the_live_service() -> None
     assert message.startswith("Invalid modalities: ['text', 'audio'].")
 
 
-def test_the_error_for_a_sample_rate_has_the_text_of_the_live_service() -> None:
+def test_the_error_for_a_sample_rate_lists_the_supported_rates() -> None:
     session = {
         "type": "realtime",
-        "audio": {"input": {"format": {"type": "audio/pcm", "rate": 8000}}},
+        "audio": {"input": {"format": {"type": "audio/pcm", "rate": 44100}}},
     }
     assert rejected(ProtocolHarness(), "session.update", session=session)["message"] == (
-        "Invalid 'session.audio.input.format.rate': integer below minimum value. "
-        "Expected a value >= 24000, but got 8000 instead."
+        "Invalid value: '44100'. Supported values are: '8000', '16000', '24000', and '48000'."
     )
 
 
 # -- settings that are fixed ---------------------------------------------------------------------
+
+
+def test_the_model_of_an_update_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    harness = for_model("gpt-realtime-mini")
+    tools = [{"type": "function", "name": "get_weather"}]
+    for _ in range(2):
+        (updated,) = harness.update(model="gpt-realtime-2.1", tools=tools)
+        assert updated["session"]["model"] == "gpt-realtime-mini"
+        assert updated["session"]["tools"] == tools
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("trio_realtime.local", "WARNING")
+    assert "'gpt-realtime-2.1'" in record.getMessage()
+
+
+def test_the_model_of_the_connection_may_be_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    harness = for_model("gpt-realtime-mini")
+    assert types_of(harness.update(model="gpt-realtime-mini")) == ["session.updated"]
+    assert not caplog.records
 
 
 def test_the_voice_cannot_change_after_the_model_has_spoken() -> None:
@@ -407,6 +440,17 @@ def test_the_voice_cannot_change_after_the_model_has_spoken() -> None:
         "Cannot update a conversation's voice if assistant audio is present."
     )
     assert harness.update(audio={"output": {"voice": "echo"}})[0]["type"] == "session.updated"
+
+
+def test_a_change_of_voice_while_the_model_speaks_rejects_the_whole_update() -> None:
+    harness = ProtocolHarness(pacing=1.0)
+    harness.send("response.create")
+    harness.run_until("response.output_audio.delta")
+    before = harness.session
+    session = {"type": "realtime", "instructions": "x", "audio": {"output": {"voice": "echo"}}}
+    error = rejected(harness, "session.update", session=session)
+    assert (error["code"], error["param"]) == ("cannot_update_voice", None)
+    assert harness.session == before
 
 
 def test_speed_changes_only_between_responses() -> None:

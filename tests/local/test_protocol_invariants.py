@@ -7,8 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pybase64
-from hypothesis import HealthCheck, assume, given, settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis import HealthCheck, assume, example, given, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from support.harness import NextStepsResponder
 from trio_realtime.local import (
@@ -22,7 +22,12 @@ from trio_realtime.local import (
     TranscriptionFailed,
 )
 from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness
-from trio_realtime.local.transcriber import ScriptedTranscriber
+from trio_realtime.local.transcriber import (
+    ScriptedTranscriber,
+    Transcriber,
+    TranscriptionResult,
+    UserAudio,
+)
 
 # -- sessions ------------------------------------------------------------------------------------
 
@@ -118,6 +123,13 @@ LOUD = pybase64.b64encode(b"\x00\x20" * 24 * 320).decode()
 QUIET = pybase64.b64encode(bytes(48 * 320)).decode()
 
 
+TRANSCRIPTS: list[str | TranscriptionFailed] = ["one two", TranscriptionFailed(), "three"]
+
+
+def transcribe_never(audio: UserAudio) -> None:
+    """Stand for a function of the user, whose results the test passes to the protocol."""
+
+
 class ProtocolMachine(RuleBasedStateMachine):
     """A client that sends valid and invalid events in any order."""
 
@@ -125,11 +137,12 @@ class ProtocolMachine(RuleBasedStateMachine):
         super().__init__()
         self.responder = NextStepsResponder()
         self.harness = ProtocolHarness(
-            responder=self.responder,
-            transcriber=ScriptedTranscriber(["one two", TranscriptionFailed(), "three"] * 50),
-            pacing=4.0,
+            responder=self.responder, transcriber=self.new_transcriber(), pacing=4.0
         )
         self.harness.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
+
+    def new_transcriber(self) -> Transcriber:
+        return ScriptedTranscriber(TRANSCRIPTS * 50)
 
     @rule(steps=st.lists(STEPS, max_size=4), out_of_band=st.booleans(), text=st.booleans())
     def respond(self, steps: list[Step], out_of_band: bool, text: bool) -> None:
@@ -197,12 +210,15 @@ class ProtocolMachine(RuleBasedStateMachine):
                 {"type": "semantic_vad", "eagerness": "high"},
             ]
         ),
-        name=st.sampled_from(["audio/pcm", "audio/pcmu", "audio/pcma"]),
+        audio_format=st.sampled_from(
+            [
+                *({"type": "audio/pcm"}, {"type": "audio/pcm", "rate": 8000}),
+                *({"type": "audio/pcmu"}, {"type": "audio/pcma"}),
+            ]
+        ),
     )
-    def update(self, detection: Frame | None, name: str) -> None:
-        self.harness.update(
-            audio={"input": {"turn_detection": detection, "format": {"type": name}}}
-        )
+    def update(self, detection: Frame | None, audio_format: Frame) -> None:
+        self.harness.update(audio={"input": {"turn_detection": detection, "format": audio_format}})
 
     def item_ids(self) -> list[str]:
         return [frame["item"]["id"] for frame in self.harness.of_type("conversation.item.added")]
@@ -218,10 +234,31 @@ class ProtocolMachine(RuleBasedStateMachine):
         assert order == [item.id for item in self.harness.protocol._state.conversation]
 
 
+class SlowTranscriberMachine(ProtocolMachine):
+    """The same client, with transcripts that become known later."""
+
+    def new_transcriber(self) -> Transcriber:
+        return transcribe_never
+
+    @precondition(lambda self: self.harness.requests)
+    @rule(result=st.sampled_from([*TRANSCRIPTS, None]), is_last=st.booleans())
+    def transcribe(self, result: TranscriptionResult, is_last: bool) -> None:
+        if is_last:
+            self.harness.requests.insert(0, self.harness.requests.pop())
+        self.harness.transcribe(result)
+
+    def teardown(self) -> None:
+        while self.harness.requests:
+            self.harness.transcribe("the end")
+        responses = self.harness.protocol._scheduler.running
+        assert self.harness.closed or None not in [response.due for response in responses]
+
+
 TestProtocol = ProtocolMachine.TestCase
+TestSlowTranscriber = SlowTranscriberMachine.TestCase
 
 
-TestProtocol.settings = settings(
+TestProtocol.settings = TestSlowTranscriber.settings = settings(
     max_examples=40,
     stateful_step_count=25,
     deadline=None,
@@ -288,5 +325,6 @@ def test_no_message_crashes_the_server(message: str | bytes) -> None:
 
 
 @given(st.text(max_size=30))
+@example("/[")
 def test_no_path_crashes_the_server(path: str) -> None:
     assert ProtocolHarness(ConnectionRequest(f"/{path}", LOCAL_REQUEST.headers)).frames

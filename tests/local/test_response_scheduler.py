@@ -13,6 +13,7 @@ from trio_realtime.local import (
     ScriptedResponder,
 )
 from trio_realtime.local.harness import ProtocolHarness
+from trio_realtime.local.response_scheduler import MAX_OUT_OF_BAND
 
 # -- the active response -------------------------------------------------------------------------
 
@@ -141,3 +142,16 @@ def test_rate_limits_count_down() -> None:
     harness.respond()
     left = [f["rate_limits"][0]["remaining"] for f in harness.of_type("rate_limits.updated")]
     assert left[1] < left[0] < 15_000_000
+
+
+def test_out_of_band_responses_are_limited() -> None:
+    harness = ProtocolHarness(responder=ScriptedResponder([[Pause(1.0)]] * (MAX_OUT_OF_BAND + 2)))
+    params = {"conversation": "none"}
+    for _ in range(MAX_OUT_OF_BAND):
+        assert harness.send("response.create", response=params)[0]["type"] == "response.created"
+    error = rejected(harness, "response.create", response=params)
+    assert (error["type"], error["code"]) == ("invalid_request_error", "rate_limit_exceeded")
+    # The conversation is not affected, and finished responses make space.
+    assert harness.send("response.create")[0]["type"] == "response.created"
+    harness.run(2.0)
+    assert harness.send("response.create", response=params)[0]["type"] == "response.created"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pybase64
 import pytest
@@ -24,6 +25,7 @@ from trio_realtime.local import (
     Pause,
     Say,
     ScriptedResponder,
+    Speech,
     Step,
 )
 from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness, types_of
@@ -374,3 +376,45 @@ def test_the_token_limit_ends_a_response(modality: str) -> None:
 def test_a_filtered_response_is_incomplete() -> None:
     done = scripted([Say("Oh"), Incomplete()]).respond()[-1]["response"]
     assert done["status_details"] == {"type": "incomplete", "reason": "content_filter"}
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+class CountingSynthesizer:
+    """Generates speech of one hour, and counts the pieces that were taken."""
+
+    blocking = False
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def synthesize(self, text: str) -> Speech:
+        return Speech(self._pieces(), 3_600_000)
+
+    def _pieces(self) -> Iterator[bytes]:
+        for _ in range(36_000):
+            self.taken += 1
+            yield bytes(4800)
+
+
+@pytest.mark.parametrize("audio_ms", [None, 3_600_000])
+def test_audio_is_generated_as_it_is_paced(audio_ms: float | None) -> None:
+    synthesizer = CountingSynthesizer()
+    script = ScriptedResponder([Say("a long story", audio_ms=audio_ms)])
+    harness = ProtocolHarness(responder=script, synthesizer=synthesizer, pacing=1.0)
+    harness.send("response.create")
+    harness.run(10.0)
+    assert 100 <= synthesizer.taken <= 102
+    harness.send("response.cancel")
+    harness.run(10.0)
+    assert synthesizer.taken <= 102
+
+
+def test_the_audio_of_out_of_band_responses_is_not_stored() -> None:
+    harness = ProtocolHarness(responder=ScriptedResponder([Say("x", audio_ms=60_000)]))
+    harness.send("response.create", response={"conversation": "none"})
+    (response,) = harness.protocol._scheduler.running
+    harness.run()
+    assert response.audio_ms == 60_000
+    assert sum(item.audio_bytes for item in response._items) == 0

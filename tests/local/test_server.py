@@ -19,6 +19,7 @@ from support.realtime_client import KEY, QUERY, receive, receive_until, send
 from trio_realtime.local import (
     Close,
     LocalServer,
+    Speech,
     ToneSynthesizer,
     serve_local,
 )
@@ -120,7 +121,7 @@ class BlockingSynthesizer(ToneSynthesizer):
     def blocking(self) -> bool:
         return True
 
-    def synthesize(self, text: str) -> bytes:
+    def synthesize(self, text: str) -> Speech:
         self.ran_in_thread.append(not trio.lowlevel.in_trio_run())
         return super().synthesize(text)
 

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.validators import Number
 
 from trio_realtime import SessionConfig, __version__
+from trio_realtime.endpoints import DEFAULT_MODEL
 from trio_realtime.wire import UNSET, ServerVad
 
 from .assistant import load_agent
@@ -142,6 +143,10 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8765,
+    model: str = DEFAULT_MODEL,
+    certfile: Path | None = None,
+    keyfile: Path | None = None,
+    dialect: Literal["ga", "beta"] = "ga",
     pace: str = "8",
     voice: Literal["tone", "espeak"] = "tone",
     api_key: Annotated[
@@ -150,21 +155,30 @@ async def serve(
 ) -> int:
     """Run the local server for other clients, until Ctrl-C or SIGTERM.
 
-    Prints the server's URL, and nothing else, once clients can connect.
+    Prints the server's URL, and nothing else on stdout, once clients can connect. With
+    `--host 0.0.0.0` it prints one URL for this machine and one for other machines.
+
+    For example, `trio-realtime serve --host 0.0.0.0 --api-key secret` also serves other machines, and
+    `trio-realtime serve --certfile cert.pem --keyfile key.pem` serves clients that require TLS.
 
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
+        model: Model of clients that name none. It is part of the printed URL.
+        certfile: PEM file with the certificate, to serve wss:// and https://.
+        keyfile: PEM file with the private key, if it is not in the certificate's file.
+        dialect: Spelling of the protocol: that of OpenAI, or the older one of Azure's preview API.
         pace: Speed of generated speech as a multiple of real time, or unlimited.
         voice: Voice of the responses.
         api_key: API keys to accept; by default, any key.
     """
-    from .serve import make_server_config, serve as run_serve
+    from .serve import ServeOptions, make_server_config, serve as run_serve
 
-    server_config = make_server_config(pace=pace, voice=voice, api_keys=api_key)
-    return await run_until_signal(
-        partial(run_serve, host=host, port=port, config=server_config), on_signal=OK
+    options = ServeOptions(host=host, port=port, certfile=certfile, keyfile=keyfile)
+    server_config = make_server_config(
+        model=model, pace=pace, voice=voice, api_keys=api_key, dialect=dialect
     )
+    return await run_until_signal(partial(run_serve, options, server_config), on_signal=OK)
 
 
 @app.meta.default

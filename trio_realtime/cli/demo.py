@@ -181,7 +181,7 @@ class DemoCall:
         return self._make_report(str(output) if pcm else None)
 
     async def _serve_and_talk(self) -> None:
-        limits = Limits(recorded_frames=100_000)
+        limits = Limits(recorded_frames=100_000, recorded_bytes=64 * 1024 * 1024)
         async with serve_local(
             responder=TalkativeResponder(),
             synthesizer=self._synthesizer,

@@ -17,6 +17,7 @@ from .hosted_mcp import (
     HostedToolFunction as HostedToolFunction,
 )
 from .protocol import ServerProtocol as ServerProtocol
+from .recording import MessageRecord as MessageRecord
 from .responders import (
     Call as Call,
     Fail as Fail,
@@ -35,6 +36,7 @@ from .rule_responder import RuleResponder as RuleResponder
 from .server import LocalServer as LocalServer, serve_local as serve_local
 from .synthesizer import (
     EspeakSynthesizer as EspeakSynthesizer,
+    Speech as Speech,
     Synthesizer as Synthesizer,
     ToneSynthesizer as ToneSynthesizer,
 )
@@ -42,7 +44,9 @@ from .transcriber import (
     ScriptedTranscriber as ScriptedTranscriber,
     Transcriber as Transcriber,
     TranscriptionFailed as TranscriptionFailed,
+    TranscriptionRequest as TranscriptionRequest,
     TranscriptionResult as TranscriptionResult,
+    UserAudio as UserAudio,
 )
 from .types import (
     Close as Close,

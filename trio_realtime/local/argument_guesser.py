@@ -2,6 +2,9 @@
 
 Required properties always get a value of the right type; optional ones only if the words contain
 one. The guesses are simple: capitalized words for a string, numbers in order, enum members by name.
+
+A schema may be invalid or hostile: keywords of the wrong type are ignored, and depth, number of
+values, length of texts and effort of patterns are bounded.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ from .types import Json, is_array, is_object
 __all__ = ["guess_arguments"]
 
 _MAX_DEPTH: Final = 8
+_MAX_VALUES: Final = 500
+#: Number of characters of the words to use, and of the longest text to return.
+_MAX_TEXT: Final = 1000
+_MAX_ITEMS: Final = 16
 _MISSING: Final[Any] = object()
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _CAPITALIZED: Final = re.compile(r"[A-Z][\w'’-]*(?:\s+[A-Z][\w'’-]*)*")
@@ -29,6 +36,10 @@ _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _URI: Final = re.compile(r"https?://\S+")
 _NO: Final = re.compile(r"\b(?:not|no|never|off|false|disable[d]?|without)\b|n't\b", re.IGNORECASE)
 _YES: Final = re.compile(r"\b(?:yes|on|true|enable[d]?|please|with)\b", re.IGNORECASE)
+#: Patterns with a repeated group, or with three repetitions or alternatives: matching may be slow.
+_CHOICE: Final = r"(?:[*+?|]|\{\d*,)"
+_SLOW_PATTERN: Final = re.compile(rf"\)[*+{{]|{_CHOICE}(?:.*{_CHOICE}){{2}}", re.DOTALL)
+_MAX_MATCHED: Final = 200
 _FORMATS: Final[Mapping[str, str]] = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T12:00:00Z",
@@ -53,11 +64,15 @@ class _ArgumentGuesser:
 
     def __init__(self, root: Json, words: str) -> None:
         self._root = root
-        self._words = words
-        self._numbers = [float(n) for n in _NUMBER.findall(words)]
+        self._words = words[:_MAX_TEXT]
+        self._numbers = [n for n in map(float, _NUMBER.findall(self._words)) if math.isfinite(n)]
+        self._remaining = _MAX_VALUES
 
     def value_for(self, schema: Json, *, required: bool, depth: int) -> Any:
         """Return a value for the schema; ``_MISSING`` if none is found and none is required."""
+        if self._remaining == 0:
+            return None if required else _MISSING
+        self._remaining -= 1
         schema = self._resolve(schema)
         found = self._find(schema, depth)
         if found is not _MISSING or not required:
@@ -92,14 +107,14 @@ class _ArgumentGuesser:
         named = [m for m in members if isinstance(m, str) and m and _is_mentioned(m.lower(), said)]
         if named:
             return max(named, key=len)
-        numbers = [m for m in members if _is_number(m) and float(m) in self._numbers]
+        numbers = [m for m in members if _is_number(m) and m in self._numbers]
         return numbers[0] if numbers else _MISSING
 
     def _find_string(self, schema: Json) -> Any:
         text = self._guess_text(schema.get("format"))
         return text if text and _fits_text(text, schema) else _MISSING
 
-    def _guess_text(self, string_format: str | None) -> str | None:
+    def _guess_text(self, string_format: Any) -> str | None:
         if string_format == "email":
             return _first(_EMAIL, self._words)
         if string_format == "uri":
@@ -129,11 +144,11 @@ class _ArgumentGuesser:
 
     def _find_array(self, schema: Json, depth: int) -> Any:
         inner: Json = schema["items"] if is_object(schema.get("items")) else {}
-        most = schema.get("maxItems", 16)
+        most = _count(schema, "maxItems", _MAX_ITEMS)
         values = self._elements(self._resolve(inner), depth)[:most]
         if not values:
             return _MISSING
-        while len(values) < schema.get("minItems", 0):
+        while len(values) < min(_count(schema, "minItems", 0), _MAX_ITEMS):
             values.append(self.value_for(inner, required=True, depth=depth + 1))
         return values
 
@@ -162,9 +177,10 @@ class _ArgumentGuesser:
     def _members(self, schema: Json, depth: int) -> Json:
         if depth >= _MAX_DEPTH:
             return {}
-        required = schema.get("required", [])
+        required: list[Any] = schema["required"] if is_array(schema.get("required")) else []
+        properties: Json = schema["properties"] if is_object(schema.get("properties")) else {}
         values: Json = {}
-        for key, inner in schema.get("properties", {}).items():
+        for key, inner in properties.items():
             part: Json = inner if is_object(inner) else {}
             value = self.value_for(part, required=key in required, depth=depth + 1)
             if value is not _MISSING:
@@ -198,12 +214,12 @@ class _ArgumentGuesser:
             else self._words.strip()
         )
         text = text or "something"
-        most = schema.get("maxLength")
-        return text.ljust(schema.get("minLength", 0), ".")[: most if most is not None else None]
+        least = min(_count(schema, "minLength", 0), _MAX_TEXT)
+        return text.ljust(least, ".")[: _count(schema, "maxLength", _MAX_TEXT)]
 
     def _default_array(self, schema: Json, depth: int) -> list[Any]:
         inner: Json = schema["items"] if is_object(schema.get("items")) else {}
-        least = schema.get("minItems", 0) if depth < _MAX_DEPTH else 0
+        least = min(_count(schema, "minItems", 0), _MAX_ITEMS) if depth < _MAX_DEPTH else 0
         return [self.value_for(inner, required=True, depth=depth + 1) for _ in range(least)]
 
     # -- references and alternatives -------------------------------------------------------------
@@ -216,7 +232,7 @@ class _ArgumentGuesser:
                 schema = self._target(schema["$ref"]) | rest
             elif is_array(schema.get("allOf")):
                 schema = _merged(schema)
-            elif choices := schema.get("anyOf") or schema.get("oneOf"):
+            elif choices := _choices(schema):
                 schema = _chosen(schema, choices)
             else:
                 break
@@ -231,13 +247,22 @@ class _ArgumentGuesser:
 
 
 def _merged(schema: Json) -> Json:
-    merged = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in schema["allOf"]:
-        merged = part | merged if is_object(part) else merged
+    merged: Json = {}
+    for part in reversed(schema["allOf"]):
+        merged.update(part if is_object(part) else {})
+    merged.update((key, value) for key, value in schema.items() if key != "allOf")
     return merged
 
 
-def _chosen(schema: Json, choices: Any) -> Json:
+def _choices(schema: Json) -> list[Any]:
+    for key in ("anyOf", "oneOf"):
+        choices: Any = schema.get(key)
+        if is_array(choices):
+            return choices
+    return []
+
+
+def _chosen(schema: Json, choices: list[Any]) -> Json:
     rest = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
     parts: list[Json] = [part for part in choices if is_object(part)]
     real = [part for part in parts if part.get("type") != "null"]
@@ -283,16 +308,26 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _count(schema: Json, key: str, default: int) -> int:
+    value: Any = schema.get(key)
+    return value if isinstance(value, int) and value >= 0 else default
+
+
 def _fits_text(text: str, schema: Json) -> bool:
     pattern = schema.get("pattern")
-    long_enough = schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", len(text))
+    long_enough = (
+        _count(schema, "minLength", 0) <= len(text) <= _count(schema, "maxLength", len(text))
+    )
     return long_enough and (not isinstance(pattern, str) or _matches(pattern, text))
 
 
 def _matches(pattern: str, text: str) -> bool:
+    """Return whether the text matches, or whether this cannot be found out at low cost."""
+    if max(len(pattern), len(text)) > _MAX_MATCHED or _SLOW_PATTERN.search(pattern):
+        return True
     try:
         return re.search(pattern, text) is not None
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return True
 
 
@@ -326,13 +361,15 @@ class _NumberRange:
     def default(self) -> float:
         """Return an allowed value, near zero if possible."""
         value = next(filter(self.has, self._guesses()), max(self.low, 0.0))
+        if not math.isfinite(value):
+            return 0
         return int(value) if self.whole or float(value).is_integer() else value
 
     def _guesses(self) -> Iterator[float]:
         yield 0
         step = self.step or 1
         for bound in (self.low, self.above, self.high, self.below):
-            if math.isfinite(bound):
+            if math.isfinite(bound / step):
                 yield from (bound, math.ceil(bound / step) * step, math.floor(bound / step) * step)
                 yield from ((bound // step + 1) * step, (-(-bound // step) - 1) * step)
         yield (max(self.low, self.above) + min(self.high, self.below)) / 2
@@ -340,4 +377,7 @@ class _NumberRange:
 
 def _bound(schema: Json, key: str, otherwise: float) -> float:
     value: Any = schema.get(key)
-    return float(value) if _is_number(value) else otherwise
+    try:
+        return float(value) if _is_number(value) else otherwise
+    except OverflowError:
+        return math.copysign(math.inf, value)

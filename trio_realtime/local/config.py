@@ -7,6 +7,8 @@ from typing import Any, Literal, TypedDict
 
 import attrs
 
+from trio_realtime.wire.dialects import DialectName
+
 from .hosted_mcp import HostedServers, HostedTool, normalize_servers
 from .responders import Responder
 from .rule_responder import RuleResponder
@@ -43,8 +45,9 @@ class ServerConfig:
     Args:
         responder: decides what the model says and calls. All connections share it.
         transcripts: transcripts of committed audio, in order; each item takes the next one.
-        transcriber: transcribes committed audio. All connections share it. The default is a
-            :class:`ScriptedTranscriber` of ``transcripts``.
+        transcriber: a function that transcribes committed audio, see :data:`Transcriber`. An async
+            function runs in a task, another one in a worker thread. All connections share it. The
+            default is a :class:`ScriptedTranscriber` of ``transcripts``.
         synthesizer: turns text into speech. All connections share it.
         pacing: speed of generation relative to real time. ``math.inf`` generates as fast as the
             client reads.
@@ -60,6 +63,7 @@ class ServerConfig:
             fixed output, a function of the arguments, or a :class:`HostedTool`.
         interleave: whether the output items of one response overlap; None does so for reasoning
             models only.
+        dialect: dialect of the protocol that the server speaks.
         seed: seed of the generated ids.
         epoch: Unix time at which the clock of the connection reads 0, for ``expires_at``. None
             uses the system clock in a server, and the start of 2026 in a bare
@@ -67,12 +71,14 @@ class ServerConfig:
 
     Raises:
         ValueError: a number is out of range.
+        TypeError: the transcriber is not callable.
     """
 
     responder: Responder = attrs.field(factory=RuleResponder)
     transcripts: Sequence[str | TranscriptionFailed] = attrs.field(default=(), converter=_as_tuple)
     transcriber: Transcriber = attrs.field(
-        default=attrs.Factory(_default_transcriber, takes_self=True)
+        default=attrs.Factory(_default_transcriber, takes_self=True),
+        validator=attrs.validators.is_callable(),
     )
     synthesizer: Synthesizer = attrs.field(factory=ToneSynthesizer)
     pacing: float = attrs.field(default=8.0, validator=_positive)
@@ -87,6 +93,7 @@ class ServerConfig:
         factory=dict[str, Mapping[str, HostedTool]], converter=normalize_servers
     )
     interleave: bool | None = None
+    dialect: DialectName = "ga"
     seed: str = "local"
     epoch: float | None = None
 
@@ -108,5 +115,6 @@ class ServerConfigDict(TypedDict, total=False):
     default_model: str | None
     hosted_servers: HostedServers
     interleave: bool | None
+    dialect: DialectName
     seed: str
     epoch: float | None

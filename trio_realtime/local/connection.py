@@ -11,32 +11,37 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 import attrs
-import msgspec
 import trio
 
 from trio_realtime.transports import Transport, TransportClosed
+from trio_realtime.wire.dialects import DialectName
 
+from . import frames
 from .config import ServerConfig
 from .errors import ProtocolError
+from .outbox import Outbox
 from .protocol import ServerProtocol
+from .recording import Direction, MessageRecord, RecordArchive
 from .requests import read_message
+from .transcriber import TranscriptionRequest
+from .transcriber_tasks import Transcribed, TranscriberTasks
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
-__all__ = ["Connection", "Limits", "serve_connection", "with_wall_clock"]
+__all__ = ["Connection", "ConnectionLog", "Limits", "serve_connection", "with_wall_clock"]
 
 logger: Final = logging.getLogger("trio_realtime.local")
 
-_INBOX: Final = 64
-_OUTBOX: Final = 256
+_MAX_CONNECTIONS: Final = 1000
 _GOING_AWAY: Final = Close(1001, "the server is going away")
 _INTERNAL_ERROR: Final = Close(1011, "internal error")
 _TOO_SLOW: Final = Close(1013, "the client reads too slowly")
 
-Direction: TypeAlias = Literal["sent", "received"]
+#: What the protocol handles: a message of the client, or a transcript.
+_Input: TypeAlias = str | bytes | Transcribed
 
 
 @attrs.frozen
@@ -47,17 +52,27 @@ class Limits:
         read_timeout: seconds for which the queue to a client may stay full. Then the server closes
             the connection with code 1013.
         close_timeout: seconds to send the remaining events, and again for the close handshake.
+        ping_interval: seconds between pings to a client on a socket; ``math.inf`` sends none.
+        ping_timeout: seconds in which a client has to answer a ping. Then the server closes the
+            connection with code 1011.
         recorded_frames: number of latest messages in :attr:`Connection.messages`.
+        recorded_bytes: memory that these messages take. A larger message is not recorded.
     """
 
     read_timeout: float = 10.0
     close_timeout: float = 1.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
     recorded_frames: int = 1000
+    recorded_bytes: int = 8 * 1024 * 1024
 
 
 @attrs.define(eq=False)
 class Connection:
     """One connection to a local server: its latest messages and its end.
+
+    The messages of ended connections take up to 32 MiB together. Then those of the connections
+    that ended first are discarded, and :attr:`MessageRecord.counts` remains.
 
     Args:
         request: the upgrade request.
@@ -69,15 +84,26 @@ class Connection:
     """
 
     request: ConnectionRequest
-    messages: deque[tuple[Direction, str | bytes]] = attrs.field(repr=False)
+    messages: MessageRecord = attrs.field(repr=False)
     closed: Close | None = None
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, repr=False)
     ended: trio.Event = attrs.field(factory=trio.Event, repr=False)
+    _requested_close: Close = attrs.field(default=_GOING_AWAY, init=False, repr=False)
 
     @classmethod
     def of(cls, request: ConnectionRequest, limits: Limits) -> Connection:
         """Return a new connection."""
-        return cls(request, deque(maxlen=limits.recorded_frames))
+        return cls(request, MessageRecord(limits.recorded_frames, limits.recorded_bytes))
+
+    def request_close(self, close: Close) -> None:
+        """Close the connection with this code and reason."""
+        self._requested_close = close
+        self.scope.cancel(reason=close.reason)
+
+    @property
+    def requested_close(self) -> Close:
+        """How to close the connection when :attr:`scope` was cancelled."""
+        return self._requested_close
 
     @property
     def frames(self) -> list[tuple[Direction, Json]]:
@@ -101,6 +127,32 @@ def _decoded(entry: tuple[Direction, str | bytes]) -> tuple[Direction, Json | No
         return direction, read_message(message)
     except ProtocolError:
         return direction, None
+
+
+class ConnectionLog:
+    """The latest connections of a server, oldest first.
+
+    Args:
+        limits: limits of each connection.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._connections: deque[Connection] = deque(maxlen=_MAX_CONNECTIONS)
+        self._archive = RecordArchive()
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._connections)
+
+    def add(self, request: ConnectionRequest) -> Connection:
+        """Return a new connection."""
+        connection = Connection.of(request, self._limits)
+        self._connections.append(connection)
+        return connection
+
+    def end(self, connection: Connection) -> None:
+        """Record that a connection is closed."""
+        self._archive.add(connection.messages)
 
 
 def with_wall_clock(config: ServerConfig) -> ServerConfig:
@@ -128,13 +180,15 @@ async def serve_connection(
 async def _serve_connection(
     transport: Transport, connection: Connection, config: ServerConfig, limits: Limits
 ) -> None:
-    inbox_send, inbox = trio.open_memory_channel[str | bytes](_INBOX)
-    outbox, outbox_receive = trio.open_memory_channel[str](_OUTBOX)
+    # Unbuffered, because a message may have megabytes.
+    inbox_send, inbox = trio.open_memory_channel[_Input](0)
+    outbox = Outbox()
     async with trio.open_nursery() as nursery:
         written = trio.Event()
         nursery.start_soon(_read, transport, inbox_send)
-        nursery.start_soon(_write, transport, outbox_receive, written)
-        loop = _ConnectionLoop(connection, config, limits, inbox, outbox)
+        nursery.start_soon(_write, transport, outbox, written)
+        transcriber = TranscriberTasks(config.transcriber, nursery, inbox_send)
+        loop = _ConnectionLoop(connection, config, limits, inbox, outbox, transcriber)
         close = await loop.run()
         connection.closed = close
         outbox.close()
@@ -145,7 +199,7 @@ async def _serve_connection(
         nursery.cancel_scope.cancel(reason="the connection is closed")
 
 
-async def _read(transport: Transport, inbox: trio.MemorySendChannel[str | bytes]) -> None:
+async def _read(transport: Transport, inbox: trio.MemorySendChannel[_Input]) -> None:
     async with inbox:
         while True:
             try:
@@ -155,16 +209,16 @@ async def _read(transport: Transport, inbox: trio.MemorySendChannel[str | bytes]
             await inbox.send(message)
 
 
-async def _write(
-    transport: Transport, outbox: trio.MemoryReceiveChannel[str], written: trio.Event
-) -> None:
+async def _write(transport: Transport, outbox: Outbox, written: trio.Event) -> None:
     try:
-        async with outbox:
-            async for text in outbox:
-                await transport.send(text)
+        while True:
+            await transport.send(await outbox.receive())
+    except trio.EndOfChannel:
+        return
     except TransportClosed:
         return  # the reader ends the connection
     finally:
+        outbox.close_receiver()
         written.set()
 
 
@@ -176,13 +230,16 @@ class _ConnectionLoop:
         connection: Connection,
         config: ServerConfig,
         limits: Limits,
-        inbox: trio.MemoryReceiveChannel[str | bytes],
-        outbox: trio.MemorySendChannel[str],
+        inbox: trio.MemoryReceiveChannel[_Input],
+        outbox: Outbox,
+        transcriber: TranscriberTasks,
     ) -> None:
         self._connection = connection
+        self._dialect: DialectName = config.dialect
         self._limits = limits
         self._inbox = inbox
         self._outbox = outbox
+        self._transcriber = transcriber
         self._protocol = ServerProtocol(
             config, connection=connection.request, now=trio.current_time()
         )
@@ -190,7 +247,7 @@ class _ConnectionLoop:
 
     async def run(self) -> Close:
         """Run until the connection ends. Return how to close it."""
-        close = _GOING_AWAY
+        close = None
         with self._connection.scope:
             try:
                 close = await self._serve()
@@ -199,56 +256,66 @@ class _ConnectionLoop:
                     "internal error in the local server; closing %r", self._connection.request
                 )
                 close = _INTERNAL_ERROR
-        return close
+        return self._connection.requested_close if close is None else close
 
     async def _serve(self) -> Close:
         close = await self._send_outputs(self._protocol.open(trio.current_time()))
         while close is None:
             deadline = self._protocol.next_deadline()
             try:
-                message = await self._next_message(math.inf if deadline is None else deadline)
+                received = await self._next_input(math.inf if deadline is None else deadline)
             except trio.EndOfChannel:
                 return Close(1000)
-            close = await self._send_outputs(await self._process(message))
+            close = await self._send_outputs(await self._process(received))
         return close
 
-    async def _next_message(self, deadline: float) -> str | bytes | None:
-        """Return the next message, or None at the deadline."""
+    async def _next_input(self, deadline: float) -> _Input | None:
+        """Return the next message or transcript, or None at the deadline."""
+        if self._protocol.is_busy:
+            # Let other connections run before the latest message is handled further.
+            await trio.lowlevel.checkpoint()
+            return None
         if deadline <= trio.current_time():
             # Handle client messages between two events, however fast they are generated.
             await trio.lowlevel.checkpoint()
-            return self._pending_message()
+            return self._pending_input()
         with trio.move_on_at(deadline):
             return await self._inbox.receive()
         return None
 
-    def _pending_message(self) -> str | bytes | None:
+    def _pending_input(self) -> _Input | None:
         try:
             return self._inbox.receive_nowait()
         except trio.WouldBlock:
             return None
 
-    async def _process(self, message: str | bytes | None) -> list[Output]:
-        if message is not None:
-            self._connection.messages.append(("received", message))
-        handle = self._bind_input(message, trio.current_time())
+    async def _process(self, received: _Input | None) -> list[Output]:
+        if isinstance(received, str | bytes):
+            self._connection.messages.append("received", received)
+        handle = self._bind_input(received, trio.current_time())
         if self._in_thread:
             return await trio.to_thread.run_sync(handle, limiter=_thread_limiter())
         return handle()
 
-    def _bind_input(self, message: str | bytes | None, now: float) -> Callable[[], list[Output]]:
-        if message is None:
-            return lambda: self._protocol.advance(now)
-        return lambda: self._protocol.receive(message, now)
+    def _bind_input(self, received: _Input | None, now: float) -> Callable[[], list[Output]]:
+        match received:
+            case None:
+                return lambda: self._protocol.advance(now)
+            case Transcribed(item_id=item_id, result=result):
+                return lambda: self._protocol.transcribed(item_id, result, now)
+            case _:
+                return lambda: self._protocol.receive(received, now)
 
     async def _send_outputs(self, outputs: list[Output]) -> Close | None:
         for output in outputs:
             match output:
                 case Frame(data=data):
-                    text = msgspec.json.encode(data).decode()
-                    self._connection.messages.append(("sent", text))
+                    text = frames.encode(data, self._dialect)
+                    self._connection.messages.append("sent", text)
                     if not await self._send(text):
                         return _TOO_SLOW
+                case TranscriptionRequest():
+                    self._transcriber.start_soon(output)
                 case Close():
                     return output
         return None

@@ -24,7 +24,7 @@ from trio_realtime.transports import (
 
 from . import errors, handshake
 from .config import ServerConfig, ServerConfigDict
-from .connection import Connection, Limits, serve_connection, with_wall_clock
+from .connection import Connection, ConnectionLog, Limits, serve_connection, with_wall_clock
 from .types import ConnectionRequest
 
 __all__ = ["LocalConnector", "local_connector", "rejection_body"]
@@ -57,12 +57,13 @@ class LocalConnector:
     def __init__(self, config: ServerConfig, limits: Limits) -> None:
         self._config = config
         self._limits = limits
-        self._connections: list[Connection] = []
+        self._connections = ConnectionLog(limits)
+        self._connection_count = 0
 
     @property
     def connections(self) -> Sequence[Connection]:
-        """All connections so far, in order."""
-        return self._connections
+        """The latest 1000 connections, oldest first."""
+        return list(self._connections)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -83,11 +84,11 @@ class LocalConnector:
 
     @asynccontextmanager
     async def _connect(self, options: ConnectOptions) -> AsyncGenerator[Transport, None]:
-        request = _request_of(options, len(self._connections))
+        request = _request_of(options, self._connection_count)
         if handshake.is_rejected_with_http(request, self._config):
             raise HandshakeRejected(401, rejection_body(request))
-        connection = Connection.of(request, self._limits)
-        self._connections.append(connection)
+        self._connection_count += 1
+        connection = self._connections.add(request)
         client, server = memory_transport_pair(
             max_message_size=options.max_message_size, close_timeout=options.close_timeout
         )
@@ -98,6 +99,7 @@ class LocalConnector:
                 yield client
             finally:
                 await client.aclose()
+                self._connections.end(connection)
 
 
 def _request_of(options: ConnectOptions, serial: int) -> ConnectionRequest:

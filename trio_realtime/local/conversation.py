@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
+import msgspec
 import pybase64
 
 from . import errors
@@ -15,6 +16,13 @@ from .responders import TurnItem
 from .types import Json
 
 __all__ = ["Conversation", "Item"]
+
+#: Audio that a conversation retains, in bytes. Older audio is discarded; its duration remains.
+MAX_AUDIO_BYTES: Final = 16 * 1024 * 1024
+#: Texts and images of a conversation, in bytes. A full conversation accepts no more items.
+MAX_CONTENT_BYTES: Final = 16 * 1024 * 1024
+#: Estimate of what an item without content takes, in bytes.
+_ITEM_BYTES: Final = 2048
 
 
 @attrs.define(eq=False)
@@ -26,8 +34,11 @@ class Item:
         audio_format: format of the audio.
         audio: audio bytes by content index.
         images: image URLs by content index.
-        transcribed_text: words of the user's audio; None if they are unknown.
+        transcribed_text: words of the user's committed audio, empty if they are unknown; None for
+            other items, and until the audio is transcribed.
+        awaits_transcript: whether the audio is being transcribed.
         truncated_ms: duration of the audio after ``conversation.item.truncate``; None before.
+        discarded: number of bytes at the start of the audio that were discarded, by content index.
     """
 
     data: Json
@@ -35,7 +46,9 @@ class Item:
     audio: dict[int, bytearray] = attrs.field(factory=dict[int, bytearray])
     images: dict[int, str] = attrs.field(factory=dict[int, str])
     transcribed_text: str | None = None
+    awaits_transcript: bool = False
     truncated_ms: int | None = None
+    discarded: dict[int, int] = attrs.field(factory=dict[int, int])
 
     @property
     def id(self) -> str:
@@ -50,7 +63,19 @@ class Item:
     @property
     def audio_ms(self) -> float:
         """Duration of the audio of all content parts, in milliseconds."""
-        return sum(self.audio_format.duration_ms(len(part)) for part in self.audio.values())
+        size = self.audio_bytes + sum(self.discarded.values())
+        return self.audio_format.duration_ms(size)
+
+    @property
+    def audio_bytes(self) -> int:
+        """Size of the audio that was not discarded."""
+        return sum(map(len, self.audio.values()))
+
+    @property
+    def content_bytes(self) -> int:
+        """Size of everything except the audio."""
+        images = sum(map(len, self.images.values()))
+        return _ITEM_BYTES + len(msgspec.json.encode(self.data)) + images
 
     def view(self) -> Json:
         """Return a copy for an event, so that later changes do not affect emitted events."""
@@ -61,7 +86,7 @@ class Item:
         view = self.view()
         # Speech that is still being generated has no content part yet.
         for index, data in self.audio.items():
-            if index < len(view["content"]):
+            if index < len(view["content"]) and not self.discarded.get(index):
                 view["content"][index]["audio"] = pybase64.b64encode(bytes(data)).decode()
         for index, url in self.images.items():
             view["content"][index]["image_url"] = url
@@ -81,9 +106,18 @@ class Item:
         if end_ms > self.audio_ms:
             raise errors.audio_already_shorter(int(self.audio_ms), end_ms)
         self.truncated_ms = end_ms
-        del self.audio[0][self.audio_format.size(end_ms) :]
+        end = self.audio_format.size(end_ms)
+        discarded = min(self.discarded.get(0, 0), end)
+        self.discarded[0] = discarded
+        del self.audio[0][end - discarded :]
         for part in self.data["content"]:
             part.pop("transcript", None)
+
+    def discard_audio(self) -> None:
+        """Discard the bytes of the audio. Its duration remains."""
+        for index, data in self.audio.items():
+            self.discarded[index] = self.discarded.get(index, 0) + len(data)
+            self.audio[index] = bytearray()
 
     def turn_item(self) -> TurnItem:
         """Return the item as a responder sees it."""
@@ -104,8 +138,10 @@ class Item:
         )
 
     def _text(self) -> str:
+        if self.transcribed_text is not None:
+            return self.transcribed_text
         text = " ".join(filter(None, map(_part_text, self.data.get("content", []))))
-        return self.transcribed_text or text or self.data.get("reason") or ""
+        return text or self.data.get("reason") or ""
 
     def _output(self) -> str:
         if self._outcome() == "failed":
@@ -163,10 +199,17 @@ def _visible_part(item: Item, index: int, part: Json) -> Json:
 
 
 class Conversation:
-    """The items of the conversation in order. Their ids are unique."""
+    """The items of the conversation in order. Their ids are unique.
+
+    Its memory is bounded: it discards the audio of the oldest items, and says when it
+    :attr:`is_full`.
+    """
 
     def __init__(self) -> None:
         self._items: list[Item] = []
+        self._audio_bytes = 0
+        self._content_bytes = 0
+        self._sizes: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self._items)
@@ -178,6 +221,11 @@ class Conversation:
     def last_id(self) -> str | None:
         """Id of the last item; None if there are no items."""
         return self._items[-1].id if self._items else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether texts and images take so much memory that no more items may be added."""
+        return self._content_bytes >= MAX_CONTENT_BYTES
 
     @property
     def has_model_audio(self) -> bool:
@@ -213,6 +261,8 @@ class Conversation:
     def insert(self, index: int, item: Item) -> str | None:
         """Insert the item. Return the id of its predecessor."""
         self._items.insert(index, item)
+        self.measure(item)
+        self._add_audio_bytes(item.audio_bytes)
         return self._items[index - 1].id if index else None
 
     def append(self, item: Item) -> str | None:
@@ -222,6 +272,38 @@ class Conversation:
     def remove(self, item: Item) -> None:
         """Remove the item."""
         self._items.remove(item)
+        self._content_bytes -= self._sizes.pop(item.id)
+        self._audio_bytes -= item.audio_bytes
+
+    def measure(self, item: Item) -> None:
+        """Account for the content of an item that was added or has changed."""
+        size = item.content_bytes
+        self._content_bytes += size - self._sizes.get(item.id, 0)
+        self._sizes[item.id] = size
+
+    def append_audio(self, item: Item, data: bytes) -> None:
+        """Append speech of the model to an item of the conversation."""
+        before = item.audio_bytes
+        item.append_audio(data)
+        self._add_audio_bytes(item.audio_bytes - before)
+
+    def truncate(self, item: Item, end_ms: int) -> None:
+        """Truncate the audio of an item.
+
+        Raises:
+            ProtocolError: the audio is shorter.
+        """
+        before = item.audio_bytes
+        item.truncate(end_ms)
+        self._audio_bytes += item.audio_bytes - before
+
+    def _add_audio_bytes(self, size: int) -> None:
+        self._audio_bytes += size
+        for item in self._items:
+            if self._audio_bytes <= MAX_AUDIO_BYTES:
+                return
+            self._audio_bytes -= item.audio_bytes
+            item.discard_audio()
 
     def done_predecessor_id(self, item: Item) -> str | None:
         """Return the ``previous_item_id`` of ``conversation.item.done`` for a model's item.

@@ -152,6 +152,33 @@ def active_response(response_id: str) -> ProtocolError:
     return ProtocolError(message, code="conversation_already_has_active_response")
 
 
+def too_many_responses(limit: int) -> ProtocolError:
+    """Return the error for an out-of-band ``response.create`` while ``limit`` of them run."""
+    message = (
+        f"Too many out-of-band responses in progress: at most {limit} can run at the same time. "
+        "Wait until one of them is finished before creating a new one."
+    )
+    return ProtocolError(message, code="rate_limit_exceeded")
+
+
+def conversation_full() -> ProtocolError:
+    """Return the error for adding to a conversation whose texts and images take too much memory."""
+    message = (
+        "The conversation has reached its maximum size. "
+        "Delete items, or start a new session, before adding more."
+    )
+    return ProtocolError(message, code="conversation_too_large")
+
+
+def buffer_full(limit: int) -> ProtocolError:
+    """Return the error for an append to a buffer that has no space for it. ``limit`` is in bytes."""
+    message = (
+        "Error appending to the input audio buffer: buffer too large. The buffer has a maximum of "
+        f"{limit} bytes of audio. Commit or clear it before appending more."
+    )
+    return ProtocolError(message, code="input_audio_buffer_too_large", param="audio")
+
+
 def nothing_to_cancel() -> ProtocolError:
     """Return the error for a ``response.cancel`` that matches no running response."""
     message = "Cancellation failed: no active response found"

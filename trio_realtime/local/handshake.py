@@ -7,7 +7,17 @@ from .config import ServerConfig
 from .errors import ProtocolError
 from .types import Close, ConnectionRequest
 
-__all__ = ["close_after", "find_error", "is_rejected_with_http", "session_kind"]
+__all__ = [
+    "EPHEMERAL_KEY",
+    "close_after",
+    "find_error",
+    "is_key_rejected",
+    "is_rejected_with_http",
+    "session_kind",
+]
+
+#: Prefix of ephemeral keys.
+EPHEMERAL_KEY = "ek_"
 
 BAD_CREDENTIALS = 3000
 BAD_REQUEST = 4000
@@ -15,15 +25,23 @@ BAD_REQUEST = 4000
 
 def session_kind(request: ConnectionRequest) -> str:
     """Return the session type: ``realtime`` or ``transcription``."""
+    if request.client_secret is not None:
+        return request.client_secret.kind
     return "transcription" if request.query("intent") == "transcription" else "realtime"
 
 
 def is_key_rejected(request: ConnectionRequest, config: ServerConfig) -> bool:
-    """Return whether the key is wrong, or missing although it is required."""
+    """Return whether the key is wrong, or missing although it is required.
+
+    An ephemeral key is wrong unless ``request.client_secret`` confirms it, also on a server that
+    accepts any key: it may have expired.
+    """
     key = request.api_key
+    if request.client_secret is not None:
+        return False
     if config.api_keys is not None:
         return key not in config.api_keys
-    return key is None and config.require_key
+    return config.require_key if key is None else key.startswith(EPHEMERAL_KEY)
 
 
 def is_rejected_with_http(request: ConnectionRequest, config: ServerConfig) -> bool:
@@ -38,7 +56,7 @@ def find_error(
     if is_key_rejected(request, config):
         error = errors.no_key() if request.api_key is None else errors.invalid_key()
         return error, BAD_CREDENTIALS
-    if request.header("openai-beta") is not None:
+    if config.dialect == "ga" and request.header("openai-beta") is not None:
         return errors.beta_not_supported(), BAD_REQUEST
     model_error = _model_error(request, config)
     return None if model_error is None else (model_error, BAD_REQUEST)

@@ -14,7 +14,8 @@ import pybase64
 
 from .config import ServerConfig, ServerConfigDict
 from .protocol import ServerProtocol
-from .types import Close, ConnectionRequest, Json, Output
+from .transcriber import TranscriptionRequest, TranscriptionResult
+from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["ProtocolHarness", "types_of"]
 
@@ -37,6 +38,7 @@ class ProtocolHarness:
         now: current time in seconds.
         frames: all events that the server sent.
         closed: how the server closed the connection; None while it is open.
+        requests: requests to transcribe audio that :meth:`transcribe` has not answered.
         protocol: the server's side of the connection.
     """
 
@@ -47,6 +49,7 @@ class ProtocolHarness:
         self.now: float = 0.0
         self.frames: list[Json] = []
         self.closed: Close | None = None
+        self.requests: list[TranscriptionRequest] = []
         self.protocol: ServerProtocol = ServerProtocol(
             ServerConfig(**settings), connection=connection, now=self.now
         )
@@ -59,8 +62,16 @@ class ProtocolHarness:
         return self.send_raw(msgspec.json.encode({"type": kind, **fields}).decode())
 
     def send_raw(self, message: str | bytes) -> list[Json]:
-        """Send one message unchanged."""
-        return self._record(self.protocol.receive(message, self.now))
+        """Send one message unchanged. Return the events that the server sends at once."""
+        frames = self._record(self.protocol.receive(message, self.now))
+        while self.protocol.is_busy:
+            frames += self._record(self.protocol.advance(self.now))
+        return frames
+
+    def transcribe(self, result: TranscriptionResult) -> list[Json]:
+        """Answer the oldest request to transcribe audio."""
+        request = self.requests.pop(0)
+        return self._record(self.protocol.transcribed(request.item_id, result, self.now))
 
     def step(self) -> list[Json]:
         """Advance the time to the next deadline and let the server emit its next events."""
@@ -132,9 +143,12 @@ class ProtocolHarness:
     def _record(self, outputs: Sequence[Output]) -> list[Json]:
         frames: list[Json] = []
         for output in outputs:
-            if isinstance(output, Close):
-                self.closed = output
-            else:
-                frames.append(output.data)
+            match output:
+                case Frame(data=data):
+                    frames.append(data)
+                case TranscriptionRequest():
+                    self.requests.append(output)
+                case Close():
+                    self.closed = output
         self.frames += frames
         return frames

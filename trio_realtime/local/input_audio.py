@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Final, Protocol
 
 import attrs
@@ -12,14 +13,28 @@ from .conversation import Item
 from .errors import ProtocolError
 from .responses import ResponseGenerator
 from .session_state import SessionState
-from .transcriber import TranscriptionResult
+from .transcriber import (
+    ScriptedTranscriber,
+    TranscriptionRequest,
+    TranscriptionResult,
+    UserAudio,
+)
 from .transcription import ItemTranscription, is_streaming_model
 from .types import Json
-from .vad import InputAudioBuffer, SpeechDetector, SpeechStarted, SpeechStopped
+from .vad import (
+    FRAME_MS,
+    MAX_BUFFER_BYTES,
+    InputAudioBuffer,
+    SpeechDetector,
+    SpeechStarted,
+    SpeechStopped,
+)
 
 __all__ = ["InputAudioProcessor"]
 
 _MIN_COMMIT_MS: Final = 100
+#: Audio of 10 s. Detecting speech in it blocks the event loop for a few milliseconds.
+_FRAMES_PER_SLICE: Final = 10_000 // FRAME_MS
 _IDLE_PROMPT: Final = (
     "No user speech was detected for a while. Please review the recorded audio: If the user was "
     "speaking, respond naturally. If not, follow up on their last message to keep the conversation "
@@ -32,6 +47,7 @@ class _Scheduler(Protocol):
 
     def create(self, params: Json) -> None: ...
     def interrupt(self) -> None: ...
+    def start_ready(self) -> None: ...
 
 
 @attrs.frozen
@@ -56,17 +72,23 @@ class InputAudioProcessor:
         self._detector = _make_detector(state.turn_detection)
         self._speech_item_id: str | None = None
         self._transcriptions: dict[str, ItemTranscription] = {}
+        self._awaiting_transcript: dict[str, Item] = {}
         self._idle_timer: _IdleTimer | None = None
+        self._is_behind = False
 
     def next_deadline(self) -> float:
         """Return when to call :meth:`step` next; ``math.inf`` if nothing is scheduled."""
+        if self._is_behind:
+            return self._state.now
         deadlines = [item.due for item in self._transcriptions.values() if item.due is not None]
         if self._idle_timer is not None:
             deadlines.append(self._idle_timer.due)
         return min(deadlines, default=math.inf)
 
     def step(self, now: float) -> None:
-        """Advance each transcription that is due by one event, and the idle timer."""
+        """Advance what is due: appended audio, each transcription by one event, the idle timer."""
+        if self._is_behind:
+            self._process_slice()
         for transcription in list(self._transcriptions.values()):
             if transcription.due is not None and transcription.due <= now:
                 self._step_transcription(transcription, now)
@@ -91,12 +113,36 @@ class InputAudioProcessor:
     # -- client events ---------------------------------------------------------------------------
 
     def append(self, data: bytes) -> None:
-        """Append audio, and handle the turns that start and end in it."""
+        """Append audio, and handle the turns that start and end in it.
+
+        Long audio is handled in slices: :meth:`step` continues while :attr:`is_behind`.
+
+        Raises:
+            ProtocolError: without turn detection, the buffer has no space for the audio.
+        """
+        if self._detector is None and not self._buffer.has_space(len(data)):
+            raise errors.buffer_full(MAX_BUFFER_BYTES)
         self._buffer.append(data)
+        self._process_slice()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether appended audio has yet to be handled. No other event may be handled before."""
+        return self._is_behind
+
+    def catch_up(self) -> None:
+        """Handle all audio that was appended."""
+        while self._is_behind:
+            self._process_slice()
+
+    def _process_slice(self) -> None:
+        self._is_behind = False
         if self._detector is None:
             self._buffer.skip_new_frames()
             return
-        for index, level in self._buffer.new_frames():
+        count = 0
+        for index, level in islice(self._buffer.new_frames(), _FRAMES_PER_SLICE):
+            count += 1
             match self._detector.process_frame(index, level):
                 case SpeechStarted() as started:
                     self._speech_started(started)
@@ -104,8 +150,11 @@ class InputAudioProcessor:
                     self._speech_stopped(stopped)
                 case None:
                     pass
+        self._is_behind = count == _FRAMES_PER_SLICE
         if self._detector.start_ms is None:
             self._buffer.drop_stale()
+        elif not self._is_behind:
+            self._buffer.drop_excess()
 
     def commit(self) -> None:
         """Create a user item from the buffer, without a response.
@@ -137,10 +186,7 @@ class InputAudioProcessor:
         self._state.emit(
             "input_audio_buffer.speech_started", audio_start_ms=started.start_ms, item_id=item_id
         )
-        if is_streaming_model(self._state.input["transcription"]):
-            audio = self._buffer.peek(started.start_ms, self._buffer.processed_ms)
-            result = self._transcribe(audio, is_complete=False)
-            self._start_transcription(item_id, result)
+        self._transcribe_early(item_id)
         if self._is_enabled("interrupt_response"):
             self._scheduler.interrupt()
 
@@ -175,15 +221,9 @@ class InputAudioProcessor:
     # -- items -----------------------------------------------------------------------------------
 
     def _commit(self, item_id: str, audio: bytes, *, is_silence: bool = False) -> None:
-        transcription = self._transcribe_item(item_id, audio, is_silence=is_silence)
         data: Json = {"id": item_id, "type": "message", "status": "completed", "role": "user"}
         data["content"] = [{"type": "input_audio", "transcript": None}]
-        item = Item(
-            data,
-            self._buffer.audio_format,
-            {0: bytearray(audio)},
-            transcribed_text=transcription.text,
-        )
+        item = Item(data, self._buffer.audio_format, {0: bytearray(audio)})
         self._idle_timer = None
         self._state.emit(
             "input_audio_buffer.committed",
@@ -191,9 +231,14 @@ class InputAudioProcessor:
             item_id=item_id,
         )
         self._add(item)
-        transcription.commit(item.audio_ms, now=self._state.now)
-        if transcription.due is None:
-            del self._transcriptions[item_id]
+        transcription = self._open_transcription(item_id)
+        if transcription is not None:
+            transcription.commit(item.audio_ms, now=self._state.now)
+        early = None if transcription is None else transcription.result
+        if is_silence or early is not None:
+            self._set_transcript(item, "" if is_silence else early)
+        else:
+            self._transcribe(item, audio)
 
     def _add(self, item: Item) -> None:
         previous = self._state.conversation.append(item)
@@ -205,30 +250,53 @@ class InputAudioProcessor:
 
     # -- transcription ---------------------------------------------------------------------------
 
-    def _transcribe(self, audio: bytes, *, is_complete: bool) -> TranscriptionResult:
-        return self._state.config.transcriber.transcribe(
-            audio, audio_format=self._buffer.audio_format.name, is_complete=is_complete
-        )
+    @property
+    def _script(self) -> ScriptedTranscriber | None:
+        transcriber = self._state.config.transcriber
+        return transcriber if isinstance(transcriber, ScriptedTranscriber) else None
 
-    def _transcribe_item(
-        self, item_id: str, audio: bytes, *, is_silence: bool
-    ) -> ItemTranscription:
-        """Return the transcription of an item; a streaming model has started it already."""
-        transcription = self._transcriptions.get(item_id)
-        if transcription is None:
-            result = "" if is_silence else self._transcribe(audio, is_complete=True)
-            return self._start_transcription(item_id, result)
-        if transcription.result is None:
-            transcription.result = self._transcribe(audio, is_complete=True)
-        return transcription
+    def _open_transcription(self, item_id: str) -> ItemTranscription | None:
+        """Return the transcription of an item; None if the session has no transcription."""
+        config = self._state.input["transcription"]
+        if item_id not in self._transcriptions and config is not None:
+            transcription = ItemTranscription(self._state.environment, item_id, config)
+            self._transcriptions[item_id] = transcription
+        return self._transcriptions.get(item_id)
 
-    def _start_transcription(self, item_id: str, result: TranscriptionResult) -> ItemTranscription:
-        settings = self._state.input["transcription"]
-        transcription = ItemTranscription(
-            self._state.environment, item_id, settings, result, now=self._state.now
-        )
-        self._transcriptions[item_id] = transcription
-        return transcription
+    def _transcribe_early(self, item_id: str) -> None:
+        """Start a transcription with the speech, if the model does so and the words are known."""
+        if self._script is not None and is_streaming_model(self._state.input["transcription"]):
+            transcription = self._open_transcription(item_id)
+            result = self._script.next_transcript()
+            if transcription is not None and result is not None:
+                transcription.set_result(result, now=self._state.now)
+
+    def _transcribe(self, item: Item, audio: bytes) -> None:
+        if self._script is not None:
+            self._set_transcript(item, self._script.next_transcript())
+            return
+        item.awaits_transcript = True
+        self._awaiting_transcript[item.id] = item
+        audio_format = self._buffer.audio_format
+        user_audio = UserAudio(audio, audio_format.name, audio_format.sample_rate)
+        self._state.request_transcription(TranscriptionRequest(item.id, user_audio))
+
+    def transcribed(self, item_id: str, result: TranscriptionResult) -> None:
+        """Handle the result of a requested transcription.
+
+        Raises:
+            LookupError: no transcription of this item was requested, or it has a result already.
+        """
+        item = self._awaiting_transcript.pop(item_id)
+        item.awaits_transcript = False
+        self._set_transcript(item, result)
+        self._scheduler.start_ready()
+
+    def _set_transcript(self, item: Item, result: TranscriptionResult) -> None:
+        item.transcribed_text = result if isinstance(result, str) else ""
+        transcription = self._transcriptions.get(item.id)
+        if transcription is not None:
+            transcription.set_result(result, now=self._state.now)
 
     def _step_transcription(self, transcription: ItemTranscription, now: float) -> None:
         item = self._state.conversation.find(transcription.item_id)
@@ -240,6 +308,7 @@ class InputAudioProcessor:
             del self._transcriptions[transcription.item_id]
         if is_completed and item is not None:
             item.data["content"][0]["transcript"] = transcription.transcript
+            self._state.conversation.measure(item)
 
     # -- idle users ------------------------------------------------------------------------------
 

@@ -1,12 +1,16 @@
 """The server side of one connection: a synchronous state machine without a clock or a socket.
 
-Pass it messages and the time. It returns outputs in order: events to send, and at the end a close.
-Drive it like this::
+Pass it messages, transcripts and the time. It returns outputs in order: events to send, requests
+to transcribe audio, and at the end a close. Drive it like this::
 
     outputs = protocol.open(now)
     while connected:
         if a message arrived:   outputs = protocol.receive(message, now)
+        elif a transcript is ready:   outputs = protocol.transcribed(item_id, transcript, now)
         elif protocol.next_deadline() <= now:   outputs = protocol.advance(now)
+
+Transcripts are requested only if the transcriber is a function. Those of a
+:class:`ScriptedTranscriber` are read at once.
 
 Rules:
 
@@ -24,10 +28,13 @@ The same calls with the same configuration return the same outputs, ids included
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from . import errors, handshake, mcp_listing, requests, settings
+from trio_realtime.endpoints import DEFAULT_MODEL
+
+from . import errors, frames, handshake, mcp_listing, requests, settings
 from .config import ServerConfig
 from .conversation import Conversation, Item, new_item
 from .errors import ProtocolError
@@ -37,11 +44,13 @@ from .input_audio import InputAudioProcessor
 from .response_scheduler import ResponseScheduler
 from .responses import ResponseEnvironment, ResponseGenerator
 from .session_state import SessionState
+from .transcriber import TranscriptionRequest, TranscriptionResult
 from .types import Close, ConnectionRequest, Frame, Json, Output
 
 __all__ = ["ServerProtocol"]
 
-_FALLBACK_MODEL = "gpt-realtime-2.1"
+logger: Final = logging.getLogger("trio_realtime.local")
+
 #: Default Unix time at clock time 0: 1 January 2026.
 _EPOCH = 1_767_225_600.0
 
@@ -63,6 +72,7 @@ class ServerProtocol:
         self._opened_at = now
         self._expires_at = now + config.session_seconds
         self._close: Close | None = None
+        self._ignored_model: str | None = None
         self._state = self._new_state(now)
         self._scheduler = ResponseScheduler(self._state, self._response_completed)
         self._input_audio = InputAudioProcessor(self._state, self._scheduler)
@@ -71,6 +81,14 @@ class ServerProtocol:
     def closed(self) -> Close | None:
         """How the server closed the connection; None while it is open."""
         return self._close
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the latest message is still being handled.
+
+        Call :meth:`advance` until it is not. Passing the next message works too, but may take long.
+        """
+        return self._close is None and self._input_audio.is_behind
 
     @property
     def session(self) -> Json:
@@ -89,6 +107,9 @@ class ServerProtocol:
         error = handshake.find_error(self._connection, self._config)
         if error is None:
             self._emit("session.created", session=self._state.session)
+            mcp_listing.list_new_servers(
+                self._state, self._state.session.get("tools", []), known=[]
+            )
         else:
             self._emit("error", error=error[0].body())
             self._close_with(handshake.close_after(*error))
@@ -98,7 +119,21 @@ class ServerProtocol:
         """Handle a message of the client. Messages after the close are ignored."""
         if self._close is None:
             self._set_time(now)
+            self._input_audio.catch_up()
             self._handle_message(message)
+        return self._flush()
+
+    def transcribed(self, item_id: str, result: TranscriptionResult, now: float) -> list[Output]:
+        """Handle the result of a :class:`TranscriptionRequest`.
+
+        Responses whose context has the item wait for it. Results after the close are ignored.
+
+        Raises:
+            LookupError: no transcription of this item was requested, or it has a result already.
+        """
+        if self._close is None:
+            self._set_time(now)
+            self._input_audio.transcribed(item_id, result)
         return self._flush()
 
     def advance(self, now: float) -> list[Output]:
@@ -131,10 +166,14 @@ class ServerProtocol:
 
     def _new_state(self, now: float) -> SessionState:
         config = self._config
-        model = self._connection.model or config.default_model or _FALLBACK_MODEL
+        model = self._connection.model or config.default_model or DEFAULT_MODEL
         self._defaults = settings.RealtimeDefaults(model, handshake.session_kind(self._connection))
+        secret = self._connection.client_secret
         epoch = _EPOCH if config.epoch is None else config.epoch
         expires_at = int(epoch + self._expires_at)
+        session = self._defaults.session(self._ids.new("sess"), expires_at)
+        if secret is not None:
+            session = settings.merge(session, secret.session, self._defaults)
         return SessionState(
             config=config,
             environment=ResponseEnvironment(
@@ -145,10 +184,11 @@ class ServerProtocol:
                 config.synthesizer,
                 config.pacing,
             ),
-            session=self._defaults.session(self._ids.new("sess"), expires_at),
+            session=session,
             model=model,
             conversation_id=self._ids.new("conv"),
             now=now,
+            request_transcription=self._request_transcription,
         )
 
     def _set_time(self, now: float) -> None:
@@ -158,6 +198,9 @@ class ServerProtocol:
     def _emit(self, kind: str, /, **fields: Any) -> None:
         frame: Json = {"type": kind, "event_id": self._ids.new("event")}
         self._out.append(Frame(frame | fields))
+
+    def _request_transcription(self, request: TranscriptionRequest) -> None:
+        self._out.append(request)
 
     def _flush(self) -> list[Output]:
         out, self._out = self._out, []
@@ -175,7 +218,7 @@ class ServerProtocol:
     def _handle_message(self, message: str | bytes) -> None:
         event_id: str | None = None
         try:
-            event = requests.read_message(message)
+            event = frames.decode(message, self._config.dialect)
             event_id = requests.event_id_of(event)
             self._dispatch(requests.parse_event(event))
         except ProtocolError as error:
@@ -184,6 +227,8 @@ class ServerProtocol:
     def _dispatch(self, event: Json) -> None:
         if self._state.is_transcription and event["type"].startswith("response."):
             raise errors.invalid_value("type", "A transcription session has no responses.")
+        if event["type"] in _ADDS_ITEMS and self._state.conversation.is_full:
+            raise errors.conversation_full()
         self._handlers[event["type"]](self, event)
 
     def _response_completed(self, response: ResponseGenerator) -> None:
@@ -194,6 +239,7 @@ class ServerProtocol:
     def _update_session(self, event: Json) -> None:
         patch = settings.parse_update(event["session"], self._state.session["type"])
         self._check_change(patch)
+        self._discard_model(patch)
         known = self._state.session.get("tools", [])
         self._state.session = settings.merge(self._state.session, patch, self._defaults)
         self._input_audio.reconfigure()
@@ -204,8 +250,6 @@ class ServerProtocol:
         """Reject changes of settings that are fixed, or fixed at the moment."""
         session = self._state.session
         output = patch.get("audio", {}).get("output", {})
-        if patch.get("model", self._state.model) != self._state.model:
-            raise errors.invalid_value("session.model", "The model of a session cannot be changed.")
         if "tracing" in patch and session["tracing"] not in (None, patch["tracing"]):
             raise errors.invalid_value(
                 "session.tracing", "Tracing cannot be changed once it is enabled."
@@ -215,6 +259,21 @@ class ServerProtocol:
         if _changes("speed", output, session) and self._scheduler.active is not None:
             raise errors.invalid_value(
                 "session.audio.output.speed", "The speed can only change between responses."
+            )
+
+    def _discard_model(self, patch: Json) -> None:
+        """Remove the model from an update: the one of the connection cannot change.
+
+        Both agents SDKs send their default model in each update, whatever the URL says.
+        """
+        model = patch.pop("model", self._state.model)
+        if model not in (self._state.model, self._ignored_model):
+            self._ignored_model = model
+            logger.warning(
+                "ignored the model %.100r of a session.update: the session continues with %.100r; "
+                "choose the model in the URL",
+                model,
+                self._state.model,
             )
 
     def _append_audio(self, event: Json) -> None:
@@ -270,7 +329,7 @@ class ServerProtocol:
             raise errors.not_truncatable()
         if event["content_index"] != 0:
             raise errors.invalid_value("content_index", "Audio is in content part 0.")
-        item.truncate(event["audio_end_ms"])
+        self._state.conversation.truncate(item, event["audio_end_ms"])
         echo = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
         self._emit("conversation.item.truncated", **echo)
 
@@ -301,6 +360,16 @@ class ServerProtocol:
         "response.create": _create_response,
         "response.cancel": _cancel_response,
     }
+
+
+_ADDS_ITEMS: Final = frozenset(
+    {
+        "input_audio_buffer.append",
+        "input_audio_buffer.commit",
+        "conversation.item.create",
+        "response.create",
+    }
+)
 
 
 def _changes(key: str, output: Json, session: Json) -> bool:

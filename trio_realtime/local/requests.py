@@ -18,12 +18,12 @@ MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
 _MAX_TEXT: Final = 256_000
 _MAX_EVENT_ID: Final = 512
 
-_ID: Final = validation.nullable(validation.string(min_length=1, max_length=512))
-_STATUS: Final = validation.nullable(validation.one_of("completed", "incomplete", "in_progress"))
+_ID: Final = validation.string(min_length=1, max_length=512)
+_STATUS: Final = validation.one_of("completed", "incomplete", "in_progress")
 _TEXT: Final = validation.string(max_length=_MAX_TEXT)
 _COMMON: Final[Mapping[str, Check]] = {
     "id": _ID,
-    "object": validation.nullable(validation.one_of("realtime.item")),
+    "object": validation.one_of("realtime.item"),
     "type": validation.anything,
     "status": _STATUS,
 }
@@ -38,29 +38,26 @@ def _image(value: Any, path: str) -> Any:
     return url
 
 
-def _text_part(kind: str) -> dict[str, Check]:
-    part = validation.record({"type": validation.anything, "text": _TEXT}, required=["text"])
-    return {kind: part}
+def _part(fields: Mapping[str, Check], *optional: str) -> Check:
+    """Accept a content part. Clients may send the members of other kinds of parts as null."""
+    return validation.record(
+        {"type": validation.anything, **fields},
+        required=[key for key in fields if key not in optional],
+        absent=_PART_MEMBERS,
+    )
 
 
-_AUDIO_PART: Final = validation.record(
-    {
-        "type": validation.anything,
-        "audio": validation.base64_bytes(max_bytes=MAX_APPEND_BYTES),
-        "transcript": validation.nullable(_TEXT),
-    },
-    required=["audio"],
+_PART_MEMBERS: Final = ("text", "audio", "transcript", "image_url", "detail")
+_TEXT_PART: Final = _part({"text": _TEXT})
+_AUDIO_PART: Final = _part(
+    {"audio": validation.base64_bytes(max_bytes=MAX_APPEND_BYTES), "transcript": _TEXT},
+    "transcript",
 )
-_IMAGE_PART: Final = validation.record(
-    {
-        "type": validation.anything,
-        "image_url": _image,
-        "detail": validation.nullable(validation.one_of("auto", "low", "high")),
-    },
-    required=["image_url"],
+_IMAGE_PART: Final = _part(
+    {"image_url": _image, "detail": validation.one_of("auto", "low", "high")}, "detail"
 )
 _USER_PARTS: Final = {
-    **_text_part("input_text"),
+    "input_text": _TEXT_PART,
     "input_audio": _AUDIO_PART,
     "input_image": _IMAGE_PART,
 }
@@ -72,7 +69,7 @@ def _message(parts: Mapping[str, Check]) -> Check:
             **_COMMON,
             "role": validation.anything,
             "content": validation.array_of(validation.tagged("type", parts)),
-            "phase": validation.nullable(validation.string()),
+            "phase": validation.string(),
         },
         required=["type", "role", "content"],
     )
@@ -85,8 +82,8 @@ _ITEM: Final = validation.tagged(
             "role",
             {
                 "user": _message(_USER_PARTS),
-                "assistant": _message(_text_part("output_text")),
-                "system": _message(_text_part("input_text")),
+                "assistant": _message({"output_text": _TEXT_PART}),
+                "system": _message({"input_text": _TEXT_PART}),
             },
         ),
         "function_call": validation.record(
@@ -107,7 +104,7 @@ _ITEM: Final = validation.tagged(
                 **_COMMON,
                 "approval_request_id": validation.string(min_length=1),
                 "approve": validation.boolean,
-                "reason": validation.nullable(validation.string()),
+                "reason": validation.string(),
             },
             required=["approval_request_id", "approve"],
         ),
@@ -130,15 +127,13 @@ _RESPONSE: Final = validation.record(
         "audio": validation.record({"output": settings.AUDIO_OUTPUT}),
         "tools": settings.TOOLS,
         "tool_choice": settings.TOOL_CHOICE,
-        "parallel_tool_calls": validation.nullable(validation.boolean),
+        "parallel_tool_calls": validation.boolean,
         "reasoning": settings.REASONING,
         "max_output_tokens": settings.MAX_OUTPUT_TOKENS,
-        "conversation": validation.nullable(validation.one_of("auto", "none")),
-        "metadata": validation.nullable(
-            validation.text_map(max_pairs=16, max_key=64, max_value=512)
-        ),
+        "conversation": validation.one_of("auto", "none"),
+        "metadata": validation.text_map(max_pairs=16, max_key=64, max_value=512),
         "prompt": settings.PROMPT,
-        "input": validation.nullable(validation.array_of(_input_item)),
+        "input": validation.array_of(_input_item),
     }
 )
 
@@ -159,7 +154,7 @@ _EVENTS: Final[Mapping[str, Check]] = {
     "input_audio_buffer.commit": _event(),
     "input_audio_buffer.clear": _event(),
     "conversation.item.create": _event(
-        {"item": _ITEM, "previous_item_id": validation.nullable(validation.string())},
+        {"item": _ITEM, "previous_item_id": validation.string()},
         "previous_item_id",
     ),
     "conversation.item.truncate": _event(
@@ -167,10 +162,8 @@ _EVENTS: Final[Mapping[str, Check]] = {
     ),
     "conversation.item.delete": _event(_ITEM_ID),
     "conversation.item.retrieve": _event(_ITEM_ID),
-    "response.create": _event({"response": validation.nullable(_RESPONSE)}, "response"),
-    "response.cancel": _event(
-        {"response_id": validation.nullable(validation.string())}, "response_id"
-    ),
+    "response.create": _event({"response": _RESPONSE}, "response"),
+    "response.cancel": _event({"response_id": validation.string()}, "response_id"),
 }
 
 
@@ -204,9 +197,8 @@ def parse_event(event: Json) -> Json:
     Raises:
         ProtocolError: the event is invalid. Reports the first problem.
     """
-    validation.nullable(validation.string(max_length=_MAX_EVENT_ID))(
-        event.get("event_id"), "event_id"
-    )
+    if event.get("event_id") is not None:
+        validation.string(max_length=_MAX_EVENT_ID)(event["event_id"], "event_id")
     if "type" not in event:
         raise errors.missing_parameter("type")
     kind = validation.one_of(*_EVENTS)(event["type"], "type")

@@ -1,4 +1,4 @@
-"""The responses of a connection: one in the conversation, and any number out of band."""
+"""The responses of a connection: one in the conversation, and others out of band."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal
 
+import attrs
 import msgspec
 
 from . import errors, mcp_listing, settings
-from .audio import FORMATS
-from .conversation import new_item
+from .audio import AudioFormat
+from .conversation import Item, new_item
 from .hosted_mcp import ApprovedCall, HostedToolset
 from .responders import Fail, ScriptExhausted, Step, Turn, TurnItem
 from .responses import ResponseGenerator, ResponsePlan
@@ -19,9 +20,25 @@ from .types import Json
 
 __all__ = ["ResponseScheduler"]
 
+#: Out-of-band responses that may run at once.
+MAX_OUT_OF_BAND: Final = 64
 _TOKEN_LIMIT: Final = 15_000_000
 _CHARACTERS_PER_TOKEN: Final = 4
 _CACHE_BLOCK: Final = 64
+
+
+@attrs.frozen
+class _WaitingResponse:
+    """A response that starts when all user audio in its context is transcribed."""
+
+    response: ResponseGenerator
+    params: Json
+    turn: Turn
+    context: Sequence[Item]
+
+    @property
+    def is_ready(self) -> bool:
+        return not any(item.awaits_transcript for item in self.context)
 
 
 class ResponseScheduler:
@@ -39,6 +56,7 @@ class ResponseScheduler:
         self._on_completed = on_completed
         self._active: ResponseGenerator | None = None
         self._out_of_band: dict[str, ResponseGenerator] = {}
+        self._waiting: list[_WaitingResponse] = []
         self._tokens_used = 0
         self._last_text_tokens = 0
 
@@ -60,26 +78,44 @@ class ResponseScheduler:
     # -- commands --------------------------------------------------------------------------------
 
     def create(self, params: Json) -> None:
-        """Create a response.
+        """Create a response. If it has to wait for transcripts, :meth:`start_ready` starts it.
 
         Raises:
-            ProtocolError: the conversation has an active response, or the input references an
-                unknown item.
+            ProtocolError: the conversation has an active response, too many out-of-band responses
+                are in progress, or the input references an unknown item.
         """
         out_of_band = params.get("conversation") == "none"
         if self._active is not None and not out_of_band:
             raise errors.active_response(self._active.id)
-        context = tuple(self._context(params.get("input")))
+        if out_of_band and len(self._out_of_band) >= MAX_OUT_OF_BAND:
+            raise errors.too_many_responses(MAX_OUT_OF_BAND)
+        context = self._context(params.get("input"))
         if not out_of_band:
             known = self._state.session["tools"]
             mcp_listing.list_new_servers(self._state, params.get("tools", []), known=known)
-        plan = self._plan(params, context)
-        response = ResponseGenerator(self._state.environment, plan, now=self._state.now)
+        hosted_toolset = HostedToolset(
+            self._state.config.hosted_servers,
+            _param_or_session("tools", params, self._state.session),
+        )
+        turn = self._turn(params, context, hosted_toolset)
+        plan = self._plan(params, turn, hosted_toolset)
+        response = ResponseGenerator(self._state.environment, plan)
         if out_of_band:
             self._out_of_band[response.id] = response
         else:
             self._active = response
+        self._waiting.append(_WaitingResponse(response, params, turn, context))
+        self.start_ready()
         response.begin()
+
+    def start_ready(self) -> None:
+        """Start the responses that need not wait for transcripts any more."""
+        ready = [waiting for waiting in self._waiting if waiting.is_ready]
+        self._waiting = [waiting for waiting in self._waiting if not waiting.is_ready]
+        for waiting in ready:
+            turn = attrs.evolve(waiting.turn, items=_turn_items(waiting.context))
+            steps = self._approved_calls(waiting.params) or self._ask_responder(turn)
+            waiting.response.start(steps, now=self._state.now)
 
     def cancel(self, response_id: str | None) -> None:
         """Cancel the response with this id; None cancels the one of the conversation.
@@ -120,6 +156,7 @@ class ResponseScheduler:
         if response.usage is None:
             return
         self._tokens_used += response.usage["total_tokens"]
+        self._waiting = [w for w in self._waiting if w.response is not response]
         self._out_of_band.pop(response.id, None)
         if response is self._active:
             self._active = None
@@ -136,20 +173,15 @@ class ResponseScheduler:
         }
         self._state.emit("rate_limits.updated", rate_limits=[limit])
 
-    def _plan(self, params: Json, context: tuple[TurnItem, ...]) -> ResponsePlan:
+    def _plan(self, params: Json, turn: Turn, hosted_toolset: HostedToolset) -> ResponsePlan:
         session, config = self._state.session, self._state.config
-        hosted_toolset = HostedToolset(
-            config.hosted_servers, _param_or_session("tools", params, session)
-        )
-        turn = self._turn(params, context, hosted_toolset)
         output = session["audio"]["output"] | params.get("audio", {}).get("output", {})
         is_reasoning = settings.is_reasoning_model(self._state.model)
         return ResponsePlan(
-            steps=self._approved_calls(params) or self._ask_responder(turn),
             hosted_toolset=hosted_toolset,
             modality=turn.modality,
             voice=output["voice"],
-            audio_format=FORMATS[output["format"]["type"]],
+            audio_format=AudioFormat.from_json(output["format"]),
             speed=output["speed"],
             max_output_tokens=_param_or_session("max_output_tokens", params, session),
             conversation_id=None if turn.out_of_band else self._state.conversation_id,
@@ -171,15 +203,13 @@ class ResponseScheduler:
         except ScriptExhausted as exc:
             return [Fail("script_exhausted", str(exc))]
 
-    def _turn(
-        self, params: Json, context: tuple[TurnItem, ...], hosted_toolset: HostedToolset
-    ) -> Turn:
+    def _turn(self, params: Json, context: Sequence[Item], hosted_toolset: HostedToolset) -> Turn:
         session = self._state.session
         modality: Literal["text", "audio"] = _param_or_session(
             "output_modalities", params, session
         )[0]
         return Turn(
-            items=context,
+            items=_turn_items(context),
             instructions=_param_or_session("instructions", params, session),
             tools=tuple(_param_or_session("tools", params, session)),
             tool_choice=_param_or_session("tool_choice", params, session),
@@ -189,26 +219,30 @@ class ResponseScheduler:
             hosted_tools=hosted_toolset.listing,
         )
 
-    def _context(self, given: list[Json] | None) -> Iterable[TurnItem]:
+    def _context(self, given: list[Json] | None) -> list[Item]:
         if given is None:
-            return [item.turn_item() for item in self._state.conversation]
+            return list(self._state.conversation)
         return [self._input_item(entry, index) for index, entry in enumerate(given)]
 
-    def _input_item(self, entry: Json, index: int) -> TurnItem:
+    def _input_item(self, entry: Json, index: int) -> Item:
         if entry["type"] != "item_reference":
             audio_format, ids = self._state.input_format, self._state.environment.ids
-            return new_item(entry, audio_format, lambda: ids.new("item")).turn_item()
+            return new_item(entry, audio_format, lambda: ids.new("item"))
         item = self._state.conversation.find(entry["id"])
         if item is None:
             path = f"response.input[{index}].id"
             raise errors.invalid_value(path, f"Item with id '{entry['id']}' not found.")
-        return item.turn_item()
+        return item
 
     def _input_usage(self, turn: Turn) -> tuple[int, int, int]:
         text = _text_tokens(turn)
         cached = min(text, self._last_text_tokens) // _CACHE_BLOCK * _CACHE_BLOCK
         self._last_text_tokens = text
         return text, sum(map(_audio_tokens, turn.items)), cached
+
+
+def _turn_items(context: Iterable[Item]) -> tuple[TurnItem, ...]:
+    return tuple(item.turn_item() for item in context)
 
 
 def _param_or_session(key: str, params: Json, session: Json) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import attrs
@@ -24,7 +24,7 @@ from .conversation import Conversation, Item
 from .hosted_mcp import ApprovedCall, HostedToolset, McpApprovals, run_tool
 from .ids import Ids
 from .responders import Call, Fail, HostedCall, Incomplete, Pause, Say, Step
-from .synthesizer import Synthesizer
+from .synthesizer import Speech, Synthesizer
 from .types import Json
 
 __all__ = ["ResponseEnvironment", "ResponseGenerator", "ResponsePlan", "split_tokens"]
@@ -63,10 +63,9 @@ class ResponseEnvironment:
 
 @attrs.frozen
 class ResponsePlan:
-    """Content and settings of a response. Later session updates do not change it.
+    """Settings of a response. Later session updates do not change them.
 
     Args:
-        steps: steps from the responder, or approved calls.
         hosted_toolset: hosted tools that the response may call.
         modality: ``text`` or ``audio``.
         voice: name or object of the voice, for the response object.
@@ -81,7 +80,6 @@ class ResponsePlan:
         latency: seconds before the first item.
     """
 
-    steps: Sequence[Step | ApprovedCall]
     hosted_toolset: HostedToolset
     modality: str
     voice: Any
@@ -128,20 +126,21 @@ class ResponseGenerator:
     """Generates the events of one response.
 
     Attributes:
-        due: when to call :meth:`step` next; None after ``response.done``.
+        due: when to call :meth:`step` next; None before :meth:`start` and after ``response.done``.
         audio_ms: duration of the emitted audio, in milliseconds.
         status: ``status`` of the response object.
         usage: ``usage`` of the response object; None until ``response.done``.
     """
 
-    def __init__(self, environment: ResponseEnvironment, plan: ResponsePlan, *, now: float) -> None:
+    def __init__(self, environment: ResponseEnvironment, plan: ResponsePlan) -> None:
         self.id: str = environment.ids.new("resp")
         self.plan = plan
-        self.due: float | None = now
+        self.due: float | None = None
         self.audio_ms: float = 0.0
         self.status: str = "in_progress"
         self.usage: Json | None = None
         self._environment = environment
+        self._steps: Sequence[Step | ApprovedCall] = ()
         self._open: list[_OpenItem] = []
         self._items: list[Item] = []
         self._text_tokens = 0
@@ -153,6 +152,11 @@ class ResponseGenerator:
     def begin(self) -> None:
         """Emit ``response.created``."""
         self._environment.emit("response.created", response=self._response_object(None))
+
+    def start(self, steps: Sequence[Step | ApprovedCall], *, now: float) -> None:
+        """Set the content of the response: steps from the responder, or approved calls."""
+        self._steps = steps
+        self.due = now
 
     def step(self, now: float) -> None:
         """Emit the next events, and set ``due`` to the time of those that follow."""
@@ -173,7 +177,7 @@ class ResponseGenerator:
     def _generate(self) -> Generator[float, None, None]:
         yield self.plan.latency
         try:
-            for position, step in enumerate(self.plan.steps):
+            for position, step in enumerate(self._steps):
                 yield from self._run_step(step, position)
         except _ResponseEnded as stop:
             self._finish(stop.status, stop.details)
@@ -219,7 +223,7 @@ class ResponseGenerator:
         data: Json = {"id": self._environment.ids.new("item"), "type": "message"}
         data |= {"status": "in_progress", "role": "assistant", "content": []}
         if self.plan.has_phases:
-            calls = any(isinstance(step, Call | HostedCall) for step in self.plan.steps[position:])
+            calls = any(isinstance(step, Call | HostedCall) for step in self._steps[position:])
             data["phase"] = "commentary" if calls else "final_answer"
         entry = self._open_item(data, self._end_part)
         self._emit_part(entry, "response.content_part.added")
@@ -232,27 +236,43 @@ class ResponseGenerator:
             self._emit_delta(entry, "response.output_text.delta", token)
 
     def _stream_audio(self, entry: _OpenItem, step: Say) -> Iterator[float]:
-        chunks = self._synthesize(step)
+        speech = self._synthesize(step.text)
+        duration_ms = speech.duration_ms / self.plan.speed
+        if step.audio_ms is not None:
+            duration_ms = step.audio_ms
+        duration_ms = _whole_chunks_ms(duration_ms)
         tokens = split_tokens(step.text)
         emitted = 0
-        for number, chunk in enumerate(chunks):
+        for number, chunk in enumerate(self._encoded_chunks(step, speech)):
             transcript_ms = number * _CHUNK_MS + _TRANSCRIPT_LEAD_MS
-            horizon = math.ceil(len(tokens) * transcript_ms / _duration_ms(chunks))
+            horizon = math.ceil(len(tokens) * transcript_ms / duration_ms)
             yield from self._stream_transcript(entry, tokens[emitted:horizon])
             emitted = max(emitted, horizon)
             yield 0.0
             yield self._emit_audio(entry, chunk)
         yield from self._stream_transcript(entry, tokens[emitted:])
 
-    def _synthesize(self, step: Say) -> list[bytes]:
-        pcm = audio.change_speed(
-            self._environment.synthesizer.synthesize(step.text), self.plan.speed
-        )
-        if step.audio_ms is not None:
-            pcm = audio.fit_duration(pcm, step.audio_ms)
-        speech = audio.encode(pcm, self.plan.audio_format)
-        size = self.plan.audio_format.size(_CHUNK_MS)
-        return [speech[start : start + size] for start in range(0, len(speech), size)]
+    def _synthesize(self, text: str) -> Speech:
+        return Speech.of(self._environment.synthesizer.synthesize(text))
+
+    def _encoded_chunks(self, step: Say, speech: Speech) -> Iterator[bytes]:
+        """Generate the audio of a step, one chunk at a time."""
+        pieces = self._pieces(step, speech)
+        for chunk in audio.split(pieces, audio.FORMATS["audio/pcm"].size(_CHUNK_MS)):
+            yield audio.encode(chunk, self.plan.audio_format)
+
+    def _pieces(self, step: Say, speech: Speech) -> Iterable[bytes]:
+        speed = self.plan.speed
+        if step.audio_ms is None:
+            return audio.change_speed(speech.pieces, speed)
+        again = iter([speech])
+
+        def generate() -> Iterable[bytes]:
+            # Pieces can be taken once only, so repeating them takes another synthesis.
+            current = next(again, None) or self._synthesize(step.text)
+            return audio.change_speed(current.pieces, speed)
+
+        return audio.fit_duration(generate, step.audio_ms)
 
     def _stream_transcript(self, entry: _OpenItem, tokens: Sequence[str]) -> Iterator[float]:
         for token in tokens:
@@ -264,7 +284,8 @@ class ResponseGenerator:
         """Emit a chunk of audio. Return the seconds until the next one."""
         duration = self.plan.audio_format.duration_ms(len(chunk))
         self._charge_audio(duration)
-        entry.item.append_audio(chunk)
+        if self.plan.in_conversation:
+            self._environment.conversation.append_audio(entry.item, chunk)
         self.audio_ms += duration
         delta = pybase64.b64encode(chunk).decode()
         self._environment.emit(
@@ -379,6 +400,7 @@ class ResponseGenerator:
             entry.item.data["status"] = status
         entry.end(entry)
         if self.plan.in_conversation:
+            self._environment.conversation.measure(entry.item)
             previous = self._environment.conversation.done_predecessor_id(entry.item)
             self._environment.emit(
                 "conversation.item.done", previous_item_id=previous, item=entry.item.view()
@@ -448,7 +470,7 @@ class ResponseGenerator:
             "max_output_tokens": self.plan.max_output_tokens,
             "audio": {
                 "output": {
-                    "format": _format_object(self.plan.audio_format),
+                    "format": self.plan.audio_format.to_json(),
                     "voice": self.plan.voice,
                 }
             },
@@ -502,7 +524,7 @@ class ResponseGenerator:
 
     def _is_billed(self) -> bool:
         """Return False for a response that failed without output, which costs nothing."""
-        return bool(self._items) or not isinstance(next(iter(self.plan.steps), None), Fail)
+        return bool(self._items) or not isinstance(next(iter(self._steps), None), Fail)
 
 
 def _arguments_text(arguments: Mapping[str, Any] | str) -> str:
@@ -519,11 +541,5 @@ def _incomplete(reason: str) -> _ResponseEnded:
     return _ResponseEnded("incomplete", {"type": "incomplete", "reason": reason})
 
 
-def _duration_ms(chunks: Sequence[bytes]) -> float:
-    return max(_CHUNK_MS, len(chunks) * _CHUNK_MS)
-
-
-def _format_object(audio_format: AudioFormat) -> Json:
-    if audio_format.name == "audio/pcm":
-        return {"type": audio_format.name, "rate": audio.SAMPLE_RATE}
-    return {"type": audio_format.name}
+def _whole_chunks_ms(milliseconds: float) -> int:
+    return max(1, math.ceil(milliseconds / _CHUNK_MS)) * _CHUNK_MS

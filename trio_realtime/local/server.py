@@ -1,49 +1,30 @@
-"""The local server on a port: accepts connections and serves each in a task of its own.
+"""The local server on a port: listens, and serves each connection in a task of its own.
 
-An error on a connection ends only that connection. Leaving :func:`serve_local` closes all
-connections with code 1001.
+Leaving :func:`serve_local` closes all connections with code 1001.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias, Unpack, final
+from typing import Final, Unpack
+from urllib.parse import urlencode
 
-import attrs
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    WebSocketConnection,
-    WebSocketRequest,
-    wrap_server_stream,
-)
 
 from trio_realtime._nursery import open_bare_nursery
 from trio_realtime.endpoints import DEFAULT_MODEL, Endpoint
 from trio_realtime.errors import InternalError
-from trio_realtime.transports import TransportClosed
 
-from . import handshake
 from .config import ServerConfig, ServerConfigDict
-from .connection import Connection, Limits, logger, serve_connection, with_wall_clock
-from .connector import rejection_body
-from .types import ConnectionRequest
+from .connection import Connection, Limits, with_wall_clock
+from .stream_server import StreamServer
 
 __all__ = ["LocalServer", "serve_local"]
 
-#: Fits 15 MiB of audio as base64 in a JSON object.
-_MAX_MESSAGE_SIZE: Final = 24 * 1024 * 1024
-_MESSAGE_QUEUE: Final = 16
-_HANDSHAKE_TIMEOUT: Final = 10.0
-_MAX_REASON: Final = 123
-_MAX_CONNECTIONS: Final = 100
 #: Limit of :meth:`LocalServer.stop` in close timeouts. Stopping takes fewer unless it hangs.
 _STOP_TIMEOUTS: Final = 4
-
-_Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 @asynccontextmanager
@@ -109,11 +90,10 @@ class LocalServer:
         self._host = host
         self._port = int(listener.socket.getsockname()[1])
         self._config = config
+        self._model = config.default_model or DEFAULT_MODEL
         self.limits = limits
         self._ssl_context = ssl_context
-        self._connections: deque[Connection] = deque(maxlen=_MAX_CONNECTIONS)
-        self._open_connections: set[Connection] = set()
-        self._connection_count = 0
+        self._streams = StreamServer(config, limits)
         self._listen_scope = trio.CancelScope()
         self._handler_scope = trio.CancelScope(shield=True)
         self._stopped = trio.Event()
@@ -125,23 +105,40 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The URL for clients, without a model: ``ws://127.0.0.1:PORT/v1/realtime``."""
+        """The URL for clients that add the model: ``ws://127.0.0.1:PORT/v1/realtime``."""
+        return self.url_for(self._host)
+
+    @property
+    def url_with_model(self) -> str:
+        """The URL for clients that use a URL unchanged, as the agents SDKs do.
+
+        It names ``default_model`` of the configuration, or else the default model of the library.
+        """
+        return self.url_for(self._host, with_model=True)
+
+    def url_for(self, host: str, *, with_model: bool = False) -> str:
+        """Return the URL for clients that reach the server under another name or address.
+
+        Args:
+            host: host name or IP address.
+            with_model: whether the URL names the model, as in :attr:`url_with_model`.
+        """
         scheme = "ws" if self._ssl_context is None else "wss"
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{scheme}://{host}:{self._port}/v1/realtime"
+        host = f"[{host}]" if ":" in host else host
+        query = f"?{urlencode({'model': self._model})}" if with_model else ""
+        return f"{scheme}://{host}:{self._port}/v1/realtime{query}"
 
     @property
     def endpoint(self) -> Endpoint:
         """An endpoint with a valid key, to open sessions with."""
         keys = self._config.api_keys
-        return Endpoint.compatible(
-            self.url, api_key=min(keys) if keys else "local", model=DEFAULT_MODEL, proxy=""
-        )
+        key = min(keys) if keys else "local"
+        return Endpoint.compatible(self.url, api_key=key, model=self._model, proxy="")
 
     @property
     def connections(self) -> Sequence[Connection]:
-        """The latest 100 connections, oldest first."""
-        return list(self._connections)
+        """The latest 1000 connections, oldest first."""
+        return list(self._streams.connections)
 
     # -- start and stop --------------------------------------------------------------------------
 
@@ -161,108 +158,12 @@ class LocalServer:
         """Close all connections with code 1001, then end. :func:`serve_local` calls this."""
         self._listen_scope.cancel(reason="the server stops")
         with trio.move_on_after(self.limits.close_timeout):
-            for connection in list(self._open_connections):
-                connection.scope.cancel(reason="the server stops")
-            for connection in list(self._open_connections):
-                await connection.ended.wait()
+            await self._streams.close_connections()
         self._handler_scope.cancel(reason="the server stops")
         await self._stopped.wait()
 
-    # -- connections -----------------------------------------------------------------------------
-
     async def _handle(self, tcp: trio.SocketStream) -> None:
-        stream: _Stream = tcp
+        stream: trio.abc.Stream = tcp
         if self._ssl_context is not None:
             stream = trio.SSLStream(tcp, self._ssl_context, server_side=True, https_compatible=True)
-        try:
-            async with trio.open_nursery() as nursery:
-                await self._handshake(nursery, stream)
-                nursery.cancel_scope.cancel(reason="the connection ended")
-        except* Exception as group:  # noqa: BLE001
-            # The client does not speak WebSocket, or this is a bug. Neither may end the server.
-            logger.warning("a connection failed", exc_info=group)
-        finally:
-            await trio.aclose_forcefully(stream)
-
-    async def _handshake(self, nursery: trio.Nursery, stream: _Stream) -> None:
-        request = None
-        with trio.move_on_after(_HANDSHAKE_TIMEOUT):
-            request = await wrap_server_stream(
-                nursery,
-                stream,
-                message_queue_size=_MESSAGE_QUEUE,
-                max_message_size=_MAX_MESSAGE_SIZE,
-                receive_buffer_size=None,
-            )
-        if request is not None:
-            await self._handle_upgrade(request)
-
-    async def _handle_upgrade(self, upgrade: WebSocketRequest) -> None:
-        request = _request_of(upgrade, self._connection_count)
-        self._connection_count += 1
-        if not request.route.rstrip("/").endswith("/realtime"):
-            await _reject(upgrade, 404, '{"error":{"message":"Not found."}}')
-        elif handshake.is_rejected_with_http(request, self._config):
-            await _reject(upgrade, 401, rejection_body(request))
-        else:
-            await self._accept(upgrade, request)
-
-    async def _accept(self, upgrade: WebSocketRequest, request: ConnectionRequest) -> None:
-        protocol = "realtime" if "realtime" in request.subprotocols else None
-        websocket = await upgrade.accept(subprotocol=protocol)
-        connection = Connection.of(request, self.limits)
-        self._connections.append(connection)
-        self._open_connections.add(connection)
-        try:
-            transport = _ServerTransport(websocket, self.limits.close_timeout)
-            await serve_connection(transport, connection, self._config, self.limits)
-        finally:
-            self._open_connections.discard(connection)
-
-
-async def _reject(upgrade: WebSocketRequest, status: int, body: str) -> None:
-    headers = [(b"content-type", b"application/json")]
-    with trio.move_on_after(_HANDSHAKE_TIMEOUT):
-        await upgrade.reject(status, extra_headers=headers, body=body.encode())
-
-
-def _request_of(upgrade: WebSocketRequest, serial: int) -> ConnectionRequest:
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in upgrade.headers]
-    protocols = tuple(upgrade.proposed_subprotocols)
-    return ConnectionRequest(upgrade.path, tuple(headers), protocols, serial)
-
-
-@final
-@attrs.frozen(eq=False, repr=False)
-class _ServerTransport:
-    """The server's side of a WebSocket as a :class:`Transport`."""
-
-    _websocket: WebSocketConnection
-    _close_timeout: float
-
-    async def send(self, text: str) -> None:
-        try:
-            await self._websocket.send_message(text)
-        except ConnectionClosed:
-            raise self._closed() from None
-
-    async def receive(self) -> str | bytes:
-        try:
-            return await self._websocket.get_message()
-        except ConnectionClosed:
-            raise self._closed() from None
-
-    async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        with trio.move_on_after(self._close_timeout, shield=True):
-            await self._websocket.aclose(code, _truncated(reason) or None)
-
-    def _closed(self) -> TransportClosed:
-        closed = self._websocket.closed
-        if closed is None:
-            return TransportClosed()
-        return TransportClosed(closed.code, closed.reason or "")
-
-
-def _truncated(reason: str) -> str:
-    """Cut the reason to the 123 bytes that fit in a close frame."""
-    return reason.encode()[:_MAX_REASON].decode(errors="ignore")
+        await self._streams.serve(stream)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from .audio import FORMATS, AudioFormat
+from .audio import AudioFormat
 from .config import ServerConfig
 from .conversation import Conversation
 from .responses import ResponseEnvironment
+from .transcriber import TranscriptionRequest
 from .types import Json
 
 __all__ = ["SessionState"]
@@ -26,6 +28,7 @@ class SessionState:
         model: model of the connection.
         conversation_id: id of the default conversation.
         now: time of the current input, in seconds.
+        request_transcription: outputs a request, to which the caller of the protocol responds.
     """
 
     config: ServerConfig
@@ -34,6 +37,7 @@ class SessionState:
     model: str
     conversation_id: str
     now: float
+    request_transcription: Callable[[TranscriptionRequest], None]
 
     @property
     def conversation(self) -> Conversation:
@@ -55,7 +59,7 @@ class SessionState:
     @property
     def input_format(self) -> AudioFormat:
         """Format of the input audio."""
-        return FORMATS[self.input["format"]["type"]]
+        return AudioFormat.from_json(self.input["format"])
 
     @property
     def is_transcription(self) -> bool:

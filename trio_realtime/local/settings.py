@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from trio_realtime.models import version_of, without_snapshot
 
-from . import errors, validation
+from . import errors, tool_schema, validation
+from .audio import FORMATS, PCM_RATES, AudioFormat
 from .types import Json, is_object
 from .validation import Check
 
@@ -22,7 +23,6 @@ DEFAULT_INSTRUCTIONS: Final = (
     "You are the assistant of a local realtime server without a model: "
     "you repeat what the user said, call a tool that the user names, and read out its result."
 )
-PCM: Final[Json] = {"type": "audio/pcm", "rate": 24000}
 
 _TRANSCRIPTION_MODEL: Final = validation.string(min_length=1)
 _MULTILINGUAL_MODELS: Final = frozenset({"gpt-live-transcribe"})
@@ -48,11 +48,18 @@ def _modalities(value: Any, path: str) -> Any:
     return names
 
 
+def _pcm_rate(value: Any, path: str) -> Any:
+    rate: int = validation.integer()(value, path)
+    if rate not in PCM_RATES:
+        raise errors.unsupported_value(path, rate, [str(known) for known in PCM_RATES])
+    return rate
+
+
 FORMAT: Final = validation.tagged(
     "type",
     {
         "audio/pcm": validation.record(
-            {"type": validation.anything, "rate": validation.integer(24000, 24000)},
+            {"type": validation.anything, "rate": _pcm_rate},
             required=["type"],
         ),
         "audio/pcmu": validation.record({"type": validation.anything}, required=["type"]),
@@ -68,7 +75,7 @@ _FUNCTION: Final = validation.record(
         "type": validation.anything,
         "name": validation.string(pattern="[a-zA-Z0-9_-]{1,64}"),
         "description": validation.string(),
-        "parameters": validation.json_object,
+        "parameters": tool_schema.PARAMETERS,
     },
     required=["type", "name"],
 )
@@ -90,20 +97,13 @@ _MCP: Final = validation.record(
         "connector_id": validation.string(min_length=1),
         "tunnel_id": validation.string(min_length=1),
         "server_description": validation.string(),
-        "authorization": validation.nullable(validation.string()),
-        "headers": validation.nullable(validation.json_object),
-        "allowed_tools": validation.nullable(_allowed_tools),
-        "allowed_callers": validation.anything,
-        "require_approval": validation.nullable(
-            validation.string_or(
-                validation.one_of("always", "never"),
-                validation.record(
-                    {
-                        "always": validation.nullable(_TOOL_FILTER),
-                        "never": validation.nullable(_TOOL_FILTER),
-                    }
-                ),
-            )
+        "authorization": validation.string(),
+        "headers": validation.json_object,
+        "allowed_tools": _allowed_tools,
+        "allowed_callers": validation.array_of(validation.string()),
+        "require_approval": validation.string_or(
+            validation.one_of("always", "never"),
+            validation.record({"always": _TOOL_FILTER, "never": _TOOL_FILTER}),
         ),
         "defer_loading": validation.boolean,
     },
@@ -123,7 +123,7 @@ TOOL_CHOICE: Final = validation.string_or(
                 {
                     "type": validation.anything,
                     "server_label": validation.string(min_length=1),
-                    "name": validation.nullable(validation.string()),
+                    "name": validation.string(),
                 },
                 required=["server_label"],
             ),
@@ -133,74 +133,64 @@ TOOL_CHOICE: Final = validation.string_or(
 MAX_OUTPUT_TOKENS: Final = validation.string_or(
     validation.one_of("inf"), validation.integer(1, 4096)
 )
-PROMPT: Final = validation.nullable(
-    validation.record(
-        {
-            "id": validation.string(min_length=1),
-            "version": validation.nullable(validation.string()),
-            "variables": validation.nullable(validation.json_object),
-        },
-        required=["id"],
-    )
+PROMPT: Final = validation.record(
+    {
+        "id": validation.string(min_length=1),
+        "version": validation.string(),
+        "variables": validation.json_object,
+    },
+    required=["id"],
 )
-REASONING: Final = validation.nullable(validation.record({"effort": validation.one_of(*_EFFORTS)}))
+REASONING: Final = validation.record({"effort": validation.one_of(*_EFFORTS)})
 MODALITIES: Final[Check] = _modalities
 
-_TURN_DETECTION: Final = validation.nullable(
-    validation.tagged(
-        "type",
-        {
-            "server_vad": validation.record(
-                {
-                    "type": validation.anything,
-                    "threshold": validation.number(0.0, 1.0),
-                    "prefix_padding_ms": validation.integer(0, 60_000),
-                    "silence_duration_ms": validation.integer(0, 60_000),
-                    "idle_timeout_ms": validation.nullable(validation.integer(5000, 30000)),
-                    "create_response": validation.boolean,
-                    "interrupt_response": validation.boolean,
-                }
-            ),
-            "semantic_vad": validation.record(
-                {
-                    "type": validation.anything,
-                    "eagerness": validation.one_of(*_EAGERNESS),
-                    "create_response": validation.boolean,
-                    "interrupt_response": validation.boolean,
-                }
-            ),
-        },
-    )
-)
-_TRANSCRIPTION: Final = validation.nullable(
-    validation.record(
-        {
-            "model": _TRANSCRIPTION_MODEL,
-            "language": validation.nullable(validation.string()),
-            "prompt": validation.nullable(validation.string()),
-            "languages": validation.nullable(
-                validation.array_of(validation.string(), min_length=1)
-            ),
-            "keywords": validation.nullable(validation.array_of(validation.string())),
-            "delay": validation.one_of("minimal", "low", "medium", "high", "xhigh"),
-        },
-        required=["model"],
-    )
-)
-_NOISE_REDUCTION: Final = validation.nullable(
-    validation.record({"type": validation.one_of("near_field", "far_field")}, required=["type"])
-)
-_TRACING: Final = validation.nullable(
-    validation.string_or(
-        validation.one_of("auto"),
-        validation.record(
+_TURN_DETECTION: Final = validation.tagged(
+    "type",
+    {
+        "server_vad": validation.record(
             {
-                "workflow_name": validation.string(),
-                "group_id": validation.string(),
-                "metadata": validation.json_object,
+                "type": validation.anything,
+                "threshold": validation.number(0.0, 1.0),
+                "prefix_padding_ms": validation.integer(0, 60_000),
+                "silence_duration_ms": validation.integer(0, 60_000),
+                "idle_timeout_ms": validation.integer(5000, 30000),
+                "create_response": validation.boolean,
+                "interrupt_response": validation.boolean,
             }
         ),
-    )
+        "semantic_vad": validation.record(
+            {
+                "type": validation.anything,
+                "eagerness": validation.one_of(*_EAGERNESS),
+                "create_response": validation.boolean,
+                "interrupt_response": validation.boolean,
+            }
+        ),
+    },
+)
+_TRANSCRIPTION: Final = validation.record(
+    {
+        "model": _TRANSCRIPTION_MODEL,
+        "language": validation.string(),
+        "prompt": validation.string(),
+        "languages": validation.array_of(validation.string(), min_length=1),
+        "keywords": validation.array_of(validation.string()),
+        "delay": validation.one_of("minimal", "low", "medium", "high", "xhigh"),
+    },
+    required=["model"],
+)
+_NOISE_REDUCTION: Final = validation.record(
+    {"type": validation.one_of("near_field", "far_field"), "strength": validation.number()}
+)
+_TRACING: Final = validation.string_or(
+    validation.one_of("auto"),
+    validation.record(
+        {
+            "workflow_name": validation.string(),
+            "group_id": validation.string(),
+            "metadata": validation.json_object,
+        }
+    ),
 )
 _TRUNCATION: Final = validation.string_or(
     validation.one_of("auto", "disabled"),
@@ -208,21 +198,20 @@ _TRUNCATION: Final = validation.string_or(
         {
             "type": validation.one_of("retention_ratio"),
             "retention_ratio": validation.number(0.0, 1.0),
-            "token_limits": validation.nullable(
-                validation.record({"post_instructions": validation.integer(0)})
-            ),
+            "token_limits": validation.record({"post_instructions": validation.integer(0)}),
         },
         required=["type", "retention_ratio"],
     ),
 )
-_INCLUDE: Final = validation.nullable(validation.array_of(validation.one_of(_LOGPROBS)))
+_INCLUDE: Final = validation.array_of(validation.one_of(_LOGPROBS))
 _AUDIO_INPUT: Final = validation.record(
     {
         "format": FORMAT,
         "transcription": _TRANSCRIPTION,
         "noise_reduction": _NOISE_REDUCTION,
         "turn_detection": _TURN_DETECTION,
-    }
+    },
+    clearable=["transcription", "noise_reduction", "turn_detection"],
 )
 AUDIO_OUTPUT: Final = validation.record({"format": FORMAT, "voice": VOICE})
 _TYPE: Final = validation.one_of("realtime", "transcription")
@@ -235,7 +224,7 @@ _REALTIME_SESSION: Final = validation.record(
         "instructions": validation.string(),
         "tools": TOOLS,
         "tool_choice": TOOL_CHOICE,
-        "parallel_tool_calls": validation.nullable(validation.boolean),
+        "parallel_tool_calls": validation.boolean,
         "max_output_tokens": MAX_OUTPUT_TOKENS,
         "tracing": _TRACING,
         "truncation": _TRUNCATION,
@@ -252,10 +241,12 @@ _REALTIME_SESSION: Final = validation.record(
         "include": _INCLUDE,
     },
     required=["type"],
+    clearable=["tracing", "prompt", "include"],
 )
 _TRANSCRIPTION_SESSION: Final = validation.record(
     {"type": _TYPE, "audio": validation.record({"input": _AUDIO_INPUT}), "include": _INCLUDE},
     required=["type"],
+    clearable=["include"],
 )
 
 
@@ -336,7 +327,7 @@ class RealtimeDefaults:
 
     def _audio_input(self) -> Json:
         return {
-            "format": dict(PCM),
+            "format": FORMATS["audio/pcm"].to_json(),
             "transcription": None,
             "noise_reduction": None,
             "turn_detection": self.turn_detection({"type": "server_vad"}),
@@ -344,7 +335,7 @@ class RealtimeDefaults:
 
     def _audio_output(self) -> Json:
         voice = "marin" if is_reasoning_model(self._model) else "alloy"
-        return {"format": dict(PCM), "voice": voice, "speed": 1.0}
+        return {"format": FORMATS["audio/pcm"].to_json(), "voice": voice, "speed": 1.0}
 
     def turn_detection(self, given: Json) -> Json:
         """Return a ``turn_detection`` object completed with defaults."""
@@ -374,15 +365,7 @@ def merge(session: Json, patch: Json, defaults: RealtimeDefaults) -> Json:
     }
     if "tools" in patch:
         merged["tools"] = [without_credentials(tool) for tool in patch["tools"]]
-    return {key: merged[key] for key in sorted(merged, key=_rank) if _is_visible(key, merged[key])}
-
-
-def _rank(key: str) -> int:
-    return _ORDER.index(key) if key in _ORDER else len(_ORDER)
-
-
-def _is_visible(key: str, value: Any) -> bool:
-    return key in _ORDER and not (key == "reasoning" and value is None)
+    return {key: merged[key] for key in _ORDER if key in merged}
 
 
 def without_credentials(tool: Json) -> Json:
@@ -393,17 +376,12 @@ def without_credentials(tool: Json) -> Json:
 def _fill_in(side: Json, defaults: RealtimeDefaults) -> Json:
     filled = dict(side)
     if "format" in side:
-        filled["format"] = complete_format(side["format"])
+        filled["format"] = AudioFormat.from_json(side["format"]).to_json()
     if side.get("turn_detection") is not None:
         filled["turn_detection"] = defaults.turn_detection(side["turn_detection"])
     if side.get("transcription") is not None:
         filled["transcription"] = _complete_transcription(side["transcription"])
     return filled
-
-
-def complete_format(given: Json) -> Json:
-    """Return a format with its rate, which clients may omit."""
-    return dict(PCM) if given["type"] == "audio/pcm" else dict(given)
 
 
 def _complete_transcription(given: Json) -> Json:

@@ -4,18 +4,51 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import shutil
 import struct
 import subprocess
 from array import array
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
-from .audio import SAMPLE_RATE, to_bytes
+import attrs
 
-__all__ = ["EspeakSynthesizer", "Synthesizer", "ToneSynthesizer"]
+from .audio import FORMATS, SAMPLE_RATE, to_bytes
+
+__all__ = ["EspeakSynthesizer", "Speech", "Synthesizer", "ToneSynthesizer"]
 
 _SYNTHESIS_TIMEOUT: Final = 30.0
+#: A sentence, or up to 300 characters of a longer one.
+_SENTENCE: Final = re.compile(
+    r".{1,300}?(?:[.!?…]+(?=\s)|\Z)|.{1,300}(?=\s)|.{1,300}", flags=re.DOTALL
+)
+#: Several seconds of speech each.
+_CACHED_SENTENCES: Final = 16
+_CHARACTERS_PER_WORD: Final = 6
+
+
+@attrs.frozen
+class Speech:
+    """Speech that is generated piece by piece, so that long speech needs little memory.
+
+    Args:
+        pieces: signed 16-bit little-endian mono PCM at 24 kHz, in pieces of any length. The server
+            takes the next piece when it needs it, and none after the response was cancelled.
+        duration_ms: duration of all pieces, in milliseconds. It may be an estimate: it only decides
+            how the transcript is spread over the audio.
+    """
+
+    pieces: Iterable[bytes] = attrs.field(repr=False)
+    duration_ms: float
+
+    @classmethod
+    def of(cls, speech: bytes | Speech) -> Speech:
+        """Return the speech, also if it is given as PCM."""
+        if isinstance(speech, Speech):
+            return speech
+        return cls((speech,), FORMATS["audio/pcm"].duration_ms(len(speech)))
 
 
 class Synthesizer(Protocol):
@@ -23,11 +56,15 @@ class Synthesizer(Protocol):
 
     @property
     def blocking(self) -> bool:
-        """Whether :meth:`synthesize` blocks. The server then runs it in a thread."""
+        """Whether generating speech blocks. The server then does it in a thread."""
         ...
 
-    def synthesize(self, text: str) -> bytes:
-        """Return the speech as signed 16-bit little-endian mono PCM at 24 kHz."""
+    def synthesize(self, text: str) -> bytes | Speech:
+        """Return the speech as signed 16-bit little-endian mono PCM at 24 kHz.
+
+        Return a :class:`Speech` to generate long speech while the server sends it. The server calls
+        this again for the same text if the step of the responder asks for longer speech.
+        """
         ...
 
 
@@ -46,17 +83,22 @@ class ToneSynthesizer:
         """Always False."""
         return False
 
-    def synthesize(self, text: str) -> bytes:
+    def synthesize(self, text: str) -> Speech:
         """Return tones of ``len(text) * ms_per_character`` milliseconds. Other characters are silent."""
-        return b"".join(_syllable(character, self._ms) for character in text)
+        pieces = (_syllable(_pitch(character), self._ms) for character in text)
+        return Speech(pieces, len(text) * self._ms)
 
 
-@lru_cache(maxsize=512)
-def _syllable(character: str, milliseconds: int) -> bytes:
+def _pitch(character: str) -> float | None:
+    """Return the frequency of the tone for a character in hertz, one of 32; None for silence."""
+    return 140.0 + 12.0 * (ord(character.lower()[0]) % 32) if character.isalnum() else None
+
+
+@lru_cache(maxsize=64)
+def _syllable(pitch: float | None, milliseconds: int) -> bytes:
     count = SAMPLE_RATE * milliseconds // 1000
-    if not character.isalnum():
+    if pitch is None:
         return bytes(2 * count)
-    pitch = 140.0 + 12.0 * (ord(character.lower()) % 32)
     step = 2 * math.pi * pitch / SAMPLE_RATE
     # Fades in and out like a syllable. A quieter octave softens the tone.
     return to_bytes(
@@ -96,20 +138,27 @@ class EspeakSynthesizer:
             raise FileNotFoundError(f"the speech program {program!r} is not installed")
         self._resampler: Any = importlib.import_module("soxr")
         self._command = (path, "-v", voice, "-s", str(words_per_minute), "--stdin", "--stdout")
-        self._cached_speech = lru_cache(maxsize=256)(self._run)
+        self._ms_per_character = 60_000 / (words_per_minute * _CHARACTERS_PER_WORD)
+        self._cached_speech = lru_cache(maxsize=_CACHED_SENTENCES)(self._run)
 
     @property
     def blocking(self) -> bool:
         """Always True, because it runs a program."""
         return True
 
-    def synthesize(self, text: str) -> bytes:
-        """Return the speech. The program runs once for each text.
+    def synthesize(self, text: str) -> Speech:
+        """Return the speech. The program runs once for each sentence, when its audio is needed.
 
-        Raises:
-            subprocess.SubprocessError: the program failed, or took longer than 30 seconds.
+        The iterator of the pieces raises ``subprocess.SubprocessError`` if the program fails, or
+        takes longer than 30 seconds.
         """
-        return self._cached_speech(text) if text.strip() else b""
+        return Speech(self._speak(text), len(text) * self._ms_per_character)
+
+    def _speak(self, text: str) -> Iterator[bytes]:
+        for match in _SENTENCE.finditer(text):
+            sentence = match.group().strip()
+            if sentence:
+                yield self._cached_speech(sentence)
 
     def _run(self, text: str) -> bytes:
         done = subprocess.run(

@@ -1,14 +1,14 @@
 """Transcribers: they turn the user's audio into text.
 
 The server recognizes no speech by itself. :class:`ScriptedTranscriber` takes transcripts from a
-list; implement :class:`Transcriber` to use a real speech-to-text model.
+list; pass a function as the transcriber to use a real speech-to-text model.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
 
 import attrs
 
@@ -16,7 +16,9 @@ __all__ = [
     "ScriptedTranscriber",
     "Transcriber",
     "TranscriptionFailed",
+    "TranscriptionRequest",
     "TranscriptionResult",
+    "UserAudio",
     "describe_audio",
 ]
 
@@ -32,37 +34,45 @@ class TranscriptionFailed:
 TranscriptionResult: TypeAlias = str | TranscriptionFailed | None
 
 
-class Transcriber(Protocol):
-    """Transcribes user audio. One transcriber serves all connections of a server."""
+@attrs.frozen
+class UserAudio:
+    """The audio of one user item.
 
-    def transcribe(
-        self, audio: bytes, *, audio_format: str, is_complete: bool
-    ) -> TranscriptionResult:
-        """Transcribe the audio of one user item.
+    Args:
+        data: the samples, in the input format of the session.
+        format: ``"audio/pcm"`` (16-bit little-endian mono), ``"audio/pcmu"`` or ``"audio/pcma"``
+            (G.711).
+        sample_rate: samples per second: 8000 for G.711, and 24000 for PCM unless the session has
+            another rate.
+    """
 
-        The server calls this once for each committed item, also when the session has no
-        transcription model: the responder reads the transcript in place of the audio. If the
-        session has a streaming transcription model, the server calls this first when speech
-        starts, with the audio detected so far. Return None then to be called again with the
-        complete audio.
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    format: str
+    sample_rate: int
 
-        The call must not block the event loop.
 
-        Args:
-            audio: the audio of the item, in the input format of the session.
-            audio_format: ``"audio/pcm"`` (16-bit little-endian mono at 24 kHz), ``"audio/pcmu"``
-                or ``"audio/pcma"`` (G.711 at 8 kHz).
-            is_complete: whether ``audio`` is all the audio of the item.
-
-        Returns:
-            The transcript, a failure, or None if the transcript is unknown. The server then
-            describes how long the audio is.
-        """
-        ...
+#: Transcribes the audio of one user item.
+#:
+#: The server calls it once for each committed item, also when the session has no transcription
+#: model: the responder reads the transcript in place of the audio. A response whose context has the
+#: item waits for the result.
+#:
+#: An async function runs in a task of the connection, and is cancelled when the connection ends. Any
+#: other function runs in a worker thread, one call at a time for all connections. A connection
+#: that ends does not wait for the thread.
+#:
+#: The result is the transcript, a failure, or None if the transcript is unknown: the server then
+#: describes how long the audio is. An exception is logged, and fails the transcription.
+Transcriber: TypeAlias = Callable[
+    [UserAudio], "TranscriptionResult | Awaitable[TranscriptionResult]"
+]
 
 
 class ScriptedTranscriber:
-    """A :class:`Transcriber` that returns the entries of a list in order, whatever the audio.
+    """A transcriber that returns the entries of a list in order, whatever the audio.
+
+    The server calls it without a thread, and with a streaming transcription model already when
+    speech starts.
 
     Args:
         transcripts: one entry for each committed item.
@@ -71,15 +81,21 @@ class ScriptedTranscriber:
     def __init__(self, transcripts: Iterable[str | TranscriptionFailed]) -> None:
         self._transcripts = deque(transcripts)
 
-    def transcribe(
-        self,
-        audio: bytes,  # noqa: ARG002 - the script ignores it
-        *,
-        audio_format: str,  # noqa: ARG002
-        is_complete: bool,  # noqa: ARG002
-    ) -> TranscriptionResult:
+    def __call__(self, audio: UserAudio) -> TranscriptionResult:  # noqa: ARG002 - ignored
+        """Return the next entry, or None if there is none left."""
+        return self.next_transcript()
+
+    def next_transcript(self) -> TranscriptionResult:
         """Return the next entry, or None if there is none left."""
         return self._transcripts.popleft() if self._transcripts else None
+
+
+@attrs.frozen
+class TranscriptionRequest:
+    """Transcribe the audio of an item, and pass the result to :meth:`ServerProtocol.transcribed`."""
+
+    item_id: str
+    audio: UserAudio
 
 
 def describe_audio(audio_ms: float) -> str:

@@ -33,48 +33,54 @@ class ItemTranscription:
 
     Args:
         item_id: the item. A streaming model names it before the item exists.
-        config: the ``transcription`` object of the session; None emits no events.
-        result: what the transcriber returned.
-        now: current time in seconds.
+        config: the ``transcription`` object of the session.
 
     Attributes:
         due: when to call :meth:`step` next; None while there is nothing to do.
         is_done: whether the last event was emitted.
     """
 
-    def __init__(
-        self,
-        environment: ResponseEnvironment,
-        item_id: str,
-        config: Json | None,
-        result: TranscriptionResult,
-        *,
-        now: float,
-    ) -> None:
+    def __init__(self, environment: ResponseEnvironment, item_id: str, config: Json) -> None:
         self.item_id = item_id
-        self.result = result
-        self.due: float | None = now if is_streaming_model(config) else None
+        self.due: float | None = None
         self.is_done: bool = False
         self._environment = environment
-        self._config = config
+        self._model = without_snapshot(str(config["model"]))
+        self._is_streaming = is_streaming_model(config)
+        self._result: TranscriptionResult = None
+        self._has_result = False
         self._audio_ms: float | None = None
         self._generator = self._generate()
 
     @property
-    def text(self) -> str | None:
-        """The words of the user; None if they are unknown."""
-        return self.result if isinstance(self.result, str) else None
+    def result(self) -> TranscriptionResult:
+        """What the transcriber returned; None if the words are unknown, or not known yet."""
+        return self._result
+
+    @property
+    def _text(self) -> str | None:
+        return self._result if isinstance(self._result, str) else None
 
     @property
     def transcript(self) -> str:
         """The ``transcript`` of the ``completed`` event."""
-        return describe_audio(self._audio_ms or 0.0) if self.text is None else self.text
+        return describe_audio(self._audio_ms or 0.0) if self._text is None else self._text
+
+    def set_result(self, result: TranscriptionResult, *, now: float) -> None:
+        """Set the result, which starts a streaming transcription also before the commit."""
+        self._result = result
+        self._has_result = True
+        self._start_when_ready(now)
 
     def commit(self, audio_ms: float, *, now: float) -> None:
-        """Record the length of the audio, and start the transcription unless it has started."""
+        """Record the length of the audio, and start or continue the transcription."""
         self._audio_ms = audio_ms
-        if self._config is not None:
-            self.due = now if self.due is None else self.due
+        self._start_when_ready(now)
+
+    def _start_when_ready(self, now: float) -> None:
+        is_ready = self._has_result and (self._is_streaming or self._audio_ms is not None)
+        if is_ready and self.due is None:
+            self.due = now
 
     def step(self, now: float) -> bool:
         """Emit the next event. Return True after a ``completed`` event."""
@@ -84,13 +90,13 @@ class ItemTranscription:
             return False
         self.due = None
         self.is_done = True
-        return not isinstance(self.result, TranscriptionFailed)
+        return not isinstance(self._result, TranscriptionFailed)
 
     def _generate(self) -> Iterator[float]:
-        if self.text is None and self._audio_ms is None:
+        if self._text is None and self._audio_ms is None:
             yield _UNTIL_COMMIT
-        if isinstance(self.result, TranscriptionFailed):
-            self._emit_failed(self.result)
+        if isinstance(self._result, TranscriptionFailed):
+            self._emit_failed(self._result)
             return
         for token in self._tokens():
             self._emit_delta(token)
@@ -103,10 +109,6 @@ class ItemTranscription:
         if self._model in _WITHOUT_DELTAS:
             return [self.transcript] if self.transcript else []
         return split_tokens(self.transcript)
-
-    @property
-    def _model(self) -> str:
-        return without_snapshot(self._config["model"]) if self._config else ""
 
     def _emit_delta(self, delta: str) -> None:
         self._environment.emit(

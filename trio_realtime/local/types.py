@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from typing import Any, TypeAlias, TypeGuard
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import attrs
+import msgspec
 
-__all__ = ["Close", "ConnectionRequest", "Frame", "Json", "Output", "is_array", "is_object"]
+from .transcriber import TranscriptionRequest
+
+__all__ = [
+    "ClientSecret",
+    "Close",
+    "ConnectionRequest",
+    "Frame",
+    "Json",
+    "Output",
+    "is_array",
+    "is_object",
+]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -44,11 +56,42 @@ class Close:
     reason: str = ""
 
 
-Output: TypeAlias = Frame | Close
+Output: TypeAlias = Frame | Close | TranscriptionRequest
+
+
+def _split(path: str) -> SplitResult:
+    try:
+        return urlsplit(path)
+    except ValueError:  # ``//[`` starts like a host, and is none
+        return SplitResult("", "", path, "", "")
 
 
 def _count_headers(headers: tuple[tuple[str, str], ...]) -> str:
     return f"<{len(headers)} headers>"
+
+
+@attrs.frozen
+class ClientSecret:
+    """An ephemeral key, and the session that it opens.
+
+    Args:
+        value: the key. The repr hides it.
+        expires_at: when the key expires, in seconds on the clock of the server.
+        kind: type of the session, ``realtime`` or ``transcription``.
+        model: model of the session; None leaves it to the client.
+        session: settings of the session, as in a validated ``session.update``.
+    """
+
+    value: str = attrs.field(repr=False)
+    expires_at: float
+    kind: str
+    model: str | None
+    session: Json = attrs.field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Size of the settings, in bytes of JSON."""
+        return len(msgspec.json.encode(self.session))
 
 
 @attrs.frozen
@@ -60,12 +103,14 @@ class ConnectionRequest:
         headers: pairs of name and value; names in any case. The repr hides them.
         subprotocols: offered subprotocols, in order. The repr hides them.
         serial: number of the connection on its server. It is part of the seed of the ids.
+        client_secret: the ephemeral key of the request, if it is valid.
     """
 
     path: str = attrs.field(default="/v1/realtime?model=gpt-realtime-2.1", repr=False)
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=_count_headers)
     subprotocols: tuple[str, ...] = attrs.field(default=(), repr=False)
     serial: int = 0
+    client_secret: ClientSecret | None = None
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header; the name is case-insensitive."""
@@ -74,17 +119,18 @@ class ConnectionRequest:
 
     def query(self, name: str) -> str | None:
         """Return the first value of a query parameter; None if it is missing or empty."""
-        return parse_qs(urlsplit(self.path).query).get(name, [None])[0]
+        return parse_qs(_split(self.path).query).get(name, [None])[0]
 
     @property
     def route(self) -> str:
         """The path without the query."""
-        return urlsplit(self.path).path
+        return _split(self.path).path
 
     @property
     def model(self) -> str | None:
-        """The requested model; the older Azure API calls it ``deployment``."""
-        return self.query("model") or self.query("deployment")
+        """The model that the URL or the ephemeral key names. The older Azure API says ``deployment``."""
+        named = self.query("model") or self.query("deployment")
+        return self.client_secret.model if named is None and self.client_secret else named
 
     @property
     def api_key(self) -> str | None:

@@ -29,6 +29,8 @@ FRAME_MS: Final = 32
 _FRAMES_TO_START: Final = 2
 #: How much silence the buffer retains with turn detection; the audio of an idle user is cut from it.
 _RETAINED_MS: Final = 60_000
+#: Audio in the buffer, in bytes: more than five minutes of PCM.
+MAX_BUFFER_BYTES: Final = 16 * 1024 * 1024
 #: The live service decides by the words when a turn ends. Here a turn ends after this silence.
 _EAGERNESS_SILENCE_MS: Final = {"low": 1200, "medium": 600, "auto": 600, "high": 400}
 
@@ -147,6 +149,10 @@ class InputAudioBuffer:
         """Duration of the audio in the buffer."""
         return self._audio_format.duration_ms(len(self._data))
 
+    def has_space(self, size: int) -> bool:
+        """Return whether this many more bytes fit into the buffer."""
+        return len(self._data) + size <= MAX_BUFFER_BYTES
+
     def change_format(self, audio_format: AudioFormat) -> None:
         """Change the format. Discards the buffered audio if the format differs."""
         if audio_format == self._audio_format:
@@ -176,7 +182,8 @@ class InputAudioBuffer:
 
     def peek(self, start_ms: int, end_ms: int) -> bytes:
         """Return the buffered audio of this period without removing it."""
-        return bytes(self._data[self._offset(start_ms) : self._offset(end_ms)])
+        with memoryview(self._data) as view:
+            return bytes(view[self._offset(start_ms) : self._offset(end_ms)])
 
     def take_turn(self, start_ms: int, end_ms: int) -> bytes:
         """Remove and return the audio of a turn, and discard what precedes it."""
@@ -186,7 +193,8 @@ class InputAudioBuffer:
 
     def take_from(self, start_ms: int = 0) -> bytes:
         """Return the audio from ``start_ms`` on, and clear the buffer."""
-        turn = bytes(self._data[self._offset(start_ms) :])
+        with memoryview(self._data) as view:
+            turn = bytes(view[self._offset(start_ms) :])
         self.clear()
         return turn
 
@@ -199,6 +207,13 @@ class InputAudioBuffer:
     def drop_stale(self) -> None:
         """Discard audio that no later turn can include."""
         self.drop_before(self.processed_ms - _RETAINED_MS)
+
+    def drop_excess(self) -> None:
+        """Discard the oldest audio if the buffer is too large."""
+        excess = self._audio_format.duration_ms(len(self._data) - MAX_BUFFER_BYTES)
+        if excess > 0:
+            start_ms = self.appended_ms - self.buffered_ms
+            self.drop_before(math.ceil(start_ms + excess))
 
     def clear(self) -> None:
         """Discard all audio. Audio time is not reset."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 import pybase64
 
@@ -20,6 +20,9 @@ from .types import Json, is_array, is_object
 __all__ = ["Check"]
 
 Check: TypeAlias = Callable[[Any, str], Any]
+
+#: Limit of JSON that is not validated further, such as a schema or the variables of a prompt.
+MAX_DEPTH: Final = 64
 
 
 def anything(value: Any, path: str) -> Any:  # noqa: ARG001
@@ -78,7 +81,12 @@ def number(low: float | None = None, high: float | None = None) -> Check:
     def check(value: Any, path: str) -> Any:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise errors.invalid_type(path, "a number", value)
-        return _within(float(value), path, low, high)
+        try:
+            return _within(float(value), path, low, high)
+        except OverflowError:
+            raise errors.invalid_value(
+                path, f"Invalid '{path}': the number is too large."
+            ) from None
 
     return check
 
@@ -102,11 +110,6 @@ def one_of(*legal: str) -> Check:
     return check
 
 
-def nullable(inner: Check) -> Check:
-    """Accept ``null`` and every value that ``inner`` accepts."""
-    return lambda value, path: None if value is None else inner(value, path)
-
-
 def array_of(inner: Check, *, min_length: int = 0) -> Check:
     """Accept an array of at least ``min_length`` elements that all pass ``inner``."""
 
@@ -123,37 +126,75 @@ def array_of(inner: Check, *, min_length: int = 0) -> Check:
 
 
 def json_object(value: Any, path: str) -> Any:
-    """Accept any object, for example a JSON schema."""
-    if not is_object(value):
-        raise errors.invalid_type(path, "an object", value)
+    """Accept any object that is not nested too deeply to be processed and echoed."""
+    _check_depth(members(value, path), path)
     return value
 
 
-def record(fields: Mapping[str, Check], *, required: Collection[str] = ()) -> Check:
-    """Accept an object with only these fields. The result has them in this order."""
+def _check_depth(value: Any, path: str) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [part for parent in level for part in _parts_of(parent)]
+        if not level:
+            return
+    raise errors.invalid_value(path, f"Invalid '{path}': nested more than {MAX_DEPTH} levels deep.")
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    if is_object(value):
+        return value.values()
+    return value if is_array(value) else ()
+
+
+def record(
+    fields: Mapping[str, Check],
+    *,
+    required: Collection[str] = (),
+    clearable: Collection[str] = (),
+    absent: Collection[str] = (),
+) -> Check:
+    """Accept an object with only these fields. The result has them in this order.
+
+    As on the live service, an optional field that is null counts as absent.
+
+    Args:
+        fields: the fields with their checks.
+        required: fields that must be present. Their checks also get null.
+        clearable: optional fields for which null is a value of its own, which is preserved.
+        absent: fields of similar objects, which this object may only have as null.
+    """
 
     def check(value: Any, path: str) -> Any:
-        given: Json = json_object(value, path)
-        for key in given:
-            if key not in fields:
+        given = members(value, path)
+        for key, part in given.items():
+            if key not in fields and not (part is None and key in absent):
                 raise errors.unknown_parameter(_join(path, key))
         for key in required:
             if key not in given:
                 raise errors.missing_parameter(_join(path, key))
-        return {
-            key: inner(given[key], _join(path, key))
-            for key, inner in fields.items()
-            if key in given
-        }
+        result: Json = {}
+        for key, inner in fields.items():
+            if given.get(key) is not None or (key in given and key in required):
+                result[key] = inner(given[key], _join(path, key))
+            elif key in given and key in clearable:
+                result[key] = None
+        return result
 
     return check
+
+
+def members(value: Any, path: str) -> Json:
+    """Return the members of an object, for the caller to validate."""
+    if not is_object(value):
+        raise errors.invalid_type(path, "an object", value)
+    return value
 
 
 def tagged(key: str, branches: Mapping[str, Check]) -> Check:
     """Accept an object that passes the branch selected by its member ``key``."""
 
     def check(value: Any, path: str) -> Any:
-        given: Json = json_object(value, path)
+        given = members(value, path)
         if key not in given:
             raise errors.missing_parameter(_join(path, key))
         tag = one_of(*branches)(given[key], _join(path, key))
@@ -199,7 +240,7 @@ def text_map(*, max_pairs: int, max_key: int, max_value: int) -> Check:
     inner = string(max_length=max_value)
 
     def check(value: Any, path: str) -> Any:
-        given: Json = json_object(value, path)
+        given = members(value, path)
         if len(given) > max_pairs:
             raise errors.invalid_value(
                 path, f"Invalid '{path}': at most {max_pairs} pairs allowed, got {len(given)}."
