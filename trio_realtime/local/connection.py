@@ -197,10 +197,10 @@ async def _read(transport: Transport, inbox: trio.MemorySendChannel[str | bytes]
     async with inbox:
         while True:
             try:
-                message = await transport.receive()
+                # Not in a variable, which would keep it while the next message is awaited.
+                await inbox.send(await transport.receive())
             except TransportClosed:
                 return
-            await inbox.send(message)
 
 
 async def _write(transport: Transport, outbox: Outbox, written: trio.Event) -> None:
@@ -255,10 +255,13 @@ class _ConnectionLoop:
         while close is None:
             deadline = self._protocol.next_deadline()
             try:
-                message = await self._next_message(math.inf if deadline is None else deadline)
+                # Not in a variable, which would keep it while the next message is awaited.
+                outputs = await self._process(
+                    await self._next_message(math.inf if deadline is None else deadline)
+                )
             except trio.EndOfChannel:
                 return Close(1000)
-            close = await self._send_outputs(await self._process(message))
+            close = await self._send_outputs(outputs)
         return close
 
     async def _next_message(self, deadline: float) -> str | bytes | None:
