@@ -67,7 +67,7 @@ class Connection:
     """One connection to a local server: its latest messages and its end.
 
     The messages of ended connections take up to 32 MiB together. Then those of the connections
-    that ended first are discarded, and :attr:`MessageRecord.counts` remains.
+    that ended first are discarded, and ``messages.counts`` remains.
 
     Args:
         request: the upgrade request.
