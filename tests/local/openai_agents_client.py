@@ -105,7 +105,7 @@ async def main(url: str, name: str) -> None:
     agent = RealtimeAgent(name="Assistant", instructions="Be brief.", tools=[get_weather])
     runner = RealtimeRunner(agent, config={"model_settings": {"model_name": "gpt-realtime-2.1"}})
     model_config: RealtimeModelConfig = {
-        "url": f"{url}/realtime?model=gpt-realtime-2.1",
+        "url": url,
         "api_key": "local",
     }
     async with await runner.run(model_config=model_config) as session:

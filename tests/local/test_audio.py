@@ -175,7 +175,7 @@ def test_spoken_turns_are_measured_in_the_input_format(audio_format: dict[str, A
     assert stopped["audio_end_ms"] == 640 + 960 + 512  # the silence that ends a turn
     item = harness.send("conversation.item.retrieve", item_id=started["item_id"])[0]["item"]
     audio = pybase64.b64decode(item["content"][0]["audio"])
-    assert form.duration_ms(len(audio)) == 300 + 960 + 224
+    assert form.duration_ms(len(audio)) == 300 + 960 + 512
 
 
 @pytest.mark.parametrize("audio_format", FORMATS_IN_SESSION)

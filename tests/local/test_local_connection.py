@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
+import pybase64
 import pytest
 import trio
 import trio.testing
@@ -18,9 +19,11 @@ from trio_realtime.local import (
     Step,
     Turn,
     local_connector,
+    recording,
 )
 from trio_realtime.transports import (
     ConnectOptions,
+    Transport,
     TransportClosed,
 )
 
@@ -84,3 +87,60 @@ async def test_recorded_frames_are_bounded(autojump_clock: trio.testing.MockCloc
         await send(transport, "response.create")
         await receive_until(transport, "rate_limits.updated")
     assert len(connector.connections[0].frames) == 3
+
+
+async def test_the_frames_of_connections_that_ended_first_are_discarded(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_MAX_ARCHIVE_BYTES", 30_000)
+    connector = local_connector(limits=Limits(recorded_bytes=20_000), pacing=math.inf)
+    for _ in range(3):
+        async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
+            await send(transport, "response.create")
+            await receive_until(transport, "rate_limits.updated")
+    first, _, last = connector.connections
+    assert (len(first.messages), first.received) == (0, [])
+    assert first.messages.counts["received"] == 1
+    assert first.messages.counts["sent"] > 10
+    assert first.closed == Close(1000)
+    assert last.sent[-1]["type"] == "rate_limits.updated"
+
+
+async def test_a_connection_can_be_closed_with_any_code(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    connector = local_connector()
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
+        await receive(transport)
+        connector.connections[0].request_close(Close(4999, "enough"))
+        with pytest.raises(TransportClosed) as caught:
+            await transport.receive()
+    assert (caught.value.code, caught.value.reason) == (4999, "enough")
+
+
+async def test_a_client_that_appends_long_audio_does_not_block_others(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    connector = local_connector(responder=ScriptedResponder([Say("ok")]), pacing=math.inf)
+    speech = pybase64.b64encode(b"\x00\x20" * (24 * 60_000)).decode()
+    order: list[str] = []
+
+    async def append(transport: Transport) -> None:
+        await send(transport, "input_audio_buffer.append", audio=speech)
+        await send(transport, "input_audio_buffer.clear")
+        await receive_until(transport, "input_audio_buffer.cleared")
+        order.append("append")
+
+    async def ask(transport: Transport) -> None:
+        await send(transport, "response.create", response={"output_modalities": ["text"]})
+        await receive_until(transport, "response.done")
+        order.append("ask")
+
+    async with (
+        connector(ConnectOptions(IN_MEMORY, KEY)) as one,
+        connector(ConnectOptions(IN_MEMORY, KEY)) as two,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(append, one)
+        nursery.start_soon(ask, two)
+    assert order == ["ask", "append"]

@@ -28,8 +28,10 @@ async def run_client(
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"the package {package!r} is not installed")
     async with serve_local(**settings) as server:
+        # openai adds the path and the model to a base URL; openai-agents uses a URL unchanged.
         base = server.url.removesuffix("/realtime")
-        command = [sys.executable, str(HERE / CLIENTS[package]), base, turn]
+        url = base if package == "openai" else server.url_with_model
+        command = [sys.executable, str(HERE / CLIENTS[package]), url, turn]
         with trio.fail_after(60):
             done = await trio.run_process(
                 command,

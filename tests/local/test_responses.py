@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pybase64
 import pytest
@@ -29,6 +30,7 @@ from trio_realtime.local import (
     Step,
 )
 from trio_realtime.local.harness import LOCAL_REQUEST, ProtocolHarness, types_of
+from trio_realtime.local.responses import MAX_OUTPUT_CHARACTERS
 
 # -- text ----------------------------------------------------------------------------------------
 
@@ -418,3 +420,23 @@ def test_the_audio_of_out_of_band_responses_is_not_stored() -> None:
     harness.run()
     assert response.audio_ms == 60_000
     assert sum(item.audio_bytes for item in response._items) == 0
+
+
+@pytest.mark.parametrize("modality", ["text", "audio"])
+def test_a_message_that_is_too_long_is_incomplete(modality: str) -> None:
+    script = [[Say("word " * 60_000, audio_ms=1000), Say("never said")]]
+    harness = ProtocolHarness(responder=ScriptedResponder(script))
+    done = harness.respond(output_modalities=[modality])[-1]["response"]
+    assert done["status_details"]["reason"] == "max_output_tokens"
+    (item,) = done["output"]
+    (part,) = item["content"]
+    assert len(part.get("text") or part["transcript"]) == MAX_OUTPUT_CHARACTERS
+
+
+@pytest.mark.parametrize("arguments", ["x" * 300_000, {"text": "x" * 300_000}])
+def test_a_call_whose_arguments_are_too_long_is_incomplete(arguments: Any) -> None:
+    harness = ProtocolHarness(responder=ScriptedResponder([[Call("a", arguments), Say("no")]]))
+    done = harness.respond()[-1]["response"]
+    assert done["status"] == "incomplete"
+    (item,) = done["output"]
+    assert len(item["arguments"]) == MAX_OUTPUT_CHARACTERS

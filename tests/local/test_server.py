@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from support.realtime_client import KEY, QUERY, receive, receive_until, send
+from trio_realtime import Endpoint
 from trio_realtime.local import (
     Close,
     LocalServer,
@@ -264,6 +265,43 @@ async def test_a_key_can_be_a_subprotocol() -> None:
             assert (await receive(transport))["type"] == "session.created"
 
 
+# -- HTTP ----------------------------------------------------------------------------------------
+
+
+async def request(stream: trio.abc.Stream, head: str, body: bytes = b"") -> tuple[int, Any]:
+    """Send one HTTP request. Return the status and the body of the response."""
+    lines = [f"{head} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", "", ""]
+    await stream.send_all("\r\n".join(lines).encode() + body)
+    with trio.fail_after(5):
+        received = b"".join([bytes(data) async for data in stream])
+    await stream.aclose()
+    answer, _, text = received.partition(b"\r\n\r\n")
+    return int(answer.split()[1]), json.loads(text)
+
+
+async def test_a_response_arrives_although_the_body_was_not_read() -> None:
+    async with serve_local() as server:
+        stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+        path = "POST /v1/realtime/client_secrets"
+        status, body = await request(stream, path, b"x" * 5_000_000)
+        assert status == 413
+        assert body["error"]["type"] == "invalid_request_error"
+
+
+async def test_an_ephemeral_key_opens_a_session() -> None:
+    async with serve_local(api_keys={"sk-right"}) as server:
+        stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+        path = "POST /v1/realtime/client_secrets?api-key=sk-right"
+        status, body = await request(stream, path)
+        assert status == 200
+        endpoint = Endpoint.compatible(server.url_with_model, api_key=body["value"])
+        resolved = await endpoint.resolve()
+        async with connect_trio_websocket(
+            ConnectOptions(resolved.url, tuple(resolved.headers))
+        ) as transport:
+            assert (await receive(transport))["type"] == "session.created"
+
+
 # -- listening -----------------------------------------------------------------------------------
 
 
@@ -285,6 +323,24 @@ async def test_it_serves_tls(repository: Path) -> None:
             connect_options(server, ssl_context=trusted)
         ) as transport:
             assert (await receive(transport))["type"] == "session.created"
+        tcp = await trio.open_tcp_stream("localhost", server.port)
+        tls = trio.SSLStream(tcp, trusted, server_hostname="localhost", https_compatible=True)
+        assert (await request(tls, "GET /v1/models"))[0] == 200
+
+
+async def test_a_client_without_tls_is_closed_by_a_server_with_tls(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(repository / "tests" / "transports" / "localhost.pem")
+    async with serve_local(ssl_context=served) as server:
+        stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+        await stream.send_all(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
+        with trio.fail_after(5):
+            while await stream.receive_some():
+                pass
+        await stream.aclose()
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
 
 
 async def test_a_chosen_port_is_served() -> None:

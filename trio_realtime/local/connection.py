@@ -72,7 +72,7 @@ class Connection:
     """One connection to a local server: its latest messages and its end.
 
     The messages of ended connections take up to 32 MiB together. Then those of the connections
-    that ended first are discarded, and :attr:`MessageRecord.counts` remains.
+    that ended first are discarded, and ``messages.counts`` remains.
 
     Args:
         request: the upgrade request.
@@ -203,10 +203,10 @@ async def _read(transport: Transport, inbox: trio.MemorySendChannel[_Input]) -> 
     async with inbox:
         while True:
             try:
-                message = await transport.receive()
+                # Not in a variable, which would keep it while the next message is awaited.
+                await inbox.send(await transport.receive())
             except TransportClosed:
                 return
-            await inbox.send(message)
 
 
 async def _write(transport: Transport, outbox: Outbox, written: trio.Event) -> None:
@@ -263,10 +263,13 @@ class _ConnectionLoop:
         while close is None:
             deadline = self._protocol.next_deadline()
             try:
-                received = await self._next_input(math.inf if deadline is None else deadline)
+                # Not in a variable, which would keep it while the next message is awaited.
+                outputs = await self._process(
+                    await self._next_input(math.inf if deadline is None else deadline)
+                )
             except trio.EndOfChannel:
                 return Close(1000)
-            close = await self._send_outputs(await self._process(received))
+            close = await self._send_outputs(outputs)
         return close
 
     async def _next_input(self, deadline: float) -> _Input | None:

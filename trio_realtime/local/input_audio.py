@@ -33,8 +33,8 @@ from .vad import (
 __all__ = ["InputAudioProcessor"]
 
 _MIN_COMMIT_MS: Final = 100
-#: Audio of 10 s. Detecting speech in it blocks the event loop for a few milliseconds.
-_FRAMES_PER_SLICE: Final = 10_000 // FRAME_MS
+#: Audio of 2 s. Detecting speech in it blocks the event loop for a few milliseconds.
+_FRAMES_PER_SLICE: Final = 2_000 // FRAME_MS
 _IDLE_PROMPT: Final = (
     "No user speech was detected for a while. Please review the recorded audio: If the user was "
     "speaking, respond naturally. If not, follow up on their last message to keep the conversation "

@@ -220,7 +220,9 @@ class ServerProtocol:
         try:
             event = frames.decode(message, self._config.dialect)
             event_id = requests.event_id_of(event)
-            self._dispatch(requests.parse_event(event))
+            # Replaces the undecoded event, whose audio may take megabytes.
+            event = requests.parse_event(event)
+            self._dispatch(event)
         except ProtocolError as error:
             self._emit("error", error=error.body(event_id))
 

@@ -14,7 +14,7 @@ from .audio import AudioFormat
 from .conversation import Item, new_item
 from .hosted_mcp import ApprovedCall, HostedToolset
 from .responders import Fail, ScriptExhausted, Step, Turn, TurnItem
-from .responses import ResponseGenerator, ResponsePlan
+from .responses import ResponseGenerator, ResponsePlan, limit_output
 from .session_state import SessionState
 from .types import Json
 
@@ -199,7 +199,7 @@ class ResponseScheduler:
 
     def _ask_responder(self, turn: Turn) -> Sequence[Step]:
         try:
-            return list(self._state.config.responder.respond(turn))
+            return list(limit_output(self._state.config.responder.respond(turn)))
         except ScriptExhausted as exc:
             return [Fail("script_exhausted", str(exc))]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Protocol
 
 import attrs
@@ -27,7 +28,16 @@ from .responders import Call, Fail, HostedCall, Incomplete, Pause, Say, Step
 from .synthesizer import Speech, Synthesizer
 from .types import Json
 
-__all__ = ["ResponseEnvironment", "ResponseGenerator", "ResponsePlan", "split_tokens"]
+__all__ = [
+    "ResponseEnvironment",
+    "ResponseGenerator",
+    "ResponsePlan",
+    "limit_output",
+    "split_tokens",
+]
+
+#: Characters of one message, or of the arguments of one call.
+MAX_OUTPUT_CHARACTERS: Final = 256_000
 
 #: Seconds per text token at a pacing of 1.
 _TOKEN_SECONDS: Final = 0.06
@@ -40,7 +50,39 @@ _TOKENS: Final = re.compile(r"\s*[\w'’-]{1,15}|\s*[^\w\s]|\s+")
 
 def split_tokens(text: str) -> list[str]:
     """Split a text into pieces as long as typical tokens. Joined, they are the text again."""
-    return _TOKENS.findall(text)
+    return list(_iter_tokens(text))
+
+
+def _iter_tokens(text: str) -> Iterator[str]:
+    return (match.group() for match in _TOKENS.finditer(text))
+
+
+def _count_tokens(text: str) -> int:
+    return sum(1 for _ in _TOKENS.finditer(text))
+
+
+def limit_output(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield the steps of a response up to the first one whose text is too long.
+
+    That one is truncated, and the response ends as ``incomplete``, as that of a model does.
+    """
+    for step in steps:
+        limited = _limited(step)
+        yield limited
+        if limited is not step:
+            yield Incomplete("max_output_tokens")
+            return
+
+
+def _limited(step: Step) -> Step:
+    """Return the step, or a truncated copy if its text is too long."""
+    if isinstance(step, Say) and len(step.text) > MAX_OUTPUT_CHARACTERS:
+        return attrs.evolve(step, text=step.text[:MAX_OUTPUT_CHARACTERS])
+    if isinstance(step, Call | HostedCall):
+        arguments = _arguments_text(step.arguments)
+        if len(arguments) > MAX_OUTPUT_CHARACTERS:
+            return attrs.evolve(step, arguments=arguments[:MAX_OUTPUT_CHARACTERS])
+    return step
 
 
 class Emit(Protocol):
@@ -230,7 +272,7 @@ class ResponseGenerator:
         return entry
 
     def _stream_text(self, entry: _OpenItem, text: str) -> Iterator[float]:
-        for token in split_tokens(text):
+        for token in _iter_tokens(text):
             yield self._token_delay()
             self._charge_text()
             self._emit_delta(entry, "response.output_text.delta", token)
@@ -241,16 +283,16 @@ class ResponseGenerator:
         if step.audio_ms is not None:
             duration_ms = step.audio_ms
         duration_ms = _whole_chunks_ms(duration_ms)
-        tokens = split_tokens(step.text)
+        tokens, token_count = _iter_tokens(step.text), _count_tokens(step.text)
         emitted = 0
         for number, chunk in enumerate(self._encoded_chunks(step, speech)):
             transcript_ms = number * _CHUNK_MS + _TRANSCRIPT_LEAD_MS
-            horizon = math.ceil(len(tokens) * transcript_ms / duration_ms)
-            yield from self._stream_transcript(entry, tokens[emitted:horizon])
-            emitted = max(emitted, horizon)
+            horizon = math.ceil(token_count * transcript_ms / duration_ms)
+            yield from self._stream_transcript(entry, islice(tokens, horizon - emitted))
+            emitted = horizon
             yield 0.0
             yield self._emit_audio(entry, chunk)
-        yield from self._stream_transcript(entry, tokens[emitted:])
+        yield from self._stream_transcript(entry, tokens)
 
     def _synthesize(self, text: str) -> Speech:
         return Speech.of(self._environment.synthesizer.synthesize(text))
@@ -274,7 +316,7 @@ class ResponseGenerator:
 
         return audio.fit_duration(generate, step.audio_ms)
 
-    def _stream_transcript(self, entry: _OpenItem, tokens: Sequence[str]) -> Iterator[float]:
+    def _stream_transcript(self, entry: _OpenItem, tokens: Iterable[str]) -> Iterator[float]:
         for token in tokens:
             yield 0.0
             self._charge_text()
@@ -300,7 +342,7 @@ class ResponseGenerator:
         data: Json = {"id": self._environment.ids.new("item"), "type": "function_call"}
         data |= {"status": "in_progress", "name": step.name, "call_id": call_id, "arguments": ""}
         entry = self._open_item(data, self._end_arguments)
-        for token in split_tokens(_arguments_text(step.arguments)):
+        for token in _iter_tokens(_arguments_text(step.arguments)):
             yield self._token_delay()
             self._charge_text()
             self._emit_delta(
@@ -318,7 +360,7 @@ class ResponseGenerator:
 
     def _request_approval(self, step: HostedCall) -> Iterator[float]:
         arguments = _arguments_text(step.arguments)
-        for _ in split_tokens(arguments):
+        for _ in _iter_tokens(arguments):
             yield self._token_delay()
             self._charge_text()
         data: Json = {"id": self._environment.ids.new("mcpr"), "type": "mcp_approval_request"}
@@ -333,7 +375,7 @@ class ResponseGenerator:
         data |= {"server_label": step.server_label, "name": step.name, "arguments": ""}
         data |= {"approval_request_id": request_id, "output": None, "error": None}
         entry = self._open_item(data, self._end_hosted_arguments)
-        for token in split_tokens(_arguments_text(step.arguments)):
+        for token in _iter_tokens(_arguments_text(step.arguments)):
             yield self._token_delay()
             self._charge_text()
             self._emit_delta(entry, "response.mcp_call_arguments.delta", token)
