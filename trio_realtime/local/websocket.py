@@ -90,18 +90,25 @@ def _truncated(reason: str) -> str:
 async def close_if_lost(transport: ServerTransport, connection: Connection, limits: Limits) -> None:
     """Send pings until the connection is closed; close it if the client does not answer in time."""
     async with trio.open_nursery() as nursery:
-        while True:
+        is_answered = True
+        while is_answered:
             await trio.sleep(limits.ping_interval)
-            sent_at, answered = trio.current_time(), trio.Event()
+            answered = trio.Event()
+            # In a task that is not cancelled: a frame that is sent in part breaks the stream.
             nursery.start_soon(_ping, transport, answered)
-            while not answered.is_set():
-                # The ping itself is not cancelled: a frame that is sent in part breaks the stream.
-                with trio.move_on_after(limits.ping_timeout):
-                    await answered.wait()
-                    break
-                if transport.was_silent_since(sent_at):
-                    connection.request_close(_LOST)
-                    return
+            is_answered = await _wait_answer(transport, answered, limits.ping_timeout)
+        connection.request_close(_LOST)
+
+
+async def _wait_answer(transport: ServerTransport, answered: trio.Event, timeout: float) -> bool:
+    """Wait for the answer to a ping. Return False if the client is silent for too long."""
+    sent_at = trio.current_time()
+    while not answered.is_set():
+        with trio.move_on_after(timeout):
+            await answered.wait()
+        if not answered.is_set() and transport.was_silent_since(sent_at):
+            return False
+    return True
 
 
 async def _ping(transport: ServerTransport, answered: trio.Event) -> None:
