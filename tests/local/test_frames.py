@@ -12,7 +12,32 @@ from trio_realtime.local.errors import ProtocolError
 
 def test_an_event_survives_a_round_trip() -> None:
     event = {"type": "response.create", "response": {"instructions": "Grüße", "tools": []}}
-    assert frames.decode(frames.encode(event, "ga"), "ga") == event
+    text = frames.encode(event, "ga")
+    assert text is not None
+    assert frames.decode(text, "ga") == event
+
+
+def test_a_beta_session_is_read_as_ga() -> None:
+    session = {"modalities": ["text"], "temperature": 0.8, "voice": "ash"}
+    event = frames.decode(json.dumps({"type": "session.update", "session": session}), "beta")
+    assert event["session"] == {
+        "type": "realtime",
+        "output_modalities": ["text"],
+        "audio": {"output": {"voice": "ash"}},
+    }
+
+
+@pytest.mark.parametrize("key", ["type", "audio", "output_modalities", "max_output_tokens"])
+def test_the_beta_protocol_refuses_keys_of_a_ga_session(key: str) -> None:
+    message = json.dumps({"type": "session.update", "session": {key: "realtime"}})
+    with pytest.raises(ProtocolError, match=f"Unknown parameter: 'session.{key}'"):
+        frames.decode(message, "beta")
+
+
+def test_events_that_the_beta_protocol_does_not_have_are_left_out() -> None:
+    assert frames.encode({"type": "conversation.item.done", "item": {}}, "beta") is None
+    text = frames.encode({"type": "response.output_audio.delta", "delta": "AAAA"}, "beta")
+    assert json.loads(text or "") == {"type": "response.audio.delta", "delta": "AAAA"}
 
 
 @pytest.mark.parametrize("value", ["{},", "[],", "0,", '{"a":{"b":[0]}},'])

@@ -22,7 +22,7 @@ from trio_realtime.local import (
     Synthesizer,
     ToneSynthesizer,
 )
-from trio_realtime.wire.dialects import DialectName
+from trio_realtime.local.config import LocalDialect
 
 from .exit import UserFacingError, print_message
 
@@ -175,7 +175,7 @@ def _explain(error: ssl.SSLError, certfile: Path, keyfile: Path | None) -> str:
 
 
 def make_server_config(
-    *, model: str, pace: str, voice: str, api_keys: tuple[str, ...], dialect: DialectName
+    *, model: str, pace: str, voice: str, api_keys: tuple[str, ...], dialect: LocalDialect
 ) -> ServerConfigDict:
     """Convert the options of the command to the configuration of the server.
 

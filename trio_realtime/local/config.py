@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set as AbstractSet
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import attrs
-
-from trio_realtime.wire.dialects import DialectName
 
 from .hosted_mcp import HostedServers, HostedTool, normalize_servers
 from .responders import Responder
@@ -38,6 +36,10 @@ def _default_transcriber(config: ServerConfig) -> Transcriber:
     return ScriptedTranscriber(config.transcripts)
 
 
+LocalDialect: TypeAlias = Literal["ga", "beta"]
+"""The dialects that the local server speaks."""
+
+
 @attrs.frozen(kw_only=True)
 class ServerConfig:
     """Configuration of a local server.
@@ -63,7 +65,7 @@ class ServerConfig:
             fixed output, a function of the arguments, or a :class:`HostedTool`.
         interleave: whether the output items of one response overlap; None does so for reasoning
             models only.
-        dialect: dialect of the protocol that the server speaks.
+        dialect: dialect of the protocol that the server speaks: ``ga`` or ``beta``.
         seed: seed of the generated ids.
         epoch: Unix time at which the clock of the connection reads 0, for ``expires_at``. None
             uses the system clock in a server, and the start of 2026 in a bare
@@ -93,7 +95,9 @@ class ServerConfig:
         factory=dict[str, Mapping[str, HostedTool]], converter=normalize_servers
     )
     interleave: bool | None = None
-    dialect: DialectName = "ga"
+    dialect: LocalDialect = attrs.field(
+        default="ga", validator=attrs.validators.in_(get_args(LocalDialect))
+    )
     seed: str = "local"
     epoch: float | None = None
 
@@ -115,6 +119,6 @@ class ServerConfigDict(TypedDict, total=False):
     default_model: str | None
     hosted_servers: HostedServers
     interleave: bool | None
-    dialect: DialectName
+    dialect: LocalDialect
     seed: str
     epoch: float | None

@@ -314,6 +314,8 @@ class _ConnectionLoop:
             match output:
                 case Frame(data=data):
                     text = frames.encode(data, self._dialect)
+                    if text is None:
+                        continue
                     self._connection.messages.append("sent", text)
                     if not await self._send(text):
                         return _TOO_SLOW

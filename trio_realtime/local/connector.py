@@ -71,7 +71,11 @@ class LocalConnector:
         keys = self._config.api_keys
         key = min(keys) if keys else "local"
         return Endpoint.compatible(
-            "ws://localhost/v1/realtime", api_key=key, model=DEFAULT_MODEL, proxy=""
+            "ws://localhost/v1/realtime",
+            api_key=key,
+            model=DEFAULT_MODEL,
+            dialect=self._config.dialect,
+            proxy="",
         )
 
     def __call__(self, options: ConnectOptions) -> AbstractAsyncContextManager[Transport]:

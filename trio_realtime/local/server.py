@@ -133,7 +133,9 @@ class LocalServer:
         """An endpoint with a valid key, to open sessions with."""
         keys = self._config.api_keys
         key = min(keys) if keys else "local"
-        return Endpoint.compatible(self.url, api_key=key, model=self._model, proxy="")
+        return Endpoint.compatible(
+            self.url, api_key=key, model=self._model, dialect=self._config.dialect, proxy=""
+        )
 
     @property
     def connections(self) -> Sequence[Connection]:
