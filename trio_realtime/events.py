@@ -151,6 +151,20 @@ class TranscriptDelta(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class AudioStart(SessionEvent):
+    """The first audio of a response follows. There is one such event for each response with audio.
+
+    With the audio gate, it comes when the gate releases the audio. A response that is interrupted
+    before any of its audio was delivered has none.
+    """
+
+    type: ClassVar[Literal["audio_start"]] = "audio_start"
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+@attrs.frozen(kw_only=True)
 class Audio(SessionEvent):
     """Audio to play: raw bytes in the output format (PCM16 little-endian mono 24 kHz by default)."""
 
@@ -499,6 +513,7 @@ AnyEvent: TypeAlias = (
     | Handoff
     | TextDelta
     | TranscriptDelta
+    | AudioStart
     | Audio
     | AudioEnd
     | AudioInterrupted
