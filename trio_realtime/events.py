@@ -399,6 +399,9 @@ class HistoryAdded(SessionEvent):
 class HistoryUpdated(SessionEvent):
     """An item changed (``item``) or was deleted (``deleted_item_id``).
 
+    The first event of a session has neither: its :attr:`history` is what the session begins with. It
+    comes before any subscription can be opened, so only the main channel delivers it.
+
     A growing item is reported every ``history_update_interval`` seconds, and once more when it is done.
     """
 

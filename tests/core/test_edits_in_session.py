@@ -365,6 +365,7 @@ async def test_assistant_audio_is_rejected_before_anything_is_sent(
     async with open_test_session(peer) as session:
         await add_exchange(peer)
         before = session.history
+        drain_events(session.events, events.HistoryUpdated)
         with pytest.raises(UsageError, match=r"OutputText\(text=transcript\)"):
             await session.update_history(edit if by_function else edit(before))
         assert await sent_types(peer) == []

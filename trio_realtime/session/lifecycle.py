@@ -31,6 +31,7 @@ from trio_realtime.config import SessionConfig
 from trio_realtime.core import Conversation
 from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import ConnectTimeout, InternalError, SessionClosed
+from trio_realtime.events import HistoryUpdated
 from trio_realtime.transports import Connector, Transport
 
 from .agent_settings import AgentSwitcher, first_settings
@@ -92,6 +93,7 @@ async def open_session(
                 context=context,
                 shut_down=shutdown,
             )
+            runtime.emit(HistoryUpdated(read=runtime.core.history.snapshot))
             await perform_handshake(
                 connection,
                 runtime,
