@@ -192,7 +192,12 @@ class SessionConfig:
             raise ConfigurationError(str(exc)) from None
 
     def session_settings(
-        self, *, instructions: str, tools: tuple[ToolSpec, ...], voice: str | Unset = UNSET
+        self,
+        *,
+        instructions: str,
+        tools: tuple[ToolSpec, ...],
+        voice: str | Unset = UNSET,
+        prompt: Any = None,
     ) -> Session:
         """Return the settings for an agent with these instructions and tools.
 
@@ -201,6 +206,8 @@ class SessionConfig:
         own = {name: getattr(self, name) for name in SettingsChanges.__annotations__}
         if isinstance(self.voice, Unset):
             own["voice"] = voice
+        if prompt is not None:
+            own["prompt"] = prompt
         return attrs.evolve(settings_of(own), instructions=instructions, tools=tools)
 
 

@@ -82,7 +82,7 @@ async def open_session(
                 runtime=runtime,
                 context=context,
                 approvals=Approvals(),
-                switcher=AgentSwitcher(runtime, servers, hook_runner, context, config),
+                switcher=AgentSwitcher(runtime, servers, hook_runner, context, config, described),
                 format_rejection=config.format_rejection,
             )
             shutdown = _Shutdown(runtime, connection, hook_runner, servers, config.close_timeout)
