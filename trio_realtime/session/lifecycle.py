@@ -50,6 +50,7 @@ from .session import RealtimeSession
 from .tools.approvals import Approvals
 from .tools.call_services import ToolServices
 from .tools.runner import ToolRunner
+from .tracing import warn_about_unnamed_trace
 
 ContextT = TypeVar("ContextT")
 
@@ -65,6 +66,7 @@ async def open_session(
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Open a session for the duration of the block; see :func:`~trio_realtime.open_realtime_session`."""
     check_agents(agent)
+    warn_about_unnamed_trace(config.tracing)
     hooks = as_hooks(SessionHooks, config.hooks)
     async with open_bare_nursery(InternalError) as nursery:
         servers = McpServers(nursery, config.close_timeout)

@@ -55,6 +55,7 @@ from .response_handle import Response
 from .runtime import SessionRuntime
 from .tools.approvals import Decision
 from .tools.call_services import ToolServices
+from .tracing import warn_about_unnamed_trace
 
 ContextT = TypeVar("ContextT")
 EventT = TypeVar("EventT", bound=SessionEvent)
@@ -427,6 +428,7 @@ class RealtimeSession(Generic[ContextT]):
         with _as_usage_errors():
             wanted = settings_of(changes)
             encode(SessionUpdate(session=wanted))
+        warn_about_unnamed_trace(wanted.tracing)
         return await self._runtime.change_settings(wanted)
 
     async def update_history(
