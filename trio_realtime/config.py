@@ -8,6 +8,7 @@ default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import attrs
@@ -34,7 +35,7 @@ from .wire import (
 )
 
 if TYPE_CHECKING:
-    from .agents import RejectionFormatter, SessionHooks
+    from .agents import FeedbackFormatter, RejectionFormatter, SessionHooks
 
 OverflowPolicy = Literal["fail", "drop_oldest"]
 
@@ -67,6 +68,12 @@ def _check_overflow(_config: Any, _: Any, value: OverflowPolicy) -> None:
 def _check_callable(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not callable(value):
         raise ConfigurationError(f"{attribute.name} must be a function, got {value!r}")
+
+
+def _check_plain_function(config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    _check_callable(config, attribute, value)
+    if iscoroutinefunction(value):
+        raise ConfigurationError(f"{attribute.name} must be a plain function, not an async one")
 
 
 def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] | Unset:
@@ -116,6 +123,11 @@ class SessionConfig:
         hooks: hooks for all agents; see :class:`~trio_realtime.SessionHooks`.
         format_rejection: a function, sync or async, that takes the :class:`~trio_realtime.ToolContext`
             of a call that was rejected without a message. It returns the text that the model is given.
+        format_guardrail_feedback: a function that makes the message for the model when output guardrails
+            trip. It takes an :class:`~trio_realtime.AgentContext` and the
+            :class:`~trio_realtime.events.GuardrailTrip` objects, and returns the text. It must be a plain
+            function, because the agent is stopped only after it has returned. By default, the message
+            has the names of the guardrails and their ``feedback``.
         guardrail_audio_gate: hold the agent's audio until the text that covers it has passed all output
             guardrails. This delays audio by one check. Audio whose text trips a guardrail is never
             delivered.
@@ -168,6 +180,9 @@ class SessionConfig:
     hooks: SessionHooks[Any] | None = None
     format_rejection: RejectionFormatter | None = attrs.field(
         default=None, validator=_check_callable
+    )
+    format_guardrail_feedback: FeedbackFormatter | None = attrs.field(
+        default=None, validator=_check_plain_function
     )
     guardrail_audio_gate: bool = False
     guardrail_debounce: int = attrs.field(default=100, validator=_not_negative)

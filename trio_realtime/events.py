@@ -427,10 +427,13 @@ class GuardrailTrip:
         name: the guardrail's name.
         info: what the guardrail returned as :attr:`GuardrailResult.info
             <trio_realtime.GuardrailResult.info>`.
+        feedback: what the guardrail returned as :attr:`GuardrailResult.feedback
+            <trio_realtime.GuardrailResult.feedback>`.
     """
 
     name: str
     info: Any = None
+    feedback: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -161,6 +161,7 @@ def _make_runtime(agent: AgentDescription, config: SessionConfig, context: Any) 
             context,
             as_guardrails(OutputGuardrail, config.output_guardrails),
             as_guardrails(InputGuardrail, config.input_guardrails),
+            config.format_guardrail_feedback,
         ),
     )
 
