@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, final, get_args, overload
+from typing import Any, Generic, TypeVar, Unpack, final, overload
 
 import attrs
 import trio
@@ -29,18 +29,14 @@ from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
     AudioFormat,
-    ContentPart,
     ConversationItemCreate,
-    InputAudio,
     InputAudioBufferAppend,
     InputAudioBufferClear,
     InputAudioBufferCommit,
     InputImage,
     InputItem,
     InputText,
-    Item,
     MessageItem,
-    ResponseCreate,
     ResponseParams,
     Session,
     SessionUpdate,
@@ -49,6 +45,16 @@ from trio_realtime.wire import (
     encode,
 )
 
+from .arguments import (
+    MAX_ID_LENGTH,
+    MessageContent,
+    as_usage_errors,
+    check_length,
+    checked_history,
+    message_parts,
+    sendable_params,
+    tool_spec,
+)
 from .consumers.channel import ChannelStatistics, EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
 from .response_handle import Response
@@ -59,8 +65,6 @@ from .tracing import warn_about_unnamed_trace
 
 ContextT = TypeVar("ContextT")
 EventT = TypeVar("EventT", bound=SessionEvent)
-SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
-MessageContent: TypeAlias = str | Sequence[ContentPart | str]
 
 
 @attrs.frozen(kw_only=True)
@@ -231,9 +235,9 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._runtime.send_queue.wait_for_text_space()
         if item_id is not None:
-            _check_length("item_id", item_id, 32)
+            check_length("item_id", item_id, MAX_ID_LENGTH)
         if event_id is not None:
-            _check_length("event_id", event_id, 512)
+            check_length("event_id", event_id, 512)
         message, text = self._encode_message(
             content, item_id=item_id, previous_item_id=previous_item_id, event_id=event_id
         )
@@ -248,7 +252,11 @@ class RealtimeSession(Generic[ContextT]):
         event_id: str | None = None,
     ) -> tuple[SendEncoded, str]:
         """Validate a message of the user by encoding it, once. Returns also its text."""
-        parts = (InputText(text=content),) if type(content) is str and content else _parts(content)
+        parts = (
+            (InputText(text=content),)
+            if type(content) is str and content
+            else message_parts(content)
+        )
         if item_id is None and type(content) is not str:
             # The service does not echo an image's URL: the id tells which item it belongs to.
             has_image = any(isinstance(part, InputImage) for part in parts)
@@ -337,14 +345,14 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(
                 f"metadata must have at most 15 pairs, got {len(metadata)}; the library adds one"
             )
-        with _as_usage_errors():
-            params = _sendable(
+        with as_usage_errors():
+            params = sendable_params(
                 ResponseParams(
                     instructions=instructions,
                     conversation=conversation,
                     input=input if isinstance(input, Unset) else tuple(input),
                     metadata=metadata,
-                    tools=tools if isinstance(tools, Unset) else tuple(map(_spec, tools)),
+                    tools=tools if isinstance(tools, Unset) else tuple(map(tool_spec, tools)),
                     tool_choice=tool_choice,
                     output_modalities=(
                         output_modalities
@@ -425,7 +433,7 @@ class RealtimeSession(Generic[ContextT]):
         unknown = changes.keys() - SettingsChanges.__annotations__.keys()
         if unknown:
             raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
-        with _as_usage_errors():
+        with as_usage_errors():
             wanted = settings_of(changes)
             encode(SessionUpdate(session=wanted))
         warn_about_unnamed_trace(wanted.tracing)
@@ -458,7 +466,10 @@ class RealtimeSession(Generic[ContextT]):
                 appear in :attr:`history`.
         """
         await self._ready()
-        wanted = _items(history(self.history) if callable(history) else history)
+        wanted = checked_history(
+            history(self.history) if callable(history) else history,
+            "a sequence of items (trio_realtime.items) or a function that returns one",
+        )
         request = self._runtime.track_request("edit")
         try:
             self._runtime.feed(UpdateHistory(token=request.token, items=wanted))
@@ -645,53 +656,3 @@ class RealtimeSession(Generic[ContextT]):
         session = self._runtime.core.session
         effective = session.output_format if session is not None else None
         return effective if effective is not None else self._config.output_format
-
-
-@contextmanager
-def _as_usage_errors() -> Generator[None]:
-    """Convert the errors of validating and encoding an event to UsageError."""
-    try:
-        yield
-    except (ValueError, TypeError) as exc:
-        raise UsageError(str(exc)) from None
-
-
-def _sendable(params: ResponseParams) -> ResponseParams:
-    encode(ResponseCreate(response=params))
-    return params
-
-
-def _spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
-    return tool.spec() if isinstance(tool, FunctionTool) else tool
-
-
-def _check_length(name: str, value: str, most: int) -> None:
-    if not 0 < len(value) <= most:
-        raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
-
-
-def _items(history: Sequence[HistoryItem]) -> Sequence[HistoryItem]:
-    given: Any = history
-    if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
-        raise UsageError(
-            f"update_history expected a sequence of items (trio_realtime.items) or a function that "
-            f"returns one, got {given!r:.80}"
-        )
-    for item in history:
-        if item.id is not None:
-            _check_length("an item's id", item.id, 32)
-    return history
-
-
-def _parts(content: MessageContent) -> tuple[ContentPart, ...]:
-    if isinstance(content, str):
-        content = (content,)
-    parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
-    if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
-        raise UsageError("the message is empty: add text, an image or audio")
-    for part in parts:
-        if not isinstance(part, SENDABLE_PARTS):
-            raise UsageError(
-                f"expected a str, InputText, InputImage or InputAudio, got {part!r:.80}"
-            )
-    return parts

@@ -1,0 +1,102 @@
+"""Checks of what users pass to a session, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias, get_args
+
+from trio_realtime.agents import FunctionTool
+from trio_realtime.errors import UsageError
+from trio_realtime.items import HistoryItem
+from trio_realtime.wire import (
+    ContentPart,
+    InputAudio,
+    InputImage,
+    InputText,
+    Item,
+    ResponseCreate,
+    ResponseParams,
+    ToolSpec,
+    encode,
+)
+
+SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
+MessageContent: TypeAlias = str | Sequence[ContentPart | str]
+
+MAX_ID_LENGTH: Final = 32
+"""The number of characters that the service allows in an item's id."""
+
+
+@contextmanager
+def as_usage_errors() -> Generator[None]:
+    """Convert the errors of validating and encoding an event to UsageError."""
+    try:
+        yield
+    except (ValueError, TypeError) as exc:
+        raise UsageError(str(exc)) from None
+
+
+def check_length(name: str, value: str, most: int) -> None:
+    """Check the length of an id.
+
+    Raises:
+        UsageError: it is empty or too long.
+    """
+    if not 0 < len(value) <= most:
+        raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
+
+
+def message_parts(content: MessageContent) -> tuple[ContentPart, ...]:
+    """Return the parts of a message of the user.
+
+    Raises:
+        UsageError: the message is empty, or a part cannot be sent.
+    """
+    if isinstance(content, str):
+        content = (content,)
+    parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
+    if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
+        raise UsageError("the message is empty: add text, an image or audio")
+    for part in parts:
+        if not isinstance(part, SENDABLE_PARTS):
+            raise UsageError(
+                f"expected a str, InputText, InputImage or InputAudio, got {part!r:.80}"
+            )
+    return parts
+
+
+def sendable_params(params: ResponseParams) -> ResponseParams:
+    """Return the parameters of a response, which can be encoded.
+
+    Raises:
+        ValueError, TypeError: they cannot.
+    """
+    encode(ResponseCreate(response=params))
+    return params
+
+
+def tool_spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
+    """Return the declaration of a tool."""
+    return tool.spec() if isinstance(tool, FunctionTool) else tool
+
+
+def checked_history(
+    history: Sequence[HistoryItem], expected: str = "a sequence of items (trio_realtime.items)"
+) -> Sequence[HistoryItem]:
+    """Return the items of a history.
+
+    Args:
+        history: what the user gave.
+        expected: what it should be, for the error message.
+
+    Raises:
+        UsageError: it is not a sequence of items, or an id is too long.
+    """
+    given: Any = history
+    if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
+        raise UsageError(f"expected {expected}, got {given!r:.80}")
+    for item in history:
+        if item.id is not None:
+            check_length("an item's id", item.id, MAX_ID_LENGTH)
+    return history
