@@ -47,7 +47,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("errors", "items", "events", "config", "usage", "core", "agents"),
     },
     # It chooses the endpoint and the transport, so it imports nearly everything.
-    "_open_session": {"agents", "config", "endpoints", "errors", "local", "session", "transports"},
+    "_open_session": {
+        *("agents", "config", "endpoints", "errors", "items", "local", "session", "transports"),
+    },
     "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing"},
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, overload
 
@@ -15,6 +15,7 @@ from .agents import RealtimeAgent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, Endpoint
 from .errors import ConfigurationError
+from .items import HistoryItem
 from .session import RealtimeSession, open_session
 from .transports import Connector, connect_trio_websocket
 
@@ -39,6 +40,7 @@ def open_realtime_session(
     endpoint: Endpoint | None = None,
     config: SessionConfig | None = None,
     transport: Connector | None = None,
+    history: Sequence[HistoryItem] | None = None,
 ) -> AbstractAsyncContextManager[RealtimeSession[None]]: ...
 
 
@@ -50,6 +52,7 @@ def open_realtime_session(
     config: SessionConfig | None = None,
     context: ContextT,
     transport: Connector | None = None,
+    history: Sequence[HistoryItem] | None = None,
 ) -> AbstractAsyncContextManager[RealtimeSession[ContextT]]: ...
 
 
@@ -61,6 +64,7 @@ async def open_realtime_session(
     config: SessionConfig | None = None,
     context: Any = None,
     transport: Connector | None = None,
+    history: Sequence[HistoryItem] | None = None,
 ) -> AsyncGenerator[RealtimeSession[Any]]:
     """Open a session with an agent for the duration of an ``async with`` block.
 
@@ -82,6 +86,10 @@ async def open_realtime_session(
         config: The settings of the session; see :class:`SessionConfig`.
         context: Any object. It is passed to tools and available as ``session.context``.
         transport: The connector that opens the connection. Defaults to trio-websocket.
+        history: Items that the conversation begins with, in order, such as ``session.history`` of an
+            earlier session. The service has confirmed them before the block begins. They are converted
+            with :func:`trio_realtime.items.creatable_items`: audio of the assistant becomes its
+            transcript, and what only the service can create is left out.
 
     Raises:
         ConfigurationError: An argument or setting is invalid. Nothing was sent.
@@ -90,6 +98,7 @@ async def open_realtime_session(
         AuthenticationFailed: The service rejected the key.
         ModelNotAvailable: The service does not offer the model.
         SettingsRejected: The service rejected a setting; the message names it.
+        RequestRejected: The service rejected an item of ``history``.
         ConnectTimeout: Opening took longer than ``config.connect_timeout``.
         ConnectFailed: The connection could not be established.
         ConnectionLost: The connection was lost, and no call inside the block raised this error.
@@ -111,6 +120,7 @@ async def open_realtime_session(
         config=config,
         context=context,
         transport=transport if transport is not None else connect_trio_websocket,
+        history=history if history is not None else (),
     ) as session:
         yield session
 

@@ -137,7 +137,8 @@ class SessionConfig:
             one event with each delta. The end of an item is always reported.
         max_history_audio: bytes of audio that the items of the history retain; the oldest audio is
             dropped first. 0, the default, retains none. The user's audio is requested from the service.
-        connect_timeout: seconds to connect and have the settings acknowledged.
+        connect_timeout: seconds to connect, and to have the settings and the items of ``history=``
+            acknowledged.
         close_timeout: seconds that closing the connection may take when the block is left.
         max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
         max_buffered_events: events that a consumer may leave unread.

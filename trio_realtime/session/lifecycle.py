@@ -8,7 +8,7 @@ connection and have a nursery around it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from trio_realtime.core import Conversation
 from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import ConnectTimeout, InternalError, SessionClosed
 from trio_realtime.events import HistoryUpdated
+from trio_realtime.items import HistoryItem
 from trio_realtime.transports import Connector, Transport
 
 from .agent_settings import AgentSwitcher, first_settings
@@ -44,6 +45,7 @@ from .consumers.channel import BufferLimits
 from .consumers.hooks import HookRunner
 from .ending import SessionEnd, copy_exception
 from .guardrails import GuardrailRunner
+from .initial_history import create_initial_history, initial_items
 from .mcp.manager import McpServers
 from .runtime import SessionRuntime
 from .session import RealtimeSession
@@ -63,10 +65,12 @@ async def open_session(
     config: SessionConfig,
     context: ContextT,
     transport: Connector,
+    history: Sequence[HistoryItem] = (),
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Open a session for the duration of the block; see :func:`~trio_realtime.open_realtime_session`."""
     check_agents(agent)
     warn_about_unnamed_trace(config.tracing)
+    items = initial_items(history)
     hooks = as_hooks(SessionHooks, config.hooks)
     async with open_bare_nursery(InternalError) as nursery:
         servers = McpServers(nursery, config.close_timeout)
@@ -108,6 +112,9 @@ async def open_session(
             async with tasks.running():
                 servers.attach(runtime, context)
                 try:
+                    await create_initial_history(
+                        runtime, session.events, items, deadline, config.connect_timeout
+                    )
                     yield session
                 finally:
                     # Bounded, and also right where another task has begun the shutdown.
