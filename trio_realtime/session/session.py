@@ -57,6 +57,8 @@ from .arguments import (
 )
 from .consumers.channel import ChannelStatistics, EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
+from .end_call import GOODBYE, CallEnding
+from .quiet import wait_quiet
 from .response_handle import Response
 from .runtime import SessionRuntime
 from .tools.approvals import Decision
@@ -146,6 +148,7 @@ class RealtimeSession(Generic[ContextT]):
         self._config = config
         self._context = context
         self._shut_down = shut_down
+        self._ending = CallEnding(runtime, shut_down)
         self._events: EventChannel[AnyEvent] = runtime.bus.open_channel()
         self._playback = PlaybackTracker(runtime)
         self._muted = False
@@ -559,14 +562,39 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(
                 "drain() inside a tool would wait for the tool itself: call it in another task"
             )
-        while True:
-            runtime.end.raise_if_set()
-            finishes_at = runtime.core.playback.finishes_at(trio.current_time())
-            is_quiet = runtime.core.is_quiet and not runtime.tools.running
-            if is_quiet and finishes_at <= trio.current_time():
-                return
-            with trio.move_on_at(finishes_at if is_quiet else float("inf")):
-                await runtime.wait_change()
+        await wait_quiet(runtime)
+
+    async def end_call(self, *, instructions: str | None = GOODBYE) -> bool:
+        """Ask the agent for a last sentence, wait until it was heard, and end the session.
+
+        The agent finishes its current answer and the calls of other tools first. If the agent is
+        interrupted meanwhile, by the user or by :meth:`interrupt`, the session goes on. Otherwise
+        iteration ends, as after :meth:`aclose`.
+
+        A tool may call this. Its call is answered at once, so an interruption does not cancel the tool
+        any more. If the session goes on, what the tool returns is sent to the model, as after
+        ``ToolContext.answer_early``.
+
+        Audio has been heard when it was reported as played, or by the clock; see :attr:`playback`. So do
+        not call this in the task that plays the audio. Cancelling the wait ends nothing; the agent may
+        still say its last sentence.
+
+        Args:
+            instructions: what the agent should say, in addition to the agent's own instructions;
+                ``None`` for no further sentence.
+
+        Returns:
+            bool: whether the session has ended; ``False`` after an interruption.
+
+        Raises:
+            RequestRejected: the service did not begin the response. The session goes on.
+            ResponseFailed: the response failed. The session goes on.
+            RealtimeError: the session ended first.
+            UsageError: the instructions are not a str, or the caller is ``on_handoff`` or another
+                callback of a call that is not a tool.
+        """
+        await self._ready()
+        return await self._ending.run(instructions)
 
     async def aclose(self) -> None:
         """End the session: stop the tools, send the queued frames, close the connection. Idempotent.
