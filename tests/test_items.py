@@ -88,3 +88,12 @@ def test_calls_stay_with_their_outputs_in_order() -> None:
     items = creatable_items([question, CALL, other, OUTPUT])
     assert [item.id for item in items] == ["m", "call", "out"]
     check_order(items)
+
+
+def test_ids_that_are_too_long_for_a_client_are_removed() -> None:
+    longest, too_long = "x" * 32, "03399f03-81f1-4fac-b52d-81d0c31af7bf"
+    for item_id, expected in ((longest, longest), (too_long, None)):
+        message = said(InputText(text="?"), item_id=item_id)
+        call = FunctionCallItem(id=item_id, call_id="c", name="look")
+        output = FunctionCallOutputItem(id=item_id, call_id="c", output="seen")
+        assert [item.id for item in creatable_items([message, call, output])] == [expected] * 3

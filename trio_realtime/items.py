@@ -8,7 +8,7 @@ progress contains the text received so far.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -32,6 +32,9 @@ from .wire import (
 )
 
 HistoryItem: TypeAlias = Item
+
+MAX_ID_LENGTH: Final = 32
+"""The number of characters that the service allows in the id of an item that a client creates."""
 
 
 def item_text(item: HistoryItem) -> str:
@@ -60,8 +63,8 @@ def creatable_items(history: Iterable[HistoryItem]) -> tuple[HistoryItem, ...]:
     Audio of the assistant becomes its transcript as text, and so does audio of the user whose bytes
     are not known. What a client cannot create is left out: items of MCP servers and of unknown types,
     images whose data is not known, and messages of which nothing is left. A function call without its
-    output is left out, and so is an output without its call. Everything else stays as it is, with its
-    id.
+    output is left out, and so is an output without its call. An id of more than 32 characters, which
+    other services use, is removed: the session chooses another one. Everything else stays as it is.
 
     Args:
         history: the items in order, such as :attr:`RealtimeSession.history` of an earlier session.
@@ -75,14 +78,20 @@ def creatable_items(history: Iterable[HistoryItem]) -> tuple[HistoryItem, ...]:
             case MessageItem():
                 content = tuple(_creatable_parts(item))
                 if content:
-                    creatable.append(attrs.evolve(item, status=None, content=content))
+                    creatable.append(
+                        attrs.evolve(item, id=_short_id(item), status=None, content=content)
+                    )
             case FunctionCallItem() if item.call_id in answered:
-                creatable.append(attrs.evolve(item, status=None))
+                creatable.append(attrs.evolve(item, id=_short_id(item), status=None))
             case FunctionCallOutputItem() if item.call_id in calls:
-                creatable.append(attrs.evolve(item, status=None))
+                creatable.append(attrs.evolve(item, id=_short_id(item), status=None))
             case _:
                 pass
     return tuple(creatable)
+
+
+def _short_id(item: HistoryItem) -> str | None:
+    return None if len(item.id or "") > MAX_ID_LENGTH else item.id
 
 
 def _creatable_parts(message: MessageItem) -> Iterator[ContentPart]:

@@ -382,6 +382,18 @@ async def test_update_history_rejects_other_values(history: Any, autojump_clock:
         assert await sent_frames(peer) == []
 
 
+async def test_long_id_of_the_service_may_stay(autojump_clock: MockClock) -> None:
+    item_id = "03399f03-81f1-4fac-b52d-81d0c31af7bf"
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        add_item(peer, item_id, "one")
+        await wait_all_tasks_blocked()
+        assert await session.update_history(lambda items: items) == session.history
+        with pytest.raises(UsageError, match="1 to 32 characters"):
+            await session.update_history([*session.history, user_message("two", "x" * 33)])
+        assert await sent_frames(peer) == []
+
+
 async def test_rejected_part_of_an_edit_is_raised_after_all_answers(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

@@ -159,7 +159,7 @@ def message(role: str, *parts: Any, item_id: str | None = None) -> MessageItem:
     [
         ("How far is it?", "expected a sequence of items"),
         ([{"type": "message"}], "expected a sequence of items"),
-        ([message("user", InputText(text="a"), item_id="x" * 33)], "1 to 32 characters"),
+        ([message("user", InputText(text="a"), item_id="")], "1 to 32 characters"),
         ([message("assistant", InputText(text="a"))], "number 1: .* may have OutputText"),
         ([message("robot", InputText(text="a"))], "role 'robot'"),
         ([UNSENDABLE, OUTPUT], "unsupported"),

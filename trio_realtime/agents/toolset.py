@@ -65,7 +65,7 @@ async def describe(
 
     Raises:
         ConfigurationError: two enabled tools or handoffs have the same name, or the agent's function
-            returned something else than a prompt.
+            returned something other than a prompt.
     """
     about = AgentContext(context=context, agent=agent)
     instructions = agent.instructions

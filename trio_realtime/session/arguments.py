@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, get_args
 
 from trio_realtime.agents import FunctionTool
 from trio_realtime.errors import UsageError
-from trio_realtime.items import HistoryItem
+from trio_realtime.items import MAX_ID_LENGTH, HistoryItem
 from trio_realtime.wire import (
     ContentPart,
     InputAudio,
@@ -23,9 +23,6 @@ from trio_realtime.wire import (
 
 SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
 MessageContent: TypeAlias = str | Sequence[ContentPart | str]
-
-MAX_ID_LENGTH: Final = 32
-"""The number of characters that the service allows in an item's id."""
 
 
 @contextmanager
@@ -91,12 +88,21 @@ def checked_history(
         expected: what it should be, for the error message.
 
     Raises:
-        UsageError: it is not a sequence of items, or an id is too long.
+        UsageError: it is not a sequence of items.
     """
     given: Any = history
     if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
         raise UsageError(f"expected {expected}, got {given!r:.80}")
-    for item in history:
-        if item.id is not None:
-            check_length("an item's id", item.id, MAX_ID_LENGTH)
     return history
+
+
+def check_new_ids(history: Sequence[HistoryItem], known: Sequence[HistoryItem]) -> None:
+    """Check the ids that the user chose. Those that a service chose may be longer.
+
+    Raises:
+        UsageError: an id is empty or too long.
+    """
+    known_ids = {item.id for item in known}
+    for item in history:
+        if item.id is not None and item.id not in known_ids:
+            check_length("an item's id", item.id, MAX_ID_LENGTH)

@@ -19,7 +19,7 @@ from trio_realtime.events import AnyEvent, HistoryAdded, HistoryUpdated, RawMode
 from trio_realtime.items import HistoryItem, UnknownItem, creatable_items
 from trio_realtime.wire import ConversationItemCreate, encode
 
-from .arguments import as_usage_errors, checked_history
+from .arguments import as_usage_errors, check_new_ids, checked_history
 from .consumers.channel import EventChannel
 from .runtime import SessionRuntime
 
@@ -36,6 +36,7 @@ def initial_items(history: Sequence[HistoryItem]) -> tuple[HistoryItem, ...]:
     """
     try:
         items = creatable_items(checked_history(history))
+        check_new_ids(items, ())
         named = [_with_name(item, number) for number, item in enumerate(items, 1)]
         check_order(named)
         for item in named:

@@ -24,7 +24,7 @@ from trio_realtime.core import (
 )
 from trio_realtime.errors import UsageError
 from trio_realtime.events import AnyEvent, SessionEvent
-from trio_realtime.items import HistoryItem, item_text
+from trio_realtime.items import MAX_ID_LENGTH, HistoryItem, item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
@@ -46,10 +46,10 @@ from trio_realtime.wire import (
 )
 
 from .arguments import (
-    MAX_ID_LENGTH,
     MessageContent,
     as_usage_errors,
     check_length,
+    check_new_ids,
     checked_history,
     message_parts,
     sendable_params,
@@ -473,6 +473,7 @@ class RealtimeSession(Generic[ContextT]):
             history(self.history) if callable(history) else history,
             "a sequence of items (trio_realtime.items) or a function that returns one",
         )
+        check_new_ids(wanted, self.history)
         request = self._runtime.track_request("edit")
         try:
             self._runtime.feed(UpdateHistory(token=request.token, items=wanted))
