@@ -1,4 +1,4 @@
-"""Checks of what users pass to a session, before anything is sent."""
+"""What the methods of a session take, checked and converted before anything changes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from trio_realtime.wire import (
     InputImage,
     InputText,
     Item,
-    ResponseCreate,
-    ResponseParams,
     ToolSpec,
-    encode,
 )
 
 SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
 MessageContent: TypeAlias = str | Sequence[ContentPart | str]
+"""A message of the user: text, or texts and parts."""
 
 
 @contextmanager
@@ -34,14 +32,49 @@ def as_usage_errors() -> Generator[None]:
         raise UsageError(str(exc)) from None
 
 
+def tool_spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
+    """Return the declaration of a tool."""
+    return tool.spec() if isinstance(tool, FunctionTool) else tool
+
+
 def check_length(name: str, value: str, most: int) -> None:
-    """Check the length of an id.
+    """Check that an id has a length that the service accepts.
 
     Raises:
         UsageError: it is empty or too long.
     """
     if not 0 < len(value) <= most:
         raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
+
+
+def history_items(
+    history: Sequence[HistoryItem], expected: str = "a sequence of items (trio_realtime.items)"
+) -> Sequence[HistoryItem]:
+    """Return the items of a history.
+
+    Args:
+        history: what the user gave.
+        expected: what it should be, for the error message.
+
+    Raises:
+        UsageError: it is no sequence of items.
+    """
+    given: Any = history
+    if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
+        raise UsageError(f"expected {expected}, got {given!r:.80}")
+    return history
+
+
+def check_new_ids(history: Sequence[HistoryItem], known: Sequence[HistoryItem]) -> None:
+    """Check the ids that the user chose. Those that a service chose may be longer.
+
+    Raises:
+        UsageError: an id is empty or too long.
+    """
+    known_ids = {item.id for item in known}
+    for item in history:
+        if item.id is not None and item.id not in known_ids:
+            check_length("an item's id", item.id, MAX_ID_LENGTH)
 
 
 def message_parts(content: MessageContent) -> tuple[ContentPart, ...]:
@@ -61,48 +94,3 @@ def message_parts(content: MessageContent) -> tuple[ContentPart, ...]:
                 f"expected a str, InputText, InputImage or InputAudio, got {part!r:.80}"
             )
     return parts
-
-
-def sendable_params(params: ResponseParams) -> ResponseParams:
-    """Return the parameters of a response, which can be encoded.
-
-    Raises:
-        ValueError, TypeError: they cannot.
-    """
-    encode(ResponseCreate(response=params))
-    return params
-
-
-def tool_spec(tool: FunctionTool | ToolSpec) -> ToolSpec:
-    """Return the declaration of a tool."""
-    return tool.spec() if isinstance(tool, FunctionTool) else tool
-
-
-def checked_history(
-    history: Sequence[HistoryItem], expected: str = "a sequence of items (trio_realtime.items)"
-) -> Sequence[HistoryItem]:
-    """Return the items of a history.
-
-    Args:
-        history: what the user gave.
-        expected: what it should be, for the error message.
-
-    Raises:
-        UsageError: it is not a sequence of items.
-    """
-    given: Any = history
-    if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
-        raise UsageError(f"expected {expected}, got {given!r:.80}")
-    return history
-
-
-def check_new_ids(history: Sequence[HistoryItem], known: Sequence[HistoryItem]) -> None:
-    """Check the ids that the user chose. Those that a service chose may be longer.
-
-    Raises:
-        UsageError: an id is empty or too long.
-    """
-    known_ids = {item.id for item in known}
-    for item in history:
-        if item.id is not None and item.id not in known_ids:
-            check_length("an item's id", item.id, MAX_ID_LENGTH)

@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from trio_realtime.core import CreateResponse, ResponseOutcome
 from trio_realtime.errors import RealtimeError, UsageError
-from trio_realtime.wire import ResponseParams
+from trio_realtime.wire import ResponseCreate, ResponseParams, encode
 
-from .arguments import as_usage_errors, sendable_params
+from .arguments import as_usage_errors
 from .quiet import wait_quiet
 from .response_handle import response_failure
 from .runtime import PendingRequest, SessionRuntime
@@ -82,8 +82,10 @@ class CallEnding:
         session = self._runtime.core.session
         if session is not None and session.instructions:
             instructions = f"{session.instructions}\n\n{instructions}"
+        params = ResponseParams(instructions=instructions, tool_choice="none")
         with as_usage_errors():
-            return sendable_params(ResponseParams(instructions=instructions, tool_choice="none"))
+            encode(ResponseCreate(response=params))
+        return params
 
     async def _finish_speaking(self, params: ResponseParams | None, interruptions: int) -> bool:
         runtime, calls = self._runtime, self._calls

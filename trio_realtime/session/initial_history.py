@@ -19,7 +19,7 @@ from trio_realtime.events import AnyEvent, HistoryAdded, HistoryUpdated, RawMode
 from trio_realtime.items import HistoryItem, UnknownItem, creatable_items
 from trio_realtime.wire import ConversationItemCreate, encode
 
-from .arguments import as_usage_errors, check_new_ids, checked_history
+from .arguments import as_usage_errors, check_new_ids, history_items
 from .consumers.channel import EventChannel
 from .runtime import SessionRuntime
 
@@ -35,7 +35,7 @@ def initial_items(history: Sequence[HistoryItem]) -> tuple[HistoryItem, ...]:
         ConfigurationError: one of them cannot be created.
     """
     try:
-        items = creatable_items(checked_history(history))
+        items = creatable_items(history_items(history))
         check_new_ids(items, ())
         named = [_with_name(item, number) for number, item in enumerate(items, 1)]
         check_order(named)

@@ -37,6 +37,7 @@ from trio_realtime.wire import (
     InputItem,
     InputText,
     MessageItem,
+    ResponseCreate,
     ResponseParams,
     Session,
     SessionUpdate,
@@ -50,9 +51,8 @@ from .arguments import (
     as_usage_errors,
     check_length,
     check_new_ids,
-    checked_history,
+    history_items,
     message_parts,
-    sendable_params,
     tool_spec,
 )
 from .consumers.channel import ChannelStatistics, EventChannel
@@ -349,22 +349,21 @@ class RealtimeSession(Generic[ContextT]):
                 f"metadata must have at most 15 pairs, got {len(metadata)}; the library adds one"
             )
         with as_usage_errors():
-            params = sendable_params(
-                ResponseParams(
-                    instructions=instructions,
-                    conversation=conversation,
-                    input=input if isinstance(input, Unset) else tuple(input),
-                    metadata=metadata,
-                    tools=tools if isinstance(tools, Unset) else tuple(map(tool_spec, tools)),
-                    tool_choice=tool_choice,
-                    output_modalities=(
-                        output_modalities
-                        if isinstance(output_modalities, Unset)
-                        else tuple(output_modalities)
-                    ),
-                    max_output_tokens=max_output_tokens,
-                )
+            params = ResponseParams(
+                instructions=instructions,
+                conversation=conversation,
+                input=input if isinstance(input, Unset) else tuple(input),
+                metadata=metadata,
+                tools=tools if isinstance(tools, Unset) else tuple(map(tool_spec, tools)),
+                tool_choice=tool_choice,
+                output_modalities=(
+                    output_modalities
+                    if isinstance(output_modalities, Unset)
+                    else tuple(output_modalities)
+                ),
+                max_output_tokens=max_output_tokens,
             )
+            encode(ResponseCreate(response=params))
         request = self._runtime.track_request("response")
         self._runtime.feed(CreateResponse(token=request.token, params=params))
         return Response(request, self._runtime)
@@ -469,7 +468,7 @@ class RealtimeSession(Generic[ContextT]):
                 appear in :attr:`history`.
         """
         await self._ready()
-        wanted = checked_history(
+        wanted = history_items(
             history(self.history) if callable(history) else history,
             "a sequence of items (trio_realtime.items) or a function that returns one",
         )
