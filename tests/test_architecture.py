@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_end_dates": {"config", "endpoints", "models"},
     # It chooses the endpoint and the transport, so it imports nearly everything.
     "_open_session": {
-        *("agents", "config", "endpoints", "errors", "local", "realtime_model", "session"),
+        *("agents", "config", "endpoints", "errors", "items", "local", "realtime_model", "session"),
         *("transports", "_end_dates"),
     },
     "sip": {

@@ -50,6 +50,13 @@ def test_each_setting_that_ends_has_a_warning() -> None:
     ]
 
 
+def test_the_prompt_of_an_agent_ends_like_that_of_the_configuration() -> None:
+    endpoint = Endpoint.openai("sk-key")
+    with pytest.warns(ModelEndDateWarning, match="stored prompts"):
+        warn_about_end_dates(endpoint, NO_SETTINGS, stacklevel=1, uses_prompt=True)
+    assert warnings_of(endpoint, SessionConfig(prompt={"id": "pmpt_1"})) == []
+
+
 def test_a_transcription_model_that_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_end_dates, "_today", lambda: date(2027, 2, 1))
     endpoint = Endpoint.openai("sk-key")

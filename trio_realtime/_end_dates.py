@@ -22,7 +22,9 @@ _warned: set[str] = set()
 """What this process has warned about."""
 
 
-def warn_about_end_dates(endpoint: Endpoint, config: SessionConfig, *, stacklevel: int) -> None:
+def warn_about_end_dates(
+    endpoint: Endpoint, config: SessionConfig, *, stacklevel: int, uses_prompt: bool = False
+) -> None:
     """Issue a :class:`ModelEndDateWarning` for each setting of a new session that ends soon.
 
     Azure has its own dates, and its names of deployments say nothing about the model. So there is no
@@ -32,11 +34,12 @@ def warn_about_end_dates(endpoint: Endpoint, config: SessionConfig, *, stackleve
         endpoint: the service, which may name the model.
         config: the settings of the session.
         stacklevel: as for :func:`warnings.warn`, counted from the caller: 1 is the caller itself.
+        uses_prompt: the agent has a stored prompt of its own.
     """
     if is_azure_host(urlsplit(endpoint.url)):
         return
     today = _today()
-    for subject, end in _ending(endpoint, config):
+    for subject, end in _ending(endpoint, config, uses_prompt=uses_prompt):
         message = end_date_warning(subject, end, today)
         if message is not None and subject not in _warned:
             warnings.warn(message, ModelEndDateWarning, stacklevel=stacklevel + 1)
@@ -47,14 +50,16 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _ending(endpoint: Endpoint, config: SessionConfig) -> Iterator[tuple[str, EndDate | None]]:
+def _ending(
+    endpoint: Endpoint, config: SessionConfig, *, uses_prompt: bool
+) -> Iterator[tuple[str, EndDate | None]]:
     """Yield what the session uses, with its end date."""
     if model := _model(endpoint, config):
         yield f"the model {model}", end_date_of(model)
     if config.transcription and config.transcription.model:
         model = config.transcription.model
         yield f"the transcription model {model}", end_date_of(model)
-    if config.prompt:
+    if config.prompt or uses_prompt:
         yield "the API of stored prompts (v1/prompts)", PROMPTS_END
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, overload
 
@@ -16,6 +16,7 @@ from .agents import RealtimeAgent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint
 from .errors import ConfigurationError
+from .items import HistoryItem
 from .realtime_model import RealtimeModel, WebSocketModel
 from .session import RealtimeSession, open_session
 from .transports import Connector, connect_trio_websocket
@@ -35,6 +36,7 @@ def open_realtime_session(
     config: SessionConfig | None = None,
     transport: Connector | None = None,
     model: RealtimeModel | None = None,
+    history: Sequence[HistoryItem] | None = None,
 ) -> AbstractAsyncContextManager[RealtimeSession[None]]: ...
 
 
@@ -47,6 +49,7 @@ def open_realtime_session(
     context: ContextT,
     transport: Connector | None = None,
     model: RealtimeModel | None = None,
+    history: Sequence[HistoryItem] | None = None,
 ) -> AbstractAsyncContextManager[RealtimeSession[ContextT]]: ...
 
 
@@ -59,6 +62,7 @@ async def open_realtime_session(
     context: Any = None,
     transport: Connector | None = None,
     model: RealtimeModel | None = None,
+    history: Sequence[HistoryItem] | None = None,
 ) -> AsyncGenerator[RealtimeSession[Any]]:
     """Open a session with an agent for the duration of an ``async with`` block.
 
@@ -85,6 +89,10 @@ async def open_realtime_session(
         transport: The connector that opens the connection. Defaults to trio-websocket.
         model: A service of another kind, instead of an endpoint and a transport; see
             :class:`~trio_realtime.realtime_model.RealtimeModel`.
+        history: Items that the conversation begins with, in order, such as ``session.history`` of an
+            earlier session. The service has confirmed them before the block begins. They are converted
+            with :func:`trio_realtime.items.creatable_items`: audio of the assistant becomes its
+            transcript, and what only the service can create is left out.
 
     Raises:
         ConfigurationError: An argument or setting is invalid. Nothing was sent.
@@ -93,6 +101,7 @@ async def open_realtime_session(
         AuthenticationFailed: The service rejected the key.
         ModelNotAvailable: The service does not offer the model.
         SettingsRejected: The service rejected a setting; the message names it.
+        RequestRejected: The service rejected an item of ``history``.
         ConnectTimeout: Opening took longer than ``config.connect_timeout``.
         ConnectFailed: The connection could not be established.
         ConnectionLost: The connection was lost, and no call inside the block raised this error.
@@ -111,7 +120,9 @@ async def open_realtime_session(
         if endpoint is None and transport is None and not _is_configured():
             endpoint, transport = _embedded_server()
         endpoint = endpoint if endpoint is not None else Endpoint.from_env()
-        warn_about_end_dates(endpoint, config, stacklevel=3)  # skip the generator and contextlib
+        uses_prompt = getattr(agent, "prompt", None) is not None
+        # The stack level skips the generator and contextlib.
+        warn_about_end_dates(endpoint, config, stacklevel=3, uses_prompt=uses_prompt)
         joins_call = endpoint.call_id is not None
         connector = transport if transport is not None else connect_trio_websocket
         model = WebSocketModel(endpoint, connector)
@@ -123,7 +134,12 @@ async def open_realtime_session(
             "SessionConfig(model=...)"
         )
     async with open_session(
-        agent, model=model, config=config, context=context, joins_call=joins_call
+        agent,
+        model=model,
+        config=config,
+        context=context,
+        joins_call=joins_call,
+        history=history if history is not None else (),
     ) as session:
         yield session
 

@@ -8,6 +8,7 @@ default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import attrs
@@ -36,7 +37,7 @@ from .wire import (
 )
 
 if TYPE_CHECKING:
-    from .agents import RejectionFormatter, SessionHooks
+    from .agents import FeedbackFormatter, RejectionFormatter, SessionHooks
 
 OverflowPolicy = Literal["fail", "drop_oldest"]
 
@@ -69,6 +70,12 @@ def _check_overflow(_config: Any, _: Any, value: OverflowPolicy) -> None:
 def _check_callable(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not callable(value):
         raise ConfigurationError(f"{attribute.name} must be a function, got {value!r}")
+
+
+def _check_plain_function(config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    _check_callable(config, attribute, value)
+    if iscoroutinefunction(value):
+        raise ConfigurationError(f"{attribute.name} must be a plain function, not an async one")
 
 
 def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] | Unset:
@@ -144,6 +151,11 @@ class SessionConfig:
         hooks: hooks for all agents; see :class:`~trio_realtime.SessionHooks`.
         format_rejection: a function, sync or async, that takes the :class:`~trio_realtime.ToolContext`
             of a call that was rejected without a message. It returns the text that the model is given.
+        format_guardrail_feedback: a function that makes the message for the model when output guardrails
+            trip. It takes an :class:`~trio_realtime.AgentContext` and the
+            :class:`~trio_realtime.events.GuardrailTrip` objects, and returns the text. It must be a plain
+            function, because the agent is stopped only after it has returned. By default, the message
+            has the names of the guardrails and their ``feedback``.
         guardrail_audio_gate: hold the agent's audio until the text that covers it has passed all output
             guardrails. This delays audio by one check. Audio whose text trips a guardrail is never
             delivered.
@@ -153,7 +165,8 @@ class SessionConfig:
             one event with each delta. The end of an item is always reported.
         max_history_audio: bytes of audio that the items of the history retain; the oldest audio is
             dropped first. 0, the default, retains none. The user's audio is requested from the service.
-        connect_timeout: seconds to connect and have the settings acknowledged.
+        connect_timeout: seconds to connect, and to have the settings and the items of ``history=``
+            acknowledged.
         close_timeout: seconds that closing the connection may take when the block is left.
         max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
         max_buffered_events: events that a consumer may leave unread.
@@ -198,6 +211,9 @@ class SessionConfig:
     format_rejection: RejectionFormatter | None = attrs.field(
         default=None, validator=_check_callable
     )
+    format_guardrail_feedback: FeedbackFormatter | None = attrs.field(
+        default=None, validator=_check_plain_function
+    )
     guardrail_audio_gate: bool = False
     guardrail_debounce: int = attrs.field(default=100, validator=_not_negative)
     history_update_interval: float = attrs.field(default=0.1, validator=_not_negative)
@@ -221,7 +237,12 @@ class SessionConfig:
             raise ConfigurationError(str(exc)) from None
 
     def session_settings(
-        self, *, instructions: str, tools: tuple[ToolSpec, ...], voice: str | Unset = UNSET
+        self,
+        *,
+        instructions: str,
+        tools: tuple[ToolSpec, ...],
+        voice: str | Unset = UNSET,
+        prompt: Any = None,
     ) -> Session:
         """Return the settings for an agent with these instructions and tools.
 
@@ -230,6 +251,8 @@ class SessionConfig:
         own = {name: getattr(self, name) for name in SettingsChanges.__annotations__}
         if isinstance(self.voice, Unset):
             own["voice"] = voice
+        if prompt is not None:
+            own["prompt"] = prompt
         return attrs.evolve(settings_of(own), instructions=instructions, tools=tools)
 
 

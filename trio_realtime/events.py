@@ -151,6 +151,20 @@ class TranscriptDelta(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class AudioStart(SessionEvent):
+    """The first audio of a response follows. There is one such event for each response with audio.
+
+    With the audio gate, it comes when the gate releases the audio. A response that is interrupted
+    before any of its audio was delivered has none.
+    """
+
+    type: ClassVar[Literal["audio_start"]] = "audio_start"
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+@attrs.frozen(kw_only=True)
 class Audio(SessionEvent):
     """Audio to play: raw bytes in the output format (PCM16 little-endian mono 24 kHz by default)."""
 
@@ -385,6 +399,9 @@ class HistoryAdded(SessionEvent):
 class HistoryUpdated(SessionEvent):
     """An item changed (``item``) or was deleted (``deleted_item_id``).
 
+    The first event of a session has neither: its :attr:`history` is what the session begins with. It
+    comes before any subscription can be opened, so only the main channel delivers it.
+
     A growing item is reported every ``history_update_interval`` seconds, and once more when it is done.
     """
 
@@ -410,10 +427,13 @@ class GuardrailTrip:
         name: the guardrail's name.
         info: what the guardrail returned as :attr:`GuardrailResult.info
             <trio_realtime.GuardrailResult.info>`.
+        feedback: what the guardrail returned as :attr:`GuardrailResult.feedback
+            <trio_realtime.GuardrailResult.feedback>`.
     """
 
     name: str
     info: Any = None
+    feedback: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -517,6 +537,7 @@ AnyEvent: TypeAlias = (
     | Handoff
     | TextDelta
     | TranscriptDelta
+    | AudioStart
     | Audio
     | AudioEnd
     | AudioInterrupted

@@ -219,7 +219,12 @@ class SipCalls:
             context: The context of the session.
         """
         config = config if config is not None else SessionConfig()
-        warn_about_end_dates(attrs.evolve(self._endpoint, call_id=None), config, stacklevel=2)
+        warn_about_end_dates(
+            attrs.evolve(self._endpoint, call_id=None),
+            config,
+            stacklevel=2,
+            uses_prompt=agent.prompt is not None,
+        )
         payload = await accept_payload(
             agent, model=self._endpoint.default_model, config=config, context=context
         )

@@ -23,3 +23,9 @@ def test_an_undecorated_function_is_rejected() -> None:
 
     with pytest.raises(ConfigurationError, match=r"plain.*@function_tool"):
         RealtimeAgent(name="Assistant", tools=[plain])
+
+
+@pytest.mark.parametrize("prompt", ["pmpt_1", {}, {"id": ""}, {"promptId": "pmpt_1"}, ["pmpt_1"]])
+def test_a_prompt_without_an_id_is_rejected(prompt: Any) -> None:
+    with pytest.raises(ConfigurationError, match="prompt of agent 'A'"):
+        RealtimeAgent[None](name="A", prompt=prompt)

@@ -365,6 +365,7 @@ async def test_assistant_audio_is_rejected_before_anything_is_sent(
     async with open_test_session(peer) as session:
         await add_exchange(peer)
         before = session.history
+        drain_events(session.events, events.HistoryUpdated)
         with pytest.raises(UsageError, match=r"OutputText\(text=transcript\)"):
             await session.update_history(edit if by_function else edit(before))
         assert await sent_types(peer) == []
@@ -378,6 +379,18 @@ async def test_update_history_rejects_other_values(history: Any, autojump_clock:
     async with open_test_session(peer) as session:
         with pytest.raises(UsageError, match="expected a sequence of items"):
             await session.update_history(history)
+        assert await sent_frames(peer) == []
+
+
+async def test_long_id_of_the_service_may_stay(autojump_clock: MockClock) -> None:
+    item_id = "03399f03-81f1-4fac-b52d-81d0c31af7bf"
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        add_item(peer, item_id, "one")
+        await wait_all_tasks_blocked()
+        assert await session.update_history(lambda items: items) == session.history
+        with pytest.raises(UsageError, match="1 to 32 characters"):
+            await session.update_history([*session.history, user_message("two", "x" * 33)])
         assert await sent_frames(peer) == []
 
 

@@ -26,6 +26,7 @@ from trio_realtime import (
 from trio_realtime.agents import OutputGuardrail
 from trio_realtime.core.audio.guardrail_gate import GuardedAudio
 from trio_realtime.core.audio.playback import Playback
+from trio_realtime.core.audio.starts import AudioStarts
 from trio_realtime.testing import ScriptedPeer
 
 HALF_SECOND = bytes(24_000)
@@ -140,7 +141,33 @@ async def test_end_of_the_audio_follows_the_audio(autojump_clock: MockClock) -> 
         peer.end_response("resp_1")
         await trio.sleep(3)
         found = [e.type for e in drain_channel(session.events) if e.type.startswith("audio")]
-        assert found == ["audio", "audio_end"]
+        assert found == ["audio_start", "audio", "audio_end"]
+
+
+async def test_start_of_the_audio_waits_with_the_audio(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with open_gated_session(peer, make_guardrail()) as session:
+        begin_message(peer)
+        peer.transcript("resp_1", "item_1", "Good ")
+        peer.audio("resp_1", "item_1", HALF_SECOND)
+        await trio.sleep(0.9)
+        assert drain_events(session.events, events.AudioStart) == []
+        peer.transcript("resp_1", "item_1", "morning")
+        peer.audio("resp_1", "item_1", HALF_SECOND)
+        peer.end_response("resp_1")
+        await trio.sleep(5)
+        kinds = [event.type for event in drain_channel(session.events)]
+    assert [kind for kind in kinds if kind.startswith("audio")] == ["audio_start", "audio", "audio"]
+
+
+async def test_discarded_audio_does_not_start(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with open_gated_session(peer, make_guardrail(word="Good")) as session:
+        begin_message(peer)
+        peer.transcript("resp_1", "item_1", "Good morning")
+        peer.audio("resp_1", "item_1", HALF_SECOND)
+        await trio.sleep(5)
+        assert drain_events(session.events, events.AudioStart) == []
 
 
 async def test_drain_waits_for_gated_audio(autojump_clock: MockClock) -> None:
@@ -306,9 +333,9 @@ async def test_item_with_a_pause_is_truncated_at_all_that_was_heard(
 def test_each_chunk_is_released_once_in_order_and_not_before_its_text(
     steps: list[tuple[str, int]], pieces: int
 ) -> None:
-    gate = GuardedAudio(Playback())
+    gate = GuardedAudio(Playback(), AudioStarts())
     length = passed = sent = 0
-    out: list[ev.Audio | ev.AudioEnd] = []
+    out: list[ev.SessionEvent] = []
     covered: dict[bytes, int] = {}
     for what, amount in steps:
         if what == "text":

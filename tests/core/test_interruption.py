@@ -138,3 +138,17 @@ def test_an_interrupted_create_is_dropped_after_its_rejection_for_another_respon
     (resolved,) = [effect for effect in after if isinstance(effect, ResolveRequest)]
     assert isinstance(resolved.outcome, ResponseOutcome)
     assert (resolved.token, resolved.outcome.status) == (token, "cancelled")
+
+
+def test_interruptions_of_everything_are_counted() -> None:
+    """Those of one response, by its handle or by a guardrail, are not."""
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    scenario.core.interrupt(scenario.now)
+    scenario.response_done("r1", status="cancelled")
+    scenario.speech_started()
+    assert scenario.core.interruptions == 2
+    token, create = scenario.request()
+    scenario.response_created("r2", create)
+    scenario.core.cancel_response(token, scenario.now)
+    assert scenario.core.interruptions == 2

@@ -212,3 +212,94 @@ async def test_only_changed_settings_are_sent(autojump_clock: MockClock) -> None
     assert "noise_reduction" not in beginning["audio"].get("input", {})
     assert change == {"type": "realtime", "max_output_tokens": 100}
     assert takeover == {"type": "realtime", "instructions": "Two."}
+
+
+# --- prompts -----------------------------------------------------------------------------------
+
+ignore_end_of_prompts = pytest.mark.filterwarnings(
+    "ignore:the API of stored prompts:trio_realtime.ModelEndDateWarning"
+)
+
+PLAIN = RealtimeAgent[None](name="Plain")
+PROMPT = {"id": "pmpt_1", "version": "2", "variables": {"city": "Oslo"}}
+PROMPTED = RealtimeAgent[None](name="Prompted", prompt=PROMPT)
+
+
+def sent_prompts(peer: ScriptedPeer) -> list[Any]:
+    """Return the prompt of each update of the settings; ``"-"`` where it is not named."""
+    return [settings.get("prompt", "-") for settings in sent_settings(peer)]
+
+
+@ignore_end_of_prompts
+async def test_prompt_of_an_agent_ends_with_the_agent(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=PROMPTED) as session:
+        await session.update_agent(PLAIN)
+        await session.update_agent(FIRST)
+        await session.update_agent(PROMPTED)
+        await session.update_agent(PROMPTED)
+    assert sent_prompts(peer) == [PROMPT, None, "-", PROMPT]
+
+
+async def test_agents_without_prompts_send_none(autojump_clock: MockClock) -> None:
+    """The service may be another one, which knows no prompts."""
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=FIRST) as session:
+        await session.update_agent(SECOND)
+    assert sent_prompts(peer) == ["-", "-"]
+
+
+@ignore_end_of_prompts
+async def test_prompt_of_an_agent_replaces_that_of_the_configuration(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=FIRST, prompt={"id": "pmpt_all"}) as session:
+        await session.update_agent(SECOND)
+        await session.update_agent(PROMPTED)
+        await session.update_agent(FIRST)
+    assert sent_prompts(peer) == [{"id": "pmpt_all"}, "-", PROMPT, {"id": "pmpt_all"}]
+
+
+@ignore_end_of_prompts
+async def test_prompt_is_cleared_after_a_switch_whose_answer_nobody_awaited(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=FIRST) as session:
+        peer.acknowledge = False
+        with trio.move_on_after(1):
+            await session.update_agent(PROMPTED)
+        peer.acknowledge = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.update_agent, SECOND)
+            await wait_all_tasks_blocked()
+            peer.send({"type": "session.updated", "session": peer.session})
+    assert sent_prompts(peer) == ["-", PROMPT, None]
+
+
+@ignore_end_of_prompts
+async def test_prompt_may_be_a_function(autojump_clock: MockClock) -> None:
+    async def choose(about: AgentContext[str]) -> dict[str, Any] | None:
+        return {"id": "pmpt_1", "variables": {"name": about.context}} if about.context else None
+
+    agent = RealtimeAgent[str](name="A", prompt=choose)
+    for name, expected in (("Bo", {"id": "pmpt_1", "variables": {"name": "Bo"}}), ("", "-")):
+        peer = ScriptedPeer()
+        async with open_realtime_session(
+            agent, context=name, endpoint=TEST_ENDPOINT, transport=peer.connect
+        ):
+            assert sent_prompts(peer) == [expected]
+
+
+@ignore_end_of_prompts
+async def test_function_that_returns_no_prompt_is_a_configuration_error(
+    autojump_clock: MockClock,
+) -> None:
+    wrong: Any = "pmpt_1"
+    agent = RealtimeAgent[None](name="A", prompt=lambda _about: wrong)
+    peer = ScriptedPeer()
+    with pytest.raises(errors.ConfigurationError, match="prompt of agent 'A'"):
+        async with open_test_session(peer, agent=agent):
+            pytest.fail("the block must not run")
+    assert peer.received == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -17,7 +20,16 @@ from support.guardrails import (
 )
 from support.sessions import open_test_session
 from support.wire import CREATE, ITEM, sent_types, user_message_text
-from trio_realtime import AgentContext, errors, events, input_guardrail, output_guardrail
+from trio_realtime import (
+    AgentContext,
+    GuardrailResult,
+    SessionConfig,
+    errors,
+    events,
+    input_guardrail,
+    output_guardrail,
+)
+from trio_realtime.agents import OutputGuardrail
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -148,3 +160,117 @@ async def test_response_that_starts_before_a_trip_is_handled_suppresses_the_feed
             await wait_all_tasks_blocked()
         assert len(drain_trips(session)) == 1
         assert await sent_types(peer) == []
+
+
+# --- the message for the model -------------------------------------------------------------------
+
+
+def objecting(name: str, **result: Any) -> OutputGuardrail:
+    """Return a guardrail that trips on every text, with this result."""
+
+    @output_guardrail(name=name)
+    def check(_about: AgentContext[None], _text: str) -> GuardrailResult:
+        return GuardrailResult(True, **result)
+
+    return check
+
+
+async def feedback_to(peer: ScriptedPeer) -> str:
+    """Let the guardrails check a reply, and return the message that the model is sent."""
+    begin_reply(peer, "It costs twenty euros.")
+    peer.end_response("resp_1")
+    text = user_message_text(await peer.expect(ITEM))
+    await peer.expect(CREATE)
+    return text
+
+
+NO_FEEDBACK: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([NO_FEEDBACK], "guardrail triggered: g0"),
+        ([{"feedback": "Name no prices."}], "guardrail triggered: g0\nName no prices."),
+        (
+            [{"feedback": "Name no prices."}, NO_FEEDBACK, {"feedback": "Be brief."}],
+            "guardrail triggered: g0, g1, g2\nName no prices.\nBe brief.",
+        ),
+        ([{"feedback": 7}, {"feedback": ""}], "guardrail triggered: g0, g1"),
+    ],
+)
+async def test_feedback_of_guardrails_reaches_the_model(
+    results: list[dict[str, Any]], expected: str, autojump_clock: MockClock
+) -> None:
+    guardrails = [objecting(f"g{number}", **result) for number, result in enumerate(results)]
+    peer = ScriptedPeer()
+    async with open_test_session(peer, output_guardrails=guardrails) as session:
+        assert await feedback_to(peer) == expected
+        (tripped,) = drain_trips(session)
+    given = [result.get("feedback") for result in results]
+    assert [trip.feedback for trip in tripped.guardrail_results] == [
+        feedback if isinstance(feedback, str) else None for feedback in given
+    ]
+
+
+async def test_application_may_write_the_feedback(autojump_clock: MockClock) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def write(about: AgentContext[Any], trips: Sequence[events.GuardrailTrip]) -> str:
+        calls.append((about.agent.name, ", ".join(trip.name for trip in trips)))
+        return f"Answer again. {trips[0].feedback} Reason: {trips[0].info}"
+
+    agent = agent_with_guardrails(objecting("prices", feedback="Name no prices.", info="policy 7"))
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=agent, format_guardrail_feedback=write):
+        assert await feedback_to(peer) == "Answer again. Name no prices. Reason: policy 7"
+    assert calls == [(agent.name, "prices")]
+
+
+def raise_error(*_: object) -> str:
+    raise LookupError("no template")
+
+
+def return_number(*_: object) -> int:
+    return 7
+
+
+@pytest.mark.parametrize(
+    ("formatter", "problem"), [(raise_error, "no template"), (return_number, "expected a str")]
+)
+async def test_failing_formatter_is_reported_and_the_standard_feedback_is_sent(
+    formatter: Any, problem: str, autojump_clock: MockClock
+) -> None:
+    agent = agent_with_guardrails(objecting("prices", feedback="Name no prices."))
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=agent, format_guardrail_feedback=formatter) as session:
+        assert await feedback_to(peer) == "guardrail triggered: prices\nName no prices."
+        (failed,) = drain_events(session.events, events.Error)
+    assert isinstance(failed.error, errors.GuardrailFailed)
+    assert "format_guardrail_feedback" in str(failed.error)
+    assert problem in str(failed.error)
+
+
+async def test_formatter_is_not_called_for_what_the_user_says(autojump_clock: MockClock) -> None:
+    @input_guardrail
+    def strict(_about: AgentContext[None], _text: str) -> GuardrailResult:
+        return GuardrailResult(True, feedback="Be polite.")
+
+    peer = ScriptedPeer()
+    async with open_test_session(
+        peer, input_guardrails=[strict], format_guardrail_feedback=raise_error
+    ) as session:
+        await session.send_message("Hello", respond=False)
+        await wait_all_tasks_blocked()
+        assert len(drain_trips(session)) == 1
+        assert await sent_types(peer) == [ITEM]
+
+
+async def write_later(*_: object) -> str:
+    return ""
+
+
+@pytest.mark.parametrize("formatter", [7, write_later])
+def test_formatter_must_be_a_plain_function(formatter: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="format_guardrail_feedback"):
+        SessionConfig(format_guardrail_feedback=formatter)

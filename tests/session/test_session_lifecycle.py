@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import collect_types
+from support.events import collect_types, drain_channel, is_initial_history
 from support.service import start_call
 from support.sessions import open_session_with, open_test_session, task_count
 from support.tools import endless
@@ -22,6 +22,7 @@ from trio_realtime import (
     RealtimeAgent,
     SessionConfig,
     errors,
+    events,
     function_tool,
     handoff,
     open_realtime_session,
@@ -346,6 +347,24 @@ async def test_aclose_ends_iteration_without_an_event(autojump_clock: MockClock)
         assert await collect_types(session.events) == []
     assert peer.closed is not None
     assert peer.closed.code == 1000
+
+
+async def test_first_event_has_the_initial_history(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        with session.subscribe() as channel:
+            await wait_all_tasks_blocked()
+            assert drain_channel(channel) == []
+        first, *others = drain_channel(session.events)
+        assert is_initial_history(first)
+        assert isinstance(first, events.HistoryUpdated)
+        assert first.history == ()
+        assert not any(isinstance(event, events.HistoryUpdated) for event in others)
+        peer.begin_response("resp_1")
+        peer.say("resp_1", "item_1", "Hello")
+        await wait_all_tasks_blocked()
+        assert first.history == session.history
+        assert len(first.history) == 1
 
 
 async def test_session_without_problems_logs_nothing(

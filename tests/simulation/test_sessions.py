@@ -51,6 +51,13 @@ ANSWERS: tuple[tuple[Any, ...], ...] = (
 )
 
 
+HANG_UPS: tuple[tuple[Any, ...], ...] = (
+    (Call("hang_up"),),
+    (Say("That was all then."), Call("hang_up"), Call("slow")),
+    (Call("hang_up"), Call("hang_up"), Call("failing")),
+)
+
+
 class FixedResponder:
     """Responds with the given answers in order, then with a short one."""
 
@@ -67,8 +74,19 @@ class Tools:
     def __init__(self) -> None:
         self.started: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
+        self.session: RealtimeSession[None] | None = None
 
     def agent(self) -> RealtimeAgent[None]:
+        @function_tool
+        async def hang_up() -> str:
+            self.started["hang_up"] += 1
+            try:
+                assert self.session is not None
+                await self.session.end_call()
+            finally:
+                self.ended["hang_up"] += 1
+            return "the user goes on"
+
         @function_tool
         async def quick() -> str:
             self.started["quick"] += 1
@@ -104,7 +122,7 @@ class Tools:
                 self.ended["stubborn"] += 1
             return "if you insist"
 
-        return RealtimeAgent(name="A", tools=[quick, slow, failing, stubborn])
+        return RealtimeAgent(name="A", tools=[hang_up, quick, slow, failing, stubborn])
 
 
 @attrs.frozen
@@ -332,3 +350,72 @@ def test_no_task_remains_after_any_end(
     actions: list[Action], answers: list[Any], end: str, at: float
 ) -> None:
     run_virtual(simulate_end, actions, answers, end, at)
+
+
+async def simulate_end_call(
+    actions: Sequence[Action], answers: Sequence[Any], by_application: bool
+) -> None:
+    tools = Tools()
+    wire = local_connector(responder=FixedResponder(answers), pacing=10.0)
+    before = trio.lowlevel.current_statistics().tasks_living
+    consumer = Consumer()
+    async with (
+        trio.open_nursery() as nursery,
+        open_realtime_session(
+            tools.agent(),
+            endpoint=wire.endpoint,
+            transport=wire,
+            config=SessionConfig(close_timeout=CLOSE_TIMEOUT),
+        ) as session,
+    ):
+        tools.session = session
+        nursery.start_soon(consumer.consume, session)
+        with trio.fail_after(240):
+            async with trio.open_nursery() as caller:
+                if by_application:
+                    caller.start_soon(end_call_later, session)
+                await perform_until_closed(session, actions)
+            await trio.sleep(0.5)  # the last audio of the user may still interrupt
+            await end_call_at_last(session)
+        assert session.playback.remaining == 0, "the session ended before all was heard"
+        check_calls(wire)
+    assert trio.lowlevel.current_statistics().tasks_living == before, "invariant 7: a task remains"
+    assert tools.started == tools.ended, "invariant 7: a tool did not run to its end"
+    check_audio(consumer)
+    check_errors(consumer)
+    check_turns(consumer)
+    assert consumer.failure is None, "iteration ends plainly"
+    assert wire.connections[0].closed is not None
+    assert wire.connections[0].closed.code == 1000
+
+
+async def perform_until_closed(session: RealtimeSession[Any], actions: Sequence[Action]) -> None:
+    async with trio.open_nursery() as questions:
+        with contextlib.suppress(errors.SessionClosed):
+            await perform(session, actions, questions)
+
+
+async def end_call_later(session: RealtimeSession[Any]) -> None:
+    await trio.sleep(1)
+    with contextlib.suppress(errors.RealtimeError):
+        await session.end_call()
+
+
+async def end_call_at_last(session: RealtimeSession[Any]) -> None:
+    with contextlib.suppress(errors.SessionClosed):
+        while True:
+            with contextlib.suppress(errors.ResponseFailed):
+                if await session.end_call():
+                    return
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    actions=st.lists(ACTIONS, max_size=8),
+    answers=st.lists(st.sampled_from((*HANG_UPS, *ANSWERS)), max_size=8),
+    by_application=st.booleans(),
+)
+def test_the_invariants_hold_in_calls_that_end_with_a_goodbye(
+    actions: list[Action], answers: list[Any], by_application: bool
+) -> None:
+    run_virtual(simulate_end_call, actions, answers, by_application)

@@ -57,5 +57,21 @@ CONTENT_TYPES = ("text_delta", "history_added", "history_updated", "tool_start",
 
 
 async def collect_types(channel: EventChannel) -> list[str]:
-    """Return the types of all events in :data:`CONTENT_TYPES` until the channel ends."""
-    return [event.type async for event in channel if event.type in CONTENT_TYPES]
+    """Return the types of all events in :data:`CONTENT_TYPES` until the channel ends.
+
+    The first event of a session, which has the initial history, is left out.
+    """
+    return [
+        event.type
+        async for event in channel
+        if event.type in CONTENT_TYPES and not is_initial_history(event)
+    ]
+
+
+def is_initial_history(event: events.SessionEvent) -> bool:
+    """Return whether this is the first event of a session, which has the initial history."""
+    match event:
+        case events.HistoryUpdated(item=None, deleted_item_id=None):
+            return True
+        case _:
+            return False

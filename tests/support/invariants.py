@@ -59,6 +59,7 @@ class Reply:
         made_calls: Whether the response has made any calls.
         ended: Whether ``response.done`` was received.
         text: The output of the ``ResponseEnd`` event.
+        announced: Whether ``AudioStart`` was delivered.
     """
 
     agent: Any
@@ -69,6 +70,7 @@ class Reply:
     made_calls: bool = False
     ended: bool = False
     text: str = ""
+    announced: bool = False
 
 
 class InvariantChecker:
@@ -367,6 +369,10 @@ class InvariantChecker:
 
     def _event(self, event: Any) -> None:
         match event:
+            case ev.AudioStart(response_id=response_id):
+                reply = self.replies[response_id]
+                assert not reply.announced, "the audio of a response was announced twice"
+                reply.announced = True
             case ev.Audio():
                 self._audio(event)
             case ev.AudioInterrupted(response_id=response_id):
@@ -403,6 +409,7 @@ class InvariantChecker:
         assert event.response_id not in self.suppressed, "invariant 5: audio after an interruption"
         assert event.response_id not in self.tripped, "invariant 6: audio after a guardrail tripped"
         reply = self.replies[event.response_id]
+        assert reply.announced, "audio was delivered before its audio_start"
         covered_by, data = reply.audio.popleft()
         assert event.data == data, "audio was lost or delivered out of order"
         if self.gated:

@@ -12,6 +12,7 @@ from .contexts import (
     maybe_await as maybe_await,
 )
 from .guardrails import (
+    FeedbackFormatter as FeedbackFormatter,
     Guardrail as Guardrail,
     GuardrailResult as GuardrailResult,
     InputGuardrail as InputGuardrail,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Generic, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, cast
 
 import attrs
 from typing_extensions import TypeVar
@@ -24,6 +24,11 @@ ContextT = TypeVar("ContextT", default=None)
 
 
 Instructions: TypeAlias = str | Callable[[AgentContext[Any]], str | Awaitable[str]]
+Prompt: TypeAlias = Mapping[str, Any]
+"""A prompt stored at the service: its ``id``, and optionally ``version`` and ``variables``."""
+AgentPrompt: TypeAlias = (
+    Prompt | Callable[[AgentContext[Any]], Prompt | Awaitable[Prompt | None] | None]
+)
 Handoffs: TypeAlias = Sequence[Any] | Callable[[], Sequence[Any]]
 
 
@@ -44,6 +49,32 @@ def _as_output_guardrails(guardrails: Iterable[Any]) -> tuple[OutputGuardrail, .
 
 def _as_input_guardrails(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...]:
     return as_guardrails(InputGuardrail, guardrails)
+
+
+def _check_prompt(agent: RealtimeAgent[Any], _: Any, prompt: AgentPrompt | None) -> None:
+    if not callable(prompt):
+        check_prompt(agent.name, prompt)
+
+
+def check_prompt(agent_name: str, prompt: Any) -> None:
+    """Check the prompt of an agent.
+
+    Raises:
+        ConfigurationError: if it is neither a mapping with an ``id`` nor ``None``.
+    """
+    if prompt is None:
+        return
+    if not isinstance(prompt, Mapping):
+        raise ConfigurationError(
+            f"the prompt of agent {agent_name!r} must be a mapping such as "
+            f"{{'id': 'pmpt_1'}}, got {prompt!r:.80}"
+        )
+    prompt_id = cast("Prompt", prompt).get("id")
+    if not isinstance(prompt_id, str) or not prompt_id:
+        raise ConfigurationError(
+            f"the prompt of agent {agent_name!r} has no id: name a stored prompt, "
+            f"such as {{'id': 'pmpt_1', 'version': '2'}}"
+        )
 
 
 def _check_hooks(_agent: Any, _: Any, hooks: AgentHooks[Any] | None) -> None:
@@ -89,6 +120,9 @@ class RealtimeAgent(Generic[ContextT]):
         name: the agent's name in events, logs and handoffs.
         instructions: the system prompt; or a function, sync or async, that returns it. The function
             is called with an :class:`AgentContext` each time the agent takes over.
+        prompt: a prompt stored at the service, as a mapping with its ``id`` and optionally ``version``
+            and ``variables``; or a function like that of ``instructions`` that returns one or
+            ``None``. It is used instead of the prompt of the session's configuration.
         tools: the functions that the model may call, made with :func:`function_tool`.
         voice: the agent's voice, used if the session's configuration has none. The service does not
             change the voice once it has spoken.
@@ -110,6 +144,7 @@ class RealtimeAgent(Generic[ContextT]):
 
     name: str
     instructions: Instructions = attrs.field(default="", repr=False)
+    prompt: AgentPrompt | None = attrs.field(default=None, validator=_check_prompt, repr=False)
     tools: tuple[FunctionTool, ...] = attrs.field(
         default=(), converter=_as_tools, validator=_check_tool_names, repr=_tool_names
     )

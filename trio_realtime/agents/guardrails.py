@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 import attrs
 
 from trio_realtime.errors import ConfigurationError
+from trio_realtime.events import GuardrailTrip
 
 from ._validation import as_tuple
 from .contexts import AgentContext
@@ -23,15 +24,21 @@ class GuardrailResult:
         info: any details, passed on in ``events.GuardrailTripped``.
         message: for tool guardrails: the text that the model receives in place of the call's result.
             With ``None``, or anything but a ``str``, it receives a standard text.
+        feedback: for output guardrails: what the model should do instead, for example the policy that
+            it violated. The model receives it with the name of the guardrail, and answers again.
+            Anything but a ``str`` counts as ``None``.
     """
 
     tripped: bool
     info: Any = None
     message: str | None = None
+    feedback: str | None = None
 
 
 Verdict: TypeAlias = GuardrailResult | bool
 Check: TypeAlias = Callable[[AgentContext[Any], str], Verdict | Awaitable[Verdict]]
+FeedbackFormatter: TypeAlias = Callable[[AgentContext[Any], Sequence[GuardrailTrip]], str]
+"""Makes the message that tells the model which output guardrails tripped."""
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -14,7 +14,7 @@ import attrs
 
 from trio_realtime.wire import UNSET, ToolSpec, Unset
 
-from .agent import RealtimeAgent, check_names
+from .agent import Prompt, RealtimeAgent, check_names, check_prompt
 from .contexts import AgentContext, evaluate, maybe_await
 from .handoffs import AgentHandoff, as_handoffs
 from .hosted_mcp import HostedMcpTool
@@ -50,6 +50,7 @@ class AgentDescription:
     instructions: str
     toolset: Toolset
     voice: str | Unset = UNSET
+    prompt: Prompt | None = None
 
 
 async def describe(
@@ -63,15 +64,24 @@ async def describe(
         mcp_tools: the tools of the agent's MCP servers.
 
     Raises:
-        ConfigurationError: two enabled tools or handoffs have the same name.
+        ConfigurationError: two enabled tools or handoffs have the same name, or the agent's function
+            returned something other than a prompt.
     """
+    about = AgentContext(context=context, agent=agent)
     instructions = agent.instructions
     if callable(instructions):
-        about = AgentContext(context=context, agent=agent)
         instructions = await maybe_await(instructions(about))
+    prompt = agent.prompt
+    if callable(prompt):
+        prompt = await maybe_await(prompt(about))
+        check_prompt(agent.name, prompt)
     toolset = await build_toolset(agent, context, mcp_tools)
     return AgentDescription(
-        agent=agent, instructions=instructions, toolset=toolset, voice=agent.voice
+        agent=agent,
+        instructions=instructions,
+        toolset=toolset,
+        voice=agent.voice,
+        prompt=prompt,
     )
 
 

@@ -88,7 +88,7 @@ class Conversation:
         retention = RetainedAudio(
             self.history, self._responses, self.playback, token, max_history_audio
         )
-        interruption = Interruption(
+        self._interruption = interruption = Interruption(
             self._responses,
             self._queue,
             self.history,
@@ -209,6 +209,11 @@ class Conversation:
     def last_error(self) -> PeerError | None:
         """The last error of the service that may explain why the connection ends."""
         return self._errors.last_error
+
+    @property
+    def interruptions(self) -> int:
+        """How often the agent was interrupted, by the user's speech or by a command."""
+        return self._interruption.count
 
     @property
     def is_quiet(self) -> bool:

@@ -62,7 +62,7 @@ class GuardrailTrips:
         return [
             tripped,
             *self._interruption.interrupt_response(response_id, now),
-            *self._requests.on_send_item(self._feedback(result.trips), now),
+            *self._requests.on_send_item(self._feedback(result), now),
         ]
 
     def on_input_checked(self, result: InputChecked, now: float) -> Sequence[Effect]:
@@ -89,9 +89,14 @@ class GuardrailTrips:
         ended = self._responses.get(response_id) is None
         return ended and self._queue.outstanding is not None
 
-    def _feedback(self, trips: Sequence[GuardrailTrip]) -> SendItem:
-        names = ", ".join(trip.name for trip in trips)
-        text = InputText(text=f"guardrail triggered: {names}")
-        message = MessageItem(role="user", content=(text,))
+    def _feedback(self, result: ReplyChecked) -> SendItem:
+        text = default_feedback(result.trips) if result.feedback is None else result.feedback
+        message = MessageItem(role="user", content=(InputText(text=text),))
         item = ConversationItemCreate(event_id=self._token("item"), item=message)
         return SendItem(item=item, respond=True)
+
+
+def default_feedback(trips: Sequence[GuardrailTrip]) -> str:
+    """Return the message that tells the model which guardrails tripped, and what to do instead."""
+    names = ", ".join(trip.name for trip in trips)
+    return "\n".join((f"guardrail triggered: {names}", *(t.feedback for t in trips if t.feedback)))

@@ -24,6 +24,7 @@ from trio_realtime import events as ev
 
 from .audio.guardrail_gate import GuardedAudio, OutputEvent
 from .audio.playback import ItemKey, Playback
+from .audio.starts import AudioStarts
 from .effects import CheckInput, CheckReply, Effect
 
 
@@ -145,8 +146,10 @@ class ReplyGuard:
 
     def __init__(self, playback: Playback, debounce: int | None, *, gated: bool) -> None:
         self._playback = playback
+        self._starts = AudioStarts()
         self._windows = None if debounce is None else GuardrailWindows(debounce)
-        self._gate = GuardedAudio(playback) if gated and debounce is not None else None
+        is_gated = gated and debounce is not None
+        self._gate = GuardedAudio(playback, self._starts) if is_gated else None
 
     @property
     def holding(self) -> Sequence[str]:
@@ -157,7 +160,8 @@ class ReplyGuard:
         """Take audio of a response. Returns what may be delivered, and the check that is due."""
         if self._gate is None:
             key = (event.item_id, event.content_index)
-            self._playback.receive(key, event.response_id, len(event.data), now)
+            if self._playback.receive(key, event.response_id, len(event.data), now):
+                return self._starts.announce(event)
             return (event,)
         return self._hold(self._gate, event, now)
 
@@ -185,6 +189,8 @@ class ReplyGuard:
 
     def end(self, response_id: str, agent: Any, text: str, now: float) -> Sequence[Effect]:
         """End a response whose final text is ``text``."""
+        if self._gate is None:
+            self._starts.forget(response_id)
         if self._windows is None:
             return ()
         if self._windows.has_tripped(response_id):

@@ -179,11 +179,20 @@ class ApprovalDecided:
 
 @attrs.frozen(kw_only=True)
 class ReplyChecked:
-    """The output guardrails have checked this text of a response; ``trips`` lists those that tripped."""
+    """The output guardrails have checked a response.
+
+    Attributes:
+        response_id: the response.
+        text: the text that was checked.
+        trips: the guardrails that tripped.
+        feedback: the message that tells the model; by default, the names of the guardrails and their
+            feedback.
+    """
 
     response_id: str
     text: str
     trips: Sequence[GuardrailTrip] = ()
+    feedback: str | None = None
 
 
 @attrs.frozen(kw_only=True)

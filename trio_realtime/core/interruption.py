@@ -40,6 +40,9 @@ class Interruption:
         settings: say whether the service interrupts by itself.
         token: makes event ids.
         barge_in: interrupt on the user's speech also where the service does not.
+
+    Attributes:
+        count: how often everything was interrupted: by the user, or for the user.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Interruption:
         self._token = token
         self._barge_in = barge_in
         self._cancelled_in_advance: set[str] = set()
+        self.count: int = 0
 
     # --- inputs
 
@@ -115,6 +119,7 @@ class Interruption:
             now: seconds.
             cancel: send ``response.cancel``; not needed where the service cancels by itself.
         """
+        self.count += 1
         if self._queue.outstanding is not None:
             self.cancel_when_created(self._queue.outstanding.token)
         effects: list[Effect] = []

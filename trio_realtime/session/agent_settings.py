@@ -26,7 +26,10 @@ def first_settings(
     the service would encode its audio in a format that the caller does not expect.
     """
     settings = config.session_settings(
-        instructions=agent.instructions, tools=agent.toolset.specs, voice=agent.voice
+        instructions=agent.instructions,
+        tools=agent.toolset.specs,
+        voice=agent.voice,
+        prompt=agent.prompt,
     )
     return _without_formats(settings) if joins_call else settings
 
@@ -41,14 +44,26 @@ def _without_formats(settings: Session) -> Session:
     return attrs.evolve(settings, audio=UNSET if audio == AudioSettings() else audio)
 
 
-def agent_settings(agent: AgentDescription, config: SessionConfig) -> Session:
-    """Return the settings that change with the agent: instructions, tools and voice.
+def agent_settings(
+    agent: AgentDescription, config: SessionConfig, *, replaces_prompt: bool = False
+) -> Session:
+    """Return the settings that change with the agent: instructions, tools, voice and prompt.
 
     The voice changes only if the configuration does not set one.
+
+    Args:
+        agent: the agent.
+        config: the session's configuration.
+        replaces_prompt: an earlier agent had a prompt of its own, which must not stay.
     """
     own_voice = isinstance(config.voice, Unset) and not isinstance(agent.voice, Unset)
     audio = AudioSettings(output=AudioOutput(voice=agent.voice)) if own_voice else UNSET
-    return Session(instructions=agent.instructions, tools=agent.toolset.specs, audio=audio)
+    prompt: Any = UNSET if agent.prompt is None else agent.prompt
+    if agent.prompt is None and replaces_prompt:
+        prompt = None if isinstance(config.prompt, Unset) else config.prompt
+    return Session(
+        instructions=agent.instructions, tools=agent.toolset.specs, audio=audio, prompt=prompt
+    )
 
 
 class AgentSwitcher:
@@ -60,6 +75,7 @@ class AgentSwitcher:
         hooks: observe the events of agents with hooks.
         context: the session's ``context``.
         config: the session's configuration.
+        first: the agent that the session begins with.
     """
 
     def __init__(
@@ -69,12 +85,14 @@ class AgentSwitcher:
         hooks: HookRunner,
         context: Any,
         config: SessionConfig,
+        first: AgentDescription,
     ) -> None:
         self._hooks = hooks
         self._runtime = runtime
         self._servers = servers
         self._context = context
         self._config = config
+        self._had_prompt = first.prompt is not None
 
     async def switch_to(self, agent: RealtimeAgent[Any], *, call_id: str | None = None) -> None:
         """Make an agent current; return when the service has accepted its settings.
@@ -101,6 +119,7 @@ class AgentSwitcher:
                 self._runtime.feed(ProtectCall(call_id=call_id))
             if agent.hooks is not None:
                 self._hooks.observe(agent)
-            await self._runtime.change_settings(
-                agent_settings(described, self._config), agent, described.toolset
-            )
+            settings = agent_settings(described, self._config, replaces_prompt=self._had_prompt)
+            # Even if the service rejects it or the wait is cancelled: the prompt may be in effect.
+            self._had_prompt |= described.prompt is not None
+            await self._runtime.change_settings(settings, agent, described.toolset)

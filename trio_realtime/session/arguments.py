@@ -11,7 +11,7 @@ import attrs
 from trio_realtime.agents import FunctionTool
 from trio_realtime.core import METADATA_KEY
 from trio_realtime.errors import UsageError
-from trio_realtime.items import HistoryItem
+from trio_realtime.items import MAX_ID_LENGTH, HistoryItem
 from trio_realtime.wire import (
     ClientEvent,
     ContentPart,
@@ -53,22 +53,34 @@ def check_length(name: str, value: str, most: int) -> None:
         raise UsageError(f"{name} must have 1 to {most} characters, got {len(value)}")
 
 
-def history_items(history: Sequence[HistoryItem]) -> Sequence[HistoryItem]:
+def history_items(
+    history: Sequence[HistoryItem], expected: str = "a sequence of items (trio_realtime.items)"
+) -> Sequence[HistoryItem]:
     """Return the items of a history.
 
+    Args:
+        history: what the user gave.
+        expected: what it should be, for the error message.
+
     Raises:
-        UsageError: it is no sequence of items, or an item's id is too long.
+        UsageError: it is no sequence of items.
     """
     given: Any = history
     if not isinstance(given, Sequence) or not all(isinstance(i, get_args(Item)) for i in history):
-        raise UsageError(
-            f"update_history expected a sequence of items (trio_realtime.items) or a function that "
-            f"returns one, got {given!r:.80}"
-        )
-    for item in history:
-        if item.id is not None:
-            check_length("an item's id", item.id, 32)
+        raise UsageError(f"expected {expected}, got {given!r:.80}")
     return history
+
+
+def check_new_ids(history: Sequence[HistoryItem], known: Sequence[HistoryItem]) -> None:
+    """Check the ids that the user chose. Those that a service chose may be longer.
+
+    Raises:
+        UsageError: an id is empty or too long.
+    """
+    known_ids = {item.id for item in known}
+    for item in history:
+        if item.id is not None and item.id not in known_ids:
+            check_length("an item's id", item.id, MAX_ID_LENGTH)
 
 
 def message_parts(content: MessageContent) -> tuple[ContentPart, ...]:

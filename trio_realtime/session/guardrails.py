@@ -15,6 +15,7 @@ import trio
 
 from trio_realtime.agents import (
     AgentContext,
+    FeedbackFormatter,
     Guardrail,
     GuardrailResult,
     InputGuardrail,
@@ -28,7 +29,7 @@ from trio_realtime.errors import GuardrailFailed
 from trio_realtime.events import Error, GuardrailTrip, SessionEvent
 
 from .runtime_interface import Runtime
-from .user_code import Raised, call_user_code, describe_exception
+from .user_code import Raised, as_text, call_user_code, describe_exception
 
 AnyGuardrail: TypeAlias = Guardrail | ToolInputGuardrail | ToolOutputGuardrail
 GuardrailT = TypeVar("GuardrailT", bound=AnyGuardrail)
@@ -43,6 +44,8 @@ class GuardrailRunner:
     Args:
         context: the session's ``context``.
         outputs, inputs: the session's own guardrails, in addition to the agents'.
+        format_feedback: makes the message that tells the model which guardrails tripped; ``None`` for
+            the standard message.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class GuardrailRunner:
         context: Any,
         outputs: Sequence[OutputGuardrail],
         inputs: Sequence[InputGuardrail],
+        format_feedback: FeedbackFormatter | None = None,
     ) -> None:
         self._context = context
+        self._format_feedback = format_feedback
         self._outputs = outputs
         self._inputs = inputs
         self._send, self._receive = trio.open_memory_channel[Check](math.inf)
@@ -78,8 +83,29 @@ class GuardrailRunner:
             lambda guardrail: guardrail.check(about, check.text),
             runtime.emit,
         )
-        trips = tuple(GuardrailTrip(name=one.name, info=result.info) for one, result in found)
-        runtime.feed(_result(check, trips))
+        trips = tuple(_trip(guardrail, result) for guardrail, result in found)
+        feedback = None
+        if trips and isinstance(check, CheckReply):
+            feedback = await self._feedback(about, trips, runtime.emit)
+        runtime.feed(_result(check, trips, feedback))
+
+    async def _feedback(
+        self, about: AgentContext[Any], trips: tuple[GuardrailTrip, ...], emit: Emit
+    ) -> str | None:
+        """Return the application's message for the model; ``None`` for the standard message."""
+        formatter = self._format_feedback
+        if formatter is None:
+            return None
+
+        async def format_feedback() -> str:
+            return as_text(formatter(about, trips))
+
+        def report(failure: BaseException) -> None:
+            problem = f"format_guardrail_feedback raised {describe_exception(failure)}"
+            report_failure(problem, failure, emit)
+
+        outcome = await call_user_code(format_feedback, report=report)
+        return None if isinstance(outcome, Raised) else outcome.value
 
     def _guardrails(self, check: Check) -> tuple[Guardrail, ...]:
         if isinstance(check, CheckReply):
@@ -91,9 +117,19 @@ class GuardrailRunner:
         return tuple({id(guardrail): guardrail for guardrail in declared}.values())
 
 
-def _result(check: Check, trips: tuple[GuardrailTrip, ...]) -> ReplyChecked | InputChecked:
+def _trip(guardrail: Guardrail, result: GuardrailResult) -> GuardrailTrip:
+    given: Any = result.feedback
+    feedback = given if isinstance(given, str) else None
+    return GuardrailTrip(name=guardrail.name, info=result.info, feedback=feedback)
+
+
+def _result(
+    check: Check, trips: tuple[GuardrailTrip, ...], feedback: str | None = None
+) -> ReplyChecked | InputChecked:
     if isinstance(check, CheckReply):
-        return ReplyChecked(response_id=check.response_id, text=check.text, trips=trips)
+        return ReplyChecked(
+            response_id=check.response_id, text=check.text, trips=trips, feedback=feedback
+        )
     return InputChecked(serial=check.serial, text=check.text, trips=trips)
 
 

@@ -8,7 +8,7 @@ connection and have a nursery around it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -36,6 +36,8 @@ from trio_realtime.errors import (
     SessionClosed,
     UsageError,
 )
+from trio_realtime.events import HistoryUpdated
+from trio_realtime.items import HistoryItem
 from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
 from trio_realtime.wire import Session, SessionUpdate
 
@@ -49,12 +51,14 @@ from .consumers.channel import BufferLimits
 from .consumers.hooks import HookRunner
 from .ending import SessionEnd, copy_exception
 from .guardrails import GuardrailRunner
+from .initial_history import check_sendable, create_initial_history, initial_items
 from .mcp.manager import McpServers
 from .runtime import SessionRuntime
 from .session import RealtimeSession
 from .tools.approvals import Approvals
 from .tools.call_services import ToolServices
 from .tools.runner import ToolRunner
+from .tracing import warn_about_unnamed_trace
 
 ContextT = TypeVar("ContextT")
 
@@ -67,9 +71,12 @@ async def open_session(
     config: SessionConfig,
     context: ContextT,
     joins_call: bool = False,
+    history: Sequence[HistoryItem] = (),
 ) -> AsyncGenerator[RealtimeSession[ContextT]]:
     """Open a session for the duration of the block; see :func:`~trio_realtime.open_realtime_session`."""
     check_agents(agent)
+    warn_about_unnamed_trace(config.tracing)
+    items = initial_items(history)
     hooks = as_hooks(SessionHooks, config.hooks)
     async with open_bare_nursery(InternalError) as nursery:
         servers = McpServers(nursery, config.close_timeout)
@@ -85,6 +92,7 @@ async def open_session(
         runtime = _make_runtime(model, described, config, context)
         settings = first_settings(described, config, joins_call=joins_call)
         _check_settings(runtime, settings)
+        check_sendable(runtime, items)
         async with open_connection(model, options) as connection:
             hook_runner = HookRunner(
                 runtime.bus, runtime.end, context, hooks, config.max_buffered_events
@@ -94,7 +102,7 @@ async def open_session(
                 runtime=runtime,
                 context=context,
                 approvals=Approvals(),
-                switcher=AgentSwitcher(runtime, servers, hook_runner, context, config),
+                switcher=AgentSwitcher(runtime, servers, hook_runner, context, config, described),
                 format_rejection=config.format_rejection,
             )
             shutdown = _Shutdown(runtime, connection, hook_runner, servers, config.close_timeout)
@@ -105,6 +113,7 @@ async def open_session(
                 context=context,
                 shut_down=shutdown,
             )
+            runtime.emit(HistoryUpdated(read=runtime.core.history.snapshot))
             await perform_handshake(
                 connection,
                 runtime,
@@ -117,6 +126,9 @@ async def open_session(
             async with tasks.running():
                 servers.attach(runtime, context)
                 try:
+                    await create_initial_history(
+                        runtime, session.events, items, deadline, config.connect_timeout
+                    )
                     yield session
                 finally:
                     # Bounded, and also right where another task has begun the shutdown.
@@ -180,6 +192,7 @@ def _make_runtime(
             context,
             as_guardrails(OutputGuardrail, config.output_guardrails),
             as_guardrails(InputGuardrail, config.input_guardrails),
+            config.format_guardrail_feedback,
         ),
     )
 

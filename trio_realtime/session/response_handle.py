@@ -45,7 +45,7 @@ class Response:
         outcome = await self._request.wait()
         assert isinstance(outcome, ResponseOutcome)
         if outcome.status != "completed":
-            raise _failure(outcome)
+            raise response_failure(outcome)
         return outcome
 
     def __await__(self) -> Generator[Any, Any, ResponseOutcome]:
@@ -57,7 +57,8 @@ class Response:
             self._runtime.feed(CancelResponse(token=self._request.token))
 
 
-def _failure(outcome: ResponseOutcome) -> ResponseFailed:
+def response_failure(outcome: ResponseOutcome) -> ResponseFailed:
+    """Return the exception for a response that ended otherwise than completed."""
     why = outcome.message or outcome.reason
     suffix = f" ({why})" if why else ""
     return ResponseFailed(

@@ -31,7 +31,7 @@ from trio_realtime.core import (
 )
 from trio_realtime.errors import UsageError
 from trio_realtime.events import AnyEvent, SessionEvent
-from trio_realtime.items import HistoryItem, item_text
+from trio_realtime.items import MAX_ID_LENGTH, HistoryItem, item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
@@ -55,6 +55,7 @@ from .arguments import (
     MessageContent,
     as_usage_errors,
     check_length,
+    check_new_ids,
     history_items,
     message_parts,
     raw_event,
@@ -62,11 +63,14 @@ from .arguments import (
 )
 from .consumers.channel import ChannelStatistics, EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
+from .end_call import GOODBYE, CallEnding
 from .playback_tracker import PlaybackTracker
+from .quiet import wait_quiet
 from .response_handle import Response
 from .runtime import SessionRuntime
 from .tools.approvals import Decision
 from .tools.call_services import ToolServices
+from .tracing import warn_about_unnamed_trace
 
 ContextT = TypeVar("ContextT")
 EventT = TypeVar("EventT", bound=SessionEvent)
@@ -114,6 +118,7 @@ class RealtimeSession(Generic[ContextT]):
         self._config = config
         self._context = context
         self._shut_down = shut_down
+        self._ending = CallEnding(runtime, shut_down)
         self._events: EventChannel[AnyEvent] = runtime.bus.open_channel()
         self._playback = PlaybackTracker(runtime)
         self._muted = False
@@ -203,7 +208,7 @@ class RealtimeSession(Generic[ContextT]):
         """
         await self._runtime.send_queue.wait_for_text_space()
         if item_id is not None:
-            check_length("item_id", item_id, 32)
+            check_length("item_id", item_id, MAX_ID_LENGTH)
         if event_id is not None:
             check_length("event_id", event_id, 512)
         message, text = self._encode_message(
@@ -433,6 +438,7 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
         with as_usage_errors():
             wanted = settings_of(changes)
+        warn_about_unnamed_trace(wanted.tracing)
         return await self._runtime.change_settings(wanted)
 
     async def update_history(
@@ -462,7 +468,11 @@ class RealtimeSession(Generic[ContextT]):
                 appear in :attr:`history`.
         """
         await self._ready()
-        wanted = history_items(history(self.history) if callable(history) else history)
+        wanted = history_items(
+            history(self.history) if callable(history) else history,
+            "a sequence of items (trio_realtime.items) or a function that returns one",
+        )
+        check_new_ids(wanted, self.history)
         request = self._runtime.track_request("edit")
         try:
             self._runtime.feed(UpdateHistory(token=request.token, items=wanted))
@@ -552,14 +562,39 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(
                 "drain() inside a tool would wait for the tool itself: call it in another task"
             )
-        while True:
-            runtime.end.raise_if_set()
-            finishes_at = runtime.core.playback.finishes_at(trio.current_time())
-            is_quiet = runtime.core.is_quiet and not runtime.tools.running
-            if is_quiet and finishes_at <= trio.current_time():
-                return
-            with trio.move_on_at(finishes_at if is_quiet else float("inf")):
-                await runtime.wait_change()
+        await wait_quiet(runtime)
+
+    async def end_call(self, *, instructions: str | None = GOODBYE) -> bool:
+        """Ask the agent for a last sentence, wait until it was heard, and end the session.
+
+        The agent finishes its current answer and the calls of other tools first. If the agent is
+        interrupted meanwhile, by the user or by :meth:`interrupt`, the session goes on. Otherwise
+        iteration ends, as after :meth:`aclose`.
+
+        A tool may call this. Its call is answered at once, so an interruption does not cancel the tool
+        any more. If the session goes on, what the tool returns is sent to the model, as after
+        ``ToolContext.answer_early``.
+
+        Audio has been heard when it was reported as played, or by the clock; see :attr:`playback`. So do
+        not call this in the task that plays the audio. Cancelling the wait ends nothing; the agent may
+        still say its last sentence.
+
+        Args:
+            instructions: what the agent should say, in addition to the agent's own instructions;
+                ``None`` for no further sentence.
+
+        Returns:
+            bool: whether the session has ended; ``False`` after an interruption.
+
+        Raises:
+            RequestRejected: the service did not begin the response. The session goes on.
+            ResponseFailed: the response failed. The session goes on.
+            RealtimeError: the session ended first.
+            UsageError: the instructions are not a str, or the caller is ``on_handoff`` or another
+                callback of a call that is not a tool.
+        """
+        await self._ready()
+        return await self._ending.run(instructions)
 
     async def aclose(self) -> None:
         """End the session: stop the tools, send the queued frames, close the connection. Idempotent.

@@ -97,6 +97,17 @@ def describe_exception(exc: BaseException) -> str:
         return type(exc).__name__
 
 
+def as_text(value: Any) -> str:
+    """Check the text that a callback of the user made for the model.
+
+    Raises:
+        TypeError: the value is not a str.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"expected a str, got {value!r}")
+    return value
+
+
 # --- which call or hook a task works for ---------------------------------------------------------
 
 

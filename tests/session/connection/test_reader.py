@@ -79,9 +79,7 @@ async def test_raw_event_holds_the_received_text_and_is_parsed_on_each_access(
             parsed["item"]["content"][0]["text"] = "spoilt"
             parsed["previous_item_id"] = "spoilt"
             assert event.json()["previous_item_id"] is None
-        assert isinstance(await session.events.receive(), events.SettingsUpdated)
-        added = await session.events.receive()
-        assert isinstance(added, events.HistoryAdded)
+        (added,) = drain_events(session.events, events.HistoryAdded)
         assert item_text(added.item) == "Hi"
         assert item_text(session.history[0]) == "Hi"
 

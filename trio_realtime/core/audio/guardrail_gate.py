@@ -19,8 +19,10 @@ import attrs
 from trio_realtime import events as ev
 
 from .playback import ItemKey, Playback
+from .starts import AudioStarts
 
 OutputEvent: TypeAlias = ev.Audio | ev.AudioEnd
+ReleasedEvent: TypeAlias = ev.AudioStart | ev.Audio | ev.AudioEnd
 
 
 @attrs.frozen
@@ -36,10 +38,12 @@ class GuardedAudio:
 
     Args:
         playback: the clock that counts the released audio.
+        starts: announces the first audio of a response.
     """
 
-    def __init__(self, playback: Playback) -> None:
+    def __init__(self, playback: Playback, starts: AudioStarts) -> None:
         self._playback = playback
+        self._starts = starts
         self._waiting: dict[str, deque[_PendingOutput]] = {}
         self._passed: dict[str, int] = {}
         self._released: dict[str, set[ItemKey]] = {}
@@ -49,8 +53,8 @@ class GuardedAudio:
         """The ids of the responses whose audio is held back."""
         return tuple(self._waiting)
 
-    def hold(self, event: OutputEvent, text_length: int, now: float) -> list[OutputEvent]:
-        """Take audio, or the end of it. Returns the event if it need not wait.
+    def hold(self, event: OutputEvent, text_length: int, now: float) -> Sequence[ReleasedEvent]:
+        """Take audio, or the end of it. Returns what may be delivered at once.
 
         Args:
             event: the event to deliver.
@@ -61,34 +65,38 @@ class GuardedAudio:
         response_id = event.response_id
         if response_id not in self._waiting:
             if piece.covered_by <= self._passed.get(response_id, 0):
-                return [self._release(event, now)]
+                return self._release(event, now)
             self._waiting[response_id] = deque()
         self._waiting[response_id].append(piece)
         return []
 
-    def passed(self, response_id: str, text_length: int, now: float) -> list[OutputEvent]:
+    def passed(self, response_id: str, text_length: int, now: float) -> list[ReleasedEvent]:
         """Note that this many characters have passed. Returns the events that they cover."""
         known = self._passed[response_id] = max(text_length, self._passed.get(response_id, 0))
         pieces = self._waiting.get(response_id, deque())
-        released: list[OutputEvent] = []
+        released: list[ReleasedEvent] = []
         while pieces and pieces[0].covered_by <= known:
-            released.append(self._release(pieces.popleft().event, now))
+            released += self._release(pieces.popleft().event, now)
         if not pieces:
             self._waiting.pop(response_id, None)
         return released
 
-    def all_passed(self, response_id: str, now: float) -> list[OutputEvent]:
+    def all_passed(self, response_id: str, now: float) -> list[ReleasedEvent]:
         """Release everything of a response that has ended and is completely checked."""
-        released = [self._release(p.event, now) for p in self._waiting.pop(response_id, ())]
+        released: list[ReleasedEvent] = []
+        for piece in self._waiting.pop(response_id, ()):
+            released += self._release(piece.event, now)
         self._forget(response_id)
         return released
 
-    def _release(self, event: OutputEvent, now: float) -> OutputEvent:
-        if isinstance(event, ev.Audio):
-            key = (event.item_id, event.content_index)
-            self._released.setdefault(event.response_id, set()).add(key)
-            self._playback.receive(key, event.response_id, len(event.data), now)
-        return event
+    def _release(self, event: OutputEvent, now: float) -> Sequence[ReleasedEvent]:
+        if not isinstance(event, ev.Audio):
+            return (event,)
+        key = (event.item_id, event.content_index)
+        self._released.setdefault(event.response_id, set()).add(key)
+        if self._playback.receive(key, event.response_id, len(event.data), now):
+            return self._starts.announce(event)
+        return (event,)
 
     def discard(self, only: str | None = None) -> list[ItemKey]:
         """Discard what is held back. Returns the items of which nothing was delivered.
@@ -109,3 +117,4 @@ class GuardedAudio:
     def _forget(self, response_id: str) -> None:
         self._passed.pop(response_id, None)
         self._released.pop(response_id, None)
+        self._starts.forget(response_id)

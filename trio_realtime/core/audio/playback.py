@@ -94,10 +94,11 @@ class Playback:
         self._queue: deque[_QueuedAudio] = deque()
         self._by_reports = False
 
-    def receive(self, key: ItemKey, response_id: str, size: int, now: float) -> None:
-        """Add ``size`` bytes of an item's audio that arrived."""
+    def receive(self, key: ItemKey, response_id: str, size: int, now: float) -> bool:
+        """Add ``size`` bytes of an item's audio that arrived. Returns whether the item is new."""
         ms = size / self.bytes_per_ms
         item = self._items.get(key)
+        is_new = item is None
         if item is None:
             item = self._items[key] = _ItemAudio(key, response_id, now)
         item.received += ms
@@ -108,6 +109,7 @@ class Playback:
         elif last.item is not item:
             last = self._append(item, last.end)
         last.ms += ms
+        return is_new
 
     def _append(self, item: _ItemAudio, start: float) -> _QueuedAudio:
         entry = _QueuedAudio(item, start)

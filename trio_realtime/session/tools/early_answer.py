@@ -14,7 +14,7 @@ from trio_realtime.session.runtime_interface import Runtime
 from trio_realtime.wire import ConversationItemCreate, InputText, MessageItem
 
 from .execution import checked_result
-from .results import ToolResult, cancelled_event, early_event, ended_event
+from .results import ToolResult, cancelled_event, completed_result, early_event, ended_event
 
 _Stage: TypeAlias = Literal["open", "checking", "given", "over"]
 _WHY_NOT: Mapping[_Stage, str] = {
@@ -62,6 +62,17 @@ class EarlyAnswer:
             self._reopen()
             raise
         self._expect("checking")  # the call may have ended in the meantime
+        self._answer(tool, result)
+
+    def give_text(self, tool: FunctionTool, text: str) -> None:
+        """Answer the call with a text of the library, unless the tool has answered it.
+
+        The model is not asked to respond.
+        """
+        if self._stage == "open":
+            self._answer(tool, completed_result(tool, BackgroundResult(text)))
+
+    def _answer(self, tool: FunctionTool, result: ToolResult) -> None:
         self._stage = "given"
         self.was_given = True
         if self._runtime.core.was_cancelled(self._call.call_id):

@@ -12,10 +12,16 @@ from trio_realtime.agents import FunctionTool, InvalidArguments, ToolContext, ma
 from trio_realtime.errors import ToolFailed, ToolTimedOut
 from trio_realtime.events import ToolOutcome
 from trio_realtime.session.guardrails import Emit
-from trio_realtime.session.user_code import Raised, Returned, call_user_code, describe_exception
+from trio_realtime.session.user_code import (
+    Raised,
+    Returned,
+    as_text,
+    call_user_code,
+    describe_exception,
+)
 
 from .guardrails import check_output
-from .results import ToolResult, as_text, completed_result, error_result, logger
+from .results import ToolResult, completed_result, error_result, logger
 
 
 async def run_tool(tool: FunctionTool, context: ToolContext[Any], emit: Emit) -> ToolResult:

@@ -24,12 +24,12 @@ import msgspec
 from trio_realtime.agents import FunctionTool, ToolContext, maybe_await
 from trio_realtime.core import ToolCall
 from trio_realtime.events import ToolApprovalRequired
-from trio_realtime.session.user_code import Raised, call_user_code
+from trio_realtime.session.user_code import Raised, as_text, call_user_code
 
 from .approvals import Decision
 from .call_services import ToolServices
 from .guardrails import check_input
-from .results import ToolResult, as_text, error_result, logger, raised_result
+from .results import ToolResult, error_result, logger, raised_result
 
 REJECTED = "Tool execution was not approved."
 

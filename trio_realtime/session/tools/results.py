@@ -77,17 +77,6 @@ def raised_result(
     return error_result(text, "failed", tool, failure)
 
 
-def as_text(value: Any) -> str:
-    """Check the text that a callback of the user made for the model.
-
-    Raises:
-        TypeError: the value is not a str.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"expected a str, got {value!r}")
-    return value
-
-
 # --- events --------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import trio
 from trio_realtime._nursery import leaves_of
 from trio_realtime.agents import FunctionTool
 from trio_realtime.core import CANCELLED_OUTPUT, ApprovalDecided, CallFinished, ToolCall
-from trio_realtime.errors import UserCodeError
+from trio_realtime.errors import UsageError, UserCodeError
 from trio_realtime.events import Error
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import SessionEnd
@@ -29,6 +29,7 @@ from trio_realtime.session.user_code import (
 
 from .call import RunningCall, carry_out
 from .call_services import ToolServices
+from .early_answer import EarlyAnswer
 from .results import ToolResult, cancelled_event, ended_event, raised_result
 
 
@@ -60,6 +61,25 @@ class ToolRunner:
     def current_ids(self) -> set[str]:
         """Return the ids of the running calls that this task works for."""
         return current_calls(self._end) & self._running.keys()
+
+    def answer_current(self, text: str) -> None:
+        """Answer the calls that this task works for, whose tools go on.
+
+        Raises:
+            UsageError: a call has no tool that could go on: the caller is the callback of a handoff, or
+                decides about a hosted call. Nothing was answered.
+        """
+        for early, tool in [self._early_answer(call_id) for call_id in self.current_ids()]:
+            early.give_text(tool, text)
+
+    def _early_answer(self, call_id: str) -> tuple[EarlyAnswer, FunctionTool]:
+        running = self._running[call_id]
+        if running.early is None or not isinstance(running.call.tool, FunctionTool):
+            raise UsageError(
+                f"a callback of call {call_id} ({running.call.name}) would wait for the call itself: "
+                "do this in a tool or in another task"
+            )
+        return running.early, running.call.tool
 
     # --- starting and cancelling
 
