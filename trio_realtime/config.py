@@ -231,6 +231,10 @@ class SessionConfig:
         for name, (kinds, expected) in _KINDS.items():
             if not isinstance(getattr(self, name), kinds):
                 raise ConfigurationError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+        for name in ("input_format", "output_format"):
+            rate = getattr(self, name).rate
+            if rate is not None and not (is_number(rate) and rate > 0):
+                raise ConfigurationError(f"{name}: the rate must be in Hz and > 0, got {rate!r}")
         try:
             self.session_settings(instructions="", tools=())
         except (ValueError, TypeError) as exc:

@@ -9,13 +9,21 @@ import base64
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.sessions import open_test_session
 from support.wire import Frame
-from trio_realtime import RealtimeSession, Usage, events, function_tool
+from trio_realtime import (
+    Endpoint,
+    RealtimeAgent,
+    RealtimeSession,
+    Usage,
+    events,
+    function_tool,
+    open_realtime_session,
+)
 from trio_realtime.items import (
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -25,6 +33,7 @@ from trio_realtime.items import (
 )
 from trio_realtime.testing import ScriptedPeer
 from trio_realtime.wire import MessageItem, OutputAudio, OutputText, UnknownEvent
+from trio_realtime.wire.dialects import DialectName
 
 NAMES = (
     "azure_spoken_turn_drives_a_tool",
@@ -83,12 +92,14 @@ async def collect_all(session: RealtimeSession[None], result: Replay) -> None:
     result.usage = session.usage
 
 
-async def replay(frames: list[Frame]) -> Replay:
+async def replay(frames: list[Frame], dialect: DialectName = "ga") -> Replay:
     peer = ScriptedPeer(greet=False, acknowledge=False)
     peer.send(*[json.dumps(frame) for frame in frames])
     peer.close()
     result = Replay()
-    async with open_test_session(peer, get_weather) as session:
+    endpoint = Endpoint.compatible("ws://service.invalid", dialect=dialect)
+    agent = RealtimeAgent[None](name="Assistant", tools=[get_weather])
+    async with open_realtime_session(agent, endpoint=endpoint, transport=peer.connect) as session:
         await collect_all(session, result)
     return result
 
@@ -175,6 +186,17 @@ async def test_live_frames_cause_no_errors_and_no_unknown_events(
     raw = [event.data for event in result.events if isinstance(event, events.RawModelEvent)]
     unknown = {event.wire_type for event in raw if isinstance(event, UnknownEvent)}
     assert unknown <= {"ping"}  # of xAI
+
+
+@recorded
+async def test_a_dialect_is_reported_unless_it_was_announced(
+    frames: list[Frame], name: str, autojump_clock: MockClock
+) -> None:
+    spoken: DialectName = "voice_live" if "voice_live" in name else "ga"
+    for announced in get_args(DialectName):
+        result = await replay(frames, announced)
+        warnings = [e for e in result.events if isinstance(e, events.SessionWarning)]
+        assert [w.code for w in warnings] == ["unexpected_dialect"] * (announced != spoken)
 
 
 @recorded

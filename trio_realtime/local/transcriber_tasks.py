@@ -79,11 +79,12 @@ async def _call(transcriber: Transcriber, audio: UserAudio) -> TranscriptionResu
     """Return the result of the transcriber, or a failure if it raises anything."""
     try:
         return _checked(await _run(transcriber, audio))
-    except (*_CONTROL_FLOW, BaseExceptionGroup) as exc:
-        if not isinstance(exc, Exception):  # a group may contain a cancellation
+    except trio.Cancelled:
+        raise
+    except BaseException as exc:
+        # Even asyncio's CancelledError may not end the server. A group may contain a cancellation.
+        if isinstance(exc, (*_CONTROL_FLOW, BaseExceptionGroup)) and not isinstance(exc, Exception):
             raise
-        logger.exception("the transcriber failed")
-    except BaseException:  # even asyncio's CancelledError may not end the server
         logger.exception("the transcriber failed")
     return _FAILED
 

@@ -10,14 +10,23 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import drain_events
+from support.events import drain_channel, drain_events
 from support.failures import UNUSUAL_EXCEPTIONS
 from support.service import accept_create, function_call_item, send_call, send_call_and_wait
 from support.sessions import open_test_session
 from support.tools import make_note_tool
 from support.wire import CREATE, ITEM, last_settings_update, sent_outputs, sent_settings
-from trio_realtime import PCMU, AgentContext, RealtimeAgent, events, function_tool, handoff
+from trio_realtime import (
+    PCMU,
+    AgentContext,
+    RealtimeAgent,
+    events,
+    function_tool,
+    handoff,
+    open_realtime_session,
+)
 from trio_realtime.core.calls.function_calls import REPEATED_OUTPUT
+from trio_realtime.local import Call, Say, ScriptedResponder, local_connector
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -317,3 +326,55 @@ async def test_interrupted_handoff_answer_agrees_with_the_current_agent(
         await peer.expect_nothing()
         ((_, output),) = sent_outputs(peer)
         assert ("cancelled" in output) == (session.current_agent is triage)
+
+
+# --- voices that are locked ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("handoffs", [1, 2])
+async def test_agents_with_voices_of_their_own_hand_over_after_speech(
+    handoffs: int, autojump_clock: MockClock
+) -> None:
+    """The service changes no voice that was heard: the handoff happens, and the voice stays."""
+    sales = RealtimeAgent[None](name="Sales", instructions="Sell.", voice="cedar")
+    billing = RealtimeAgent[None](
+        name="Billing", instructions="Bill.", voice="marin", tools=[refund], handoffs=[sales]
+    )
+    triage = RealtimeAgent[None](name="Triage", voice="ash", handoffs=[billing])
+    script = [Say("Hello"), Call("transfer_to_billing"), Say("This is billing.")]
+    if handoffs == 2:
+        script += [Call("transfer_to_sales"), Say("This is sales.")]
+    service = local_connector(responder=ScriptedResponder(script))
+    async with open_realtime_session(
+        triage, endpoint=service.endpoint, transport=service
+    ) as session:
+        await session.ask("Hi")
+        assert (await session.ask("A bill, please.")).text == "This is billing."
+        if handoffs == 2:
+            assert (await session.ask("I want more.")).text == "This is sales."
+        assert session.current_agent is (sales if handoffs == 2 else billing)
+        found = drain_channel(session.events)
+        warnings = [event for event in found if isinstance(event, events.SessionWarning)]
+        assert {(w.code, w.param) for w in warnings} == {("setting_locked", "audio.output.voice")}
+        assert len(warnings) == handoffs
+        assert [event for event in found if isinstance(event, events.Error)] == []
+    (connection,) = service.connections
+    effective = [f["session"] for f in connection.sent if f["type"] == "session.updated"][-1]
+    assert effective["audio"]["output"]["voice"] == "ash"
+    assert effective["instructions"] == ("Sell." if handoffs == 2 else "Bill.")
+    rejected = [frame for frame in connection.sent if frame["type"] == "error"]
+    assert len(rejected) == 1  # the second handoff knows it
+
+
+async def test_a_handoff_before_speech_changes_the_voice(autojump_clock: MockClock) -> None:
+    billing = RealtimeAgent[None](name="Billing", voice="marin")
+    triage = RealtimeAgent[None](name="Triage", voice="ash", handoffs=[billing])
+    script = [Call("transfer_to_billing"), Say("This is billing.")]
+    service = local_connector(responder=ScriptedResponder(script))
+    async with open_realtime_session(
+        triage, endpoint=service.endpoint, transport=service
+    ) as session:
+        await session.ask("A bill, please.")
+    (connection,) = service.connections
+    effective = [f["session"] for f in connection.sent if f["type"] == "session.updated"][-1]
+    assert effective["audio"]["output"]["voice"] == "marin"
