@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,11 @@ def repository() -> Path:
 def data_dir() -> Path:
     """Frames recorded on live services, and the JSON Schema of every event."""
     return REPOSITORY / "tests" / "data"
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no variable of the machine configure a service or a proxy."""
+    for name in os.environ:
+        if name.startswith(("OPENAI_", "AZURE_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)

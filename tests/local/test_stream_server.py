@@ -84,6 +84,7 @@ async def open_server(
     """Run a server, and check that it has no task left when its clients are gone."""
     with trio.fail_after(1000):
         async with trio.open_nursery() as nursery:
+            await trio.lowlevel.checkpoint()
             yield Server(nursery, limits or Limits(), **settings)
 
 

@@ -341,7 +341,7 @@ async def test_agents_with_voices_of_their_own_hand_over_after_speech(
         name="Billing", instructions="Bill.", voice="marin", tools=[refund], handoffs=[sales]
     )
     triage = RealtimeAgent[None](name="Triage", voice="ash", handoffs=[billing])
-    script = [Say("Hello"), Call("transfer_to_billing"), Say("This is billing.")]
+    script: list[Say | Call] = [Say("Hello"), Call("transfer_to_billing"), Say("This is billing.")]
     if handoffs == 2:
         script += [Call("transfer_to_sales"), Say("This is sales.")]
     service = local_connector(responder=ScriptedResponder(script))
@@ -369,7 +369,7 @@ async def test_agents_with_voices_of_their_own_hand_over_after_speech(
 async def test_a_handoff_before_speech_changes_the_voice(autojump_clock: MockClock) -> None:
     billing = RealtimeAgent[None](name="Billing", voice="marin")
     triage = RealtimeAgent[None](name="Triage", voice="ash", handoffs=[billing])
-    script = [Call("transfer_to_billing"), Say("This is billing.")]
+    script: list[Say | Call] = [Call("transfer_to_billing"), Say("This is billing.")]
     service = local_connector(responder=ScriptedResponder(script))
     async with open_realtime_session(
         triage, endpoint=service.endpoint, transport=service
