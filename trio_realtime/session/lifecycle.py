@@ -71,7 +71,7 @@ async def open_session(
         deadline = trio.current_time() + config.connect_timeout
         described = await _describe_in_time(agent, context, servers, config, deadline)
         options = await resolve_endpoint(endpoint, config, deadline)
-        async with open_connection(transport, options) as connection:
+        async with open_connection(transport, options, config.connect_timeout) as connection:
             runtime = _make_runtime(described, config, context)
             hook_runner = HookRunner(
                 runtime.bus, runtime.end, context, hooks, config.max_buffered_events

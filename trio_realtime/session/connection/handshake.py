@@ -49,11 +49,11 @@ async def resolve_endpoint(
 
 @asynccontextmanager
 async def open_connection(
-    connector: Connector, options: ConnectOptions
+    connector: Connector, options: ConnectOptions, connect_timeout: float
 ) -> AsyncGenerator[Transport]:
-    """Connect for the duration of the block."""
+    """Connect for the duration of the block. Errors name the configured ``connect_timeout``."""
     async with AsyncExitStack() as stack:
-        with map_connect_errors(options.connect_timeout):
+        with map_connect_errors(connect_timeout):
             transport = await stack.enter_async_context(connector(options))
         yield transport
 
