@@ -151,7 +151,11 @@ async def serve_answer(answer: bytes) -> AsyncGenerator[Proxy]:
     [
         (
             'HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm="a"\r\n\r\n',
-            "rejected the user name and the password of its URL (HTTP status 407)",
+            "rejected the user name and the password of its URL (HTTP status 407 No)",
+        ),
+        (
+            'HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm="a"\r\n\r\n',
+            "rejected the user name and the password of its URL (HTTP status 401 No)",
         ),
         (
             "HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",

@@ -7,6 +7,7 @@ credentials of the proxy are sent only to the proxy.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import h11
@@ -15,6 +16,7 @@ import trio
 from trio_realtime._redaction import redact_url
 
 from ._credentials import basic_credentials, mask_secrets
+from ._http import next_event, receive
 from ._retry_after import parse_retry_after
 from ._streams import closed_on_error, error_text, open_tcp, start_tls
 from .base import ConnectOptions, MissingPackage, TransportConnectError
@@ -22,6 +24,8 @@ from .base import ConnectOptions, MissingPackage, TransportConnectError
 __all__ = ["open_tunnel"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+# tinyproxy answers a wrong password with 401, and a missing one with 407.
+_AUTHENTICATION_STATUSES = (401, 407)
 _MAX_RESPONSE_BYTES = 64 * 1024
 
 
@@ -94,16 +98,15 @@ async def _exchange(
     stream: trio.abc.Stream, http: h11.Connection, request: h11.Request
 ) -> h11.Response | None:
     """Send the request and return the response; ``None`` if there is no valid one."""
-    try:
-        await stream.send_all((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
-        while True:
-            event = http.next_event()
-            if isinstance(event, h11.Response):
-                return event
-            if event is h11.NEED_DATA:
-                http.receive_data(bytes(await stream.receive_some()))
-    except (h11.RemoteProtocolError, trio.BrokenResourceError):
-        return None
+    data = (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
+    with suppress(trio.BrokenResourceError):  # a proxy may answer before it has read everything
+        await stream.send_all(data)
+    while True:
+        event = next_event(http)
+        if event is h11.NEED_DATA:
+            http.receive_data(await receive(stream))
+        elif not isinstance(event, h11.InformationalResponse):
+            return event if isinstance(event, h11.Response) else None  # noqa: ASYNC910  # received
 
 
 def _refusal(
@@ -113,34 +116,32 @@ def _refusal(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers
     ]
     status = response.status_code
-    if status == 407:
-        message = _authentication_error(headers, proxy)
+    if status in _AUTHENTICATION_STATUSES:
+        problem = _authentication_problem(headers, proxy)
     else:
-        reason = mask_secrets(response.reason.decode("latin-1"), options)
-        message = (
-            f"{_name(proxy)} did not connect to {target} (HTTP status {status} {reason}".rstrip()
-        )
-        message += ")"
-    return TransportConnectError(message, status=status, retry_after=parse_retry_after(headers))
+        problem = f"did not connect to {target}"
+    reason = mask_secrets(response.reason.decode("latin-1"), options)
+    shown = f"HTTP status {status} {reason}".rstrip()
+    return TransportConnectError(
+        f"{_name(proxy)} {problem} ({shown})", status=status, retry_after=parse_retry_after(headers)
+    )
 
 
-def _authentication_error(headers: list[tuple[str, str]], proxy: SplitResult) -> str:
+def _authentication_problem(headers: list[tuple[str, str]], proxy: SplitResult) -> str:
     schemes = [
         value.split(maxsplit=1)[0]
         for name, value in headers
-        if name.lower() == "proxy-authenticate" and value.strip()
+        if name.lower() in ("proxy-authenticate", "www-authenticate") and value.strip()
     ]
     if schemes and "basic" not in map(str.lower, schemes):
-        return (
-            f"{_name(proxy)} requires authentication with {' or '.join(schemes)}, but only Basic "
-            "is supported (HTTP status 407)"
-        )
+        names = " or ".join(schemes)
+        return f"requires authentication with {names}, but only Basic is supported"
     if proxy.username is None:
         return (
-            f"{_name(proxy)} requires a user name and a password (HTTP status 407): add them to "
-            "its URL, as in http://user:password@host:port"
+            "requires a user name and a password: add them to its URL, as in "
+            "http://user:password@host:port"
         )
-    return f"{_name(proxy)} rejected the user name and the password of its URL (HTTP status 407)"
+    return "rejected the user name and the password of its URL"
 
 
 # --- SOCKS --------------------------------------------------------------------------------------

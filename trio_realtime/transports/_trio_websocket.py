@@ -32,6 +32,7 @@ from trio_realtime._nursery import leaves_of, open_bare_nursery
 
 from ._connect import host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
+from ._streams import closed_on_error
 from ._upgrade import receive_upgrade
 from .base import (
     ABNORMAL,
@@ -133,15 +134,14 @@ class _GuardedStream:
         if self._request is not None:
             self._request += bytes(data)
         try:
-            await self._inner.send_all(data)
-        except BaseException as exc:
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(self._inner)
-            if self._request is not None and isinstance(exc, trio.BrokenResourceError):
-                raise TransportConnectError(
-                    "the server closed the connection before it had read the upgrade request"
-                ) from None
-            raise
+            async with closed_on_error(self._inner):
+                await self._inner.send_all(data)
+        except trio.BrokenResourceError:
+            if self._request is None:
+                raise
+            raise TransportConnectError(
+                "the server closed the connection before it had read the upgrade request"
+            ) from None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if self._request is None:

@@ -17,6 +17,7 @@ import trio
 from trio_realtime._redaction import redact_url
 
 from ._credentials import mask_secrets
+from ._http import next_event, receive
 from .base import ConnectOptions, HandshakeRejected, TransportConnectError, TransportError
 
 __all__ = ["receive_upgrade"]
@@ -55,19 +56,19 @@ async def receive_upgrade(
     http.send(h11.EndOfMessage())
     received = bytearray()
     while True:
-        event = _next_event(http)
+        event = next_event(http)
         match event:
             case h11.InformationalResponse(status_code=101):
                 problem = _find_problem(asked, event, options)
                 if problem is not None:
                     raise TransportConnectError(f"the server does not open a WebSocket: {problem}")
-                return bytes(received)
+                return bytes(received)  # noqa: ASYNC910  # something was received
             case h11.InformationalResponse():
                 received = bytearray(http.trailing_data[0])
             case h11.Response():
                 raise _rejection(event, await _receive_body(stream, http), options)
             case h11.NEED_DATA:
-                data = await _receive(stream)
+                data = await receive(stream)
                 if not data:
                     raise _incomplete_response_error(received, _describe_end(received))
                 received += data
@@ -82,25 +83,6 @@ def _parse_request(data: bytes) -> h11.Request:
     request = http.next_event()
     assert isinstance(request, h11.Request)
     return request
-
-
-def _next_event(http: h11.Connection) -> object:
-    """Return the next event; ``None`` if the server broke HTTP.
-
-    The exception of h11 is dropped, because it may quote our credentials.
-    """
-    try:
-        return http.next_event()
-    except h11.RemoteProtocolError:
-        return None
-
-
-async def _receive(stream: trio.abc.Stream) -> bytes:
-    """Return data, and nothing at the end of the stream or after a reset."""
-    try:
-        return bytes(await stream.receive_some())
-    except trio.BrokenResourceError:
-        return b""
 
 
 def _incomplete_response_error(received: bytearray, problem: str) -> TransportError:
@@ -143,14 +125,14 @@ async def _receive_body(stream: trio.abc.Stream, http: h11.Connection) -> bytes:
     remaining = trio.current_effective_deadline() - trio.current_time()
     with trio.move_on_after(max(0.0, min(_BODY_TIMEOUT, remaining / 2))):
         while len(body) < _MAX_BODY_BYTES:
-            event = _next_event(http)
+            event = next_event(http)
             if isinstance(event, h11.Data):
                 body += event.data
             elif event is h11.NEED_DATA:
-                http.receive_data(await _receive(stream))
+                http.receive_data(await receive(stream))
             else:
                 break
-    return bytes(body)
+    return bytes(body)  # noqa: ASYNC910  # the head was received just before
 
 
 # --- the checks of a 101 response ---------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from trio.testing import MockClock
 
 from support.events import collect_events
 from support.sessions import open_and_fail, open_test_session, task_count
-from trio_realtime import RealtimeAgent, SessionConfig, open_realtime_session
+from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -33,6 +34,7 @@ from trio_realtime.transports import (
     Transport,
     TransportConnectError,
     TransportConnectTimeout,
+    connect_trio_websocket,
 )
 
 
@@ -129,6 +131,26 @@ async def test_http_rejection_carries_the_message_of_the_service(
     assert caught.value.code == code
 
 
+@pytest.mark.slow
+async def test_a_rejected_key_whose_body_never_comes_is_no_timeout() -> None:
+    async def reject(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 500\r\n\r\nWrong k")
+        await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, reject, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        error = await error_of_opening(
+            connect_trio_websocket,
+            endpoint=Endpoint.compatible(f"http://127.0.0.1:{port}", api_key="sk-0123456789"),
+            connect_timeout=0.4,
+        )
+        nursery.cancel_scope.cancel()
+    assert type(error) is AuthenticationFailed
+    assert str(error) == "the service rejected the key (HTTP 401): Wrong k"
+
+
 def rejecting(failure: Exception) -> Connector:
     """Return a connector that fails."""
 
@@ -140,11 +162,13 @@ def rejecting(failure: Exception) -> Connector:
     return connect
 
 
-async def error_of_opening(connector: Connector, **settings: Any) -> RealtimeError:
+async def error_of_opening(
+    connector: Connector, endpoint: Endpoint = TEST_ENDPOINT, **settings: Any
+) -> RealtimeError:
     with pytest.raises(RealtimeError) as caught:
         async with open_realtime_session(
             RealtimeAgent[None](name="A"),
-            endpoint=TEST_ENDPOINT,
+            endpoint=endpoint,
             transport=connector,
             config=SessionConfig(**settings),
         ):
