@@ -136,6 +136,14 @@ async def test_a_server_without_tls_names_the_failed_step(trusting: ssl.SSLConte
     assert message.startswith("the TLS handshake with api.test:443 failed: ")
 
 
+async def test_an_impossible_host_name_is_an_error_and_closes_the_stream() -> None:
+    near, _far = trio.testing.memory_stream_pair()
+    with pytest.raises(TransportConnectError, match="TLS handshake with api"):
+        await start_tls(near, None, ".test", PEER)
+    with pytest.raises(trio.ClosedResourceError):
+        await near.send_all(b"x")
+
+
 async def test_a_failed_handshake_closes_the_stream() -> None:
     near, far = trio.testing.memory_stream_pair()
     await far.send_all(b"not TLS")

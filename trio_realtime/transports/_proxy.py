@@ -27,6 +27,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 # tinyproxy answers a wrong password with 401, and a missing one with 407.
 _AUTHENTICATION_STATUSES = (401, 407)
 _MAX_RESPONSE_BYTES = 64 * 1024
+_MAX_QUOTE_CHARS = 100
 
 
 async def open_tunnel(options: ConnectOptions, host: str, port: int) -> trio.abc.Stream:
@@ -106,7 +107,8 @@ async def _exchange(
         if event is h11.NEED_DATA:
             http.receive_data(await receive(stream))
         elif not isinstance(event, h11.InformationalResponse):
-            return event if isinstance(event, h11.Response) else None  # noqa: ASYNC910  # received
+            # At least one `receive` was a checkpoint.
+            return event if isinstance(event, h11.Response) else None  # noqa: ASYNC910
 
 
 def _refusal(
@@ -117,24 +119,30 @@ def _refusal(
     ]
     status = response.status_code
     if status in _AUTHENTICATION_STATUSES:
-        problem = _authentication_problem(headers, proxy)
+        problem = _authentication_problem(headers, options, proxy)
     else:
         problem = f"did not connect to {target}"
-    reason = mask_secrets(response.reason.decode("latin-1"), options)
+    reason = _quote(response.reason.decode("latin-1"), options)
     shown = f"HTTP status {status} {reason}".rstrip()
     return TransportConnectError(
         f"{_name(proxy)} {problem} ({shown})", status=status, retry_after=parse_retry_after(headers)
     )
 
 
-def _authentication_problem(headers: list[tuple[str, str]], proxy: SplitResult) -> str:
+def _quote(text: str, options: ConnectOptions) -> str:
+    return mask_secrets(text, options)[:_MAX_QUOTE_CHARS]
+
+
+def _authentication_problem(
+    headers: list[tuple[str, str]], options: ConnectOptions, proxy: SplitResult
+) -> str:
     schemes = [
         value.split(maxsplit=1)[0]
         for name, value in headers
         if name.lower() in ("proxy-authenticate", "www-authenticate") and value.strip()
     ]
     if schemes and "basic" not in map(str.lower, schemes):
-        names = " or ".join(schemes)
+        names = _quote(" or ".join(schemes), options)
         return f"requires authentication with {names}, but only Basic is supported"
     if proxy.username is None:
         return (

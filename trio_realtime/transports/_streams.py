@@ -55,16 +55,16 @@ async def start_tls(
     Raises:
         TransportConnectError: The message contains ``peer`` and what is wrong with the certificate.
     """
-    # https_compatible: either side may close without close_notify.
-    tls = trio.SSLStream(
-        stream, context or _default_context(), server_hostname=host, https_compatible=True
-    )
     try:
-        async with closed_on_error(tls):
+        async with closed_on_error(stream):
+            # https_compatible: either side may close without close_notify.
+            tls = trio.SSLStream(
+                stream, context or _default_context(), server_hostname=host, https_compatible=True
+            )
             await tls.do_handshake()
-    except (OSError, trio.BrokenResourceError) as exc:
+            return tls
+    except (OSError, ValueError, trio.BrokenResourceError) as exc:  # ValueError: the host name
         raise TransportConnectError(_tls_error_text(exc, peer)) from exc
-    return tls
 
 
 @asynccontextmanager

@@ -62,7 +62,8 @@ async def receive_upgrade(
                 problem = _find_problem(asked, event, options)
                 if problem is not None:
                     raise TransportConnectError(f"the server does not open a WebSocket: {problem}")
-                return bytes(received)  # noqa: ASYNC910  # something was received
+                # At least one `receive` was a checkpoint.
+                return bytes(received)  # noqa: ASYNC910
             case h11.InformationalResponse():
                 received = bytearray(http.trailing_data[0])
             case h11.Response():
@@ -132,7 +133,7 @@ async def _receive_body(stream: trio.abc.Stream, http: h11.Connection) -> bytes:
                 http.receive_data(await receive(stream))
             else:
                 break
-    return bytes(body)  # noqa: ASYNC910  # the head was received just before
+    return bytes(body)  # noqa: ASYNC910  # the caller has just received the head
 
 
 # --- the checks of a 101 response ---------------------------------------------------------------
