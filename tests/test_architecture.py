@@ -213,7 +213,7 @@ def test_optional_packages_are_not_imported_with_the_library() -> None:
         "import sys\n"
         f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents, {PACKAGE}.sip\n"
         f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]\n"
-        "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2'} & sys.modules.keys()))\n"
+        "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2', 'python_socks'} & sys.modules.keys()))\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", child], capture_output=True, text=True, check=False

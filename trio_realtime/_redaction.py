@@ -6,11 +6,12 @@ is masked, except for parameters that are known to be harmless.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-__all__ = ["MASK", "mask_secrets", "redact_url", "secret_values"]
+__all__ = ["MASK", "SecretMask", "redact_url", "secret_values"]
 
 MASK = "***"
 
@@ -22,20 +23,59 @@ _HARMLESS = frozenset(
         *("agent-name", "agent-id", "agent-project-name", "agent-version"),
     }
 )
+_CREDENTIAL_HEADERS = frozenset({"authorization", "api-key", "cookie", "proxy-authorization"})
 # Shorter values are no keys, and masking them would only garble the text.
 _MIN_SECRET_LENGTH = 8
 
 
-def mask_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Return ``text`` with every secret masked. Secrets of fewer than 8 characters are skipped.
+class SecretMask:
+    """Replaces the credentials of a connection in what the peer sends.
 
-    ``text`` is scanned once per secret, and copied only if it contains one.
+    Only credentials are masked: what a service says may contain the value of another header by chance.
+
+    Args:
+        headers: the headers of the request. Those that may have credentials count.
+        subprotocols: the subprotocols that were offered. A key follows the first dot.
+        urls: URLs whose user part or query may have credentials.
     """
-    long_enough = (secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH)
-    # The longest first: a secret may be part of another one.
-    for secret in sorted(long_enough, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
+
+    def __init__(
+        self,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        subprotocols: Iterable[str] = (),
+        urls: Iterable[str] = (),
+    ) -> None:
+        keys = {key for url in urls for key in secret_values(url)}
+        for name, value in headers:
+            if name.lower() in _CREDENTIAL_HEADERS:
+                # "Bearer <key>" and "name=<key>" may be quoted without their first word.
+                keys |= {value, *re.split(r"[ =;]+", value)}
+        # "openai-insecure-api-key.<key>"
+        keys |= {name.partition(".")[2] for name in subprotocols}
+        # A service may write a slash as "\/".
+        escaped = {json.dumps(key)[1:-1] for key in keys} | {k.replace("/", r"\/") for k in keys}
+        # The longest first: a key may be part of another one.
+        self._texts = sorted(
+            (key for key in keys | escaped if len(key) >= _MIN_SECRET_LENGTH), key=len, reverse=True
+        )
+        self._bytes = [key.encode() for key in self._texts]
+
+    def frame(self, frame: str | bytes) -> str | bytes:
+        """Return a frame with the credentials masked; the same object if it has none."""
+        if isinstance(frame, str):
+            return self.text(frame)
+        for key in self._bytes:
+            if key in frame:
+                frame = frame.replace(key, MASK.encode())
+        return frame
+
+    def text(self, text: str) -> str:
+        """Return a text with the credentials masked; the same object if it has none."""
+        for key in self._texts:
+            if key in text:
+                text = text.replace(key, MASK)
+        return text
 
 
 def redact_url(url: str) -> str:

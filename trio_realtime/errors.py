@@ -189,11 +189,20 @@ class NetworkError(RealtimeError):
 
 
 class ConnectFailed(NetworkError):
-    """The connection was not established. ``status`` is the HTTP status, if there was one."""
+    """The connection was not established.
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    Attributes:
+        status: the HTTP status with which the service or a proxy refused it, if there was one.
+        retry_after: seconds to wait before the next attempt, if the response has the header
+            ``Retry-After``.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class ConnectTimeout(ConnectFailed):

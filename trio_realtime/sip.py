@@ -35,7 +35,7 @@ import attrs
 import trio
 
 from ._end_dates import warn_about_end_dates
-from ._redaction import MASK, redact_url, secret_values
+from ._redaction import SecretMask, redact_url
 from ._validation import is_number
 from .agents import RealtimeAgent, check_agents, describe
 from .config import SessionConfig
@@ -64,8 +64,6 @@ _MAX_BODY = 64 * 1024
 """Bytes of an error response to read."""
 
 _QUERY_OF_SESSION = frozenset({"call_id", "deployment", "model"})
-_CREDENTIAL_HEADERS = frozenset({"authorization", "api-key", "cookie", "proxy-authorization"})
-_MIN_SECRET_LENGTH = 8
 """Shorter values are no keys, and masking them would damage the text."""
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
@@ -288,6 +286,7 @@ class SipCalls:
     ) -> None:
         import httpx2
 
+        mask = SecretMask(headers=resolved.headers, urls=[resolved.url])
         # Bodies of errors are limited in size, so compressed ones are not accepted.
         headers = [("Accept-Encoding", "identity"), *resolved.headers]
         if body is not None:
@@ -309,10 +308,10 @@ class SipCalls:
                         return
                     text = await _read_text(response)
         except httpx2.HTTPError as exc:
-            reason = _mask(str(exc), resolved) or type(exc).__name__
+            reason = mask.text(str(exc)) or type(exc).__name__
             raise ConnectFailed(f"SIP {action} failed: {reason}") from exc
         location = response.headers.get("location", "")
-        raise _error_of(action, response.status_code, location, _mask(text, resolved))
+        raise _error_of(action, response.status_code, location, mask.text(text))
 
     def _client(self) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
         import httpx2
@@ -370,16 +369,6 @@ def _error_of(action: str, status: int, location: str, body: str) -> RealtimeErr
 
 
 # --- secrets -----------------------------------------------------------------------------------
-
-
-def _mask(text: str, resolved: ResolvedEndpoint) -> str:
-    """Mask the credentials of a request in what the service answers."""
-    values = [value for name, value in resolved.headers if name.lower() in _CREDENTIAL_HEADERS]
-    # A scheme ("Bearer <key>") is no secret.
-    keys = {value.partition(" ")[2] or value for value in values} | {*secret_values(resolved.url)}
-    for key in sorted(keys, key=len, reverse=True):
-        text = text.replace(key, MASK) if len(key) >= _MIN_SECRET_LENGTH else text
-    return text
 
 
 @contextmanager

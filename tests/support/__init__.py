@@ -14,7 +14,7 @@
 - :mod:`support.invariants` checks the invariants of the core.
 - :mod:`support.frame_log` records the frames of a session.
 - :mod:`support.cancellation` cancels a task at its n-th step.
-- :mod:`support.mcp_servers` runs MCP servers.
+- :mod:`support.mcp_servers` runs MCP servers, and :mod:`support.proxies` proxies.
 
 Helpers that users may need for their own tests belong in ``trio_realtime.testing``.
 """

@@ -473,8 +473,18 @@ async def test_a_message_over_the_limit_ends_with_1009(open_connection: OpenConn
             await far.send("b" * 1001)
         else:  # in memory, the sender raises at once
             assert (await close_status_from(partial(far.send, "b" * 1001)))[0] == 1009
-        assert (await close_status_from(near.receive))[0] == 1009
+        code, reason = await close_status_from(near.receive)
+        assert code == 1009
+        assert reason.endswith("message is longer than max_message_size (1000)")
         assert (await close_status_from(far.receive))[0] == 1009
+
+
+async def test_the_peers_limit_of_messages_is_not_confused_with_the_own_limit(
+    open_connection: OpenConnection,
+) -> None:
+    async with open_connection(max_message_size=1000) as (near, far):
+        await far.aclose(1009, "too long for the server")
+        assert await close_status_from(near.receive) == (1009, "too long for the server")
 
 
 async def record_messages_and_close_code(far: FarEnd, seen: list[object]) -> None:

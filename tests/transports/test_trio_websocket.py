@@ -163,6 +163,22 @@ async def test_a_rejected_upgrade_has_status_body_and_headers() -> None:
     assert ("x-request-id", "req_1") in failure.headers
 
 
+async def test_a_redirect_is_not_followed() -> None:
+    requests: list[bytes] = []
+
+    async def receive(stream: trio.SocketStream) -> None:
+        requests.append(bytes(await stream.receive_some()))
+
+    async with serve_bytes(receive) as other:
+        head = f"HTTP/1.1 302 Found\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n"
+        async with serve_bytes(answer_with(head.encode())) as options:
+            failure = await connect_error(options)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    assert isinstance(failure, HandshakeRejected)
+    assert failure.location == other.url
+    assert requests == []
+
+
 async def test_a_rejection_may_have_no_body() -> None:
     async with serve_requests(lambda request: request.reject(404)) as options:
         failure = await connect_error(options)

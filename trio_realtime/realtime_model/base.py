@@ -8,6 +8,7 @@ over a WebSocket. A model for a service with another protocol translates its mes
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -24,13 +25,15 @@ class ConnectionOptions:
 
     Attributes:
         model: the name of the model in the session's config; ``None`` for the default of the service.
-        connect_timeout: seconds that connecting may take.
+        connect_timeout: seconds for opening the session, as configured. Some may have passed.
+        deadline: when connecting has to be done, on trio's clock.
         close_timeout: seconds that closing may take.
         max_message_size: the length of the longest message that is received.
     """
 
     model: str | None = None
     connect_timeout: float = 10.0
+    deadline: float = math.inf
     close_timeout: float = 1.0
     max_message_size: int = 32 * 1024 * 1024
 

@@ -9,6 +9,7 @@ from typing import final
 
 import trio
 
+from trio_realtime._redaction import SecretMask
 from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import ConnectTimeout
 from trio_realtime.transports import (
@@ -22,7 +23,6 @@ from trio_realtime.wire import ClientEvent, ServerEvent
 from trio_realtime.wire.dialects import Decoder, Dialect
 
 from .base import ConnectionOptions
-from .secrets import SecretMask
 
 __all__ = ["WebSocketConnection", "WebSocketModel"]
 
@@ -62,14 +62,17 @@ class WebSocketModel:
             ConfigurationError, ConnectFailed: the endpoint has no valid key.
             TransportError: the connection failed.
         """
-        deadline = trio.current_time() + options.connect_timeout
-        connect = await self._resolve(options, deadline)
+        connect = await self._resolve(options)
         async with self._connector(connect) as transport:
-            mask = SecretMask(connect)
+            mask = SecretMask(
+                headers=connect.headers,
+                subprotocols=connect.subprotocols,
+                urls=[connect.url, *([connect.proxy] if connect.proxy else [])],
+            )
             yield WebSocketConnection(transport, self._dialect.decoder(), mask)
 
-    async def _resolve(self, options: ConnectionOptions, deadline: float) -> ConnectOptions:
-        with trio.move_on_at(deadline) as scope:
+    async def _resolve(self, options: ConnectionOptions) -> ConnectOptions:
+        with trio.move_on_at(options.deadline) as scope:
             resolved = await self._endpoint.resolve(options.model)
             return ConnectOptions(
                 url=resolved.url,
@@ -77,7 +80,7 @@ class WebSocketModel:
                 subprotocols=resolved.subprotocols,
                 ssl_context=resolved.ssl_context,
                 proxy=resolved.proxy,
-                connect_timeout=max(deadline - trio.current_time(), 0.001),
+                connect_timeout=max(options.deadline - trio.current_time(), 0.001),
                 close_timeout=options.close_timeout,
                 max_message_size=options.max_message_size,
             )
@@ -125,7 +128,7 @@ class WebSocketConnection:
     async def _receive_frame(self) -> Sequence[ServerEvent]:
         closed: TransportClosed
         try:
-            return self._decoder.decode(self._mask(await self._transport.receive()))
+            return self._decoder.decode(self._mask.frame(await self._transport.receive()))
         except TransportClosed as exc:
             closed = TransportClosed(exc.code, self._mask.text(exc.reason))
         # Raised outside ``except`` to have no context: the text of the original contains its reason.

@@ -85,7 +85,8 @@ async def open_session(
         described = await _describe_in_time(agent, context, servers, config, deadline)
         options = ConnectionOptions(
             model=config.model,
-            connect_timeout=max(deadline - trio.current_time(), 0.001),
+            connect_timeout=config.connect_timeout,
+            deadline=deadline,
             close_timeout=config.close_timeout / 2,
             max_message_size=config.max_message_size,
         )

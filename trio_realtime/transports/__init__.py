@@ -17,6 +17,7 @@ from .base import (
     ConnectOptions as ConnectOptions,
     Connector as Connector,
     HandshakeRejected as HandshakeRejected,
+    MissingPackage as MissingPackage,
     Transport as Transport,
     TransportClosed as TransportClosed,
     TransportConnectError as TransportConnectError,

@@ -4,8 +4,9 @@ This module works around the following behaviour of trio-websocket:
 
 - If a send is cancelled in the middle of a frame, the connection stays open with a partial frame on
   the wire. :class:`_GuardedStream`, which wraps the byte stream, closes the socket instead.
-- If the server closes the connection during the handshake, trio-websocket waits forever.
-  :class:`_GuardedStream` detects this and raises.
+- If the server closes the connection during the handshake or never completes its response,
+  trio-websocket waits forever, and it does not say what is wrong with a response.
+  :class:`_GuardedStream` checks the response first.
 - The reader task raises in the nursery it is given, for example after a rejected upgrade or when a
   ping arrives during a close. That nursery is private here, and its exceptions become a
   :class:`TransportError` or a closed transport.
@@ -19,34 +20,23 @@ received. A task that receives continuously avoids both.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast, final
 
 import attrs
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    ConnectionRejected,
-    WebSocketConnection,
-    wrap_client_stream,
-)
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from trio_realtime._nursery import leaves_of, open_bare_nursery
-from trio_realtime._redaction import MASK, secret_values
 
-from ._connect import (
-    ByteStream,
-    host_header,
-    open_stream,
-    request_headers,
-    request_target,
-)
+from ._connect import host_header, open_stream, request_headers, request_target
+from ._credentials import mask_secrets
+from ._streams import closed_on_error
+from ._upgrade import receive_upgrade
 from .base import (
     ABNORMAL,
     ConnectOptions,
-    HandshakeRejected,
     Transport,
     TransportClosed,
     TransportConnectError,
@@ -58,10 +48,7 @@ __all__ = ["connect_trio_websocket"]
 
 # Large enough to keep answering pings while the receiving task is busy with a burst.
 _QUEUED_MESSAGES = 64
-_MAX_HANDSHAKE_BYTES = 64 * 1024
-_MAX_BODY_CHARS = 4096
-_MIN_SECRET_LENGTH = 8
-_END_OF_HEADERS = b"\r\n\r\n"
+_MESSAGE_TOO_BIG = 1009
 
 
 @asynccontextmanager
@@ -74,9 +61,11 @@ async def connect_trio_websocket(options: ConnectOptions) -> AsyncGenerator[Tran
 
     Raises:
         HandshakeRejected: The server answered with an HTTP status; its body may give the reason.
+            Redirects are not followed.
         TransportConnectTimeout: Connecting took longer than ``options.connect_timeout`` seconds.
             Retrying may help.
         TransportConnectError: The connection failed; the message names the failed step.
+        MissingPackage: The proxy needs an optional package.
     """
     async with open_bare_nursery(TransportError) as nursery:
         transport = await _connect(nursery, options)
@@ -99,7 +88,7 @@ async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> _TrioWebSo
 
 async def _run_connection(
     options: ConnectOptions,
-    stream: ByteStream,
+    stream: trio.abc.Stream,
     *,
     task_status: trio.TaskStatus[_TrioWebSocketTransport],
 ) -> None:
@@ -124,70 +113,46 @@ async def _run_connection(
         raise handshake_error
 
 
-class _HandshakeAborted(Exception):
-    """The server closed the connection, or sent too much data, before completing the upgrade.
-
-    Attributes:
-        received: The bytes that the server sent.
-    """
-
-    def __init__(self, received: bytes) -> None:
-        super().__init__("the server ended the handshake")
-        self.received = received
-
-
 @final
 @attrs.define(eq=False, repr=False)
 class _GuardedStream:
-    """A byte stream that closes itself when a write is cut off or the handshake is aborted.
+    """A byte stream that checks the upgrade, and closes itself when a write is cut off.
 
-    It implements only the stream methods that trio-websocket calls. Until the upgrade is complete,
-    it buffers the server's response (at most ``_MAX_HANDSHAKE_BYTES`` plus one read).
+    It implements only the stream methods that trio-websocket calls.
+
+    Attributes:
+        _request: The bytes of the upgrade request; ``None`` once its response was received.
     """
 
-    _inner: ByteStream
-    _response: bytearray | None = attrs.field(init=False, factory=bytearray)
+    _inner: trio.abc.Stream
+    _options: ConnectOptions
+    _request: bytes | None = attrs.field(init=False, default=b"")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # Cancellation at this point has written nothing, so the stream stays intact.
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self._request is not None:
+            self._request += bytes(data)
         try:
-            await self._inner.send_all(data)
-        except BaseException as exc:
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(self._inner)
-            if isinstance(exc, trio.BrokenResourceError):
-                self._add_to_response(b"")
-            raise
+            async with closed_on_error(self._inner):
+                await self._inner.send_all(data)
+        except trio.BrokenResourceError:
+            if self._request is None:
+                raise
+            raise TransportConnectError(
+                "the server closed the connection before it had read the upgrade request"
+            ) from None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        try:
-            data = await self._inner.receive_some(max_bytes)
-        except trio.BrokenResourceError:
-            self._add_to_response(b"")
-            raise
-        if self._response is not None:
-            self._add_to_response(data)
-        return data
+        if self._request is None:
+            return await self._inner.receive_some(max_bytes)
+        response = await receive_upgrade(self._inner, self._request, self._options)
+        self._request = None
+        return response
 
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(self._inner)
-
-    def _add_to_response(self, data: bytes | bytearray) -> None:
-        """Buffer data of the handshake. Empty data means that the stream has ended."""
-        if self._response is None:
-            return
-        self._response += data
-        if _is_complete_upgrade(self._response):
-            self._response = None
-        elif not data or len(self._response) > _MAX_HANDSHAKE_BYTES:
-            raise _HandshakeAborted(bytes(self._response))
-
-
-def _is_complete_upgrade(response: bytearray) -> bool:
-    is_status_101 = re.match(rb"HTTP/1\.\d 101\b", response) is not None
-    return is_status_101 and _END_OF_HEADERS in response
 
 
 @final
@@ -201,7 +166,7 @@ class _TrioWebSocketTransport:
     """
 
     _options: ConnectOptions
-    _stream: ByteStream
+    _stream: trio.abc.Stream
     reader_scope: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
     _ws: WebSocketConnection = attrs.field(init=False)
     _close_lock: trio.Lock = attrs.field(init=False, factory=trio.Lock)
@@ -212,7 +177,7 @@ class _TrioWebSocketTransport:
         self._ws = await wrap_client_stream(
             nursery,
             # trio-websocket's annotation allows only the two stream types that it opens itself.
-            cast("trio.SocketStream", _GuardedStream(self._stream)),
+            cast("trio.SocketStream", _GuardedStream(self._stream, self._options)),
             host_header(self._options),
             request_target(self._options),
             subprotocols=self._options.subprotocols,
@@ -234,7 +199,7 @@ class _TrioWebSocketTransport:
         if others is not None:
             raise others
         if not self.reader_scope.shield:
-            return _handshake_error(next(leaves_of(group)), self._options)
+            return _handshake_error(next(leaves_of(group)))
         self._reader_failure = failures
         return None
 
@@ -263,63 +228,21 @@ class _TrioWebSocketTransport:
 
     def _closed_error(self) -> TransportClosed:
         code, reason = self._sent_close or self._received_close()
-        return TransportClosed(code, _mask_secrets(reason, self._options))
+        return TransportClosed(code, mask_secrets(reason, self._options))
 
     def _received_close(self) -> tuple[int, str]:
         received = self._ws.closed
-        return (ABNORMAL, "") if received is None else (int(received.code), received.reason or "")
+        if received is None:
+            return ABNORMAL, ""
+        limit = self._options.max_message_size
+        # trio-websocket gives this reason when it ends the connection itself.
+        if received.reason == f"Exceeded maximum message size: {limit} bytes":
+            return _MESSAGE_TOO_BIG, f"a received message is longer than max_message_size ({limit})"
+        return int(received.code), received.reason or ""
 
 
-def _handshake_error(exc: BaseException, options: ConnectOptions) -> TransportError:
-    match exc:
-        case ConnectionRejected():
-            return _rejection(exc.status_code, exc.headers, exc.body or b"", options)
-        case _HandshakeAborted():
-            return _aborted_handshake_error(exc.received, options)
-        case _:
-            # The message omits the details, because they may quote the request and its key.
-            message = f"the server does not speak WebSocket ({type(exc).__name__})"
-            return TransportConnectError(message)
-
-
-def _aborted_handshake_error(response: bytes, options: ConnectOptions) -> TransportError:
-    """Create the error from the HTTP status, if the incomplete response contains one."""
-    head, _, body = response.partition(_END_OF_HEADERS)
-    status = re.match(rb"HTTP/1\.\d ([2-5]\d\d)\b", head)
-    if status is None:
-        return TransportConnectError("the server closed the connection during the handshake")
-    pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
-    headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
-    return _rejection(int(status[1]), headers, body, options)
-
-
-def _rejection(
-    status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes, options: ConnectOptions
-) -> HandshakeRejected:
-    text = _mask_secrets(body.decode("utf-8", "replace"), options)[:_MAX_BODY_CHARS]
-    decoded = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
-    return HandshakeRejected(
-        status, text, tuple((name, _mask_secrets(value, options)) for name, value in decoded)
-    )
-
-
-def _mask_secrets(text: str, options: ConnectOptions) -> str:
-    """Mask values of the request that the peer quotes, because they may be the key."""
-    for secret in _secrets(options):
-        text = text.replace(secret, MASK)
-    return text
-
-
-def _secrets(options: ConnectOptions) -> list[str]:
-    """Return the values that may be secret, longest first.
-
-    Short values are skipped: they are no keys, and masking them would only garble the text.
-    """
-    values = [value for _, value in options.headers]
-    values += options.subprotocols
-    values += secret_values(options.url)
-    # "Bearer <key>" and "protocol.<key>" may be quoted without their first word.
-    words = {part for value in values for part in (value, *re.split(r"[ .]", value, maxsplit=1))}
-    return sorted(
-        (word for word in words if len(word) >= _MIN_SECRET_LENGTH), key=len, reverse=True
-    )
+def _handshake_error(exc: BaseException) -> TransportError:
+    if isinstance(exc, TransportError):
+        return exc
+    # The message omits the details, because they may quote the request and its key.
+    return TransportConnectError(f"the server does not speak WebSocket ({type(exc).__name__})")

@@ -12,17 +12,20 @@ import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias, final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 
 from trio_realtime._redaction import MASK, redact_url
 from trio_realtime._validation import HEADER_NAME
 
+from ._retry_after import parse_retry_after
+
 __all__ = [
     "ABNORMAL",
     "Connector",
     "ConnectOptions",
+    "MissingPackage",
     "TransportConnectError",
     "TransportConnectTimeout",
     "HandshakeRejected",
@@ -33,6 +36,8 @@ __all__ = [
 
 #: The close code of a connection that ended without a close frame.
 ABNORMAL = 1006
+
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _SUBPROTOCOL = HEADER_NAME
@@ -60,29 +65,73 @@ class TransportClosed(TransportError):
 
 
 class HandshakeRejected(TransportError):
-    """The server rejected the WebSocket upgrade with an HTTP status.
+    """The server answered the WebSocket upgrade with an HTTP status.
+
+    Redirects are not followed, so that no credential reaches a second server.
 
     Attributes:
         status: The HTTP status code.
         body: The first 4096 characters of the response body.
         headers: The headers of the response.
+        location: The target of a redirect, with its user part and query masked. ``None`` if the
+            response is not a redirect.
+        retry_after: Seconds to wait before the next attempt, from the header ``Retry-After``.
+            ``None`` without a valid one.
     """
 
     def __init__(
         self, status: int, body: str = "", headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        super().__init__(f"the server rejected the connection with HTTP status {status}")
         self.status = status
         self.body = body
         self.headers = headers
+        self.location = _location(status, headers)
+        self.retry_after = parse_retry_after(headers)
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        if self.location is not None:
+            return (
+                f"the server redirects to {self.location} (HTTP status {self.status}). Redirects "
+                "are not followed: if you trust the target, connect to it instead"
+            )
+        if self.status < 300:
+            return (
+                f"the server answered with HTTP status {self.status} instead of opening a "
+                "WebSocket: check the path of the URL"
+            )
+        return f"the server rejected the connection with HTTP status {self.status}"
+
+
+def _location(status: int, headers: tuple[tuple[str, str], ...]) -> str | None:
+    if not 300 <= status < 400:
+        return None
+    targets = (redact_url(value) for name, value in headers if name.lower() == "location")
+    return next(targets, None)
 
 
 class TransportConnectError(TransportError):
-    """The connection failed: name lookup, TCP, TLS, or a server that does not speak WebSocket."""
+    """The connection failed: name lookup, TCP, TLS, a proxy, or a server without WebSocket.
+
+    Attributes:
+        status: The HTTP status with which a proxy refused the connection, or ``None``.
+        retry_after: Seconds to wait before the next attempt, if the proxy sent ``Retry-After``.
+    """
+
+    def __init__(
+        self, message: str = "", *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class TransportConnectTimeout(TransportConnectError):
     """The connection was not established within ``connect_timeout``."""
+
+
+class MissingPackage(TransportError):
+    """An option needs a package that is not installed. The message says how to install it."""
 
 
 @final
@@ -95,15 +144,19 @@ class ConnectOptions:
         headers: Headers of the upgrade request, in this order, after those of the WebSocket
             handshake.
         subprotocols: The subprotocols to offer, in order of preference.
-        ssl_context: The TLS context for ``wss``. By default the system's trust store is used.
-        proxy: The URL of the proxy to connect through; None for a direct connection.
-        connect_timeout: Seconds for TCP, TLS and upgrade together.
+        ssl_context: The TLS context for ``wss`` and for an ``https`` proxy. By default the trust
+            store of the system is used, or the file that ``SSL_CERT_FILE`` names.
+        proxy: The URL of the proxy to connect through; None for a direct connection. Its scheme is
+            ``http``, ``https``, ``socks5`` (this machine looks up the name of the server) or
+            ``socks5h`` (the proxy does). A user part is sent to the proxy. The SOCKS schemes need
+            ``pip install 'trio-realtime[socks]'``.
+        connect_timeout: Seconds for the proxy, TCP, TLS and upgrade together.
         close_timeout: Seconds for the close handshake.
         max_message_size: The maximum length of an incoming message, in characters (text) or bytes
             (binary).
 
     Raises:
-        ValueError: The URL, a header, a subprotocol or a limit is invalid.
+        ValueError: A URL, a header, a subprotocol or a limit is invalid.
     """
 
     url: str
@@ -117,6 +170,8 @@ class ConnectOptions:
 
     def __attrs_post_init__(self) -> None:
         _check_url(self.url)
+        if self.proxy is not None:
+            _check_proxy(self.proxy)
         for name, value in self.headers:
             _check_header(name, value)
         if not all(_SUBPROTOCOL.fullmatch(name) for name in self.subprotocols):
@@ -127,21 +182,49 @@ class ConnectOptions:
 
     def __repr__(self) -> str:
         names = ", ".join(f"{name}: {MASK}" for name, _ in self.headers)
+        proxy = redact_url(self.proxy) if self.proxy is not None else None
         return (
             f"ConnectOptions(url={redact_url(self.url)!r}, headers=<{names}>, "
-            f"subprotocols=<{len(self.subprotocols)}>, "
+            f"subprotocols=<{len(self.subprotocols)}>, proxy={proxy!r}, "
             f"connect_timeout={self.connect_timeout}, close_timeout={self.close_timeout})"
         )
 
 
 def _check_url(url: str) -> None:
+    if _parse_url(url, ("ws", "wss")) is None:
+        raise ValueError(f"not a valid ws:// or wss:// URL: {redact_url(url)}")
+
+
+def _check_proxy(url: str) -> None:
+    parts = _parse_url(url, PROXY_SCHEMES)
+    if parts is None or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            f"not a valid URL of a proxy: {redact_url(url)}. Expected a URL like "
+            f"http://user:password@host:port with one of the schemes {', '.join(PROXY_SCHEMES)}, "
+            "and special characters of the password percent-encoded"
+        )
+    if parts.scheme.startswith("socks") and not _is_socks_user(parts):
+        raise ValueError(
+            "the user name and the password of a SOCKS proxy must be 1 to 255 ASCII characters each"
+        )
+
+
+def _is_socks_user(parts: SplitResult) -> bool:
+    if parts.username is None:
+        return True
+    pair = unquote(parts.username), unquote(parts.password or "")
+    return all(part.isascii() and 0 < len(part) < 256 for part in pair)
+
+
+def _parse_url(url: str, schemes: tuple[str, ...]) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        is_valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_valid = False
+        return None
     if not is_valid or not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError(f"not a valid ws:// or wss:// URL: {redact_url(url)}")
+        return None
+    return parts
 
 
 def _check_header(name: str, value: str) -> None:
@@ -204,6 +287,6 @@ class Transport(Protocol):
 
 #: A function that opens one connection. It takes :class:`ConnectOptions` and returns an async
 #: context manager of a :class:`Transport`. Entering raises :class:`HandshakeRejected`,
-#: :class:`TransportConnectError` or :class:`TransportConnectTimeout`, never an exception group.
-#: Leaving closes the connection.
+#: :class:`TransportConnectError`, :class:`TransportConnectTimeout` or :class:`MissingPackage`, never
+#: an exception group. Leaving closes the connection.
 Connector: TypeAlias = Callable[[ConnectOptions], AbstractAsyncContextManager[Transport]]

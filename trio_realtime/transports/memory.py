@@ -115,7 +115,8 @@ class MemoryTransport:
         if self._local.close_status is not None:
             raise self._closed_error()
         if len(message) > self._max_message_size:
-            self._end_both_directions(_TOO_BIG, "message too big")
+            reason = f"a message is longer than max_message_size ({self._max_message_size})"
+            self._end_both_directions(_TOO_BIG, reason)
             raise self._closed_error()
         await self._put(message)
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import msgspec
-
 from trio_realtime.errors import (
     AuthenticationFailed,
+    ConfigurationError,
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
@@ -23,10 +22,13 @@ from trio_realtime.realtime_model import ModelConnection, WebSocketConnection
 from trio_realtime.session.user_code import describe_exception
 from trio_realtime.transports import (
     HandshakeRejected,
+    MissingPackage,
     TransportClosed,
     TransportConnectError,
     TransportConnectTimeout,
 )
+
+from .http_body import read_error
 
 NORMAL_CLOSURE = 1000
 CLOSE_AUTHENTICATION = 3000
@@ -103,19 +105,24 @@ def handshake_error(closed: TransportClosed, error: PeerError | None) -> Realtim
 
 @contextmanager
 def map_connect_errors(timeout: float) -> Generator[None]:
-    """Map what a connector raises while it connects."""
+    """Map what a connector raises while it connects.
+
+    ``timeout`` is the configured limit in seconds. The connector's own limit is what was left of it.
+    """
     try:
         yield
     except HandshakeRejected as exc:
         raise _rejected(exc) from exc
+    except MissingPackage as exc:
+        raise ConfigurationError(str(exc)) from exc
     except TransportConnectTimeout as exc:
-        raise ConnectTimeout(f"no connection to the service within {timeout:g} s: {exc}") from exc
+        raise ConnectTimeout(f"no connection to the service within {timeout:g} s") from exc
     except TransportConnectError as exc:
-        raise ConnectFailed(str(exc)) from exc
+        raise ConnectFailed(str(exc), status=exc.status, retry_after=exc.retry_after) from exc
 
 
 def _rejected(exc: HandshakeRejected) -> RealtimeError:
-    detail, code = _error_of(exc.body)
+    detail, code = read_error(exc.body)
     suffix = f": {detail}" if detail else ""
     if exc.status in (401, 403):
         message = f"the service rejected the key (HTTP {exc.status}){suffix}"
@@ -124,26 +131,8 @@ def _rejected(exc: HandshakeRejected) -> RealtimeError:
         return ModelNotAvailable(
             f"the model, deployment or path does not exist (HTTP 404){suffix}", code=code
         )
-    return ConnectFailed(f"{exc}{suffix}", status=exc.status)
-
-
-class _ErrorBody(msgspec.Struct):
-    """The ``error`` object in the body of an HTTP response of the service."""
-
-    message: str = ""
-    code: str | int | None = None
-
-
-class _Body(msgspec.Struct):
-    """The body of an HTTP response of the service."""
-
-    error: _ErrorBody
-
-
-def _error_of(body: str) -> tuple[str, str | None]:
-    """Return message and code of a rejection; the whole body if it is not in the service's form."""
-    try:
-        error = msgspec.json.decode(body, type=_Body).error
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return body, None
-    return error.message or body, None if error.code is None else str(error.code)
+    if exc.location is not None:
+        suffix = ""  # the body only names the target again
+    if exc.retry_after is not None:
+        suffix += f" (try again after {exc.retry_after:g} s)"
+    return ConnectFailed(f"{exc}{suffix}", status=exc.status, retry_after=exc.retry_after)
