@@ -17,7 +17,7 @@ from trio_realtime.errors import ConfigurationError, ConnectFailed
 from trio_realtime.local import local_connector
 from trio_realtime.testing import TEST_ENDPOINT
 from trio_realtime.transports import ConnectOptions, Transport, TransportConnectError
-from trio_realtime.transports._connect import _default_context
+from trio_realtime.transports._streams import _default_context
 
 KEY = "sk-test-0123456789"
 PROXY = "http://user:S3cret@proxy.test:8080"
