@@ -85,8 +85,8 @@ class HandshakeRejected(TransportError):
         self.status = status
         self.body = body
         self.headers = headers
-        self.location = _location(status, headers)
-        self.retry_after = parse_retry_after(headers)
+        self.location: str | None = _location(status, headers)
+        self.retry_after: float | None = parse_retry_after(headers)
         super().__init__(self._message())
 
     def _message(self) -> str:
