@@ -64,7 +64,7 @@ async def _run_turn(peer: Peer, turn: str, certificate: Certificate) -> None:
             [*peer.command(), url, turn],
             cwd=peer.environment,
             timeout=_TURN_TIMEOUT,
-            variables={"NODE_EXTRA_CA_CERTS": str(certificate.authority)},
+            env=processes.client_environment(NODE_EXTRA_CA_CERTS=str(certificate.authority)),
         )
     report = json.loads(printed)
     if report["errors"]:

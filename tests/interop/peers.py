@@ -133,9 +133,9 @@ class LiteLLMProxy(PythonPeer):
             *("--host", "127.0.0.1", "--port", "0"),
         ]
         # Otherwise it waits for a list of prices from the internet.
-        variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        env = processes.client_environment(LITELLM_LOCAL_MODEL_COST_MAP="True")
         async with processes.run_server(
-            command, r"running on http://(127\.0\.0\.1:\d+)", cwd=ENVIRONMENTS, variables=variables
+            command, r"running on http://(127\.0\.0\.1:\d+)", cwd=ENVIRONMENTS, env=env
         ) as proxy:
             yield f"ws://{proxy.ready}/v1/realtime?model=gpt-realtime-2.1"
 

@@ -14,12 +14,14 @@ import attrs
 import trio
 
 _START_TIMEOUT = 120.0
-#: Variables that would send a client elsewhere.
+#: The last line of npm. The reason is before it.
+_LOG_FILE = "npm error A complete log of this run"
+#: Variables that would send a client elsewhere begin with these.
 _FOREIGN = ("OPENAI_", "AZURE_", "LIVEKIT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 class CommandFailed(Exception):
-    """A command failed, did not end, or could not start. The message has one line."""
+    """A command failed, did not end, or could not start. The message is one line."""
 
 
 @attrs.frozen
@@ -35,7 +37,8 @@ class RunningServer:
     output: Sequence[str]
 
 
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+def client_environment(**variables: str) -> dict[str, str]:
+    """Return environment variables for a client: those of this process, without its endpoints."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)
     }
@@ -43,9 +46,15 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 async def run(
-    command: Sequence[str], *, cwd: Path, timeout: float, variables: Mapping[str, str] | None = None
+    command: Sequence[str], *, cwd: Path, timeout: float, env: Mapping[str, str] | None = None
 ) -> str:
     """Run a command and return what it prints.
+
+    Args:
+        command: the program and its arguments.
+        cwd: its working directory.
+        timeout: seconds after which it is stopped.
+        env: its environment variables; by default, those of this process.
 
     Raises:
         CommandFailed: it failed or took longer than ``timeout`` seconds.
@@ -58,7 +67,7 @@ async def run(
                 capture_stderr=True,
                 check=False,
                 cwd=cwd,
-                env=_environment(variables or {}),
+                env=env,
             )
     except OSError as exc:
         raise CommandFailed(f"{command[0]}: {exc.strerror}") from exc
@@ -71,21 +80,19 @@ async def run(
 
 def _last_line(output: bytes) -> str:
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
-    return next(filter(None, reversed(lines)), "")
+    reasons = [line for line in lines if line and not line.startswith(_LOG_FILE)]
+    return reasons[-1] if reasons else ""
 
 
 @asynccontextmanager
 async def run_server(
-    command: Sequence[str],
-    pattern: str,
-    *,
-    cwd: Path,
-    variables: Mapping[str, str] | None = None,
+    command: Sequence[str], pattern: str, *, cwd: Path, env: Mapping[str, str] | None = None
 ) -> AsyncGenerator[RunningServer]:
     """Run a server for the duration of the block. It is ready when a line matches ``pattern``.
 
     Raises:
-        CommandFailed: it ended or did not get ready.
+        ExceptionGroup: with :exc:`CommandFailed` if it ended or did not get ready, or with what the
+            block raised.
     """
     async with trio.open_nursery() as nursery:
         start = partial(
@@ -95,7 +102,7 @@ async def run_server(
             stderr=subprocess.STDOUT,
             check=False,
             cwd=cwd,
-            env=_environment(variables or {}),
+            env=env,
         )
         process: trio.Process = await nursery.start(start)
         output: list[str] = []

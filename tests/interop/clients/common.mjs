@@ -8,7 +8,7 @@ export const require = createRequire(`${process.cwd()}/`);
 
 export const TEXT = "Hello there";
 export const QUESTION = "What's the weather in Oslo?";
-export const LONG_TEXT = "Tell me something long. ".repeat(20);
+export const LONG_TEXT = "Tell me something long. ".repeat(60);
 const FRAME_MS = 20;
 const FRAME_SIZE = 48 * FRAME_MS;
 const SILENCE_MS = 2000;

@@ -17,7 +17,7 @@ from typing import Any
 
 TEXT = "Hello there"
 QUESTION = "What's the weather in Oslo?"
-LONG_TEXT = "Tell me something long. " * 20
+LONG_TEXT = "Tell me something long. " * 60
 RATE = 24_000
 FRAME_MS = 20
 FRAME_SIZE = RATE // 1000 * FRAME_MS * 2

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from common import LONG_TEXT, QUESTION, RATE, TEXT, errors, main, speak, weather_in
+from loguru import logger
 from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
@@ -37,6 +38,10 @@ def parse_and_record(message: str) -> Any:
 
 
 events.parse_server_event = parse_and_record
+
+# The package does not use logging.
+logger.remove()
+logger.add(lambda message: errors.append(str(message)), level="ERROR", format="{name}: {message}")
 
 
 async def get_weather(params: FunctionCallParams, city: str) -> None:
