@@ -54,6 +54,7 @@ async def _run_turn(peer: Peer, turn: str, certificate: Certificate) -> None:
         CommandFailed: the turn failed.
     """
     command = [str(Path(sys.executable).with_name("trio-realtime")), "serve", "--port", "0"]
+    command += peer.serve_options
     if peer.needs_tls:
         command += ["--certfile", str(certificate.chain), "--keyfile", str(certificate.key)]
     async with (

@@ -35,12 +35,14 @@ class Peer(ABC):
         package: the package whose version the table shows.
         program: the program in ``clients/``.
         needs_tls: whether the client refuses ``ws`` URLs.
+        serve_options: more options of ``trio-realtime serve``.
     """
 
     title: str
     package: str
     program: str
     needs_tls: bool = False
+    serve_options: Sequence[str] = ()
 
     @property
     def environment(self) -> Path:
@@ -145,6 +147,14 @@ PEERS: Mapping[str, Peer] = {
     for peer in (
         PythonPeer(
             "openai (Python)", "openai", "openai_python.py", requirements=["openai[realtime]"]
+        ),
+        PythonPeer(
+            "openai (Python, beta)",
+            "openai",
+            "openai_python_beta.py",
+            # The package knows only models of that time.
+            serve_options=["--dialect", "beta", "--model", "gpt-4o-realtime-preview"],
+            requirements=["openai[realtime]"],
         ),
         NodePeer("openai (npm)", "openai", "openai_node.mjs", needs_tls=True),
         PythonPeer("openai-agents", "openai-agents", "openai_agents_python.py"),
