@@ -17,7 +17,7 @@ CODE := $(wildcard $(PACKAGE) tests benchmarks examples)
 SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/local/server.py \
   $(PACKAGE)/session/session.py $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
 
-.PHONY: help demo test test-fast check lint ruff flake8-async types docs bench format clean
+.PHONY: help demo test test-fast check lint ruff flake8-async types docs bench interop format clean
 
 help:
 	@echo 'make demo       run a call with a voice agent; needs no API key and no network'
@@ -28,6 +28,7 @@ help:
 	@echo 'make types      run mypy and pyright in strict mode, and check the public types'
 	@echo 'make docs       build the documentation and run its examples; warnings are errors'
 	@echo 'make bench      run the benchmark of a burst of audio'
+	@echo 'make interop    test the clients of other projects with the local server; needs the package indexes'
 	@echo 'make format     fix and format the code with ruff'
 	@echo 'make clean      delete everything that make created'
 
@@ -66,12 +67,16 @@ docs: $(VENV)/.stamp-docs
 bench: $(VENV)/.stamp-cli
 	$(BIN)/python -m benchmarks burst
 
+# The clients are installed into environments of their own, in .interop. CLIENTS selects some of them.
+interop: $(VENV)/.stamp-interop
+	PYTHONPATH=tests $(BIN)/python -m interop $(CLIENTS)
+
 format: $(VENV)/.stamp-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist docs/_build htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .interop build dist docs/_build htmlcov .coverage .coverage.* \
 	  .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- flake8-async --------------------------------------------------------------------------------
