@@ -25,8 +25,9 @@ class PlaybackTracker:
     def played(self, item_id: str, content_index: int, ms: float) -> None:
         """Report how much of an item has been played.
 
-        From the first report on, only reports count: an item without a report was not heard, and
-        ``drain`` waits until everything is reported. A report about an item that is not in the queue
+        From the first report on, only reports count. An item without a report was not heard, unless a
+        later item plays: items before that one are over. ``drain`` waits until everything is reported. A
+        report about an item that is not in the queue
         (played to its end, interrupted, or never received) has no effect.
 
         Args:

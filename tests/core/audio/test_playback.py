@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Container
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import settings, strategies as st
@@ -235,11 +238,11 @@ def test_an_item_without_a_report_counts_as_unheard() -> None:
     assert playback.cut(100.0, ENDED) == [position(B, 0, 1000)]
 
 
-def test_an_item_reported_to_its_end_is_not_cut_although_an_earlier_one_is_unheard() -> None:
-    playback = queued(A, B, seconds=1)
+def test_an_item_before_one_that_is_reported_is_over() -> None:
+    playback = queued(A, B, C, seconds=1)
     playback.report("b", 0, 1000)
 
-    assert playback.cut(9.0, ENDED) == [position(A, 0, 1000)]
+    assert playback.cut(9.0, ENDED) == [position(C, 0, 1000)]
 
 
 def test_a_late_report_is_ignored() -> None:
@@ -447,3 +450,55 @@ class Player(RuleBasedStateMachine):
 
 TestPlayer = Player.TestCase
 TestPlayer.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+
+
+# --- reports that stop short ----------------------------------------------------------------------
+
+
+def test_items_before_one_that_plays_are_over() -> None:
+    """Thirty replies whose reports stop 150 ms short, and then a barge-in into the next one."""
+    playback = Playback()
+    for number in range(30):
+        playback.receive((f"i{number}", 0), f"r{number}", 48_000, 0.0)
+        playback.report(f"i{number}", 0, 850)
+    playback.receive(("last", 0), "last", 48_000, 0.0)
+    playback.report("last", 0, 20)
+
+    points = playback.cut(1.0, {"last"})
+
+    assert [(point.item_id, point.played_ms) for point in points] == [("last", 20)]
+    assert not playback._items
+
+
+@pytest.mark.parametrize("ms", [0, -1])
+def test_a_report_that_an_item_does_not_play_ends_nothing(ms: float) -> None:
+    playback = Playback()
+    playback.receive(A, "r1", 48_000, 0.0)
+    playback.receive(B, "r2", 48_000, 0.0)
+    playback.report(*A, 500)
+    playback.report(*B, ms)
+    assert next(point.played_ms for point in playback.cut(1.0, RUNNING)) == 500
+
+
+def steps_to_cut(items: int) -> int:
+    """Return the number of lines that run to cut this many items."""
+    playback = Playback()
+    for number in range(items):
+        playback.receive((f"i{number}", 0), "r", 48_000, 0.0)
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        assert len(playback.cut(0.5, {"r"})) == items
+    finally:
+        sys.settrace(None)
+    return lines
+
+
+def test_the_cost_of_an_interruption_grows_with_the_number_of_items() -> None:
+    assert steps_to_cut(400) < 2.5 * steps_to_cut(200)

@@ -43,9 +43,12 @@ class TruncatePoint:
 
 
 class _ItemAudio:
-    """The audio of one item: how much was received, played and reported, in milliseconds."""
+    """The audio of one item: how much was received, played and reported, in milliseconds.
 
-    __slots__ = ("arrived", "key", "played", "received", "reported", "response_id")
+    ``entries`` is the number of its entries in the queue.
+    """
+
+    __slots__ = ("arrived", "entries", "key", "played", "received", "reported", "response_id")
 
     def __init__(self, key: ItemKey, response_id: str, now: float) -> None:
         self.key = key
@@ -53,6 +56,7 @@ class _ItemAudio:
         self.arrived = now
         self.received = 0.0
         self.played = 0.0
+        self.entries = 0
         self.reported: float | None = None
 
 
@@ -113,6 +117,7 @@ class Playback:
 
     def _append(self, item: _ItemAudio, start: float) -> _QueuedAudio:
         entry = _QueuedAudio(item, start)
+        item.entries += 1
         self._queue.append(entry)
         return entry
 
@@ -126,12 +131,22 @@ class Playback:
         """Note that the application played this much of an item. From now on only reports count.
 
         An unknown item (played to its end, interrupted, or never received) is ignored: reports arrive
-        late.
+        late. Items that arrived before one that plays are over, even if their last reports are missing.
         """
         item = self._items.get((item_id, content_index))
-        if item is not None:
-            self._by_reports = True
-            item.reported = ms
+        if item is None:
+            return
+        self._by_reports = True
+        item.reported = ms
+        if ms > 0:
+            self._end_before(item)
+
+    def _end_before(self, playing: _ItemAudio) -> None:
+        for item in self._items.values():
+            if item is playing:
+                return
+            if not _is_reported_to_end(item):
+                item.reported = item.received
 
     def on_stop_reports(self, _command: StopPlaybackReports, _now: float) -> Sequence[Effect]:
         """Let audio play by the clock again."""
@@ -169,11 +184,12 @@ class Playback:
         while self._queue and self._queue[0].end <= now:
             entry = self._queue.popleft()
             entry.item.played += entry.ms
+            entry.item.entries -= 1
 
     def _is_played_out(self, item: _ItemAudio) -> bool:
         if self._by_reports:
             return _is_reported_to_end(item)
-        return not any(entry.item is item for entry in self._queue)
+        return not item.entries
 
     def played_ms(self, item_id: str, content_index: int, now: float) -> float:
         """Return how much of an item was heard; 0 for an item that is not in the queue."""
@@ -222,41 +238,44 @@ class Playback:
             only: cut only what belongs to this response.
         """
         self.advance(now, running)
-        positions: list[TruncatePoint] = []
-        for item in [*self._items.values()]:
-            if only is not None and item.response_id != only:
-                continue
-            position = self._cut_item(item, now, running)
-            if position is not None:
-                positions.append(position)
+        cut = [
+            item
+            for item in self._items.values()
+            if only in (None, item.response_id) and not self._is_exempt(item, now)
+        ]
+        positions = [self._position(item, now) for item in cut if self._is_left(item, now, running)]
+        self._forget({item.key for item in cut}, now)
         return positions
 
-    def _cut_item(
-        self, item: _ItemAudio, now: float, running: Container[str]
-    ) -> TruncatePoint | None:
+    def _is_exempt(self, item: _ItemAudio, now: float) -> bool:
+        """Return whether an item must not be cut."""
         negative = item.reported is not None and item.reported < 0
-        if now < item.arrived or (self._by_reports and negative):
-            return None
-        heard = self._heard(item, now)
-        self._forget(item, now)
-        if heard >= item.received and item.response_id not in running:
-            return None
+        return now < item.arrived or (self._by_reports and negative)
+
+    def _is_left(self, item: _ItemAudio, now: float, running: Container[str]) -> bool:
+        """Return whether something of an item was not heard yet, or may still arrive."""
+        return item.response_id in running or self._heard(item, now) < item.received
+
+    def _position(self, item: _ItemAudio, now: float) -> TruncatePoint:
         # Whole milliseconds, and never more than was received: the service rejects anything else.
         return TruncatePoint(
             item_id=item.key[0],
             content_index=item.key[1],
             response_id=item.response_id,
-            played_ms=int(heard),
+            played_ms=int(self._heard(item, now)),
             received_ms=item.received,
         )
 
-    def _forget(self, item: _ItemAudio, now: float) -> None:
-        self._items.pop(item.key, None)
+    def _forget(self, keys: set[ItemKey], now: float) -> None:
+        """Remove items from the queue. What comes after them moves up."""
+        if not keys:
+            return
+        for key in keys:
+            del self._items[key]
         rest: deque[_QueuedAudio] = deque()
         for entry in self._queue:
-            if entry.item is item:
+            if entry.item.key in keys:
                 continue
-            # What comes after the cut moves up.
             if rest:
                 entry.start = min(entry.start, rest[-1].end)
             elif entry.start > now:
