@@ -492,11 +492,12 @@ def steps_to_cut(items: int) -> int:
         lines += event == "line"
         return trace
 
+    before = sys.gettrace()
     sys.settrace(trace)
     try:
         assert len(playback.cut(0.5, {"r"})) == items
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return lines
 
 
