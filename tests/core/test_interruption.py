@@ -152,3 +152,46 @@ def test_interruptions_of_everything_are_counted() -> None:
     scenario.response_created("r2", create)
     scenario.core.cancel_response(token, scenario.now)
     assert scenario.core.interruptions == 2
+
+
+# --- a response whose end was lost ----------------------------------------------------------------
+
+
+def refuse_cancel(scenario: CoreScenario, cancel_id: str | None) -> list[Effect]:
+    error = {"code": "response_cancel_not_active", "message": "no", "event_id": cancel_id}
+    return scenario.receive("error", error=error)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_refused_cancel_ends_a_response_whose_end_was_lost(named: bool) -> None:
+    scenario = CoreScenario()
+    token, create = scenario.request()
+    scenario.response_created("r1", create)
+    (cancel,) = effects_of(scenario.interrupt(), ResponseCancel)
+    assert scenario.send_message() != []  # its create waits for the slot
+    effects = refuse_cancel(scenario, cancel.event_id if named else None)
+
+    (end,) = effects_of(effects, ev.ResponseEnd)
+    assert (end.response_id, end.status) == ("r1", "cancelled")
+    assert token in resolved_tokens(effects)
+    assert len(effects_of(effects, ResponseCreate)) == 1
+    assert effects_of(effects, ev.Error) == []
+    assert scenario.response_done("r1", create) == []  # late
+
+
+def test_a_refused_cancel_of_a_response_that_has_ended_changes_nothing() -> None:
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    (cancel,) = effects_of(scenario.interrupt(), ResponseCancel)
+    scenario.response_done("r1", status="completed")
+    scenario.response_created("r2")
+    assert refuse_cancel(scenario, cancel.event_id) == []
+    assert len(effects_of(scenario.audio("r2", "item_2"), ev.Audio)) == 1
+
+
+def test_a_refused_raw_cancel_ends_a_response_whose_end_was_lost() -> None:
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    scenario.core.send_raw({"type": "response.cancel", "event_id": "mine"})
+    assert len(effects_of(refuse_cancel(scenario, "mine"), ev.ResponseEnd)) == 1
+    assert scenario.core.is_quiet

@@ -136,7 +136,9 @@ class Conversation:
             self._settings,
             interruption,
         )
-        self._errors = ErrorRouter(self._settings, edits, retention, requests)
+        self._errors = ErrorRouter(
+            self._settings, edits, retention, requests, self._responses, self._lifecycle
+        )
         self._components = Components(
             settings=self._settings,
             history=updates,

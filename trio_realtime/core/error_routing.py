@@ -10,7 +10,9 @@ from .audio.retention import RetainedAudio
 from .effects import Effect
 from .error_events import NOTHING_TO_CANCEL, peer_error
 from .history.edits import HistoryEdits
+from .responses.lifecycle import ResponseLifecycle
 from .responses.requests import ResponseRequests
+from .responses.running import RunningResponses
 from .settings import SessionSettings
 
 
@@ -27,14 +29,18 @@ class ErrorRouter:
         edits: HistoryEdits,
         retention: RetainedAudio,
         requests: ResponseRequests,
+        responses: RunningResponses,
+        lifecycle: ResponseLifecycle,
     ) -> None:
         self.last_error: PeerError | None = None
         self._settings = settings
         self._edits = edits
         self._retention = retention
         self._requests = requests
+        self._responses = responses
+        self._lifecycle = lifecycle
 
-    def on_error(self, event: ErrorEvent, _now: float) -> list[Effect]:
+    def on_error(self, event: ErrorEvent, now: float) -> list[Effect]:
         """Route an error; deliver it as an event if it answers no request."""
         details = event.error
         rejected = self._settings.reject(details) or self._edits.reject(details)
@@ -42,7 +48,9 @@ class ErrorRouter:
             self.last_error, effects = rejected
             return effects
         if details.code == NOTHING_TO_CANCEL:
-            return []  # the response ended before the cancel arrived
+            # The response ended before the cancel arrived. If it still runs here, its end was lost.
+            response = self._responses.cancelled_with(details.event_id)
+            return [] if response is None else self._lifecycle.end_lost(response, now)
         if self._retention.rejected(details.event_id):
             return []  # the library made that request, so its rejection is not reported
         effects_of_create = self._requests.reject(details)

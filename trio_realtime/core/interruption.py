@@ -135,22 +135,17 @@ class Interruption:
         cancel = [] if response is None else self._cancel(response)
         return [*cancel, *self.silence(response_id, now)]
 
-    def cancelled_by_user(self, response_id: str | None, now: float) -> list[Effect]:
-        """Stop what a ``response.cancel`` cancels that the user has sent.
-
-        Args:
-            response_id: the response that it names; ``None`` for the response of the conversation.
-            now: seconds.
-        """
-        if response_id is None:
+    def cancelled_by_user(self, cancel: ResponseCancel, now: float) -> list[Effect]:
+        """Stop what a ``response.cancel`` cancels that the user has sent."""
+        if cancel.response_id is None:
             for response in self._responses.in_conversation():
-                response.cancel_sent = True
+                response.cancel_sent, response.cancel_id = True, cancel.event_id
             return self.interrupt_all(now)
-        named = self._responses.get(response_id)
+        named = self._responses.get(cancel.response_id)
         if named is None:
             return []
-        named.cancel_sent = True
-        return self.interrupt_response(response_id, now)
+        named.cancel_sent, named.cancel_id = True, cancel.event_id
+        return self.interrupt_response(named.id, now)
 
     def silence(self, response_id: str, now: float) -> list[Effect]:
         """Cut the audio of a response and cancel its calls, without cancelling the response."""
@@ -168,7 +163,8 @@ class Interruption:
         if response.cancel_sent:
             return []
         response.cancel_sent = True
-        return [ResponseCancel(event_id=self._token("cancel"), response_id=response.id)]
+        response.cancel_id = self._token("cancel")
+        return [ResponseCancel(event_id=response.cancel_id, response_id=response.id)]
 
     def cancel_calls(self, response_id: str | None = None) -> list[Effect]:
         """Cancel the open calls of one response, or of all responses."""

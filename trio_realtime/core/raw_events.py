@@ -64,7 +64,7 @@ class RawEvents:
             case ResponseCreate() as create:
                 return self._requests.request_raw(create)
             case ResponseCancel() as cancel:
-                return [cancel, *self._interruption.cancelled_by_user(cancel.response_id, now)]
+                return [cancel, *self._interruption.cancelled_by_user(cancel, now)]
             case ConversationItemCreate() as create:
                 return self._create_item(create, now)
             case SessionUpdate(event_id=event_id, session=session, extra=extra):

@@ -14,11 +14,13 @@ from trio_realtime.core.interruption import Interruption
 from trio_realtime.core.settings import SessionSettings
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
+    UNSET,
     FunctionCallItem,
     ResponseCreated,
     ResponseDone,
     ResponseObject,
     ResponseOutputItemDone,
+    StatusDetails,
 )
 
 from .attribution import ResponseAttribution, token_of
@@ -176,6 +178,17 @@ class ResponseLifecycle:
             effects += self._end_in_conversation(response, outcome, now)
         self._playback.advance(now, self._interruption.unfinished())
         return [*effects, *self._requests.send_next()]
+
+    def end_lost(self, response: RunningResponse, now: float) -> list[Effect]:
+        """End a cancelled response whose ``response.done`` did not arrive."""
+        details = StatusDetails(type="cancelled", reason="client_cancelled")
+        done = ResponseObject(
+            id=response.id,
+            status="cancelled",
+            status_details=details,
+            conversation_id=None if response.out_of_band else UNSET,
+        )
+        return self.on_done(ResponseDone(response=done), now)
 
     def _end_in_conversation(
         self, response: RunningResponse, outcome: ResponseOutcome, now: float

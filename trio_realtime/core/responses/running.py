@@ -62,6 +62,7 @@ class RunningResponse:
         turns: the turns that it belongs to.
         audio_suppressed: its audio is no longer delivered.
         cancel_sent: a ``response.cancel`` was sent for it.
+        cancel_id: the event id of that cancel, if it has one.
         texts: the texts of the parts of each message, by item id and content index.
         arguments: the arguments of each function call so far, by item id.
         announced_calls: function calls whose items were not complete yet, by item id.
@@ -74,6 +75,7 @@ class RunningResponse:
         "arguments",
         "audio",
         "audio_suppressed",
+        "cancel_id",
         "cancel_sent",
         "created_seen",
         "id",
@@ -96,6 +98,7 @@ class RunningResponse:
         self.turns: tuple[Turn, ...] = ()
         self.audio_suppressed: bool = False
         self.cancel_sent: bool = False
+        self.cancel_id: str | None = None
         self.texts: dict[str, dict[int, PartText]] = {}
         self.arguments: dict[str, list[str]] = {}
         self.announced_calls: dict[str, FunctionCallItem] = {}
@@ -169,6 +172,16 @@ class RunningResponses:
     def get(self, response_id: str) -> RunningResponse | None:
         """Return the response with this id, if it runs."""
         return self.running.get(response_id)
+
+    def cancelled_with(self, cancel_id: str | None) -> RunningResponse | None:
+        """Return the running response of this cancel.
+
+        Without an id, it is the only response that was cancelled and still runs.
+        """
+        found = [response for response in self.running.values() if response.cancel_sent]
+        if cancel_id is not None:
+            found = [response for response in found if response.cancel_id == cancel_id]
+        return found[0] if len(found) == 1 else None
 
     def in_conversation(self) -> list[RunningResponse]:
         """Return the running responses of the conversation.
