@@ -47,6 +47,11 @@ def _positive(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None
         raise ConfigurationError(f"{attribute.name} must be a number > 0, got {value!r}")
 
 
+def _positive_or_none(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None:
+        _positive(_config, attribute, value)
+
+
 def _not_negative(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not is_number(value) or not value >= 0:
         raise ConfigurationError(f"{attribute.name} must be a number >= 0, got {value!r}")
@@ -167,6 +172,9 @@ class SessionConfig:
             dropped first. 0, the default, retains none. The user's audio is requested from the service.
         connect_timeout: seconds to connect, and to have the settings and the items of ``history=``
             acknowledged.
+        request_timeout: seconds that the service may take to begin a response, or to acknowledge settings
+            or an edit of the history. After that, the request fails and the next one is sent. ``None``
+            for no limit.
         close_timeout: seconds that closing the connection may take when the block is left.
         max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
         max_buffered_events: events that a consumer may leave unread.
@@ -219,6 +227,7 @@ class SessionConfig:
     history_update_interval: float = attrs.field(default=0.1, validator=_not_negative)
     max_history_audio: int = attrs.field(default=0, validator=_not_negative)
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
+    request_timeout: float | None = attrs.field(default=15.0, validator=_positive_or_none)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
     max_buffered_events: int = attrs.field(default=16_384, validator=_positive)

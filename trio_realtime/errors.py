@@ -17,6 +17,7 @@
     │   ├── RequestRejected       the service rejected a request, usually with an ``error`` event
     │   │   ├── SettingsRejected     the request was a ``session.update``
     │   │   └── SipRequestRejected   the request was an HTTPS request about a SIP call
+    │   ├── RequestTimedOut       the service did not answer a request
     │   ├── ResponseFailed        a response did not complete
     │   ├── SessionExpired        the session reached its maximum duration
     │   └── ProtocolViolation     the service broke the protocol
@@ -53,6 +54,7 @@ __all__ = [
     "ProtocolViolation",
     "RealtimeError",
     "RequestRejected",
+    "RequestTimedOut",
     "ResponseFailed",
     "SessionClosed",
     "SessionExpired",
@@ -150,6 +152,13 @@ class SipRequestRejected(RequestRejected):
     def __init__(self, message: str, *, status: int, code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.status = status
+
+
+class RequestTimedOut(PeerError):
+    """The service did not answer a request within ``request_timeout``. The session goes on.
+
+    The service may still carry out the request.
+    """
 
 
 class ResponseFailed(PeerError):

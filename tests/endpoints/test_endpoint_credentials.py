@@ -57,8 +57,8 @@ async def test_the_error_names_the_line_of_the_function_and_the_line_that_raised
     with pytest.raises(ConnectFailed) as caught:
         await Endpoint.openai(sync_function).resolve()
     assert (
-        f"raised OSError (test_credentials.py, line {lines[0]}, in sync_function; "
-        f"test_credentials.py, line {lines[1]}, in read_vault)"
+        f"raised OSError (test_endpoint_credentials.py, line {lines[0]}, in sync_function; "
+        f"test_endpoint_credentials.py, line {lines[1]}, in read_vault)"
     ) in str(caught.value)
 
 

@@ -17,6 +17,7 @@ from trio_realtime.core import (
     CancelResponse,
     Conversation,
     CreateResponse,
+    DeadlinePassed,
     Disconnected,
     Effect,
     Interrupt,
@@ -217,6 +218,9 @@ class CoreDriver(Conversation):
     ) -> list[Effect]:
         return self._feed(ReplyChecked(response_id=response_id, text=text, trips=trips), now)
 
+    def deadline_passed(self, now: float) -> list[Effect]:
+        return self._feed(DeadlinePassed(), now)
+
     def disconnected(self) -> None:
         self._feed(Disconnected())
 
@@ -228,8 +232,8 @@ class CoreScenario:
     response is spontaneous, or the server does not echo metadata.
     """
 
-    def __init__(self, toolset: ToolsetDouble | None = None) -> None:
-        self.core = CoreDriver("agent", toolset)
+    def __init__(self, toolset: ToolsetDouble | None = None, **options: Any) -> None:
+        self.core = CoreDriver("agent", toolset, **options)
         self.now = 0.0
         self.receive("session.created", session=SESSION)
 

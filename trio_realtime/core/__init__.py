@@ -29,6 +29,7 @@ from .inputs import (
     CallFinished as CallFinished,
     CancelResponse as CancelResponse,
     CreateResponse as CreateResponse,
+    DeadlinePassed as DeadlinePassed,
     Disconnected as Disconnected,
     Input as Input,
     InputChecked as InputChecked,

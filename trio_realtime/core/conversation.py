@@ -6,6 +6,7 @@ same effects. An input is accepted first, then state changes, then effects leave
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -30,6 +31,7 @@ from .history.updates import HistoryUpdater
 from .inputs import Input
 from .interruption import Interruption
 from .raw_events import RawEvents
+from .request_timer import RequestTimer
 from .responses.attribution import ResponseAttribution
 from .responses.lifecycle import ResponseLifecycle
 from .responses.output import OutputStream
@@ -53,6 +55,7 @@ class Conversation:
         history_update_interval: seconds between two history events of a growing item.
         audio_gate: hold audio until the text that covers it was checked.
         max_history_audio: bytes of audio that the history retains.
+        request_timeout: seconds that the service may take to answer a request.
         bytes_per_ms: bytes of one millisecond of output audio, until the service names a format.
 
     Attributes:
@@ -70,6 +73,7 @@ class Conversation:
         history_update_interval: float = 0.1,
         audio_gate: bool = False,
         max_history_audio: int = 0,
+        request_timeout: float = math.inf,
         bytes_per_ms: float = 48,
     ) -> None:
         self._numbers = count(1)
@@ -78,13 +82,14 @@ class Conversation:
         self.playback: Playback = Playback(bytes_per_ms)
         self._responses = RunningResponses()
         self._ledger = ToolLedger()
-        self._queue = ResponseQueue()
+        self._timer = RequestTimer(request_timeout)
+        self._queue = ResponseQueue(self._timer)
         self._guard = ReplyGuard(self.playback, guardrail_debounce, gated=audio_gate)
         input_guard = InputGuard(enabled=guardrail_debounce is not None)
-        attribution = ResponseAttribution(self._queue)
-        self._settings = SessionSettings(agent, toolset, self.playback, token)
+        attribution = ResponseAttribution(self._queue, self._timer)
+        self._settings = SessionSettings(agent, toolset, self.playback, self._timer, token)
         updates = HistoryUpdater(self.history, history_update_interval)
-        edits = HistoryEdits(self.history, token)
+        edits = HistoryEdits(self.history, self._timer, token)
         retention = RetainedAudio(
             self.history, self._responses, self.playback, token, max_history_audio
         )
@@ -108,6 +113,7 @@ class Conversation:
             self._settings,
             interruption,
             input_guard,
+            self._timer,
             token,
         )
         calls = FunctionCalls(self._ledger, requests, token)
@@ -182,6 +188,7 @@ class Conversation:
         Raises:
             UsageError: a command cannot be carried out. Nothing has changed.
         """
+        self._timer.now = now
         handlers = self._handlers.get(type(event), ())
         if len(handlers) == 1:
             return handlers[0](event, now)
@@ -216,6 +223,11 @@ class Conversation:
     def interruptions(self) -> int:
         """How often the agent was interrupted, by the user's speech or by a command."""
         return self._interruption.count
+
+    @property
+    def next_deadline(self) -> float:
+        """When :class:`~.inputs.DeadlinePassed` is due, in seconds; ``math.inf`` if no request waits."""
+        return self._timer.next_deadline
 
     @property
     def is_quiet(self) -> bool:

@@ -136,6 +136,11 @@ def dispatch_table(c: Components) -> DispatchTable:
         i.ApprovalDecided: (c.hosted.on_approval_decided,),
         i.ReplyChecked: (c.trips.on_reply_checked,),
         i.InputChecked: (c.trips.on_input_checked,),
+        i.DeadlinePassed: (
+            c.requests.on_deadline_passed,
+            c.settings.on_deadline_passed,
+            c.edits.on_deadline_passed,
+        ),
         i.Disconnected: (
             c.requests.on_disconnected,
             c.settings.on_disconnected,

@@ -39,6 +39,13 @@ def failed_outcome(details: ErrorDetails) -> ResponseOutcome:
     )
 
 
+def unanswered_outcome(error: PeerError) -> ResponseOutcome:
+    """Return the outcome of a response whose create was not answered."""
+    return ResponseOutcome(
+        response_id="", status="failed", reason="request_timed_out", message=error.message
+    )
+
+
 def concerns_create(details: ErrorDetails) -> bool:
     """Return whether an error without an event id looks like an answer to a create."""
     return (

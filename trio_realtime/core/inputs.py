@@ -205,6 +205,11 @@ class InputChecked:
 
 
 @attrs.frozen
+class DeadlinePassed:
+    """The time of ``Conversation.next_deadline`` has come."""
+
+
+@attrs.frozen
 class Disconnected:
     """The connection is gone: nothing that is queued will be sent or answered."""
 
@@ -221,5 +226,7 @@ Command: TypeAlias = (
     | SendRaw
     | ProtectCall
 )
-Result: TypeAlias = CallFinished | ApprovalDecided | ReplyChecked | InputChecked | Disconnected
+Result: TypeAlias = (
+    CallFinished | ApprovalDecided | ReplyChecked | InputChecked | DeadlinePassed | Disconnected
+)
 Input: TypeAlias = ServerEvent | Command | Result

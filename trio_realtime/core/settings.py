@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -31,7 +31,8 @@ from trio_realtime.wire import (
 from .audio.playback import Playback
 from .effects import Effect, ResolveRequest
 from .error_events import peer_error
-from .inputs import Disconnected, UpdateSettings
+from .inputs import DeadlinePassed, Disconnected, UpdateSettings
+from .request_timer import RequestTimer
 from .settings_change import (
     SettingPath,
     setting_paths,
@@ -54,12 +55,18 @@ class SessionSettings:
     """
 
     def __init__(
-        self, agent: Any, toolset: Any, playback: Playback, token: Callable[[str], str]
+        self,
+        agent: Any,
+        toolset: Any,
+        playback: Playback,
+        timer: RequestTimer,
+        token: Callable[[str], str],
     ) -> None:
         self.agent: Any = agent
         self.toolset: Any = toolset
         self.session: Session | None = None
         self._playback = playback
+        self._timer = timer
         self._token = token
         self._accepted: Session | None = None
         self._waiting: deque[UpdateSettings] = deque()
@@ -81,6 +88,7 @@ class SessionSettings:
         if self._sent is None:
             return [ev.SettingsUpdated(session=self._set_session(event.session))]
         (update, change), self._sent = self._sent, None
+        self._timer.stop(_TIMER)
         known = self._accepted
         self._accepted = change if known is None else settings_after(known, change)
         self._set_session(change)
@@ -106,23 +114,28 @@ class SessionSettings:
         if token != update.token:
             return None
         self._sent = None
+        self._timer.stop(_TIMER)
         error = peer_error(details, SettingsRejected)
         locked = None if update.agent is None else locked_setting(details, change)
         if locked is not None:
             self._locked.add(locked)
             self._waiting.appendleft(update)
             return error, self._send_next()
-        outcome: Effect = (
-            ResolveRequest(token=update.token, outcome=error)
-            if update.has_waiter
-            else ev.Error(error=error)
-        )
-        return error, [outcome, *self._send_next()]
+        return error, [_failure(update, error), *self._send_next()]
+
+    def on_deadline_passed(self, _event: DeadlinePassed, _now: float) -> list[Effect]:
+        """Give up an update that the service has not answered in time."""
+        if self._sent is None or not self._timer.is_due(_TIMER):
+            return []
+        update, self._sent = self._sent[0], None
+        self._timer.stop(_TIMER)
+        return [_failure(update, self._timer.error("session.update")), *self._send_next()]
 
     def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
         """Drop every update."""
         self._waiting.clear()
         self._sent = None
+        self._timer.stop(_TIMER)
         return []
 
     def _set_session(self, reported: Session) -> Session:
@@ -146,6 +159,7 @@ class SessionSettings:
                 effects += warnings
             if change is not None:
                 self._sent = (update, change)
+                self._timer.start(_TIMER)
                 effects.append(
                     SessionUpdate(event_id=update.token, session=change, extra=update.extra)
                 )
@@ -173,6 +187,15 @@ class SessionSettings:
             return [resolved]
         previous, self.agent = self.agent, update.agent
         return [ev.Handoff(from_agent=previous, to_agent=update.agent), resolved]
+
+
+_TIMER: Final = "settings"
+
+
+def _failure(update: UpdateSettings, error: PeerError) -> Effect:
+    if update.has_waiter:
+        return ResolveRequest(token=update.token, outcome=error)
+    return ev.Error(error=error)
 
 
 _LOCKED = re.compile(

@@ -1,6 +1,6 @@
 """From an agent and an endpoint to a running session, and back.
 
-The session is a nursery with five named tasks: reader, writer, guardrails, tools and hooks. No
+The session is a nursery with six named tasks: reader, writer, guardrails, tools, deadlines and hooks. No
 cancellation reaches the reader and the writer before the session has said goodbye. The connection is
 made outside the nursery, so its errors are the caller's plain exceptions. MCP servers start before the
 connection and have a nursery around it.
@@ -8,6 +8,7 @@ connection and have a nursery around it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -179,6 +180,7 @@ def _make_runtime(
         audio_gate=config.guardrail_audio_gate,
         history_update_interval=config.history_update_interval,
         max_history_audio=config.max_history_audio,
+        request_timeout=math.inf if config.request_timeout is None else config.request_timeout,
         bytes_per_ms=config.output_format.bytes_per_ms,
     )
     end = SessionEnd()
@@ -215,7 +217,7 @@ class _SessionTasks:
         """
         runtime = self.runtime
         writing, reading = trio.CancelScope(shield=True), trio.CancelScope(shield=True)
-        checking, calling = trio.CancelScope(), trio.CancelScope()
+        checking, calling, watching = (trio.CancelScope() for _ in range(3))
         async with open_bare_nursery(InternalError) as nursery:
             nursery.start_soon(
                 _run_in_scope,
@@ -234,12 +236,13 @@ class _SessionTasks:
             nursery.start_soon(
                 _run_in_scope, calling, runtime.tools.run, self.services, name="tools"
             )
+            nursery.start_soon(_run_in_scope, watching, runtime.watch_deadlines, name="deadlines")
             nursery.start_soon(self.hooks.run, name="hooks")
             try:
                 yield
             finally:
                 runtime.tools.stop_receiving()
-                for scope in (writing, reading, checking, calling):
+                for scope in (writing, reading, checking, calling, watching):
                     scope.cancel(reason="the session is over")
 
 

@@ -19,6 +19,7 @@ from trio_realtime.core import (
     CheckInput,
     CheckReply,
     Conversation,
+    DeadlinePassed,
     Disconnected,
     HistoryEdited,
     Input,
@@ -127,6 +128,7 @@ class SessionRuntime:
         self._pending: dict[str, PendingRequest] = {}
         self._numbers = count(1)
         self._changed = trio.lowlevel.ParkingLot()
+        self._waiting = trio.CancelScope()
 
     # --- sending
 
@@ -182,8 +184,17 @@ class SessionRuntime:
                 self._inputs.popleft()
         finally:
             self._inputs.clear()
+        if self.core.next_deadline != self._waiting.deadline:
+            self._waiting.deadline = self.core.next_deadline
         if self._changed:
             self._changed.unpark_all()
+
+    async def watch_deadlines(self) -> None:
+        """Tell the core when a request was not answered in time."""
+        while True:
+            with trio.CancelScope(deadline=self.core.next_deadline) as self._waiting:
+                await trio.sleep_forever()
+            self.feed(DeadlinePassed())
 
     def _run_effect(self, effect: RareEffect) -> None:
         match effect:

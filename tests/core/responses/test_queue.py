@@ -9,6 +9,7 @@ from itertools import product
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.core.responses.queue import (
     TRANSITIONS,
     QueueState,
@@ -500,7 +501,8 @@ class RecordingQueue(ResponseQueue):
     """A queue that records its transitions."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.timer = RequestTimer(0.0)  # every deadline has passed
+        super().__init__(self.timer)
         self.transitions: set[tuple[QueueState, Trigger]] = set()
 
     def _move(self, trigger: Trigger) -> None:
@@ -521,6 +523,7 @@ OPERATIONS: dict[str, Callable[[ResponseQueue], object]] = {
     "rejected": lambda queue: queue.rejected("a"),
     "rejected late": lambda queue: queue.rejected("a", winner_ended=True),
     "failed": lambda queue: queue.failed("a"),
+    "expire": lambda queue: queue.expire(),
     "withdraw": lambda queue: queue.withdraw("a"),
     "clear": lambda queue: queue.clear(),
 }

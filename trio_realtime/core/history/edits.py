@@ -24,13 +24,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 from trio_realtime.core.effects import Effect, HistoryEdited, ResolveRequest
 from trio_realtime.core.error_events import peer_error
-from trio_realtime.core.inputs import Disconnected, UpdateHistory
+from trio_realtime.core.inputs import DeadlinePassed, Disconnected, UpdateHistory
+from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.errors import PeerError, UsageError
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
@@ -65,6 +66,9 @@ _ALLOWED_PARTS: dict[str, tuple[type, ...]] = {
 }
 
 
+_TIMER: Final = "edit"
+
+
 class _PendingEdit:
     """The edit that was sent.
 
@@ -87,11 +91,13 @@ class HistoryEdits:
 
     Args:
         history: the items of the conversation.
+        timer: limits how long the service may be silent about an edit.
         token: makes event ids and item ids.
     """
 
-    def __init__(self, history: History, token: Callable[[str], str]) -> None:
+    def __init__(self, history: History, timer: RequestTimer, token: Callable[[str], str]) -> None:
         self._history = history
+        self._timer = timer
         self._token = token
         self._current: _PendingEdit | None = None
         self._waiting: deque[tuple[str, tuple[HistoryItem, ...]]] = deque()
@@ -136,6 +142,7 @@ class HistoryEdits:
         effects: list[Effect] = [self._deletion(edit, item_id) for item_id in deletions]
         effects += [self._creation(edit, creation) for creation in creations]
         self._current = edit
+        self._timer.start(_TIMER)
         return effects + self._finish()
 
     def _with_ids(self, wanted: Iterable[HistoryItem]) -> tuple[HistoryItem, ...]:
@@ -199,6 +206,7 @@ class HistoryEdits:
 
     def _answered(self, edit: _PendingEdit, event_id: str) -> list[Effect]:
         del edit.open[event_id]
+        self._timer.start(_TIMER)
         return self._finish() + self._begin_next()
 
     def _finish(self) -> list[Effect]:
@@ -206,12 +214,23 @@ class HistoryEdits:
         if edit is None or edit.open:
             return []
         self._current = None
+        self._timer.stop(_TIMER)
         outcome = edit.error or HistoryEdited(history=self._history.snapshot())
         return [ResolveRequest(token=edit.token, outcome=outcome)]
+
+    def on_deadline_passed(self, _event: DeadlinePassed, _now: float) -> list[Effect]:
+        """Give up an edit of which the service has reported nothing for too long."""
+        edit = self._current
+        if edit is None or not self._timer.is_due(_TIMER):
+            return []
+        edit.error = edit.error or self._timer.error("an edit of the history")
+        edit.open.clear()
+        return self._finish() + self._begin_next()
 
     def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
         """Drop every edit."""
         self._current = None
+        self._timer.stop(_TIMER)
         self._waiting.clear()
         return []
 

@@ -11,10 +11,18 @@ rule:
 
 from __future__ import annotations
 
+from typing import Final
+
+from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.wire import UNSET, ResponseObject
 
 from .queue import METADATA_KEY, ResponseQueue, ResponseRequest
 from .running import RunningResponse
+
+MAX_EXPIRED: Final = 256
+"""The number of out-of-band requests that are remembered although they were not answered in time."""
+
+_TIMER: Final = "out-of-band "
 
 
 class ResponseAttribution:
@@ -22,21 +30,38 @@ class ResponseAttribution:
 
     Args:
         queue: the requests for responses of the conversation.
+        timer: limits how long an out-of-band request may be unanswered.
     """
 
-    def __init__(self, queue: ResponseQueue) -> None:
+    def __init__(self, queue: ResponseQueue, timer: RequestTimer) -> None:
         self._queue = queue
+        self._timer = timer
         self._out_of_band: dict[str, ResponseRequest] = {}
+        self._expired: dict[str, None] = {}
         self._server_names_conversations = False
         self._response_expected = False
 
     def request_out_of_band(self, request: ResponseRequest) -> None:
         """Note that an out-of-band response was requested."""
         self._out_of_band[request.token] = request
+        self._timer.start(_TIMER + request.token)
 
     def reject_out_of_band(self, token: str) -> ResponseRequest | None:
         """Drop an out-of-band request. Returns the request, ``None`` if none has this token."""
+        self._timer.stop(_TIMER + token)
         return self._out_of_band.pop(token, None)
+
+    def expire_out_of_band(self) -> list[ResponseRequest]:
+        """Drop the out-of-band requests that were not answered in time, and return them."""
+        expired = [
+            self._out_of_band.pop(name.removeprefix(_TIMER)) for name in self._timer.due(_TIMER)
+        ]
+        for request in expired:
+            self._timer.stop(_TIMER + request.token)
+            self._expired[request.token] = None  # its response may come late
+            if len(self._expired) > MAX_EXPIRED:
+                del self._expired[next(iter(self._expired))]
+        return expired
 
     def user_turn_ended(self, *, service_responds: bool) -> None:
         """Note that the user's turn ended, and whether the service starts a response by itself."""
@@ -48,12 +73,13 @@ class ResponseAttribution:
 
     def clear(self) -> None:
         """Drop every out-of-band request: the connection is gone."""
-        self._out_of_band.clear()
+        for token in [*self._out_of_band]:
+            self.reject_out_of_band(token)
 
     def is_out_of_band(self, response: ResponseObject, token: str | None) -> bool:
         """Return whether a response is out-of-band."""
         if token is not None:
-            return token in self._out_of_band
+            return token in self._out_of_band or token in self._expired
         return response.conversation_id is None and self._server_names_conversations
 
     def attribute(
@@ -63,7 +89,7 @@ class ResponseAttribution:
         self._server_names_conversations |= response.conversation_id not in (None, UNSET)
         if out_of_band:
             oldest = next(iter(self._out_of_band), "")
-            return self._out_of_band.pop(token if token is not None else oldest, None)
+            return self.reject_out_of_band(token if token is not None else oldest)
         spontaneous = self._response_expected and token is None
         if token is None:
             self._response_expected = False

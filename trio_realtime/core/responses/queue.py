@@ -17,6 +17,8 @@ one is running. The queue keeps every request for a response until it may be sen
 * A server that never echoes metadata does not reveal which request a response answers. There, a
   response that follows the end of the user's speech was started by the service; any other one
   counts as the outstanding request's once it has ended.
+* A create that is not answered in time is dropped. While another response runs there is no limit: it may
+  be the answer.
 * Out-of-band requests (``conversation="none"``) are not queued here.
 
 :data:`TRANSITIONS` is the state machine.
@@ -32,12 +34,16 @@ from typing import Any, Final
 import attrs
 
 from trio_realtime.core.effects import SendEncoded
+from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.wire import UNSET, ConversationItemCreate, ResponseParams, Unset
 
 from .turns import Turn
 
 METADATA_KEY: Final = "trio_realtime"
 """The metadata key that marks the creates of this library. Its value is the request's token."""
+
+
+_TIMER: Final = "create"
 
 
 class QueueState(enum.Enum):
@@ -62,6 +68,7 @@ class Trigger(enum.Enum):
     REJECTED = "create rejected"
     REJECTED_LATE = "create rejected, winner already done"
     FAILED = "create invalid"
+    EXPIRED = "no winner in time"
     CLEAR = "connection lost"
 
 
@@ -93,6 +100,7 @@ TRANSITIONS: Final[Mapping[tuple[QueueState, Trigger], QueueState]] = {
     (_S.AWAITING_WINNER, _T.CREATED): _S.RUNNING,
     (_S.AWAITING_WINNER, _T.DONE): _S.FREE,
     (_S.AWAITING_WINNER, _T.OUT_OF_BAND_DONE): _S.FREE,
+    (_S.AWAITING_WINNER, _T.EXPIRED): _S.FREE,
     **{(state, _T.CLEAR): _S.FREE for state in _S},
 }
 """The next state for each state and trigger. A pair that is not listed cannot occur.
@@ -152,12 +160,16 @@ def _joined(first: ResponseRequest, second: ResponseRequest) -> ResponseRequest:
 class ResponseQueue:
     """The requests for responses of the conversation, and the state of the conversation's slot.
 
+    Args:
+        timer: limits how long a create may be unanswered.
+
     Attributes:
         outstanding: the request whose create was sent and not yet answered.
         running: the id of the conversation's running response.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timer: RequestTimer | None = None) -> None:
+        self._timer = RequestTimer() if timer is None else timer
         self.outstanding: ResponseRequest | None = None
         self.running: str | None = None
         self._state = QueueState.FREE
@@ -187,7 +199,29 @@ class ResponseQueue:
         return self.outstanding if self._unattributed is not None else None
 
     def _move(self, trigger: Trigger) -> None:
-        self._state = TRANSITIONS[self._state, trigger]
+        before, self._state = self._state, TRANSITIONS[self._state, trigger]
+        if self._state is before:
+            return
+        if self._state in (QueueState.CREATE_SENT, QueueState.AWAITING_WINNER):
+            self._timer.start(_TIMER)
+        else:
+            self._timer.stop(_TIMER)
+
+    def expire(self) -> ResponseRequest | None:
+        """Give up what was not answered in time, if anything was not.
+
+        A create that was never answered is dropped. A create that was rejected is sent again if the
+        response that took the slot never appears.
+
+        Returns:
+            The request that is dropped.
+        """
+        if not self._timer.is_due(_TIMER):
+            return None
+        if self._state is QueueState.AWAITING_WINNER:
+            self._move(Trigger.EXPIRED)
+            return None
+        return None if self.outstanding is None else self.failed(self.outstanding.token)
 
     # --- requests
 

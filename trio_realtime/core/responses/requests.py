@@ -21,16 +21,19 @@ from trio_realtime.core.error_events import (
     concerns_create,
     failed_outcome,
     peer_error,
+    unanswered_outcome,
 )
 from trio_realtime.core.guardrails import InputGuard
 from trio_realtime.core.history.items import History
 from trio_realtime.core.inputs import (
     CancelResponse,
     CreateResponse,
+    DeadlinePassed,
     Disconnected,
     SendItem,
 )
 from trio_realtime.core.interruption import Interruption
+from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.core.settings import SessionSettings
 from trio_realtime.errors import PeerError
 from trio_realtime.wire import (
@@ -63,6 +66,7 @@ class ResponseRequests:
         settings: the current agent, and what the service does by itself.
         interruption: knows which requests are cancelled in advance.
         input_guard: requests the checks of what the user says.
+        timer: limits how long a create may be unanswered.
         token: makes event ids.
     """
 
@@ -76,6 +80,7 @@ class ResponseRequests:
         settings: SessionSettings,
         interruption: Interruption,
         input_guard: InputGuard,
+        timer: RequestTimer,
         token: Callable[[str], str],
     ) -> None:
         self._responses = responses
@@ -86,6 +91,7 @@ class ResponseRequests:
         self._settings = settings
         self._interruption = interruption
         self._input_guard = input_guard
+        self._timer = timer
         self._token = token
         self._open_turns: dict[str, tuple[Turns, ResponseOutcome]] = {}
 
@@ -205,11 +211,27 @@ class ResponseRequests:
         if request is None:
             return None
         self._interruption.forget(token)
-        error = peer_error(details)
+        given_up = self._give_up(request, failed_outcome(details), peer_error(details))
+        return [*given_up, *self.send_next()]
+
+    def on_deadline_passed(self, _event: DeadlinePassed, _now: float) -> list[Effect]:
+        """Give up requests that the service has not answered in time."""
+        dropped = self._queue.expire()
+        expired = [*([] if dropped is None else [dropped]), *self._attribution.expire_out_of_band()]
+        effects: list[Effect] = []
+        for request in expired:
+            self._interruption.forget(request.token)
+            error = self._timer.error("response.create")
+            effects += self._give_up(request, unanswered_outcome(error), error)
+        return [*effects, *self.send_next()]
+
+    def _give_up(
+        self, request: ResponseRequest, outcome: ResponseOutcome, error: PeerError
+    ) -> list[Effect]:
+        """Fail a request. An event reports the error if no caller waits."""
         waits = request.waiters or request.turn_waiters
         report: list[Effect] = [] if waits else [ev.Error(error=error)]
-        abandoned = self._abandon(request, failed_outcome(details), error)
-        return [*report, *abandoned, *self.send_next()]
+        return [*report, *self._abandon(request, outcome, error)]
 
     def _after_rejection(self, token: str, *, was_attributed: bool) -> list[Effect]:
         effects: list[Effect] = []
