@@ -184,7 +184,12 @@ def test_an_edit_of_which_nothing_is_reported_fails() -> None:
     (created, _) = effects_of(effects, ConversationItemCreate)
     second, _ = scenario.core.update_history([])
     scenario.now = 10.0
-    added: dict[str, Any] = {"id": created.item.id, "type": "message", "role": "user", "content": []}
+    added: dict[str, Any] = {
+        "id": created.item.id,
+        "type": "message",
+        "role": "user",
+        "content": [],
+    }
     scenario.receive("conversation.item.added", previous_item_id=None, item=added)
     assert scenario.core.next_deadline == 10 + TIMEOUT  # a report is a sign of life
 

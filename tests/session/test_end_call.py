@@ -405,6 +405,7 @@ async def test_tool_that_was_interrupted_cannot_end_the_call(autojump_clock: Moc
         with trio.fail_after(5):
             await session.interrupt()
         assert ended == [False]
+        await wait_all_tasks_blocked()
         assert len(sent_outputs(peer)) == 1
 
 

@@ -24,6 +24,7 @@ UNUSUAL_EXCEPTIONS: dict[str, BaseException] = {
     "BaseException": Panic("all is lost"),
     "asyncio cancellation": asyncio.CancelledError("gone"),
     "unprintable": UnprintableError(),
+    "closed generator": GeneratorExit("closed"),
     "exception group": BaseExceptionGroup(
         "of a nursery", [Panic("all is lost"), ValueError("and more")]
     ),

@@ -23,7 +23,7 @@ logger: Final = logging.getLogger("trio_realtime.local")
 
 #: Limit of the audio that one client may have waiting for a slow transcriber.
 _MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
-_CONTROL_FLOW: Final = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+_CONTROL_FLOW: Final = (trio.Cancelled, KeyboardInterrupt, SystemExit)
 _FAILED: Final = TranscriptionFailed("transcriber_error", "The transcriber of the server failed.")
 _OVERLOADED: Final = TranscriptionFailed(
     "transcriber_overloaded", "Too much audio is waiting for the transcriber of the server."

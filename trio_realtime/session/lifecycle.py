@@ -54,6 +54,7 @@ from .ending import SessionEnd, copy_exception
 from .guardrails import GuardrailRunner
 from .initial_history import check_sendable, create_initial_history, initial_items
 from .mcp.manager import McpServers
+from .run_guard import RunGuard
 from .runtime import SessionRuntime
 from .session import RealtimeSession
 from .tools.approvals import Approvals
@@ -183,12 +184,13 @@ def _make_runtime(
         request_timeout=math.inf if config.request_timeout is None else config.request_timeout,
         bytes_per_ms=config.output_format.bytes_per_ms,
     )
-    end = SessionEnd()
+    end, guard = SessionEnd(), RunGuard()
     return SessionRuntime(
         model,
         core,
         end,
-        EventBus(limits, end),
+        guard,
+        EventBus(limits, end, guard.check),
         SendQueue(end, max_audio=config.max_outgoing_audio, max_text=config.max_outgoing_text),
         ToolRunner(end),
         GuardrailRunner(

@@ -35,6 +35,7 @@ class PlaybackTracker:
             ms: milliseconds from the beginning of the item. A negative value means that an interruption
                 must not truncate the item.
         """
+        self._runtime.guard.check()
         self._runtime.feed(ReportPlayed(item_id=item_id, content_index=content_index, ms=ms))
 
     def position(self, item_id: str, content_index: int = 0) -> float:

@@ -48,6 +48,7 @@ from .connection.send_queue import SendQueue
 from .consumers.bus import EventBus
 from .ending import SessionEnd
 from .guardrails import GuardrailRunner
+from .run_guard import RunGuard
 from .tools.runner import ToolRunner
 
 
@@ -102,6 +103,7 @@ class SessionRuntime:
         tools: runs calls.
         guardrails: runs checks.
         emit: delivers an event that does not come from the core.
+        guard: refuses callers of another trio run.
         last_warning: the last warning of the service, which may explain why the session does not open.
     """
 
@@ -110,11 +112,13 @@ class SessionRuntime:
         model: RealtimeModel,
         core: Conversation,
         end: SessionEnd,
+        guard: RunGuard,
         bus: EventBus,
         send_queue: SendQueue,
         tools: ToolRunner,
         guardrails: GuardrailRunner,
     ) -> None:
+        self.guard = guard
         self._model = model
         self.core = core
         self.end = end

@@ -168,6 +168,7 @@ class RealtimeSession(Generic[ContextT]):
     def _open_subscription(
         self, event_types: tuple[type[Any], ...], overflow: OverflowPolicy | None
     ) -> Generator[EventChannel[Any]]:
+        self._runtime.guard.check()
         channel = self._runtime.bus.open_channel(event_types, overflow=overflow)
         try:
             yield channel
@@ -206,7 +207,7 @@ class RealtimeSession(Generic[ContextT]):
         Raises:
             UsageError: the message is empty, a part cannot be sent, or an id is too long.
         """
-        await self._runtime.send_queue.wait_for_text_space()
+        await self._ready()
         if item_id is not None:
             check_length("item_id", item_id, MAX_ID_LENGTH)
         if event_id is not None:
@@ -266,7 +267,7 @@ class RealtimeSession(Generic[ContextT]):
             append = InputAudioBufferAppend(audio=bytes(pcm))
         except ValueError as exc:
             raise UsageError(str(exc)) from None
-        await self._runtime.send_queue.wait_for_audio_space()
+        await self._ready_for_audio()
         if pcm and not self._muted:
             self._runtime.send(append)
         if commit:
@@ -362,7 +363,7 @@ class RealtimeSession(Generic[ContextT]):
         typed = raw_event(event)
         self._runtime.encode(typed)
         if isinstance(typed, InputAudioBufferAppend):
-            await self._runtime.send_queue.wait_for_audio_space()
+            await self._ready_for_audio()
             if not self._muted:
                 self._runtime.send(typed)
             return
@@ -602,10 +603,16 @@ class RealtimeSession(Generic[ContextT]):
         Iteration ends. This takes ``close_timeout`` at most, whatever the service does; tools that shield
         themselves or have a ``finish_timeout`` may take longer.
         """
+        self._runtime.guard.check()
         await self._shut_down()
 
     async def _ready(self) -> None:
+        self._runtime.guard.check()
         await self._runtime.send_queue.wait_for_text_space()
+
+    async def _ready_for_audio(self) -> None:
+        self._runtime.guard.check()
+        await self._runtime.send_queue.wait_for_audio_space()
 
     # --- look
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("trio_realtime")
 
-_CONTROL_FLOW = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+_CONTROL_FLOW = (trio.Cancelled, KeyboardInterrupt, SystemExit)
 
 
 @attrs.frozen

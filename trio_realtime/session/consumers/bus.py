@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 import attrs
@@ -15,21 +15,32 @@ from trio_realtime.session.ending import SessionEnd
 from .channel import UNBOUNDED, BufferLimits, EventChannel
 
 
+def _accept_any_run() -> None:
+    """Check nothing."""
+
+
 class EventBus:
     """The channels of all consumers.
 
     Args:
         limits: the limits of a consumer's buffer.
         end: the end of the session, which ends every consumer's channel.
+        check_run: raises if the caller of a channel belongs to another trio run.
 
     Attributes:
         wants_raw: whether any consumer asked for raw events.
     """
 
-    def __init__(self, limits: BufferLimits, end: SessionEnd) -> None:
+    def __init__(
+        self,
+        limits: BufferLimits,
+        end: SessionEnd,
+        check_run: Callable[[], None] = _accept_any_run,
+    ) -> None:
         self.wants_raw: bool = False
         self._limits = limits
         self._end = end
+        self._check_run = check_run
         self._channels: list[EventChannel[Any]] = []
         self._routes: dict[type[SessionEvent], tuple[EventChannel[Any], ...]] = {}
 
@@ -51,7 +62,7 @@ class EventBus:
         if overflow is not None:
             check_overflow(overflow)
             limits = attrs.evolve(limits, overflow=overflow)
-        return self._add(EventChannel(limits, types, self._remove, self._end))
+        return self._add(EventChannel(limits, types, self._remove, self._end, self._check_run))
 
     def open_internal_channel(self, types: Iterable[type[SessionEvent]]) -> EventChannel[Any]:
         """Open a channel for a task of the session that always reads.
@@ -59,7 +70,9 @@ class EventBus:
         The channel has no limit and outlives the end of the session. Its owner ends it with
         :meth:`.EventChannel.finish`.
         """
-        return self._add(EventChannel(UNBOUNDED, tuple(types), self._remove, SessionEnd()))
+        return self._add(
+            EventChannel(UNBOUNDED, tuple(types), self._remove, SessionEnd(), self._check_run)
+        )
 
     def change_types(self, channel: EventChannel[Any], types: Iterable[type[SessionEvent]]) -> None:
         """Change which events a channel carries."""

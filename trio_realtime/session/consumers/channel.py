@@ -76,11 +76,13 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         types: tuple[type[SessionEvent], ...],
         on_close: Callable[[EventChannel[SessionEvent]], None],
         end: SessionEnd,
+        check_run: Callable[[], None],
     ) -> None:
         self._limits = limits
         self.types = types
         self._on_close = on_close
         self._session_end = end
+        self._check_run = check_run
         self._events: deque[SessionEvent] = deque()
         self._audio = 0
         self._dropped = 0
@@ -109,7 +111,9 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             trio.ClosedResourceError: this channel was closed.
             ConsumerTooSlow: too much was left unread. The buffered events were received before.
             RealtimeError: what ended the session, after all events that came before it.
+            UsageError: the caller runs in another trio run than the session.
         """
+        self._check_run()
         await trio.lowlevel.checkpoint()
         while not self._events:
             if self._failure is not None or self._session_end.is_set:
