@@ -111,6 +111,65 @@ async def test_failing_guardrail_is_reported_and_trips_only_with_fail_closed(
                     channel.receive_nowait()
 
 
+@pytest.mark.parametrize("fail_closed", [True, False])
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_guardrail_that_hangs_times_out_with_its_declared_outcome(
+    fail_closed: bool, number: int, autojump_clock: MockClock
+) -> None:
+    """Its audio waits behind the gate, and the agent must not stay mute."""
+
+    @output_guardrail(fail_closed=fail_closed, timeout=3)
+    async def hang(_about: AgentContext[None], _text: str) -> bool:
+        await trio.sleep_forever()
+        return True
+
+    @output_guardrail
+    async def pass_all(_about: AgentContext[None], _text: str) -> bool:
+        return False
+
+    peer = ScriptedPeer()
+    agent = agent_with_guardrails(*(hang, pass_all)[:number])
+    async with open_test_session(peer, agent=agent, guardrail_audio_gate=True) as session:
+        began = trio.current_time()
+        begin_reply(peer, "hello")
+        peer.audio("resp_1", "item_1", bytes(4800))
+        peer.end_response("resp_1")
+        with session.subscribe(events.Error, events.Audio, events.GuardrailTripped) as channel:
+            error = await channel.receive()
+            assert trio.current_time() - began == pytest.approx(3)
+            assert isinstance(error, events.Error)
+            assert isinstance(error.error, errors.GuardrailFailed)
+            assert str(error.error) == "guardrail hang took longer than 3 s"
+            outcome = await channel.receive()
+        if fail_closed:
+            assert isinstance(outcome, events.GuardrailTripped)
+            assert outcome.guardrail_results[0].info is error.error
+        else:
+            assert isinstance(outcome, events.Audio)
+            with trio.fail_after(5):
+                await session.drain()
+
+
+async def test_a_guardrail_without_a_timeout_may_take_any_time(autojump_clock: MockClock) -> None:
+    @output_guardrail(timeout=None)
+    async def slow(_about: AgentContext[None], _text: str) -> bool:
+        await trio.sleep(300)
+        return True
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=agent_with_guardrails(slow)) as session:
+        with session.subscribe(events.Error, events.GuardrailTripped) as channel:
+            begin_reply(peer, "hello")
+            peer.end_response("resp_1")
+            assert isinstance(await channel.receive(), events.GuardrailTripped)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon", True])
+def test_an_invalid_timeout_is_refused_where_it_is_declared(timeout: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="timeout must be"):
+        output_guardrail(timeout=timeout)(lambda _about, _text: False)
+
+
 @pytest.mark.parametrize("failure", UNUSUAL_EXCEPTIONS.values(), ids=UNUSUAL_EXCEPTIONS)
 async def test_every_kind_of_exception_of_a_guardrail_is_reported(
     autojump_clock: MockClock, failure: BaseException

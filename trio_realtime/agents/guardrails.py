@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
 
 import attrs
 
+from trio_realtime._validation import is_number
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.events import GuardrailTrip
 
 from ._validation import as_tuple
 from .contexts import AgentContext
+
+DEFAULT_TIMEOUT: Final = 10.0
+"""Seconds that a check may take by default. A check that hangs would hold back the agent's audio."""
+
+
+def check_timeout(_guardrail: Any, _attribute: Any, value: Any) -> None:
+    """Check the timeout of a guardrail.
+
+    Raises:
+        ConfigurationError: it is neither a positive number nor ``None``.
+    """
+    if value is not None and not (is_number(value) and value > 0):
+        raise ConfigurationError(f"timeout must be a number > 0 or None, got {value!r}")
 
 
 @attrs.frozen
@@ -49,13 +63,15 @@ class Guardrail:
         name: the guardrail's name for the model and in events.
         check: a function, sync or async. It is called with the :class:`AgentContext` and the text so
             far, and returns whether the guardrail trips, or a :class:`GuardrailResult`.
-        fail_closed: whether the guardrail counts as tripped when ``check`` raises. In either case the
-            exception becomes an ``events.Error``.
+        fail_closed: whether the guardrail counts as tripped when ``check`` raises or times out. In
+            either case an ``events.Error`` reports it.
+        timeout: seconds that ``check`` may take, if it is async; ``None`` for no limit.
     """
 
     name: str
     check: Check = attrs.field(repr=False)
     fail_closed: bool = False
+    timeout: float | None = attrs.field(default=DEFAULT_TIMEOUT, validator=check_timeout)
 
 
 class OutputGuardrail(Guardrail):
@@ -84,7 +100,7 @@ class _GuardrailClass(Protocol[CheckT_contra, GuardrailT_co]):
     """What the guardrail classes, of agents and of tools, are called with."""
 
     def __call__(
-        self, *, name: str, check: CheckT_contra, fail_closed: bool = False
+        self, *, name: str, check: CheckT_contra, fail_closed: bool, timeout: float | None
     ) -> GuardrailT_co: ...
 
 
@@ -94,12 +110,15 @@ def decorate(
     *,
     name: str | None,
     fail_closed: bool,
+    timeout: float | None,
 ) -> GuardrailT | Callable[[CheckT], GuardrailT]:
     """Make a guardrail of ``check``; or, without one, a decorator that does."""
 
     def make(check: CheckT) -> GuardrailT:
         default = getattr(check, "__name__", type(check).__name__)
-        return guardrail_class(name=name or default, check=check, fail_closed=fail_closed)
+        return guardrail_class(
+            name=name or default, check=check, fail_closed=fail_closed, timeout=timeout
+        )
 
     return make if check is None else make(check)
 
@@ -110,12 +129,20 @@ def output_guardrail(check: Check, /) -> OutputGuardrail: ...
 
 @overload
 def output_guardrail(
-    *, name: str | None = None, fail_closed: bool = False
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> Callable[[Check], OutputGuardrail]: ...
 
 
 def output_guardrail(
-    check: Check | None = None, /, *, name: str | None = None, fail_closed: bool = False
+    check: Check | None = None,
+    /,
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> OutputGuardrail | Callable[[Check], OutputGuardrail]:
     """Make a guardrail of a function that checks what the agent says.
 
@@ -126,10 +153,11 @@ def output_guardrail(
     Args:
         check: the function, sync or async.
         name: the guardrail's name for the model and in events; the function's name by default.
-        fail_closed: whether the guardrail counts as tripped when the function raises. In either case
-            the exception becomes an ``events.Error``.
+        fail_closed: whether the guardrail counts as tripped when the function raises or times out. In
+            either case an ``events.Error`` reports it.
+        timeout: seconds that an async function may take; ``None`` for no limit.
     """
-    return decorate(OutputGuardrail, check, name=name, fail_closed=fail_closed)
+    return decorate(OutputGuardrail, check, name=name, fail_closed=fail_closed, timeout=timeout)
 
 
 @overload
@@ -138,12 +166,20 @@ def input_guardrail(check: Check, /) -> InputGuardrail: ...
 
 @overload
 def input_guardrail(
-    *, name: str | None = None, fail_closed: bool = False
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> Callable[[Check], InputGuardrail]: ...
 
 
 def input_guardrail(
-    check: Check | None = None, /, *, name: str | None = None, fail_closed: bool = False
+    check: Check | None = None,
+    /,
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> InputGuardrail | Callable[[Check], InputGuardrail]:
     """Make a guardrail of a function that checks what the user says.
 
@@ -154,10 +190,11 @@ def input_guardrail(
     Args:
         check: the function, sync or async.
         name: the guardrail's name for the model and in events; the function's name by default.
-        fail_closed: whether the guardrail counts as tripped when the function raises. In either case
-            the exception becomes an ``events.Error``.
+        fail_closed: whether the guardrail counts as tripped when the function raises or times out. In
+            either case an ``events.Error`` reports it.
+        timeout: seconds that an async function may take; ``None`` for no limit.
     """
-    return decorate(InputGuardrail, check, name=name, fail_closed=fail_closed)
+    return decorate(InputGuardrail, check, name=name, fail_closed=fail_closed, timeout=timeout)
 
 
 # --- validation --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, overload
 import attrs
 
 from .contexts import ToolContext
-from .guardrails import Verdict, decorate
+from .guardrails import DEFAULT_TIMEOUT, Verdict, check_timeout, decorate
 
 InputCheck: TypeAlias = Callable[[ToolContext[Any], dict[str, Any]], Verdict | Awaitable[Verdict]]
 OutputCheck: TypeAlias = Callable[[ToolContext[Any], Any], Verdict | Awaitable[Verdict]]
@@ -25,13 +25,15 @@ class ToolInputGuardrail:
         check: a function, sync or async. It is called with the :class:`ToolContext` and the arguments
             as the model sent them, decoded from JSON. It returns whether the guardrail trips, or a
             :class:`GuardrailResult`, whose ``message`` the model receives as the result of the call.
-        fail_closed: whether the guardrail counts as tripped when ``check`` raises. In either case the
-            exception becomes an ``events.Error``.
+        fail_closed: whether the guardrail counts as tripped when ``check`` raises or times out. In
+            either case an ``events.Error`` reports it.
+        timeout: seconds that ``check`` may take, if it is async; ``None`` for no limit.
     """
 
     name: str
     check: InputCheck = attrs.field(repr=False)
     fail_closed: bool = False
+    timeout: float | None = attrs.field(default=DEFAULT_TIMEOUT, validator=check_timeout)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -45,13 +47,15 @@ class ToolOutputGuardrail:
         check: a function, sync or async. It is called with the :class:`ToolContext` and the object
             that the tool returned. It returns whether the guardrail trips, or a
             :class:`GuardrailResult`, whose ``message`` the model receives in place of the result.
-        fail_closed: whether the guardrail counts as tripped when ``check`` raises. In either case the
-            exception becomes an ``events.Error``.
+        fail_closed: whether the guardrail counts as tripped when ``check`` raises or times out. In
+            either case an ``events.Error`` reports it.
+        timeout: seconds that ``check`` may take, if it is async; ``None`` for no limit.
     """
 
     name: str
     check: OutputCheck = attrs.field(repr=False)
     fail_closed: bool = False
+    timeout: float | None = attrs.field(default=DEFAULT_TIMEOUT, validator=check_timeout)
 
 
 @overload
@@ -60,12 +64,20 @@ def tool_input_guardrail(check: InputCheck, /) -> ToolInputGuardrail: ...
 
 @overload
 def tool_input_guardrail(
-    *, name: str | None = None, fail_closed: bool = False
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> Callable[[InputCheck], ToolInputGuardrail]: ...
 
 
 def tool_input_guardrail(
-    check: InputCheck | None = None, /, *, name: str | None = None, fail_closed: bool = False
+    check: InputCheck | None = None,
+    /,
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> ToolInputGuardrail | Callable[[InputCheck], ToolInputGuardrail]:
     """Make a guardrail of a function that checks a call's arguments.
 
@@ -76,9 +88,10 @@ def tool_input_guardrail(
         check: the function, sync or async; :class:`ToolInputGuardrail` says what it is called with
             and returns.
         name: the guardrail's name in events; the function's name by default.
-        fail_closed: whether the guardrail counts as tripped when the function raises.
+        fail_closed: whether the guardrail counts as tripped when the function raises or times out.
+        timeout: seconds that an async function may take; ``None`` for no limit.
     """
-    return decorate(ToolInputGuardrail, check, name=name, fail_closed=fail_closed)
+    return decorate(ToolInputGuardrail, check, name=name, fail_closed=fail_closed, timeout=timeout)
 
 
 @overload
@@ -87,12 +100,20 @@ def tool_output_guardrail(check: OutputCheck, /) -> ToolOutputGuardrail: ...
 
 @overload
 def tool_output_guardrail(
-    *, name: str | None = None, fail_closed: bool = False
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> Callable[[OutputCheck], ToolOutputGuardrail]: ...
 
 
 def tool_output_guardrail(
-    check: OutputCheck | None = None, /, *, name: str | None = None, fail_closed: bool = False
+    check: OutputCheck | None = None,
+    /,
+    *,
+    name: str | None = None,
+    fail_closed: bool = False,
+    timeout: float | None = DEFAULT_TIMEOUT,
 ) -> ToolOutputGuardrail | Callable[[OutputCheck], ToolOutputGuardrail]:
     """Make a guardrail of a function that checks a call's result.
 
@@ -103,6 +124,7 @@ def tool_output_guardrail(
         check: the function, sync or async; :class:`ToolOutputGuardrail` says what it is called with
             and returns.
         name: the guardrail's name in events; the function's name by default.
-        fail_closed: whether the guardrail counts as tripped when the function raises.
+        fail_closed: whether the guardrail counts as tripped when the function raises or times out.
+        timeout: seconds that an async function may take; ``None`` for no limit.
     """
-    return decorate(ToolOutputGuardrail, check, name=name, fail_closed=fail_closed)
+    return decorate(ToolOutputGuardrail, check, name=name, fail_closed=fail_closed, timeout=timeout)

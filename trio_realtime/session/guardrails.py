@@ -29,7 +29,7 @@ from trio_realtime.errors import GuardrailFailed
 from trio_realtime.events import Error, GuardrailTrip, SessionEvent
 
 from .runtime_interface import Runtime
-from .user_code import Raised, as_text, call_user_code, describe_exception
+from .user_code import Raised, Returned, as_text, call_user_code, describe_exception
 
 AnyGuardrail: TypeAlias = Guardrail | ToolInputGuardrail | ToolOutputGuardrail
 GuardrailT = TypeVar("GuardrailT", bound=AnyGuardrail)
@@ -167,7 +167,12 @@ async def _run_guardrail(
     async def evaluate() -> GuardrailResult:
         return _as_result(await maybe_await(check(guardrail)))
 
-    outcome = await call_user_code(evaluate, report=report)
+    outcome: Returned[GuardrailResult] | Raised | None = None
+    with trio.move_on_after(math.inf if guardrail.timeout is None else guardrail.timeout):
+        outcome = await call_user_code(evaluate, report=report)
+    if outcome is None:
+        problem = f"guardrail {guardrail.name} took longer than {guardrail.timeout:g} s"
+        return GuardrailResult(guardrail.fail_closed, info=report_failure(problem, None, emit))
     if isinstance(outcome, Raised):
         return GuardrailResult(guardrail.fail_closed, info=outcome.failure)
     return outcome.value
@@ -180,8 +185,9 @@ def _as_result(found: Any) -> GuardrailResult:
     return GuardrailResult(bool(found))
 
 
-def report_failure(problem: str, cause: BaseException | None, emit: Emit) -> None:
-    """Deliver the failure of a guardrail as an event."""
+def report_failure(problem: str, cause: BaseException | None, emit: Emit) -> GuardrailFailed:
+    """Deliver the failure of a guardrail as an event. Returns the exception."""
     failure = GuardrailFailed(problem)
     failure.__cause__ = cause
     emit(Error(error=failure))
+    return failure
