@@ -42,6 +42,7 @@ from .codec import (
     raw_client_event as raw_client_event,
     structure_client_event as structure_client_event,
     structure_server_event as structure_server_event,
+    json_copy as json_copy,
     to_json as to_json,
     unstructure as unstructure,
 )
@@ -295,6 +296,7 @@ __all__ = [
     "raw_client_event",
     "structure_client_event",
     "structure_server_event",
+    "json_copy",
     "to_json",
     "unstructure",
 ]
