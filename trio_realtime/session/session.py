@@ -462,8 +462,8 @@ class RealtimeSession(Generic[ContextT]):
 
         Raises:
             UsageError: an item cannot be created: audio of the assistant, audio of the user without its
-                bytes, an item that the service makes itself, an output without its call. Nothing was
-                sent.
+                bytes, an item that the service makes itself, an output without its call, a part that
+                the dialect of the endpoint does not have. Nothing was sent.
             RequestRejected: the service rejected a part of the edit. The other parts are carried out and
                 appear in :attr:`history`.
         """
@@ -473,6 +473,11 @@ class RealtimeSession(Generic[ContextT]):
             "a sequence of items (trio_realtime.items) or a function that returns one",
         )
         check_new_ids(wanted, self.history)
+        known = {item.id: item for item in self.history}
+        for item in wanted:
+            if isinstance(item, MessageItem) and item != known.get(item.id):
+                # The dialect of the endpoint may have no such part.
+                self._runtime.encode(ConversationItemCreate(item=item))
         request = self._runtime.track_request("edit")
         try:
             self._runtime.feed(UpdateHistory(token=request.token, items=wanted))
