@@ -347,7 +347,7 @@ class RealtimeSession(Generic[ContextT]):
         The event is sent after everything that was sent before. What it changes is known to the session
         as if a method had sent it. A ``response.create`` waits until no response runs. A
         ``response.cancel`` interrupts. The output of a call answers it; its tool goes on, and its result
-        is not sent. A ``session.update`` is sent as the difference to the accepted settings. Unknown keys
+        is not sent. An approval decides its hosted MCP call. A ``session.update`` is sent as the difference to the accepted settings. Unknown keys
         are sent as they are.
 
         Cancelling the wait for space sends nothing.
@@ -357,7 +357,8 @@ class RealtimeSession(Generic[ContextT]):
                 ``error`` event has its ``event_id``.
 
         Raises:
-            UsageError: the event has no ``type``, is no JSON object, or has too many metadata pairs.
+            UsageError: the event has no ``type``, is no JSON object, has too many metadata pairs, or is a
+                ``response.create`` with the ``event_id`` of one that is not answered yet.
         """
         typed = raw_event(event)
         self._runtime.encode(typed)
