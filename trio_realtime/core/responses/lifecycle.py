@@ -207,6 +207,7 @@ class ResponseLifecycle:
         for turn in response.turns:
             turn.add(outcome, calls, response.agent)
         if not calls:
+            self._ledger.response_done(response.id)  # it may have repeated calls of others
             return [*effects, *self._requests.end_turns(response.turns, outcome)]
         self._hosted.response_ended(response.id, completed=outcome.status == "completed")
         if outcome.status == "cancelled":
