@@ -147,8 +147,10 @@ def _name_formats(ga: JsonObject) -> None:
     for side in ("input", "output"):
         settings = as_object(audio.get(side)) or {}
         name = (as_object(settings.get("format")) or {}).get("type")
-        opened = _open(ga, ("audio", side)) if isinstance(name, str) else None
-        if opened is not None and name in AUDIO_FORMATS:
+        if not isinstance(name, str) or name not in AUDIO_FORMATS:
+            continue
+        opened = _open(ga, ("audio", side))
+        if opened is not None:
             opened["format"] = AUDIO_FORMATS[name]
 
 
