@@ -96,7 +96,7 @@ def test_an_event_id_is_not_used_again_before_its_answer(conversation: str) -> N
     (create,) = effects_of(scenario.core.send_raw(event), ResponseCreate)
     with pytest.raises(UsageError, match="event_id 'mine' belongs to"):
         scenario.core.send_raw(event)
-    named = {"conversation_id": None} if conversation == "none" else {}
+    named: dict[str, Any] = {"conversation_id": None} if conversation == "none" else {}
     scenario.response_created("r1", create, **named)
     scenario.response_done("r1", create, **named)
     assert len(effects_of(scenario.core.send_raw(event), ResponseCreate)) == 1

@@ -144,7 +144,7 @@ class RunningResponse:
         """
         keys = [key for key in (item.id, item.call_id) if key]
         known = next((self.calls[key] for key in keys if key in self.calls), item)
-        written = next((self.arguments[key] for key in keys if key in self.arguments), [])
+        written = next((self.arguments[key] for key in keys if key in self.arguments), ())
         call = attrs.evolve(
             item,
             id=item.id or known.id,
