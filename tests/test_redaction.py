@@ -92,3 +92,26 @@ def test_no_masked_text_contains_the_key(before: str, key: str, after: str) -> N
     # Text on both sides that ends or begins like the key must not form it again.
     mask = SecretMask(headers=(("api-key", key),))
     assert key not in mask.text(before + key + after)
+
+
+ESCAPED = "aB+/<cd=7890"
+
+
+@given(
+    escaped=st.lists(st.booleans(), min_size=len(ESCAPED), max_size=len(ESCAPED)),
+    upper=st.booleans(),
+)
+def test_a_key_is_masked_whichever_characters_json_escapes(
+    escaped: list[bool], upper: bool
+) -> None:
+    """Encoders of .NET write "+" as an escape, those of Go "<" and "&"."""
+    template = r"\u{:04X}" if upper else r"\u{:04x}"
+    written = "".join(
+        template.format(ord(char)) if is_escaped else char
+        for char, is_escaped in zip(ESCAPED, escaped, strict=True)
+    )
+    frame = f'{{"message":"bad key {written}, caf\\u00e9"}}'
+    mask = SecretMask(headers=[("api-key", ESCAPED)])
+    masked = '{"message":"bad key ***, caf\\u00e9"}'
+    assert mask.text(frame) == masked
+    assert mask.frame(frame.encode()) == masked.encode()

@@ -55,11 +55,12 @@ class SecretMask:
         keys |= {name.partition(".")[2] for name in subprotocols}
         # A service may write a slash as "\/".
         escaped = {json.dumps(key)[1:-1] for key in keys} | {k.replace("/", r"\/") for k in keys}
-        # The longest first: a key may be part of another one.
-        self._texts = sorted(
-            (key for key in keys | escaped if len(key) >= _MIN_SECRET_LENGTH), key=len, reverse=True
-        )
+        self._texts = _longest_first(keys | escaped)
         self._bytes = [key.encode() for key in self._texts]
+        # Some JSON encoders escape characters such as "+" and "<" for the sake of HTML.
+        pattern = "|".join(map(_json_pattern, _longest_first(keys))) or r"(?!)"
+        self._pattern = re.compile(pattern)
+        self._bytes_pattern = re.compile(pattern.encode())
 
     def frame(self, frame: str | bytes) -> str | bytes:
         """Return a frame with the credentials masked; the same object if it has none."""
@@ -68,14 +69,29 @@ class SecretMask:
         for key in self._bytes:
             if key in frame:
                 frame = frame.replace(key, MASK.encode())
-        return frame
+        is_escaped = b"\\" in frame and rb"\u00" in frame
+        return self._bytes_pattern.sub(MASK.encode(), frame) if is_escaped else frame
 
     def text(self, text: str) -> str:
         """Return a text with the credentials masked; the same object if it has none."""
         for key in self._texts:
             if key in text:
                 text = text.replace(key, MASK)
-        return text
+        # Audio has no backslash, and looking for one character is much faster.
+        is_escaped = "\\" in text and r"\u00" in text
+        return self._pattern.sub(MASK, text) if is_escaped else text
+
+
+def _longest_first(keys: Iterable[str]) -> list[str]:
+    """Return the keys in the order in which to mask them: a key may be part of another one."""
+    return sorted((k for k in keys if len(k) >= _MIN_SECRET_LENGTH), key=len, reverse=True)
+
+
+def _json_pattern(key: str) -> str:
+    """Return a pattern that matches a key in JSON text, whichever of its characters are escaped."""
+    return "".join(
+        rf"(?:{re.escape(char)}|\\{re.escape(char)}|\\u(?i:{ord(char):04x}))" for char in key
+    )
 
 
 def redact_url(url: str) -> str:

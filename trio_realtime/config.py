@@ -32,8 +32,7 @@ from .wire import (
     Transcription,
     TurnDetection,
     Unset,
-    parse_frame,
-    to_json,
+    json_copy,
 )
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def checked_extra(value: Mapping[str, Any] | Unset) -> Mapping[str, Any] | Unset
     if not isinstance(given, Mapping):
         raise ValueError(f"extra must be a mapping, got {given!r:.80}")  # noqa: TRY004
     try:
-        return parse_frame(to_json(dict(value)))
+        return json_copy(value)
     except (ValueError, TypeError) as exc:
         raise ValueError(f"extra must be a JSON object: {exc}") from None
 

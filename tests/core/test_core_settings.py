@@ -8,7 +8,7 @@ import attrs
 import pytest
 from hypothesis import given, strategies as st
 
-from support.core import CoreScenario, effects_of
+from support.core import SESSION, CoreScenario, effects_of
 from trio_realtime import events as ev
 from trio_realtime.core import Effect, ResolveRequest
 from trio_realtime.core.settings_change import settings_after, settings_change
@@ -177,6 +177,47 @@ def test_an_agent_becomes_current_without_a_locked_setting(
     effects = scenario.receive("session.updated", session={})
     assert [type(e) for e in effects] == [ev.SettingsUpdated, ev.Handoff, ResolveRequest]
     assert scenario.core.agent == "billing"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"message": "Cannot update a conversation's voice if assistant audio is present."},
+        {"message": "Rejected.", "code": "cannot_update_voice"},
+    ],
+)
+def test_a_locked_setting_is_recognized_without_an_event_id(details: dict[str, Any]) -> None:
+    scenario = CoreScenario()
+    scenario.core.update_settings(AGENT_SETTINGS, agent="billing")
+    scenario.core.update_settings(Session(instructions="Sell."), agent="sales")
+
+    effects = scenario.receive("error", error=details)
+
+    (update,) = updates(effects)
+    assert update.session == attrs.evolve(AGENT_SETTINGS, audio=UNSET)
+    scenario.receive("session.updated", session={})
+    assert scenario.core.agent == "billing"
+    scenario.receive("session.updated", session={})
+    assert scenario.core.agent == "sales"
+
+
+def test_a_late_greeting_does_not_replace_what_was_accepted() -> None:
+    """A service that greets late reports its defaults after it has accepted the settings."""
+    scenario = CoreScenario()
+    wanted = AudioSettings(
+        input=AudioInput(turn_detection=None),
+        output=AudioOutput(format=AudioFormat(type="audio/pcmu")),
+    )
+    scenario.core.update_settings(Session(audio=wanted))
+    scenario.receive("session.updated", session={})
+
+    scenario.receive("session.created", session=SESSION)
+
+    session = scenario.core.session
+    assert session is not None
+    assert session.output_format == AudioFormat(type="audio/pcmu")
+    assert not session.creates_response
+    assert scenario.core.playback.bytes_per_ms == 8
 
 
 def test_a_setting_that_is_known_to_be_locked_is_left_out_at_once() -> None:

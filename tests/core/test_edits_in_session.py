@@ -15,7 +15,13 @@ from support.events import drain_channel, drain_events
 from support.service import send_spoken_reply
 from support.sessions import open_test_session
 from support.wire import ITEM, Frame, sent_frames, sent_types
-from trio_realtime import RealtimeAgent, RealtimeSession, events, open_realtime_session
+from trio_realtime import (
+    Endpoint,
+    RealtimeAgent,
+    RealtimeSession,
+    events,
+    open_realtime_session,
+)
 from trio_realtime.core.history.edits import unchanged_ids
 from trio_realtime.errors import RealtimeError, RequestRejected, SessionClosed, UsageError
 from trio_realtime.items import (
@@ -380,6 +386,23 @@ async def test_update_history_rejects_other_values(history: Any, autojump_clock:
         with pytest.raises(UsageError, match="expected a sequence of items"):
             await session.update_history(history)
         assert await sent_frames(peer) == []
+
+
+async def test_a_part_that_the_dialect_does_not_have_is_rejected_before_anything_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    endpoint = Endpoint.compatible("ws://service.test", api_key="key", model="m", dialect="beta")
+    picture = MessageItem(
+        role="user", content=(InputImage(image_url="data:image/png;base64,AA=="),)
+    )
+    text = MessageItem(id="text", role="user", content=(InputText(text="Hello"),))
+    async with open_realtime_session(
+        RealtimeAgent(name="A"), endpoint=endpoint, transport=local_connector(dialect="beta")
+    ) as session:
+        with pytest.raises(UsageError, match="cannot express 'input_image'"):
+            await session.update_history([text, picture])
+        assert session.history == ()
+        assert [item.id for item in await session.update_history([text])] == ["text"]
 
 
 async def test_long_id_of_the_service_may_stay(autojump_clock: MockClock) -> None:

@@ -17,6 +17,7 @@ from support.core import (
 from trio_realtime import events as ev
 from trio_realtime.core import CancelCalls, Effect
 from trio_realtime.core.responses.queue import METADATA_KEY
+from trio_realtime.errors import UsageError
 from trio_realtime.wire import ClientEvent, ResponseCreate, SessionUpdate, encode, parse_frame
 
 
@@ -84,6 +85,21 @@ def test_a_raw_out_of_band_create_is_sent_at_once() -> None:
     (create,) = effects_of(scenario.core.send_raw(event), ResponseCreate)
     scenario.response_created("r2", create, conversation_id=None)
     assert effects_of(scenario.response_done("r2", create, conversation_id=None), ev.AgentEnd) == []
+
+
+@pytest.mark.parametrize("conversation", ["none", "auto"])
+def test_an_event_id_is_not_used_again_before_its_answer(conversation: str) -> None:
+    """Its metadata names the create that caused a response."""
+    scenario = CoreScenario()
+    response = {"conversation": conversation}
+    event = {"type": "response.create", "event_id": "mine", "response": response}
+    (create,) = effects_of(scenario.core.send_raw(event), ResponseCreate)
+    with pytest.raises(UsageError, match="event_id 'mine' belongs to"):
+        scenario.core.send_raw(event)
+    named: dict[str, Any] = {"conversation_id": None} if conversation == "none" else {}
+    scenario.response_created("r1", create, **named)
+    scenario.response_done("r1", create, **named)
+    assert len(effects_of(scenario.core.send_raw(event), ResponseCreate)) == 1
 
 
 # --- response.cancel ------------------------------------------------------------------------------
@@ -166,6 +182,25 @@ def test_a_raw_output_of_a_call_that_is_not_open_is_only_sent() -> None:
     assert scenario.core.is_quiet
 
 
+def test_a_raw_approval_answers_the_hosted_call() -> None:
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    request = {"id": "a1", "type": "mcp_approval_request", "server_label": "shop"}
+    request |= {"name": "buy", "arguments": "{}"}
+    effects = scenario.receive("conversation.item.done", item=request)
+    assert started_calls(effects) == ["a1"]
+    scenario.response_done("r1")
+    assert not scenario.core.is_quiet
+    item = {"type": "mcp_approval_response", "approval_request_id": "a1", "approve": True}
+    event = {"type": "conversation.item.create", "item": item}
+
+    effects = scenario.core.send_raw(event)
+
+    assert [frame["item"] for frame in sent(effects)] == [item]
+    assert scenario.core.is_quiet
+    assert sent(scenario.core.approval_decided("a1", approve=False)) == []
+
+
 # --- settings and the rest ------------------------------------------------------------------------
 
 
@@ -182,6 +217,19 @@ def test_raw_settings_wait_for_their_turn_and_a_rejection_is_an_event() -> None:
     assert getattr(error.error, "event_id", None) == "one"
     (update,) = effects_of(effects, SessionUpdate)
     assert (update.event_id, update.session.extra) == ("two", {"speed": 2})
+
+
+def test_raw_settings_without_changes_are_sent_if_the_event_has_unknown_keys() -> None:
+    scenario = CoreScenario()
+    session = {"type": "realtime", "instructions": "x"}
+    scenario.core.send_raw({"type": "session.update", "session": session})
+    scenario.receive("session.updated", session={})
+
+    (frame,) = sent(
+        scenario.core.send_raw({"type": "session.update", "session": session, "group": "g"})
+    )
+
+    assert (frame["session"], frame["group"]) == ({"type": "realtime"}, "g")
 
 
 @pytest.mark.parametrize(

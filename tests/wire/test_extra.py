@@ -91,8 +91,34 @@ def test_an_event_of_an_unknown_type_keeps_its_json() -> None:
     assert event == UnknownClientEvent(raw={"type": "song", "x": 1})
 
 
+def cyclic() -> dict[str, Any]:
+    value: dict[str, Any] = {"type": "x"}
+    value["y"] = value
+    return value
+
+
+def deep() -> dict[str, Any]:
+    value: dict[str, Any] = {"type": "x"}
+    for _ in range(10_000):
+        value = {"type": "x", "y": value}
+    return value
+
+
 @pytest.mark.parametrize(
-    "raw", [{}, {"type": None}, {"type": 5}, {"type": "x", "y": object()}, 5, [1]]
+    "raw",
+    [
+        {},
+        {"type": None},
+        {"type": 5},
+        {"type": "x", "y": object()},
+        {"type": "x", "y": [float("nan")]},
+        {"type": "session.update", "session": {"speed": float("inf")}},
+        cyclic(),
+        deep(),
+        5,
+        [1],
+    ],
+    ids=range(10),
 )
 def test_what_is_no_event_is_refused(raw: Any) -> None:
     with pytest.raises((ValueError, TypeError)):

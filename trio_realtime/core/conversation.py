@@ -168,7 +168,7 @@ class Conversation:
                 token,
             ),
             errors=self._errors,
-            raw=RawEvents(requests, interruption, self._settings, self._ledger, token),
+            raw=RawEvents(requests, interruption, self._settings, self._ledger, hosted, token),
         )
         self._handlers = dispatch_table(self._components)
 

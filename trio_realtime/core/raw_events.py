@@ -5,7 +5,7 @@ event                          then
 =============================  ====================================================================
 ``response.create``            queued like every request for a response (at most one is outstanding)
 ``response.cancel``            an interruption of that response, or of all
-``conversation.item.create``   sent; the output of an open call answers that call
+``conversation.item.create``   sent; an output answers its open call, an approval its request
 ``session.update``             queued like every update; only what changes is sent
 any other                      sent
 =============================  ====================================================================
@@ -19,12 +19,14 @@ from trio_realtime.items import item_text
 from trio_realtime.wire import (
     ConversationItemCreate,
     FunctionCallOutputItem,
+    McpApprovalResponseItem,
     MessageItem,
     ResponseCancel,
     ResponseCreate,
     SessionUpdate,
 )
 
+from .calls.hosted_mcp import HostedMcpCalls
 from .calls.ledger import ToolLedger
 from .effects import Effect
 from .inputs import SendItem, SendRaw, UpdateSettings
@@ -41,6 +43,7 @@ class RawEvents:
         interruption: stops responses.
         settings: queue updates of settings.
         ledger: knows which calls are open.
+        hosted: knows which hosted calls wait for approval.
         token: makes event ids.
     """
 
@@ -50,12 +53,14 @@ class RawEvents:
         interruption: Interruption,
         settings: SessionSettings,
         ledger: ToolLedger,
+        hosted: HostedMcpCalls,
         token: Callable[[str], str],
     ) -> None:
         self._requests = requests
         self._interruption = interruption
         self._settings = settings
         self._ledger = ledger
+        self._hosted = hosted
         self._token = token
 
     def on_send_raw(self, command: SendRaw, now: float) -> Sequence[Effect]:
@@ -83,8 +88,11 @@ class RawEvents:
         effects = self._requests.on_send_item(
             SendItem(item=create, respond=False, user_text=text), now
         )
-        if not isinstance(item, FunctionCallOutputItem):
-            return effects
-        if not self._ledger.finish(item.call_id, wants_response=False):
-            return effects
-        return [*effects, *self._requests.after_call_finished()]
+        match item:
+            case FunctionCallOutputItem(call_id=call_id):
+                answers = self._ledger.finish(call_id, wants_response=False)
+            case McpApprovalResponseItem(approval_request_id=request_id):
+                answers = self._hosted.decided_by_user(request_id)
+            case _:
+                answers = False
+        return [*effects, *self._requests.after_call_finished()] if answers else effects

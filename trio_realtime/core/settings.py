@@ -79,8 +79,10 @@ class SessionSettings:
         return self._send_next()
 
     def on_session_created(self, event: SessionCreated, _now: float) -> list[Effect]:
-        """Take the service's defaults."""
+        """Take the service's defaults. They do not replace what was accepted before a late greeting."""
         self._set_session(event.session)
+        if self._accepted is not None:
+            self._set_session(self._accepted)
         return []
 
     def on_session_updated(self, event: SessionUpdated, _now: float) -> list[Effect]:
@@ -109,15 +111,15 @@ class SessionSettings:
             return None
         update, change = self._sent
         token = details.event_id
-        if token is None and _concerns_settings(details):
+        locked = locked_setting(details, change)
+        if token is None and (locked is not None or _concerns_settings(details)):
             token = update.token
         if token != update.token:
             return None
         self._sent = None
         self._timer.stop(_TIMER)
         error = peer_error(details, SettingsRejected)
-        locked = None if update.agent is None else locked_setting(details, change)
-        if locked is not None:
+        if locked is not None and update.agent is not None:
             self._locked.add(locked)
             self._waiting.appendleft(update)
             return error, self._send_next()
@@ -157,6 +159,8 @@ class SessionSettings:
             if change is not None and update.agent is not None:
                 change, warnings = self._without_locked(change)
                 effects += warnings
+            if change is None and update.extra:
+                change = Session(type=update.settings.type)
             if change is not None:
                 self._sent = (update, change)
                 self._timer.start(_TIMER)
@@ -210,9 +214,10 @@ def locked_setting(details: ErrorDetails, change: Session) -> SettingPath | None
     The live service has the code ``cannot_update_voice`` for a voice that has been heard. An agent
     without its instructions or tools would be another agent, so these never count.
     """
-    if not _LOCKED.search(details.message):
+    text = f"{details.message} {(details.code or '').replace('_', ' ')}"
+    if not _LOCKED.search(text):
         return None
-    named = {*re.findall(r"\w+", details.message), *re.findall(r"\w+", details.param or "")}
+    named = {*re.findall(r"\w+", text), *re.findall(r"\w+", details.param or "")}
     found = (path for path in setting_paths(change) if path[-1] in named)
     return next((path for path in found if path not in _ESSENTIAL), None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import final
 
@@ -119,18 +119,18 @@ class WebSocketConnection:
             TransportClosed: the connection is closed, and all events were returned.
             FrameError: a frame is not a JSON object.
         """
-        if not self._decoded:
-            self._decoded.extend(await self._receive_frame())
-        else:
+        if self._decoded:
             await trio.lowlevel.checkpoint_if_cancelled()
-        return self._decoded.popleft()
-
-    async def _receive_frame(self) -> Sequence[ServerEvent]:
+            return self._decoded.popleft()
         closed: TransportClosed
         try:
-            return self._decoder.decode(self._mask.frame(await self._transport.receive()))
+            frame = await self._transport.receive()
         except TransportClosed as exc:
             closed = TransportClosed(exc.code, self._mask.text(exc.reason))
+        else:
+            first, *others = self._decoder.decode(self._mask.frame(frame))
+            self._decoded.extend(others)
+            return first
         # Raised outside ``except`` to have no context: the text of the original contains its reason.
         raise closed
 

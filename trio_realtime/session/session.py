@@ -348,7 +348,7 @@ class RealtimeSession(Generic[ContextT]):
         The event is sent after everything that was sent before. What it changes is known to the session
         as if a method had sent it. A ``response.create`` waits until no response runs. A
         ``response.cancel`` interrupts. The output of a call answers it; its tool goes on, and its result
-        is not sent. A ``session.update`` is sent as the difference to the accepted settings. Unknown keys
+        is not sent. An approval decides its hosted MCP call. A ``session.update`` is sent as the difference to the accepted settings. Unknown keys
         are sent as they are.
 
         Cancelling the wait for space sends nothing.
@@ -358,7 +358,8 @@ class RealtimeSession(Generic[ContextT]):
                 ``error`` event has its ``event_id``.
 
         Raises:
-            UsageError: the event has no ``type``, is no JSON object, or has too many metadata pairs.
+            UsageError: the event has no ``type``, is no JSON object, has too many metadata pairs, or is a
+                ``response.create`` with the ``event_id`` of one that is not answered yet.
         """
         typed = raw_event(event)
         self._runtime.encode(typed)
@@ -463,8 +464,8 @@ class RealtimeSession(Generic[ContextT]):
 
         Raises:
             UsageError: an item cannot be created: audio of the assistant, audio of the user without its
-                bytes, an item that the service makes itself, an output without its call. Nothing was
-                sent.
+                bytes, an item that the service makes itself, an output without its call, a part that
+                the dialect of the endpoint does not have. Nothing was sent.
             RequestRejected: the service rejected a part of the edit. The other parts are carried out and
                 appear in :attr:`history`.
         """
@@ -474,6 +475,11 @@ class RealtimeSession(Generic[ContextT]):
             "a sequence of items (trio_realtime.items) or a function that returns one",
         )
         check_new_ids(wanted, self.history)
+        known = {item.id: item for item in self.history}
+        for item in wanted:
+            if isinstance(item, MessageItem) and item != known.get(item.id):
+                # The dialect of the endpoint may have no such part.
+                self._runtime.encode(ConversationItemCreate(item=item))
         request = self._runtime.track_request("edit")
         try:
             self._runtime.feed(UpdateHistory(token=request.token, items=wanted))

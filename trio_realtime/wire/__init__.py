@@ -38,6 +38,7 @@ from .codec import (
     decode_client_event as decode_client_event,
     decode_server_event as decode_server_event,
     encode as encode,
+    json_copy as json_copy,
     parse_frame as parse_frame,
     raw_client_event as raw_client_event,
     structure_client_event as structure_client_event,
@@ -295,6 +296,7 @@ __all__ = [
     "raw_client_event",
     "structure_client_event",
     "structure_server_event",
+    "json_copy",
     "to_json",
     "unstructure",
 ]

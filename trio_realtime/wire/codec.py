@@ -546,7 +546,7 @@ def raw_client_event(raw: Mapping[str, Any]) -> ClientEvent:
     Raises:
         ValueError, TypeError: The mapping is not a JSON object with a ``type``.
     """
-    copy = parse_frame(to_json(dict(raw)))
+    copy = json_copy(raw)
     if not isinstance(copy.get("type"), str):
         raise ValueError("a client event must have a 'type' that is a str")  # noqa: TRY004
     try:
@@ -554,6 +554,19 @@ def raw_client_event(raw: Mapping[str, Any]) -> ClientEvent:
     except FrameError:
         return UnknownClientEvent(raw=copy)
     return add_extra(event, missing_keys(copy, unstructure(event)))
+
+
+def json_copy(value: Mapping[str, Any]) -> JsonObject:
+    """Return a deep copy of a mapping that is to be sent, as a JSON object.
+
+    Raises:
+        ValueError, TypeError: JSON does not have a value in it, such as NaN, or it is nested too deeply.
+    """
+    try:
+        builtin = msgspec.to_builtins(dict(value), str_keys=True)
+        return parse_frame(json.dumps(builtin, allow_nan=False))
+    except RecursionError:
+        raise ValueError("the JSON object is nested too deeply") from None
 
 
 def unstructure(value: WireObject) -> JsonObject:

@@ -74,6 +74,16 @@ def test_an_open_call_id_in_a_later_response_is_reported_and_answered_once() -> 
     assert len(effects_of(effects, ResponseCreate)) == 1
 
 
+def test_responses_that_only_repeat_an_open_call_are_forgotten() -> None:
+    scenario = CoreScenario()
+    for response_id in ("r1", "r2", "r3"):
+        scenario.response_created(response_id)
+        scenario.call(response_id, "call_1")
+        scenario.response_done(response_id)
+    scenario.finish_call("call_1")
+    assert scenario.core._ledger._responses == {}
+
+
 def test_an_answered_call_id_in_an_interrupted_response_is_answered_without_a_response() -> None:
     scenario = CoreScenario()
     _, create = scenario.follow_up()

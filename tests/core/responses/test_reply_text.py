@@ -11,7 +11,14 @@ from hypothesis import given, settings, strategies as st
 
 from support.core import CoreScenario, effects_of, started_calls
 from trio_realtime import events as ev
-from trio_realtime.core import CheckReply, Conversation, Effect, ResolveRequest, ResponseOutcome
+from trio_realtime.core import (
+    CheckReply,
+    Conversation,
+    Effect,
+    ResolveRequest,
+    ResponseOutcome,
+    StartCall,
+)
 from trio_realtime.items import FunctionCallItem, item_text
 from trio_realtime.wire import (
     MessageItem,
@@ -133,6 +140,25 @@ def test_the_missing_rest_of_an_item_is_spread_over_its_parts() -> None:
     effects = run(scenario, [delta_event("text", "o")], [item])
     deltas = [(e.content_index, e.delta) for e in effects_of(effects, ev.TextDelta)]
     assert deltas == [(0, "o"), (0, "ne"), (1, "two")]
+
+
+def test_a_part_without_deltas_is_delivered_although_a_later_part_has_some() -> None:
+    scenario = CoreScenario()
+    item = message("one", "text")
+    item["content"].append({"type": "output_text", "text": "two"})
+    later = {**delta_event("text", "t"), "content_index": 1}
+    effects = run(scenario, [later], [item])
+    deltas = [(e.content_index, e.delta) for e in effects_of(effects, ev.TextDelta)]
+    assert deltas == [(1, "t"), (0, "one"), (1, "wo")]
+
+
+def test_parts_that_are_complete_in_another_order_are_in_order_in_the_history() -> None:
+    scenario = CoreScenario()
+    second = {**final_events("text", "two")["text done"], "content_index": 1}
+    run(scenario, [second, final_events("text", "one")["text done"]], [])
+    (item,) = scenario.core.history.snapshot()
+    assert isinstance(item, MessageItem)
+    assert item.content == (OutputText(text="one"), OutputText(text="two"))
 
 
 def test_an_out_of_band_text_is_only_in_the_outcome() -> None:
@@ -277,3 +303,49 @@ def test_a_call_of_a_response_that_did_not_complete_runs_only_if_it_is_complete(
 def test_a_call_whose_arguments_never_arrive_runs_at_the_end_of_the_response() -> None:
     effects = run(CoreScenario(), [item_done(call_item(""))], [])
     assert started_calls(effects) == ["call_1"]
+
+
+NAMELESS = {key: value for key, value in ARGUMENTS_DONE.items() if key != "name"}
+"""The event as older versions of the service send it: only the item has the name."""
+
+
+@pytest.mark.parametrize("output", [[], [call_item()]])
+@pytest.mark.parametrize("item_id", ["f1", ""])
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (NAMELESS, item_done(call_item())),
+        (item_done(call_item()), NAMELESS),
+        (NAMELESS, item_done(call_item(""))),
+        (item_done(call_item("")), NAMELESS),
+    ],
+)
+def test_arguments_without_a_name_are_no_second_call(
+    frames: Sequence[dict[str, Any]], item_id: str, output: list[dict[str, Any]]
+) -> None:
+    scenario = CoreScenario()
+    frames = [frame if "item" in frame else {**frame, "item_id": item_id} for frame in frames]
+    effects = run(scenario, frames, output)
+    (start,) = effects_of(effects, StartCall)
+    assert (start.call.name, start.call.arguments) == ("look_up", ARGUMENTS)
+    assert effects_of(effects, ev.Error) == []
+    (item,) = scenario.core.history.snapshot()
+    assert isinstance(item, FunctionCallItem)
+    assert item.name == "look_up"
+
+
+@pytest.mark.parametrize("arguments", ["", ARGUMENTS])
+def test_calls_whose_items_have_no_ids_all_run(arguments: str) -> None:
+    calls = [{**call_item(arguments), "id": None, "call_id": f"call_{n}"} for n in range(3)]
+    effects = run(CoreScenario(), [item_done(call) for call in calls], [])
+    assert started_calls(effects) == ["call_0", "call_1", "call_2"]
+
+
+def test_arguments_of_calls_whose_items_have_no_ids_stay_apart() -> None:
+    calls = [{**call_item(""), "id": None, "call_id": f"call_{n}"} for n in range(2)]
+    frames = [
+        {**ARGUMENTS_DELTA, "item_id": "", "call_id": call["call_id"], "delta": f"[{n}]"}
+        for n, call in enumerate(calls)
+    ]
+    effects = run(CoreScenario(), frames, calls)
+    assert [s.call.arguments for s in effects_of(effects, StartCall)] == ["[0]", "[1]"]

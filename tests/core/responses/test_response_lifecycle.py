@@ -119,3 +119,12 @@ def test_a_cancelled_response_resolves_its_request_as_cancelled() -> None:
     assert resolved.token == token
     assert isinstance(resolved.outcome, ResponseOutcome)
     assert resolved.outcome.status == "cancelled"
+
+
+def test_an_out_of_band_response_without_a_beginning_is_resolved_while_another_one_runs() -> None:
+    scenario = CoreScenario()
+    scenario.response_created("r1")
+    token, create = scenario.request(OUT_OF_BAND)
+    done = scenario.response_done("r2", create, conversation_id=None)
+    assert resolved_tokens(done) == [token]
+    assert scenario.core._queue.running == "r1"

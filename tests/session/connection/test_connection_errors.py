@@ -237,6 +237,7 @@ async def test_expired_session_raises_session_expired(autojump_clock: MockClock)
         (4408, "The session has timed out"),
         (1008, "max_session_duration reached"),
         (1000, "Call duration limit of 600 s exceeded"),
+        (1000, "The session has reached its time limit"),
     ],
 )
 async def test_a_close_that_says_that_the_time_is_over_is_an_expired_session(
@@ -250,7 +251,18 @@ async def test_a_close_that_says_that_the_time_is_over_is_an_expired_session(
             await collect_events(session, [])
 
 
-@pytest.mark.parametrize("reason", ["", "bye", "going away", "The server hit a limit on memory"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "",
+        "bye",
+        "going away",
+        "The server hit a limit on memory",
+        "Message exceeds the maximum length",
+        "Maximum sessions per organization exceeded",
+        "Concurrent session limit reached",
+    ],
+)
 async def test_any_other_reason_is_no_expired_session(
     reason: str, autojump_clock: MockClock
 ) -> None:

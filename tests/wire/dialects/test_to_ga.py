@@ -86,7 +86,18 @@ def test_events_get_their_ga_type(beta: str, ga: str) -> None:
             {"audio": {"output": {"format": {"type": "g711_alaw"}}}},
             {"audio": {"output": {"format": {"type": "audio/pcma"}}}},
         ),
-        ({"audio": None, "voice": "a"}, {"audio": None}),
+        ({"audio": None, "voice": "a"}, {"audio": {"output": {"voice": "a"}}}),
+        (
+            {"audio": None, "input_audio_format": "pcm16", "input_audio_sampling_rate": 16000},
+            {
+                "audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}},
+                "input_audio_sampling_rate": 16000,
+            },
+        ),
+        (
+            {"audio": 5, "input_audio_format": "pcm16", "input_audio_sampling_rate": 16000},
+            {"audio": 5, "input_audio_sampling_rate": 16000},
+        ),
         (
             {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "mcp"}, 5]},
             {"tools": [{"type": "function", "name": "f"}, {"type": "mcp"}, 5]},
@@ -162,12 +173,17 @@ def test_anything_else_stays_as_it_is(frame: Json) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["pcm16", "audio"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                "type audio input output format content item session tools voice modalities".split()
+                "type audio input output format content item session tools voice modalities "
+                "input_audio_format input_audio_sampling_rate".split()
             ),
             inner,
             max_size=4,
@@ -197,6 +213,17 @@ def test_arbitrary_objects_never_raise_and_stay_unchanged(tag: str, value: Any) 
     for event in server_event_to_ga(frame):
         structure_server_event(event)
     assert frame == before
+
+
+@pytest.mark.parametrize("tag", ["session.updated", "response.done", "conversation.item.added"])
+def test_deeply_nested_objects_never_raise(tag: str) -> None:
+    """Their depth is limited by the JSON parser only, which allows more than Python functions."""
+    nested: Json = {}
+    for _ in range(900):
+        nested = {"a": nested}
+    key = {"session.updated": "session", "response.done": "response"}.get(tag, "item")
+    (event,) = server_event_to_ga({"type": tag, key: {"extra": nested, "voice": "a"}})
+    assert event[key]["extra"] is nested
 
 
 # --- client events, for servers ------------------------------------------------------------------

@@ -69,9 +69,9 @@ class FunctionCalls:
 
         Arguments that are in no event so far may come with the end of the response.
         """
-        if not item.arguments:
-            response.announced_calls[item.id or ""] = item
+        if not item.arguments and (item.id or item.call_id):
             return []
+        response.started_calls.add(item.call_id)
         return self._start(item, response)
 
     def _start(self, item: FunctionCallItem, response: RunningResponse) -> list[Effect]:

@@ -228,6 +228,13 @@ class HostedMcpCalls:
         effects = self._decide(result, wants_response=wants_response)
         return [*effects, *self._requests.after_call_finished()]
 
+    def decided_by_user(self, item_id: str) -> bool:
+        """Note that the user sends a decision as an event. Returns whether one was awaited."""
+        if self._undecided.pop(item_id, None) is None:
+            return False
+        self._owners.pop(item_id, None)
+        return self._ledger.finish(item_id, wants_response=False)
+
     def _decide(self, result: ApprovalDecided, *, wants_response: bool) -> list[Effect]:
         item_id = result.item_id
         if self._undecided.pop(item_id, None) is None:

@@ -46,6 +46,10 @@ class ResponseAttribution:
         self._out_of_band[request.token] = request
         self._timer.start(_TIMER + request.token)
 
+    def awaits(self, token: str) -> bool:
+        """Return whether an out-of-band request with this token is not answered yet."""
+        return token in self._out_of_band
+
     def reject_out_of_band(self, token: str) -> ResponseRequest | None:
         """Drop an out-of-band request. Returns the request, ``None`` if none has this token."""
         self._timer.stop(_TIMER + token)

@@ -135,7 +135,7 @@ class ResponseLifecycle:
         if not isinstance(event.item, FunctionCallItem):
             effects += self._history.finish_item(event.item)
             return [*effects, *self._hosted.finish_item(event.item)]
-        call = response.complete_call(event.item)
+        call = response.note_call(event.item)
         effects += self._history.finish_item(call)
         return [*effects, *self._calls.start(call, response)]
 
@@ -148,14 +148,14 @@ class ResponseLifecycle:
             return []
         effects: list[Effect] = []
         known = self._responses.running.get(done.id)
-        if self._queue.running is None and (known is None or not known.created_seen):
+        out_of_band = self._attribution.is_out_of_band(done, token_of(done))
+        if (known is None or not known.created_seen) and (
+            out_of_band or self._queue.running is None
+        ):
             # The service leaves out the beginning where an interruption came in between.
             effects += self._create(done)
-        response = self._responses.running.get(done.id)
-        if response is None:
-            out_of_band = self._attribution.is_out_of_band(done, token_of(done))
-            response, began = self.ensure_response(done.id, out_of_band=out_of_band)
-            effects += began
+        response, began = self.ensure_response(done.id)
+        effects += began
         if done.status == "cancelled":
             response.audio_suppressed = True
         for item in done.output:
@@ -207,6 +207,7 @@ class ResponseLifecycle:
         for turn in response.turns:
             turn.add(outcome, calls, response.agent)
         if not calls:
+            self._ledger.response_done(response.id)  # it may have repeated calls of others
             return [*effects, *self._requests.end_turns(response.turns, outcome)]
         self._hosted.response_ended(response.id, completed=outcome.status == "completed")
         if outcome.status == "cancelled":

@@ -119,12 +119,14 @@ class OutputStream:
         response, effects = self._response_of(event.response_id)
         if response is None or response.out_of_band:
             return effects
-        response.announced_calls[event.item_id] = FunctionCallItem(
-            id=event.item_id,
-            status="completed",
-            call_id=event.call_id or None,
-            name=event.name,
-            arguments=event.arguments,
+        response.note_call(
+            FunctionCallItem(
+                id=event.item_id or None,
+                status="completed",
+                call_id=event.call_id or None,
+                name=event.name,
+                arguments=event.arguments,
+            )
         )
         return [
             *effects,

@@ -259,6 +259,11 @@ class ResponseQueue:
         if self.outstanding is not None:
             self.outstanding = attrs.evolve(self.outstanding, prompt=None)
 
+    def awaits(self, token: str) -> bool:
+        """Return whether a request with this token is queued or not answered yet."""
+        requests = (self.outstanding, *self._requests)
+        return any(request.token == token for request in requests if request is not None)
+
     def withdraw(self, token: str) -> ResponseRequest | None:
         """Remove a queued request. Returns the request, ``None`` if none has this token."""
         request = next((request for request in self._requests if request.token == token), None)

@@ -75,11 +75,17 @@ class ReplyText:
     def complete_item(self, response: RunningResponse, item: Item, now: float) -> list[Effect]:
         """Deliver what the parts of a complete message have beyond their deltas.
 
-        The parts are compared as one text, because the deltas may have counted the parts otherwise.
+        If the deltas have counted the parts otherwise, the parts are compared as one text.
         """
         if not isinstance(item, MessageItem) or not item.id:
             return []
         parts = [*_texts_of(item)]
+        if response.parts_continue(item.id, {index: text for index, text, _ in parts}):
+            return [
+                effect
+                for index, text, kind in parts
+                for effect in self.complete_part(response, item.id, index, text, kind, now)
+            ]
         known = response.text_of(item.id)
         if not "".join(text for _, text, _ in parts).startswith(known):
             return []
@@ -101,7 +107,7 @@ class ReplyText:
                 OutputText(text=part.text)
                 if part.kind is OutputText
                 else OutputAudio(transcript=part.text)
-                for part in parts.values()
+                for _, part in sorted(parts.items())
             )
             status = "completed" if completed else "incomplete"
             effects += self._updates.finish_item(
@@ -116,7 +122,7 @@ class ReplyText:
     ) -> list[Effect]:
         """Deliver more of the arguments of a call."""
         self._history.append_arguments(item_id, delta)
-        response.arguments.setdefault(item_id, []).append(delta)
+        response.arguments.setdefault(item_id or call_id, []).append(delta)
         item = self._history.get(item_id)
         return [
             ev.ToolArgumentsDelta(
@@ -133,7 +139,7 @@ class ReplyText:
         self, response: RunningResponse, item_id: str, call_id: str, arguments: str, now: float
     ) -> list[Effect]:
         """Deliver what complete arguments have beyond their deltas."""
-        known = "".join(response.arguments.get(item_id, ()))
+        known = "".join(response.arguments.get(item_id or call_id, ()))
         if len(arguments) <= len(known) or not arguments.startswith(known):
             return []
         return self.add_arguments(response, item_id, call_id, arguments[len(known) :], now)

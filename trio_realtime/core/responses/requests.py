@@ -35,7 +35,7 @@ from trio_realtime.core.inputs import (
 from trio_realtime.core.interruption import Interruption
 from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.core.settings import SessionSettings
-from trio_realtime.errors import PeerError
+from trio_realtime.errors import PeerError, UsageError
 from trio_realtime.wire import (
     ConversationItemCreate,
     ErrorDetails,
@@ -131,9 +131,19 @@ class ResponseRequests:
         return self._request(request)
 
     def request_raw(self, create: ResponseCreate) -> list[Effect]:
-        """Queue a request that the user wrote as an event; send an out-of-band one at once."""
+        """Queue a request that the user wrote as an event; send an out-of-band one at once.
+
+        Raises:
+            UsageError: an unanswered request has the same event id.
+        """
+        token = create.event_id or self._token("create")
+        if self._queue.awaits(token) or self._attribution.awaits(token):
+            raise UsageError(
+                f"event_id {token!r} belongs to a response.create that is not answered yet: use "
+                "another one, or none"
+            )
         request = ResponseRequest(
-            token=create.event_id or self._token("create"),
+            token=token,
             params=create.response or ResponseParams(),
             extra=create.extra,
         )

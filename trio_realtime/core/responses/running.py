@@ -5,6 +5,7 @@ A response that has ended is forgotten except for its id. What arrives late for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
@@ -64,23 +65,25 @@ class RunningResponse:
         cancel_sent: a ``response.cancel`` was sent for it.
         cancel_id: the event id of that cancel, if it has one.
         texts: the texts of the parts of each message, by item id and content index.
-        arguments: the arguments of each function call so far, by item id.
-        announced_calls: function calls whose items were not complete yet, by item id.
+        arguments: the arguments of each function call so far, by item id or else by call id.
+        calls: what is known of each function call, by item id and by call id.
+        started_calls: the ids of the calls that were started before the end of the response.
         audio: audio of an out-of-band response.
     """
 
     __slots__ = (
         "agent",
-        "announced_calls",
         "arguments",
         "audio",
         "audio_suppressed",
+        "calls",
         "cancel_id",
         "cancel_sent",
         "created_seen",
         "id",
         "out_of_band",
         "request",
+        "started_calls",
         "texts",
         "toolset",
         "turns",
@@ -101,7 +104,8 @@ class RunningResponse:
         self.cancel_id: str | None = None
         self.texts: dict[str, dict[int, PartText]] = {}
         self.arguments: dict[str, list[str]] = {}
-        self.announced_calls: dict[str, FunctionCallItem] = {}
+        self.calls: dict[str, FunctionCallItem] = {}
+        self.started_calls: set[str | None] = set()
         self.audio: list[bytes] = []
 
     def waiters(self, probable_owner: ResponseRequest | None) -> tuple[str, ...]:
@@ -128,26 +132,44 @@ class RunningResponse:
             return "".join(parts[number].text for number in sorted(parts))
         return parts[index].text if index in parts else ""
 
-    def complete_call(self, item: FunctionCallItem) -> FunctionCallItem:
-        """Return a call's item, with what it lacks taken from earlier events."""
-        announced = self.announced_calls.get(item.id or "", item)
-        written = "".join(self.arguments.get(item.id or "", ()))
-        return attrs.evolve(
+    def parts_continue(self, item_id: str, texts: Mapping[int, str]) -> bool:
+        """Return whether each of these texts begins with what was delivered of the part."""
+        parts = self.texts.get(item_id, {})
+        return all(texts.get(index, "").startswith(part.text) for index, part in parts.items())
+
+    def note_call(self, item: FunctionCallItem) -> FunctionCallItem:
+        """Take what an event says about a call. Returns all that is known of the call.
+
+        An event may leave out the id of the item, or the id of the call.
+        """
+        keys = [key for key in (item.id, item.call_id) if key]
+        known = next((self.calls[key] for key in keys if key in self.calls), item)
+        written = next((self.arguments[key] for key in keys if key in self.arguments), ())
+        call = attrs.evolve(
             item,
-            call_id=item.call_id or announced.call_id,
-            name=item.name or announced.name,
-            arguments=item.arguments or announced.arguments or written,
+            id=item.id or known.id,
+            call_id=item.call_id or known.call_id,
+            name=item.name or known.name,
+            arguments=item.arguments or known.arguments or "".join(written),
         )
+        for key in filter(None, (call.id, call.call_id)):
+            self.calls[key] = call
+        return call
 
     def final_items(self, done: ResponseObject) -> list[Item]:
         """Return the output items of the ended response, with calls that only earlier events have."""
         items: list[Item] = [
-            self.complete_call(item) if isinstance(item, FunctionCallItem) else item
+            self.note_call(item) if isinstance(item, FunctionCallItem) else item
             for item in done.output
         ]
         if done.status == "completed":
-            listed = {item.id for item in items}
-            items += [call for call in self.announced_calls.values() if call.id not in listed]
+            listed = {id(item) for item in items}
+            known = {id(call): call for call in self.calls.values()}
+            items += [
+                call
+                for key, call in known.items()
+                if key not in listed and call.call_id not in self.started_calls
+            ]
         return items
 
     def text_so_far(self) -> str:

@@ -36,8 +36,9 @@ CLOSE_REQUEST = (4000, 4004)
 
 _EXPIRED = re.compile(
     r"session[ _](?:has |is |was )?(?:expired|timed out|time ?out)"
-    r"|(?:maximum|max)[ _](?:session )?(?:duration|length|lifetime|session)"
-    r"|(?:duration|time|session) limit\b.*\b(?:reached|exceeded|hit)",
+    r"|max(?:imum)?[ _](?:(?:session[ _])?(?:duration|lifetime)|session[ _]length)"
+    r"|(?:duration|time) limit\b.*\b(?:reached|exceeded|hit)"
+    r"|session\b.*\b(?:reached|exceeded|hit)\b.*\b(?:duration|time) limit",
     re.IGNORECASE,
 )
 """What services write into the reason of a close when the session's time is over."""

@@ -45,6 +45,11 @@ _TRANSLATIONS: Final[dict[str, Callable[[JsonObject], JsonObject]]] = {
     "beta": client_event_to_beta,
     "voice_live": client_event_to_voice_live,
 }
+_GA_DELTAS: Final = (
+    "response.output_audio.delta",
+    "response.output_audio_transcript.delta",
+    "response.output_text.delta",
+)
 
 
 @attrs.frozen
@@ -95,13 +100,20 @@ class Decoder:
             FrameError: The frame is not valid JSON, or not an object.
         """
         raw = parse_frame(frame)
-        events = [structure_server_event(ga) for ga in server_event_to_ga(raw)]
-        if self._may_warn:
-            events = [*self._mismatch(raw), *events]
+        if self._announced == "ga" and raw.get("type") in _GA_DELTAS:
+            # The most frequent events need no translation.
+            self._suspected = None
+            events = [structure_server_event(raw)]
+        else:
+            events = self._translated(raw)
         for event in events:
             # Set afterwards: the hot path of the codec creates events without it.
             object.__setattr__(event, "frame", frame)
         return events
+
+    def _translated(self, raw: JsonObject) -> list[ServerEvent]:
+        events = [structure_server_event(ga) for ga in server_event_to_ga(raw)]
+        return [*self._mismatch(raw), *events] if self._may_warn else events
 
     def _mismatch(self, raw: JsonObject) -> list[ServerEvent]:
         """Return a warning if this event shows that the server speaks another dialect."""

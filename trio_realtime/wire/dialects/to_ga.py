@@ -131,7 +131,9 @@ def _session_to_ga(session: JsonObject) -> JsonObject:
     rate = session.get("input_audio_sampling_rate")
     ga = _nest(session, SESSION_PATHS)
     if isinstance(rate, int) and session.get("input_audio_format") == "pcm16":
-        ga["audio"]["input"]["format"] = {"type": "audio/pcm", "rate": rate}
+        settings = _open(ga, ("audio", "input"))
+        if settings is not None:
+            settings["format"] = {"type": "audio/pcm", "rate": rate}
     _name_formats(ga)
     tools = as_array(ga.get("tools"))
     if tools is not None:
@@ -142,10 +144,14 @@ def _session_to_ga(session: JsonObject) -> JsonObject:
 def _name_formats(ga: JsonObject) -> None:
     """Replace beta names of audio formats that stand in the GA place."""
     audio = as_object(ga.get("audio")) or {}
-    for side in (as_object(audio.get("input")), as_object(audio.get("output"))):
-        name = (as_object((side or {}).get("format")) or {}).get("type")
-        if side is not None and isinstance(name, str) and name in AUDIO_FORMATS:
-            side["format"] = AUDIO_FORMATS[name]
+    for side in ("input", "output"):
+        settings = as_object(audio.get(side)) or {}
+        name = (as_object(settings.get("format")) or {}).get("type")
+        if not isinstance(name, str) or name not in AUDIO_FORMATS:
+            continue
+        opened = _open(ga, ("audio", side))
+        if opened is not None:
+            opened["format"] = AUDIO_FORMATS[name]
 
 
 def _response_to_ga(response: JsonObject) -> JsonObject:
@@ -162,7 +168,7 @@ def _response_to_ga(response: JsonObject) -> JsonObject:
 
 def _nest(flat: JsonObject, paths: Mapping[str, tuple[str, ...]]) -> JsonObject:
     """Move the flat keys to their GA places. A GA key that is present takes precedence."""
-    ga: JsonObject = {key: _copy(value) for key, value in flat.items() if key not in paths}
+    ga: JsonObject = {key: value for key, value in flat.items() if key not in paths}
     for key, path in paths.items():
         if key not in flat:
             continue
@@ -172,20 +178,26 @@ def _nest(flat: JsonObject, paths: Mapping[str, tuple[str, ...]]) -> JsonObject:
     return ga
 
 
-def _copy(value: Any) -> Any:
-    """Copy objects, so that adding keys does not change the original."""
-    found = as_object(value)
-    return value if found is None else {key: _copy(inner) for key, inner in found.items()}
-
-
 def _set_default(target: JsonObject, path: tuple[str, ...], value: Any) -> None:
-    *parents, last = path
-    for parent in parents:
-        inner = as_object(target.setdefault(parent, {}))
+    parent = _open(target, path[:-1])
+    if parent is not None:
+        parent.setdefault(path[-1], value)
+
+
+def _open(target: JsonObject, path: tuple[str, ...]) -> JsonObject | None:
+    """Return the object at this path, which is created if there is none.
+
+    The objects on the path are copies, so that adding keys does not change what the server sent.
+    ``None`` if a value on the path is not an object.
+    """
+    for key in path:
+        value = target.get(key)
+        inner = {} if value is None else as_object(value)
         if inner is None:
-            return
-        target = inner
-    target.setdefault(last, value)
+            return None
+        target[key] = {**inner}
+        target = target[key]
+    return target
 
 
 _UNKNOWN: Final = object()
