@@ -7,7 +7,7 @@ default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
@@ -100,17 +100,26 @@ def _extra(value: Mapping[str, Any] | Unset) -> Mapping[str, Any] | Unset:
         raise ConfigurationError(str(exc)) from None
 
 
-def checked_extra(value: Mapping[str, Any] | Unset) -> Mapping[str, Any] | Unset:
+def checked_extra(
+    value: Mapping[str, Any] | Unset, *, arguments: Collection[str] = ()
+) -> Mapping[str, Any] | Unset:
     """Return a copy of extra keys as a JSON object.
 
+    Args:
+        value: the keys.
+        arguments: keys for which there is an argument, whose value the session must know.
+
     Raises:
-        ValueError: they are no mapping, or JSON cannot represent them.
+        ValueError: they are no mapping, JSON cannot represent them, or a key has an argument.
     """
     if isinstance(value, Unset):
         return value
     given: Any = value
     if not isinstance(given, Mapping):
         raise ValueError(f"extra must be a mapping, got {given!r:.80}")  # noqa: TRY004
+    for key in arguments:
+        if key in given:
+            raise ValueError(f"extra must not have the key {key!r}: use the argument {key}")
     try:
         return json_copy(value)
     except (ValueError, TypeError) as exc:

@@ -201,6 +201,24 @@ def test_a_locked_setting_is_recognized_without_an_event_id(details: dict[str, A
     assert scenario.core.agent == "sales"
 
 
+def test_the_parameter_of_an_error_names_the_locked_setting_rather_than_its_message() -> None:
+    scenario = CoreScenario()
+    settings = attrs.evolve(AGENT_SETTINGS, model="other-model")
+    scenario.core.update_settings(settings, agent="billing")
+
+    effects = scenario.receive(
+        "error",
+        error={
+            "message": "The model cannot update a voice if assistant audio is present.",
+            "code": "cannot_update_voice",
+            "param": "session.audio.output.voice",
+        },
+    )
+
+    (update,) = updates(effects)
+    assert update.session == attrs.evolve(settings, audio=UNSET)
+
+
 def test_a_late_greeting_does_not_replace_what_was_accepted() -> None:
     """A service that greets late reports its defaults after it has accepted the settings."""
     scenario = CoreScenario()

@@ -28,6 +28,7 @@ from trio_realtime.errors import (
     ConfigurationError,
     ConnectionLost,
     RealtimeError,
+    RequestRejected,
     ResponseFailed,
     UsageError,
     UserCodeError,
@@ -39,10 +40,12 @@ from trio_realtime.wire import (
     ClientEvent,
     ConversationItemCreate,
     Reasoning,
+    ResponseCreate,
     ServerEvent,
     Session,
     SessionUpdate,
     SessionUpdated,
+    structure_server_event,
 )
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "other-services.md"
@@ -210,6 +213,43 @@ async def test_what_a_model_cannot_send_is_refused_at_the_call(autojump_clock: M
     with pytest.raises(ConfigurationError, match="no reasoning"):
         async with open_with(Picky(), reasoning=Reasoning(effort="low")):
             pytest.fail("the block must not run")
+
+
+class Forgetful(Model):
+    """A model that cannot send ``response.create`` for a while."""
+
+    refuses = False
+
+    def encode(self, event: ClientEvent) -> Any:
+        if self.refuses and isinstance(event, ResponseCreate):
+            raise ValueError("this service answers no more")
+        return event
+
+
+async def test_what_cannot_be_sent_later_fails_its_request_alone(autojump_clock: MockClock) -> None:
+    send, receive = trio.open_memory_channel[ServerEvent](10)
+    model = Forgetful(on_receive=receive.receive)
+
+    async def respond(response_id: str) -> None:
+        response = {"id": response_id, "status": "completed"}
+        for kind in ("response.created", "response.done"):
+            await send.send(structure_server_event({"type": kind, "response": response}))
+
+    async with open_with(model) as session:
+        first = await session.create_response()
+        queued = await session.create_response(instructions="Queued.")
+        model.refuses = True
+        await respond("resp_1")
+        assert (await first).status == "completed"
+        with pytest.raises(
+            RequestRejected, match=r"response\.create was not sent.*answers no more"
+        ):
+            await queued
+
+        model.refuses = False
+        third = await session.create_response()
+        await respond("resp_2")
+        assert (await third).status == "completed"
 
 
 def fail(*_: object) -> None:

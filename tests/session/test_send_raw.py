@@ -142,6 +142,9 @@ async def test_extra_keys_of_a_response(autojump_clock: MockClock) -> None:
         assert create["response"]["audio"] == {"output": {"pitch": 2}}
         with pytest.raises(UsageError, match="extra must be"):
             await session.create_response(extra={"x": object()})
+        for key, value in {"conversation": "none", "metadata": None}.items():
+            with pytest.raises(UsageError, match=f"use the argument {key}"):
+                await session.create_response(extra={key: value})
 
 
 @pytest.mark.parametrize("extra", [5, [("a", 1)], {"x": object()}])

@@ -28,6 +28,7 @@ from .inputs import (
     ApprovalDecided as ApprovalDecided,
     CallFinished as CallFinished,
     CancelResponse as CancelResponse,
+    Command as Command,
     CreateResponse as CreateResponse,
     DeadlinePassed as DeadlinePassed,
     Disconnected as Disconnected,

@@ -99,7 +99,10 @@ def dispatch_table(c: Components) -> DispatchTable:
         ),
         # responses
         w.ResponseCreated: (c.lifecycle.on_created,),
-        w.ResponseOutputItemAdded: (c.hosted.on_output_item_added,),
+        w.ResponseOutputItemAdded: (
+            c.output.on_item_added,
+            c.hosted.on_output_item_added,
+        ),
         w.ResponseContentPartAdded: (c.output.on_part_added,),
         w.ResponseOutputTextDelta: (c.output.on_text_delta,),
         w.ResponseOutputAudioTranscriptDelta: (c.output.on_text_delta,),

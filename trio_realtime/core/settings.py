@@ -217,9 +217,13 @@ def locked_setting(details: ErrorDetails, change: Session) -> SettingPath | None
     text = f"{details.message} {(details.code or '').replace('_', ' ')}"
     if not _LOCKED.search(text):
         return None
-    named = {*re.findall(r"\w+", text), *re.findall(r"\w+", details.param or "")}
-    found = (path for path in setting_paths(change) if path[-1] in named)
-    return next((path for path in found if path not in _ESSENTIAL), None)
+    paths = [path for path in setting_paths(change) if path not in _ESSENTIAL]
+    for words in (details.param or "", text):
+        named = set(re.findall(r"\w+", words))
+        for path in paths:
+            if path[-1] in named:
+                return path
+    return None
 
 
 def _concerns_settings(details: ErrorDetails) -> bool:

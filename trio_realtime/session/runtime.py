@@ -18,6 +18,7 @@ from trio_realtime.core import (
     CancelCalls,
     CheckInput,
     CheckReply,
+    Command,
     Conversation,
     DeadlinePassed,
     Disconnected,
@@ -37,6 +38,8 @@ from trio_realtime.realtime_model import RealtimeModel
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import (
     ClientEvent,
+    ErrorDetails,
+    ErrorEvent,
     InputAudioBufferAppend,
     Session,
     SessionUpdate,
@@ -182,7 +185,7 @@ class SessionRuntime:
                     if isinstance(effect, SessionEvent):
                         self.bus.emit(effect)
                     elif isinstance(effect, ClientEvent):
-                        self.send(effect)
+                        self._send_effect(effect)
                     else:
                         self._run_effect(effect)
                 self._inputs.popleft()
@@ -192,6 +195,24 @@ class SessionRuntime:
             self._waiting.deadline = self.core.next_deadline
         if self._changed:
             self._changed.unpark_all()
+
+    def _send_effect(self, event: ClientEvent) -> None:
+        """Send an event of the core.
+
+        One that cannot be sent is an error of the command that caused it. If no command did, the
+        request fails as if the service had rejected it.
+        """
+        try:
+            self.send(event)
+        except UsageError as exc:
+            if isinstance(self._inputs[0], Command):
+                raise
+            details = ErrorDetails(
+                code="not_sent",
+                message=f"{event.type} was not sent: {exc}",
+                event_id=event.event_id,
+            )
+            self.feed(ErrorEvent(error=details))
 
     async def watch_deadlines(self) -> None:
         """Tell the core when a request was not answered in time."""

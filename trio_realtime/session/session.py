@@ -307,8 +307,8 @@ class RealtimeSession(Generic[ContextT]):
             conversation: ``"none"`` for an out-of-band response, which is not part of the conversation.
             input: the context to use instead of the conversation; ``[]`` for no context.
             metadata: up to 15 pairs, which the service echoes.
-            extra: keys of the response that the library does not know. They are merged into what is
-                sent, deeply and last, in the spelling of the service.
+            extra: keys of the response that have no argument. They are merged into what is sent, deeply
+                and last, in the spelling of the service. ``conversation`` and ``metadata`` are refused.
 
         Returns:
             Response: ``await`` it for the outcome.
@@ -335,7 +335,7 @@ class RealtimeSession(Generic[ContextT]):
                     else tuple(output_modalities)
                 ),
                 max_output_tokens=max_output_tokens,
-                extra=checked_extra(extra),
+                extra=checked_extra(extra, arguments=("conversation", "metadata")),
             )
         self._runtime.encode(ResponseCreate(response=params))
         request = self._runtime.track_request("response")
@@ -348,8 +348,8 @@ class RealtimeSession(Generic[ContextT]):
         The event is sent after everything that was sent before. What it changes is known to the session
         as if a method had sent it. A ``response.create`` waits until no response runs. A
         ``response.cancel`` interrupts. The output of a call answers it; its tool goes on, and its result
-        is not sent. An approval decides its hosted MCP call. A ``session.update`` is sent as the difference to the accepted settings. Unknown keys
-        are sent as they are.
+        is not sent. An approval decides its hosted MCP call. A ``session.update`` is sent as the
+        difference to the accepted settings. Unknown keys are sent as they are.
 
         Cancelling the wait for space sends nothing.
 

@@ -228,6 +228,10 @@ def call_item(arguments: str = ARGUMENTS, status: str | None = "completed") -> d
     }
 
 
+def item_added(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "response.output_item.added", "response_id": "r1", "item": item}
+
+
 def item_done(item: dict[str, Any]) -> dict[str, Any]:
     return {"type": "response.output_item.done", "response_id": "r1", "item": item}
 
@@ -240,6 +244,7 @@ ARGUMENTS_DONE = {
     "name": "look_up",
     "arguments": ARGUMENTS,
 }
+WITHOUT_NAME = {key: value for key, value in ARGUMENTS_DONE.items() if key != "name"}
 ARGUMENTS_DELTA = {
     "type": "response.function_call_arguments.delta",
     "response_id": "r1",
@@ -256,6 +261,7 @@ ARGUMENTS_DELTA = {
         ([], [call_item()]),
         ([item_done(call_item())], [call_item()]),
         ([ARGUMENTS_DONE], []),
+        ([item_added(call_item("", status="in_progress")), WITHOUT_NAME], []),
         ([ARGUMENTS_DONE], [call_item()]),
         ([ARGUMENTS_DONE, item_done(call_item())], [call_item()]),
         ([ARGUMENTS_DONE, item_done(call_item(""))], []),

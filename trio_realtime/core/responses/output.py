@@ -23,6 +23,7 @@ from trio_realtime.wire import (
     ResponseOutputAudioDone,
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputAudioTranscriptDone,
+    ResponseOutputItemAdded,
     ResponseOutputTextDelta,
     ResponseOutputTextDone,
 )
@@ -98,6 +99,13 @@ class OutputStream:
         """Note the kind of a part before its first delta."""
         kind = OutputText if event.part.type == "text" else OutputAudio
         self._history.open_part(event.item_id, event.content_index, kind)
+        return ()
+
+    def on_item_added(self, event: ResponseOutputItemAdded, _now: float) -> Sequence[Effect]:
+        """Note the name of a call, which later events may leave out."""
+        response = self._responses.get(event.response_id)
+        if response is not None and isinstance(event.item, FunctionCallItem):
+            response.note_call(event.item)
         return ()
 
     def on_arguments_delta(

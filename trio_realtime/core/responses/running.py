@@ -168,7 +168,9 @@ class RunningResponse:
             items += [
                 call
                 for key, call in known.items()
-                if key not in listed and call.call_id not in self.started_calls
+                if key not in listed
+                and call.call_id not in self.started_calls
+                and call.status != "in_progress"  # no event said that it is complete
             ]
         return items
 
