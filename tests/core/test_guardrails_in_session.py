@@ -66,6 +66,28 @@ async def test_reply_without_deltas_is_checked(autojump_clock: MockClock) -> Non
     assert recorder.seen == ["all at once"]
 
 
+async def test_a_final_text_that_contradicts_the_deltas_is_checked(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = RecordingGuardrail("hunter2")
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=guarded_agent(recorder)) as session:
+        begin_reply(peer, "the password is secret", spoken=False)
+        item = {
+            "id": "item_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "the password is hunter2"}],
+        }
+        peer.close_item("resp_1", item)
+        peer.end_response("resp_1", output=[item])
+        await peer.expect(ITEM)
+        await peer.expect(CREATE)
+        assert len(drain_trips(session)) == 1
+    assert recorder.seen[-1] == "the password is secret\nthe password is hunter2"
+
+
 async def test_all_messages_of_a_reply_without_deltas_are_checked(
     autojump_clock: MockClock,
 ) -> None:

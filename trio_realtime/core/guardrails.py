@@ -48,6 +48,15 @@ class _ReplyText:
             self.pieces = ["".join(self.pieces)]
         return self.pieces[0] if self.pieces else ""
 
+    def add(self, text: str) -> None:
+        """Add text to the reply."""
+        self.pieces.append(text)
+        self.length += len(text)
+
+    def contains(self, text: str) -> bool:
+        """Return whether the reply has this text. White space between messages does not count."""
+        return "".join(text.split()) in "".join(self.text.split())
+
 
 class GuardrailWindows:
     """The text of each reply, and when it is to be checked.
@@ -65,8 +74,7 @@ class GuardrailWindows:
         reply = self._replies.get(response_id)
         if reply is None:
             reply = self._replies[response_id] = _ReplyText(agent)
-        reply.pieces.append(delta)
-        reply.length += len(delta)
+        reply.add(delta)
         if not self._debounce or reply.length - reply.checked < self._debounce:
             return None
         return self._check(response_id, reply)
@@ -77,14 +85,15 @@ class GuardrailWindows:
         Args:
             response_id: the response.
             agent: the agent that began the response.
-            text: the final text, for a reply that arrived without deltas.
+            text: the final text. It is checked too if it is not what the deltas have said.
         """
         reply = self._replies.get(response_id)
         if reply is None:
             if not text:
                 return None
             reply = self._replies[response_id] = _ReplyText(agent)
-            reply.pieces, reply.length = [text], len(text)
+        if not reply.contains(text):
+            reply.add(f"\n{text}" if reply.pieces else text)
         reply.ended = True
         if reply.tripped or reply.checked >= reply.length:
             self._forget_if_complete(response_id, reply)
