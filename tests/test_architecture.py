@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "_nursery": set(),
     "_redaction": set(),
-    "_proxies": {"errors", "_redaction"},
+    "_proxies": {"errors", "_redaction", "_validation"},
     "_validation": set(),
     "models": set(),
     "wire": set(),

@@ -51,7 +51,7 @@ def test_a_cgi_script_ignores_the_variable_that_clients_can_set() -> None:
         ("http://proxy.test:8080/", "http://proxy.test:8080"),
         ("HTTP://proxy.test", "http://proxy.test"),
         ("https://user:p%40ss@proxy.test", "https://user:p%40ss@proxy.test"),
-        ("socks5://me@[::1]:1080", "socks5://me@[::1]:1080"),
+        ("socks5://me:pw@[::1]:1080", "socks5://me:pw@[::1]:1080"),
         ("socks5h://proxy.test", "socks5h://proxy.test"),
         ("proxy.test:3128", "http://proxy.test:3128"),
         ("me:pw@proxy.test:3128", "http://me:pw@proxy.test:3128"),
@@ -79,6 +79,10 @@ def test_valid_proxies(value: str, expected: str) -> None:
         ("http://[S3cret", "is not the URL of a proxy"),
         ("http://proxy.test/path", "is not the URL of a proxy"),
         ("http://proxy.test?S3cret", "is not the URL of a proxy"),
+        (f"socks5://{'u' * 256}:S3cret@proxy.test", "1 to 255 ASCII characters"),
+        (f"socks5h://user:S3cret{'x' * 250}@proxy.test", "1 to 255 ASCII characters"),
+        ("socks5h://user:S3cret%C3%A9@proxy.test", "1 to 255 ASCII characters"),
+        ("socks5://:S3cret@proxy.test", "1 to 255 ASCII characters"),
     ],
 )
 def test_invalid_proxies_are_refused_without_their_password(value: str, advice: str) -> None:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from ._redaction import redact_url
+from ._validation import is_socks_user
 from .errors import ConfigurationError
 
 __all__ = ["check_proxy", "proxy_for"]
@@ -79,6 +80,11 @@ def check_proxy(proxy: str, source: str) -> str:
         raise ConfigurationError(
             f"{source} names a proxy of an unsupported kind, use {', '.join(_SCHEMES[:-1])} or "
             f"{_SCHEMES[-1]}: {redact_url(url)}"
+        )
+    if not is_socks_user(parts):
+        raise ConfigurationError(
+            f"{source} has a user name or a password that SOCKS has no place for: both must be 1 to "
+            f"255 ASCII characters: {redact_url(url)}"
         )
     return parts._replace(path="").geturl()
 

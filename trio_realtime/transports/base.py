@@ -12,12 +12,12 @@ import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias, final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
 from trio_realtime._redaction import MASK, redact_url
-from trio_realtime._validation import HEADER_NAME
+from trio_realtime._validation import HEADER_NAME, is_socks_user
 
 from ._retry_after import parse_retry_after
 
@@ -203,17 +203,10 @@ def _check_proxy(url: str) -> None:
             f"http://user:password@host:port with one of the schemes {', '.join(PROXY_SCHEMES)}, "
             "and special characters of the password percent-encoded"
         )
-    if parts.scheme.startswith("socks") and not _is_socks_user(parts):
+    if not is_socks_user(parts):
         raise ValueError(
             "the user name and the password of a SOCKS proxy must be 1 to 255 ASCII characters each"
         )
-
-
-def _is_socks_user(parts: SplitResult) -> bool:
-    if parts.username is None:
-        return True
-    pair = unquote(parts.username), unquote(parts.password or "")
-    return all(part.isascii() and 0 < len(part) < 256 for part in pair)
 
 
 def _parse_url(url: str, schemes: tuple[str, ...]) -> SplitResult | None:
