@@ -25,7 +25,17 @@ from trio_realtime import RealtimeSession, events
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAME = re.compile(r"[\w.]+(\([\w=, ]*\))?")
-MODULES = ("errors", "events", "items", "local", "realtime_model", "sip", "testing", "transports", "wire")
+MODULES = (
+    "errors",
+    "events",
+    "items",
+    "local",
+    "realtime_model",
+    "sip",
+    "testing",
+    "transports",
+    "wire",
+)
 NO_COUNTERPART = "—"
 
 
