@@ -81,7 +81,7 @@ def test_errors_become_one_line_and_a_status(
 
 
 def test_the_notes_of_an_error_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    error = errors.SettingsRejected("Unknown parameter")
+    error = errors.SettingsRejected("Unknown parameter.")
     error.add_note("the server speaks the beta dialect")
     report_error(error, debug=False)
     line = "trio-realtime: Unknown parameter; the server speaks the beta dialect\n"

@@ -139,7 +139,7 @@ def is_user_facing(error: BaseException) -> bool:
 
 def _one_line(error: BaseException) -> str:
     parts = [str(error), *getattr(error, "__notes__", ())]
-    line = " ".join("; ".join(parts).split())
+    line = " ".join("; ".join(part.removesuffix(".") for part in parts).split())
     if isinstance(error, NetworkError):
         return f"{line}; check that the server is running and that the URL is correct"
     return line
