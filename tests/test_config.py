@@ -41,6 +41,7 @@ def test_invalid_settings_are_rejected(settings: Any) -> None:
         ({"turn_detection": "server_vad"}, "a ServerVad, a SemanticVad, or None"),
         ({"transcription": "gpt-live-transcribe"}, "transcription must be a Transcription"),
         ({"voice": 3}, "voice must be a name or a CustomVoice, got 3"),
+        ({"model": 3}, "model must be the name of a model, got 3"),
         ({"format_rejection": 3}, "format_rejection must be a function, got 3"),
     ],
 )

@@ -128,6 +128,7 @@ def checked_extra(
 
 _FORMATS = ((AudioFormat,), "PCM24K, PCMU, PCMA or another AudioFormat")
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "model": ((str, type(None)), "the name of a model"),
     "input_format": _FORMATS,
     "output_format": _FORMATS,
     "turn_detection": (

@@ -80,6 +80,14 @@ def test_errors_become_one_line_and_a_status(
     assert capsys.readouterr().err == line
 
 
+def test_the_notes_of_an_error_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    error = errors.SettingsRejected("Unknown parameter.")
+    error.add_note("the server speaks the beta dialect")
+    report_error(error, debug=False)
+    line = "trio-realtime: Unknown parameter; the server speaks the beta dialect\n"
+    assert capsys.readouterr().err == line
+
+
 @pytest.mark.parametrize("bug", [BUG, errors.InternalError("a bug")])
 def test_a_bug_is_raised_again(bug: Exception) -> None:
     with pytest.raises(type(bug)):

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from trio_realtime import Endpoint, RealtimeAgent, open_realtime_session
 from trio_realtime.cli import serve
 from trio_realtime.cli.exit import UserFacingError
 from trio_realtime.cli.serve import make_server_config, make_ssl_context, reachable_urls
-from trio_realtime.local import serve_local
+from trio_realtime.errors import AuthenticationFailed
+from trio_realtime.local import local_connector, serve_local
 
 # -- TLS -----------------------------------------------------------------------------------------
 
@@ -108,6 +110,34 @@ def test_the_options_become_the_configuration() -> None:
     assert config["default_model"] == "m"
     assert config["dialect"] == "beta"
     assert config["api_keys"] == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "key", "is_accepted"),
+    [
+        ((), None, True),
+        ((), "any", True),
+        (("a",), "a", True),
+        (("a",), None, False),
+        (("a",), "b", False),
+    ],
+)
+async def test_without_api_keys_a_client_needs_none(
+    accepted: tuple[str, ...], key: str | None, is_accepted: bool
+) -> None:
+    config = make_server_config(
+        model="m", pace="unlimited", voice="tone", api_keys=accepted, dialect="ga"
+    )
+    connector = local_connector(**config)
+    endpoint = Endpoint.compatible("ws://local.test", api_key=key)
+    agent = RealtimeAgent(name="A")
+    if is_accepted:
+        async with open_realtime_session(agent, endpoint=endpoint, transport=connector):
+            pass
+    else:
+        with pytest.raises(AuthenticationFailed):
+            async with open_realtime_session(agent, endpoint=endpoint, transport=connector):
+                pass
 
 
 # -- addresses -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import trio
@@ -267,6 +268,10 @@ async def test_a_key_function_that_returns_no_key_is_a_configuration_error(answe
         (lambda: Endpoint.azure(AZURE, deployment="d"), "AZURE_OPENAI_API_KEY"),
         (lambda: Endpoint.azure(AZURE, deployment="d", api_key=KEY, token=KEY), "not both"),
         (lambda: Endpoint.compatible("ws://host.test", auth="bearer"), "api_key="),
+        (
+            lambda: Endpoint.compatible("ws://host.test", api_key=KEY, auth=cast("Any", "header")),
+            "'bearer', 'api-key', 'query', 'none'",
+        ),
         (Endpoint.from_env, "OPENAI_API_KEY"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -61,6 +61,7 @@ async def test_raw_audio_counts_as_audio_and_is_muted(autojump_clock: MockClock)
     ("event", "problem"),
     [
         ({}, "'type'"),
+        (cast("Any", ["x"]), "must be a mapping"),
         ({"type": "x", "y": object()}, "object"),
         (
             {

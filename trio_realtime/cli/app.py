@@ -170,7 +170,7 @@ async def serve(
         dialect: Spelling of the protocol: that of OpenAI, or the older one of Azure's preview API.
         pace: Speed of generated speech as a multiple of real time, or unlimited.
         voice: Voice of the responses.
-        api_key: API keys to accept; by default, any key.
+        api_key: API keys to accept; by default, any key or none.
     """
     from .serve import ServeOptions, make_server_config, serve as run_serve
 

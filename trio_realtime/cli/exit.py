@@ -138,7 +138,8 @@ def is_user_facing(error: BaseException) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    line = " ".join(str(error).split())
+    parts = [str(error), *getattr(error, "__notes__", ())]
+    line = " ".join("; ".join(part.removesuffix(".") for part in parts).split())
     if isinstance(error, NetworkError):
         return f"{line}; check that the server is running and that the URL is correct"
     return line

@@ -190,6 +190,8 @@ def make_server_config(
     )
     if api_keys:
         config["api_keys"] = frozenset(api_keys)
+    else:
+        config["require_key"] = False
     return config
 
 

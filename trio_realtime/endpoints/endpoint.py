@@ -471,6 +471,8 @@ def _make_endpoint(
     if dialect not in get_args(DialectName):
         names = ", ".join(map(repr, get_args(DialectName)))
         raise ConfigurationError(f"dialect= must be one of {names}")
+    if auth is not None and auth not in get_args(Auth):
+        raise ConfigurationError(f"auth= must be one of {', '.join(map(repr, get_args(Auth)))}")
     beta = {"OpenAI-Beta": "realtime=v1" if dialect == "beta" else None}
     merged = merge_headers(headers, {**(default_headers or {}), **beta})
     if has_credentials(merged) or (key is None and missing_key_hint is None):

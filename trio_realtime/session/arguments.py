@@ -108,6 +108,9 @@ def raw_event(event: Mapping[str, Any]) -> ClientEvent:
     Raises:
         UsageError: it has no type, is no JSON object, or has too many metadata pairs.
     """
+    given: Any = event
+    if not isinstance(given, Mapping):
+        raise UsageError(f"a raw event must be a mapping, got {given!r:.80}")
     with as_usage_errors():
         typed = raw_client_event(event)
         if isinstance(typed, ResponseCreate) and typed.response and typed.response.metadata:
