@@ -128,7 +128,7 @@ async def open_realtime_session(
         model = WebSocketModel(endpoint, connector)
     elif endpoint is not None or transport is not None:
         raise ConfigurationError("pass model=, or endpoint= and transport=, not both")
-    elif not callable(getattr(model, "connect", None)):
+    elif not all(callable(getattr(model, name, None)) for name in ("connect", "encode")):
         raise ConfigurationError(
             f"model= takes a RealtimeModel, got {model!r:.80}. The name of a model goes into "
             "SessionConfig(model=...)"

@@ -275,6 +275,36 @@ async def test_a_model_that_raises_is_the_users_code(
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+@pytest.mark.parametrize("returned", [None, {"type": "session.created"}])
+async def test_a_model_that_returns_no_event(returned: Any, autojump_clock: MockClock) -> None:
+    async def receive() -> Any:
+        await trio.lowlevel.checkpoint()
+        return returned
+
+    with pytest.raises(UserCodeError, match=rf"returned {type(returned).__name__}, not a Serv"):
+        async with open_with(Model(on_receive=receive)) as session:
+            async for _ in session:
+                pass
+
+
+class ReturnsNothing(Silent):
+    async def receive(self) -> Any:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_model_that_returns_no_event_while_the_session_opens(
+    autojump_clock: MockClock,
+) -> None:
+    class Opening(Model):
+        @asynccontextmanager
+        async def connect(self, options: ConnectionOptions) -> AsyncGenerator[Silent]:
+            yield ReturnsNothing(self)
+
+    with pytest.raises(UserCodeError, match="returned NoneType, not a ServerEvent"):
+        async with open_with(Opening()):
+            pytest.fail("the block must not run")
+
+
 async def test_a_model_whose_connection_ends(autojump_clock: MockClock) -> None:
     async def end() -> ServerEvent:
         await trio.lowlevel.checkpoint()
@@ -320,4 +350,15 @@ async def test_arguments_that_exclude_each_other_are_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         async with cast("Any", open_realtime_session)(RealtimeAgent(name="A"), **arguments):
+            pytest.fail("the block must not run")
+
+
+class NoEncode:
+    def connect(self, options: ConnectionOptions) -> Any: ...
+
+
+@pytest.mark.parametrize("model", ["gpt-realtime-2.1", NoEncode()])
+async def test_what_is_no_model_is_refused(model: Any) -> None:
+    with pytest.raises(ConfigurationError, match="takes a RealtimeModel"):
+        async with open_with(model):
             pytest.fail("the block must not run")

@@ -7,7 +7,7 @@ from trio_realtime.events import Error, RawModelEvent
 from trio_realtime.realtime_model import ModelConnection
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
-from trio_realtime.wire import FrameError, WarningEvent, encode
+from trio_realtime.wire import FrameError, ServerEvent, WarningEvent, encode
 
 from .errors import model_failure
 
@@ -41,6 +41,9 @@ async def receive_event(connection: ModelConnection, runtime: SessionRuntime) ->
         return
     except Exception as exc:
         raise model_failure(connection, exc) from exc
+    if not isinstance(event, ServerEvent):
+        kind = type(event).__name__
+        raise UserCodeError(f"receive() of the realtime model returned {kind}, not a ServerEvent")
     if runtime.bus.wants_raw:
         frame = encode(event) if event.frame is None else event.frame
         runtime.emit(RawModelEvent(data=event, frame=frame))
