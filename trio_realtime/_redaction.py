@@ -71,19 +71,17 @@ class SecretMask:
         """Return a frame with the credentials masked; the same object if it has none."""
         if isinstance(frame, str):
             return self.text(frame)
-        for shortest in self._shortest_bytes:
-            if shortest in frame:
-                for key in self._bytes:
-                    frame = frame.replace(key, MASK.encode())
+        if any(key in frame for key in self._shortest_bytes):
+            for key in self._bytes:
+                frame = frame.replace(key, MASK.encode())
         is_escaped = b"\\" in frame and rb"\u00" in frame
         return self._bytes_pattern.sub(MASK.encode(), frame) if is_escaped else frame
 
     def text(self, text: str) -> str:
         """Return a text with the credentials masked; the same object if it has none."""
-        for shortest in self._shortest:
-            if shortest in text:
-                for key in self._texts:
-                    text = text.replace(key, MASK)
+        if any(key in text for key in self._shortest):
+            for key in self._texts:
+                text = text.replace(key, MASK)
         # Audio has no backslash, and looking for one character is much faster.
         is_escaped = "\\" in text and r"\u00" in text
         return self._pattern.sub(MASK, text) if is_escaped else text
