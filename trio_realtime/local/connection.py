@@ -27,6 +27,7 @@ from .outbox import Outbox
 from .protocol import ServerProtocol
 from .recording import Direction, MessageRecord, RecordArchive
 from .requests import read_message
+from .thread_limiter import ThreadLimiter
 from .transcriber import TranscriptionRequest
 from .transcriber_tasks import Transcribed, TranscriberTasks
 from .types import Close, ConnectionRequest, Frame, Json, Output
@@ -34,6 +35,8 @@ from .types import Close, ConnectionRequest, Frame, Json, Output
 __all__ = ["Connection", "ConnectionLog", "Limits", "serve_connection", "with_wall_clock"]
 
 logger: Final = logging.getLogger("trio_realtime.local")
+# All connections share the responder and the synthesizer, which need not be thread-safe.
+_LIMITER: Final = ThreadLimiter("local_server_limiter")
 
 _MAX_CONNECTIONS: Final = 1000
 _GOING_AWAY: Final = Close(1001, "the server is going away")
@@ -297,7 +300,7 @@ class _ConnectionLoop:
             self._connection.messages.append("received", received)
         handle = self._bind_input(received, trio.current_time())
         if self._in_thread:
-            return await trio.to_thread.run_sync(handle, limiter=_thread_limiter())
+            return await trio.to_thread.run_sync(handle, limiter=_LIMITER.get())
         return handle()
 
     def _bind_input(self, received: _Input | None, now: float) -> Callable[[], list[Output]]:
@@ -333,19 +336,3 @@ class _ConnectionLoop:
         except trio.BrokenResourceError:
             return True  # the client is gone; the inbox ends after its last message
         return not scope.cancelled_caught
-
-
-_limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("local_server_limiter")
-
-
-def _thread_limiter() -> trio.CapacityLimiter:
-    """Return the limiter of one thread at a time.
-
-    All connections share the responder and the synthesizer, which need not be thread-safe.
-    """
-    try:
-        return _limiter.get()
-    except LookupError:
-        limiter = trio.CapacityLimiter(1)
-        _limiter.set(limiter)
-        return limiter

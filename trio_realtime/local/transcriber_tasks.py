@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 import trio
 
+from .thread_limiter import ThreadLimiter
 from .transcriber import (
     Transcriber,
     TranscriptionFailed,
@@ -24,6 +25,8 @@ logger: Final = logging.getLogger("trio_realtime.local")
 #: Limit of the audio that one client may have waiting for a slow transcriber.
 _MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
 _CONTROL_FLOW: Final = (trio.Cancelled, KeyboardInterrupt, SystemExit)
+# Speech-to-text models need not be thread-safe.
+_LIMITER: Final = ThreadLimiter("transcriber_limiter")
 _FAILED: Final = TranscriptionFailed("transcriber_error", "The transcriber of the server failed.")
 _OVERLOADED: Final = TranscriptionFailed(
     "transcriber_overloaded", "Too much audio is waiting for the transcriber of the server."
@@ -97,7 +100,7 @@ async def _run(transcriber: Transcriber, audio: UserAudio) -> object:
         result: object = transcriber(audio)
     else:
         (result,) = await trio.to_thread.run_sync(
-            call_in_thread, abandon_on_cancel=True, limiter=_thread_limiter()
+            call_in_thread, abandon_on_cancel=True, limiter=_LIMITER.get()
         )
     return await result if inspect.isawaitable(result) else result
 
@@ -112,16 +115,3 @@ def _checked(result: object) -> TranscriptionResult:
         return result
     kind = type(result).__name__
     raise TypeError(f"expected a str, a TranscriptionFailed or None of the transcriber, got {kind}")
-
-
-_limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("transcriber_limiter")
-
-
-def _thread_limiter() -> trio.CapacityLimiter:
-    """Return the limiter of one thread at a time. Speech-to-text models need not be thread-safe."""
-    try:
-        return _limiter.get()
-    except LookupError:
-        limiter = trio.CapacityLimiter(1)
-        _limiter.set(limiter)
-        return limiter
