@@ -55,15 +55,13 @@ class SecretMask:
         keys |= {name.partition(".")[2] for name in subprotocols}
         # A service may write a slash as "\/".
         escaped = {json.dumps(key)[1:-1] for key in keys} | {k.replace("/", r"\/") for k in keys}
-        self._texts = _longest_first(keys | escaped)
-        self._bytes = [key.encode() for key in self._texts]
+        texts = _longest_first(keys | escaped)
         # A text without these has none of the others: "Bearer <key>" contains "<key>".
-        self._shortest = [
-            key for key in self._texts if not any(k in key for k in self._texts if k != key)
-        ]
+        self._shortest = [key for key in texts if not any(k in key for k in texts if k != key)]
         self._shortest_bytes = [key.encode() for key in self._shortest]
         # Some JSON encoders escape characters such as "+" and "<" for the sake of HTML.
-        pattern = "|".join(map(_json_pattern, _longest_first(keys))) or r"(?!)"
+        patterns = [*map(_json_pattern, _longest_first(keys)), *map(re.escape, texts)]
+        pattern = "|".join(patterns) or r"(?!)"
         self._pattern = re.compile(pattern)
         self._bytes_pattern = re.compile(pattern.encode())
 
@@ -71,17 +69,17 @@ class SecretMask:
         """Return a frame with the credentials masked; the same object if it has none."""
         if isinstance(frame, str):
             return self.text(frame)
-        if any(key in frame for key in self._shortest_bytes):
-            for key in self._bytes:
-                frame = frame.replace(key, MASK.encode())
+        for key in self._shortest_bytes:
+            if key in frame:
+                return self._bytes_pattern.sub(MASK.encode(), frame)
         is_escaped = b"\\" in frame and rb"\u00" in frame
         return self._bytes_pattern.sub(MASK.encode(), frame) if is_escaped else frame
 
     def text(self, text: str) -> str:
         """Return a text with the credentials masked; the same object if it has none."""
-        if any(key in text for key in self._shortest):
-            for key in self._texts:
-                text = text.replace(key, MASK)
+        for key in self._shortest:
+            if key in text:
+                return self._pattern.sub(MASK, text)
         # Audio has no backslash, and looking for one character is much faster.
         is_escaped = "\\" in text and r"\u00" in text
         return self._pattern.sub(MASK, text) if is_escaped else text
