@@ -8,7 +8,7 @@ The steps, in order:
 4. Everything is heard to its end.
 5. The session is closed.
 
-An interruption before the last step is the user's wish to go on: the session stays open. Several tasks
+If the user interrupts before the last step, the call goes on and the session stays open. Several tasks
 may end the call at the same time; none of them waits for the tool of another.
 """
 
