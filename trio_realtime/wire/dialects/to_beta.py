@@ -177,11 +177,15 @@ def _voice(value: Any) -> str:
     return value
 
 
-def _checked(name: str, allowed: frozenset[str]) -> Callable[[JsonObject], JsonObject]:
+def checked_keys(
+    name: str, allowed: frozenset[str], dialect: str
+) -> Callable[[JsonObject], JsonObject]:
+    """Return a function that refuses all keys of an object but these."""
+
     def check(value: JsonObject) -> JsonObject:
         for key in value.keys() - allowed:
             if value[key] is not None:
-                raise UnsupportedByDialect(f"{name}.{key}")
+                raise UnsupportedByDialect(f"{name}.{key}", dialect)
         return value
 
     return check
@@ -192,11 +196,11 @@ _VALUES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "voice": _voice,
     "input_audio_format": _format,
     "output_audio_format": _format,
-    "input_audio_transcription": _checked(
-        "transcription", frozenset({"model", "language", "prompt"})
+    "input_audio_transcription": checked_keys(
+        "transcription", frozenset({"model", "language", "prompt"}), "beta"
     ),
-    "input_audio_noise_reduction": _checked("noise_reduction", frozenset({"type"})),
-    "turn_detection": _checked(
+    "input_audio_noise_reduction": checked_keys("noise_reduction", frozenset({"type"}), "beta"),
+    "turn_detection": checked_keys(
         "turn_detection",
         frozenset(
             {
@@ -204,6 +208,7 @@ _VALUES: Final[Mapping[str, Callable[[Any], Any]]] = {
                 *("create_response", "interrupt_response"),
             }
         ),
+        "beta",
     ),
 }
 _SESSION: Final = FlatShape(

@@ -19,6 +19,7 @@ from .to_beta import (
     FlatShape,
     FormatNames,
     UnsupportedByDialect,
+    checked_keys,
     flat_format,
     flat_modalities,
     format_key,
@@ -72,18 +73,12 @@ def _output_format(value: JsonObject) -> str:
     return flat_format(value, _OUTPUT_FORMATS, _DIALECT)
 
 
-def _noise_reduction(value: JsonObject) -> JsonObject:
-    if value.get("strength") is not None:
-        raise UnsupportedByDialect("noise_reduction.strength", _DIALECT)
-    return value
-
-
 _VALUES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "modalities": flat_modalities,
     "voice": _voice,
     "input_audio_format": _input_format,
     "output_audio_format": _output_format,
-    "input_audio_noise_reduction": _noise_reduction,
+    "input_audio_noise_reduction": checked_keys("noise_reduction", frozenset({"type"}), _DIALECT),
 }
 _SESSION: Final = FlatShape(
     dialect=_DIALECT,
