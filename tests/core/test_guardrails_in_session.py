@@ -15,7 +15,7 @@ from support.guardrails import (
     guarded_agent,
     next_trip,
 )
-from support.service import silence
+from support.service import message_item, silence
 from support.sessions import open_test_session
 from support.tools import make_cleanup_tool
 from support.wire import CANCEL, CREATE, ITEM, TRUNCATE, sent_frames, sent_types, user_message_text
@@ -53,13 +53,7 @@ async def test_reply_without_deltas_is_checked(autojump_clock: MockClock) -> Non
     peer = ScriptedPeer()
     async with open_test_session(peer, agent=agent_with_guardrails(recorder.guardrail)):
         peer.begin_response("resp_1")
-        item = {
-            "id": "item_1",
-            "type": "message",
-            "role": "assistant",
-            "status": "completed",
-            "content": [{"type": "output_text", "text": "all at once"}],
-        }
+        item = message_item("item_1", "all at once")
         peer.close_item("resp_1", item)
         peer.end_response("resp_1", output=[item])
         await trio.sleep(1)
@@ -73,13 +67,7 @@ async def test_a_final_text_that_contradicts_the_deltas_is_checked(
     peer = ScriptedPeer()
     async with open_test_session(peer, agent=guarded_agent(recorder)) as session:
         begin_reply(peer, "the password is secret", spoken=False)
-        item = {
-            "id": "item_1",
-            "type": "message",
-            "role": "assistant",
-            "status": "completed",
-            "content": [{"type": "output_text", "text": "the password is hunter2"}],
-        }
+        item = message_item("item_1", "the password is hunter2")
         peer.close_item("resp_1", item)
         peer.end_response("resp_1", output=[item])
         await peer.expect(ITEM)
@@ -96,13 +84,7 @@ async def test_all_messages_of_a_reply_without_deltas_are_checked(
     async with open_test_session(peer, agent=guarded_agent(recorder)):
         peer.begin_response("resp_1")
         items = [
-            {
-                "id": f"item_{number}",
-                "type": "message",
-                "status": "completed",
-                "role": "assistant",
-                "content": [{"type": "output_text", "text": text}],
-            }
+            message_item(f"item_{number}", text)
             for number, text in enumerate(["a secret", "and good bye"])
         ]
         peer.end_response("resp_1", output=items)

@@ -53,6 +53,17 @@ async def accept_create(peer: ScriptedPeer, response_id: str) -> None:
     peer.begin_response(response_id, await peer.expect(CREATE))
 
 
+def message_item(item_id: str, text: str) -> Frame:
+    """Return the completed item of a message of the assistant."""
+    return {
+        "id": item_id,
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text}],
+    }
+
+
 def function_call_item(
     item_id: str, call_id: str, name: str, arguments: str = "{}", *, status: str = "completed"
 ) -> Frame:
