@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import trustme
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -20,6 +21,12 @@ def repository() -> Path:
 def data_dir() -> Path:
     """Frames recorded on live services, and the JSON Schema of every event."""
     return REPOSITORY / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority that no system trusts."""
+    return trustme.CA()
 
 
 @pytest.fixture(autouse=True)

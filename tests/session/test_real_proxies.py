@@ -135,11 +135,6 @@ async def serve_tinyproxy(directory: Path) -> AsyncGenerator[int]:
         yield port
 
 
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @attrs.frozen
 class ConnectorWith:
     """A connector that changes options of the connection."""

@@ -32,11 +32,6 @@ USER, PASSWORD = "me@work", "p:ss/w0rd#2026"
 ENCODED = "me%40work:p%3Ass%2Fw0rd%232026"
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
 def server_context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
