@@ -14,12 +14,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from ._redaction import redact_url
-from ._validation import is_socks_user
+from ._validation import PROXY_SCHEMES, is_socks_user
 from .errors import ConfigurationError
 
 __all__ = ["check_proxy", "proxy_for"]
 
-_SCHEMES = ("http", "https", "socks5", "socks5h")
 _VARIABLES = {
     "ws": ("http_proxy", "all_proxy"),
     "http": ("http_proxy", "all_proxy"),
@@ -76,10 +75,10 @@ def check_proxy(proxy: str, source: str) -> str:
             f"{source} is not the URL of a proxy, such as http://user:password@host:8080. Special "
             f"characters of the password must be percent-encoded: {redact_url(url)}"
         )
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme not in PROXY_SCHEMES:
         raise ConfigurationError(
-            f"{source} names a proxy of an unsupported kind, use {', '.join(_SCHEMES[:-1])} or "
-            f"{_SCHEMES[-1]}: {redact_url(url)}"
+            f"{source} names a proxy of an unsupported kind, use {', '.join(PROXY_SCHEMES[:-1])} or "
+            f"{PROXY_SCHEMES[-1]}: {redact_url(url)}"
         )
     if not is_socks_user(parts):
         raise ConfigurationError(

@@ -6,10 +6,13 @@ import re
 from typing import Any, TypeGuard
 from urllib.parse import SplitResult, unquote
 
-__all__ = ["HEADER_NAME", "is_number", "is_socks_user"]
+__all__ = ["HEADER_NAME", "PROXY_SCHEMES", "is_number", "is_socks_user"]
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """An HTTP field name (RFC 9110, section 5.1)."""
+
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+"""The schemes of the URLs of supported proxies."""
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from trio_realtime._redaction import MASK, redact_url
-from trio_realtime._validation import HEADER_NAME, is_socks_user
+from trio_realtime._validation import HEADER_NAME, PROXY_SCHEMES, is_socks_user
 
 from ._retry_after import parse_retry_after
 
@@ -36,8 +36,6 @@ __all__ = [
 
 #: The close code of a connection that ended without a close frame.
 ABNORMAL = 1006
-
-PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _SUBPROTOCOL = HEADER_NAME
