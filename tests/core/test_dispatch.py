@@ -35,8 +35,6 @@ NOT_HANDLED: set[type] = {
     wire.UnknownEvent,
     wire.ConversationItemCreated,  # the dialects translate it
     wire.ConversationCreated,
-    wire.InputAudioBufferCommitted,
-    wire.InputAudioBufferCleared,
     wire.InputAudioTranscriptionSegment,
     wire.McpListToolsInProgress,
     wire.McpListToolsCompleted,

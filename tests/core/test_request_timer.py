@@ -14,7 +14,7 @@ from support.service import accept_create, send_text
 from support.sessions import open_test_session
 from support.wire import CREATE, ITEM
 from trio_realtime import SessionConfig, events as ev
-from trio_realtime.core import Effect, ResolveRequest
+from trio_realtime.core import DropConnection, Effect, ResolveRequest
 from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.errors import ConfigurationError, RequestTimedOut
 from trio_realtime.testing import ScriptedPeer
@@ -35,7 +35,8 @@ def scenario_with_timeout() -> CoreScenario:
 
 
 def pass_deadline(scenario: CoreScenario) -> list[Effect]:
-    """Let the time of the next deadline come."""
+    """Let the time of the next deadline come. The service is alive: it has sent another event."""
+    scenario.receive("rate_limits.updated", rate_limits=[])
     scenario.now = scenario.core.next_deadline
     assert scenario.now < math.inf
     return scenario.core.deadline_passed(scenario.now)
@@ -209,6 +210,26 @@ def test_a_lost_connection_ends_every_wait() -> None:
     assert scenario.core.next_deadline == math.inf
 
 
+# --- a silent service -----------------------------------------------------------------------------
+
+
+def test_a_service_that_sends_nothing_after_a_request_is_taken_for_dead() -> None:
+    scenario = scenario_with_timeout()
+    scenario.request()
+    scenario.now = TIMEOUT
+    (drop,) = scenario.core.deadline_passed(scenario.now)
+    assert isinstance(drop, DropConnection)
+    assert drop.reason == "the service was silent for 15 s after a request"
+
+
+def test_an_event_that_came_in_the_instant_of_the_request_but_before_it_is_no_answer() -> None:
+    scenario = scenario_with_timeout()
+    scenario.receive("rate_limits.updated", rate_limits=[])
+    scenario.request()
+    scenario.now = TIMEOUT
+    assert effects_of(scenario.core.deadline_passed(scenario.now), DropConnection)
+
+
 # --- in a session ---------------------------------------------------------------------------------
 
 
@@ -234,11 +255,22 @@ async def test_a_request_that_gets_only_an_unrelated_error_does_not_mute_the_ses
         assert (await session.ask("Still there?")).text == "Yes"
 
 
+async def send_rate_limits(peer: ScriptedPeer) -> None:
+    """Show that the service is alive, and answer nothing."""
+    await peer.expect(ITEM)
+    await peer.expect(CREATE)
+    peer.send({"type": "rate_limits.updated", "rate_limits": []})
+
+
 async def test_the_deadline_of_a_session_can_be_changed_or_switched_off(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    async with open_test_session(peer, request_timeout=2) as session:
+    async with (
+        open_test_session(peer, request_timeout=2) as session,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(send_rate_limits, peer)
         began = trio.current_time()
         with pytest.raises(RequestTimedOut, match="within 2 s"):
             await session.ask("Hello?")

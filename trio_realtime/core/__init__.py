@@ -13,6 +13,7 @@ from .effects import (
     CancelCalls as CancelCalls,
     CheckInput as CheckInput,
     CheckReply as CheckReply,
+    DropConnection as DropConnection,
     Effect as Effect,
     HistoryEdited as HistoryEdited,
     Outcome as Outcome,
@@ -25,10 +26,15 @@ from .effects import (
 )
 from .history.items import ROOT as ROOT
 from .inputs import (
+    AppendAudio as AppendAudio,
     ApprovalDecided as ApprovalDecided,
     CallFinished as CallFinished,
     CancelResponse as CancelResponse,
+    ClearAudio as ClearAudio,
     Command as Command,
+    CommitAudio as CommitAudio,
+    ConnectionLost as ConnectionLost,
+    ConnectionRestored as ConnectionRestored,
     CreateResponse as CreateResponse,
     DeadlinePassed as DeadlinePassed,
     Disconnected as Disconnected,
@@ -44,4 +50,5 @@ from .inputs import (
     UpdateHistory as UpdateHistory,
     UpdateSettings as UpdateSettings,
 )
+from .replay import Replay as Replay
 from .responses.queue import METADATA_KEY as METADATA_KEY

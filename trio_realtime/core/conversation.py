@@ -7,39 +7,47 @@ same effects. An input is accepted first, then state changes, then effects leave
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 from itertools import count
 from typing import Any
 
 from trio_realtime.errors import PeerError
 from trio_realtime.usage import Usage
-from trio_realtime.wire import Session
+from trio_realtime.wire import ConversationItemCreate, ServerEvent, Session
 
 from .audio.playback import Playback
 from .audio.retention import RetainedAudio
+from .audio.user_audio import UserAudio
 from .calls.function_calls import FunctionCalls
 from .calls.hosted_mcp import HostedMcpCalls
 from .calls.ledger import ToolLedger
+from .connections import Connections
 from .dispatch import Components, dispatch_table
-from .effects import Effect
+from .effects import Effect, ResponseOutcome
 from .error_routing import ErrorRouter
 from .guardrail_trips import GuardrailTrips
 from .guardrails import InputGuard, ReplyGuard
-from .history.edits import HistoryEdits
+from .history.edits import HistoryEdits, WaitingEdit
 from .history.items import History
+from .history.outgoing import OutgoingItems
+from .history.replayed import replayed_items
 from .history.updates import HistoryUpdater
 from .inputs import Input
 from .interruption import Interruption
+from .link import Link
 from .raw_events import RawEvents
+from .replay import Replay
 from .request_timer import RequestTimer
 from .responses.attribution import ResponseAttribution
 from .responses.lifecycle import ResponseLifecycle
 from .responses.output import OutputStream
-from .responses.queue import ResponseQueue
+from .responses.queue import ResponseQueue, ResponseRequest
 from .responses.reply_text import ReplyText
-from .responses.requests import ResponseRequests
+from .responses.requests import ResponseRequests, Turns
 from .responses.running import RunningResponses
 from .settings import SessionSettings
+from .settings_state import SettingsState
 
 
 class Conversation:
@@ -57,8 +65,12 @@ class Conversation:
         max_history_audio: bytes of audio that the history retains.
         request_timeout: seconds that the service may take to answer a request.
         bytes_per_ms: bytes of one millisecond of output audio, until the service names a format.
+        max_speech: seconds of the user's speech that are remembered for the next connection; 0 if there
+            is none.
+        max_audio_while_away: seconds of what the user says while there is no connection.
 
     Attributes:
+        link: which connection is used, and whether there is one.
         history: the items of the conversation.
         playback: the clock that knows what was heard.
     """
@@ -75,102 +87,173 @@ class Conversation:
         max_history_audio: int = 0,
         request_timeout: float = math.inf,
         bytes_per_ms: float = 48,
+        max_speech: float = 0.0,
+        max_audio_while_away: float = 0.0,
     ) -> None:
         self._numbers = count(1)
+        self._barge_in = barge_in
         token = self._new_token
-        self.history: History = History()
+        # What outlives a connection:
+        self.link: Link = Link()
+        self.history: History = History(self.link)
         self.playback: Playback = Playback(bytes_per_ms)
-        self._responses = RunningResponses()
-        self._ledger = ToolLedger()
         self._timer = RequestTimer(request_timeout)
-        self._queue = ResponseQueue(self._timer)
+        self._settings_state = SettingsState(agent, toolset)
+        self._ledger = ToolLedger()
         self._guard = ReplyGuard(self.playback, guardrail_debounce, gated=audio_gate)
-        input_guard = InputGuard(enabled=guardrail_debounce is not None)
-        attribution = ResponseAttribution(self._queue, self._timer)
-        self._settings = SessionSettings(agent, toolset, self.playback, self._timer, token)
-        updates = HistoryUpdater(self.history, history_update_interval)
-        edits = HistoryEdits(self.history, self._timer, token)
-        retention = RetainedAudio(
-            self.history, self._responses, self.playback, token, max_history_audio
+        self._input_guard = InputGuard(enabled=guardrail_debounce is not None)
+        self._updates = HistoryUpdater(self.history, history_update_interval)
+        self._outgoing = OutgoingItems(self.history, self.link, self._timer, token)
+        self._user_audio = UserAudio(
+            self.link,
+            self._settings_state,
+            self._timer,
+            max_speech=max_speech,
+            max_away=max_audio_while_away,
         )
+        self._retention = RetainedAudio(
+            self.history, RunningResponses(), self.playback, token, max_history_audio
+        )
+        self._waiting_requests: deque[ResponseRequest] = deque()
+        self._waiting_out_of_band: list[ResponseRequest] = []
+        self._open_turns: dict[str, tuple[Turns, ResponseOutcome]] = {}
+        self._waiting_edits: deque[WaitingEdit] = deque()
+        # What belongs to one connection:
+        self._connect(Usage(), interruptions=0)
+
+    def _connect(self, usage: Usage, *, interruptions: int) -> None:
+        """Make the components that belong to one connection."""
+        token = self._new_token
+        timer, link, history, ledger = self._timer, self.link, self.history, self._ledger
+        self._responses = responses = RunningResponses()
+        self._retention.connection_lost(responses)
+        self._queue = queue = ResponseQueue(timer, self._waiting_requests)
+        attribution = ResponseAttribution(queue, timer)
+        self._settings = settings = SessionSettings(
+            self._settings_state, link, self.playback, timer
+        )
+        edits = HistoryEdits(history, link, timer, token, self._waiting_edits)
         self._interruption = interruption = Interruption(
-            self._responses,
-            self._queue,
-            self.history,
+            responses,
+            queue,
+            history,
             self.playback,
             self._guard,
-            self._ledger,
-            self._settings,
+            ledger,
+            settings,
+            link,
             token,
-            barge_in=barge_in,
+            barge_in=self._barge_in,
+            count=interruptions,
         )
         requests = ResponseRequests(
-            self._responses,
-            self._queue,
+            responses,
+            queue,
             attribution,
-            self._ledger,
-            self.history,
-            self._settings,
+            ledger,
+            self._outgoing,
+            link,
+            settings,
             interruption,
-            input_guard,
-            self._timer,
+            self._input_guard,
+            timer,
             token,
+            self._open_turns,
+            self._waiting_out_of_band,
         )
-        calls = FunctionCalls(self._ledger, requests, token)
+        calls = FunctionCalls(ledger, self._outgoing, requests, token)
         hosted = HostedMcpCalls(
-            self._responses,
-            self._queue,
-            self._ledger,
-            self.history,
-            self._settings,
+            responses,
+            queue,
+            ledger,
+            history,
+            self._outgoing,
+            settings,
             requests,
             token,
         )
-        text = ReplyText(self.history, updates, self._guard)
-        self._lifecycle = ResponseLifecycle(
-            self._responses,
-            self._queue,
+        text = ReplyText(history, self._updates, self._guard)
+        self._lifecycle = lifecycle = ResponseLifecycle(
+            responses,
+            queue,
             attribution,
             requests,
-            self._ledger,
+            ledger,
             calls,
             hosted,
-            updates,
+            self._updates,
             text,
             self._guard,
             self.playback,
-            self._settings,
+            settings,
             interruption,
+            usage,
         )
         self._errors = ErrorRouter(
-            self._settings, edits, retention, requests, self._responses, self._lifecycle
+            settings,
+            edits,
+            self._retention,
+            requests,
+            responses,
+            lifecycle,
+            self._outgoing,
+            self._user_audio,
         )
         self._components = Components(
-            settings=self._settings,
-            history=updates,
+            settings=settings,
+            history=self._updates,
+            outgoing=self._outgoing,
+            user_audio=self._user_audio,
             edits=edits,
             playback=self.playback,
-            retention=retention,
+            retention=self._retention,
             interruption=interruption,
             requests=requests,
-            lifecycle=self._lifecycle,
-            output=OutputStream(self._responses, self.history, text, self._guard, self._lifecycle),
+            lifecycle=lifecycle,
+            output=OutputStream(responses, history, text, self._guard, lifecycle),
             calls=calls,
             hosted=hosted,
             trips=GuardrailTrips(
-                self._responses,
-                self._queue,
+                responses,
+                queue,
                 self._guard,
-                input_guard,
-                self._settings,
+                self._input_guard,
+                settings,
                 interruption,
                 requests,
                 token,
             ),
             errors=self._errors,
-            raw=RawEvents(requests, interruption, self._settings, self._ledger, hosted, token),
+            raw=RawEvents(
+                requests, interruption, settings, ledger, hosted, self._user_audio, link, token
+            ),
+            connections=Connections(
+                link,
+                timer,
+                history,
+                self._outgoing,
+                self._user_audio,
+                self._retention,
+                settings,
+                edits,
+                responses,
+                requests,
+                interruption,
+                hosted,
+                lifecycle,
+                self._renew,
+                self._drop_waiting,
+            ),
         )
         self._handlers = dispatch_table(self._components)
+
+    def _renew(self) -> None:
+        self._connect(self.usage, interruptions=self.interruptions)
+
+    def _drop_waiting(self) -> None:
+        for waiting in (self._waiting_requests, self._waiting_out_of_band, self._waiting_edits):
+            waiting.clear()
+        self._settings_state.waiting.clear()
 
     def _new_token(self, kind: str) -> str:
         return f"{kind}_{next(self._numbers)}"
@@ -189,6 +272,8 @@ class Conversation:
             UsageError: a command cannot be carried out. Nothing has changed.
         """
         self._timer.now = now
+        if isinstance(event, ServerEvent):
+            self._timer.received += 1
         handlers = self._handlers.get(type(event), ())
         if len(handlers) == 1:
             return handlers[0](event, now)
@@ -197,17 +282,30 @@ class Conversation:
             effects += handler(event, now)
         return effects
 
+    def replay(self) -> Replay:
+        """Return the replay that teaches a new connection the conversation so far."""
+        return Replay(
+            self._settings_state.accepted, self.items_to_replay(()), self._new_token("replay")
+        )
+
+    def items_to_replay(self, known: Collection[str]) -> list[ConversationItemCreate]:
+        """Return the items that a new connection is to be told of, except those that it knows."""
+        items = replayed_items(
+            self.history, self._outgoing.answered_calls, self._user_audio.clip, self._new_token
+        )
+        return [create for create in items if create.item.id not in known]
+
     # --- state -----------------------------------------------------------------------------------
 
     @property
     def agent(self) -> Any:
         """The agent that the next response begins with."""
-        return self._settings.agent
+        return self._settings_state.agent
 
     @property
     def session(self) -> Session | None:
         """The effective session, as the service last reported it."""
-        return self._settings.session
+        return self._settings_state.session
 
     @property
     def usage(self) -> Usage:

@@ -16,12 +16,15 @@ from trio_realtime import wire as w
 from . import forwarded_events, inputs as i
 from .audio.playback import Playback
 from .audio.retention import RetainedAudio
+from .audio.user_audio import UserAudio
 from .calls.function_calls import FunctionCalls
 from .calls.hosted_mcp import HostedMcpCalls
+from .connections import Connections
 from .effects import Effect
 from .error_routing import ErrorRouter
 from .guardrail_trips import GuardrailTrips
 from .history.edits import HistoryEdits
+from .history.outgoing import OutgoingItems
 from .history.updates import HistoryUpdater
 from .interruption import Interruption
 from .raw_events import RawEvents
@@ -40,6 +43,8 @@ class Components:
 
     settings: SessionSettings
     history: HistoryUpdater
+    outgoing: OutgoingItems
+    user_audio: UserAudio
     edits: HistoryEdits
     playback: Playback
     retention: RetainedAudio
@@ -52,6 +57,7 @@ class Components:
     trips: GuardrailTrips
     errors: ErrorRouter
     raw: RawEvents
+    connections: Connections
 
 
 def dispatch_table(c: Components) -> DispatchTable:
@@ -64,8 +70,12 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.RateLimitsUpdated: (forwarded_events.rate_limits_updated,),
         w.WarningEvent: (forwarded_events.warning,),
         # the user's audio
-        w.InputAudioBufferSpeechStarted: (c.interruption.on_speech_started,),
+        w.InputAudioBufferSpeechStarted: (
+            c.user_audio.on_speech_started,
+            c.interruption.on_speech_started,
+        ),
         w.InputAudioBufferSpeechStopped: (
+            c.user_audio.on_speech_stopped,
             forwarded_events.speech_stopped,
             c.requests.on_user_turn_ended,
         ),
@@ -73,15 +83,22 @@ def dispatch_table(c: Components) -> DispatchTable:
             forwarded_events.timeout_triggered,
             c.requests.on_user_turn_ended,
         ),
+        w.InputAudioBufferCommitted: (c.user_audio.on_committed,),
+        w.InputAudioBufferCleared: (c.user_audio.on_cleared,),
         w.InputAudioBufferDtmfEventReceived: (forwarded_events.dtmf_received,),
         w.InputAudioTranscriptionDelta: (c.history.on_transcription_delta,),
         w.InputAudioTranscriptionCompleted: (
             c.history.on_transcription_completed,
             c.trips.on_transcription_completed,
+            c.user_audio.on_transcribed,
         ),
         w.InputAudioTranscriptionFailed: (c.history.on_transcription_failed,),
         # items of the conversation
-        w.ConversationItemAdded: (c.history.on_item_added, c.edits.on_item_added),
+        w.ConversationItemAdded: (
+            c.history.on_item_added,
+            c.outgoing.on_item_added,
+            c.edits.on_item_added,
+        ),
         w.ConversationItemDone: (
             c.history.on_item_done,
             c.hosted.on_item_done,
@@ -125,6 +142,9 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.McpListToolsFailed: (c.hosted.on_list_tools_failed,),
         # commands of the user
         i.SendItem: (c.requests.on_send_item,),
+        i.AppendAudio: (c.user_audio.on_append,),
+        i.CommitAudio: (c.user_audio.on_commit,),
+        i.ClearAudio: (c.user_audio.on_clear,),
         i.CreateResponse: (c.requests.on_create_response,),
         i.CancelResponse: (c.requests.on_cancel_response,),
         i.Interrupt: (c.interruption.on_interrupt,),
@@ -139,16 +159,11 @@ def dispatch_table(c: Components) -> DispatchTable:
         i.ApprovalDecided: (c.hosted.on_approval_decided,),
         i.ReplyChecked: (c.trips.on_reply_checked,),
         i.InputChecked: (c.trips.on_input_checked,),
-        i.DeadlinePassed: (
-            c.requests.on_deadline_passed,
-            c.settings.on_deadline_passed,
-            c.edits.on_deadline_passed,
-        ),
-        i.Disconnected: (
-            c.requests.on_disconnected,
-            c.settings.on_disconnected,
-            c.edits.on_disconnected,
-        ),
+        # connections
+        i.DeadlinePassed: (c.connections.on_deadline_passed,),
+        i.ConnectionLost: (c.connections.on_connection_lost,),
+        i.ConnectionRestored: (c.connections.on_connection_restored,),
+        i.Disconnected: (c.connections.on_disconnected,),
     }
     if c.retention.enabled:
         return table

@@ -129,7 +129,20 @@ class ResolveRequest:
     outcome: Outcome
 
 
+@attrs.frozen(kw_only=True)
+class DropConnection:
+    """The connection is dead although it is open: end it, as if the service had closed it."""
+
+    reason: str
+
+
 RareEffect: TypeAlias = (
-    StartCall | CancelCalls | CheckReply | CheckInput | SendEncoded | ResolveRequest
+    StartCall
+    | CancelCalls
+    | CheckReply
+    | CheckInput
+    | SendEncoded
+    | ResolveRequest
+    | DropConnection
 )
 Effect: TypeAlias = ClientEvent | SessionEvent | RareEffect

@@ -7,9 +7,11 @@ from trio_realtime.errors import PeerError
 from trio_realtime.wire import ErrorEvent
 
 from .audio.retention import RetainedAudio
+from .audio.user_audio import UserAudio
 from .effects import Effect
 from .error_events import NOTHING_TO_CANCEL, peer_error
 from .history.edits import HistoryEdits
+from .history.outgoing import OutgoingItems
 from .responses.lifecycle import ResponseLifecycle
 from .responses.requests import ResponseRequests
 from .responses.running import RunningResponses
@@ -31,6 +33,8 @@ class ErrorRouter:
         requests: ResponseRequests,
         responses: RunningResponses,
         lifecycle: ResponseLifecycle,
+        outgoing: OutgoingItems,
+        user_audio: UserAudio,
     ) -> None:
         self.last_error: PeerError | None = None
         self._settings = settings
@@ -39,6 +43,8 @@ class ErrorRouter:
         self._requests = requests
         self._responses = responses
         self._lifecycle = lifecycle
+        self._outgoing = outgoing
+        self._user_audio = user_audio
 
     def on_error(self, event: ErrorEvent, now: float) -> list[Effect]:
         """Route an error; deliver it as an event if it answers no request."""
@@ -56,5 +62,8 @@ class ErrorRouter:
         effects_of_create = self._requests.reject(details)
         if effects_of_create is not None:
             return effects_of_create
+        self._outgoing.rejected(details.event_id)
+        if (details.code or "").startswith("input_audio_buffer_commit"):
+            self._user_audio.commit_rejected()
         self.last_error = peer_error(details)
         return [ev.Error(error=self.last_error)]

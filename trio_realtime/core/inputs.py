@@ -18,6 +18,9 @@ from trio_realtime.wire import (
     UNSET,
     ClientEvent,
     ConversationItemCreate,
+    InputAudioBufferAppend,
+    InputAudioBufferClear,
+    InputAudioBufferCommit,
     ResponseParams,
     ServerEvent,
     Session,
@@ -25,6 +28,7 @@ from trio_realtime.wire import (
 )
 
 from .effects import SendEncoded
+from .replay import Replay
 
 # --- commands ------------------------------------------------------------------------------------
 
@@ -43,6 +47,27 @@ class SendItem:
     item: ConversationItemCreate | SendEncoded
     respond: bool
     user_text: str | None = None
+
+
+@attrs.frozen
+class AppendAudio:
+    """Send audio of the user."""
+
+    event: InputAudioBufferAppend
+
+
+@attrs.frozen
+class CommitAudio:
+    """End the user's turn by hand."""
+
+    event: InputAudioBufferCommit
+
+
+@attrs.frozen
+class ClearAudio:
+    """Drop the user's audio that is not part of a turn yet."""
+
+    event: InputAudioBufferClear
 
 
 @attrs.frozen(kw_only=True)
@@ -209,13 +234,33 @@ class DeadlinePassed:
     """The time of ``Conversation.next_deadline`` has come."""
 
 
+@attrs.frozen(kw_only=True)
+class ConnectionLost:
+    """The connection is gone. Another one may follow.
+
+    ``message`` says why, for the requests that the service had begun to carry out.
+    """
+
+    message: str = "the connection to the service was lost"
+
+
+@attrs.frozen
+class ConnectionRestored:
+    """Another connection knows the conversation: everything that waits is sent to it."""
+
+    replay: Replay
+
+
 @attrs.frozen
 class Disconnected:
-    """The connection is gone: nothing that is queued will be sent or answered."""
+    """The session is over: nothing that is queued will be sent or answered."""
 
 
 Command: TypeAlias = (
     SendItem
+    | AppendAudio
+    | CommitAudio
+    | ClearAudio
     | CreateResponse
     | CancelResponse
     | Interrupt
@@ -227,6 +272,13 @@ Command: TypeAlias = (
     | ProtectCall
 )
 Result: TypeAlias = (
-    CallFinished | ApprovalDecided | ReplyChecked | InputChecked | DeadlinePassed | Disconnected
+    CallFinished
+    | ApprovalDecided
+    | ReplyChecked
+    | InputChecked
+    | DeadlinePassed
+    | ConnectionLost
+    | ConnectionRestored
+    | Disconnected
 )
 Input: TypeAlias = ServerEvent | Command | Result

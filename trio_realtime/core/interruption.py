@@ -22,6 +22,7 @@ from .effects import CancelCalls, Effect
 from .guardrails import ReplyGuard
 from .history.items import History
 from .inputs import Interrupt
+from .link import Link
 from .responses.queue import ResponseQueue
 from .responses.running import RunningResponse, RunningResponses
 from .settings import SessionSettings
@@ -38,7 +39,9 @@ class Interruption:
         guard: holds back audio that is not checked yet.
         ledger: knows which calls run.
         settings: say whether the service interrupts by itself.
+        link: whether anything can be sent now.
         token: makes event ids.
+        count: how often everything was interrupted on earlier connections.
         barge_in: interrupt on the user's speech also where the service does not.
 
     Attributes:
@@ -54,9 +57,11 @@ class Interruption:
         guard: ReplyGuard,
         ledger: ToolLedger,
         settings: SessionSettings,
+        link: Link,
         token: Callable[[str], str],
         *,
         barge_in: bool,
+        count: int = 0,
     ) -> None:
         self._responses = responses
         self._queue = queue
@@ -65,10 +70,11 @@ class Interruption:
         self._guard = guard
         self._ledger = ledger
         self._settings = settings
+        self._link = link
         self._token = token
         self._barge_in = barge_in
         self._cancelled_in_advance: set[str] = set()
-        self.count: int = 0
+        self.count: int = count
 
     # --- inputs
 
@@ -99,10 +105,6 @@ class Interruption:
     def forget(self, token: str) -> None:
         """Forget a request that has its outcome."""
         self._cancelled_in_advance.discard(token)
-
-    def forget_all(self) -> None:
-        """Forget every request: the connection is gone."""
-        self._cancelled_in_advance.clear()
 
     def cancel_if_marked(self, response: RunningResponse, tokens: Iterable[str]) -> list[Effect]:
         """Cancel a response that was created for one of these requests, if that request was marked."""
@@ -154,6 +156,10 @@ class Interruption:
             response.audio_suppressed = True
         return [*self._cut(now, only=response_id), *self.cancel_calls(response_id)]
 
+    def cut_lost(self, response_id: str, now: float) -> list[Effect]:
+        """Cut the audio of a response whose connection is gone. Its calls go on."""
+        return self._cut(now, only=response_id)
+
     def unfinished(self) -> set[str]:
         """Return the ids of the responses that may still deliver audio."""
         return {*self._responses.running, *self._guard.holding}
@@ -182,15 +188,25 @@ class Interruption:
             response = self._responses.get(point.response_id)
             if response is not None:
                 response.audio_suppressed = True
-            effects += self._truncate((point.item_id, point.content_index), point.played_ms)
+            key = (point.item_id, point.content_index)
+            if point.received_ms > 0:
+                self._history.note_heard(*key, point.played_ms / point.received_ms)
+            is_sent = self._link.is_open and self._responses.is_known(point.response_id)
+            effects += self._truncate(key, point.played_ms, is_sent=is_sent)
         for unheard in self._guard.discard(only):
-            effects += self._truncate(unheard, 0)
+            self._history.note_heard(*unheard, 0.0)
+            effects += self._truncate(unheard, 0, is_sent=self._link.is_open)
         return [*effects, *map(_interrupted_event, points)]
 
-    def _truncate(self, key: ItemKey, heard_ms: int) -> list[Effect]:
+    def _truncate(self, key: ItemKey, heard_ms: int, *, is_sent: bool) -> list[Effect]:
         item_id, index = key
         if self._history.was_deleted(item_id):
             return []  # an edit removed the item while it played
+        if not is_sent:
+            # The connection of the audio is gone, so nobody else will report the truncation.
+            item = self._history.truncate(item_id, index, heard_ms)
+            updated = ev.HistoryUpdated(item=item, read=self._history.snapshot)
+            return [] if item is None else [updated]
         return [
             ConversationItemTruncate(
                 event_id=self._token("truncate"),

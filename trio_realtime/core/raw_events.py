@@ -7,7 +7,8 @@ event                          then
 ``response.cancel``            an interruption of that response, or of all
 ``conversation.item.create``   sent; an output answers its open call, an approval its request
 ``session.update``             queued like every update; only what changes is sent
-any other                      sent
+``input_audio_buffer.*``       as the methods do
+any other                      sent; dropped while there is no connection
 =============================  ====================================================================
 """
 
@@ -19,6 +20,9 @@ from trio_realtime.items import item_text
 from trio_realtime.wire import (
     ConversationItemCreate,
     FunctionCallOutputItem,
+    InputAudioBufferAppend,
+    InputAudioBufferClear,
+    InputAudioBufferCommit,
     McpApprovalResponseItem,
     MessageItem,
     ResponseCancel,
@@ -26,11 +30,13 @@ from trio_realtime.wire import (
     SessionUpdate,
 )
 
+from .audio.user_audio import UserAudio
 from .calls.hosted_mcp import HostedMcpCalls
 from .calls.ledger import ToolLedger
 from .effects import Effect
-from .inputs import SendItem, SendRaw, UpdateSettings
+from .inputs import AppendAudio, ClearAudio, CommitAudio, SendItem, SendRaw, UpdateSettings
 from .interruption import Interruption
+from .link import Link
 from .responses.requests import ResponseRequests
 from .settings import SessionSettings
 
@@ -44,6 +50,8 @@ class RawEvents:
         settings: queue updates of settings.
         ledger: knows which calls are open.
         hosted: knows which hosted calls wait for approval.
+        user_audio: sends the user's audio.
+        link: whether anything can be sent now.
         token: makes event ids.
     """
 
@@ -54,6 +62,8 @@ class RawEvents:
         settings: SessionSettings,
         ledger: ToolLedger,
         hosted: HostedMcpCalls,
+        user_audio: UserAudio,
+        link: Link,
         token: Callable[[str], str],
     ) -> None:
         self._requests = requests
@@ -61,6 +71,8 @@ class RawEvents:
         self._settings = settings
         self._ledger = ledger
         self._hosted = hosted
+        self._user_audio = user_audio
+        self._link = link
         self._token = token
 
     def on_send_raw(self, command: SendRaw, now: float) -> Sequence[Effect]:
@@ -69,7 +81,8 @@ class RawEvents:
             case ResponseCreate() as create:
                 return self._requests.request_raw(create)
             case ResponseCancel() as cancel:
-                return [cancel, *self._interruption.cancelled_by_user(cancel, now)]
+                sent = [cancel] if self._link.is_open else []
+                return [*sent, *self._interruption.cancelled_by_user(cancel, now)]
             case ConversationItemCreate() as create:
                 return self._create_item(create, now)
             case SessionUpdate(event_id=event_id, session=session, extra=extra):
@@ -78,8 +91,14 @@ class RawEvents:
                     token=token, settings=session, has_waiter=False, extra=extra
                 )
                 return self._settings.on_update_settings(update, now)
+            case InputAudioBufferAppend() as append:
+                return self._user_audio.on_append(AppendAudio(append), now)
+            case InputAudioBufferCommit() as commit:
+                return self._user_audio.on_commit(CommitAudio(commit), now)
+            case InputAudioBufferClear() as clear:
+                return self._user_audio.on_clear(ClearAudio(clear), now)
             case event:
-                return [event]
+                return [event] if self._link.is_open else []
 
     def _create_item(self, create: ConversationItemCreate, now: float) -> Sequence[Effect]:
         item = create.item

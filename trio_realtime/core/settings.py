@@ -11,8 +11,6 @@ a setting of its own.
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -31,7 +29,8 @@ from trio_realtime.wire import (
 from .audio.playback import Playback
 from .effects import Effect, ResolveRequest
 from .error_events import peer_error
-from .inputs import DeadlinePassed, Disconnected, UpdateSettings
+from .inputs import UpdateSettings
+from .link import Link
 from .request_timer import RequestTimer
 from .settings_change import (
     SettingPath,
@@ -40,6 +39,7 @@ from .settings_change import (
     settings_change,
     without_setting,
 )
+from .settings_state import SettingsState
 
 
 class SessionSettings:
@@ -48,41 +48,52 @@ class SessionSettings:
     An agent becomes current when the settings that make it current are accepted. A response that
     began earlier belongs to the previous agent.
 
-    Attributes:
-        agent: the agent that the next response begins with.
-        toolset: the tools that the service knows for that agent.
-        session: the session as the service last reported it.
+    Args:
+        state: what outlives the connection.
+        link: whether anything can be sent now.
+        playback: counts audio in the output format.
+        timer: limits how long an update may be unanswered.
     """
 
     def __init__(
         self,
-        agent: Any,
-        toolset: Any,
+        state: SettingsState,
+        link: Link,
         playback: Playback,
         timer: RequestTimer,
-        token: Callable[[str], str],
     ) -> None:
-        self.agent: Any = agent
-        self.toolset: Any = toolset
-        self.session: Session | None = None
+        self._state = state
+        self._link = link
         self._playback = playback
         self._timer = timer
-        self._token = token
-        self._accepted: Session | None = None
-        self._waiting: deque[UpdateSettings] = deque()
         self._locked: set[SettingPath] = set()
         self._sent: tuple[UpdateSettings, Session] | None = None
 
+    @property
+    def agent(self) -> Any:
+        """The agent that the next response begins with."""
+        return self._state.agent
+
+    @property
+    def toolset(self) -> Any:
+        """The tools that the service knows for that agent."""
+        return self._state.toolset
+
+    @property
+    def session(self) -> Session | None:
+        """The session as the service last reported it."""
+        return self._state.session
+
     def on_update_settings(self, update: UpdateSettings, _now: float) -> list[Effect]:
         """Queue an update and send it if none is outstanding."""
-        self._waiting.append(update)
+        self._state.waiting.append(update)
         return self._send_next()
 
     def on_session_created(self, event: SessionCreated, _now: float) -> list[Effect]:
         """Take the service's defaults. They do not replace what was accepted before a late greeting."""
         self._set_session(event.session)
-        if self._accepted is not None:
-            self._set_session(self._accepted)
+        if self._state.accepted is not None:
+            self._set_session(self._state.accepted)
         return []
 
     def on_session_updated(self, event: SessionUpdated, _now: float) -> list[Effect]:
@@ -91,14 +102,14 @@ class SessionSettings:
             return [ev.SettingsUpdated(session=self._set_session(event.session))]
         (update, change), self._sent = self._sent, None
         self._timer.stop(_TIMER)
-        known = self._accepted
-        self._accepted = change if known is None else settings_after(known, change)
+        known = self._state.accepted
+        self._state.accepted = change if known is None else settings_after(known, change)
         self._set_session(change)
         session = self._set_session(event.session)
         return [
             ev.SettingsUpdated(session=session),
             *self._complete(update, session),
-            *(self._send_next() if self._waiting else ()),
+            *(self._send_next() if self._state.waiting else ()),
         ]
 
     def reject(self, details: ErrorDetails) -> tuple[PeerError, list[Effect]] | None:
@@ -121,11 +132,22 @@ class SessionSettings:
         error = peer_error(details, SettingsRejected)
         if locked is not None and update.agent is not None:
             self._locked.add(locked)
-            self._waiting.appendleft(update)
+            self._state.waiting.appendleft(update)
             return error, self._send_next()
         return error, [_failure(update, error), *self._send_next()]
 
-    def on_deadline_passed(self, _event: DeadlinePassed, _now: float) -> list[Effect]:
+    def connection_lost(self) -> None:
+        """Queue the update that was sent again: it names the settings to reach."""
+        if self._sent is not None:
+            self._state.waiting.appendleft(self._sent[0])
+
+    def restored(self, reported: Session | None) -> list[Effect]:
+        """Take the settings that the next connection reports, and send what waits."""
+        if reported is not None:
+            self._set_session(reported)
+        return self._send_next()
+
+    def expire(self) -> list[Effect]:
         """Give up an update that the service has not answered in time."""
         if self._sent is None or not self._timer.is_due(_TIMER):
             return []
@@ -133,18 +155,11 @@ class SessionSettings:
         self._timer.stop(_TIMER)
         return [_failure(update, self._timer.error("session.update")), *self._send_next()]
 
-    def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
-        """Drop every update."""
-        self._waiting.clear()
-        self._sent = None
-        self._timer.stop(_TIMER)
-        return []
-
     def _set_session(self, reported: Session) -> Session:
         """Merge what was reported into what is known. Some services report only a part."""
         known = self.session
         session = reported if known is None else settings_after(known, reported)
-        self.session = session = attrs.evolve(session, extra=UNSET)
+        self._state.session = session = attrs.evolve(session, extra=UNSET)
         output_format = session.output_format
         if output_format is not None:
             self._playback.bytes_per_ms = output_format.bytes_per_ms
@@ -153,9 +168,9 @@ class SessionSettings:
     def _send_next(self) -> list[Effect]:
         """Send the next update, if none is outstanding. An update that changes nothing is complete."""
         effects: list[Effect] = []
-        while self._waiting and self._sent is None:
-            update = self._waiting.popleft()
-            change = settings_change(self._accepted, update.settings)
+        while self._link.is_open and self._state.waiting and self._sent is None:
+            update = self._state.waiting.popleft()
+            change = settings_change(self._state.accepted, update.settings)
             if change is not None and update.agent is not None:
                 change, warnings = self._without_locked(change)
                 effects += warnings
@@ -186,10 +201,10 @@ class SessionSettings:
     def _complete(self, update: UpdateSettings, session: Session) -> list[Effect]:
         resolved = ResolveRequest(token=update.token, outcome=session)
         if update.toolset is not None:
-            self.toolset = update.toolset
+            self._state.toolset = update.toolset
         if update.agent is None or update.agent is self.agent:
             return [resolved]
-        previous, self.agent = self.agent, update.agent
+        previous, self._state.agent = self.agent, update.agent
         return [ev.Handoff(from_agent=previous, to_agent=update.agent), resolved]
 
 

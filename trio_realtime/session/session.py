@@ -19,6 +19,9 @@ from trio_realtime.config import (
 )
 from trio_realtime.core import (
     ROOT,
+    AppendAudio,
+    ClearAudio,
+    CommitAudio,
     CreateResponse,
     HistoryEdited,
     Interrupt,
@@ -269,19 +272,19 @@ class RealtimeSession(Generic[ContextT]):
             raise UsageError(str(exc)) from None
         await self._ready_for_audio()
         if pcm and not self._muted:
-            self._runtime.send(append)
+            self._runtime.feed(AppendAudio(append))
         if commit:
-            self._runtime.send(InputAudioBufferCommit())
+            self._runtime.feed(CommitAudio(InputAudioBufferCommit()))
 
     async def commit_audio(self) -> None:
         """End the user's turn, for push-to-talk. This does not request a response."""
         await self._ready()
-        self._runtime.send(InputAudioBufferCommit())
+        self._runtime.feed(CommitAudio(InputAudioBufferCommit()))
 
     async def clear_audio(self) -> None:
         """Drop the audio in the service's input buffer that is not part of a turn yet."""
         await self._ready()
-        self._runtime.send(InputAudioBufferClear())
+        self._runtime.feed(ClearAudio(InputAudioBufferClear()))
 
     async def create_response(
         self,
@@ -366,7 +369,7 @@ class RealtimeSession(Generic[ContextT]):
         if isinstance(typed, InputAudioBufferAppend):
             await self._ready_for_audio()
             if not self._muted:
-                self._runtime.send(typed)
+                self._runtime.feed(SendRaw(typed))
             return
         await self._ready()
         self._runtime.feed(SendRaw(typed))

@@ -238,6 +238,15 @@ class RetainedAudio:
             clip is other for clips in self._in_progress.values() for other in clips.values()
         )
 
+    def connection_lost(self, responses: RunningResponses) -> None:
+        """Forget the requests for audio that are not answered.
+
+        Args:
+            responses: the responses of the next connection.
+        """
+        self._responses = responses
+        self._requested.clear()
+
     # --- the limit
 
     def on_item_deleted(self, event: ConversationItemDeleted, _now: float) -> Sequence[Effect]:

@@ -7,12 +7,12 @@ from typing import Final
 
 from trio_realtime import events as ev
 from trio_realtime.core.effects import CancelCalls, Effect, StartCall, ToolCall
+from trio_realtime.core.history.outgoing import OutgoingItems
 from trio_realtime.core.inputs import CallFinished, ProtectCall
 from trio_realtime.core.responses.requests import ResponseRequests
 from trio_realtime.core.responses.running import RunningResponse
 from trio_realtime.errors import ProtocolViolation
 from trio_realtime.wire import (
-    ClientEvent,
     ConversationItemCreate,
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -33,14 +33,20 @@ class FunctionCalls:
 
     Args:
         ledger: the state of every call.
+        outgoing: sends the outputs.
         requests: request the response that follows the outputs.
         token: makes event ids.
     """
 
     def __init__(
-        self, ledger: ToolLedger, requests: ResponseRequests, token: Callable[[str], str]
+        self,
+        ledger: ToolLedger,
+        outgoing: OutgoingItems,
+        requests: ResponseRequests,
+        token: Callable[[str], str],
     ) -> None:
         self._ledger = ledger
+        self._outgoing = outgoing
         self._requests = requests
         self._token = token
 
@@ -121,7 +127,7 @@ class FunctionCalls:
         effects: list[Effect] = []
         if self._ledger.state(call_id) is CallState.ANSWERED:
             self._ledger.answered_at_once(response.id, wants_response=not response.audio_suppressed)
-            effects.append(self._output(call_id, REPEATED_OUTPUT))
+            effects += self._output(call_id, REPEATED_OUTPUT)
         problem = (
             f"call_id {call_id!r} of an earlier response was used again: it does not run twice"
         )
@@ -132,7 +138,7 @@ class FunctionCalls:
         others = [id_ for id_ in self._ledger.interrupt(call.response_id) if id_ != call.call_id]
         effects: list[Effect] = [CancelCalls(call_ids=tuple(others))] if others else []
         self._ledger.finish(call.call_id, wants_response=False)
-        effects.append(self._output(call.call_id, CANCELLED_OUTPUT))
+        effects += self._output(call.call_id, CANCELLED_OUTPUT)
         effects.append(
             ev.ToolCancelled(
                 agent=call.agent,
@@ -152,7 +158,7 @@ class FunctionCalls:
         if not self._ledger.finish(result.call_id, wants_response=result.wants_response):
             # The user has answered the call by hand.
             return [] if result.report is None else [result.report]
-        effects: list[Effect] = [self._output(result.call_id, result.output)]
+        effects = self._output(result.call_id, result.output)
         if result.report is not None:
             effects.append(result.report)
         return [*effects, *self._requests.after_call_finished()]
@@ -162,10 +168,12 @@ class FunctionCalls:
         self._ledger.protect(command.call_id, respond=command.respond)
         return []
 
-    def _output(self, call_id: str, output: str) -> ClientEvent:
-        return ConversationItemCreate(
-            event_id=self._token("output"),
-            item=FunctionCallOutputItem(call_id=call_id, output=output),
+    def _output(self, call_id: str, output: str) -> list[Effect]:
+        return self._outgoing.send(
+            ConversationItemCreate(
+                event_id=self._token("output"),
+                item=FunctionCallOutputItem(call_id=call_id, output=output),
+            )
         )
 
 

@@ -27,8 +27,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from trio_realtime import events as ev
-from trio_realtime.core.effects import Effect, StartCall, ToolCall
+from trio_realtime.core.effects import CancelCalls, Effect, StartCall, ToolCall
 from trio_realtime.core.history.items import History
+from trio_realtime.core.history.outgoing import OutgoingItems
 from trio_realtime.core.inputs import ApprovalDecided
 from trio_realtime.core.responses.queue import ResponseQueue
 from trio_realtime.core.responses.requests import ResponseRequests
@@ -37,7 +38,6 @@ from trio_realtime.core.settings import SessionSettings
 from trio_realtime.errors import PeerError
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
-    ClientEvent,
     ConversationItemCreate,
     ConversationItemDone,
     McpApprovalRequestItem,
@@ -64,6 +64,7 @@ class HostedMcpCalls:
         responses, queue: find the response that an item belongs to.
         ledger: the state of every call.
         history: knows the items of the conversation.
+        outgoing: sends the decisions.
         settings: the current agent, for calls that belong to no response.
         requests: request the response that follows the calls.
         token: makes event ids and item ids.
@@ -75,6 +76,7 @@ class HostedMcpCalls:
         queue: ResponseQueue,
         ledger: ToolLedger,
         history: History,
+        outgoing: OutgoingItems,
         settings: SessionSettings,
         requests: ResponseRequests,
         token: Callable[[str], str],
@@ -83,6 +85,7 @@ class HostedMcpCalls:
         self._queue = queue
         self._ledger = ledger
         self._history = history
+        self._outgoing = outgoing
         self._settings = settings
         self._requests = requests
         self._token = token
@@ -171,6 +174,15 @@ class HostedMcpCalls:
             del self._calls[item_id]
             self._ledger.finish(item_id, wants_response=False)
 
+    def connection_lost(self) -> list[Effect]:
+        """End every call: only the service could carry it out, and the next connection does not know it."""
+        undecided = tuple(self._undecided)
+        for item_id in (*self._calls, *undecided):
+            self._ledger.finish(item_id, wants_response=False)
+        self._calls.clear()
+        self._undecided.clear()
+        return [CancelCalls(call_ids=undecided)] if undecided else []
+
     # --- items
 
     def on_item_done(self, event: ConversationItemDone, _now: float) -> Sequence[Effect]:
@@ -241,9 +253,9 @@ class HostedMcpCalls:
             return []
         self._owners.pop(item_id, None)
         self._ledger.finish(item_id, wants_response=wants_response)
-        return [self._answer(result)]
+        return self._outgoing.send(self._answer(result))
 
-    def _answer(self, result: ApprovalDecided) -> ClientEvent:
+    def _answer(self, result: ApprovalDecided) -> ConversationItemCreate:
         item_id = result.item_id
         return ConversationItemCreate(
             event_id=self._token("approval"),

@@ -28,9 +28,11 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from trio_realtime import events as ev
 from trio_realtime.core.effects import Effect, HistoryEdited, ResolveRequest
 from trio_realtime.core.error_events import peer_error
-from trio_realtime.core.inputs import DeadlinePassed, Disconnected, UpdateHistory
+from trio_realtime.core.inputs import UpdateHistory
+from trio_realtime.core.link import Link
 from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.errors import PeerError, UsageError
 from trio_realtime.items import HistoryItem
@@ -68,20 +70,25 @@ _ALLOWED_PARTS: dict[str, tuple[type, ...]] = {
 
 _TIMER: Final = "edit"
 
+WaitingEdit: TypeAlias = tuple[str, tuple[HistoryItem, ...]]
+"""The token of an edit, and the items that the conversation is to contain."""
+
 
 class _PendingEdit:
     """The edit that was sent.
 
     Attributes:
         token: the name of the request.
+        wanted: the items that the conversation is to contain.
         open: what the service has not reported yet, by the event id of the request for it.
         error: the first rejection.
     """
 
-    __slots__ = ("error", "open", "token")
+    __slots__ = ("error", "open", "token", "wanted")
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, wanted: tuple[HistoryItem, ...]) -> None:
         self.token = token
+        self.wanted = wanted
         self.open: dict[str, tuple[str, str]] = {}
         self.error: PeerError | None = None
 
@@ -91,16 +98,26 @@ class HistoryEdits:
 
     Args:
         history: the items of the conversation.
+        link: whether anything can be sent now.
         timer: limits how long the service may be silent about an edit.
         token: makes event ids and item ids.
+        waiting: the edits that were not begun. They outlive the connection.
     """
 
-    def __init__(self, history: History, timer: RequestTimer, token: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        history: History,
+        link: Link,
+        timer: RequestTimer,
+        token: Callable[[str], str],
+        waiting: deque[WaitingEdit],
+    ) -> None:
         self._history = history
+        self._link = link
         self._timer = timer
         self._token = token
         self._current: _PendingEdit | None = None
-        self._waiting: deque[tuple[str, tuple[HistoryItem, ...]]] = deque()
+        self._waiting = waiting
 
     def on_update_history(self, command: UpdateHistory, _now: float) -> list[Effect]:
         """Queue an edit and begin it if none is outstanding.
@@ -128,7 +145,7 @@ class HistoryEdits:
     def _begin_next(self) -> list[Effect]:
         """Begin the next edit that changes anything, if none is outstanding."""
         effects: list[Effect] = []
-        while self._current is None and self._waiting:
+        while self._link.is_open and self._current is None and self._waiting:
             token, wanted = self._waiting.popleft()
             try:
                 effects += self._begin(token, wanted)
@@ -138,7 +155,7 @@ class HistoryEdits:
 
     def _begin(self, token: str, wanted: tuple[HistoryItem, ...]) -> list[Effect]:
         deletions, creations = self._plan(wanted)
-        edit = _PendingEdit(token)
+        edit = _PendingEdit(token, wanted)
         effects: list[Effect] = [self._deletion(edit, item_id) for item_id in deletions]
         effects += [self._creation(edit, creation) for creation in creations]
         self._current = edit
@@ -160,13 +177,21 @@ class HistoryEdits:
             item_id = self._token("item_edit")
         return attrs.evolve(item, id=item_id)
 
-    def _deletion(self, edit: _PendingEdit, item_id: str) -> ClientEvent:
+    def _deletion(self, edit: _PendingEdit, item_id: str) -> Effect:
+        if not self._history.is_on_connection(item_id):
+            # The service does not have it: it belongs to an earlier connection.
+            self._history.delete(item_id)
+            return ev.HistoryUpdated(deleted_item_id=item_id, read=self._history.snapshot)
         event_id = self._token("delete")
         edit.open[event_id] = ("deleted", item_id)
         return ConversationItemDelete(event_id=event_id, item_id=item_id)
 
     def _creation(self, edit: _PendingEdit, creation: ConversationItemCreate) -> ClientEvent:
         event_id = self._token("item")
+        previous = creation.previous_item_id or ROOT
+        if previous in self._history and not self._history.is_on_connection(previous):
+            previous = self._history.previous_on_connection(previous)
+            creation = attrs.evolve(creation, previous_item_id=previous)
         self._history.note_sent(creation)
         edit.open[event_id] = ("added", creation.item.id or "")
         return attrs.evolve(creation, event_id=event_id)
@@ -218,7 +243,16 @@ class HistoryEdits:
         outcome = edit.error or HistoryEdited(history=self._history.snapshot())
         return [ResolveRequest(token=edit.token, outcome=outcome)]
 
-    def on_deadline_passed(self, _event: DeadlinePassed, _now: float) -> list[Effect]:
+    def connection_lost(self) -> None:
+        """Queue the edit that was begun again: it names the items to reach."""
+        if self._current is not None:
+            self._waiting.appendleft((self._current.token, self._current.wanted))
+
+    def restored(self) -> list[Effect]:
+        """Begin the next edit that waits."""
+        return self._begin_next()
+
+    def expire(self) -> list[Effect]:
         """Give up an edit of which the service has reported nothing for too long."""
         edit = self._current
         if edit is None or not self._timer.is_due(_TIMER):
@@ -226,13 +260,6 @@ class HistoryEdits:
         edit.error = edit.error or self._timer.error("an edit of the history")
         edit.open.clear()
         return self._finish() + self._begin_next()
-
-    def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
-        """Drop every edit."""
-        self._current = None
-        self._timer.stop(_TIMER)
-        self._waiting.clear()
-        return []
 
 
 def _concerns_items(details: ErrorDetails) -> bool:

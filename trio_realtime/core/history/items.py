@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import attrs
 
+from trio_realtime.core.link import Link
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
     UNSET,
@@ -68,12 +69,25 @@ class _Node:
         deltas: the open deltas of each part; those of a call's arguments are under 0.
         kinds: the kind of each part that deltas have opened.
         finished_transcripts: the parts whose final transcript has arrived.
+        heard: the fraction of each part that was heard, where an interruption cut it.
+        connection: the number of the connection whose conversation has the item.
     """
 
-    __slots__ = ("deltas", "finished_transcripts", "following", "item", "kinds", "previous")
+    __slots__ = (
+        "connection",
+        "deltas",
+        "finished_transcripts",
+        "following",
+        "heard",
+        "item",
+        "kinds",
+        "previous",
+    )
 
-    def __init__(self, item: HistoryItem | None) -> None:
+    def __init__(self, item: HistoryItem | None, connection: int = 0) -> None:
         self.item = item
+        self.connection = connection
+        self.heard: dict[int, float] = {}
         self.previous: _Node = self
         self.following: _Node = self
         self.deltas: dict[int, list[str]] = {}
@@ -82,9 +96,14 @@ class _Node:
 
 
 class History:
-    """The items of the conversation. No method raises because of what a server sends."""
+    """The items of the conversation. No method raises because of what a server sends.
 
-    def __init__(self) -> None:
+    Args:
+        link: the connection on which items are reported now.
+    """
+
+    def __init__(self, link: Link | None = None) -> None:
+        self._link = Link() if link is None else link
         self._sentinel = _Node(None)  # between the last item and the first
         self._nodes: dict[str, _Node] = {}
         self._pending: dict[str, dict[int, _PendingTranscript]] = {}
@@ -148,7 +167,7 @@ class History:
             return self._replace(node, item)
         self._deleted.pop(item.id, None)
         local = self._local_copies.pop(item.id, None)
-        node = _Node(item if local is None else _merge(local, item))
+        node = _Node(item if local is None else _merge(local, item), self._link.number)
         before = last = self._sentinel.previous
         if isinstance(previous_item_id, str):
             before = self._nodes.get(previous_item_id, last)
@@ -245,6 +264,65 @@ class History:
                 self.drop_pending_transcript(item_id, index)
         return found
 
+    # --- several connections
+
+    def is_on_connection(self, item_id: str) -> bool:
+        """Return whether the conversation of the current connection has this item."""
+        node = self._nodes.get(item_id)
+        return node is not None and node.connection == self._link.number
+
+    def note_on_connection(self, item_id: str) -> None:
+        """Note that the conversation of the current connection has this item."""
+        node = self._nodes.get(item_id)
+        if node is not None:
+            node.connection = self._link.number
+
+    def previous_on_connection(self, item_id: str) -> str:
+        """Return the nearest item before this one that the current connection has, or ``"root"``."""
+        node = self._nodes[item_id].previous
+        while node.item is not None and node.connection != self._link.number:
+            node = node.previous
+        return ROOT if node.item is None else node.item.id or ROOT
+
+    def find_call(self, call_id: str) -> FunctionCallItem | None:
+        """Return the latest function call with this call id."""
+        calls = (item for item in reversed(self.snapshot()) if isinstance(item, FunctionCallItem))
+        return next((call for call in calls if call.call_id == call_id), None)
+
+    def note_heard(self, item_id: str, index: int, fraction: float) -> None:
+        """Note which fraction of a part was heard before an interruption."""
+        node = self._nodes.get(item_id)
+        if node is not None:
+            node.heard[index] = fraction
+
+    def heard_fraction(self, item_id: str, index: int) -> float:
+        """Return which fraction of a part was heard; 1 for a part that was not cut."""
+        node = self._nodes.get(item_id)
+        return 1.0 if node is None else node.heard.get(index, 1.0)
+
+    def rename(self, item_id: str, new_id: str) -> None:
+        """Give an item another id: the service does not accept its id in a new conversation."""
+        node = self._nodes.pop(item_id, None)
+        if node is not None and node.item is not None:
+            node.item = _evolve(node.item, id=new_id)
+            self._nodes[new_id] = node
+            self._snapshot = None
+
+    def end_open_items(self) -> list[HistoryItem]:
+        """End the items that are in progress: nothing more of them will arrive. Returns them."""
+        ended: list[HistoryItem] = []
+        for node in self._nodes.values():
+            if node.deltas or item_status(node.item) == "in_progress":
+                item = _current(node)
+                if item_status(item) == "in_progress":
+                    item = _evolve(item, status="incomplete")
+                node.item = item
+                node.deltas.clear()
+                ended.append(item)
+        if ended:
+            self._snapshot = None
+        return ended
+
     # --- deltas and transcripts
 
     def open_part(self, item_id: str, index: int, kind: type[OutputText | OutputAudio]) -> None:
@@ -316,6 +394,12 @@ class _PendingTranscript:
         return self._pieces[0] if self._pieces else ""
 
 
+def _evolve(item: HistoryItem, **changes: Any) -> HistoryItem:
+    """Return an item with other values of fields that its class has."""
+    changed: HistoryItem = attrs.evolve(item, **changes)
+    return changed
+
+
 # --- merging, as pure functions ----------------------------------------------------------------
 
 
@@ -368,7 +452,7 @@ def _is_final(item: HistoryItem) -> bool:
     return item_status(item) in ("completed", "incomplete")
 
 
-def item_status(item: HistoryItem) -> str | None:
+def item_status(item: HistoryItem | None) -> str | None:
     """Return an item's status, ``None`` for kinds of items that have none."""
     return getattr(item, "status", None)
 

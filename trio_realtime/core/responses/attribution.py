@@ -75,10 +75,17 @@ class ResponseAttribution:
         """Note that a create was sent: the next response may well be its response."""
         self._response_expected = False
 
-    def clear(self) -> None:
-        """Drop every out-of-band request: the connection is gone."""
-        for token in [*self._out_of_band]:
-            self.reject_out_of_band(token)
+    @property
+    def is_response_expected(self) -> bool:
+        """Whether the user's turn has ended and the service was about to start a response."""
+        return self._response_expected
+
+    def take_out_of_band(self) -> list[ResponseRequest]:
+        """Remove and return the out-of-band requests whose responses have not begun."""
+        requests = [*self._out_of_band.values()]
+        for request in requests:
+            self.reject_out_of_band(request.token)
+        return requests
 
     def is_out_of_band(self, response: ResponseObject, token: str | None) -> bool:
         """Return whether a response is out-of-band."""

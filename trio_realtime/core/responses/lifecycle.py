@@ -18,6 +18,7 @@ from trio_realtime.wire import (
     FunctionCallItem,
     ResponseCreated,
     ResponseDone,
+    ResponseError,
     ResponseObject,
     ResponseOutputItemDone,
     StatusDetails,
@@ -53,8 +54,9 @@ class ResponseLifecycle:
         playback: Playback,
         settings: SessionSettings,
         interruption: Interruption,
+        usage: Usage,
     ) -> None:
-        self.usage: Usage = Usage()
+        self.usage: Usage = usage
         self._responses = responses
         self._queue = queue
         self._attribution = attribution
@@ -182,9 +184,21 @@ class ResponseLifecycle:
     def end_lost(self, response: RunningResponse, now: float) -> list[Effect]:
         """End a cancelled response whose ``response.done`` did not arrive."""
         details = StatusDetails(type="cancelled", reason="client_cancelled")
+        return self._end_without_report(response, "cancelled", details, now)
+
+    def end_disconnected(self, response: RunningResponse, message: str, now: float) -> list[Effect]:
+        """End a response whose connection is gone. Its calls go on."""
+        details = StatusDetails(
+            type="failed", reason="disconnected", error=ResponseError(message=message)
+        )
+        return self._end_without_report(response, "failed", details, now)
+
+    def _end_without_report(
+        self, response: RunningResponse, status: str, details: StatusDetails, now: float
+    ) -> list[Effect]:
         done = ResponseObject(
             id=response.id,
-            status="cancelled",
+            status=status,
             status_details=details,
             conversation_id=None if response.out_of_band else UNSET,
         )

@@ -162,18 +162,23 @@ class ResponseQueue:
 
     Args:
         timer: limits how long a create may be unanswered.
+        requests: the requests that were not sent. They outlive the connection.
 
     Attributes:
         outstanding: the request whose create was sent and not yet answered.
         running: the id of the conversation's running response.
     """
 
-    def __init__(self, timer: RequestTimer | None = None) -> None:
+    def __init__(
+        self,
+        timer: RequestTimer | None = None,
+        requests: deque[ResponseRequest] | None = None,
+    ) -> None:
         self._timer = RequestTimer() if timer is None else timer
         self.outstanding: ResponseRequest | None = None
         self.running: str | None = None
         self._state = QueueState.FREE
-        self._requests: deque[ResponseRequest] = deque()
+        self._requests: deque[ResponseRequest] = deque() if requests is None else requests
         self._ended_since_send = False
         self._server_echoes_metadata = False
         self._unattributed: str | None = None
@@ -354,10 +359,18 @@ class ResponseQueue:
         self._move(Trigger.FAILED)
         return request
 
-    def clear(self) -> tuple[ResponseRequest, ...]:
-        """Drop every request: the connection is gone. Returns what was dropped."""
-        dropped = (*([self.outstanding] if self.outstanding else []), *self._requests)
-        self._requests.clear()
-        self.outstanding = self.running = self._unattributed = None
+    def return_outstanding(self) -> ResponseRequest | None:
+        """Return the outstanding create to the queue: the connection is gone. Returns its request."""
+        request, self.outstanding = self.outstanding, None
+        if request is not None:
+            self._requests.appendleft(request)
+        self.running = self._unattributed = None
         self._move(Trigger.CLEAR)
+        return request
+
+    def clear(self) -> tuple[ResponseRequest, ...]:
+        """Drop every request: the session is over. Returns what was dropped."""
+        self.return_outstanding()
+        dropped = (*self._requests,)
+        self._requests.clear()
         return dropped

@@ -13,7 +13,7 @@ import attrs
 
 from trio_realtime import events as ev
 from trio_realtime.core.calls.ledger import CallsCompleted, ToolLedger
-from trio_realtime.core.effects import Effect, ResolveRequest, ResponseOutcome, SendEncoded
+from trio_realtime.core.effects import Effect, ResolveRequest, ResponseOutcome
 from trio_realtime.core.error_events import (
     ACTIVE_RESPONSE,
     CANCELLED,
@@ -24,20 +24,14 @@ from trio_realtime.core.error_events import (
     unanswered_outcome,
 )
 from trio_realtime.core.guardrails import InputGuard
-from trio_realtime.core.history.items import History
-from trio_realtime.core.inputs import (
-    CancelResponse,
-    CreateResponse,
-    DeadlinePassed,
-    Disconnected,
-    SendItem,
-)
+from trio_realtime.core.history.outgoing import OutgoingItems
+from trio_realtime.core.inputs import CancelResponse, CreateResponse, SendItem
 from trio_realtime.core.interruption import Interruption
+from trio_realtime.core.link import Link
 from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.core.settings import SessionSettings
 from trio_realtime.errors import PeerError, UsageError
 from trio_realtime.wire import (
-    ConversationItemCreate,
     ErrorDetails,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
@@ -62,12 +56,16 @@ class ResponseRequests:
         queue: the requests that wait for the conversation's slot.
         attribution: knows which request a response answers.
         ledger: knows which calls are open.
-        history: keeps the images that the service does not echo.
+        outgoing: sends items.
+        link: whether anything can be sent now.
         settings: the current agent, and what the service does by itself.
         interruption: knows which requests are cancelled in advance.
         input_guard: requests the checks of what the user says.
         timer: limits how long a create may be unanswered.
         token: makes event ids.
+        open_turns: the turns whose calls are still to be answered, by response. They outlive the
+            connection.
+        out_of_band: the out-of-band requests that were not sent. They outlive the connection.
     """
 
     def __init__(
@@ -76,24 +74,29 @@ class ResponseRequests:
         queue: ResponseQueue,
         attribution: ResponseAttribution,
         ledger: ToolLedger,
-        history: History,
+        outgoing: OutgoingItems,
+        link: Link,
         settings: SessionSettings,
         interruption: Interruption,
         input_guard: InputGuard,
         timer: RequestTimer,
         token: Callable[[str], str],
+        open_turns: dict[str, tuple[Turns, ResponseOutcome]],
+        out_of_band: list[ResponseRequest],
     ) -> None:
         self._responses = responses
         self._queue = queue
         self._attribution = attribution
         self._ledger = ledger
-        self._history = history
+        self._outgoing = outgoing
+        self._link = link
         self._settings = settings
         self._interruption = interruption
         self._input_guard = input_guard
         self._timer = timer
         self._token = token
-        self._open_turns: dict[str, tuple[Turns, ResponseOutcome]] = {}
+        self._open_turns = open_turns
+        self._waiting_out_of_band = out_of_band
 
     # --- commands
 
@@ -102,19 +105,11 @@ class ResponseRequests:
         effects: list[Effect] = []
         if command.user_text is not None:
             effects += self._input_guard.check(command.user_text, self._settings.agent)
-        effects.append(self._send(command.item))
+        effects += self._outgoing.send(command.item)
         if command.respond:
             self._queue.add(ResponseRequest(token=self._token("create")))
             effects += self.send_next()
         return effects
-
-    def _send(
-        self, item: ConversationItemCreate | SendEncoded
-    ) -> ConversationItemCreate | SendEncoded:
-        if isinstance(item, ConversationItemCreate) and item.event_id is None:
-            item = attrs.evolve(item, event_id=self._token("item"))
-        self._history.note_sent(item.event if isinstance(item, SendEncoded) else item)
-        return item
 
     def on_create_response(self, command: CreateResponse, _now: float) -> list[Effect]:
         """Queue a request; send an out-of-band one at once."""
@@ -151,21 +146,39 @@ class ResponseRequests:
 
     def _request(self, request: ResponseRequest) -> list[Effect]:
         if request.params is not None and request.params.conversation == "none":
-            self._attribution.request_out_of_band(request)
-            return [_create_event(request)]
+            self._waiting_out_of_band.append(request)
+            return self.send_out_of_band()
         self._queue.add(request)
         return self.send_next()
+
+    def send_out_of_band(self) -> list[Effect]:
+        """Send the out-of-band requests that wait for a connection."""
+        if not self._link.is_open:
+            return []
+        requests = [*self._waiting_out_of_band]
+        self._waiting_out_of_band.clear()
+        for request in requests:
+            self._attribution.request_out_of_band(request)
+        return [_create_event(request) for request in requests]
 
     def on_cancel_response(self, command: CancelResponse, now: float) -> list[Effect]:
         """Interrupt, drop or mark the response that was requested with this token."""
         for response in self._responses.running.values():
             if command.token in self._attribution.waiters_of(response):
                 return self._interruption.interrupt_response(response.id, now)
-        request = self._queue.withdraw(command.token)
+        request = self._withdraw(command.token)
         if request is not None:
             return self._abandon(request, CANCELLED, CANCELLED)
         self._interruption.cancel_when_created(command.token)
         return []
+
+    def _withdraw(self, token: str) -> ResponseRequest | None:
+        """Remove a request that was not sent. Returns it, ``None`` if none has this token."""
+        for request in self._waiting_out_of_band:
+            if request.token == token:
+                self._waiting_out_of_band.remove(request)
+                return request
+        return self._queue.withdraw(token)
 
     def on_user_turn_ended(
         self,
@@ -185,7 +198,7 @@ class ResponseRequests:
 
         None is sent while calls of an interrupted response are still to be answered.
         """
-        if not self._queue.can_send or self._ledger.is_cancelling:
+        if not self._link.is_open or not self._queue.can_send or self._ledger.is_cancelling:
             return []
         request = self._queue.next_to_send(turns_awaited=self._are_turns_awaited())
         if request is None:
@@ -194,9 +207,9 @@ class ResponseRequests:
         if request.prompt is None:
             return [_create_event(request)]
         self._queue.prompt_sent()
-        prompt = self._send(request.prompt)
+        prompt = self._outgoing.send(request.prompt)
         check = self._input_guard.check(request.prompt_text, self._settings.agent)
-        return [prompt, *check, _create_event(request)]
+        return [*prompt, *check, _create_event(request)]
 
     def _are_turns_awaited(self) -> bool:
         return bool(self._open_turns) and any(
@@ -224,7 +237,7 @@ class ResponseRequests:
         given_up = self._give_up(request, failed_outcome(details), peer_error(details))
         return [*given_up, *self.send_next()]
 
-    def on_deadline_passed(self, _event: DeadlinePassed, _now: float) -> list[Effect]:
+    def expire(self) -> list[Effect]:
         """Give up requests that the service has not answered in time."""
         dropped = self._queue.expire()
         expired = [*([] if dropped is None else [dropped]), *self._attribution.expire_out_of_band()]
@@ -265,12 +278,22 @@ class ResponseRequests:
         waiters = (*request.waiters, *request.turn_waiters)
         return [*self.resolve(waiters, result), *self.end_turns(request.turns, outcome, result)]
 
-    def on_disconnected(self, _event: Disconnected, _now: float) -> list[Effect]:
-        """Drop every request."""
-        self._queue.clear()
-        self._attribution.clear()
-        self._interruption.forget_all()
-        return []
+    def connection_lost(self) -> list[Effect]:
+        """Queue every request again whose response has not begun, unless it was cancelled."""
+        effects: list[Effect] = []
+        returned = self._queue.return_outstanding()
+        if returned is not None and self._interruption.is_cancelled_in_advance(returned.token):
+            self._queue.withdraw(returned.token)
+            effects += self._abandon(returned, CANCELLED, CANCELLED)
+        if self._attribution.is_response_expected:
+            # The service was about to respond to the user.
+            self._queue.add(ResponseRequest(token=self._token("create")))
+        for request in self._attribution.take_out_of_band():
+            if self._interruption.is_cancelled_in_advance(request.token):
+                effects += self._abandon(request, CANCELLED, CANCELLED)
+            else:
+                self._waiting_out_of_band.append(request)
+        return effects
 
     # --- outcomes
 

@@ -218,6 +218,10 @@ class RunningResponses:
         """Return whether a response with this id has run and ended."""
         return response_id in self._ended
 
+    def is_known(self, response_id: str) -> bool:
+        """Return whether a response with this id runs or has run."""
+        return response_id in self.running or response_id in self._ended
+
     def begin(
         self, response_id: str, agent: Any, toolset: Any = None, *, out_of_band: bool = False
     ) -> RunningResponse:

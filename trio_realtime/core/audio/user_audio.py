@@ -1,0 +1,286 @@
+"""The user's audio that no item of the conversation contains yet, so that a lost connection loses no speech.
+
+Audio is remembered from the beginning of the user's speech, or from the last commit where the user's turns
+end by hand, until the service has made it an item. While nobody speaks, only the last second is remembered:
+the service notices speech a little late. The next connection gets what is remembered, and what the user says
+while there is none. Both are bounded in seconds, and the oldest audio is dropped first:
+
+* an utterance by ``max_speech``;
+* what is said while there is no connection by ``max_audio_while_away``. After a longer outage, what was said
+  before it is stale and is dropped too.
+
+A message of the user without a transcript is remembered as audio, within ``max_speech`` for all of them: a
+new connection could not be told of it otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from trio_realtime import events as ev
+from trio_realtime.core.effects import Effect
+from trio_realtime.core.inputs import AppendAudio, ClearAudio, CommitAudio
+from trio_realtime.core.link import Link
+from trio_realtime.core.request_timer import RequestTimer
+from trio_realtime.core.settings_state import SettingsState
+from trio_realtime.wire import (
+    InputAudioBufferAppend,
+    InputAudioBufferCleared,
+    InputAudioBufferCommit,
+    InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioTranscriptionCompleted,
+    Unset,
+)
+
+LISTENING_MS: Final = 1000
+"""Milliseconds of audio that are remembered while nobody speaks."""
+
+MAX_APPEND: Final = 256 * 1024
+"""Bytes of audio that are sent again in one event."""
+
+_TIMER: Final = "commit"
+_BYTES_PER_MS: Final = 48.0
+
+
+class _Piece:
+    """Audio that was sent or waits, or a commit (``audio`` is ``None``)."""
+
+    __slots__ = ("at", "audio", "while_away")
+
+    def __init__(self, audio: bytes | None, at: float, *, while_away: bool) -> None:
+        self.audio = audio
+        self.at = at
+        self.while_away = while_away
+
+
+class UserAudio:
+    """Sends the user's audio, and remembers what no item contains.
+
+    Args:
+        link: whether anything can be sent now.
+        settings: the input format, and whether the service detects speech.
+        timer: limits how long a commit may be unanswered.
+        max_speech: seconds of an utterance that are remembered; 0 to remember nothing.
+        max_away: seconds of what is said while there is no connection.
+
+    Attributes:
+        is_speaking: whether the user speaks, as far as the service said.
+        dropped_ms: milliseconds of audio that were dropped because there was no connection.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        settings: SettingsState,
+        timer: RequestTimer,
+        *,
+        max_speech: float = 0.0,
+        max_away: float = 0.0,
+    ) -> None:
+        self.enabled: bool = max_speech > 0
+        self.is_speaking: bool = False
+        self.dropped_ms: float = 0.0
+        self._link = link
+        self._settings = settings
+        self._timer = timer
+        self._max_speech = max_speech
+        self._max_away = max_away
+        self._pieces: deque[_Piece] = deque()
+        self._size = 0
+        self._clips: dict[str, bytes] = {}
+        self._speech_item = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of audio that are remembered."""
+        return self._size + sum(map(len, self._clips.values()))
+
+    @property
+    def _bytes_per_ms(self) -> float:
+        session = self._settings.session
+        known = session.input_format if session is not None else None
+        return _BYTES_PER_MS if known is None else known.bytes_per_ms
+
+    @property
+    def _detects_speech(self) -> bool:
+        session = self._settings.session
+        if session is None or isinstance(session.audio, Unset):
+            return True
+        side = session.audio.input
+        return isinstance(side, Unset) or bool(side.turn_detection)
+
+    # --- commands
+
+    def on_append(self, command: AppendAudio, now: float) -> Sequence[Effect]:
+        """Send audio, and remember it."""
+        event = command.event
+        if self.enabled:
+            self._remember(event.audio, now)
+        return (event,) if self._link.is_open else ()
+
+    def on_commit(self, command: CommitAudio, now: float) -> Sequence[Effect]:
+        """End the user's turn by hand."""
+        self._pieces.append(_Piece(None, now, while_away=not self._link.is_open))
+        if not self._link.is_open:
+            return ()
+        if not self._timer.is_running(_TIMER):
+            self._timer.start(_TIMER)
+        return (command.event,)
+
+    def on_clear(self, command: ClearAudio, _now: float) -> Sequence[Effect]:
+        """Drop the audio that is not part of a turn."""
+        self._forget_all()
+        return (command.event,) if self._link.is_open else ()
+
+    def _remember(self, audio: bytes, now: float) -> None:
+        away = not self._link.is_open
+        self._pieces.append(_Piece(audio, now, while_away=away))
+        self._size += len(audio)
+        seconds = self._max_speech
+        if away:
+            seconds += self._max_away
+        elif not self.is_speaking and self._detects_speech:
+            seconds = min(LISTENING_MS / 1000, seconds)
+        limit = seconds * 1000 * self._bytes_per_ms
+        while self._size > limit and len(self._pieces) > 1:
+            self._drop_oldest()
+        if away:
+            self._drop_stale(now)
+
+    def _drop_stale(self, now: float) -> None:
+        """Drop what was said too long ago, while there is no connection."""
+        oldest_away = next((piece for piece in self._pieces if piece.while_away), None)
+        while oldest_away is not None and now - oldest_away.at > self._max_away:
+            while self._pieces and self._pieces[0] is not oldest_away:
+                self._drop_oldest()
+            self._drop_oldest()
+            oldest_away = self._pieces[0] if self._pieces else None
+
+    def _drop_oldest(self) -> None:
+        piece = self._pieces.popleft()
+        if piece.audio is not None:
+            self._size -= len(piece.audio)
+            if not self._link.is_open:
+                self.dropped_ms += len(piece.audio) / self._bytes_per_ms
+
+    def _forget_all(self) -> None:
+        self._pieces.clear()
+        self._size = 0
+        self._timer.stop(_TIMER)
+
+    # --- what the service reports
+
+    def on_speech_started(
+        self, event: InputAudioBufferSpeechStarted, _now: float
+    ) -> Sequence[Effect]:
+        """Remember audio from now on."""
+        self.is_speaking = True
+        self._speech_item = event.item_id
+        return ()
+
+    def on_speech_stopped(
+        self, _event: InputAudioBufferSpeechStopped, _now: float
+    ) -> Sequence[Effect]:
+        """Note that the user has stopped. The audio becomes an item next."""
+        self.is_speaking = False
+        return ()
+
+    def on_committed(self, event: InputAudioBufferCommitted, _now: float) -> Sequence[Effect]:
+        """Forget the audio that became an item; keep it as the item's until there is a transcript."""
+        self.is_speaking = False
+        by_hand = any(piece.audio is None for piece in self._pieces)
+        spoken: list[bytes] = []
+        while self._pieces:
+            piece = self._pieces.popleft()
+            if piece.audio is None:
+                break
+            spoken.append(piece.audio)
+            self._size -= len(piece.audio)
+        if self.enabled and event.item_id:
+            self._clips[event.item_id] = b"".join(spoken)
+            self._limit_clips()
+        if by_hand:
+            self._commit_answered()
+        return ()
+
+    def _limit_clips(self) -> None:
+        limit = self._max_speech * 1000 * self._bytes_per_ms
+        while sum(map(len, self._clips.values())) > limit:
+            del self._clips[next(iter(self._clips))]
+
+    def _commit_answered(self) -> None:
+        if any(piece.audio is None for piece in self._pieces):
+            self._timer.start(_TIMER)
+        else:
+            self._timer.stop(_TIMER)
+
+    def on_cleared(self, _event: InputAudioBufferCleared, _now: float) -> Sequence[Effect]:
+        """Note that the service's buffer is empty."""
+        self.is_speaking = False
+        return ()
+
+    def on_transcribed(
+        self, event: InputAudioTranscriptionCompleted, _now: float
+    ) -> Sequence[Effect]:
+        """Forget the audio of a message that has a transcript."""
+        if event.transcript:
+            self._clips.pop(event.item_id, None)
+        return ()
+
+    def commit_rejected(self) -> None:
+        """Note that the service rejected the oldest commit: there was nothing to commit."""
+        for piece in self._pieces:
+            if piece.audio is None:
+                self._pieces.remove(piece)
+                break
+        self._commit_answered()
+
+    def expire(self) -> None:
+        """Give up a commit that was not answered in time."""
+        if self._timer.is_due(_TIMER):
+            self.commit_rejected()
+
+    # --- the next connection
+
+    def clip(self, item_id: str) -> bytes | None:
+        """Return the audio of a message that has no transcript, if it is remembered."""
+        return self._clips.get(item_id) or None
+
+    def send_again(self, now: float, lost_at: float) -> list[Effect]:
+        """Return the events that tell a new connection what the user has said.
+
+        Args:
+            now: seconds.
+            lost_at: when the previous connection ended.
+        """
+        if now - lost_at > self._max_away:
+            while self._pieces and now - self._pieces[0].at > self._max_away:
+                self._drop_oldest()
+        effects: list[Effect] = []
+        unsent = bytearray()
+        has_audio = False
+        for piece in self._pieces:
+            piece.while_away = False
+            unsent += piece.audio or b""
+            has_audio |= bool(piece.audio)
+            if unsent and (piece.audio is None or len(unsent) >= MAX_APPEND):
+                effects.append(InputAudioBufferAppend(audio=bytes(unsent)))
+                unsent.clear()
+            if piece.audio is None and has_audio:
+                effects.append(InputAudioBufferCommit())
+                self._timer.start(_TIMER)
+                has_audio = False
+        if unsent:
+            effects.append(InputAudioBufferAppend(audio=bytes(unsent)))
+        return effects
+
+    def connection_lost(self) -> list[Effect]:
+        """End the user's speech: the next connection reports its own."""
+        if not self.is_speaking:
+            return []
+        self.is_speaking = False
+        return [ev.SpeechStopped(item_id=self._speech_item, audio_end_ms=0)]

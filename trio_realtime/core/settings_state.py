@@ -1,0 +1,29 @@
+"""The settings that outlive a connection: what was accepted, and what waits to be sent."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from trio_realtime.wire import Session
+
+from .inputs import UpdateSettings
+
+
+class SettingsState:
+    """The settings of the session, as far as they do not belong to one connection.
+
+    Attributes:
+        agent: the agent that the next response begins with.
+        toolset: the tools that the service knows for that agent.
+        session: the session as the service last reported it.
+        accepted: all settings that the service has accepted.
+        waiting: updates that were not sent yet.
+    """
+
+    def __init__(self, agent: Any, toolset: Any) -> None:
+        self.agent: Any = agent
+        self.toolset: Any = toolset
+        self.session: Session | None = None
+        self.accepted: Session | None = None
+        self.waiting: deque[UpdateSettings] = deque()
