@@ -15,7 +15,8 @@ PACKAGE := trio_realtime
 CODE := $(wildcard $(PACKAGE) tests benchmarks examples)
 # Modules whose methods users await.
 SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/local/server.py \
-  $(PACKAGE)/session/session.py $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
+  $(PACKAGE)/session/session.py $(PACKAGE)/session/ending_methods.py \
+  $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
 
 .PHONY: help demo test test-fast check lint ruff flake8-async types docs bench interop format clean
 

@@ -50,6 +50,7 @@ from .session import (
     RealtimeSession as RealtimeSession,
     Response as Response,
 )
+from .session_end import SessionEnd as SessionEnd
 from .usage import Usage as Usage
 from .wire import (
     PCM24K as PCM24K,
@@ -92,6 +93,7 @@ __all__ = [
     "SemanticVad",
     "ServerVad",
     "SessionConfig",
+    "SessionEnd",
     "SessionHooks",
     "ToolContext",
     "ToolInputGuardrail",

@@ -25,6 +25,7 @@
     │   ├── ConnectFailed         the connection was not established
     │   │   └── ConnectTimeout       within ``connect_timeout``
     │   └── ConnectionLost        an established connection ended
+    │       └── ClosedByService      the service closed it, also with code 1000
     ├── McpServerFailed        an MCP server did not start or was disconnected
     │   └── McpCallFailed         a call of one of its tools failed
     ├── ConsumerTooSlow        a consumer left too many events unread
@@ -38,6 +39,7 @@ from typing import Any
 
 __all__ = [
     "AuthenticationFailed",
+    "ClosedByService",
     "ConfigurationError",
     "ConnectFailed",
     "ConnectTimeout",
@@ -230,6 +232,13 @@ class ConnectionLost(NetworkError):
         super().__init__(message)
         self.code = code
         self.reason = reason
+
+
+class ClosedByService(ConnectionLost):
+    """The service closed the connection, which nobody on this side had asked for.
+
+    This includes a close with code 1000: a session that the service ends is not complete.
+    """
 
 
 class McpServerFailed(RealtimeError):

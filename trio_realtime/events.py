@@ -17,6 +17,7 @@ import attrs
 
 from .errors import RealtimeError
 from .items import HistoryItem, McpCallItem
+from .session_end import SessionEnd
 from .usage import Usage
 from .wire import RateLimit, ResponseUsage, ServerEvent, Session
 
@@ -529,6 +530,17 @@ class RawModelEvent(SessionEvent):
         return parse_frame(self.frame)
 
 
+@attrs.frozen(kw_only=True)
+class SessionEnded(SessionEvent):
+    """The session ended. This is the last event of every channel that delivers it.
+
+    After it, iteration stops, or raises ``end.error`` if the session failed.
+    """
+
+    type: ClassVar[Literal["session_ended"]] = "session_ended"
+    end: SessionEnd
+
+
 AnyEvent: TypeAlias = (
     AgentStart
     | AgentEnd
@@ -564,5 +576,6 @@ AnyEvent: TypeAlias = (
     | McpToolsChanged
     | RateLimitsUpdated
     | RawModelEvent
+    | SessionEnded
 )
 """Every session event. A channel yields these; ``event.type`` and ``match`` narrow them."""

@@ -11,7 +11,7 @@ import trio.testing
 from trio_realtime import RealtimeAgent, open_realtime_session
 from trio_realtime.cli.chat import LineReader, show_events_while
 from trio_realtime.cli.console import Terminal
-from trio_realtime.cli.exit import UserFacingError
+from trio_realtime.errors import ClosedByService
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 
 AGENT = RealtimeAgent[None](name="Clerk")
@@ -21,7 +21,7 @@ async def test_a_session_that_the_service_closes_ends_the_wait_for_a_line(
     autojump_clock: object,
 ) -> None:
     peer = ScriptedPeer()
-    with pytest.RaisesGroup(pytest.RaisesExc(UserFacingError, match="ended the session")):
+    with pytest.RaisesGroup(pytest.RaisesExc(ClosedByService, match="1000")):
         async with open_realtime_session(
             AGENT, endpoint=TEST_ENDPOINT, transport=peer.connect
         ) as session:

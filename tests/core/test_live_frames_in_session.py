@@ -14,6 +14,7 @@ from typing import get_args
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.events import collect_until_closed
 from support.wire import Frame
 from trio_realtime import (
     Endpoint,
@@ -86,8 +87,8 @@ class Replay:
 async def collect_all(session: RealtimeSession[None], result: Replay) -> None:
     with session.subscribe(events.RawModelEvent) as raw:
         await wait_all_tasks_blocked()
-        result.events += [event async for event in session]
-        result.events += [event async for event in raw]
+        result.events += await collect_until_closed(session)
+        result.events += await collect_until_closed(raw)
     result.history = tuple(session.history)
     result.usage = session.usage
 

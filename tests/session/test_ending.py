@@ -23,7 +23,13 @@ from trio_realtime import (
     events,
     function_tool,
 )
-from trio_realtime.errors import ConnectionLost, NetworkError, RealtimeError, SessionClosed
+from trio_realtime.errors import (
+    ClosedByService,
+    ConnectionLost,
+    NetworkError,
+    RealtimeError,
+    SessionClosed,
+)
 from trio_realtime.testing import ScriptedPeer
 
 Session: TypeAlias = RealtimeSession[None]
@@ -55,7 +61,7 @@ WAITING: dict[str, Method] = {
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 4321])
-async def test_events_before_a_close_are_delivered_and_only_1000_ends_normally(
+async def test_events_before_a_close_are_delivered_before_it_is_raised(
     code: int, autojump_clock: MockClock
 ) -> None:
     peer = PassivePeer()
@@ -75,15 +81,12 @@ async def test_events_before_a_close_are_delivered_and_only_1000_ends_normally(
         except RealtimeError as exc:
             raised.append(exc)
     assert [event.type for event in seen].count("response_start") == 3
-    if code == 1000:
-        assert raised == []
-    else:
-        (error,) = raised
-        assert type(error) is ConnectionLost
-        assert error.code == code
+    (error,) = raised
+    assert type(error) is (ConnectionLost if code == 1006 else ClosedByService)
+    assert error.code == code
 
 
-async def test_normal_close_ends_iteration_after_the_earlier_events(
+async def test_clean_close_by_the_service_is_raised_after_the_earlier_events(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()

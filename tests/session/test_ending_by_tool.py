@@ -58,7 +58,8 @@ async def test_tool_may_end_the_session_and_its_call_is_answered(
     assert is_tool_failure(caught.value)
     assert sent_outputs(peer) == [("call_1", "Tool broken failed: LookupError: lost")]
     assert CREATE not in await sent_types(peer)
-    *_, end = [event for event in seen if not isinstance(event, events.AgentEnd)]
+    *_, end, last = [event for event in seen if not isinstance(event, events.AgentEnd)]
+    assert isinstance(last, events.SessionEnded)
     assert isinstance(end, events.ToolEnd), "events before the end are delivered"
     assert isinstance(end.error, LookupError)
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.events import collect_types, drain_channel, is_initial_history
+from support.events import drain_channel, is_initial_history
 from support.service import start_call
 from support.sessions import open_session_with, open_test_session, task_count
 from support.tools import endless
@@ -340,11 +340,12 @@ async def test_block_that_suppresses_its_cancellation_still_ends(
     assert task_count() == before
 
 
-async def test_aclose_ends_iteration_without_an_event(autojump_clock: MockClock) -> None:
+async def test_aclose_ends_iteration(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer()
     async with open_test_session(peer) as session:
         await session.aclose()
-        assert await collect_types(session.events) == []
+        seen = [event.type async for event in session]
+    assert seen == ["history_updated", "settings_updated", "session_ended"]
     assert peer.closed is not None
     assert peer.closed.code == 1000
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import trio
 
 from trio_realtime import EventChannel, RealtimeSession, events
+from trio_realtime.errors import ClosedByService
 
 EventT = TypeVar("EventT", bound=events.SessionEvent)
 
@@ -35,6 +36,22 @@ async def collect_events(
         received.append(event)  # noqa: PERF401 - keeps the events before a failure
 
 
+async def collect_until_closed(
+    channel: AsyncIterable[events.SessionEvent],
+) -> list[events.SessionEvent]:
+    """Return all events until the service closes the session, without the last one.
+
+    Raises:
+        ConnectionLost: the connection ended in another way.
+    """
+    received: list[events.SessionEvent] = []
+    try:
+        await collect_events(channel, received)
+    except ClosedByService:
+        return [event for event in received if not isinstance(event, events.SessionEnded)]
+    raise AssertionError("the session ended plainly")
+
+
 def text_deltas(found: Iterable[events.SessionEvent]) -> list[str]:
     """Return the deltas of all text events."""
     return [event.delta for event in found if isinstance(event, events.TextDelta)]
@@ -57,13 +74,13 @@ CONTENT_TYPES = ("text_delta", "history_added", "history_updated", "tool_start",
 
 
 async def collect_types(channel: EventChannel) -> list[str]:
-    """Return the types of all events in :data:`CONTENT_TYPES` until the channel ends.
+    """Return the types of all events in :data:`CONTENT_TYPES` until the service closes the session.
 
     The first event of a session, which has the initial history, is left out.
     """
     return [
         event.type
-        async for event in channel
+        for event in await collect_until_closed(channel)
         if event.type in CONTENT_TYPES and not is_initial_history(event)
     ]
 

@@ -17,7 +17,7 @@ from typing import TextIO, cast
 import trio
 
 from trio_realtime import LocalServerWarning, RealtimeError
-from trio_realtime.errors import InternalError, NetworkError, ResponseFailed
+from trio_realtime.errors import ClosedByService, InternalError, NetworkError, ResponseFailed
 
 OK = 0
 FAILED = 1
@@ -140,6 +140,6 @@ def is_user_facing(error: BaseException) -> bool:
 def _one_line(error: BaseException) -> str:
     parts = [str(error), *getattr(error, "__notes__", ())]
     line = " ".join("; ".join(part.removesuffix(".") for part in parts).split())
-    if isinstance(error, NetworkError):
+    if isinstance(error, NetworkError) and not isinstance(error, ClosedByService):
         return f"{line}; check that the server is running and that the URL is correct"
     return line

@@ -337,6 +337,11 @@ class Conversation:
             and not self._responses.running
         )
 
+    @property
+    def unanswered_calls(self) -> tuple[str, ...]:
+        """The ids of the calls that are not answered yet."""
+        return self._ledger.open_ids
+
     def was_cancelled(self, call_id: str) -> bool:
         """Return whether an interruption hit this call, which is not answered yet."""
         return self._ledger.was_cancelled(call_id)

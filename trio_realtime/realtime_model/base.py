@@ -59,7 +59,9 @@ class ModelConnection(Protocol):
 
         Raises:
             TransportClosed: the connection is closed, and all events that came before were returned.
-                Code 1000 ends the session without an error.
+                The session ends with the exception
+                :class:`~trio_realtime.errors.ConnectionLost`, whatever the code.
+            CallEnded: the phone call of the connection is over. The session ends without an exception.
             FrameError: a message is not an event. The session reports it and goes on.
         """
         ...

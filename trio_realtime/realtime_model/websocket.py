@@ -13,6 +13,7 @@ from trio_realtime._redaction import SecretMask
 from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import ConnectTimeout
 from trio_realtime.transports import (
+    CallEnded,
     ConnectOptions,
     Connector,
     Transport,
@@ -69,7 +70,10 @@ class WebSocketModel:
                 subprotocols=connect.subprotocols,
                 urls=[connect.url, *([connect.proxy] if connect.proxy else [])],
             )
-            yield WebSocketConnection(transport, self._dialect.decoder(), mask)
+            joins_call = self._endpoint.call_id is not None
+            yield WebSocketConnection(
+                transport, self._dialect.decoder(), mask, joins_call=joins_call
+            )
 
     async def _resolve(self, options: ConnectionOptions) -> ConnectOptions:
         with trio.move_on_at(options.deadline) as scope:
@@ -98,7 +102,15 @@ class WebSocketConnection:
     else reads it.
     """
 
-    def __init__(self, transport: Transport, decoder: Decoder, mask: SecretMask) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        decoder: Decoder,
+        mask: SecretMask,
+        *,
+        joins_call: bool = False,
+    ) -> None:
+        self._joins_call = joins_call
         self._transport = transport
         self._decoder = decoder
         self._mask = mask
@@ -117,6 +129,8 @@ class WebSocketConnection:
 
         Raises:
             TransportClosed: the connection is closed, and all events were returned.
+            CallEnded: the same, because the call that the session has joined is over: the service closed
+                with code 1000.
             FrameError: a frame is not a JSON object.
         """
         if self._decoded:
@@ -126,7 +140,9 @@ class WebSocketConnection:
         try:
             frame = await self._transport.receive()
         except TransportClosed as exc:
-            closed = TransportClosed(exc.code, self._mask.text(exc.reason))
+            is_over = isinstance(exc, CallEnded) or (self._joins_call and exc.code == 1000)
+            kind = CallEnded if is_over else TransportClosed
+            closed = kind(exc.code, self._mask.text(exc.reason))
         else:
             first, *others = self._decoder.decode(self._mask.frame(frame))
             self._decoded.extend(others)

@@ -15,12 +15,13 @@ may end the call at the same time; none of them waits for the tool of another.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from trio_realtime.core import CreateResponse, ResponseOutcome
 from trio_realtime.errors import RealtimeError, UsageError
 from trio_realtime.wire import ResponseCreate, ResponseParams
 
+from .ending import CALL_ENDED, EndCause
 from .quiet import wait_quiet
 from .response_handle import response_failure
 from .runtime import PendingRequest, SessionRuntime
@@ -34,6 +35,9 @@ TOOL_OUTPUT: Final = "The call is about to end."
 """What the model is given for the call of a tool that ends the call."""
 
 
+ShutDown: TypeAlias = Callable[[EndCause], Awaitable[None]]
+
+
 class CallEnding:
     """Ends the call of a session; see :meth:`.RealtimeSession.end_call`.
 
@@ -42,7 +46,7 @@ class CallEnding:
         shut_down: closes the session.
     """
 
-    def __init__(self, runtime: SessionRuntime, shut_down: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, runtime: SessionRuntime, shut_down: ShutDown) -> None:
         self._runtime = runtime
         self._shut_down = shut_down
         self._calls: set[str] = set()
@@ -70,7 +74,7 @@ class CallEnding:
                 return False
         finally:
             self._calls -= own
-        await self._shut_down()
+        await self._shut_down(CALL_ENDED)
         return True
 
     def _params(self, instructions: str) -> ResponseParams:

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import attrs
 import trio
 
-from trio_realtime.errors import RealtimeError, SessionClosed
+from trio_realtime.errors import RealtimeError, SessionClosed, ToolFailed, ToolTimedOut
+from trio_realtime.session_end import EndedBy, EndReason, SessionEnd
 
 from .user_code import is_supervised
 
 ErrorT = TypeVar("ErrorT", bound=Exception)
 
 
-class SessionEnd:
+@attrs.frozen(kw_only=True)
+class EndCause:
+    """What ends a session.
+
+    Attributes:
+        by, reason, code, close_reason: see :class:`~trio_realtime.SessionEnd`.
+        loss: what consumers get after the events that they have not received yet; ``None`` for a plain
+            end.
+        sender_error: what senders and waiting requests get.
+        error: what the block raised.
+    """
+
+    by: EndedBy
+    reason: EndReason
+    loss: RealtimeError | None = None
+    sender_error: RealtimeError = attrs.field(
+        factory=lambda: SessionClosed("the session was closed")
+    )
+    code: int | None = None
+    close_reason: str = ""
+    error: BaseException | None = None
+
+
+CLOSED: Final = EndCause(by="application", reason="closed")
+CALL_ENDED: Final = EndCause(by="application", reason="end_call")
+
+
+def block_ended(exc: BaseException) -> EndCause:
+    """Return what it means that the block of a session raised."""
+    if isinstance(exc, trio.Cancelled):
+        return EndCause(by="application", reason="cancelled")
+    return EndCause(by="application", reason="block_raised", error=exc)
+
+
+def failure_of_user_code(error: RealtimeError) -> EndCause:
+    """Return what it means that a tool or a model failed for good."""
+    is_tool = isinstance(error, ToolFailed | ToolTimedOut)
+    reason: EndReason = "tool_failed" if is_tool else "model_failed"
+    return EndCause(by="user_code", reason=reason, loss=error, sender_error=error)
+
+
+class EndState:
     """The end of a session. The first call of :meth:`set` counts.
 
     Attributes:
         is_set: whether the session has ended.
+        opened_at: when the service had accepted the first settings, on trio's clock.
+        expected: why this side is about to end the session; ``None`` if it is not.
+        result: how the session ended; ``None`` while it runs.
         loss: the failure that ended the session; ``None`` for a session that was closed.
         sender_error: what senders and waiting requests get once the session has ended.
         delivered: whether user code outside of tools and hooks has received the failure.
@@ -25,24 +71,46 @@ class SessionEnd:
 
     def __init__(self) -> None:
         self.is_set: bool = False
+        self.opened_at: float | None = None
+        self.expected: EndCause | None = None
+        self.result: SessionEnd | None = None
         self.loss: RealtimeError | None = None
         self.delivered: bool = False
         self.sender_error: RealtimeError = SessionClosed("the session was closed")
 
-    def set(self, *, loss: RealtimeError | None, sender_error: RealtimeError) -> bool:
-        """Decide how the session ended. Returns whether this is the first decision.
+    def set(
+        self,
+        cause: EndCause,
+        *,
+        unanswered_calls: tuple[str, ...] = (),
+        unsent_frames: int = 0,
+        unheard_audio_ms: int = 0,
+    ) -> SessionEnd:
+        """Decide how the session ended. Returns the first decision.
 
         Args:
-            loss: what consumers get after the events that they have not received yet; ``None`` for
-                a plain end.
-            sender_error: what senders and waiting requests get.
+            cause: what ends the session.
+            unanswered_calls, unsent_frames, unheard_audio_ms: what is lost; see
+                :class:`~trio_realtime.SessionEnd`.
         """
-        if self.is_set:
-            return False
+        if self.result is not None:
+            return self.result
+        now = trio.current_time()
+        self.result = SessionEnd(
+            by=cause.by,
+            reason=cause.reason,
+            code=cause.code,
+            close_reason=cause.close_reason,
+            duration=0.0 if self.opened_at is None else now - self.opened_at,
+            error=cause.error if cause.loss is None else cause.loss,
+            unanswered_calls=unanswered_calls,
+            unsent_frames=unsent_frames,
+            unheard_audio_ms=unheard_audio_ms,
+        )
         self.is_set = True
-        self.loss = loss
-        self.sender_error = sender_error
-        return True
+        self.loss = cause.loss
+        self.sender_error = cause.sender_error
+        return self.result
 
     def raise_if_set(self) -> None:
         """Raise what a sender gets, if the session has ended.

@@ -34,7 +34,6 @@ from trio_realtime.errors import (
     ConfigurationError,
     ConnectTimeout,
     InternalError,
-    SessionClosed,
     UsageError,
 )
 from trio_realtime.events import HistoryUpdated
@@ -50,7 +49,7 @@ from .connection.writer import write_messages
 from .consumers.bus import EventBus
 from .consumers.channel import BufferLimits
 from .consumers.hooks import HookRunner
-from .ending import SessionEnd, copy_exception
+from .ending import CLOSED, EndCause, EndState, block_ended, copy_exception
 from .guardrails import GuardrailRunner
 from .initial_history import check_sendable, create_initial_history, initial_items
 from .mcp.manager import McpServers
@@ -125,18 +124,23 @@ async def open_session(
                 deadline,
                 config.connect_timeout,
             )
+            runtime.end.opened_at = trio.current_time()
             tasks = _SessionTasks(runtime, connection, services, hook_runner)
             async with tasks.running():
                 servers.attach(runtime, context)
+                cause = CLOSED
                 try:
                     await create_initial_history(
                         runtime, session.events, items, deadline, config.connect_timeout
                     )
                     yield session
+                except BaseException as exc:
+                    cause = block_ended(exc)
+                    raise
                 finally:
                     # Bounded, and also right where another task has begun the shutdown.
                     with trio.CancelScope(shield=True):
-                        await shutdown()
+                        await shutdown(cause)
                 if runtime.end.loss is not None and not runtime.end.delivered:
                     raise copy_exception(runtime.end.loss)
 
@@ -184,7 +188,7 @@ def _make_runtime(
         request_timeout=math.inf if config.request_timeout is None else config.request_timeout,
         bytes_per_ms=config.output_format.bytes_per_ms,
     )
-    end, guard = SessionEnd(), RunGuard()
+    end, guard = EndState(), RunGuard()
     return SessionRuntime(
         model,
         core,
@@ -277,11 +281,12 @@ class _Shutdown:
         self._close_timeout = close_timeout
         self._finished: trio.Event | None = None
 
-    async def __call__(self) -> None:
+    async def __call__(self, cause: EndCause = CLOSED) -> None:
         if self._finished is not None:
             await self._finished.wait()
             return
         self._finished = trio.Event()
+        self._runtime.end.expected = cause
         began = trio.current_time()
         try:
             with trio.CancelScope(shield=True):
@@ -289,21 +294,18 @@ class _Shutdown:
             began = trio.current_time()
             self._servers.stop()
             with trio.move_on_after(self._close_timeout, shield=True):
-                await self._close_in_order()
+                await self._close_in_order(cause)
                 await self._servers.wait_stopped()
         finally:
-            self._end_session()
+            self._runtime.finish(cause)
             self._hooks.finish(began + self._close_timeout)
             self._finished.set()
 
-    async def _close_in_order(self) -> None:
+    async def _close_in_order(self, cause: EndCause) -> None:
         # Half of the time is for the close handshake: a stuck tool must not prevent it.
         with trio.move_on_after(self._close_timeout / 4):
             await self._runtime.tools.wait_all_but_current()
         with trio.move_on_after(self._close_timeout / 4):
             await self._runtime.send_queue.wait_empty()
-        self._end_session()
+        self._runtime.finish(cause)
         await self._connection.aclose()
-
-    def _end_session(self) -> None:
-        self._runtime.finish(loss=None, sender_error=SessionClosed("the session was closed"))

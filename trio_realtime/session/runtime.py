@@ -32,8 +32,8 @@ from trio_realtime.core import (
     StartCall,
     UpdateSettings,
 )
-from trio_realtime.errors import ConnectionLost, RealtimeError, UsageError
-from trio_realtime.events import SessionEvent
+from trio_realtime.errors import RealtimeError, UsageError
+from trio_realtime.events import SessionEnded, SessionEvent
 from trio_realtime.realtime_model import RealtimeModel
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import (
@@ -49,7 +49,7 @@ from trio_realtime.wire import (
 from .connection.errors import end_of_connection
 from .connection.send_queue import SendQueue
 from .consumers.bus import EventBus
-from .ending import SessionEnd
+from .ending import EndCause, EndState, failure_of_user_code
 from .guardrails import GuardrailRunner
 from .run_guard import RunGuard
 from .tools.runner import ToolRunner
@@ -65,7 +65,7 @@ class PendingRequest:
     """
 
     token: str
-    _end: SessionEnd
+    _end: EndState
     outcome: Outcome | None = None
     _resolved: trio.Event = attrs.field(factory=trio.Event)
 
@@ -114,7 +114,7 @@ class SessionRuntime:
         self,
         model: RealtimeModel,
         core: Conversation,
-        end: SessionEnd,
+        end: EndState,
         guard: RunGuard,
         bus: EventBus,
         send_queue: SendQueue,
@@ -303,30 +303,31 @@ class SessionRuntime:
     # --- the end
 
     def connection_ended(self, closed: TransportClosed) -> None:
-        """End the session: the connection is gone."""
-        loss = end_of_connection(closed, self.core.last_error)
-        reason = f" {closed.reason}" if closed.reason else ""
-        plain = ConnectionLost(
-            f"the service closed the session ({closed.code}{reason})", code=closed.code
-        )
-        self.finish(loss=loss, sender_error=loss or plain)
+        """End the session: the connection is gone for good.
+
+        Args:
+            closed: how it ended.
+        """
+        self.finish(end_of_connection(closed, self.core.last_error, self.end.expected))
         self.send_queue.clear()
 
     def fail(self, error: RealtimeError) -> None:
-        """End the session with an error. Frames that are queued are still sent."""
-        self.finish(loss=error, sender_error=error)
+        """End the session: a tool or a model failed. Frames that are queued are still sent."""
+        self.finish(failure_of_user_code(error))
 
-    def finish(self, *, loss: RealtimeError | None, sender_error: RealtimeError) -> None:
-        """End the session; the first end counts.
-
-        Args:
-            loss: what consumers get after their unread events; ``None`` for a plain end.
-            sender_error: what senders and pending requests get.
-        """
-        if self.end.set(loss=loss, sender_error=sender_error):
+    def finish(self, cause: EndCause) -> None:
+        """End the session; the first end counts. Its event is the last one of every consumer."""
+        if not self.end.is_set:
+            now = trio.current_time()
+            end = self.end.set(
+                cause,
+                unanswered_calls=self.core.unanswered_calls,
+                unsent_frames=self.send_queue.waiting,
+                unheard_audio_ms=round((self.core.playback.finishes_at(now) - now) * 1000),
+            )
             self.feed(Disconnected())
+            self.bus.end_channels(SessionEnded(end=end))
         self.send_queue.wake()
         self.tools.cancel_all()
-        self.bus.wake_all()
-        self.fail_pending(sender_error)
+        self.fail_pending(self.end.sender_error)
         self.notify()

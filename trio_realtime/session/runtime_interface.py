@@ -10,7 +10,7 @@ from trio_realtime.errors import RealtimeError
 from trio_realtime.events import SessionEvent
 from trio_realtime.wire import Session
 
-from .ending import SessionEnd
+from .ending import EndState
 
 
 class Runtime(Protocol):
@@ -23,7 +23,7 @@ class Runtime(Protocol):
     """
 
     core: Conversation
-    end: SessionEnd
+    end: EndState
     emit: Callable[[SessionEvent], None]
 
     def feed(self, event: Input) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, TypeVar, Unpack, final, overload
 
@@ -66,9 +66,9 @@ from .arguments import (
 )
 from .consumers.channel import ChannelStatistics, EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
-from .end_call import GOODBYE, CallEnding
+from .end_call import ShutDown
+from .ending_methods import EndingMethods
 from .playback_tracker import PlaybackTracker
-from .quiet import wait_quiet
 from .response_handle import Response
 from .runtime import SessionRuntime
 from .tools.approvals import Decision
@@ -99,7 +99,7 @@ class SessionStatistics:
 
 
 @final
-class RealtimeSession(Generic[ContextT]):
+class RealtimeSession(EndingMethods, Generic[ContextT]):
     """A running session. :func:`~trio_realtime.open_realtime_session` makes it.
 
     Iterate the session, or :attr:`events`, for its events. All methods may be called from any task of
@@ -114,14 +114,12 @@ class RealtimeSession(Generic[ContextT]):
         services: ToolServices,
         config: SessionConfig,
         context: ContextT,
-        shut_down: Callable[[], Awaitable[None]],
+        shut_down: ShutDown,
     ) -> None:
-        self._runtime = runtime
+        super().__init__(runtime, shut_down)
         self._services = services
         self._config = config
         self._context = context
-        self._shut_down = shut_down
-        self._ending = CallEnding(runtime, shut_down)
         self._events: EventChannel[AnyEvent] = runtime.bus.open_channel()
         self._playback = PlaybackTracker(runtime)
         self._muted = False
@@ -556,68 +554,6 @@ class RealtimeSession(Generic[ContextT]):
     def is_muted(self) -> bool:
         """Whether the user's audio is dropped."""
         return self._muted
-
-    async def drain(self) -> None:
-        """Wait until the agent has nothing more to say.
-
-        That is: no response runs or is requested, no tool runs, and all audio has been heard.
-
-        Raises:
-            RealtimeError: the session ended first.
-            UsageError: the caller is a tool of this session, which would wait for itself.
-        """
-        await self._ready()
-        runtime = self._runtime
-        if runtime.tools.current_ids():
-            raise UsageError(
-                "drain() inside a tool would wait for the tool itself: call it in another task"
-            )
-        await wait_quiet(runtime)
-
-    async def end_call(self, *, instructions: str | None = GOODBYE) -> bool:
-        """Ask the agent for a last sentence, wait until it was heard, and end the session.
-
-        The agent finishes its current answer and the calls of other tools first. If the agent is
-        interrupted meanwhile, by the user or by :meth:`interrupt`, the session goes on. Otherwise
-        iteration ends, as after :meth:`aclose`.
-
-        A tool may call this. Its call is answered at once, so an interruption does not cancel the tool
-        any more. If the session goes on, what the tool returns is sent to the model, as after
-        ``ToolContext.answer_early``.
-
-        Audio has been heard when it was reported as played, or by the clock; see :attr:`playback`. So do
-        not call this in the task that plays the audio. Cancelling the wait ends nothing; the agent may
-        still say its last sentence.
-
-        Args:
-            instructions: what the agent should say, in addition to the agent's own instructions;
-                ``None`` for no further sentence.
-
-        Returns:
-            bool: whether the session has ended; ``False`` after an interruption.
-
-        Raises:
-            RequestRejected: the service did not begin the response. The session goes on.
-            ResponseFailed: the response failed. The session goes on.
-            RealtimeError: the session ended first.
-            UsageError: the instructions are not a str, or the caller is ``on_handoff`` or another
-                callback of a call that is not a tool.
-        """
-        await self._ready()
-        return await self._ending.run(instructions)
-
-    async def aclose(self) -> None:
-        """End the session: stop the tools, send the queued frames, close the connection. Idempotent.
-
-        Iteration ends. This takes ``close_timeout`` at most, whatever the service does; tools that shield
-        themselves or have a ``finish_timeout`` may take longer.
-        """
-        self._runtime.guard.check()
-        await self._shut_down()
-
-    async def _ready(self) -> None:
-        self._runtime.guard.check()
-        await self._runtime.send_queue.wait_for_text_space()
 
     async def _ready_for_audio(self) -> None:
         self._runtime.guard.check()

@@ -115,7 +115,7 @@ def as_text(value: Any) -> str:
 class _SupervisedTask:
     """A task whose exceptions the session answers or reports.
 
-    ``session`` is the :class:`.ending.SessionEnd` of the session; ``call_id`` is the call that the task
+    ``session`` is the :class:`.ending.EndState` of the session; ``call_id`` is the call that the task
     works for, if it is a tool's.
     """
 

@@ -14,6 +14,7 @@ from ._trio_websocket import (
     connect_trio_websocket as connect_trio_websocket,
 )
 from .base import (
+    CallEnded as CallEnded,
     ConnectOptions as ConnectOptions,
     Connector as Connector,
     HandshakeRejected as HandshakeRejected,

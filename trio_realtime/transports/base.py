@@ -23,6 +23,7 @@ from ._retry_after import parse_retry_after
 
 __all__ = [
     "ABNORMAL",
+    "CallEnded",
     "Connector",
     "ConnectOptions",
     "MissingPackage",
@@ -60,6 +61,18 @@ class TransportClosed(TransportError):
         super().__init__(f"the connection is closed ({code}{': ' if reason else ''}{reason})")
         self.code = code
         self.reason = reason
+
+
+class CallEnded(TransportClosed):
+    """The phone call that the connection carried is over: a party has hung up.
+
+    A session then ends without an exception. A realtime model of your own raises this in ``receive``
+    when its call ends normally. The default model raises it if the service closes the connection of a
+    session that has joined a call with code 1000.
+    """
+
+    def __init__(self, code: int = 1000, reason: str = "") -> None:
+        super().__init__(code, reason)
 
 
 class HandshakeRejected(TransportError):

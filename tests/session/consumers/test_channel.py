@@ -12,7 +12,7 @@ from support.events import audio_response_ids, collect_events, drain_channel, te
 from support.service import send_text, start_audio_response
 from support.sessions import open_test_session
 from trio_realtime import EventChannel, events, function_tool
-from trio_realtime.errors import ConsumerTooSlow
+from trio_realtime.errors import ClosedByService, ConsumerTooSlow
 from trio_realtime.testing import ScriptedPeer
 
 # --- reading -----------------------------------------------------------------------------------
@@ -23,9 +23,10 @@ async def test_tasks_that_share_a_channel_share_its_events(autojump_clock: MockC
     shares: dict[str, list[str]] = {"one": [], "other": []}
 
     async def consume(name: str, channel: EventChannel) -> None:
-        async for event in channel:
-            shares[name] += text_deltas([event])
-            await trio.sleep(1)
+        with pytest.raises(ClosedByService):
+            async for event in channel:
+                shares[name] += text_deltas([event])
+                await trio.sleep(1)
 
     async with open_test_session(peer) as session, trio.open_nursery() as nursery:
         with session.subscribe(events.TextDelta) as channel:

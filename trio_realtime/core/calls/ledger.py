@@ -104,6 +104,11 @@ class ToolLedger:
         """Whether any call is still to be answered."""
         return any(calls.open for calls in self._responses.values())
 
+    @property
+    def open_ids(self) -> tuple[str, ...]:
+        """The ids of the calls that are still to be answered."""
+        return tuple(sorted(id_ for calls in self._responses.values() for id_ in calls.open))
+
     def state(self, call_id: str) -> CallState | None:
         """Return the state of a call, ``None`` for an unknown one."""
         call = self._calls.get(call_id)

@@ -6,8 +6,11 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import attrs
+
 from trio_realtime.errors import (
     AuthenticationFailed,
+    ClosedByService,
     ConfigurationError,
     ConnectFailed,
     ConnectionLost,
@@ -15,12 +18,16 @@ from trio_realtime.errors import (
     ModelNotAvailable,
     PeerError,
     RealtimeError,
+    SessionClosed,
     SessionExpired,
     UserCodeError,
 )
 from trio_realtime.realtime_model import ModelConnection, WebSocketConnection
+from trio_realtime.session.ending import EndCause
 from trio_realtime.session.user_code import describe_exception
+from trio_realtime.session_end import EndedBy, EndReason
 from trio_realtime.transports import (
+    CallEnded,
     HandshakeRejected,
     MissingPackage,
     TransportClosed,
@@ -31,6 +38,8 @@ from trio_realtime.transports import (
 from .http_body import read_error
 
 NORMAL_CLOSURE = 1000
+NOT_BY_SERVICE = (1002, 1006, 1007, 1009)
+"""Close codes of a broken connection. This side closes with one if a frame is invalid or too long."""
 CLOSE_AUTHENTICATION = 3000
 CLOSE_REQUEST = (4000, 4004)
 
@@ -47,27 +56,64 @@ _AUTHENTICATION_CODES = frozenset({"invalid_api_key", "invalid_organization", "u
 _MODEL_CODES = frozenset({"invalid_model", "missing_model", "model_not_found"})
 
 
-def end_of_connection(closed: TransportClosed, error: PeerError | None) -> RealtimeError | None:
-    """Return what a close means for the consumers of a session; ``None`` for a plain end.
+def end_of_connection(
+    closed: TransportClosed, error: PeerError | None, expected: EndCause | None = None
+) -> EndCause:
+    """Return what it means for a session that its connection has ended.
 
     The live service sends an ``error`` event before it closes a session that has reached its maximum
     duration. Other services only say so in the close frame, also with code 1000.
+
+    Args:
+        closed: how the connection ended.
+        error: the last error of the service that may explain it.
+        expected: why this side is about to close the session, if it is.
     """
+    code, reason = closed.code, closed.reason
     if isinstance(error, SessionExpired):
-        return error
-    if _EXPIRED.search(closed.reason):
-        return SessionExpired(closed.reason, code="session_expired")
-    if closed.code == NORMAL_CLOSURE:
-        return None
-    detail = f": {closed.reason}" if closed.reason else ""
-    lost = ConnectionLost(
-        f"the connection to the service was lost (close code {closed.code}{detail})",
-        code=closed.code,
-        reason=closed.reason,
-    )
+        return _loss("service", "session_expired", closed, error)
+    if _EXPIRED.search(reason):
+        expired = SessionExpired(reason, code="session_expired")
+        return _loss("service", "session_expired", closed, expired)
+    if expected is not None and code == NORMAL_CLOSURE:
+        return attrs.evolve(expected, code=code, close_reason=reason)
+    if isinstance(closed, CallEnded):
+        over = SessionClosed("the call is over")
+        return EndCause(
+            by="user", reason="hung_up", code=code, close_reason=reason, sender_error=over
+        )
+    detail = f": {reason}" if reason else ""
+    lost: ConnectionLost
+    if code in NOT_BY_SERVICE:
+        lost = ConnectionLost(
+            f"the connection to the service was lost (close code {code}{detail})",
+            code=code,
+            reason=reason,
+        )
+    else:
+        lost = ClosedByService(
+            f"the service closed the connection (close code {code}{detail})",
+            code=code,
+            reason=reason,
+        )
     if error is not None:
         lost.add_note(f"the last error of the service was: {error}")
-    return lost
+    if isinstance(lost, ClosedByService):
+        return _loss("service", "closed_by_service", closed, lost)
+    return _loss("network", "connection_lost", closed, lost)
+
+
+def _loss(
+    by: EndedBy, reason: EndReason, closed: TransportClosed, error: RealtimeError
+) -> EndCause:
+    return EndCause(
+        by=by,
+        reason=reason,
+        loss=error,
+        sender_error=error,
+        code=closed.code,
+        close_reason=closed.reason,
+    )
 
 
 def model_failure(connection: ModelConnection, exc: Exception) -> RealtimeError:

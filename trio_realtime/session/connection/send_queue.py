@@ -15,7 +15,7 @@ from typing import Any
 import trio
 
 from trio_realtime.session.change_signal import ChangeSignal
-from trio_realtime.session.ending import SessionEnd
+from trio_realtime.session.ending import EndState
 
 
 class SendQueue:
@@ -31,7 +31,7 @@ class SendQueue:
         sent: the number of messages that were written.
     """
 
-    def __init__(self, end: SessionEnd, *, max_audio: int, max_text: int) -> None:
+    def __init__(self, end: EndState, *, max_audio: int, max_text: int) -> None:
         self.sent: int = 0
         self._end = end
         self._messages: deque[tuple[Any, int, int]] = deque()

@@ -9,8 +9,14 @@ import attrs
 
 from trio_realtime.config import OverflowPolicy, check_overflow
 from trio_realtime.errors import UsageError
-from trio_realtime.events import AnyEvent, AudioInterrupted, RawModelEvent, SessionEvent
-from trio_realtime.session.ending import SessionEnd
+from trio_realtime.events import (
+    AnyEvent,
+    AudioInterrupted,
+    RawModelEvent,
+    SessionEnded,
+    SessionEvent,
+)
+from trio_realtime.session.ending import EndState
 
 from .channel import UNBOUNDED, BufferLimits, EventChannel
 
@@ -34,7 +40,7 @@ class EventBus:
     def __init__(
         self,
         limits: BufferLimits,
-        end: SessionEnd,
+        end: EndState,
         check_run: Callable[[], None] = _accept_any_run,
     ) -> None:
         self.wants_raw: bool = False
@@ -42,6 +48,7 @@ class EventBus:
         self._end = end
         self._check_run = check_run
         self._channels: list[EventChannel[Any]] = []
+        self._internal: list[EventChannel[Any]] = []
         self._routes: dict[type[SessionEvent], tuple[EventChannel[Any], ...]] = {}
 
     def open_channel(
@@ -62,7 +69,11 @@ class EventBus:
         if overflow is not None:
             check_overflow(overflow)
             limits = attrs.evolve(limits, overflow=overflow)
-        return self._add(EventChannel(limits, types, self._remove, self._end, self._check_run))
+        channel = EventChannel(limits, types, self._remove, self._end, self._check_run)
+        if not self._end.is_set:  # otherwise it has only the end to report
+            self._channels.append(channel)
+            self._rebuild_routes()
+        return channel
 
     def open_internal_channel(self, types: Iterable[type[SessionEvent]]) -> EventChannel[Any]:
         """Open a channel for a task of the session that always reads.
@@ -70,23 +81,22 @@ class EventBus:
         The channel has no limit and outlives the end of the session. Its owner ends it with
         :meth:`.EventChannel.finish`.
         """
-        return self._add(
-            EventChannel(UNBOUNDED, tuple(types), self._remove, SessionEnd(), self._check_run)
+        channel: EventChannel[Any] = EventChannel(
+            UNBOUNDED, tuple(types), self._remove, EndState(), self._check_run
         )
+        self._internal.append(channel)
+        self._rebuild_routes()
+        return channel
 
     def change_types(self, channel: EventChannel[Any], types: Iterable[type[SessionEvent]]) -> None:
         """Change which events a channel carries."""
         channel.types = tuple(types)
         self._rebuild_routes()
 
-    def _add(self, channel: EventChannel[Any]) -> EventChannel[Any]:
-        self._channels.append(channel)
-        self._rebuild_routes()
-        return channel
-
     def _remove(self, channel: EventChannel[Any]) -> None:
-        if channel in self._channels:
-            self._channels.remove(channel)
+        for channels in (self._channels, self._internal):
+            if channel in channels:
+                channels.remove(channel)
         self._rebuild_routes()
 
     def _rebuild_routes(self) -> None:
@@ -94,7 +104,7 @@ class EventBus:
         self._routes = {
             kind: tuple(
                 channel
-                for channel in self._channels
+                for channel in (*self._channels, *self._internal)
                 if (kind in channel.types if channel.types else kind is not RawModelEvent)
             )
             for kind in get_args(AnyEvent)
@@ -109,10 +119,17 @@ class EventBus:
         for channel in self._routes.get(type(event), ()):
             channel.put(event)
 
-    def wake_all(self) -> None:
-        """Wake every consumer: the session has ended."""
+    def end_channels(self, event: SessionEnded) -> None:
+        """Deliver the last event and wake every consumer. They get nothing more.
+
+        Internal channels go on: hooks are still called for tools that end with the session.
+        """
+        for channel in self._routes[SessionEnded]:
+            channel.put_last(event)
         for channel in self._channels:
             channel.wake()
+        self._channels.clear()
+        self._rebuild_routes()
 
 
 def _check_types(types: tuple[Any, ...]) -> None:

@@ -22,7 +22,7 @@ from trio_realtime.config import OverflowPolicy
 from trio_realtime.errors import ConsumerTooSlow
 from trio_realtime.events import AnyEvent, Audio, SessionEvent
 from trio_realtime.session.change_signal import ChangeSignal
-from trio_realtime.session.ending import SessionEnd, copy_exception
+from trio_realtime.session.ending import EndState, copy_exception
 
 EventT_co = TypeVar("EventT_co", bound=SessionEvent, covariant=True, default=AnyEvent)
 
@@ -75,7 +75,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         limits: BufferLimits,
         types: tuple[type[SessionEvent], ...],
         on_close: Callable[[EventChannel[SessionEvent]], None],
-        end: SessionEnd,
+        end: EndState,
         check_run: Callable[[], None],
     ) -> None:
         self._limits = limits
@@ -171,6 +171,11 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
             self._overflow()
         self._changed.notify()
+
+    def put_last(self, event: SessionEvent) -> None:
+        """Add the last event of the session, which no limit drops."""
+        if self._failure is None:
+            self._events.append(event)
 
     def _is_over(self, others: int = 0) -> bool:
         """Return whether the buffer, with this many other events, exceeds a limit."""

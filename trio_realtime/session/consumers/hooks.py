@@ -26,7 +26,7 @@ from trio_realtime.events import (
     ToolEnd,
     ToolStart,
 )
-from trio_realtime.session.ending import SessionEnd
+from trio_realtime.session.ending import EndState
 from trio_realtime.session.user_code import call_user_code, describe_exception, supervise_task
 
 from .bus import EventBus
@@ -58,7 +58,7 @@ class HookRunner:
     def __init__(
         self,
         bus: EventBus,
-        end: SessionEnd,
+        end: EndState,
         context: Any,
         hooks: SessionHooks[Any] | None,
         max_waiting: int,

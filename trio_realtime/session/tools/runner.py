@@ -17,7 +17,7 @@ from trio_realtime.core import CANCELLED_OUTPUT, ApprovalDecided, CallFinished, 
 from trio_realtime.errors import UsageError, UserCodeError
 from trio_realtime.events import Error
 from trio_realtime.session.change_signal import ChangeSignal
-from trio_realtime.session.ending import SessionEnd
+from trio_realtime.session.ending import EndState
 from trio_realtime.session.runtime_interface import Runtime
 from trio_realtime.session.user_code import (
     Raised,
@@ -40,7 +40,7 @@ class ToolRunner:
         end: the end of the session.
     """
 
-    def __init__(self, end: SessionEnd) -> None:
+    def __init__(self, end: EndState) -> None:
         self._end = end
         self._running: dict[str, RunningCall] = {}
         self._send, self._receive = trio.open_memory_channel[RunningCall](math.inf)
