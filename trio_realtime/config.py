@@ -185,6 +185,11 @@ class SessionConfig:
             or an edit of the history. After that, the request fails and the next one is sent. ``None``
             for no limit.
         close_timeout: seconds that closing the connection may take when the block is left.
+        ping_interval: seconds between two WebSocket pings; ``None`` for no pings. Pings notice a lost
+            service, and keep proxies from closing a quiet connection.
+        ping_timeout: seconds that the service may stay silent after a ping; ``None`` for no pings. After
+            that, the connection is lost (1006). A message that is arriving is not silence. The in-memory
+            transports and some custom ones have no pings and ignore both settings.
         max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
         max_buffered_events: events that a consumer may leave unread.
         max_buffered_audio: bytes of audio that a consumer may leave unread.
@@ -238,6 +243,8 @@ class SessionConfig:
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     request_timeout: float | None = attrs.field(default=15.0, validator=_positive_or_none)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
+    ping_interval: float | None = attrs.field(default=20.0, validator=_positive_or_none)
+    ping_timeout: float | None = attrs.field(default=10.0, validator=_positive_or_none)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
     max_buffered_events: int = attrs.field(default=16_384, validator=_positive)
     max_buffered_audio: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)

@@ -29,6 +29,10 @@ class ConnectionOptions:
         deadline: when connecting has to be done, on trio's clock.
         close_timeout: seconds that closing may take.
         max_message_size: the length of the longest message that is received.
+        ping_interval: seconds between two pings; ``None`` for no pings.
+        ping_timeout: seconds that the service may stay silent after a ping; ``None`` for no pings. After
+            that, ``receive`` raises ``TransportClosed``. A model whose connection has no pings ignores
+            both.
     """
 
     model: str | None = None
@@ -36,6 +40,8 @@ class ConnectionOptions:
     deadline: float = math.inf
     close_timeout: float = 1.0
     max_message_size: int = 32 * 1024 * 1024
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 10.0
 
 
 class ModelConnection(Protocol):

@@ -87,6 +87,8 @@ class WebSocketModel:
                 connect_timeout=max(options.deadline - trio.current_time(), 0.001),
                 close_timeout=options.close_timeout,
                 max_message_size=options.max_message_size,
+                ping_interval=options.ping_interval,
+                ping_timeout=options.ping_timeout,
             )
         assert scope.cancelled_caught
         raise ConnectTimeout(

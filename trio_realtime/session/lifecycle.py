@@ -90,6 +90,8 @@ async def open_session(
             deadline=deadline,
             close_timeout=config.close_timeout / 2,
             max_message_size=config.max_message_size,
+            ping_interval=config.ping_interval,
+            ping_timeout=config.ping_timeout,
         )
         runtime = _make_runtime(model, described, config, context)
         settings = first_settings(described, config, joins_call=joins_call)

@@ -7,11 +7,13 @@ This module works around the following behaviour of trio-websocket:
 - If the server closes the connection during the handshake or never completes its response,
   trio-websocket waits forever, and it does not say what is wrong with a response.
   :class:`_GuardedStream` checks the response first.
-- The reader task raises in the nursery it is given, for example after a rejected upgrade or when a
-  ping arrives during a close. That nursery is private here, and its exceptions become a
-  :class:`TransportError` or a closed transport.
+- The reader task raises in the nursery it is given, for example after a rejected upgrade. That
+  nursery is private here, and its exceptions become a :class:`TransportError` or a closed transport.
 - Closing waits 60 s for a peer that does not answer, and does not wait at all when cancelled. Here
   the close handshake is shielded and limited to ``close_timeout``.
+- The reader task writes the answer to each ping, so a peer that sends pings and does not read stops
+  it. :class:`Keepalive` takes the pings out of the stream, and another task answers the last one.
+- It sends no pings on its own. :class:`Keepalive` does, and a peer that does not answer is dropped.
 
 Two limitations remain. Pings are answered only while the queue of incoming messages has space, and
 a message over the size limit ends the connection with 1009 and discards messages that were not yet
@@ -43,6 +45,7 @@ from .base import (
     TransportConnectTimeout,
     TransportError,
 )
+from .keepalive import Keepalive
 
 __all__ = ["connect_trio_websocket"]
 
@@ -58,6 +61,12 @@ async def connect_trio_websocket(options: ConnectOptions) -> AsyncGenerator[Tran
     Leaving the block closes the connection with code 1000, within ``options.close_timeout``
     seconds, and then closes the socket. Neither an unresponsive peer nor cancellation prevents this. An
     exception of the block is raised unchanged.
+
+    A ping is sent every ``options.ping_interval`` seconds. If the peer neither answers it nor sends a
+    part of a message for ``options.ping_timeout`` seconds, the connection ends: ``receive`` and
+    ``send`` raise :class:`TransportClosed` with code 1006, and the reason says so. An idle peer that
+    stops answering is thus noticed within the sum of both. While the queue of messages is full because
+    no task receives, this is not measured.
 
     Raises:
         HandshakeRejected: The server answered with an HTTP status; its body may give the reason.
@@ -97,12 +106,16 @@ async def _run_connection(
     handshake_error: TransportError | None = None
     with transport.reader_scope:
         try:
-            async with trio.open_nursery() as nursery:
-                await transport.perform_handshake(nursery)
-                # If ``started`` raised Cancelled, the caller would wait for a shielded reader.
-                await trio.lowlevel.checkpoint_if_cancelled()
-                transport.reader_scope.shield = True
-                task_status.started(transport)
+            async with trio.open_nursery() as pings:
+                # It ends when the reader has ended.
+                async with trio.open_nursery() as nursery:
+                    await transport.perform_handshake(nursery)
+                    # If ``started`` raised Cancelled, the caller would wait for a shielded reader.
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                    transport.reader_scope.shield = True
+                    transport.start_pings(pings)
+                    task_status.started(transport)
+                pings.cancel_scope.cancel(reason="the connection ended")
         except BaseExceptionGroup as group:
             handshake_error = transport.handle_reader_failure(group)
         finally:
@@ -118,7 +131,7 @@ async def _run_connection(
 class _GuardedStream:
     """A byte stream that checks the upgrade, and closes itself when a write is cut off.
 
-    It implements only the stream methods that trio-websocket calls.
+    It implements only the stream methods that trio-websocket calls. It has no pings of the peer.
 
     Attributes:
         _request: The bytes of the upgrade request; ``None`` once its response was received.
@@ -126,6 +139,7 @@ class _GuardedStream:
 
     _inner: trio.abc.Stream
     _options: ConnectOptions
+    _keepalive: Keepalive
     _request: bytes | None = attrs.field(init=False, default=b"")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -135,7 +149,7 @@ class _GuardedStream:
             self._request += bytes(data)
         try:
             async with closed_on_error(self._inner):
-                await self._inner.send_all(data)
+                await self._keepalive.send_all(self._inner, data)
         except trio.BrokenResourceError:
             if self._request is None:
                 raise
@@ -145,10 +159,10 @@ class _GuardedStream:
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if self._request is None:
-            return await self._inner.receive_some(max_bytes)
-        response = await receive_upgrade(self._inner, self._request, self._options)
+            return await self._keepalive.receive_some(self._inner, max_bytes)
+        head, frames = await receive_upgrade(self._inner, self._request, self._options)
         self._request = None
-        return response
+        return head + self._keepalive.take(frames)
 
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):
@@ -168,16 +182,20 @@ class _TrioWebSocketTransport:
     _options: ConnectOptions
     _stream: trio.abc.Stream
     reader_scope: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
+    _keepalive: Keepalive = attrs.field(init=False, factory=lambda: Keepalive(masked=False))
     _ws: WebSocketConnection = attrs.field(init=False)
     _close_lock: trio.Lock = attrs.field(init=False, factory=trio.Lock)
     _sent_close: tuple[int, str] | None = attrs.field(init=False, default=None)
     _reader_failure: BaseException | None = attrs.field(init=False, default=None)
+    _lost_reason: str | None = attrs.field(init=False, default=None)
 
     async def perform_handshake(self, nursery: trio.Nursery) -> None:
         self._ws = await wrap_client_stream(
             nursery,
             # trio-websocket's annotation allows only the two stream types that it opens itself.
-            cast("trio.SocketStream", _GuardedStream(self._stream, self._options)),
+            cast(
+                "trio.SocketStream", _GuardedStream(self._stream, self._options, self._keepalive)
+            ),
             host_header(self._options),
             request_target(self._options),
             subprotocols=self._options.subprotocols,
@@ -186,6 +204,22 @@ class _TrioWebSocketTransport:
             max_message_size=self._options.max_message_size,
             receive_buffer_size=None,
         )
+
+    def start_pings(self, nursery: trio.Nursery) -> None:
+        """Start the tasks that answer pings and send them."""
+        nursery.start_soon(self._keepalive.send_pongs, self._ws)
+        interval, timeout = self._options.ping_interval, self._options.ping_timeout
+        if interval is not None and timeout is not None:
+            nursery.start_soon(self._drop_if_lost, nursery, interval, timeout)
+
+    async def _drop_if_lost(self, nursery: trio.Nursery, interval: float, timeout: float) -> None:
+        await self._keepalive.wait_lost(self._ws, nursery, interval=interval, timeout=timeout)
+        if self._sent_close is not None:
+            return  # close_timeout limits the close
+        if self._ws.closed is None:
+            self._lost_reason = f"the peer did not answer a ping within {timeout:g} s"
+        # Ends the reader, and a send that is blocked.
+        await trio.aclose_forcefully(self._stream)
 
     def handle_reader_failure(
         self, group: BaseExceptionGroup[BaseException]
@@ -227,6 +261,8 @@ class _TrioWebSocketTransport:
         self.reader_scope.cancel(reason="the transport was closed")
 
     def _closed_error(self) -> TransportClosed:
+        if self._lost_reason is not None:
+            return TransportClosed(ABNORMAL, self._lost_reason)
         code, reason = self._sent_close or self._received_close()
         return TransportClosed(code, mask_secrets(reason, self._options))
 

@@ -34,7 +34,7 @@ _TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
 
 async def receive_upgrade(
     stream: trio.abc.Stream, request: bytes, options: ConnectOptions
-) -> bytes:
+) -> tuple[bytes, bytes]:
     """Receive the response to an upgrade request, and check it.
 
     Args:
@@ -43,7 +43,7 @@ async def receive_upgrade(
         options: The options of the connection.
 
     Returns:
-        The bytes of the response, followed by those of the first frames that arrived with it.
+        The bytes of the response, and those of the first frames that arrived with it.
 
     Raises:
         HandshakeRejected: The response has another status than 101. Of its body it has what
@@ -62,8 +62,10 @@ async def receive_upgrade(
                 problem = _find_problem(asked, event, options)
                 if problem is not None:
                     raise TransportConnectError(f"the server does not open a WebSocket: {problem}")
+                frames = http.trailing_data[0]
+                head = bytes(received[: len(received) - len(frames)])
                 # At least one `receive` was a checkpoint.
-                return bytes(received)  # noqa: ASYNC910
+                return head, frames  # noqa: ASYNC910
             case h11.InformationalResponse():
                 received = bytearray(http.trailing_data[0])
             case h11.Response():

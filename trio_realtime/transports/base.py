@@ -165,6 +165,14 @@ class ConnectOptions:
         close_timeout: Seconds for the close handshake.
         max_message_size: The maximum length of an incoming message, in characters (text) or bytes
             (binary).
+        ping_interval: Seconds between two pings; None for no pings. Pings also keep proxies from
+            closing a quiet connection.
+        ping_timeout: Seconds that the peer may stay silent after a ping; None for no pings. After
+            that, the connection ends with code 1006.
+
+    A connector may ignore ``ping_interval`` and ``ping_timeout``, for example because it connects
+    within one process. A session with such a connector does not notice a peer that is lost without
+    closing the connection.
 
     Raises:
         ValueError: A URL, a header, a subprotocol or a limit is invalid.
@@ -178,6 +186,8 @@ class ConnectOptions:
     connect_timeout: float = 10.0
     close_timeout: float = 1.0
     max_message_size: int = 32 * 1024 * 1024
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 10.0
 
     def __attrs_post_init__(self) -> None:
         _check_url(self.url)
@@ -190,6 +200,10 @@ class ConnectOptions:
         _check_positive("connect_timeout", self.connect_timeout)
         _check_positive("close_timeout", self.close_timeout)
         _check_positive("max_message_size", self.max_message_size)
+        if self.ping_interval is not None:
+            _check_positive("ping_interval", self.ping_interval)
+        if self.ping_timeout is not None:
+            _check_positive("ping_timeout", self.ping_timeout)
 
     def __repr__(self) -> str:
         names = ", ".join(f"{name}: {MASK}" for name, _ in self.headers)

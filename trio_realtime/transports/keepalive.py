@@ -1,0 +1,197 @@
+"""Answer the pings of a peer, and notice a peer that does not answer pings.
+
+Both ends of a WebSocket use this. A :class:`Keepalive` sits between trio-websocket and its stream.
+
+A ping is sent at each interval, also while messages arrive: proxies may measure the silence of each
+direction, and only an answer shows that the peer receives something.
+
+The peer is lost once it has been silent for the timeout after a ping. What ends the silence is
+decided in :class:`UnansweredPing`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import count
+from typing import final
+
+import attrs
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from ._ping_filter import PING, PingFilter
+
+__all__ = ["Keepalive", "UnansweredPing"]
+
+# So much is written at once. A slow link takes that within a few seconds.
+_WRITE_SIZE = 64 * 1024
+
+
+@final
+@attrs.define(eq=False)
+class UnansweredPing:
+    """A ping without an answer, and since when the peer has been silent. Performs no I/O.
+
+    - A part of a message ends the silence: the answer may have to wait behind a large message. Pings
+      and other pongs of the peer do not: they do not show that the peer receives anything.
+    - Until the ping is written, a piece of the frames before it ends the silence too: the ping may
+      have to wait behind a large message of ours. Later writes do not: buffers may take them.
+    - Time in which this end does not read does not count: the answer may have arrived.
+
+    Args:
+        payload: The payload of the ping.
+        timeout: Seconds of silence after which the peer is lost.
+        silent_since: When the ping was due.
+        paused_at: Since when this end does not read; ``None`` if it reads.
+    """
+
+    payload: bytes
+    _timeout: float
+    _silent_since: float
+    _paused_at: float | None
+    _is_written: bool = attrs.field(init=False, default=False)
+
+    def received_message(self, now: float) -> None:
+        """Note that a part of a message has arrived."""
+        self._silent_since = now
+
+    def wrote(self, now: float, *, is_ping: bool) -> None:
+        """Note that the stream has accepted a piece of a frame."""
+        if not self._is_written:
+            self._silent_since = now
+            self._is_written = is_ping
+
+    def pause(self, now: float) -> None:
+        """Note that this end stops reading."""
+        self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """Note that this end reads again."""
+        if self._paused_at is not None:
+            self._silent_since += now - max(self._paused_at, self._silent_since)
+            self._paused_at = None
+
+    def next_check(self, now: float) -> float:
+        """Return when :meth:`is_overdue` may become true."""
+        return (now if self._paused_at is not None else self._silent_since) + self._timeout
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether the peer is lost."""
+        return self._paused_at is None and now >= self._silent_since + self._timeout
+
+
+@final
+class Keepalive:
+    """The pings of one connection, in both directions.
+
+    Args:
+        masked: Whether the peer masks its frames, as a client does.
+    """
+
+    def __init__(self, *, masked: bool) -> None:
+        self._filter = PingFilter(masked)
+        # Only the last ping needs an answer (RFC 6455, section 5.5.3).
+        self._put_ping, self._pings = trio.open_memory_channel[bytes](1)
+        self._payloads = count()
+        self._is_reading = False
+        self._unanswered: UnansweredPing | None = None
+        self._answered = trio.Event()
+
+    # -- the stream ------------------------------------------------------------------------------
+
+    async def receive_some(
+        self, stream: trio.abc.ReceiveStream, max_bytes: int | None = None
+    ) -> bytes:
+        """Receive bytes without pings. ``b""`` is the end of the stream."""
+        self._is_reading = True
+        if self._unanswered is not None:
+            self._unanswered.resume(trio.current_time())
+        try:
+            while data := bytes(await stream.receive_some(max_bytes)):
+                if rest := self.take(data):
+                    return rest
+            return b""
+        finally:
+            self._is_reading = False
+            if self._unanswered is not None:
+                self._unanswered.pause(trio.current_time())
+
+    def take(self, data: bytes) -> bytes:
+        """Return bytes that were received without their pings."""
+        received = self._filter.feed(data)
+        if received.ping is not None:
+            with suppress(trio.WouldBlock):
+                self._pings.receive_nowait()
+            self._put_ping.send_nowait(received.ping)
+        if self._unanswered is not None:
+            if received.has_message:
+                self._unanswered.received_message(trio.current_time())
+            if self._unanswered.payload in received.pongs:
+                self._answered.set()
+        return received.rest
+
+    async def send_all(
+        self, stream: trio.abc.SendStream, data: bytes | bytearray | memoryview
+    ) -> None:
+        """Send one frame. If this is cancelled, a part of it may have been sent."""
+        is_ping = bytes(data[:1]) == PING
+        for start in range(0, len(data), _WRITE_SIZE):
+            await stream.send_all(memoryview(data)[start : start + _WRITE_SIZE])
+            if self._unanswered is not None:
+                self._unanswered.wrote(trio.current_time(), is_ping=is_ping)
+
+    # -- the tasks -------------------------------------------------------------------------------
+
+    async def send_pongs(self, websocket: WebSocketConnection) -> None:
+        """Answer pings until the connection is closed."""
+        with suppress(ConnectionClosed):
+            while True:
+                await websocket.pong(await self._pings.receive())
+
+    async def wait_lost(
+        self,
+        websocket: WebSocketConnection,
+        nursery: trio.Nursery,
+        *,
+        interval: float,
+        timeout: float,
+    ) -> None:
+        """Send pings until the peer does not answer one.
+
+        Also returns if the connection was closed in order, but its reader has not ended in time.
+
+        Args:
+            websocket: The connection.
+            nursery: Where pings are sent. Cancelling it breaks the connection, because a frame may
+                be sent in part.
+            interval: Seconds between pings.
+            timeout: Seconds in which the peer has to answer.
+        """
+        is_answered = True
+        while is_answered:
+            await trio.sleep(interval)
+            now = trio.current_time()
+            payload = next(self._payloads).to_bytes(4)
+            ping = UnansweredPing(payload, timeout, now, None if self._is_reading else now)
+            self._unanswered, self._answered = ping, trio.Event()
+            nursery.start_soon(_ping, websocket, payload)
+            is_answered = await self._wait_answer(websocket, ping)
+            self._unanswered = None
+
+    async def _wait_answer(self, websocket: WebSocketConnection, ping: UnansweredPing) -> bool:
+        """Wait for the answer to a ping. Return False if it is overdue."""
+        while True:
+            with trio.move_on_at(ping.next_check(trio.current_time())):
+                await self._answered.wait()
+            # If the program was blocked until now, the answer waits in the socket. The reader can run
+            # before this task goes on.
+            await trio.lowlevel.checkpoint()
+            if self._answered.is_set():
+                return True
+            if websocket.closed is not None or ping.is_overdue(trio.current_time()):
+                return False
+
+
+async def _ping(websocket: WebSocketConnection, payload: bytes) -> None:
+    with suppress(ConnectionClosed):
+        await websocket.ping(payload)
