@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 import attrs
+import trio
 
 from trio_realtime.config import OverflowPolicy, check_overflow
 from trio_realtime.errors import UsageError
@@ -29,6 +30,7 @@ class EventBus:
 
     Attributes:
         wants_raw: whether any consumer asked for raw events.
+        crowded: the channels that are more than half full.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class EventBus:
         check_run: Callable[[], None] = _accept_any_run,
     ) -> None:
         self.wants_raw: bool = False
+        self.crowded: set[EventChannel[Any]] = set()
         self._limits = limits
         self._end = end
         self._check_run = check_run
@@ -62,7 +65,9 @@ class EventBus:
         if overflow is not None:
             check_overflow(overflow)
             limits = attrs.evolve(limits, overflow=overflow)
-        return self._add(EventChannel(limits, types, self._remove, self._end, self._check_run))
+        return self._add(
+            EventChannel(limits, types, self._remove, self._end, self._check_run, self.crowded)
+        )
 
     def open_internal_channel(self, types: Iterable[type[SessionEvent]]) -> EventChannel[Any]:
         """Open a channel for a task of the session that always reads.
@@ -87,6 +92,7 @@ class EventBus:
     def _remove(self, channel: EventChannel[Any]) -> None:
         if channel in self._channels:
             self._channels.remove(channel)
+        self.crowded.discard(channel)
         self._rebuild_routes()
 
     def _rebuild_routes(self) -> None:
@@ -108,6 +114,17 @@ class EventBus:
                 channel.discard_audio(event.response_id)
         for channel in self._routes.get(type(event), ()):
             channel.put(event)
+
+    async def let_consumers_read(self) -> None:
+        """Let the consumers of channels that are more than half full take events, if they are reading.
+
+        Returns after at least one checkpoint, once each of these channels is half empty, or its
+        consumer is busy with something else.
+        """
+        reading = True
+        while reading:
+            await trio.lowlevel.checkpoint()
+            reading = sum(channel.is_being_read() for channel in [*self.crowded]) > 0
 
     def wake_all(self) -> None:
         """Wake every consumer: the session has ended."""
