@@ -15,7 +15,5 @@ from .consumers.paced_audio import PacedAudio as PacedAudio
 from .lifecycle import open_session as open_session
 from .playback_tracker import PlaybackTracker as PlaybackTracker
 from .response_handle import Response as Response
-from .session import (
-    RealtimeSession as RealtimeSession,
-    SessionStatistics as SessionStatistics,
-)
+from .session import RealtimeSession as RealtimeSession
+from .statistics import SessionStatistics as SessionStatistics

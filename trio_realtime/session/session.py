@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, TypeVar, Unpack, final, overload
 
-import attrs
 import trio
 
 from trio_realtime.agents import FunctionTool, RealtimeAgent
@@ -64,38 +63,20 @@ from .arguments import (
     raw_event,
     tool_spec,
 )
-from .consumers.channel import ChannelStatistics, EventChannel
+from .consumers.channel import EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
 from .end_call import ShutDown
 from .ending_methods import EndingMethods
 from .playback_tracker import PlaybackTracker
 from .response_handle import Response
 from .runtime import SessionRuntime
+from .statistics import SessionStatistics
 from .tools.approvals import Decision
 from .tools.call_services import ToolServices
 from .tracing import warn_about_unnamed_trace
 
 ContextT = TypeVar("ContextT")
 EventT = TypeVar("EventT", bound=SessionEvent)
-
-
-@attrs.frozen(kw_only=True)
-class SessionStatistics:
-    """What a session holds at one moment.
-
-    Attributes:
-        events: the buffer of the main channel.
-        outgoing_frames: frames that wait to be sent.
-        sent_frames: frames that were sent.
-        running_tools: calls that run.
-        history_items: items of the conversation.
-    """
-
-    events: ChannelStatistics
-    outgoing_frames: int
-    sent_frames: int
-    running_tools: int
-    history_items: int
 
 
 @final

@@ -1,4 +1,4 @@
-"""The one task that reads from the connection. It never waits for a consumer."""
+"""The one task that reads from the connection. It never waits for a consumer that does not read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from .errors import model_failure
 
 
 async def read_events(connection: ModelConnection, runtime: SessionRuntime) -> None:
-    """Feed every event to the core until the connection ends, then end the session."""
+    """Feed every event to the core until the connection ends, then end the session.
+
+    The connection may return thousands of events without a checkpoint. Consumers that only read must
+    get their turn before their channels overflow.
+    """
     while True:
         try:
             await receive_event(connection, runtime)
+            if runtime.bus.crowded:
+                await runtime.bus.let_consumers_read()
         except TransportClosed as closed:
             runtime.connection_ended(closed)
             return

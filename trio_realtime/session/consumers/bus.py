@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 import attrs
+import trio
 
 from trio_realtime.config import OverflowPolicy, check_overflow
 from trio_realtime.errors import UsageError
@@ -35,6 +36,7 @@ class EventBus:
 
     Attributes:
         wants_raw: whether any consumer asked for raw events.
+        crowded: the channels that are more than half full.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class EventBus:
         check_run: Callable[[], None] = _accept_any_run,
     ) -> None:
         self.wants_raw: bool = False
+        self.crowded: set[EventChannel[Any]] = set()
         self._limits = limits
         self._end = end
         self._check_run = check_run
@@ -69,7 +72,9 @@ class EventBus:
         if overflow is not None:
             check_overflow(overflow)
             limits = attrs.evolve(limits, overflow=overflow)
-        channel = EventChannel(limits, types, self._remove, self._end, self._check_run)
+        channel = EventChannel(
+            limits, types, self._remove, self._end, self._check_run, self.crowded
+        )
         if not self._end.is_set:  # otherwise it has only the end to report
             self._channels.append(channel)
             self._rebuild_routes()
@@ -97,6 +102,7 @@ class EventBus:
         for channels in (self._channels, self._internal):
             if channel in channels:
                 channels.remove(channel)
+        self.crowded.discard(channel)
         self._rebuild_routes()
 
     def _rebuild_routes(self) -> None:
@@ -118,6 +124,17 @@ class EventBus:
                 channel.discard_audio(event.response_id)
         for channel in self._routes.get(type(event), ()):
             channel.put(event)
+
+    async def let_consumers_read(self) -> None:
+        """Let the consumers of channels that are more than half full take events, if they are reading.
+
+        Returns after at least one checkpoint, once each of these channels is half empty, or its
+        consumer is busy with something else.
+        """
+        reading = True
+        while reading:
+            await trio.lowlevel.checkpoint()
+            reading = sum(channel.is_being_read() for channel in [*self.crowded]) > 0
 
     def end_channels(self, event: SessionEnded) -> None:
         """Deliver the last event and wake every consumer. They get nothing more.

@@ -5,6 +5,10 @@ bounded in events and in bytes of audio. If a consumer exceeds a bound, its own 
 ``ConsumerTooSlow`` and other consumers are not affected; with ``overflow="drop_oldest"`` its
 oldest audio is dropped instead. An interruption removes audio from the middle, which is why this
 is not a memory channel; see :mod:`trio_realtime.session.change_signal`.
+
+A consumer that only reads is never too slow: while a channel is more than half full, the reader lets
+its consumer run before it handles the next frame. It waits only for tasks that are about to take an
+event, or have just taken one, so it does not wait for a consumer that does something else.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic
+from typing import Any, Final, Generic
 
 import attrs
 import trio
@@ -41,6 +45,10 @@ class BufferLimits:
     max_audio: int
     overflow: OverflowPolicy
 
+
+_PATIENCE: Final = 4
+"""Steps of the reader after which a task that has taken an event, and has not come back for the next
+one, is considered busy. Trio runs every task that can run at least once in two of these steps."""
 
 UNBOUNDED: Final = BufferLimits(max_events=sys.maxsize, max_audio=sys.maxsize, overflow="fail")
 
@@ -77,8 +85,14 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         on_close: Callable[[EventChannel[SessionEvent]], None],
         end: EndState,
         check_run: Callable[[], None],
+        crowded: set[EventChannel[Any]] | None = None,
     ) -> None:
         self._limits = limits
+        self._half = limits.max_events // 2, limits.max_audio // 2
+        # The channels that are more than half full, of all consumers.
+        self._crowded: set[EventChannel[Any]] = set() if crowded is None else crowded
+        self._receiving = 0
+        self._patience = 0
         self.types = types
         self._on_close = on_close
         self._session_end = end
@@ -114,11 +128,16 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             UsageError: the caller runs in another trio run than the session.
         """
         self._check_run()
-        await trio.lowlevel.checkpoint()
-        while not self._events:
-            if self._failure is not None or self._session_end.is_set:
-                raise self._end()
-            await self._changed.wait()
+        self._receiving += 1
+        try:
+            await trio.lowlevel.checkpoint()
+            while not self._events:
+                if self._failure is not None or self._session_end.is_set:
+                    raise self._end()
+                await self._changed.wait()
+        finally:
+            self._receiving -= 1
+            self._patience = _PATIENCE
         event = self._events.popleft()
         if type(event) is Audio:
             self._audio -= len(event.data)
@@ -134,6 +153,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             if self._failure is not None or self._session_end.is_set:
                 raise self._end()
             raise trio.WouldBlock
+        self._patience = _PATIENCE
         event = self._events.popleft()
         if type(event) is Audio:
             self._audio -= len(event.data)
@@ -168,14 +188,30 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         self._events.append(event)
         if type(event) is Audio:
             self._audio += len(event.data)
-        if len(self._events) > self._limits.max_events or self._audio > self._limits.max_audio:
-            self._overflow()
+        if self._is_crowded():
+            self._crowded.add(self)
+            if self._is_over():
+                self._overflow()
         self._changed.notify()
 
     def put_last(self, event: SessionEvent) -> None:
         """Add the last event of the session, which no limit drops."""
         if self._failure is None:
             self._events.append(event)
+
+    def is_being_read(self) -> bool:
+        """Return whether the reader should let the consumer run. Each call counts as a step."""
+        if self._failure is not None or not self._is_crowded():
+            self._crowded.discard(self)
+            return False
+        if self._receiving:
+            return True
+        self._patience -= 1
+        return self._patience >= 0
+
+    def _is_crowded(self) -> bool:
+        max_events, max_audio = self._half
+        return len(self._events) > max_events or self._audio > max_audio
 
     def _is_over(self, others: int = 0) -> bool:
         """Return whether the buffer, with this many other events, exceeds a limit."""
