@@ -39,7 +39,7 @@ from .agents import (
     tool_input_guardrail as tool_input_guardrail,
     tool_output_guardrail as tool_output_guardrail,
 )
-from .config import SessionConfig as SessionConfig
+from .config import ReconnectPolicy as ReconnectPolicy, SessionConfig as SessionConfig
 from .core import ResponseOutcome as ResponseOutcome
 from .endpoints import Endpoint as Endpoint
 from .errors import RealtimeError as RealtimeError

@@ -126,6 +126,62 @@ def checked_extra(
         raise ValueError(f"extra must be a JSON object: {exc}") from None
 
 
+@attrs.frozen(kw_only=True)
+class ReconnectPolicy:
+    """When a session connects again, and what it remembers for the next connection.
+
+    A session connects again when its connection is lost, and before the service ends it at its maximum
+    duration. The next connection is told of the conversation. The key of the endpoint is requested each
+    time.
+
+    A connection is not replaced if trying again cannot help: the service rejects the key, the model or the
+    settings, or closes with a code that says so (1002, 1003, 1007 to 1010, 3000, 4000, 4004). Nor is that of
+    a call that the session has joined, whose conversation the service keeps.
+
+    Args:
+        max_attempts: attempts to connect after each loss. Then the session ends with the last failure.
+        max_attempts_in_session: attempts to connect in the whole session, without those that replace a
+            connection before its maximum duration.
+        initial_delay: seconds before the second attempt; the first one follows at once. Each further delay is
+            twice as long.
+        max_delay: seconds of the longest delay. A ``Retry-After`` of the service may be longer.
+        jitter: the fraction of each delay that is random, from 0 to 1, so that many sessions do not
+            connect in the same instant.
+        max_speech: seconds of what the user is saying that are remembered and sent again.
+        max_audio_while_away: seconds of what the user says while there is no connection that are
+            remembered. After a longer outage, older audio is dropped, also that from before the outage.
+        max_duration: seconds that the service lets a connection live. By default, the time that the service
+            names (``expires_at``), or else 60 minutes, and 30 for Azure. ``math.inf`` to replace no
+            connection that works.
+        refresh_before: seconds before ``max_duration`` from which the session looks for a moment in which
+            nobody speaks and nothing is open, to replace the connection.
+        force_before: seconds before ``max_duration`` at which it no longer waits for such a moment.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+
+    max_attempts: int = attrs.field(default=8, validator=_positive)
+    max_attempts_in_session: int = attrs.field(default=200, validator=_positive)
+    initial_delay: float = attrs.field(default=0.5, validator=_positive)
+    max_delay: float = attrs.field(default=30.0, validator=_positive)
+    jitter: float = attrs.field(default=0.5, validator=_not_negative)
+    max_speech: float = attrs.field(default=30.0, validator=_not_negative)
+    max_audio_while_away: float = attrs.field(default=5.0, validator=_not_negative)
+    max_duration: float | None = attrs.field(default=None, validator=_positive_or_none)
+    refresh_before: float = attrs.field(default=300.0, validator=_positive)
+    force_before: float = attrs.field(default=60.0, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        if self.jitter > 1:
+            raise ConfigurationError(f"jitter must be at most 1, got {self.jitter!r}")
+        if self.force_before > self.refresh_before:
+            raise ConfigurationError(
+                f"force_before must be at most refresh_before ({self.refresh_before:g}), "
+                f"got {self.force_before:g}"
+            )
+
+
 _FORMATS = ((AudioFormat,), "PCM24K, PCMU, PCMA or another AudioFormat")
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "model": ((str, type(None)), "the name of a model"),
@@ -139,6 +195,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "noise_reduction": ((NoiseReduction, Unset, type(None)), "a NoiseReduction, or None"),
     "voice": ((str, CustomVoice, Unset), "a name or a CustomVoice"),
     "reasoning": ((Reasoning, Unset), "a Reasoning"),
+    "reconnect": ((ReconnectPolicy, type(None)), "a ReconnectPolicy, or None"),
 }
 
 
@@ -184,6 +241,7 @@ class SessionConfig:
         request_timeout: seconds that the service may take to begin a response, or to acknowledge settings
             or an edit of the history. After that, the request fails and the next one is sent. ``None``
             for no limit.
+        reconnect: when the session connects again; ``None`` to end with the first connection.
         close_timeout: seconds that closing the connection may take when the block is left.
         ping_interval: seconds between two WebSocket pings; ``None`` for no pings. Pings notice a lost
             service, and keep proxies from closing a quiet connection.
@@ -242,6 +300,7 @@ class SessionConfig:
     max_history_audio: int = attrs.field(default=0, validator=_not_negative)
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
     request_timeout: float | None = attrs.field(default=15.0, validator=_positive_or_none)
+    reconnect: ReconnectPolicy | None = attrs.field(factory=ReconnectPolicy)
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     ping_interval: float | None = attrs.field(default=20.0, validator=_positive_or_none)
     ping_timeout: float | None = attrs.field(default=10.0, validator=_positive_or_none)
@@ -336,4 +395,11 @@ def settings_of(changes: Mapping[str, Any]) -> Session:
     return Session(audio=audio if ins or outs else UNSET, **given)
 
 
-__all__ = ["OverflowPolicy", "SemanticVad", "ServerVad", "SessionConfig", "SettingsChanges"]
+__all__ = [
+    "OverflowPolicy",
+    "ReconnectPolicy",
+    "SemanticVad",
+    "ServerVad",
+    "SessionConfig",
+    "SettingsChanges",
+]

@@ -417,6 +417,49 @@ class HistoryUpdated(SessionEvent):
         return self._read()
 
 
+# --- the connection ----------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Reconnecting(SessionEvent):
+    """The connection is lost, or an attempt to connect again has failed: the session tries again.
+
+    Attributes:
+        attempt: the number of the attempt since the loss, beginning with 1.
+        delay: seconds until the attempt.
+        error: why there is no connection.
+    """
+
+    type: ClassVar[Literal["reconnecting"]] = "reconnecting"
+    attempt: int
+    delay: float
+    error: RealtimeError
+
+
+@attrs.frozen(kw_only=True)
+class Reconnected(SessionEvent):
+    """The session uses a new connection, which was told of the conversation.
+
+    Attributes:
+        attempts: attempts to connect since the loss.
+        duration: seconds without a connection; 0 if the old connection was used until the new one was
+            ready.
+        items_sent: items of the conversation that were sent.
+        items_acknowledged: those of them that the service has acknowledged. It has rejected the others.
+        lost_audio_ms: milliseconds of the user's audio that were dropped.
+        state_restored: whether the service knows the whole conversation. Items that only the service can
+            create, such as those of hosted MCP servers, are not counted.
+    """
+
+    type: ClassVar[Literal["reconnected"]] = "reconnected"
+    attempts: int
+    duration: float
+    items_sent: int
+    items_acknowledged: int
+    lost_audio_ms: int
+    state_restored: bool
+
+
 # --- guardrails, errors, the rest --------------------------------------------------------------
 
 
@@ -569,6 +612,8 @@ AnyEvent: TypeAlias = (
     | DtmfReceived
     | HistoryAdded
     | HistoryUpdated
+    | Reconnecting
+    | Reconnected
     | GuardrailTripped
     | Error
     | SessionWarning

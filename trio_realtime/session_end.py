@@ -28,6 +28,7 @@ EndReason: TypeAlias = Literal[
     "closed_by_service",
     "session_expired",
     "connection_lost",
+    "reconnect_failed",
     "tool_failed",
     "model_failed",
 ]
@@ -41,6 +42,7 @@ EndReason: TypeAlias = Literal[
 - ``closed_by_service``: the service closed the connection, with any code (by ``service``).
 - ``session_expired``: the maximum duration that the service allows was reached (by ``service``).
 - ``connection_lost``: the connection broke without a close by the service (by ``network``).
+- ``reconnect_failed``: no further connection could be opened (by ``network`` or ``service``).
 - ``tool_failed``: a tool whose failure ends the session failed (by ``user_code``).
 - ``model_failed``: a realtime model of yours raised (by ``user_code``).
 """

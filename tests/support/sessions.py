@@ -38,8 +38,9 @@ def open_session_with(
 ) -> AbstractAsyncContextManager[RealtimeSession[None]]:
     """Open a session with these settings, and with ``agent`` or an agent that has these tools.
 
-    There is no timeout.
+    There is no timeout. The session ends with its first connection, unless ``reconnect`` says otherwise.
     """
+    settings.setdefault("reconnect", None)
     return open_realtime_session(
         agent or RealtimeAgent(name="Assistant", tools=tools),
         endpoint=TEST_ENDPOINT,

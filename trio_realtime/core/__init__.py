@@ -50,5 +50,10 @@ from .inputs import (
     UpdateHistory as UpdateHistory,
     UpdateSettings as UpdateSettings,
 )
+from .reconnecting import (
+    ReconnectSchedule as ReconnectSchedule,
+    RefreshSchedule as RefreshSchedule,
+    is_transient as is_transient,
+)
 from .replay import Replay as Replay
 from .responses.queue import METADATA_KEY as METADATA_KEY

@@ -110,12 +110,24 @@ class Connections:
     def on_connection_restored(self, event: ConnectionRestored, now: float) -> list[Effect]:
         """Send everything that waits. The items that the connection was told of are on it."""
         self._link.open()
-        for item_id in event.replay.acknowledged:
+        replay = event.replay
+        for item_id in replay.acknowledged:
             self._history.note_on_connection(item_id)
+        settings = self._settings.restored(replay.session)
+        audio = self._user_audio.send_again(now, self._link.lost_at)
+        reconnected = ev.Reconnected(
+            attempts=event.attempts,
+            duration=now - self._link.lost_at,
+            items_sent=replay.sent,
+            items_acknowledged=len(replay.acknowledged),
+            lost_audio_ms=round(self._user_audio.take_dropped_ms()),
+            state_restored=not replay.rejected,
+        )
         return [
-            *self._settings.restored(event.replay.session),
+            reconnected,
+            *settings,
             *self._outgoing.send_again(),
-            *self._user_audio.send_again(now, self._link.lost_at),
+            *audio,
             *self._requests.send_out_of_band(),
             *self._edits.restored(),
             *self._requests.send_next(),

@@ -128,7 +128,7 @@ class Conversation:
         self._responses = responses = RunningResponses()
         self._retention.connection_lost(responses)
         self._queue = queue = ResponseQueue(timer, self._waiting_requests)
-        attribution = ResponseAttribution(queue, timer)
+        self._attribution = attribution = ResponseAttribution(queue, timer)
         self._settings = settings = SessionSettings(
             self._settings_state, link, self.playback, timer
         )
@@ -288,7 +288,7 @@ class Conversation:
             self._settings_state.accepted, self.items_to_replay(()), self._new_token("replay")
         )
 
-    def items_to_replay(self, known: Collection[str]) -> list[ConversationItemCreate]:
+    def items_to_replay(self, known: Collection[str | None]) -> list[ConversationItemCreate]:
         """Return the items that a new connection is to be told of, except those that it knows."""
         items = replayed_items(
             self.history, self._outgoing.answered_calls, self._user_audio.clip, self._new_token
@@ -341,6 +341,16 @@ class Conversation:
     def unanswered_calls(self) -> tuple[str, ...]:
         """The ids of the calls that are not answered yet."""
         return self._ledger.open_ids
+
+    def is_between_turns(self, now: float) -> bool:
+        """Return whether nobody speaks, everything was heard, and the service owes nothing."""
+        return (
+            self.is_quiet
+            and not self._timer.is_waiting
+            and not self._user_audio.is_speaking
+            and not self._attribution.is_response_expected
+            and self.playback.finishes_at(now) <= now
+        )
 
     def was_cancelled(self, call_id: str) -> bool:
         """Return whether an interruption hit this call, which is not answered yet."""

@@ -244,11 +244,15 @@ class ConnectionLost:
     message: str = "the connection to the service was lost"
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class ConnectionRestored:
-    """Another connection knows the conversation: everything that waits is sent to it."""
+    """Another connection knows the conversation: everything that waits is sent to it.
+
+    ``attempts`` is the number of attempts to connect.
+    """
 
     replay: Replay
+    attempts: int = 1
 
 
 @attrs.frozen

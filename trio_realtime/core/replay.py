@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-from trio_realtime.errors import SettingsRejected
+from trio_realtime.errors import PeerError, SettingsRejected
 from trio_realtime.wire import (
     ClientEvent,
     ConversationItemAdded,
@@ -50,6 +50,7 @@ class Replay:
         acknowledged: the ids of the items that the service has acknowledged, in order.
         rejected: the ids of the items that the service has rejected.
         sent: the number of items that were sent.
+        last_error: the last error of the service.
         others: events that the replay has not used, in order.
     """
 
@@ -63,6 +64,7 @@ class Replay:
         self.acknowledged: list[str] = []
         self.rejected: list[str] = []
         self.sent: int = 0
+        self.last_error: PeerError | None = None
         self.others: list[ServerEvent] = []
         self._event_id = event_id
         self._settings = settings
@@ -70,6 +72,11 @@ class Replay:
         self._items = deque(items)
         self._open: dict[str, str] = {}
         self._known: set[str | None] = set()
+
+    @property
+    def known(self) -> set[str | None]:
+        """The ids of the items that were sent, whatever the service made of them."""
+        return {*self._known, *self.rejected, *self._open.values()}
 
     @property
     def is_complete(self) -> bool:
@@ -130,9 +137,14 @@ class Replay:
         self._known.add(item_id)
         return self._next_items()
 
+    def _concerns_settings(self, event: ErrorEvent) -> bool:
+        param, message = event.error.param or "", event.error.message
+        return not self._has_settings and ("session.update" in message or "session" in param)
+
     def _reject(self, event: ErrorEvent) -> Sequence[ClientEvent]:
         event_id = event.error.event_id
-        if not self._has_settings:
+        self.last_error = peer_error(event.error)
+        if event_id == self._event_id or (event_id is None and self._concerns_settings(event)):
             raise peer_error(event.error, SettingsRejected)
         if event_id is None and self._open and "item" in event.error.message:
             event_id = next(iter(self._open))

@@ -51,6 +51,11 @@ class RequestTimer:
         """Return whether the deadline of a request has passed."""
         return self._deadlines.get(name, math.inf) <= self.now
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any request is open."""
+        return bool(self._deadlines)
+
     def is_silent(self) -> bool:
         """Return whether the service has sent nothing at all since a request that is due."""
         return any(

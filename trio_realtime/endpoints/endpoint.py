@@ -104,6 +104,14 @@ class Endpoint:
     # The query parameter in which an agent expects the token, in addition to the header.
     _agent_access_parameter: str | None = attrs.field(default=None, alias="agent_access_parameter")
 
+    @property
+    def max_duration(self) -> float:
+        """Seconds that the service lets a connection live, where it does not say so itself.
+
+        60 minutes at OpenAI, and 30 minutes at Azure, according to their documentation.
+        """
+        return 1800.0 if is_azure_host(urlsplit(self.url)) else 3600.0
+
     @classmethod
     def openai(
         cls,

@@ -45,6 +45,11 @@ class WebSocketModel:
     def __repr__(self) -> str:
         return f"WebSocketModel({self._endpoint!r})"
 
+    @property
+    def max_duration(self) -> float:
+        """Seconds that the service lets a connection live, where it does not say so itself."""
+        return self._endpoint.max_duration
+
     def encode(self, event: ClientEvent) -> str:
         """Return the text of a frame.
 

@@ -1,8 +1,9 @@
 """From an agent and an endpoint to a running session, and back.
 
-The session is a nursery with six named tasks: reader, writer, guardrails, tools, deadlines and hooks. No
-cancellation reaches the reader and the writer before the session has said goodbye. The connection is
-made outside the nursery, so its errors are the caller's plain exceptions. MCP servers start before the
+The session is a nursery with four named tasks: guardrails, tools, deadlines and hooks. Around it is the
+nursery of the connections, in which each connection has a nursery of its own with a reader and a writer. No
+cancellation reaches the connections before the session has said goodbye. The first connection is made before
+the session's tasks start, so its errors are the caller's plain exceptions. MCP servers start before the
 connection and have a nursery around it.
 """
 
@@ -42,10 +43,9 @@ from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, Rea
 from trio_realtime.wire import Session, SessionUpdate
 
 from .agent_settings import AgentSwitcher, first_settings
-from .connection.handshake import open_connection, perform_handshake
-from .connection.reader import read_events
+from .connection.connections import SessionConnections
+from .connection.handshake import perform_handshake
 from .connection.send_queue import SendQueue
-from .connection.writer import write_messages
 from .consumers.bus import EventBus
 from .consumers.channel import BufferLimits
 from .consumers.hooks import HookRunner
@@ -97,38 +97,39 @@ async def open_session(
         settings = first_settings(described, config, joins_call=joins_call)
         _check_settings(runtime, settings)
         check_sendable(runtime, items)
-        async with open_connection(model, options) as connection:
-            hook_runner = HookRunner(
-                runtime.bus, runtime.end, context, hooks, config.max_buffered_events
-            )
-            hook_runner.observe(agent)
-            services = ToolServices(
-                runtime=runtime,
-                context=context,
-                approvals=Approvals(),
-                switcher=AgentSwitcher(runtime, servers, hook_runner, context, config, described),
-                format_rejection=config.format_rejection,
-            )
-            shutdown = _Shutdown(runtime, connection, hook_runner, servers, config.close_timeout)
-            session = RealtimeSession(
-                runtime=runtime,
-                services=services,
-                config=config,
-                context=context,
-                shut_down=shutdown,
-            )
-            runtime.emit(HistoryUpdated(read=runtime.core.history.snapshot))
+        connections = SessionConnections(
+            model, runtime, options, None if joins_call else config.reconnect
+        )
+        hook_runner = HookRunner(
+            runtime.bus, runtime.end, context, hooks, config.max_buffered_events
+        )
+        hook_runner.observe(agent)
+        services = ToolServices(
+            runtime=runtime,
+            context=context,
+            approvals=Approvals(),
+            switcher=AgentSwitcher(runtime, servers, hook_runner, context, config, described),
+            format_rejection=config.format_rejection,
+        )
+        shutdown = _Shutdown(runtime, connections, hook_runner, servers, config.close_timeout)
+        session = RealtimeSession(
+            runtime=runtime,
+            services=services,
+            config=config,
+            context=context,
+            connections=connections,
+            shut_down=shutdown,
+        )
+        runtime.emit(HistoryUpdated(read=runtime.core.history.snapshot))
+
+        async def prepare(connection: ModelConnection) -> None:
             await perform_handshake(
-                connection,
-                runtime,
-                described,
-                settings,
-                deadline,
-                config.connect_timeout,
+                connection, runtime, described, settings, deadline, config.connect_timeout
             )
+
+        async with connections.running(prepare):
             runtime.end.opened_at = trio.current_time()
-            tasks = _SessionTasks(runtime, connection, services, hook_runner)
-            async with tasks.running():
+            async with _SessionTasks(runtime, services, hook_runner).running():
                 servers.attach(runtime, context)
                 cause = CLOSED
                 try:
@@ -189,6 +190,10 @@ def _make_runtime(
         max_history_audio=config.max_history_audio,
         request_timeout=math.inf if config.request_timeout is None else config.request_timeout,
         bytes_per_ms=config.output_format.bytes_per_ms,
+        max_speech=0.0 if config.reconnect is None else config.reconnect.max_speech,
+        max_audio_while_away=(
+            0.0 if config.reconnect is None else config.reconnect.max_audio_while_away
+        ),
     )
     end, guard = EndState(), RunGuard()
     return SessionRuntime(
@@ -210,10 +215,9 @@ def _make_runtime(
 
 @attrs.frozen
 class _SessionTasks:
-    """The tasks of a session."""
+    """The tasks of a session that do not belong to a connection."""
 
     runtime: SessionRuntime
-    connection: ModelConnection
     services: ToolServices
     hooks: HookRunner
 
@@ -224,20 +228,8 @@ class _SessionTasks:
         The hooks' task ends by itself, after the last event or at the deadline of the shutdown.
         """
         runtime = self.runtime
-        writing, reading = trio.CancelScope(shield=True), trio.CancelScope(shield=True)
         checking, calling, watching = (trio.CancelScope() for _ in range(3))
         async with open_bare_nursery(InternalError) as nursery:
-            nursery.start_soon(
-                _run_in_scope,
-                writing,
-                write_messages,
-                self.connection,
-                runtime,
-                name="writer",
-            )
-            nursery.start_soon(
-                _run_in_scope, reading, read_events, self.connection, runtime, name="reader"
-            )
             nursery.start_soon(
                 _run_in_scope, checking, runtime.guardrails.run, runtime, name="guardrails"
             )
@@ -250,7 +242,7 @@ class _SessionTasks:
                 yield
             finally:
                 runtime.tools.stop_receiving()
-                for scope in (writing, reading, checking, calling, watching):
+                for scope in (checking, calling, watching):
                     scope.cancel(reason="the session is over")
 
 
@@ -271,13 +263,13 @@ class _Shutdown:
     def __init__(
         self,
         runtime: SessionRuntime,
-        connection: ModelConnection,
+        connections: SessionConnections,
         hooks: HookRunner,
         servers: McpServers,
         close_timeout: float,
     ) -> None:
         self._runtime = runtime
-        self._connection = connection
+        self._connections = connections
         self._hooks = hooks
         self._servers = servers
         self._close_timeout = close_timeout
@@ -310,4 +302,4 @@ class _Shutdown:
         with trio.move_on_after(self._close_timeout / 4):
             await self._runtime.send_queue.wait_empty()
         self._runtime.finish(cause)
-        await self._connection.aclose()
+        await self._connections.aclose()

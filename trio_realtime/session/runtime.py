@@ -19,9 +19,11 @@ from trio_realtime.core import (
     CheckInput,
     CheckReply,
     Command,
+    ConnectionLost,
     Conversation,
     DeadlinePassed,
     Disconnected,
+    DropConnection,
     HistoryEdited,
     Input,
     Outcome,
@@ -46,13 +48,17 @@ from trio_realtime.wire import (
     encode,
 )
 
-from .connection.errors import end_of_connection
+from .connection.errors import end_after_failure, end_of_connection
 from .connection.send_queue import SendQueue
 from .consumers.bus import EventBus
 from .ending import EndCause, EndState, failure_of_user_code
 from .guardrails import GuardrailRunner
 from .run_guard import RunGuard
 from .tools.runner import ToolRunner
+
+
+def _no_connection(_reason: str) -> None:
+    """Drop nothing: there is no connection yet."""
 
 
 @attrs.define(eq=False)
@@ -107,6 +113,7 @@ class SessionRuntime:
         guardrails: runs checks.
         emit: delivers an event that does not come from the core.
         guard: refuses callers of another trio run.
+        drop_connection: ends the current connection, which is dead although it is open.
         last_warning: the last warning of the service, which may explain why the session does not open.
     """
 
@@ -130,6 +137,7 @@ class SessionRuntime:
         self.tools = tools
         self.guardrails = guardrails
         self.emit: Callable[[SessionEvent], None] = bus.emit
+        self.drop_connection: Callable[[str], None] = _no_connection
         self.last_warning: str | None = None
         self._inputs: deque[Input] = deque()
         self._pending: dict[str, PendingRequest] = {}
@@ -235,6 +243,8 @@ class SessionRuntime:
                 request = self._pending.pop(token, None)
                 if request is not None:
                     request.resolve(outcome)
+            case DropConnection(reason=reason):
+                self.drop_connection(reason)
 
     @property
     def current_agent(self) -> Any:
@@ -311,6 +321,16 @@ class SessionRuntime:
         self.finish(end_of_connection(closed, self.core.last_error, self.end.expected))
         self.send_queue.clear()
 
+    def connection_lost(self, message: str) -> None:
+        """Tell the core that the connection is gone and another one will follow."""
+        self.send_queue.clear()
+        self.feed(ConnectionLost(message=message))
+
+    def connection_failed(self, error: RealtimeError) -> None:
+        """End the session: no further connection could be opened."""
+        self.finish(end_after_failure(error))
+        self.send_queue.clear()
+
     def fail(self, error: RealtimeError) -> None:
         """End the session: a tool or a model failed. Frames that are queued are still sent."""
         self.finish(failure_of_user_code(error))
@@ -325,6 +345,9 @@ class SessionRuntime:
                 unsent_frames=self.send_queue.waiting,
                 unheard_audio_ms=round((self.core.playback.finishes_at(now) - now) * 1000),
             )
+            self.fail_pending(self.end.sender_error)
+            if cause.loss is not None:
+                self.feed(ConnectionLost(message=str(cause.loss)))
             self.feed(Disconnected())
             self.bus.end_channels(SessionEnded(end=end))
         self.send_queue.wake()

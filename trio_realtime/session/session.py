@@ -63,6 +63,7 @@ from .arguments import (
     raw_event,
     tool_spec,
 )
+from .connection.connections import SessionConnections
 from .consumers.channel import EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
 from .end_call import ShutDown
@@ -95,9 +96,11 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         services: ToolServices,
         config: SessionConfig,
         context: ContextT,
+        connections: SessionConnections,
         shut_down: ShutDown,
     ) -> None:
         super().__init__(runtime, shut_down)
+        self._connections = connections
         self._services = services
         self._config = config
         self._context = context
@@ -526,6 +529,22 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
     async def _decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
         await self._ready()
         return self._services.approvals.decide(call_id, decision, always=always)
+
+    async def reconnect(self) -> None:
+        """Replace the connection with a new one; return when the session uses it.
+
+        The new connection is told of the conversation first, and the old one stays in use meanwhile. Where
+        the session waits before its next attempt to connect, it tries at once. A response that runs when
+        the new connection is ready ends as ``failed`` with the reason ``disconnected``. If the new
+        connection cannot be opened while the old one works, the old one stays in use.
+
+        Cancelling the wait does not stop the attempt.
+
+        Raises:
+            RealtimeError: the session ended first.
+        """
+        self._runtime.guard.check()
+        await self._connections.reconnect()
 
     def mute(self, muted: bool) -> None:  # noqa: FBT001 - the one thing it says
         """Stop sending the user's audio, or send it again. Muted audio is dropped."""

@@ -193,9 +193,7 @@ class _TrioWebSocketTransport:
         self._ws = await wrap_client_stream(
             nursery,
             # trio-websocket's annotation allows only the two stream types that it opens itself.
-            cast(
-                "trio.SocketStream", _GuardedStream(self._stream, self._options, self._keepalive)
-            ),
+            cast("trio.SocketStream", _GuardedStream(self._stream, self._options, self._keepalive)),
             host_header(self._options),
             request_target(self._options),
             subprotocols=self._options.subprotocols,

@@ -147,7 +147,7 @@ class UserAudio:
             seconds = min(LISTENING_MS / 1000, seconds)
         limit = seconds * 1000 * self._bytes_per_ms
         while self._size > limit and len(self._pieces) > 1:
-            self._drop_oldest()
+            self._drop_oldest(is_lost=away)
         if away:
             self._drop_stale(now)
 
@@ -160,11 +160,11 @@ class UserAudio:
             self._drop_oldest()
             oldest_away = self._pieces[0] if self._pieces else None
 
-    def _drop_oldest(self) -> None:
+    def _drop_oldest(self, *, is_lost: bool = True) -> None:
         piece = self._pieces.popleft()
         if piece.audio is not None:
             self._size -= len(piece.audio)
-            if not self._link.is_open:
+            if is_lost:
                 self.dropped_ms += len(piece.audio) / self._bytes_per_ms
 
     def _forget_all(self) -> None:
@@ -277,6 +277,11 @@ class UserAudio:
         if unsent:
             effects.append(InputAudioBufferAppend(audio=bytes(unsent)))
         return effects
+
+    def take_dropped_ms(self) -> float:
+        """Return the milliseconds of audio that were dropped since the last call."""
+        dropped, self.dropped_ms = self.dropped_ms, 0.0
+        return dropped
 
     def connection_lost(self) -> list[Effect]:
         """End the user's speech: the next connection reports its own."""

@@ -103,6 +103,18 @@ def end_of_connection(
     return _loss("network", "connection_lost", closed, lost)
 
 
+def end_after_failure(error: RealtimeError) -> EndCause:
+    """Return what it means for a session that no further connection could be opened."""
+    code = error.code if isinstance(error, ConnectionLost) else None
+    by: EndedBy = "service" if isinstance(error, PeerError | ClosedByService) else "network"
+    reason: EndReason = "reconnect_failed"
+    if isinstance(error, SessionExpired):
+        reason = "session_expired"
+    elif isinstance(error, ClosedByService):
+        reason = "closed_by_service"
+    return EndCause(by=by, reason=reason, loss=error, sender_error=error, code=code)
+
+
 def _loss(
     by: EndedBy, reason: EndReason, closed: TransportClosed, error: RealtimeError
 ) -> EndCause:

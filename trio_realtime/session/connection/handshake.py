@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import trio
 
 from trio_realtime.agents import AgentDescription
-from trio_realtime.core import UpdateSettings
-from trio_realtime.errors import ConnectTimeout, RealtimeError
+from trio_realtime.core import Replay, UpdateSettings
+from trio_realtime.errors import ConnectTimeout, RealtimeError, UsageError
 from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
-from trio_realtime.wire import Session
+from trio_realtime.wire import ClientEvent, ConversationItemCreate, Session
 
-from .errors import handshake_error, map_connect_errors
+from .errors import handshake_error, map_connect_errors, model_failure
 from .reader import receive_event
 from .send_queue import SendQueue
 
@@ -81,16 +81,22 @@ async def _exchange_settings(
         patience = min(GREETING_TIMEOUT, (deadline - trio.current_time()) / 2)
         with trio.move_on_after(patience):
             while runtime.core.session is None:
-                await receive_event(connection, runtime)
+                await _receive(connection, runtime)
         request = runtime.track_request("settings")
         runtime.feed(UpdateSettings(token=request.token, settings=settings, toolset=agent.toolset))
         await _flush(connection, runtime.send_queue)
         while not request.is_resolved:
-            await receive_event(connection, runtime)
+            await _receive(connection, runtime)
     except TransportClosed:
         raise await _reason_of_close(connection, runtime) from None
     accepted: Any = await request.wait()
     assert isinstance(accepted, Session)
+
+
+async def _receive(connection: ModelConnection, runtime: SessionRuntime) -> None:
+    event = await receive_event(connection, runtime)
+    if event is not None:
+        runtime.feed(event)
 
 
 async def _flush(connection: ModelConnection, queue: SendQueue) -> None:
@@ -103,8 +109,69 @@ async def _reason_of_close(connection: ModelConnection, runtime: SessionRuntime)
     """Return why the service closed the connection. An event that says so may not have been read."""
     while True:
         try:
-            await receive_event(connection, runtime)
+            await _receive(connection, runtime)
         except TransportClosed as closed:
             error = handshake_error(closed, runtime.core.last_error)
             error.__cause__ = closed
             return error
+
+
+async def replay_conversation(
+    connection: ModelConnection,
+    runtime: SessionRuntime,
+    replay: Replay,
+    deadline: float,
+    items: Sequence[ConversationItemCreate] | None = None,
+) -> None:
+    """Teach a connection the conversation, and return when it has acknowledged everything.
+
+    The core does not learn of these events: the conversation may still use another connection.
+
+    Args:
+        connection: the new connection.
+        runtime: encodes events.
+        replay: what to send.
+        deadline: when the replay has taken too long, on trio's clock.
+        items: items that joined the conversation after the replay; ``None`` to begin it.
+
+    Raises:
+        ConnectTimeout: the service did not acknowledge everything before the deadline.
+        SettingsRejected: the service rejected the settings.
+        PeerError: the service closed the connection because of the key, the model or the request.
+        ConnectionLost: the connection ended for another reason.
+    """
+    with trio.CancelScope(deadline=deadline) as scope:
+        try:
+            if items is None:
+                patience = min(GREETING_TIMEOUT, (deadline - trio.current_time()) / 2)
+                with trio.move_on_after(patience):
+                    while replay.session is None:
+                        await _receive_for(replay, connection, runtime)
+            events = replay.begin() if items is None else replay.extend(items)
+            await _send(connection, runtime, events)
+            while not replay.is_complete:
+                await _receive_for(replay, connection, runtime)
+        except TransportClosed as closed:
+            raise handshake_error(closed, replay.last_error) from closed
+    if scope.cancelled_caught:
+        raise ConnectTimeout("the service did not acknowledge the conversation in time")
+
+
+async def _receive_for(
+    replay: Replay, connection: ModelConnection, runtime: SessionRuntime
+) -> None:
+    event = await receive_event(connection, runtime)
+    if event is not None:
+        await _send(connection, runtime, replay.handle(event))
+
+
+async def _send(
+    connection: ModelConnection, runtime: SessionRuntime, events: Sequence[ClientEvent]
+) -> None:
+    for event in events:
+        try:
+            await connection.send(runtime.encode(event))
+        except (TransportClosed, UsageError):
+            raise
+        except Exception as exc:
+            raise model_failure(connection, exc) from exc

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trio_realtime.errors import ProtocolViolation, UserCodeError
 from trio_realtime.events import Error, RawModelEvent
 from trio_realtime.realtime_model import ModelConnection
@@ -12,27 +14,42 @@ from trio_realtime.wire import FrameError, ServerEvent, WarningEvent, encode
 from .errors import model_failure
 
 
-async def read_events(connection: ModelConnection, runtime: SessionRuntime) -> None:
-    """Feed every event to the core until the connection ends, then end the session.
+async def read_events(
+    connection: ModelConnection, runtime: SessionRuntime, is_current: Callable[[], bool]
+) -> TransportClosed | None:
+    """Feed every event to the core until the connection ends or is replaced.
 
     The connection may return thousands of events without a checkpoint. Consumers that only read must
     get their turn before their channels overflow.
+
+    Args:
+        connection: the connection.
+        runtime: feeds the core.
+        is_current: returns whether the session still uses the connection.
+
+    Returns:
+        How the connection ended; ``None`` if it was replaced, or if its model has failed.
     """
-    while True:
+    while is_current():
         try:
-            await receive_event(connection, runtime)
+            event = await receive_event(connection, runtime)
+            if event is not None and is_current():
+                runtime.feed(event)
             if runtime.bus.crowded:
                 await runtime.bus.let_consumers_read()
         except TransportClosed as closed:
-            runtime.connection_ended(closed)
-            return
+            return closed
         except UserCodeError as failure:
             runtime.fail(failure)
-            return
+            break
+    return None
 
 
-async def receive_event(connection: ModelConnection, runtime: SessionRuntime) -> None:
-    """Receive one event and feed it to the core.
+async def receive_event(connection: ModelConnection, runtime: SessionRuntime) -> ServerEvent | None:
+    """Receive one event, and show it to the consumers of raw events.
+
+    Returns:
+        The event; ``None`` for a message that is none.
 
     Raises:
         TransportClosed: the connection has ended.
@@ -44,7 +61,7 @@ async def receive_event(connection: ModelConnection, runtime: SessionRuntime) ->
         raise
     except FrameError as exc:
         runtime.emit(Error(error=ProtocolViolation(str(exc))))
-        return
+        return None
     except Exception as exc:
         raise model_failure(connection, exc) from exc
     if not isinstance(event, ServerEvent):
@@ -55,4 +72,4 @@ async def receive_event(connection: ModelConnection, runtime: SessionRuntime) ->
         runtime.emit(RawModelEvent(data=event, frame=frame))
     if isinstance(event, WarningEvent):
         runtime.last_warning = event.warning.message
-    runtime.feed(event)
+    return event

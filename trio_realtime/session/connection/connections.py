@@ -1,0 +1,358 @@
+"""The connections of a session: one is used, and the next one takes its place.
+
+Each connection is a task in a nursery of its own, inside the nursery of the session. The task opens the
+connection, prepares it (the first one with the settings, each later one with a replay), makes it the current
+one, and runs its reader and its writer until it ends. The task of this module waits until the current
+connection is lost, reaches its maximum duration, or is to be replaced by hand, and starts the next one.
+
+Until the next connection knows the conversation, the current one stays in use if it works. It may be lost in
+the meantime: then the next one takes its place as soon as it is ready.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import attrs
+import trio
+
+from trio_realtime._nursery import open_bare_nursery
+from trio_realtime.config import ReconnectPolicy
+from trio_realtime.core import (
+    ConnectionLost as ConnectionLostInput,
+    ConnectionRestored,
+    ReconnectSchedule,
+    RefreshSchedule,
+    Replay,
+    is_transient,
+)
+from trio_realtime.errors import ConnectionLost, InternalError, RealtimeError
+from trio_realtime.events import Reconnecting
+from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
+from trio_realtime.session.runtime import SessionRuntime
+from trio_realtime.transports import CallEnded, TransportClosed
+
+from .errors import end_of_connection
+from .handshake import open_connection, replay_conversation
+from .reader import read_events
+from .writer import write_messages
+
+Prepare: TypeAlias = Callable[["LiveConnection"], Awaitable[None]]
+
+
+@attrs.define(eq=False)
+class LiveConnection:
+    """One connection of a session.
+
+    Attributes:
+        connection: the open connection.
+        opened_at: when it became the current one, on trio's clock.
+        serving: the scope of its reader and its writer.
+        ended: set when it is no longer used.
+        error: why it was lost; ``None`` if it was replaced or closed.
+        dropped: why this side has dropped it, if it has.
+    """
+
+    connection: ModelConnection
+    opened_at: float = math.inf
+    serving: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    ended: trio.Event = attrs.field(factory=trio.Event)
+    error: RealtimeError | None = None
+    dropped: str | None = None
+
+
+class SessionConnections:
+    """Keeps a session connected.
+
+    Args:
+        model: opens connections.
+        runtime: feeds the core.
+        options: the options of a connection, except its deadline.
+        policy: when to connect again; ``None`` for never.
+
+    Attributes:
+        current: the connection that is used; ``None`` before the first one.
+    """
+
+    def __init__(
+        self,
+        model: RealtimeModel,
+        runtime: SessionRuntime,
+        options: ConnectionOptions,
+        policy: ReconnectPolicy | None,
+    ) -> None:
+        self._model = model
+        self._runtime = runtime
+        self._options = options
+        self._policy = policy
+        # Jitter needs no cryptographic randomness.
+        self._schedule = ReconnectSchedule(policy or ReconnectPolicy(), random.random)  # noqa: S311
+        self._refresh = RefreshSchedule(policy)
+        self._wake = trio.Event()
+        self._is_requested = False
+        self.current: LiveConnection | None = None
+        self._scope = trio.CancelScope()
+        runtime.drop_connection = self.drop
+
+    # --- for the rest of the session
+
+    def drop(self, reason: str) -> None:
+        """End the current connection, which is dead although it is open."""
+        if self.current is not None and self.current.dropped is None:
+            self.current.dropped = reason
+            self.current.serving.cancel(reason=reason)
+
+    async def reconnect(self) -> None:
+        """Replace the current connection, or connect at once where the session waits to do so.
+
+        Raises:
+            RealtimeError: the session ended first.
+        """
+        self._is_requested = True
+        self._wake.set()
+        before = self.current
+        while self.current is before or self._is_requested:
+            self._runtime.end.raise_if_set()
+            await self._runtime.wait_change()
+        self._runtime.end.raise_if_set()
+
+    async def aclose(self) -> None:
+        """Close the current connection."""
+        if self.current is not None:
+            await self.current.connection.aclose()
+
+    # --- the task
+
+    @asynccontextmanager
+    async def running(
+        self, prepare: Callable[[ModelConnection], Awaitable[None]]
+    ) -> AsyncGenerator[None]:
+        """Open the first connection, and keep the session connected for the duration of the block.
+
+        Leaving the block closes the connection.
+
+        Args:
+            prepare: teaches the first connection the settings.
+
+        Raises:
+            RealtimeError: the first connection could not be opened.
+        """
+        async with open_bare_nursery(InternalError) as nursery:
+            await nursery.start(self._run, prepare)
+            try:
+                yield
+            finally:
+                self._scope.cancel(reason="the session is over")
+
+    async def _run(
+        self,
+        prepare: Callable[[ModelConnection], Awaitable[None]],
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        """Replace each connection that ends, until the session has ended."""
+        with self._scope:
+            async with open_bare_nursery(InternalError) as nursery:
+                await nursery.start(self._hold_first, prepare)
+                # From now on, no cancellation reaches the connections before the session has ended.
+                self._scope.shield = True
+                task_status.started()
+                while not self._runtime.end.is_set:
+                    await self._wait_for_reason()
+                    if not self._runtime.end.is_set:
+                        await self._replace(nursery)
+                await trio.sleep_forever()  # until the block is left
+
+    async def _wait_for_reason(self) -> None:
+        """Wait until the current connection has to be replaced."""
+        current = self.current
+        assert current is not None
+        while not (current.ended.is_set() or self._is_requested):
+            self._wake = trio.Event()
+            with trio.move_on_at(self._refresh.looks_at) as waiting:
+                await self._wake.wait()
+            if waiting.cancelled_caught:
+                return
+
+    async def _replace(self, nursery: trio.Nursery) -> None:
+        """Connect again, until a connection is ready or the session has ended."""
+        error = None if self.current is None else self.current.error
+        while not self._runtime.end.is_set:
+            if not self._runtime.core.link.is_open:
+                delay = self._next_delay(error)
+                if delay is None:
+                    return
+                await self._wait_before_attempt(delay)
+                if self._runtime.end.is_set:
+                    return
+            try:
+                await nursery.start(self._hold_next)
+            except RealtimeError as exc:
+                error = exc
+            except TransportClosed as exc:
+                error = end_of_connection(exc, None).loss
+            else:
+                self._is_requested = False
+                self._runtime.notify()
+                return
+            if self._runtime.core.link.is_open:
+                self._refresh.attempt_failed(trio.current_time())
+                self._is_requested = False
+                return
+
+    def _next_delay(self, error: RealtimeError | None) -> float | None:
+        """Return the seconds until the next attempt. Without one, the session ends."""
+        error = error if error is not None else ConnectionLost("the connection was lost")
+        delay = self._schedule.next_delay(error)
+        if delay is None:
+            self._runtime.connection_failed(error)
+            return None
+        attempt = self._schedule.attempts
+        self._runtime.emit(Reconnecting(attempt=attempt, delay=delay, error=error))
+        return delay
+
+    async def _wait_before_attempt(self, delay: float) -> None:
+        self._wake = trio.Event()
+        if self._is_requested:
+            return
+        with trio.move_on_after(delay):
+            await self._wake.wait()
+
+    # --- one connection
+
+    async def _hold_first(
+        self,
+        prepare: Callable[[ModelConnection], Awaitable[None]],
+        *,
+        task_status: trio.TaskStatus[LiveConnection],
+    ) -> None:
+        async def take(live: LiveConnection) -> None:
+            await prepare(live.connection)
+            self.current = live
+            self._connected(live)
+
+        await self._hold(take, self._options, task_status)
+
+    async def _hold_next(self, *, task_status: trio.TaskStatus[LiveConnection]) -> None:
+        timeout = self._options.connect_timeout
+        options = attrs.evolve(self._options, deadline=trio.current_time() + timeout)
+
+        async def prepare(live: LiveConnection) -> None:
+            await self._take_over(live, options.deadline)
+
+        await self._hold(prepare, options, task_status)
+
+    async def _hold(
+        self,
+        prepare: Prepare,
+        options: ConnectionOptions,
+        task_status: trio.TaskStatus[LiveConnection],
+    ) -> None:
+        """Open a connection, make it the current one, and keep it until it ends."""
+        async with open_connection(self._model, options) as connection:
+            live = LiveConnection(connection)
+            await prepare(live)
+            task_status.started(live)
+            try:
+                await self._serve(live)
+            finally:
+                live.ended.set()
+                self._wake.set()
+
+    async def _serve(self, live: LiveConnection) -> None:
+        """Read and write until the connection ends or is replaced."""
+        failure: Exception | None = None
+        with live.serving:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write_messages, live.connection, self._runtime, name="writer")
+                failure = await read_events(
+                    live.connection, self._runtime, lambda: self.current is live
+                )
+                nursery.cancel_scope.cancel(reason="the connection has ended")
+        if live.dropped is not None:
+            failure = TransportClosed(reason=live.dropped)
+        if isinstance(failure, TransportClosed):
+            self._lost(live, failure)
+
+    def _lost(self, live: LiveConnection, closed: TransportClosed) -> None:
+        """Decide whether a connection that has ended ends the session."""
+        runtime = self._runtime
+        if runtime.end.is_set or self.current is not live:
+            return
+        error = end_of_connection(closed, runtime.core.last_error, runtime.end.expected).loss
+        live.error = error
+        can_try = error is not None and is_transient(error) and not isinstance(closed, CallEnded)
+        if self._policy is None or not can_try or runtime.end.expected is not None:
+            runtime.connection_ended(closed)
+            return
+        self._schedule.connection_lost(trio.current_time() - live.opened_at)
+        runtime.connection_lost(str(error))
+
+    # --- taking over
+
+    def _connected(self, live: LiveConnection) -> None:
+        """Note that a connection is the current one."""
+        now = trio.current_time()
+        live.opened_at = now
+        session = self._runtime.core.session
+        expires_at: float | None = None
+        if session is not None and isinstance(session.expires_at, int) and session.expires_at:
+            expires_at = now + (session.expires_at - time.time())
+        self._refresh.connected(now, expires_at, self._model_duration())
+
+    def _model_duration(self) -> float:
+        duration: float = getattr(self._model, "max_duration", math.inf)
+        return duration
+
+    async def _take_over(self, live: LiveConnection, deadline: float) -> None:
+        """Teach a connection the conversation, and make it the current one at the right moment."""
+        runtime = self._runtime
+        replay = runtime.core.replay()
+        await replay_conversation(live.connection, runtime, replay, deadline)
+        while True:
+            items = runtime.core.items_to_replay(replay.known)
+            if items:
+                limit = trio.current_time() + self._options.connect_timeout
+                await replay_conversation(live.connection, runtime, replay, limit, items)
+            elif self._may_switch():
+                break
+            else:
+                await self._wait_for_quiet()
+        self._switch(live, replay)
+
+    def _may_switch(self) -> bool:
+        """Return whether the new connection may become the current one now."""
+        runtime = self._runtime
+        if not runtime.core.link.is_open:
+            return True
+        now = trio.current_time()
+        is_due = self._is_requested or now >= self._refresh.forced_at
+        return not runtime.send_queue.waiting and (is_due or runtime.core.is_between_turns(now))
+
+    async def _wait_for_quiet(self) -> None:
+        now = trio.current_time()
+        heard_at = self._runtime.core.playback.finishes_at(now)
+        soon = min(self._refresh.forced_at, heard_at if heard_at > now else math.inf)
+        with trio.move_on_at(max(soon, now)):
+            await self._runtime.wait_change()
+
+    def _switch(self, live: LiveConnection, replay: Replay) -> None:
+        """Make a connection the current one. Synchronous, so that nothing comes in between."""
+        runtime, old = self._runtime, self.current
+        attempts = self._schedule.attempts
+        if runtime.core.link.is_open:
+            attempts = 1
+            runtime.feed(ConnectionLostInput(message="the connection is replaced"))
+        runtime.send_queue.clear()
+        self.current = live
+        if old is not None:
+            old.serving.cancel(reason="another connection has taken over")
+        runtime.feed(ConnectionRestored(replay=replay, attempts=attempts))
+        for event in replay.others:
+            runtime.feed(event)
+        self._connected(live)
