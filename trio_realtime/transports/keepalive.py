@@ -23,8 +23,8 @@ from ._ping_filter import PING, PingFilter
 
 __all__ = ["Keepalive", "UnansweredPing"]
 
-# So much is written at once. A slow link takes that within a few seconds.
-_WRITE_SIZE = 64 * 1024
+# Bytes written at once, so that progress on a slow link shows. TLS splits writes at this size too.
+_WRITE_SIZE = 16 * 1024
 
 
 @final
