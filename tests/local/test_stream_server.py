@@ -17,8 +17,7 @@ from trio_websocket import (
     WebSocketConnection,
     wrap_client_stream,
 )
-from wsproto.connection import Connection as WebSocketFrames
-from wsproto.connection import ConnectionType
+from wsproto.connection import Connection as WebSocketFrames, ConnectionType
 from wsproto.events import Event, Ping, TextMessage
 
 from trio_realtime.local import (

@@ -35,6 +35,8 @@ INTERVAL, TIMEOUT = 20.0, 10.0
 OPTIONS = ConnectOptions("ws://peer.test", ping_interval=INTERVAL, ping_timeout=TIMEOUT)
 LOST = "the peer did not answer a ping within 10 s"
 KIBIBYTE = 1024
+#: Virtual seconds after which a hanging test fails.
+TEST_TIMEOUT = 10_000
 
 
 @attrs.define(eq=False)
@@ -73,7 +75,7 @@ class Peer:
                 if isinstance(event, Ping):
                     await self.send(event.response())
 
-    def payloads(self, kind: type[Ping] | type[Pong]) -> list[bytes]:
+    def payloads(self, kind: type[Ping | Pong]) -> list[bytes]:
         return [bytes(event.payload) for event in self.received if isinstance(event, kind)]
 
 
@@ -105,12 +107,14 @@ async def open_connection(
 
     monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
     async with trio.open_nursery() as accepting:
+        accepting.cancel_scope.deadline = trio.current_time() + TEST_TIMEOUT
         accepting.start_soon(peer.accept)
         async with connect_trio_websocket(attrs.evolve(OPTIONS, **options)) as near:
             await wait_all_tasks_blocked()
             async with trio.open_nursery() as nursery:
                 yield Opened(near, peer, nursery)
                 nursery.cancel_scope.cancel()
+    assert not accepting.cancel_scope.cancelled_caught, "the test hangs"
 
 
 async def end_of_receiving(near: Transport) -> tuple[int, str]:
@@ -156,7 +160,7 @@ async def test_pings_are_answered_while_no_pings_are_sent(
         assert opened.peer.payloads(Pong) == [b"beat"]
 
 
-async def test_a_ping_with_the_response_to_the_upgrade_is_answered(
+async def test_a_ping_with_the_response_to_the_upgrade_does_not_stop_the_reader(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def accept_with_frames(peer: Peer) -> None:
@@ -166,9 +170,9 @@ async def test_a_ping_with_the_response_to_the_upgrade_is_answered(
         await peer.stream.send_all(accept + b"".join(map(peer.wire.send, frames)))
 
     monkeypatch.setattr(Peer, "accept", accept_with_frames)
-    async with open_connection(monkeypatch) as opened:
-        assert await opened.near.receive() == "hello"
-        await wait_all_tasks_blocked()
+    async with open_connection(monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+        with trio.fail_after(1):
+            assert await opened.near.receive() == "hello"
         await opened.peer.read()
         assert opened.peer.payloads(Pong) == [b"early"]
 
@@ -187,11 +191,11 @@ async def test_a_quiet_peer_that_answers_pings_stays_connected(
         assert await opened.near.receive() == "still here"
 
 
-@pytest.mark.parametrize("setting", ["ping_interval", "ping_timeout"])
+@pytest.mark.parametrize("options", [{"ping_interval": None}, {"ping_timeout": None}])
 async def test_pings_can_be_disabled(
-    setting: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    options: Any, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch, **{setting: None}) as opened:
+    async with open_connection(monkeypatch, **options) as opened:
         await trio.sleep(3600)
         await opened.peer.send(TextMessage(data="still here"))
         assert await opened.near.receive() == "still here"
@@ -259,6 +263,24 @@ async def test_a_connection_that_is_not_received_from_is_not_lost(
         assert await opened.near.receive() == "still here"
 
 
+async def test_an_answer_behind_messages_that_were_not_received_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async with open_connection(monkeypatch) as opened:
+        peer = opened.peer
+        while not peer.payloads(Ping):
+            await peer.read()
+        await peer.send(*[TextMessage(data=str(n)) for n in range(100)])
+        await wait_all_tasks_blocked()
+        await peer.send(Pong(payload=peer.payloads(Ping)[-1]))
+        await trio.sleep(1000)
+        opened.nursery.start_soon(peer.answer_pings)
+        assert [await opened.near.receive() for _ in range(100)] == [str(n) for n in range(100)]
+        await trio.sleep(1000)
+        await peer.send(TextMessage(data="still here"))
+        assert await opened.near.receive() == "still here"
+
+
 async def test_an_answer_that_arrived_while_the_program_was_blocked_counts(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
@@ -266,7 +288,7 @@ async def test_an_answer_that_arrived_while_the_program_was_blocked_counts(
         peer = opened.peer
         for n in range(1, 11):
             while len(peer.payloads(Ping)) < n:
-                await peer.read()
+                assert await peer.read()
             await peer.send(Pong(payload=peer.payloads(Ping)[-1]))
             autojump_clock.jump(TIMEOUT + 1)  # before any other task can run
         await peer.send(TextMessage(data="still here"))
@@ -390,6 +412,8 @@ async def test_no_task_is_left(monkeypatch: pytest.MonkeyPatch, autojump_clock: 
         await trio.sleep(INTERVAL + 1)  # a ping is not answered yet
         await opened.peer.stream.aclose()
         await end_of_receiving(opened.near)
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == before
     assert trio.lowlevel.current_statistics().tasks_living == before
 
 
