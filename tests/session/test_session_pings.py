@@ -109,6 +109,8 @@ async def lose_session(
             broken_at = trio.current_time()
             async for _ in session:
                 pass
+    assert session.end is not None
+    assert (session.end.by, session.end.reason) == ("network", "connection_lost")
     return caught.value, trio.current_time() - broken_at
 
 
