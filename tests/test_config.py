@@ -35,6 +35,8 @@ def test_invalid_settings_are_rejected(settings: Any) -> None:
     [
         ({"max_history_audio": None}, "max_history_audio must be a number"),
         ({"close_timeout": "1"}, "close_timeout must be a number > 0, got '1'"),
+        ({"ping_interval": 0}, "ping_interval must be a number > 0, got 0"),
+        ({"ping_timeout": "10"}, "ping_timeout must be a number > 0, got '10'"),
         ({"max_buffered_events": True}, "max_buffered_events must be a number"),
         ({"speed": "fast"}, "'>='|speed|supported"),
         ({"overflow": "block"}, "overflow must be one of fail, drop_oldest, got 'block'"),

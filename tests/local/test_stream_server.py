@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Unpack, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 import pytest
 import trio
@@ -17,6 +17,8 @@ from trio_websocket import (
     WebSocketConnection,
     wrap_client_stream,
 )
+from wsproto.connection import Connection as WebSocketFrames, ConnectionType
+from wsproto.events import Event, Ping, TextMessage
 
 from trio_realtime.local import (
     Close,
@@ -30,6 +32,10 @@ KEY = [(b"authorization", b"Bearer local")]
 PATH = "/v1/realtime?model=gpt-realtime"
 
 
+Stream: TypeAlias = trio.abc.HalfCloseableStream
+StreamPair: TypeAlias = Callable[[], tuple[Stream, Stream]]
+
+
 class Server:
     """A server in memory. Each stream is served by a task of ``nursery``."""
 
@@ -40,8 +46,8 @@ class Server:
         settings.setdefault("epoch", 0.0)
         self.streams = StreamServer(ServerConfig(**settings), limits)
 
-    def open_stream(self) -> trio.abc.HalfCloseableStream:
-        client, server = trio.testing.memory_stream_pair()
+    def open_stream(self, make_pair: StreamPair = trio.testing.memory_stream_pair) -> Stream:
+        client, server = make_pair()
         self.nursery.start_soon(self.streams.serve, server)
         return client
 
@@ -221,6 +227,20 @@ UPGRADE = (
     "Authorization: Bearer local\r\n\r\n"
 )
 PING = b"\x89\x04"
+PONG = b"\x8a"
+
+
+def frame_of(event: Event) -> bytes:
+    """Return a frame as a client sends it."""
+    return WebSocketFrames(ConnectionType.CLIENT).send(event)
+
+
+async def upgrade_and_read(stream: trio.abc.Stream) -> None:
+    """Open a WebSocket, and read up to the greeting."""
+    await stream.send_all(UPGRADE.encode())
+    received = b""
+    while b"session.created" not in received:
+        received += await stream.receive_some()
 
 
 async def test_the_server_answers_pings(autojump_clock: trio.testing.MockClock) -> None:
@@ -252,6 +272,65 @@ async def test_a_client_that_does_not_answer_pings_is_closed(
         assert connection.closed == Close(1011, "the client does not answer pings")
         assert received.count(PING) == 1
         assert trio.current_time() == pytest.approx(5.0 + 3.0 + limits.close_timeout)
+
+
+async def test_a_client_that_pings_and_never_reads_does_not_stop_the_reader(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    update = json.dumps({"type": "session.update", "session": {"type": "realtime"}})
+    # A lockstep pair buffers nothing.
+    make_pair = trio.testing.lockstep_stream_pair
+    async with open_server() as server, server.open_stream(make_pair) as stream:
+        await upgrade_and_read(stream)
+        with trio.fail_after(1):
+            for n in range(20):
+                pings = [Ping(payload=f"{n}-{i}".encode()) for i in range(1000)]
+                await stream.send_all(b"".join(map(frame_of, pings)))
+            await stream.send_all(frame_of(TextMessage(data=update)))
+            await trio.testing.wait_all_tasks_blocked()
+        (connection,) = server.streams.connections
+        assert [frame["type"] for frame in connection.received] == ["session.update"]
+        received = b""
+        with trio.move_on_after(1):
+            while True:
+                received += await stream.receive_some()
+        # Only the ping that was being answered and the last one took memory.
+        assert received.count(PONG) == 2
+        assert b"0-999" in received
+        assert b"19-999" in received
+        assert b"session.updated" in received
+
+
+async def test_a_client_that_only_pings_and_never_reads_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    limits = Limits(ping_interval=5.0, ping_timeout=3.0)
+    make_pair = trio.testing.lockstep_stream_pair
+    async with open_server(limits) as server, server.open_stream(make_pair) as stream:
+        await stream.send_all(UPGRADE.encode())
+        await stream.receive_some()
+        with pytest.raises((trio.BrokenResourceError, trio.ClosedResourceError)):
+            while True:
+                await stream.send_all(frame_of(Ping(payload=b"me too")))
+                await trio.sleep(0.1)
+        (connection,) = server.streams.connections
+        assert connection.closed == Close(1011, "the client does not answer pings")
+        assert trio.current_time() <= 5.0 + 3.0 + 2 * limits.close_timeout + 0.1
+
+
+async def test_a_client_that_sends_a_large_message_slowly_stays_connected(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    limits = Limits(ping_interval=5.0, ping_timeout=3.0)
+    update = json.dumps({"type": "session.update", "session": {"type": "realtime"}})
+    async with open_server(limits) as server, server.open_stream() as stream:
+        await upgrade_and_read(stream)
+        frame = frame_of(TextMessage(data=update + " " * 1000))
+        for start in range(0, len(frame), 50):
+            await stream.send_all(frame[start : start + 50])
+            await trio.sleep(2)
+        (connection,) = server.streams.connections
+        assert [frame["type"] for frame in connection.received] == ["session.update"]
 
 
 async def test_pings_can_be_disabled(autojump_clock: trio.testing.MockClock) -> None:

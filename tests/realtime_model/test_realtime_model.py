@@ -179,13 +179,16 @@ async def test_a_model_gets_events_and_the_options_of_the_session(
     autojump_clock: MockClock,
 ) -> None:
     model = Model()
-    config = SessionConfig(model="some-model", close_timeout=3, max_message_size=9)
+    config = SessionConfig(
+        model="some-model", close_timeout=3, max_message_size=9, ping_interval=None, ping_timeout=4
+    )
     agent = RealtimeAgent[None](name="A")
     async with open_realtime_session(agent, model=model, config=config) as session:
         await session.send_message("Hi", respond=False)
     assert [type(event) for event in model.sent] == [SessionUpdate, ConversationItemCreate]
     (options,) = model.options
     assert (options.model, options.max_message_size) == ("some-model", 9)
+    assert (options.ping_interval, options.ping_timeout) == (None, 4)
     assert options.close_timeout <= 3
     assert model.closed >= 1
 

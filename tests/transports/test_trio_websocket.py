@@ -407,6 +407,8 @@ def test_the_repr_of_connect_options_shows_no_secret() -> None:
         lambda: ConnectOptions("ws://host.test", connect_timeout=0),
         lambda: ConnectOptions("ws://host.test", close_timeout=-1),
         lambda: ConnectOptions("ws://host.test", max_message_size=0),
+        lambda: ConnectOptions("ws://host.test", ping_interval=0),
+        lambda: ConnectOptions("ws://host.test", ping_timeout=-1),
     ],
 )
 def test_invalid_connect_options_raise_without_showing_values(

@@ -56,8 +56,8 @@ class Limits:
             the connection with code 1013.
         close_timeout: seconds to send the remaining events, and again for the close handshake.
         ping_interval: seconds between pings to a client on a socket; ``math.inf`` sends none.
-        ping_timeout: seconds in which a client has to answer a ping. Then the server closes the
-            connection with code 1011.
+        ping_timeout: seconds in which a client has to answer a ping, or to continue the message that it
+            is sending. Then the server closes the connection with code 1011.
         recorded_frames: number of latest messages in :attr:`Connection.messages`.
         recorded_bytes: memory that these messages take. A larger message is not recorded.
     """

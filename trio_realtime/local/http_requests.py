@@ -130,12 +130,15 @@ class ReplayedStream(trio.abc.Stream):
 # -- reading -------------------------------------------------------------------------------------
 
 
-async def read_request(stream: trio.abc.Stream) -> tuple[HttpRequest, bytes] | HttpResponse | None:
+async def read_request(
+    stream: trio.abc.Stream,
+) -> tuple[HttpRequest, bytes, bytes] | HttpResponse | None:
     """Read one request.
 
     Returns:
-        The request, and for a WebSocket the bytes to replay. A response if the request is invalid or
-        too large. None if the client closed the connection before it sent a request.
+        The request, and for a WebSocket its bytes and those of the first frames that arrived with it.
+        A response if the request is invalid or too large. None if the client closed the connection
+        before it sent a request.
 
     Raises:
         trio.BrokenResourceError: the connection is lost.
@@ -162,14 +165,15 @@ class _RequestReader:
         self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
         self.received: bytes = b""
 
-    async def read(self) -> tuple[HttpRequest, bytes] | None:
+    async def read(self) -> tuple[HttpRequest, bytes, bytes] | None:
         head = await self._next_event(is_head=True)
         if not isinstance(head, h11.Request):
             return None  # the client closed the connection
         request = HttpRequest(_text(head.method), _text(head.target), _decoded(head.headers))
         if request.is_upgrade:
-            return request, self.received
-        return attrs.evolve(request, body=await self._read_body()), b""
+            frames = self._parser.trailing_data[0]
+            return request, self.received[: len(self.received) - len(frames)], frames
+        return attrs.evolve(request, body=await self._read_body()), b"", b""
 
     async def _read_body(self) -> bytes:
         body = bytearray()

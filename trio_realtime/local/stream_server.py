@@ -9,8 +9,10 @@ from typing import Final
 
 import attrs
 import trio
-from trio_websocket import WebSocketRequest, wrap_server_stream
+from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
 from wsproto.utilities import LocalProtocolError
+
+from trio_realtime.transports.keepalive import Keepalive
 
 from . import handshake, http_api
 from .client_secrets import ClientSecrets
@@ -25,7 +27,7 @@ from .http_requests import (
     send_response,
 )
 from .types import ConnectionRequest
-from .websocket import ServerTransport, close_if_lost
+from .websocket import KeepaliveStream, ServerTransport, close_if_lost
 
 __all__ = ["StreamServer"]
 
@@ -96,7 +98,7 @@ class StreamServer:
 
     async def _read_upgrade(
         self, nursery: trio.Nursery, stream: trio.abc.Stream
-    ) -> tuple[WebSocketRequest, HttpRequest] | None:
+    ) -> tuple[WebSocketRequest, HttpRequest, Keepalive] | None:
         """Read one request. Return it if it opens a WebSocket; answer any other request."""
         received = await read_request(stream)
         if received is None:
@@ -104,19 +106,20 @@ class StreamServer:
         if isinstance(received, HttpResponse):
             await send_response(stream, received)
             return None
-        request, replayed = received
+        request, head, frames = received
         response = self._answer(request)
         if response is not None:
             await send_response(stream, response, method=request.method)
             return None
+        keepalive = Keepalive(masked=True)
         upgrade = await wrap_server_stream(
             nursery,
-            ReplayedStream(stream, replayed),
+            ReplayedStream(KeepaliveStream(stream, keepalive), head + keepalive.take(frames)),
             message_queue_size=0,  # a message may have megabytes
             max_message_size=_MAX_MESSAGE_SIZE,
             receive_buffer_size=None,
         )
-        return upgrade, request
+        return upgrade, request, keepalive
 
     def _answer(self, request: HttpRequest) -> HttpResponse | None:
         """Return the response to a request; None to open a WebSocket."""
@@ -136,24 +139,27 @@ class StreamServer:
 
     # -- WebSockets ------------------------------------------------------------------------------
 
-    async def _accept(self, upgrade: WebSocketRequest, received: HttpRequest) -> None:
+    async def _accept(
+        self, upgrade: WebSocketRequest, received: HttpRequest, keepalive: Keepalive
+    ) -> None:
         protocol = "realtime" if "realtime" in received.subprotocols else None
         websocket = await upgrade.accept(subprotocol=protocol)
         request = self._authorized(received.connection_request(self._connection_count))
         self._connection_count += 1
         if request.client_secret is not None and not self._secrets.use(request.client_secret):
             request = attrs.evolve(request, client_secret=None)  # another connection was faster
-        transport = ServerTransport(websocket, self._limits.close_timeout)
-        await self._serve_connection(transport, request)
+        await self._serve_connection(websocket, request, keepalive)
 
     async def _serve_connection(
-        self, transport: ServerTransport, request: ConnectionRequest
+        self, websocket: WebSocketConnection, request: ConnectionRequest, keepalive: Keepalive
     ) -> None:
+        transport = ServerTransport(websocket, self._limits.close_timeout)
         connection = self.connections.add(request)
         self._open_connections.add(connection)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(close_if_lost, transport, connection, self._limits)
+                nursery.start_soon(keepalive.send_pongs, websocket)
+                nursery.start_soon(close_if_lost, websocket, keepalive, connection, self._limits)
                 await serve_connection(transport, connection, self._config, self._limits)
                 nursery.cancel_scope.cancel(reason="the connection ended")
         finally:

@@ -1,19 +1,19 @@
-"""The server's side of a WebSocket: a :class:`Transport`, and pings that detect a lost client."""
+"""The server's side of a WebSocket: a :class:`Transport`, and pings in both directions."""
 
 from __future__ import annotations
 
-import math
 from typing import Final, final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from trio_realtime.transports import TransportClosed
+from trio_realtime.transports.keepalive import Keepalive
 
 from .connection import Connection, Limits
 from .types import Close
 
-__all__ = ["ServerTransport", "close_if_lost"]
+__all__ = ["KeepaliveStream", "ServerTransport", "close_if_lost"]
 
 _MAX_REASON: Final = 123
 _LOST: Final = Close(1011, "the client does not answer pings")
@@ -31,8 +31,6 @@ class ServerTransport:
     def __init__(self, websocket: WebSocketConnection, close_timeout: float) -> None:
         self._websocket = websocket
         self._close_timeout = close_timeout
-        self._is_receiving = False
-        self._received_at = -math.inf
 
     async def send(self, text: str) -> None:
         """Send one text message; see :meth:`Transport.send`."""
@@ -43,37 +41,15 @@ class ServerTransport:
 
     async def receive(self) -> str | bytes:
         """Return the next message; see :meth:`Transport.receive`."""
-        self._is_receiving = True
         try:
             return await self._websocket.get_message()
         except ConnectionClosed:
             raise self._closed() from None
-        finally:
-            self._is_receiving = False
-            self._received_at = trio.current_time()
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection; see :meth:`Transport.aclose`."""
         with trio.move_on_after(self._close_timeout, shield=True):
             await self._websocket.aclose(code, _truncated(reason) or None)
-
-    async def ping(self) -> None:
-        """Send a ping, and wait for the answer. Cancel this only to end the connection.
-
-        Raises:
-            TransportClosed: the connection is closed.
-        """
-        try:
-            await self._websocket.ping()
-        except ConnectionClosed:
-            raise self._closed() from None
-
-    def was_silent_since(self, time: float) -> bool:
-        """Return whether the client has sent nothing since this time, although the server reads.
-
-        While the server is busy with a message, the answer to a ping may be waiting behind it.
-        """
-        return self._is_receiving and self._received_at <= time
 
     def _closed(self) -> TransportClosed:
         closed = self._websocket.closed
@@ -87,33 +63,41 @@ def _truncated(reason: str) -> str:
     return reason.encode()[:_MAX_REASON].decode(errors="ignore")
 
 
-async def close_if_lost(transport: ServerTransport, connection: Connection, limits: Limits) -> None:
+class KeepaliveStream(trio.abc.Stream):
+    """A stream of frames that a :class:`Keepalive` watches.
+
+    Args:
+        stream: the stream.
+        keepalive: the pings of the connection.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, keepalive: Keepalive) -> None:
+        self._stream = stream
+        self._keepalive = keepalive
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
+        return await self._keepalive.receive_some(self._stream, max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send data; see :meth:`trio.abc.SendStream.send_all`."""
+        await self._keepalive.send_all(self._stream, data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait; see :meth:`trio.abc.SendStream.wait_send_all_might_not_block`."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+
+async def close_if_lost(
+    websocket: WebSocketConnection, keepalive: Keepalive, connection: Connection, limits: Limits
+) -> None:
     """Send pings until the connection is closed; close it if the client does not answer in time."""
     async with trio.open_nursery() as nursery:
-        is_answered = True
-        while is_answered:
-            await trio.sleep(limits.ping_interval)
-            answered = trio.Event()
-            # In a task that is not cancelled: a frame that is sent in part breaks the stream.
-            nursery.start_soon(_ping, transport, answered)
-            is_answered = await _wait_answer(transport, answered, limits.ping_timeout)
+        await keepalive.wait_lost(
+            websocket, nursery, interval=limits.ping_interval, timeout=limits.ping_timeout
+        )
         connection.request_close(_LOST)
-
-
-async def _wait_answer(transport: ServerTransport, answered: trio.Event, timeout: float) -> bool:
-    """Wait for the answer to a ping. Return False if the client is silent for too long."""
-    sent_at = trio.current_time()
-    while not answered.is_set():
-        with trio.move_on_after(timeout):
-            await answered.wait()
-        if not answered.is_set() and transport.was_silent_since(sent_at):
-            return False
-    return True
-
-
-async def _ping(transport: ServerTransport, answered: trio.Event) -> None:
-    try:
-        await transport.ping()
-    except TransportClosed:
-        return  # the reader ends the connection, which ends the task that waits
-    answered.set()

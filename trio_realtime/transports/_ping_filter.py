@@ -54,15 +54,15 @@ class PingFilter:
 
     _masked: bool
     # An incomplete header or control frame, at most 139 bytes.
-    _held: bytes = attrs.field(init=False, default=b"")
+    _incomplete: bytes = attrs.field(init=False, default=b"")
     # The bytes of the current frame's payload that are still to come.
     _payload_left: int = attrs.field(init=False, default=0)
 
     def feed(self, data: bytes) -> Received:
         """Return what arrived with these bytes."""
-        if self._held:
-            data = self._held + data
-            self._held = b""
+        if self._incomplete:
+            data = self._incomplete + data
+            self._incomplete = b""
         position = min(self._payload_left, len(data))
         self._payload_left -= position
         has_message = position > 0
@@ -75,7 +75,7 @@ class PingFilter:
         while position < len(data):
             header = _parse_header(data, position)
             if header is None:
-                self._held = data[position:]
+                self._incomplete = data[position:]
                 break
             size, length = header
             end = position + size + length
@@ -83,7 +83,7 @@ class PingFilter:
                 has_message = True
                 self._payload_left = max(end - len(data), 0)
             elif end > len(data):
-                self._held = data[position:]
+                self._incomplete = data[position:]
                 break
             elif data[position] == _PING and self._is_masked(data, position):
                 ping = _payload(data, position, end)
@@ -92,8 +92,8 @@ class PingFilter:
             elif data[position] == _PONG:
                 pongs.append(_payload(data, position, end))
             position = end
-        # Also if nothing was held: a slice up to the end of the data copies nothing else.
-        rest.append(data[rest_start : min(position, len(data))])
+        # ``position`` is where the incomplete frame starts, or not before the end of the data.
+        rest.append(data[rest_start:position])
         return Received(b"".join(rest), ping, tuple(pongs), has_message)
 
     def _is_masked(self, data: bytes, position: int) -> bool:

@@ -54,7 +54,8 @@ class TransportClosed(TransportError):
     Attributes:
         code: The code of the close frame that ended the connection, sent by either side. 1006 if
             there was no close frame.
-        reason: The reason of that close frame, or an empty string.
+        reason: The reason of that close frame. Without one, why this side ended the connection, or an
+            empty string.
     """
 
     def __init__(self, code: int = ABNORMAL, reason: str = "") -> None:

@@ -23,8 +23,8 @@ from ._ping_filter import PING, PingFilter
 
 __all__ = ["Keepalive", "UnansweredPing"]
 
-# So much is written at once. A slow link takes that within a few seconds.
-_WRITE_SIZE = 64 * 1024
+# Bytes written at once, so that progress on a slow link shows. TLS splits writes at this size too.
+_WRITE_SIZE = 16 * 1024
 
 
 @final
@@ -135,18 +135,25 @@ class Keepalive:
     ) -> None:
         """Send one frame. If this is cancelled, a part of it may have been sent."""
         is_ping = bytes(data[:1]) == PING
-        for start in range(0, len(data), _WRITE_SIZE):
-            await stream.send_all(memoryview(data)[start : start + _WRITE_SIZE])
+        left = memoryview(data)
+        while True:
+            await stream.send_all(left[:_WRITE_SIZE])
             if self._unanswered is not None:
                 self._unanswered.wrote(trio.current_time(), is_ping=is_ping)
+            left = left[_WRITE_SIZE:]
+            if not left:
+                return
 
     # -- the tasks -------------------------------------------------------------------------------
 
     async def send_pongs(self, websocket: WebSocketConnection) -> None:
         """Answer pings until the connection is closed."""
-        with suppress(ConnectionClosed):
-            while True:
-                await websocket.pong(await self._pings.receive())
+        while True:
+            payload = await self._pings.receive()
+            try:
+                await websocket.pong(payload)
+            except ConnectionClosed:
+                return
 
     async def wait_lost(
         self,
@@ -167,15 +174,15 @@ class Keepalive:
             interval: Seconds between pings.
             timeout: Seconds in which the peer has to answer.
         """
-        is_answered = True
-        while is_answered:
+        while True:
             await trio.sleep(interval)
             now = trio.current_time()
             payload = next(self._payloads).to_bytes(4)
             ping = UnansweredPing(payload, timeout, now, None if self._is_reading else now)
             self._unanswered, self._answered = ping, trio.Event()
             nursery.start_soon(_ping, websocket, payload)
-            is_answered = await self._wait_answer(websocket, ping)
+            if not await self._wait_answer(websocket, ping):
+                return
             self._unanswered = None
 
     async def _wait_answer(self, websocket: WebSocketConnection, ping: UnansweredPing) -> bool:
@@ -193,5 +200,6 @@ class Keepalive:
 
 
 async def _ping(websocket: WebSocketConnection, payload: bytes) -> None:
+    await trio.lowlevel.checkpoint_if_cancelled()
     with suppress(ConnectionClosed):
         await websocket.ping(payload)

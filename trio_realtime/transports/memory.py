@@ -2,7 +2,8 @@
 
 It implements :class:`~trio_realtime.transports.base.Transport` with the failure modes of a
 WebSocket: a cancelled send breaks the connection, and a peer may disappear without a close frame or
-never answer one. It uses no network and no clock other than trio's.
+never answer one. It uses no network and no clock other than trio's. It has no pings: a lost end is an
+end that called ``drop``.
 """
 
 from __future__ import annotations
