@@ -20,6 +20,7 @@ from trio_realtime import (
     Endpoint,
     RealtimeAgent,
     RealtimeSession,
+    SessionConfig,
     Usage,
     events,
     function_tool,
@@ -100,7 +101,10 @@ async def replay(frames: list[Frame], dialect: DialectName = "ga") -> Replay:
     result = Replay()
     endpoint = Endpoint.compatible("ws://service.invalid", dialect=dialect)
     agent = RealtimeAgent[None](name="Assistant", tools=[get_weather])
-    async with open_realtime_session(agent, endpoint=endpoint, transport=peer.connect) as session:
+    config = SessionConfig(reconnect=None)
+    async with open_realtime_session(
+        agent, endpoint=endpoint, transport=peer.connect, config=config
+    ) as session:
         await collect_all(session, result)
     return result
 

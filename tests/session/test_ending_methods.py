@@ -14,7 +14,7 @@ from support.events import collect_events, drain_channel
 from support.service import send_call_and_wait, send_spoken_reply, start_call
 from support.sessions import PassivePeer, open_test_session
 from support.tools import endless, make_failing_tool
-from trio_realtime import RealtimeAgent, SessionEnd, events, open_realtime_session
+from trio_realtime import RealtimeAgent, SessionConfig, SessionEnd, events, open_realtime_session
 from trio_realtime.errors import (
     ClosedByService,
     ConnectionLost,
@@ -183,7 +183,10 @@ async def run_model(end: Exception) -> tuple[SessionEnd, RealtimeError | None]:
     model = OneEndModel(end)
     # The greeting is the first event, so the settings are sent after a second.
     model.events.append(SessionUpdated(session=Session()))
-    async with open_realtime_session(RealtimeAgent(name="Assistant"), model=model) as session:
+    config = SessionConfig(reconnect=None)
+    async with open_realtime_session(
+        RealtimeAgent(name="Assistant"), model=model, config=config
+    ) as session:
         try:
             await collect_events(session, [])
         except RealtimeError as exc:

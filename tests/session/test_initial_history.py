@@ -59,7 +59,7 @@ async def open_with(
             AGENT,
             endpoint=TEST_ENDPOINT,
             transport=peer.connect,
-            config=SessionConfig(**settings),
+            config=SessionConfig(**{"reconnect": None, **settings}),
             history=history,
         ) as session:
             yield session

@@ -257,7 +257,7 @@ async def test_session_can_be_opened_after_rejected_settings(
 ) -> None:
     """The failed session leaves nothing in the agent, the config or the connector."""
     agent: RealtimeAgent[None] = RealtimeAgent(name="Assistant")
-    config = SessionConfig(voice="unknown")
+    config = SessionConfig(voice="unknown", reconnect=None)
     peer = ScriptedPeer(acknowledge=False)
 
     async def reject_settings(peer: ScriptedPeer) -> None:
@@ -279,4 +279,4 @@ async def test_session_can_be_opened_after_rejected_settings(
         peer.begin_response("resp_1")
         peer.text("resp_1", "item_1", "Hello")
         peer.close()
-        assert await collect_types(session.events) == ["text_delta"]
+        assert await collect_types(session.events) == ["text_delta", "history_added"]

@@ -92,7 +92,7 @@ async def open_over_link(
         async with open_realtime_session(
             RealtimeAgent[None](name="Assistant"),
             endpoint=Endpoint.compatible("ws://peer.test/v1/realtime", model="m", api_key="k"),
-            config=SessionConfig(**settings),
+            config=SessionConfig(reconnect=None, **settings),
         ) as session:
             yield session, link
 

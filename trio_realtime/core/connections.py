@@ -91,7 +91,8 @@ class Connections:
         effects: list[Effect] = []
         for response in [*self._responses.running.values()]:
             response.audio_suppressed = True
-            effects += self._interruption.cut_lost(response.id, now)
+            if not event.is_last:
+                effects += self._interruption.cut_lost(response.id, now)
             effects += self._lifecycle.end_disconnected(response, event.message, now)
         effects += self._hosted.connection_lost()
         effects += self._requests.connection_lost()

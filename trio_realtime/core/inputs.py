@@ -236,12 +236,15 @@ class DeadlinePassed:
 
 @attrs.frozen(kw_only=True)
 class ConnectionLost:
-    """The connection is gone. Another one may follow.
+    """The connection is gone.
 
-    ``message`` says why, for the requests that the service had begun to carry out.
+    Attributes:
+        message: why, for the requests that the service had begun to carry out.
+        is_last: the session ends with it. Consumers still get all audio that arrived before.
     """
 
     message: str = "the connection to the service was lost"
+    is_last: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -347,7 +347,7 @@ class SessionRuntime:
             )
             self.fail_pending(self.end.sender_error)
             if cause.loss is not None:
-                self.feed(ConnectionLost(message=str(cause.loss)))
+                self.feed(ConnectionLost(message=str(cause.loss), is_last=True))
             self.feed(Disconnected())
             self.bus.end_channels(SessionEnded(end=end))
         self.send_queue.wake()

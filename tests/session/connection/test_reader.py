@@ -33,7 +33,7 @@ async def test_service_errors_and_invalid_frames_do_not_end_iteration(
         peer.text("resp_1", "item_1", "Still here")
         peer.close()
         seen = await collect_types(session.events)
-    assert seen == ["error", "error", "text_delta"]
+    assert seen == ["error", "error", "text_delta", "history_added"]
 
 
 @pytest.mark.parametrize(

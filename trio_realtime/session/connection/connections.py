@@ -143,7 +143,7 @@ class SessionConnections:
             RealtimeError: the first connection could not be opened.
         """
         async with open_bare_nursery(InternalError) as nursery:
-            await nursery.start(self._run, prepare)
+            await nursery.start(self._run, prepare, name="connections")
             try:
                 yield
             finally:
@@ -158,7 +158,7 @@ class SessionConnections:
         """Replace each connection that ends, until the session has ended."""
         with self._scope:
             async with open_bare_nursery(InternalError) as nursery:
-                await nursery.start(self._hold_first, prepare)
+                await nursery.start(self._hold_first, prepare, name="connection 1")
                 # From now on, no cancellation reaches the connections before the session has ended.
                 self._scope.shield = True
                 task_status.started()
@@ -191,7 +191,8 @@ class SessionConnections:
                 if self._runtime.end.is_set:
                     return
             try:
-                await nursery.start(self._hold_next)
+                name = f"connection {self._runtime.core.link.number + 1}"
+                await nursery.start(self._hold_next, name=name)
             except RealtimeError as exc:
                 error = exc
             except TransportClosed as exc:
@@ -266,17 +267,22 @@ class SessionConnections:
 
     async def _serve(self, live: LiveConnection) -> None:
         """Read and write until the connection ends or is replaced."""
-        failure: Exception | None = None
+        failure: TransportClosed | None = None
+
+        async def read() -> None:
+            nonlocal failure
+            failure = await read_events(
+                live.connection, self._runtime, lambda: self.current is live
+            )
+            nursery.cancel_scope.cancel(reason="the connection has ended")
+
         with live.serving:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write_messages, live.connection, self._runtime, name="writer")
-                failure = await read_events(
-                    live.connection, self._runtime, lambda: self.current is live
-                )
-                nursery.cancel_scope.cancel(reason="the connection has ended")
+                nursery.start_soon(read, name="reader")
         if live.dropped is not None:
             failure = TransportClosed(reason=live.dropped)
-        if isinstance(failure, TransportClosed):
+        if failure is not None:
             self._lost(live, failure)
 
     def _lost(self, live: LiveConnection, closed: TransportClosed) -> None:
