@@ -88,6 +88,7 @@ __all__ = [
     "RealtimeAgent",
     "RealtimeError",
     "RealtimeSession",
+    "ReconnectPolicy",
     "Response",
     "ResponseOutcome",
     "SemanticVad",

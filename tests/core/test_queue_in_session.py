@@ -126,7 +126,7 @@ async def test_create_waits_for_all_parallel_calls(
         assert await sent_types(peer) == [ITEM]
         await trio.sleep(5)
         assert await sent_types(peer) == [ITEM, ITEM, CREATE]
-        await trio.sleep(20)
+        await trio.sleep(4)
         assert await sent_types(peer) == [ITEM, ITEM, CREATE]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.validators import Number
 
-from trio_realtime import SessionConfig, __version__
+from trio_realtime import ReconnectPolicy, SessionConfig, __version__
 from trio_realtime.endpoints import DEFAULT_MODEL
 from trio_realtime.wire import UNSET, ServerVad
 
@@ -29,6 +29,9 @@ app: App = App(
     print_error=False,
     result_action="return_value",
 )
+
+RECONNECT = ReconnectPolicy(max_attempts=3)
+"""Somebody watches a command, so it gives up after about two seconds."""
 
 _SERVICE = Group(
     "Service",
@@ -90,7 +93,10 @@ async def chat(
 
     options = EndpointOptions(local=local, url=url, api_key=api_key)
     config = SessionConfig(
-        model=model, output_modalities=("text",), voice=UNSET if voice is None else voice
+        reconnect=RECONNECT,
+        model=model,
+        output_modalities=("text",),
+        voice=UNSET if voice is None else voice,
     )
     return await run_until_signal(partial(run_chat, load_agent(agent), options, config))
 
@@ -120,6 +126,7 @@ async def talk(
     from .talk import talk as run_talk
 
     config = SessionConfig(
+        reconnect=RECONNECT,
         model=model,
         output_modalities=("audio",),
         turn_detection=ServerVad(),

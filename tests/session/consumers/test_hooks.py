@@ -547,8 +547,9 @@ async def test_hooks_get_all_events_before_the_end(how: str, autojump_clock: Moc
                 case _:
                     pass
     assert log[:2] == ["A: start resp_1", 'A: call_1 wait {"seconds": 60}']
-    # Also after a connection loss, when no channel gets this event any more.
-    assert log[2:] == ["A: call_1 wait cancelled"]
+    # Also after a connection loss, when no channel gets the event of the call any more.
+    ended = ["A: end failed"] if how == "lost" else []
+    assert sorted(log[2:]) == sorted(["A: call_1 wait cancelled", *ended])
     assert task_count() == before
 
 

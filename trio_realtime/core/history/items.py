@@ -71,6 +71,7 @@ class _Node:
         finished_transcripts: the parts whose final transcript has arrived.
         heard: the fraction of each part that was heard, where an interruption cut it.
         connection: the number of the connection whose conversation has the item.
+        is_replayed: that connection was told of the item: what it reports of it is less than is known.
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class _Node:
         "finished_transcripts",
         "following",
         "heard",
+        "is_replayed",
         "item",
         "kinds",
         "previous",
@@ -87,6 +89,7 @@ class _Node:
     def __init__(self, item: HistoryItem | None, connection: int = 0) -> None:
         self.item = item
         self.connection = connection
+        self.is_replayed = False
         self.heard: dict[int, float] = {}
         self.previous: _Node = self
         self.following: _Node = self
@@ -234,6 +237,8 @@ class History:
 
     def _replace(self, node: _Node, item: HistoryItem) -> Change:
         known = node.item
+        if node.is_replayed:
+            return Change.NONE
         if item == known and not node.deltas:
             return Change.NONE
         assert known is not None
@@ -276,6 +281,7 @@ class History:
         node = self._nodes.get(item_id)
         if node is not None:
             node.connection = self._link.number
+            node.is_replayed = True
 
     def previous_on_connection(self, item_id: str) -> str:
         """Return the nearest item before this one that the current connection has, or ``"root"``."""
