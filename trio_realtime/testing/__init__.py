@@ -19,7 +19,9 @@ from .faults import (
     FaultPlan as FaultPlan,
     FaultyConnector as FaultyConnector,
     FaultyLink as FaultyLink,
+    TcpFaultProxy as TcpFaultProxy,
     faulty_connector as faulty_connector,
+    serve_tcp_faults as serve_tcp_faults,
 )
 from .peer import (
     ScriptedPeer as ScriptedPeer,

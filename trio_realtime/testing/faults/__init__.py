@@ -3,6 +3,8 @@
 :func:`faulty_connector` wraps any connector and applies a plan of faults to its connections. It needs
 no server of its own: wrap :func:`.local_connector`, ``ScriptedPeer().connect`` or a connector of
 sockets. All waiting is on trio's clock, so in virtual time a fault costs nothing.
+
+:func:`serve_tcp_faults` is a TCP proxy for the faults of real sockets.
 """
 
 from __future__ import annotations
@@ -47,4 +49,9 @@ from .plan import (
     Trickle as Trickle,
     Trigger as Trigger,
     Truncate as Truncate,
+)
+from .tcp import (
+    TcpFaultConnection as TcpFaultConnection,
+    TcpFaultProxy as TcpFaultProxy,
+    serve_tcp_faults as serve_tcp_faults,
 )
