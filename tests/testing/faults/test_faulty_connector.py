@@ -161,6 +161,8 @@ async def test_a_transport_that_cannot_drop_is_closed(
         yield WithoutDrop(client)
 
     async with faulty_connector(connect, fault)(OPTIONS) as transport:
+        if fault.at is not None:
+            await transport.send("lost")
         for end, code in ((transport, near), (server, far)):
             with pytest.raises(TransportClosed) as caught:
                 await end.receive()

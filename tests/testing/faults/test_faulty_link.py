@@ -55,10 +55,14 @@ class Ends:
 
 @asynccontextmanager
 async def open_ends(
-    *faults: Fault, buffer: int = 1000, max_message_size: int = 1000, close_timeout: float = 1.0
+    *faults: Fault,
+    buffer: int = 1000,
+    max_messages: int = 1000,
+    max_message_size: int = 1000,
+    close_timeout: float = 1.0,
 ) -> AsyncGenerator[Ends]:
     near, far = memory_transport_pair(
-        max_message_size=max_message_size, close_timeout=close_timeout
+        max_messages=max_messages, max_message_size=max_message_size, close_timeout=close_timeout
     )
 
     @asynccontextmanager
@@ -227,7 +231,17 @@ async def test_the_close_wakes_a_send_that_waits(autojump_clock: MockClock) -> N
 async def expect_closed_send(link: FaultyLink, code: int) -> None:
     with pytest.raises(TransportClosed) as caught:
         await link.send(A)
-    assert caught.value.code == code
+    assert (caught.value.code, trio.current_time()) == (code, 0)
+
+
+async def test_messages_that_were_not_received_before_the_close_are_discarded(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_ends() as ends:
+        await ends.far.send(A)
+        await wait_all_tasks_blocked()
+        await ends.link.aclose()
+        assert await receive_all(ends.link) == ["1000"]
 
 
 # --- dropping and closing -----------------------------------------------------------------------
@@ -283,6 +297,25 @@ async def test_drop_in_mid_frame_waits_for_half_of_it(autojump_clock: MockClock)
         await send_all(ends.link, [A, B])
         assert await receive_all(ends.far) == [A, "1006"]
         assert trio.current_time() == pytest.approx(1.5)
+
+
+async def test_drop_at_a_late_frame(autojump_clock: MockClock) -> None:
+    async with open_ends(Drop(Incoming(5))) as ends:
+        await send_all(ends.far, [A, B, C, D, A])
+        assert await receive_all(ends.link) == [A, B, C, D, A, "1006"]
+
+
+async def test_frames_under_way_are_lost_with_the_connection(autojump_clock: MockClock) -> None:
+    async with open_ends(Delay(100)) as ends:
+        await send_all(ends.link, [A, B])
+        await send_all(ends.far, [C, D])
+        await wait_all_tasks_blocked()
+        ends.link.drop()
+        assert await receive_all(ends.far) == ["1006"]
+        assert await receive_all(ends.link) == ["1006"]
+        await wait_all_tasks_blocked()
+        assert sorted(ends.link.types("outgoing", "lost")) == ["a", "b"]
+        assert sorted(ends.link.types("incoming", "lost")) == ["c", "d"]
 
 
 async def test_drop_counts_the_frames_of_one_type(autojump_clock: MockClock) -> None:
@@ -396,6 +429,18 @@ async def test_sending_on_a_frozen_link_blocks_when_the_buffer_is_full(
         with trio.move_on_after(100) as scope:
             await ends.link.send(C)
         assert scope.cancelled_caught
+
+
+async def test_the_peer_of_a_frozen_link_blocks_when_the_buffer_is_full(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_ends(Freeze(), buffer=2 * SIZE, max_messages=1) as ends:
+        sent = 0
+        with trio.move_on_after(100):
+            for _ in range(100):
+                await ends.far.send(A)
+                sent += 1
+        assert 2 <= sent <= 6
 
 
 async def test_a_frozen_link_hides_the_close_of_the_peer(autojump_clock: MockClock) -> None:
@@ -520,6 +565,9 @@ async def test_a_slow_reader_makes_sending_block(autojump_clock: MockClock) -> N
         assert times == [0, 2, 4, 6]
         await ends.far.send(B)
         assert [await ends.link.receive(), trio.current_time()] == [B, 6]
+        ends.link.resume()
+        ends.link.freeze()
+        await send_all(ends.link, [A] * 10)  # the usual buffer
 
 
 # --- frames -------------------------------------------------------------------------------------
@@ -611,7 +659,7 @@ async def test_a_fault_that_is_added_later_counts_from_then_on(autojump_clock: M
 
 
 async def test_several_faults_of_one_frame_happen_in_order(autojump_clock: MockClock) -> None:
-    faults = Garbage(Incoming(1)), Drop(Incoming(1)), Freeze(Incoming(1))
+    faults = Garbage(Incoming(1)), Drop(Incoming(1)), Freeze(Incoming(1)), Truncate(Incoming(1))
     async with open_ends(*faults) as ends:
         await ends.far.send(A)
         assert len(await receive_all(ends.link)) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -139,11 +140,19 @@ async def test_a_close_reaches_both_ends() -> None:
         assert await chain.server.receive_some() == b""
 
 
-async def test_a_reset_of_one_end_reaches_the_other() -> None:
+@pytest.mark.parametrize("one_way", [False, True])
+async def test_a_reset_of_one_end_reaches_the_other_unless_it_is_lost(one_way: bool) -> None:
     async with open_chain() as chain:
-        no_linger = b"\x01\0\0\0\0\0\0\0"
+        if one_way:
+            chain.connection.lose("outgoing")
+        no_linger = struct.pack("ii", 1, 0)
         chain.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         chain.client.socket.close()
+        if one_way:
+            with trio.move_on_after(0.1) as scope:
+                await chain.server.receive_some()
+            assert scope.cancelled_caught
+            chain.connection.resume()
         assert await receive_until_reset(chain.server) == b""
 
 
