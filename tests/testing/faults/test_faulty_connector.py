@@ -16,6 +16,7 @@ from trio_realtime.testing.faults import (
     FailDial,
     FaultPlan,
     FaultyConnector,
+    Outgoing,
     RejectDial,
     SlowDial,
     faulty_connector,
@@ -149,7 +150,12 @@ class WithoutDrop:
 
 
 @pytest.mark.parametrize(
-    ("fault", "near", "far"), [(Drop(), 1006, 1001), (Close(4000), 4000, 4000)]
+    ("fault", "near", "far"),
+    [
+        (Drop(), 1006, 1001),
+        (Drop(Outgoing(moment="before")), 1006, 1001),
+        (Close(4000), 4000, 4000),
+    ],
 )
 async def test_a_transport_that_cannot_drop_is_closed(
     fault: Drop | Close, near: int, far: int, autojump_clock: MockClock

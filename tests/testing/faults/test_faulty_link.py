@@ -60,6 +60,7 @@ async def open_ends(
     max_messages: int = 1000,
     max_message_size: int = 1000,
     close_timeout: float = 1.0,
+    pings: tuple[float, float] | None = None,
 ) -> AsyncGenerator[Ends]:
     near, far = memory_transport_pair(
         max_messages=max_messages, max_message_size=max_message_size, close_timeout=close_timeout
@@ -70,8 +71,13 @@ async def open_ends(
         yield near
         await near.aclose()
 
+    interval, timeout = pings or (None, None)
     options = ConnectOptions(
-        url="ws://test.invalid", max_message_size=max_message_size, close_timeout=close_timeout
+        url="ws://test.invalid",
+        max_message_size=max_message_size,
+        close_timeout=close_timeout,
+        ping_interval=interval,
+        ping_timeout=timeout,
     )
     connector = faulty_connector(connect, faults, buffer=buffer)
     with trio.fail_after(1000):
@@ -568,6 +574,108 @@ async def test_a_slow_reader_makes_sending_block(autojump_clock: MockClock) -> N
         ends.link.resume()
         ends.link.freeze()
         await send_all(ends.link, [A] * 10)  # the usual buffer
+
+
+# --- pings --------------------------------------------------------------------------------------
+
+
+async def test_pings_of_a_link_without_faults_are_answered(autojump_clock: MockClock) -> None:
+    async with open_ends(Delay(4), pings=(20, 10)) as ends:
+        await trio.sleep(200)
+        assert ends.link.closed is None
+        assert ends.link.frames == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Freeze(),
+        Freeze(direction="incoming"),
+        Freeze(direction="outgoing"),
+        OneWay("incoming"),
+        OneWay("outgoing"),
+        Delay(6),
+    ],
+)
+@pytest.mark.parametrize("sends_audio", [False, True])
+async def test_a_peer_that_does_not_answer_a_ping_is_lost(
+    fault: Fault, sends_audio: bool, autojump_clock: MockClock
+) -> None:
+    async with open_ends(fault, pings=(20, 10), buffer=100_000) as ends:
+        async with trio.open_nursery() as nursery:
+            if sends_audio:
+                nursery.start_soon(send_forever, ends.link)
+                nursery.start_soon(receive_all, ends.far)
+            with pytest.raises(TransportClosed, match="did not answer a ping within 10 s"):
+                await ends.link.receive()
+            # A ping waits behind frames under way.
+            assert 30 <= trio.current_time() <= 36
+            nursery.cancel_scope.cancel()
+        assert (await receive_all(ends.far))[-1] == "1006"
+
+
+async def send_forever(transport: Transport) -> None:
+    while True:
+        try:
+            await transport.send(A)
+        except TransportClosed:
+            return
+        await trio.sleep(1)
+
+
+async def test_a_peer_that_sends_is_not_lost(autojump_clock: MockClock) -> None:
+    async with open_ends(Freeze(direction="outgoing"), pings=(20, 10)) as ends:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_forever, ends.far)
+            with trio.move_on_after(100):
+                while True:
+                    await ends.link.receive()
+            nursery.cancel_scope.cancel()
+        assert ends.link.closed is None
+
+
+async def test_a_ping_may_wait_behind_frames(autojump_clock: MockClock) -> None:
+    async with open_ends(Trickle(SIZE / 6, direction="outgoing"), pings=(20, 10)) as ends:
+        await trio.sleep(19)
+        await send_all(ends.link, [A] * 4)
+        await trio.sleep(200)
+        assert ends.link.closed is None
+
+
+async def test_a_ping_may_be_written_late(autojump_clock: MockClock) -> None:
+    freeze = Freeze(Elapsed(19), direction="outgoing", duration=9)
+    async with open_ends(freeze, Delay(5, direction="incoming"), pings=(20, 10)) as ends:
+        await trio.sleep(200)
+        assert ends.link.closed is None
+
+
+@pytest.mark.parametrize("direction", ["incoming", "outgoing"])
+async def test_a_peer_may_answer_pings_and_nothing_else(
+    direction: str, autojump_clock: MockClock
+) -> None:
+    async with open_ends(pings=(20, 10)) as ends:
+        ends.link.lose(direction, answers_pings=True)  # type: ignore[arg-type]
+        await ends.link.send(A)
+        await ends.far.send(B)
+        await trio.sleep(200)
+        assert ends.link.closed is None
+        assert await receive_now(ends.link) == ([] if direction == "incoming" else [B])
+        assert await receive_now(ends.far) == ([A] if direction == "incoming" else [])
+
+
+@pytest.mark.parametrize("sent_at", [0, 21])
+async def test_a_session_that_does_not_read_does_not_lose_its_peer(
+    sent_at: float, autojump_clock: MockClock
+) -> None:
+    async with open_ends(Delay(2), pings=(20, 10), buffer=0) as ends:
+        await trio.sleep(sent_at)
+        await send_all(ends.far, [A] * 5)
+        await trio.sleep(200)
+        assert await ends.link.receive() == A
+        await trio.sleep(200)
+        assert ends.link.closed is None
+        for _ in range(4):
+            assert await ends.link.receive() == A
 
 
 # --- frames -------------------------------------------------------------------------------------

@@ -13,9 +13,23 @@ from trio_realtime.transports import TransportClosed
 
 from .plan import Direction
 
-__all__ = ["FrameQueue", "FrameUnderWay", "Lane", "LaneSettings", "Message"]
+__all__ = ["FrameQueue", "FrameUnderWay", "Lane", "LaneSettings", "Message", "Ping"]
 
 Message: TypeAlias = str | bytes
+
+
+@final
+@attrs.frozen(eq=False)
+class Ping:
+    """A ping on its way to the peer, or the answer on its way back.
+
+    Attributes:
+        written: Set when the ping has arrived at the peer, or was lost.
+        answered: Set when the answer has arrived.
+    """
+
+    written: trio.Event = attrs.field(factory=trio.Event)
+    answered: trio.Event = attrs.field(factory=trio.Event)
 
 
 @final
@@ -24,19 +38,20 @@ class FrameUnderWay:
     """A frame, or the end of the connection, between its two ends.
 
     Attributes:
-        content: The frame; the close frame, or the end without one, is a :class:`TransportClosed`.
+        content: The message or ping; the close frame, or the end without one, is a
+            :class:`TransportClosed`.
         sent_at: When it was sent.
         is_injected: Whether a test sent it, and not an end of the connection.
     """
 
-    content: Message | TransportClosed
+    content: Message | TransportClosed | Ping
     sent_at: float
     is_injected: bool = False
 
     @property
     def size(self) -> int:
         """The length of the frame."""
-        return 0 if isinstance(self.content, TransportClosed) else len(self.content)
+        return len(self.content) if isinstance(self.content, Message) else 0
 
 
 @final
@@ -114,12 +129,14 @@ class LaneSettings:
     Attributes:
         is_frozen: No frame arrives. Frames wait.
         loses_frames: Frames are lost when they would arrive.
+        loses_pings: So are pings and their answers.
         delay: Seconds that each frame takes.
         bandwidth: Characters that are transmitted per second.
     """
 
     is_frozen: bool = False
     loses_frames: bool = False
+    loses_pings: bool = False
     delay: float = 0.0
     bandwidth: float = math.inf
 

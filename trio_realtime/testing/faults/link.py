@@ -1,8 +1,8 @@
 """One connection with faults: a transport for the session, and the controls for the test.
 
-Three tasks belong to a link. One task reads from the transport that is wrapped; one task per direction
+Four tasks belong to a link. One task reads from the transport that is wrapped; one task per direction
 takes the frames under way, waits until they arrive, applies the faults that they trigger, and passes
-them on. The tasks are shielded, because a session that is cancelled still closes its connection.
+them on; one task sends pings, as a WebSocket does. The tasks are shielded, because a session that is cancelled still closes its connection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import trio
 
 from trio_realtime.transports import ConnectOptions, Transport, TransportClosed
 
-from .lane import FrameQueue, FrameUnderWay, Lane, Message
+from .lane import FrameQueue, FrameUnderWay, Lane, Message, Ping
 from .plan import (
     Close,
     Delay,
@@ -146,6 +146,9 @@ class FaultyLink:
     controls return at once and may be called at any time; after the end of the connection they have no
     effect.
 
+    The link sends pings at the ``ping_interval`` of the options, which are subject to its faults. A peer
+    that does not answer within ``ping_timeout`` is lost (code 1006), as with the default transport.
+
     Args:
         inner: The transport to wrap.
         options: The options of the connection.
@@ -178,6 +181,9 @@ class FaultyLink:
         self._is_over = trio.Event()
         self._close_of_inner: tuple[int, str] | None = None
         self._handshake = trio.Lock()
+        self._ping = Ping()
+        # When the peer showed for the last time that it is there.
+        self._active_at = -math.inf
         self._recorded = trio.lowlevel.ParkingLot()
 
     def __repr__(self) -> str:
@@ -250,9 +256,9 @@ class FaultyLink:
         """Freeze the connection until :meth:`resume`; see :class:`Freeze`."""
         self.apply(Freeze(direction=direction))
 
-    def lose(self, direction: Direction) -> None:
+    def lose(self, direction: Direction, *, answers_pings: bool = False) -> None:
         """Lose all frames of one direction until :meth:`resume`; see :class:`OneWay`."""
-        self.apply(OneWay(direction))
+        self.apply(OneWay(direction, answers_pings=answers_pings))
 
     def delay(self, seconds: float, direction: Directions = "both") -> None:
         """Delay frames until :meth:`resume`; see :class:`Delay`."""
@@ -307,7 +313,7 @@ class FaultyLink:
             raise self._closed_error()
         self._inbox.release(frame)
         await trio.lowlevel.cancel_shielded_checkpoint()
-        assert not isinstance(frame.content, TransportClosed)
+        assert isinstance(frame.content, Message)
         return frame.content
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
@@ -346,6 +352,9 @@ class FaultyLink:
                 nursery.start_soon(self._read_inner)
                 nursery.start_soon(self._pass_frames, self._incoming)
                 nursery.start_soon(self._pass_frames, self._outgoing)
+                interval, timeout = self.options.ping_interval, self.options.ping_timeout
+                if interval is not None and timeout is not None:
+                    nursery.start_soon(self._send_pings, interval, timeout)
                 self.apply(*faults)
                 task_status.started()
                 await self._is_over.wait()
@@ -367,11 +376,18 @@ class FaultyLink:
 
     async def _pass_frames(self, lane: Lane) -> None:
         while (frame := await lane.queue.wait_first()) is not None:
-            if isinstance(frame.content, TransportClosed):
-                await self._pass_end(lane, frame, frame.content)
-                return
-            await self._pass_frame(lane, frame, frame.content)
+            match frame.content:
+                case TransportClosed() as end:
+                    await self._pass_end(lane, frame, end)
+                    return
+                case Ping() as ping:
+                    await self._pass_ping(lane, frame, ping)
+                case message:
+                    await self._pass_frame(lane, frame, message)
             lane.passed(frame)
+            if lane is self._outgoing and not self._ping.written.is_set():
+                # The ping waits behind this frame, which the network has taken.
+                self._active_at = trio.current_time() - lane.settings.delay
 
     async def _pass_end(self, lane: Lane, frame: FrameUnderWay, end: TransportClosed) -> None:
         await lane.wait_end(frame)
@@ -381,6 +397,38 @@ class FaultyLink:
                 await self._inner.aclose(end.code, end.reason)
             else:
                 self._end(end)
+
+    async def _pass_ping(self, lane: Lane, frame: FrameUnderWay, ping: Ping) -> None:
+        await lane.wait_arrival(frame)
+        if lane.direction == "outgoing":
+            ping.written.set()
+            self._active_at = trio.current_time() - lane.settings.delay
+        if lane.settings.loses_pings:
+            return
+        if lane.direction == "outgoing":
+            self._incoming.queue.append(FrameUnderWay(ping, trio.current_time()))
+        else:
+            ping.answered.set()
+
+    async def _send_pings(self, interval: float, timeout: float) -> None:
+        """Drop the connection if the peer does not answer a ping, as the default transport does."""
+        while True:
+            await trio.sleep(interval)
+            self._ping = ping = Ping()
+            self._active_at = trio.current_time()
+            self._outgoing.queue.append(FrameUnderWay(ping, trio.current_time()))
+            while not ping.answered.is_set():
+                if self._inbox.is_full:
+                    # While the session does not read, no answer can arrive.
+                    await self._inbox.wait_space()
+                    self._active_at = trio.current_time()
+                deadline = self._active_at + timeout
+                with trio.move_on_at(deadline) as scope:
+                    await ping.answered.wait()
+                if scope.cancelled_caught and self._active_at + timeout == deadline:
+                    reason = f"the peer did not answer a ping within {timeout:g} s"
+                    self._end(TransportClosed(_ABNORMAL, reason), drop=True)
+                    return
 
     async def _pass_frame(self, lane: Lane, frame: FrameUnderWay, message: Message) -> None:
         kind = _type_of(message)
@@ -435,6 +483,7 @@ class FaultyLink:
         if self.closed is not None:
             return False
         self._inbox.append(FrameUnderWay(message, trio.current_time()))
+        self._active_at = trio.current_time()
         return True
 
     # --- faults
@@ -493,8 +542,8 @@ class FaultyLink:
                 self._end(TransportClosed(code, reason), close=(code, reason))
             case Freeze(direction=direction, duration=duration):
                 self._change(direction, duration, is_frozen=True)
-            case OneWay(lost=direction, duration=duration):
-                self._change(direction, duration, loses_frames=True)
+            case OneWay(lost=direction, duration=duration, answers_pings=answers):
+                self._change(direction, duration, loses_frames=True, loses_pings=not answers)
             case Delay(seconds=seconds, direction=direction, duration=duration):
                 self._change(direction, duration, delay=seconds)
             case Trickle(bytes_per_second=rate, direction=direction, duration=duration):
@@ -556,7 +605,7 @@ class FaultyLink:
 
     def _record_lost(self, lane: Lane) -> None:
         for frame in lane.queue.clear():
-            if not isinstance(frame.content, TransportClosed):
+            if isinstance(frame.content, Message):
                 kind = _type_of(frame.content)
                 self._record(lane.direction, kind, frame.content, "lost")
 

@@ -211,11 +211,14 @@ class OneWay:
     Args:
         lost: The direction whose frames are lost.
         at: From when on.
+        answers_pings: Whether pings and their answers arrive nevertheless, as from a server whose
+            WebSocket works and whose application does not.
         duration: Seconds for which frames are lost; by default, until the connection ends.
     """
 
     lost: Direction = attrs.field(validator=_is_direction)
     at: Trigger | None = attrs.field(default=None, kw_only=True)
+    answers_pings: bool = attrs.field(default=False, kw_only=True)
     duration: float = attrs.field(default=math.inf, kw_only=True, validator=attrs.validators.gt(0))
 
 
