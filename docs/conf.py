@@ -96,6 +96,7 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "sip",
         "core",
         "local",
+        "testing.faults",
         "testing",
     )
     if find_spec(f"trio_realtime.{name}")
@@ -119,6 +120,11 @@ CREATED_BY_LIBRARY = {
     "LocalConnector",
     "LocalServer",
     "MemoryTransport",
+    "Dial",
+    "FaultyConnector",
+    "FaultyLink",
+    "TcpFaultConnection",
+    "TcpFaultProxy",
 }
 # Names that only the library itself uses.
 INTERNAL = {
@@ -129,23 +135,30 @@ INTERNAL = {
     "EventChannel.finish",
     "EventChannel.put",
     "EventChannel.wake",
+    "FaultyLink.run",
     "FunctionTool.spec",
     "LocalServer.run",
     "LocalServer.stop",
     "SessionConfig.session_settings",
+    "TcpFaultConnection.run",
+    "TcpFaultProxy.run",
     "Usage.plus",
     "settings_of",
 }
 
 
-def document_as_exported(module: ModuleType) -> None:
-    """Document the names that a package exports under the package, where users import them from."""
+def document_as_exported(module: ModuleType, documented: list[str]) -> None:
+    """Document the names that a package exports under the package, where users import them from.
+
+    Names that belong to one of the modules that are ``documented`` already stay there.
+    """
     names = getattr(module, "__all__", None) if module.__name__ == "trio_realtime" else None
     for name in names or list(vars(module)):
         value = getattr(module, name)
         if (
             isinstance(value, type | FunctionType)
             and value.__module__.startswith(f"{module.__name__}.")
+            and value.__module__ not in documented
             and name not in DOCUMENTED_IN_MODULE
         ):
             copy_source_info(value.__module__, module.__name__)
@@ -163,8 +176,8 @@ def copy_source_info(origin: str, target: str) -> None:
     destination.attr_docs.update(source.attr_docs)
 
 
-for public in PUBLIC_MODULES:
-    document_as_exported(import_module(public))
+for index, public in enumerate(PUBLIC_MODULES):
+    document_as_exported(import_module(public), PUBLIC_MODULES[:index])
 
 
 def resolve_public(

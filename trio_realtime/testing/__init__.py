@@ -13,7 +13,16 @@ from trio_realtime.transports import (
     memory_transport_pair as memory_transport_pair,
 )
 
+from . import faults as faults
 from .clock import run_virtual as run_virtual
+from .faults import (
+    FaultPlan as FaultPlan,
+    FaultyConnector as FaultyConnector,
+    FaultyLink as FaultyLink,
+    TcpFaultProxy as TcpFaultProxy,
+    faulty_connector as faulty_connector,
+    serve_tcp_faults as serve_tcp_faults,
+)
 from .peer import (
     ScriptedPeer as ScriptedPeer,
     message as message,
