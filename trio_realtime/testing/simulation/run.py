@@ -153,7 +153,11 @@ class _Simulation:
     def _observe(self) -> tuple[EndCheck, DeliveryCheck, SecretCheck]:
         log, settings = self.log, self.plan.settings
         CallCheck(log)
-        CreateCheck(log, request_timeout=REQUEST_TIMEOUT)
+        CreateCheck(
+            log,
+            request_timeout=REQUEST_TIMEOUT,
+            sends_at_once=settings.send_buffer >= Settings().send_buffer,
+        )
         RequestCheck(log)
         CreateReasons(log)
         AudioCheck(log)
@@ -261,6 +265,7 @@ class _Simulation:
     async def _cancel_block(self, action: Action) -> None:
         for _ in range(action.value):
             await trio.lowlevel.checkpoint()
+        self.log.note("ending", "cancel block")
         self._block.cancel()
 
     # --- consumers and decisions

@@ -221,7 +221,7 @@ class Performer:
         by_id = {"item_id": last.id if last is not None and last.id is not None else "item_none"}
         match kind:
             case "create":
-                self.log.note("request", "create")
+                self.log.note("request", "raw")
                 return {"type": "response.create", "response": {"metadata": {"raw": "yes"}}}
             case "out of band":
                 return {"type": "response.create", "response": {"conversation": "none"}}

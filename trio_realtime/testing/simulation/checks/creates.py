@@ -11,6 +11,8 @@ from .frames import answered_call, completed_call, create_token, created_token, 
 
 __all__ = ["CreateCheck", "CreateReasons", "RequestCheck"]
 
+EXPLICIT: Final = frozenset({"create", "goodbye", "raw"})
+"""What the log says of requests that wait for their outcome."""
 _OCCUPIED: Final = "conversation_already_has_active_response"
 
 
@@ -20,10 +22,16 @@ class CreateCheck:
     Args:
         log: the log to observe.
         request_timeout: seconds after which the session may give up a create.
+        sends_at_once: whether the network takes each frame at once. Otherwise a create may wait to be
+            sent, and a response may begin meanwhile.
     """
 
-    def __init__(self, log: Log, *, request_timeout: float = 15.0) -> None:
+    def __init__(
+        self, log: Log, *, request_timeout: float = 15.0, sends_at_once: bool = True
+    ) -> None:
         self._timeout = request_timeout
+        self._sends_at_once = sends_at_once
+        self._interrupted_at = -1.0
         self._outstanding: dict[str, float] = {}
         self._running: dict[str, float] = {}
         self._seen: set[str] = set()
@@ -35,7 +43,8 @@ class CreateCheck:
         log.observe(self._interrupted, "interrupting", "interrupted", "withdrawn")
         log.observe(self._quiet, "quiet")
 
-    def _interrupted(self, _entry: Entry) -> None:
+    def _interrupted(self, entry: Entry) -> None:
+        self._interrupted_at = entry.time
         self._interruptions += 1
         self._retry = False
 
@@ -49,10 +58,13 @@ class CreateCheck:
         if self._outstanding:
             raise InvariantViolation(3, f"two creates are outstanding: {[*self._outstanding, token]}")
         # A create may have been queued just before a response of the server began.
-        if any(since < entry.time for since in self._running.values()):
+        is_late = any(since < entry.time for since in self._running.values())
+        if is_late and self._sends_at_once:
             raise InvariantViolation(3, f"{token} was sent while a response runs")
         self._outstanding[token] = entry.time
-        self._sent_at[token] = self._interruptions
+        # An interruption of the same moment may have come after the create was queued.
+        same_moment = self._interrupted_at == entry.time or not self._sends_at_once
+        self._sent_at[token] = -1 if same_moment else self._interruptions
         self._retry = False
 
     def _expire(self, now: float) -> None:
@@ -115,18 +127,19 @@ class RequestCheck:
         self._requested.add(entry.about)
 
     def _clear(self, _entry: Entry) -> None:
+        self._requested.clear()  # the message may be on its way
         self._unanswered.clear()
 
     def _sent(self, entry: Entry) -> None:
         if entry.about["type"] == "response.cancel":
-            self._unanswered.clear()
+            self._clear(entry)
 
     def _event(self, entry: Entry) -> None:
         event = entry.about[1]
         if isinstance(event, ev.GuardrailTripped) or (
             isinstance(event, ev.Error) and getattr(event.error, "code", None) != _OCCUPIED
         ):
-            self._unanswered.clear()
+            self._clear(entry)
 
     def _received(self, entry: Entry) -> None:
         frame: Frame = entry.about
@@ -140,7 +153,7 @@ class RequestCheck:
                     self._unanswered.clear()
             case "input_audio_buffer.speech_started" | "error":
                 if (frame.get("error") or {}).get("code") != _OCCUPIED:
-                    self._unanswered.clear()
+                    self._clear(entry)
             case _:
                 pass
 
@@ -149,25 +162,40 @@ class RequestCheck:
             raise InvariantViolation(3, f"no response was requested for {sorted(self._unanswered)}")
 
 
+def _has_metadata(create: Frame) -> bool:
+    """Return whether the user gave a create metadata of its own: it is not joined with others."""
+    metadata: Frame = (create.get("response") or {}).get("metadata") or {}
+    return not metadata.keys() <= {"trio_realtime"}
+
+
 class CreateReasons:
     """Invariant 4: each create of the session's own has a reason.
 
     The calls of a response are a reason once all of them are answered. A request of the user that
-    waits for its outcome has an id of its own, and is its own reason.
+    waits for its outcome has an id of its own, and is its own reason. Requests before and after it are
+    not joined.
     """
 
     def __init__(self, log: Log) -> None:
         self._reasons: list[float] = []
+        self._explicit = 0
         self._rejected: set[str] = set()
         self._open_calls: dict[str, set[str]] = {}
         self._seen: set[str] = set()
         self._done: set[str] = set()
-        log.observe(self._request, "request")
+        log.observe(self._request, "request", "ask")
         log.observe(self._received, "in")
         log.observe(self._sent, "out")
+        log.observe(self._quiet, "quiet")
+
+    def _quiet(self, _entry: Entry) -> None:
+        self._explicit = 0
 
     def _request(self, entry: Entry) -> None:
-        self._reasons.append(entry.time)
+        if entry.what == "ask" or entry.about in EXPLICIT:
+            self._explicit += 1
+        else:
+            self._reasons.append(entry.time)
 
     def _received(self, entry: Entry) -> None:
         frame: Frame = entry.about
@@ -195,8 +223,11 @@ class CreateReasons:
         elif message_text(frame).startswith(("guardrail triggered", "Result of", "Guardrail")):
             self._reasons.append(entry.time)
         token = create_token(frame)
-        if token is not None and token.startswith("create_"):
-            self._check(token, entry.time)
+        if token is not None and token not in self._rejected:
+            if token.startswith("create_") and not _has_metadata(frame):
+                self._check(token, entry.time)
+            else:
+                self._explicit -= 1
 
     def _complete(self, time: float) -> None:
         for response_id in [id_ for id_, calls in self._open_calls.items() if not calls]:
@@ -205,9 +236,10 @@ class CreateReasons:
                 self._reasons.append(time)
 
     def _check(self, token: str, time: float) -> None:
-        if token in self._rejected:
-            return
         if not self._reasons:
             raise InvariantViolation(4, f"{token} has no reason: open calls are {self._open_calls}")
-        # Requests of the same moment may have been made after the create was queued.
-        self._reasons = [moment for moment in self._reasons if moment == time]
+        if self._explicit > 0:
+            del self._reasons[0]
+        else:
+            # Requests of the same moment may have been made after the create was queued.
+            self._reasons = [moment for moment in self._reasons if moment == time]
