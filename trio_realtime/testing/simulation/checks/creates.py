@@ -19,6 +19,9 @@ _OCCUPIED: Final = "conversation_already_has_active_response"
 class CreateCheck:
     """Invariant 3: at most one create is outstanding, and a rejected one is sent again.
 
+    Until the server has echoed the metadata of a create, a response without metadata may be the
+    answer to the outstanding create.
+
     Args:
         log: the log to observe.
         request_timeout: seconds after which the session may give up a create.
@@ -37,6 +40,7 @@ class CreateCheck:
         self._seen: set[str] = set()
         self._sent_at: dict[str, int] = {}
         self._retry = False
+        self._echoes = False
         self._interruptions = 0
         log.observe(self._sent, "out")
         log.observe(self._received, "in")
@@ -78,7 +82,8 @@ class CreateCheck:
             case "response.created":
                 self._created(frame["response"], created_token(frame), entry.time)
             case "response.done":
-                self._running.pop(frame["response"]["id"], None)
+                if self._running.pop(frame["response"]["id"], None) is not None and not self._echoes:
+                    self._outstanding.clear()
             case "input_audio_buffer.speech_started":
                 self._interrupted(entry)
             case "error":
@@ -93,6 +98,7 @@ class CreateCheck:
         self._seen.add(response_id)
         self._running[response_id] = now
         if token is not None:
+            self._echoes = True
             self._outstanding.pop(token, None)
 
     def _rejected(self, error: Frame) -> None:
