@@ -207,11 +207,14 @@ class Plan:
     def size(self) -> int:
         """The number of parts that can be left out."""
         parts = (self.actions, self.replies, self.checks, self.decisions, self.consumers)
+        steps = sum(map(len, self.replies))
+        cancelled = sum(action.cancel_after is not None for action in self.actions)
+        default = Settings()
         changed = sum(
-            value != getattr(Settings(), name)
-            for name, value in attrs.asdict(self.settings).items()
+            getattr(self.settings, field.name) != getattr(default, field.name)
+            for field in attrs.fields(Settings)
         )
-        return sum(map(len, parts)) + changed
+        return sum(map(len, parts)) + steps + cancelled + changed
 
     def describe(self) -> str:
         """Return the Python expression that creates this plan, with one part per line."""

@@ -68,6 +68,7 @@ class Result:
         end: how the session ended.
         log: what has happened.
         outcomes: how often which action ended in which way.
+        consumer_ends: how each consumer ended.
         virtual_seconds: how long it took on the virtual clock.
         seconds: how long it took.
     """
@@ -77,6 +78,7 @@ class Result:
     end: str
     log: Log
     outcomes: Counter[str]
+    consumer_ends: tuple[str, ...]
     virtual_seconds: float
     seconds: float
 
@@ -99,9 +101,16 @@ def run_plan(plan: Plan) -> Result:
         end=simulation.end,
         log=simulation.log,
         outcomes=simulation.outcomes,
+        consumer_ends=tuple(map(_end_of, simulation.subject.consumers)),
         virtual_seconds=simulation.virtual_seconds,
         seconds=time.perf_counter() - began,
     )
+
+
+def _end_of(consumer: Consumer) -> str:
+    if consumer.failure is not None:
+        return type(consumer.failure).__name__
+    return "finished" if consumer.finished else "cancelled"
 
 
 class _LeftOnPurpose(Exception):
@@ -181,6 +190,7 @@ class _Simulation:
         if limit.cancelled_caught:
             self.log.report(InvariantViolation(0, f"the session hangs after {_LIMIT:g} s"))
         self.virtual_seconds = trio.current_time() - began
+        self._name_end()
         for check in (self._check_end, end_check.check_tasks, delivery_check.check, secret_check.check):
             if self.log.violation is None:
                 try:
@@ -332,8 +342,13 @@ class _Simulation:
             expected.add("expired")
         if not expected & {"drop", "server closes", "aclose", "end call", "expired"}:
             raise InvariantViolation(0, f"the session ended with {failure!r}")
-        if isinstance(failure, errors.SessionClosed):
-            self.end = str(next(iter(self.log.of("ending")), "closed"))
+
+    def _name_end(self) -> None:
+        """Name the end of the session as the session itself does, and note whether it was quiet."""
+        session = self.subject.session
+        if session is not None and session.end is not None:
+            quiet = " when quiet" if self.log.of("quiet") else ""
+            self.end = f"{session.end.by}: {session.end.reason}{quiet}"
 
     async def _wait_quiet(self, session: RealtimeSession[Cast], users: trio.Nursery) -> bool:
         self._decide_all.set()

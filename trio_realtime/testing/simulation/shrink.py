@@ -15,37 +15,43 @@ __all__ = ["shrink_plan"]
 _PARTS: Final = ("actions", "replies", "checks", "decisions", "consumers")
 
 
-def breaks(number: int) -> Callable[[Plan], bool]:
-    """Return a function that runs a plan, and says whether it breaks this invariant."""
+def _same_invariant(plan: Plan) -> Callable[[Plan], bool]:
+    """Return a function that says whether a plan breaks the invariant that this one breaks."""
+    expected = run_plan(plan).violation
 
-    def test(plan: Plan) -> bool:
-        violation = run_plan(plan).violation
-        return violation is not None and violation.number == number
+    def fails(smaller: Plan) -> bool:
+        found = run_plan(smaller).violation
+        return found is not None and expected is not None and found.number == expected.number
 
-    return test
+    return fails
 
 
 def shrink_plan(
-    plan: Plan, fails: Callable[[Plan], bool], *, max_runs: int = 500
+    plan: Plan, fails: Callable[[Plan], bool] | None = None, *, max_runs: int = 500
 ) -> Plan:
     """Return the smallest plan found that still fails.
 
-    Parts are left out in halves, then one by one, and settings are set to their defaults, until nothing
-    more can be left out.
+    Parts are left out: all of one kind, then halves, then one by one. Settings are set to their defaults.
+    This goes on until nothing more can be left out.
 
     Args:
         plan: A plan that fails.
-        fails: Says whether a plan fails.
+        fails: Says whether a plan fails; by default, whether it breaks the same invariant.
         max_runs: The number of plans to try.
     """
+    fails = _same_invariant(plan) if fails is None else fails
     runs = 0
+    tried = {plan}
     shrinking = True
     while shrinking:
         shrinking = False
         for smaller in _smaller(plan):
             if runs >= max_runs:
                 return plan
+            if smaller.size >= plan.size or smaller in tried:
+                continue
             runs += 1
+            tried.add(smaller)
             if fails(smaller):
                 plan = smaller
                 shrinking = True
