@@ -107,11 +107,11 @@ class _Draw:
     # --- the model
 
     def reply(self) -> Reply:
-        if self.chance(0.4):
+        if self.chance(0.3):
             return (self.say(),)
         steps: list[Any] = []
         for _ in range(self.number(1, 4)):
-            kind = self.one_of(("say", "say", "call", "call", "call", "pause", "end"))
+            kind = self.one_of(("say", "say", "call", "call", "call", "call", "call", "pause", "end"))
             match kind:
                 case "say":
                     steps.append(self.say())
@@ -163,20 +163,22 @@ class _Draw:
     # --- settings
 
     def settings(self) -> Settings:
-        small = self.chance(0.25)
+        small, gated = self.chance(0.25), self.chance(0.25)
+        # The gate releases the audio of a reply at once, so the bound must leave space for all of it.
+        small_audio = small and not gated
         return Settings(
             modality="text" if self.chance(0.15) else "audio",
             audio_format="pcm" if self.chance(0.1) else "pcmu",
             vad=self.chance(0.85),
             interrupt_response=self.chance(0.8),
             barge_in=self.chance(0.85),
-            gated=self.chance(0.25),
+            gated=gated,
             debounce=self.one_of((0, 10, 20, 100)),
             latency=self.one_of((0.0, 0.0, 0.02, 0.2)),
             pacing=self.one_of((10.0, 10.0, 2.0, math.inf)),
             interleave=self.chance(0.25),
             max_events=self.one_of((64, 300)) if small else 16_384,
-            max_audio=self.one_of((8_000, 40_000)) if small else 32 * 1024 * 1024,
+            max_audio=self.one_of((8_000, 40_000)) if small_audio else 32 * 1024 * 1024,
             max_outgoing=8_000 if self.chance(0.15) else 1024 * 1024,
             send_buffer=4 if self.chance(0.15) else 1000,
             extra_fields=self.chance(0.2),
@@ -198,7 +200,7 @@ class _Draw:
             now += self.one_of(_PAUSES)
         if self.chance(0.5):
             kind = self.weighted(_ENDS)
-            at = self.seconds(0, now + 2)
+            at = self.seconds(now / 4, now + 2)
             end = Action(at, kind, self.number(0, 30) if kind == "cancel block" else None)
             actions.append(end)
         return sorted(actions, key=lambda action: action.at)
@@ -235,7 +237,7 @@ def draw_plan(seed: int, *, steps: int = DEFAULT_STEPS) -> Plan:
     return Plan(
         seed=seed,
         actions=tuple(draw.actions(steps)),
-        replies=tuple(draw.reply() for _ in range(draw.number(0, steps))),
+        replies=tuple(draw.reply() for _ in range(draw.number(steps // 4, steps))),
         checks=tuple(draw.check() for _ in range(draw.number(0, steps))),
         decisions=tuple(draw.decision() for _ in range(draw.number(0, 3))),
         consumers=tuple(draw.consumer() for _ in range(draw.number(0, 3))),

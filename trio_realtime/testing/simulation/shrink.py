@@ -41,17 +41,17 @@ def shrink_plan(
     """
     fails = _same_invariant(plan) if fails is None else fails
     runs = 0
-    tried = {plan}
+    tried = {plan.describe()}
     shrinking = True
     while shrinking:
         shrinking = False
         for smaller in _smaller(plan):
             if runs >= max_runs:
                 return plan
-            if smaller.size >= plan.size or smaller in tried:
+            if smaller.size >= plan.size or smaller.describe() in tried:
                 continue
             runs += 1
-            tried.add(smaller)
+            tried.add(smaller.describe())
             if fails(smaller):
                 plan = smaller
                 shrinking = True

@@ -123,6 +123,8 @@ class DeliveryCheck:
     def _check_failure(self, consumer: Consumer) -> None:
         """A consumer ends with the loss of the session, or because it was too slow."""
         failure = consumer.failure
+        if isinstance(failure, errors.ConsumerTooSlow) and consumer is self._subject.main:
+            raise InvariantViolation(10, f"a consumer that only reads was too slow: {failure}")
         if failure is None or isinstance(failure, errors.ConsumerTooSlow):
             return
         if isinstance(failure, DROP_ENDS_WITH or ()):
