@@ -103,6 +103,10 @@ class CreateCheck:
 
     def _rejected(self, error: Frame) -> None:
         token = error.get("event_id")
+        if token is None and error.get("code") == _OCCUPIED:
+            # Without an id, it may be the rejection of the create, or of a response to speech.
+            self._outstanding.clear()
+            return
         if self._outstanding.pop(token, None) is None:
             return
         if error.get("code") == _OCCUPIED and self._sent_at[token] == self._interruptions:
