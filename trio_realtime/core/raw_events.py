@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from trio_realtime.items import item_text
 from trio_realtime.wire import (
     ConversationItemCreate,
@@ -81,6 +83,9 @@ class RawEvents:
             case ResponseCreate() as create:
                 return self._requests.request_raw(create)
             case ResponseCancel() as cancel:
+                if not cancel.event_id:
+                    # The refusal of a cancel that has no id could be that of any other cancel.
+                    cancel = attrs.evolve(cancel, event_id=self._token("cancel"))
                 sent = [cancel] if self._link.is_open else []
                 return [*sent, *self._interruption.cancelled_by_user(cancel, now)]
             case ConversationItemCreate() as create:

@@ -92,11 +92,25 @@ class Connection:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, repr=False)
     ended: trio.Event = attrs.field(factory=trio.Event, repr=False)
     _requested_close: Close = attrs.field(default=_GOING_AWAY, init=False, repr=False)
+    _protocol: ServerProtocol | None = attrs.field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, request: ConnectionRequest, limits: Limits) -> Connection:
         """Return a new connection."""
         return cls(request, MessageRecord(limits.recorded_frames, limits.recorded_bytes))
+
+    @property
+    def items(self) -> list[Json]:
+        """The items of the conversation in order, as the server has them now.
+
+        They are as in events: without audio and images. The list is empty until the server has
+        handled the upgrade request.
+        """
+        return [] if self._protocol is None else self._protocol.items
+
+    def serves(self, protocol: ServerProtocol) -> None:
+        """Record the protocol that serves this connection."""
+        self._protocol = protocol
 
     def request_close(self, close: Close) -> None:
         """Close the connection with this code and reason."""
@@ -246,6 +260,7 @@ class _ConnectionLoop:
         self._protocol = ServerProtocol(
             config, connection=connection.request, now=trio.current_time()
         )
+        connection.serves(self._protocol)
         self._in_thread = config.synthesizer.blocking
 
     async def run(self) -> Close:

@@ -96,6 +96,11 @@ class ServerProtocol:
         return self._state.session
 
     @property
+    def items(self) -> list[Json]:
+        """The items of the conversation in order, as in events: without audio and images."""
+        return [item.view() for item in self._state.conversation]
+
+    @property
     def _approvals(self) -> McpApprovals:
         return self._state.environment.approvals
 

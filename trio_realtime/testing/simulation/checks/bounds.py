@@ -1,0 +1,67 @@
+"""Invariant 10: what the session holds stays within the configured bounds."""
+
+from __future__ import annotations
+
+import pybase64
+
+from trio_realtime.testing.simulation.log import Entry, Frame, InvariantViolation
+from trio_realtime.testing.simulation.subject import Subject
+
+from .frames import message_text
+
+__all__ = ["BoundsCheck"]
+
+
+class BoundsCheck:
+    """Checks invariant 10 after each step.
+
+    Args:
+        subject: the session to check.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._audio = 0
+        self._text = 0
+        self._own_texts: set[str] = set()
+        self._largest = 0
+        log = subject.log
+        log.observe(self._step, "in", "event")
+        log.observe(self._sent, "out")
+        log.observe(self._queued, "queued audio", "queued text")
+
+    def _step(self, _entry: Entry) -> None:
+        settings = self._subject.plan.settings
+        for consumer in self._subject.consumers:
+            if consumer.statistics is None:
+                continue
+            statistics = consumer.statistics()
+            if statistics.buffered_events > settings.max_events:
+                count = statistics.buffered_events
+                raise InvariantViolation(10, f"{consumer.name} has {count} unread events")
+            if statistics.buffered_audio > settings.max_audio:
+                count = statistics.buffered_audio
+                raise InvariantViolation(10, f"{consumer.name} has {count} bytes of unread audio")
+
+    def _sent(self, entry: Entry) -> None:
+        frame: Frame = entry.about
+        if frame["type"] == "input_audio_buffer.append":
+            self._audio -= len(pybase64.b64decode(frame["audio"]))
+        text = message_text(frame)
+        if text in self._own_texts:
+            self._text -= len(text)
+
+    def _queued(self, entry: Entry) -> None:
+        """The bound may be exceeded by the last frame, which had some space."""
+        size = len(entry.about)
+        self._largest = max(self._largest, size)
+        limit = self._subject.plan.settings.max_outgoing + self._largest
+        if entry.what == "queued audio":
+            self._audio += size
+            if self._audio > limit:
+                raise InvariantViolation(10, f"{self._audio} bytes of audio wait to be sent")
+        else:
+            self._own_texts.add(entry.about)
+            self._text += size
+            if self._text > limit:
+                raise InvariantViolation(10, f"{self._text} bytes of text wait to be sent")
