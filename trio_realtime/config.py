@@ -38,7 +38,8 @@ from .wire import (
 if TYPE_CHECKING:
     from .agents import FeedbackFormatter, RejectionFormatter, SessionHooks
 
-OverflowPolicy = Literal["fail", "drop_oldest"]
+OverflowPolicy = Literal["fail", "drop_oldest_audio", "drop_oldest"]
+"""What happens when a consumer exceeds a limit. ``"drop_oldest"`` means ``"drop_oldest_audio"``."""
 
 
 def _positive(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -251,10 +252,13 @@ class SessionConfig:
         max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
         max_buffered_events: events that a consumer may leave unread.
         max_buffered_audio: bytes of audio that a consumer may leave unread.
+        max_buffered_bytes: bytes of all events that a consumer may leave unread, audio included. It
+            counts the texts and bytes of events.
         overflow: what happens when a consumer exceeds one of these limits. ``"fail"`` raises
-            :class:`~trio_realtime.errors.ConsumerTooSlow` after the buffered events. ``"drop_oldest"``
-            drops the oldest unread audio. Other events are never dropped: if they alone exceed the
-            limit, the consumer gets ``ConsumerTooSlow``.
+            :class:`~trio_realtime.errors.ConsumerTooSlow` after the buffered events.
+            ``"drop_oldest_audio"``, or ``"drop_oldest"`` for short, drops the oldest unread audio. Other
+            events are never dropped: if they alone exceed the limit, the consumer gets
+            ``ConsumerTooSlow``.
         max_outgoing_audio: bytes of audio that may wait to be sent; ``send_audio`` waits above that.
         max_outgoing_text: bytes of other frames that may wait to be sent; ``send_message`` and the other
             sending methods wait above that.
@@ -307,6 +311,7 @@ class SessionConfig:
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
     max_buffered_events: int = attrs.field(default=16_384, validator=_positive)
     max_buffered_audio: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
+    max_buffered_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=_positive)
     overflow: OverflowPolicy = attrs.field(default="fail", validator=_check_overflow)
     max_outgoing_audio: int = attrs.field(default=1024 * 1024, validator=_positive)
     max_outgoing_text: int = attrs.field(default=1024 * 1024, validator=_positive)

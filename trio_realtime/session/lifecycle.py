@@ -178,6 +178,7 @@ def _make_runtime(
     limits = BufferLimits(
         max_events=config.max_buffered_events,
         max_audio=config.max_buffered_audio,
+        max_bytes=config.max_buffered_bytes,
         overflow=config.overflow,
     )
     core = Conversation(
