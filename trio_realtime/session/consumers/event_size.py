@@ -62,9 +62,13 @@ def _size_of_output(event: ev.ToolEnd | ev.ToolAnsweredEarly) -> int:
     return len(output) if isinstance(output, str | bytes) and output is not event.output_text else 0
 
 
+def _size_of_update(event: ev.HistoryUpdated) -> int:
+    return 0 if event.shares_text else size_of_value(event.item)
+
+
 def _size_of_raw(event: ev.RawModelEvent) -> int:
     # The typed event has its own copy of the texts.
-    return 2 * (size_of_value(event.frame))
+    return 2 * size_of_value(event.frame)
 
 
 _TEXTS: Final[Mapping[type[ev.SessionEvent], tuple[str, ...]]] = {
@@ -77,7 +81,7 @@ _TEXTS: Final[Mapping[type[ev.SessionEvent], tuple[str, ...]]] = {
 
 _OTHERS: Final[Mapping[type[ev.SessionEvent], Callable[[Any], int]]] = {
     ev.HistoryAdded: lambda event: size_of_value(event.item),
-    ev.HistoryUpdated: lambda event: size_of_value(event.item),
+    ev.HistoryUpdated: _size_of_update,
     ev.McpToolCallCompleted: lambda event: size_of_value(event.item),
     ev.SettingsUpdated: lambda event: size_of_value(event.session),
     ev.McpToolsChanged: lambda event: size_of_value(event.tools),
