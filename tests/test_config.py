@@ -39,7 +39,10 @@ def test_invalid_settings_are_rejected(settings: Any) -> None:
         ({"ping_timeout": "10"}, "ping_timeout must be a number > 0, got '10'"),
         ({"max_buffered_events": True}, "max_buffered_events must be a number"),
         ({"speed": "fast"}, "'>='|speed|supported"),
-        ({"overflow": "block"}, "overflow must be one of fail, drop_oldest, got 'block'"),
+        (
+            {"overflow": "block"},
+            "overflow must be one of fail, drop_oldest_audio, drop_oldest, got 'block'",
+        ),
         ({"turn_detection": "server_vad"}, "a ServerVad, a SemanticVad, or None"),
         ({"transcription": "gpt-live-transcribe"}, "transcription must be a Transcription"),
         ({"voice": 3}, "voice must be a name or a CustomVoice, got 3"),

@@ -38,7 +38,8 @@ from .wire import (
 if TYPE_CHECKING:
     from .agents import FeedbackFormatter, RejectionFormatter, SessionHooks
 
-OverflowPolicy = Literal["fail", "drop_oldest"]
+OverflowPolicy = Literal["fail", "drop_oldest_audio", "drop_oldest"]
+"""What happens when a consumer exceeds a limit. ``"drop_oldest"`` means ``"drop_oldest_audio"``."""
 
 
 def _positive(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -49,6 +50,12 @@ def _positive(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None
 def _positive_or_none(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None:
         _positive(_config, attribute, value)
+
+
+def _count_or_none(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if value is not None and not is_count:
+        raise ConfigurationError(f"{attribute.name} must be an int > 0 or None, got {value!r}")
 
 
 def _not_negative(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -249,12 +256,18 @@ class SessionConfig:
             that, the connection is lost (1006). A message that is arriving is not silence. The in-memory
             transports and some custom ones have no pings and ignore both settings.
         max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
+        max_concurrent_calls: calls that are carried out at once; ``None`` for no limit. Later calls wait
+            in order. A call that waits for approval does not count, and a call that was answered early
+            does. An interruption cancels waiting calls, too.
         max_buffered_events: events that a consumer may leave unread.
         max_buffered_audio: bytes of audio that a consumer may leave unread.
+        max_buffered_bytes: bytes of all events that a consumer may leave unread, audio included. It
+            counts the texts and bytes of events.
         overflow: what happens when a consumer exceeds one of these limits. ``"fail"`` raises
-            :class:`~trio_realtime.errors.ConsumerTooSlow` after the buffered events. ``"drop_oldest"``
-            drops the oldest unread audio. Other events are never dropped: if they alone exceed the
-            limit, the consumer gets ``ConsumerTooSlow``.
+            :class:`~trio_realtime.errors.ConsumerTooSlow` after the buffered events.
+            ``"drop_oldest_audio"``, or ``"drop_oldest"`` for short, drops the oldest unread audio. Other
+            events are never dropped: if they alone exceed the limit, the consumer gets
+            ``ConsumerTooSlow``.
         max_outgoing_audio: bytes of audio that may wait to be sent; ``send_audio`` waits above that.
         max_outgoing_text: bytes of other frames that may wait to be sent; ``send_message`` and the other
             sending methods wait above that.
@@ -305,8 +318,10 @@ class SessionConfig:
     ping_interval: float | None = attrs.field(default=20.0, validator=_positive_or_none)
     ping_timeout: float | None = attrs.field(default=10.0, validator=_positive_or_none)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
+    max_concurrent_calls: int | None = attrs.field(default=64, validator=_count_or_none)
     max_buffered_events: int = attrs.field(default=16_384, validator=_positive)
     max_buffered_audio: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
+    max_buffered_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=_positive)
     overflow: OverflowPolicy = attrs.field(default="fail", validator=_check_overflow)
     max_outgoing_audio: int = attrs.field(default=1024 * 1024, validator=_positive)
     max_outgoing_text: int = attrs.field(default=1024 * 1024, validator=_positive)

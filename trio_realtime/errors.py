@@ -261,7 +261,7 @@ class ConsumerTooSlow(RealtimeError):
     """A consumer left too many events unread. Its buffered events were delivered before this.
 
     Read faster, hand slow work to another task, subscribe to fewer event types, or set
-    ``overflow="drop_oldest"`` for that subscription. ``statistics`` says which bound was reached.
+    ``overflow="drop_oldest_audio"`` for that subscription. ``statistics`` says which bound was reached.
     """
 
     def __init__(self, message: str, *, statistics: Mapping[str, Any] | None = None) -> None:

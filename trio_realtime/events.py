@@ -385,6 +385,11 @@ class DtmfReceived(SessionEvent):
 # --- history -----------------------------------------------------------------------------------
 
 ReadHistory: TypeAlias = Callable[[], Sequence[HistoryItem]]
+ReadItem: TypeAlias = Callable[[], HistoryItem]
+
+
+def _read_item(item: HistoryItem | ReadItem | None) -> HistoryItem | None:
+    return item() if callable(item) else item
 
 
 @attrs.frozen(kw_only=True)
@@ -396,7 +401,7 @@ class HistoryAdded(SessionEvent):
     previous_item_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class HistoryUpdated(SessionEvent):
     """An item changed (``item``) or was deleted (``deleted_item_id``).
 
@@ -404,12 +409,26 @@ class HistoryUpdated(SessionEvent):
     comes before any subscription can be opened, so only the main channel delivers it.
 
     A growing item is reported every ``history_update_interval`` seconds, and once more when it is done.
+    Unread reports share its text.
     """
 
     type: ClassVar[Literal["history_updated"]] = "history_updated"
-    item: HistoryItem | None = None
+    _item: HistoryItem | ReadItem | None = attrs.field(default=None, alias="item", eq=_read_item)
     deleted_item_id: str | None = None
-    _read: ReadHistory = attrs.field(alias="read", repr=False, eq=False)
+    _read: ReadHistory = attrs.field(alias="read", eq=False)
+
+    def __repr__(self) -> str:
+        return f"HistoryUpdated(item={self.item!r}, deleted_item_id={self.deleted_item_id!r})"
+
+    @property
+    def item(self) -> HistoryItem | None:
+        """The item as it was when it changed. Each access joins the text of a growing item."""
+        return _read_item(self._item)
+
+    @property
+    def shares_text(self) -> bool:
+        """Whether the event shares the text of a growing item instead of holding a copy."""
+        return callable(self._item)
 
     @property
     def history(self) -> Sequence[HistoryItem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from inspect import isawaitable
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -14,6 +15,7 @@ from trio_realtime.usage import Usage
 
 ContextT = TypeVar("ContextT")
 T = TypeVar("T")
+ReadItems: TypeAlias = Callable[[], tuple[HistoryItem, ...]]
 EarlyAnswerCallback: TypeAlias = Callable[["ToolContext[Any]", Any, bool], Awaitable[None]]
 
 
@@ -48,8 +50,9 @@ class ToolContext(Generic[ContextT]):
         arguments: the arguments as the model sent them, as JSON text.
         agent: the agent that was current when the response began.
         response_id: the id of the response that made the call.
-        history: the conversation when the call began. The user's last message may not have a
-            transcript yet, because transcription can finish later.
+        history: the conversation when the tool first reads this attribute. A tool that reads it later
+            gets the same items. The user's last message may not have a transcript yet, because
+            transcription can finish later. To create a context, pass the items.
         usage: the tokens used in the session so far.
         early: internal; the session sets it to receive early answers. Leave it out: without it,
             :meth:`answer_early` does nothing.
@@ -61,9 +64,17 @@ class ToolContext(Generic[ContextT]):
     arguments: str
     agent: Any
     response_id: str
-    history: tuple[HistoryItem, ...] = attrs.field(default=(), repr=False)
+    _history: tuple[HistoryItem, ...] | ReadItems = attrs.field(
+        default=(), alias="history", repr=False
+    )
     usage: Usage = Usage()
     early: EarlyAnswerCallback | None = attrs.field(default=None, repr=False, eq=False)
+
+    @cached_property
+    def history(self) -> tuple[HistoryItem, ...]:
+        """The conversation when the tool first reads this attribute."""
+        # Not read before it is needed: each call would hold the items of its time.
+        return self._history() if callable(self._history) else self._history
 
     async def answer_early(self, value: Any, *, respond: bool = True) -> None:
         """Answer the call now, so that the conversation continues while the tool goes on working.

@@ -59,6 +59,7 @@ from .session import RealtimeSession
 from .tools.approvals import Approvals
 from .tools.call_services import ToolServices
 from .tools.runner import ToolRunner
+from .tools.slots import CallSlots
 from .tracing import warn_about_unnamed_trace
 
 ContextT = TypeVar("ContextT")
@@ -107,7 +108,7 @@ async def open_session(
         services = ToolServices(
             runtime=runtime,
             context=context,
-            approvals=Approvals(),
+            approvals=Approvals(runtime.tools.slots),
             switcher=AgentSwitcher(runtime, servers, hook_runner, context, config, described),
             format_rejection=config.format_rejection,
         )
@@ -178,6 +179,7 @@ def _make_runtime(
     limits = BufferLimits(
         max_events=config.max_buffered_events,
         max_audio=config.max_buffered_audio,
+        max_bytes=config.max_buffered_bytes,
         overflow=config.overflow,
     )
     core = Conversation(
@@ -203,7 +205,7 @@ def _make_runtime(
         guard,
         EventBus(limits, end, guard.check),
         SendQueue(end, max_audio=config.max_outgoing_audio, max_text=config.max_outgoing_text),
-        ToolRunner(end),
+        ToolRunner(end, CallSlots(config.max_concurrent_calls)),
         GuardrailRunner(
             context,
             as_guardrails(OutputGuardrail, config.output_guardrails),

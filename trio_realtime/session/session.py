@@ -594,6 +594,7 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             outgoing_frames=self._runtime.send_queue.waiting,
             sent_frames=self._runtime.send_queue.sent,
             running_tools=self._runtime.tools.running,
+            waiting_tools=self._runtime.tools.slots.waiting,
             history_items=len(self._runtime.core.history),
         )
 

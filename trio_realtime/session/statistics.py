@@ -15,7 +15,8 @@ class SessionStatistics:
         events: the buffer of the main channel.
         outgoing_frames: frames that wait to be sent.
         sent_frames: frames that were sent.
-        running_tools: calls that run.
+        running_tools: calls that have not ended, including those that wait.
+        waiting_tools: calls that wait because ``max_concurrent_calls`` others are carried out.
         history_items: items of the conversation.
     """
 
@@ -23,4 +24,5 @@ class SessionStatistics:
     outgoing_frames: int
     sent_frames: int
     running_tools: int
+    waiting_tools: int
     history_items: int

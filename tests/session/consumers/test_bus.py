@@ -90,6 +90,7 @@ async def test_subscribe_rejects_other_types(nonsense: Any, autojump_clock: Mock
 async def test_subscribe_rejects_unknown_overflow_policies(autojump_clock: MockClock) -> None:
     async with open_test_session(ScriptedPeer()) as session:
         with pytest.raises(
-            UsageError, match="overflow must be one of fail, drop_oldest, got 'block'"
+            UsageError,
+            match="overflow must be one of fail, drop_oldest_audio, drop_oldest, got 'block'",
         ):
             session.subscribe(overflow="block").__enter__()  # type: ignore[call-overload]

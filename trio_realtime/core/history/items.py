@@ -21,6 +21,8 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -40,6 +42,8 @@ from trio_realtime.wire import (
     OutputText,
     Unset,
 )
+
+from .growing_text import GrowingText
 
 ROOT: Final = "root"
 """The service's name for the place before the first item."""
@@ -93,7 +97,7 @@ class _Node:
         self.heard: dict[int, float] = {}
         self.previous: _Node = self
         self.following: _Node = self
-        self.deltas: dict[int, list[str]] = {}
+        self.deltas: dict[int, GrowingText] = {}
         self.kinds: dict[int, type[OutputText | OutputAudio]] = {}
         self.finished_transcripts: set[int] = set()
 
@@ -131,6 +135,17 @@ class History:
         if node is None:
             return None
         return _current(node) if node.deltas else node.item
+
+    def get_later(self, item_id: str) -> HistoryItem | Callable[[], HistoryItem] | None:
+        """Return the item with this id, or a function that returns it as it is now.
+
+        The function shares the text of a growing item, which it joins when it is called.
+        """
+        node = self._nodes.get(item_id)
+        if node is None or node.item is None or not node.deltas:
+            return None if node is None else node.item
+        lengths = {index: growing.length for index, growing in node.deltas.items()}
+        return partial(_with_deltas, node.item, {**node.deltas}, {**node.kinds}, lengths)
 
     def snapshot(self) -> tuple[HistoryItem, ...]:
         """Return all items in order. Returns the same tuple until something changes."""
@@ -345,14 +360,14 @@ class History:
         if node is None:
             return
         node.kinds[index] = kind
-        node.deltas.setdefault(index, []).append(delta)
+        node.deltas.setdefault(index, GrowingText()).append(delta)
         self._snapshot = None
 
     def append_arguments(self, item_id: str, delta: str) -> None:
         """Add to the arguments of a function call."""
         node = self._nodes.get(item_id)
         if node is not None and node.item is not None and not _is_final(node.item):
-            node.deltas.setdefault(0, []).append(delta)
+            node.deltas.setdefault(0, GrowingText()).append(delta)
             self._snapshot = None
 
     def add_transcript(
@@ -413,17 +428,32 @@ def _current(node: _Node) -> HistoryItem:
     """Return the item with its open deltas applied."""
     item = node.item
     assert item is not None
-    if not node.deltas:
-        return item
+    return _with_deltas(item, node.deltas, node.kinds, {}) if node.deltas else item
+
+
+def _with_deltas(
+    item: HistoryItem,
+    deltas: Mapping[int, GrowingText],
+    kinds: Mapping[int, type[OutputText | OutputAudio]],
+    lengths: Mapping[int, int],
+) -> HistoryItem:
+    """Return the item with these deltas applied.
+
+    Args:
+        item: the item without deltas.
+        deltas: the text of each part.
+        kinds: the kind of each part.
+        lengths: the characters of each text that count; all of a text that is not here.
+    """
     if isinstance(item, FunctionCallItem):
-        return attrs.evolve(item, arguments=item.arguments + "".join(node.deltas.get(0, ())))
+        written = deltas[0].text(lengths.get(0)) if 0 in deltas else ""
+        return attrs.evolve(item, arguments=item.arguments + written)
     if not isinstance(item, MessageItem):
         return item
     content = list(item.content)
-    for index, pieces in sorted(node.deltas.items()):
-        if len(pieces) > 1:
-            pieces[:] = ["".join(pieces)]
-        part = _part_from_deltas(node.kinds.get(index, OutputText), pieces[0])
+    for index, growing in sorted(deltas.items()):
+        text = growing.text(lengths.get(index))
+        part = _part_from_deltas(kinds.get(index, OutputText), text)
         if 0 <= index < len(content):
             content[index] = _fill_missing(part, content[index])
         else:

@@ -101,18 +101,25 @@ class HistoryUpdater:
         if now - self._reported_at.get(item_id, -inf) < self._interval:
             self._unreported.add(item_id)
             return ()
-        item = self._history.get(item_id)
-        if item is None:
-            return ()
-        updated = self._updated(item)
-        self._reported_at[item_id] = now
-        return (updated,)
+        grown = self._grown(item_id)
+        if grown:
+            self._reported_at[item_id] = now
+        return grown
 
     def flush_growth(self) -> Sequence[Effect]:
         """Report every growth that was not reported yet: a response has ended."""
-        grown = [self._history.get(item_id) for item_id in sorted(self._unreported)]
-        self._unreported.clear()
-        return [self._updated(item) for item in grown if item is not None]
+        effects: list[Effect] = []
+        for item_id in sorted(self._unreported):
+            effects += self._grown(item_id)
+            self._forget(item_id)
+        return effects
+
+    def _grown(self, item_id: str) -> Sequence[Effect]:
+        item = self._history.get_later(item_id)
+        if item is None or not callable(item):
+            return () if item is None else (self._updated(item),)
+        self._unreported.discard(item_id)
+        return (ev.HistoryUpdated(item=item, read=self._history.snapshot),)
 
     def _updated(self, item: HistoryItem) -> ev.HistoryUpdated:
         self._unreported.discard(item.id or "")

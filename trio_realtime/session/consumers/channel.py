@@ -1,9 +1,9 @@
 """One consumer's events.
 
 The reader puts events in without waiting; the consumer takes them out at its own pace. The buffer is
-bounded in events and in bytes of audio. If a consumer exceeds a bound, its own channel fails with
-``ConsumerTooSlow`` and other consumers are not affected; with ``overflow="drop_oldest"`` its
-oldest audio is dropped instead. An interruption removes audio from the middle, which is why this
+bounded in events, in bytes of audio, and in bytes of all events. If a consumer exceeds a bound, its own
+channel fails with ``ConsumerTooSlow`` and other consumers are not affected; with
+``overflow="drop_oldest_audio"`` its oldest audio is dropped instead. An interruption removes audio from the middle, which is why this
 is not a memory channel; see :mod:`trio_realtime.session.change_signal`.
 
 A consumer that only reads is never too slow: while a channel is more than half full, the reader lets
@@ -28,6 +28,8 @@ from trio_realtime.events import AnyEvent, Audio, SessionEvent
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import EndState, copy_exception
 
+from .event_size import size_of
+
 EventT_co = TypeVar("EventT_co", bound=SessionEvent, covariant=True, default=AnyEvent)
 
 
@@ -38,11 +40,13 @@ class BufferLimits:
     Attributes:
         max_events: number of events.
         max_audio: bytes of audio.
+        max_bytes: bytes of all events, audio included.
         overflow: what happens above a limit.
     """
 
     max_events: int
     max_audio: int
+    max_bytes: int
     overflow: OverflowPolicy
 
 
@@ -50,7 +54,9 @@ _PATIENCE: Final = 4
 """Steps of the reader after which a task that has taken an event, and has not come back for the next
 one, is considered busy. Trio runs every task that can run at least once in two of these steps."""
 
-UNBOUNDED: Final = BufferLimits(max_events=sys.maxsize, max_audio=sys.maxsize, overflow="fail")
+UNBOUNDED: Final = BufferLimits(
+    max_events=sys.maxsize, max_audio=sys.maxsize, max_bytes=sys.maxsize, overflow="fail"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -60,13 +66,16 @@ class ChannelStatistics:
     Attributes:
         buffered_events: unread events.
         buffered_audio: bytes of unread audio.
-        dropped_events: events that were dropped under ``overflow="drop_oldest"`` or that arrived after
-            the channel had failed.
+        buffered_bytes: bytes of all unread events, audio included: an estimate, which counts their texts
+            and bytes.
+        dropped_events: events that were dropped under ``overflow="drop_oldest_audio"`` or that arrived
+            after the channel had failed.
         tasks_waiting_receive: tasks that wait for the next event.
     """
 
     buffered_events: int
     buffered_audio: int
+    buffered_bytes: int
     dropped_events: int
     tasks_waiting_receive: int
 
@@ -88,7 +97,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         crowded: set[EventChannel[Any]] | None = None,
     ) -> None:
         self._limits = limits
-        self._half = limits.max_events // 2, limits.max_audio // 2
+        self._half = limits.max_events // 2, limits.max_audio // 2, limits.max_bytes // 2
         # The channels that are more than half full, of all consumers.
         self._crowded: set[EventChannel[Any]] = set() if crowded is None else crowded
         self._receiving = 0
@@ -97,8 +106,9 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         self._on_close = on_close
         self._session_end = end
         self._check_run = check_run
-        self._events: deque[SessionEvent] = deque()
+        self._events: deque[tuple[SessionEvent, int]] = deque()  # with their sizes
         self._audio = 0
+        self._bytes = 0
         self._dropped = 0
         self._failure: Exception | None = None
         self._changed = ChangeSignal()
@@ -108,6 +118,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         return ChannelStatistics(
             buffered_events=len(self._events),
             buffered_audio=self._audio,
+            buffered_bytes=self._bytes,
             dropped_events=self._dropped,
             tasks_waiting_receive=len(self._changed),
         )
@@ -138,10 +149,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         finally:
             self._receiving -= 1
             self._patience = _PATIENCE
-        event = self._events.popleft()
-        if type(event) is Audio:
-            self._audio -= len(event.data)
-        return event  # type: ignore[return-value]  # the bus puts only events of these types
+        return self._take()  # type: ignore[return-value]  # the bus puts only events of these types
 
     def receive_nowait(self) -> EventT_co:
         """Return the next event if there is one.
@@ -154,10 +162,14 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
                 raise self._end()
             raise trio.WouldBlock
         self._patience = _PATIENCE
-        event = self._events.popleft()
+        return self._take()  # type: ignore[return-value]  # the bus puts only events of these types
+
+    def _take(self) -> SessionEvent:
+        event, size = self._events.popleft()
+        self._bytes -= size
         if type(event) is Audio:
             self._audio -= len(event.data)
-        return event  # type: ignore[return-value]  # the bus puts only events of these types
+        return event
 
     def _end(self) -> Exception:
         """Return what ended this channel: its own failure, or the end of the session."""
@@ -173,7 +185,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
     def close(self) -> None:
         """Stop consuming, without a checkpoint."""
         self._events.clear()
-        self._audio = 0
+        self._audio = self._bytes = 0
         self._failure = trio.ClosedResourceError("this channel was closed")
         self._changed.notify_all()
         self._on_close(self)
@@ -185,19 +197,23 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         if self._failure is not None:
             self._dropped += 1
             return
-        self._events.append(event)
+        size = size_of(event)
+        self._events.append((event, size))
+        self._bytes += size
         if type(event) is Audio:
             self._audio += len(event.data)
         if self._is_crowded():
             self._crowded.add(self)
-            if self._is_over():
+            # A task that is about to take an event is not too slow: the reader waits for it before it
+            # handles the next frame.
+            if not self._receiving and self._is_over():
                 self._overflow()
         self._changed.notify()
 
     def put_last(self, event: SessionEvent) -> None:
         """Add the last event of the session, which no limit drops."""
         if self._failure is None:
-            self._events.append(event)
+            self._events.append((event, 0))
 
     def is_being_read(self) -> bool:
         """Return whether the reader should let the consumer run. Each call counts as a step."""
@@ -210,47 +226,58 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         return self._patience >= 0
 
     def _is_crowded(self) -> bool:
-        max_events, max_audio = self._half
-        return len(self._events) > max_events or self._audio > max_audio
+        max_events, max_audio, max_bytes = self._half
+        return self._bytes > max_bytes or self._audio > max_audio or len(self._events) > max_events
 
     def _is_over(self, others: int = 0) -> bool:
-        """Return whether the buffer, with this many other events, exceeds a limit."""
-        events = len(self._events) + others
-        return events > self._limits.max_events or self._audio > self._limits.max_audio
+        """Return whether the buffer, with this many other events, exceeds a limit.
+
+        A single event does not, however large it is.
+        """
+        limits = self._limits
+        count = len(self._events) + others
+        return count > 1 and (
+            count > limits.max_events
+            or self._audio > limits.max_audio
+            or self._bytes > limits.max_bytes
+        )
 
     def _overflow(self) -> None:
-        if self._limits.overflow == "drop_oldest":
+        if self._limits.overflow != "fail":
             self._drop_oldest_audio()
             if not self._is_over():
                 return
-        newest = self._events.pop()
+        newest, size = self._events.pop()
+        self._bytes -= size
         if type(newest) is Audio:
             self._audio -= len(newest.data)
         self._dropped += 1
         advice = (
-            "too many of them carry no audio, and only audio is dropped"
-            if self._limits.overflow == "drop_oldest"
-            else "set overflow='drop_oldest' to lose audio instead"
+            "set overflow='drop_oldest_audio' to lose audio instead"
+            if self._limits.overflow == "fail"
+            else "too many of them carry no audio, and only audio is dropped"
         )
         self._fail(
             ConsumerTooSlow(
-                f"a consumer left {len(self._events)} events ({self._audio} bytes of audio) unread, "
-                f"which is the limit: read faster, subscribe to fewer types, or raise "
-                f"max_buffered_events or max_buffered_audio; {advice}",
+                f"a consumer left {len(self._events)} events ({self._bytes} bytes, of which "
+                f"{self._audio} are audio) unread, which is the limit: read faster, subscribe to fewer "
+                f"types, or raise max_buffered_events, max_buffered_audio or max_buffered_bytes; "
+                f"{advice}",
                 statistics=attrs.asdict(self.statistics()),
             )
         )
 
     def _drop_oldest_audio(self) -> None:
         """Drop audio, oldest first, until the buffer is within its limits. No other event is dropped."""
-        rest: deque[SessionEvent] = deque()
+        rest: deque[tuple[SessionEvent, int]] = deque()
         while self._events and self._is_over(len(rest)):
-            event = self._events.popleft()
+            event, size = self._events.popleft()
             if type(event) is Audio:
                 self._audio -= len(event.data)
+                self._bytes -= size
                 self._dropped += 1
             else:
-                rest.append(event)
+                rest.append((event, size))
         rest.extend(self._events)
         self._events = rest
 
@@ -261,12 +288,13 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
 
     def discard_audio(self, response_id: str) -> None:
         """Drop the unread audio of an interrupted response."""
-        rest = deque(
-            event
-            for event in self._events
-            if not (type(event) is Audio and event.response_id == response_id)
-        )
-        self._audio = sum(len(event.data) for event in rest if type(event) is Audio)
+        rest: deque[tuple[SessionEvent, int]] = deque()
+        for event, size in self._events:
+            if type(event) is Audio and event.response_id == response_id:
+                self._audio -= len(event.data)
+                self._bytes -= size
+            else:
+                rest.append((event, size))
         self._events = rest
 
     def finish(self) -> None:

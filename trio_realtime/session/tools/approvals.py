@@ -14,6 +14,8 @@ import trio
 
 from trio_realtime.errors import UsageError
 
+from .slots import CallSlots
+
 
 def _check_message(_decision: Decision, _: object, message: Any) -> None:
     if message is not None and not isinstance(message, str):
@@ -42,9 +44,14 @@ class _PendingApproval:
 
 
 class Approvals:
-    """The pending approvals and the lasting decisions of a session."""
+    """The pending approvals and the lasting decisions of a session.
 
-    def __init__(self) -> None:
+    Args:
+        slots: the slots of calls. A call that waits for its decision has none.
+    """
+
+    def __init__(self, slots: CallSlots) -> None:
+        self._slots = slots
         self._pending: dict[str, _PendingApproval] = {}
         self._lasting: dict[Hashable, Decision] = {}
 
@@ -58,12 +65,15 @@ class Approvals:
         return tuple(self._pending)
 
     async def wait(self, call_id: str, key: Hashable) -> Decision:
-        """Wait for the decision about a call."""
+        """Wait for the decision about a call, and then for a slot."""
         pending = self._pending[call_id] = _PendingApproval(key)
+        self._slots.give_back(call_id)
         try:
             await pending.decided.wait()
         finally:
             del self._pending[call_id]
+        self._slots.request(call_id)
+        await self._slots.wait(call_id)
         assert pending.decision is not None
         return pending.decision
 

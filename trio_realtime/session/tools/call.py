@@ -72,7 +72,7 @@ async def carry_out(running: RunningCall, services: ToolServices) -> ToolResult:
         arguments=call.arguments,
         agent=call.agent,
         response_id=call.response_id,
-        history=runtime.core.history.snapshot(),
+        history=runtime.core.history.snapshot,
         usage=runtime.core.usage,
         early=partial(early.give, tool),
     )

@@ -31,6 +31,7 @@ from .call import RunningCall, carry_out
 from .call_services import ToolServices
 from .early_answer import EarlyAnswer
 from .results import ToolResult, cancelled_event, ended_event, raised_result
+from .slots import CallSlots
 
 
 class ToolRunner:
@@ -38,9 +39,14 @@ class ToolRunner:
 
     Args:
         end: the end of the session.
+        slots: limits how many calls are carried out at once.
+
+    Attributes:
+        slots: the argument.
     """
 
-    def __init__(self, end: EndState) -> None:
+    def __init__(self, end: EndState, slots: CallSlots) -> None:
+        self.slots: CallSlots = slots
         self._end = end
         self._running: dict[str, RunningCall] = {}
         self._send, self._receive = trio.open_memory_channel[RunningCall](math.inf)
@@ -63,7 +69,7 @@ class ToolRunner:
         return current_calls(self._end) & self._running.keys()
 
     def answer_current(self, text: str) -> None:
-        """Answer the calls that this task works for, whose tools go on.
+        """Answer the calls that this task works for, whose tools go on and wait for other calls.
 
         Raises:
             UsageError: a call has no tool that could go on: the caller is the callback of a handoff, or
@@ -71,6 +77,8 @@ class ToolRunner:
         """
         for early, tool in [self._early_answer(call_id) for call_id in self.current_ids()]:
             early.give_text(tool, text)
+        for call_id in self.current_ids():
+            self.slots.give_back(call_id)
 
     def _early_answer(self, call_id: str) -> tuple[EarlyAnswer, FunctionTool]:
         running = self._running[call_id]
@@ -91,6 +99,7 @@ class ToolRunner:
             running.finish_timeout = call.tool.finish_timeout
             # The call may finish whatever ends the session; ``finish`` ends it in time.
             scope.shield = True
+        self.slots.request(call.call_id)
         self._send.send_nowait(running)
 
     def cancel(self, call_ids: tuple[str, ...]) -> None:
@@ -158,7 +167,7 @@ class ToolRunner:
             supervise_task(self._end, call.call_id)
             with running.scope:
                 # A call that was cancelled before it began does not begin.
-                await trio.lowlevel.checkpoint_if_cancelled()
+                await self.slots.wait(call.call_id)
                 outcome = await call_user_code(carry_out, running, services)
                 result = (
                     raised_result(call, outcome.failure)
@@ -171,6 +180,7 @@ class ToolRunner:
             raise
         finally:
             # Synchronous, so that no cancellation can come between the end and its report.
+            self.slots.give_back(call.call_id)
             self._running.pop(call.call_id, None)
             if running.early is not None:
                 running.early.close()
