@@ -53,7 +53,6 @@ class Consumer:
         self.finished = True
 
 
-
 async def read_main(consumer: Consumer, session: RealtimeSession[Any], log: Log) -> None:
     """Read the main channel of a session."""
     consumer.statistics = session.events.statistics

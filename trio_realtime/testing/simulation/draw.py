@@ -111,7 +111,9 @@ class _Draw:
             return (self.say(),)
         steps: list[Any] = []
         for _ in range(self.number(1, 4)):
-            kind = self.one_of(("say", "say", "call", "call", "call", "call", "call", "pause", "end"))
+            kind = self.one_of(
+                ("say", "say", "call", "call", "call", "call", "call", "pause", "end")
+            )
             match kind:
                 case "say":
                     steps.append(self.say())
@@ -120,7 +122,9 @@ class _Draw:
                 case "pause":
                     steps.append(Pause(self.one_of((0.1, 1.0, 4.0))))
                 case _:
-                    steps.append(self.one_of((Fail(), Incomplete(), Incomplete("max_output_tokens"))))
+                    steps.append(
+                        self.one_of((Fail(), Incomplete(), Incomplete("max_output_tokens")))
+                    )
                     break
         return tuple(steps)
 

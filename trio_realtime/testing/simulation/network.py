@@ -273,5 +273,3 @@ class _Repeater:
         if not self._ended or self._random.random() < 0.9:
             return []
         return [self._random.choice(self._seen[self._random.choice(self._ended)])]
-
-

@@ -191,7 +191,12 @@ class _Simulation:
             self.log.report(InvariantViolation(0, f"the session hangs after {_LIMIT:g} s"))
         self.virtual_seconds = trio.current_time() - began
         self._name_end()
-        for check in (self._check_end, end_check.check_tasks, delivery_check.check, secret_check.check):
+        for check in (
+            self._check_end,
+            end_check.check_tasks,
+            delivery_check.check,
+            secret_check.check,
+        ):
             if self.log.violation is None:
                 try:
                     check()
@@ -205,22 +210,30 @@ class _Simulation:
         self.end = "cancelled"
         try:
             with self._block:
-                async with self._left(), open_realtime_session(
-                    FIRST_AGENT,
-                    endpoint=Endpoint.compatible(
-                        "ws://localhost/v1/realtime", api_key=key, model="gpt-realtime-2.1", proxy=""
-                    ),
-                    transport=self.network.connect,
-                    config=_session_config(settings),
-                    context=self._cast,
-                ) as session:
+                async with (
+                    self._left(),
+                    open_realtime_session(
+                        FIRST_AGENT,
+                        endpoint=Endpoint.compatible(
+                            "ws://localhost/v1/realtime",
+                            api_key=key,
+                            model="gpt-realtime-2.1",
+                            proxy="",
+                        ),
+                        transport=self.network.connect,
+                        config=_session_config(settings),
+                        context=self._cast,
+                    ) as session,
+                ):
                     await self._use(session, nursery)
         except _LeftOnPurpose:
             self.end = "raised"
         except errors.InternalError as bug:
             self.subject.failure = bug
             self.end = "InternalError"
-            self.log.report(InvariantViolation(0, f"the session crashed: {bug!r} {bug.__cause__!r}"))
+            self.log.report(
+                InvariantViolation(0, f"the session crashed: {bug!r} {bug.__cause__!r}")
+            )
         except errors.RealtimeError as failure:
             self.subject.failure = failure
             self.end = type(failure).__name__
@@ -280,9 +293,7 @@ class _Simulation:
 
     # --- consumers and decisions
 
-    async def _start_consumers(
-        self, session: RealtimeSession[Cast], nursery: trio.Nursery
-    ) -> None:
+    async def _start_consumers(self, session: RealtimeSession[Cast], nursery: trio.Nursery) -> None:
         main = Consumer("main")
         self.subject.consumers.append(main)
         nursery.start_soon(read_main, main, session, self.log)
@@ -417,5 +428,3 @@ def _session_config(settings: Settings) -> SessionConfig:
         max_outgoing_audio=settings.max_outgoing,
         max_outgoing_text=settings.max_outgoing,
     )
-
-

@@ -100,8 +100,10 @@ class Performer:
     # --- audio
 
     def _speech(self, milliseconds: int) -> bytes:
-        return b"\x00\x80" * (4 * milliseconds) if self._is_pcmu else b"\x00\x40\x00\xc0" * (
-            12 * milliseconds
+        return (
+            b"\x00\x80" * (4 * milliseconds)
+            if self._is_pcmu
+            else b"\x00\x40\x00\xc0" * (12 * milliseconds)
         )
 
     def _silence(self, milliseconds: int) -> bytes:

@@ -60,7 +60,9 @@ class CreateCheck:
             return
         self._expire(entry.time)
         if self._outstanding:
-            raise InvariantViolation(3, f"two creates are outstanding: {[*self._outstanding, token]}")
+            raise InvariantViolation(
+                3, f"two creates are outstanding: {[*self._outstanding, token]}"
+            )
         # A create may have been queued just before a response of the server began.
         is_late = any(since < entry.time for since in self._running.values())
         if is_late and self._sends_at_once:
@@ -82,7 +84,10 @@ class CreateCheck:
             case "response.created":
                 self._created(frame["response"], created_token(frame), entry.time)
             case "response.done":
-                if self._running.pop(frame["response"]["id"], None) is not None and not self._echoes:
+                if (
+                    self._running.pop(frame["response"]["id"], None) is not None
+                    and not self._echoes
+                ):
                     self._outstanding.clear()
             case "input_audio_buffer.speech_started":
                 self._interrupted(entry)

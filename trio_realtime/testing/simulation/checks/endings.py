@@ -154,7 +154,9 @@ class DeliveryCheck:
                 continue
             start = positions.get(id(events[0]))
             if start is None:
-                raise InvariantViolation(8, f"{consumer.name} received an event that others did not")
+                raise InvariantViolation(
+                    8, f"{consumer.name} received an event that others did not"
+                )
             expected = main[start : start + len(events)]
             # What arrives after the end of the session reaches only those who have not read the end.
             known = events[: len(expected)] if self._subject.main.finished else events
@@ -162,6 +164,12 @@ class DeliveryCheck:
                 raise InvariantViolation(10, f"{consumer.name} lost or reordered events")
             complete = consumer.finished and consumer.failure is None
             lost = isinstance(consumer.failure, errors.ConnectionLost)
-            if (complete or lost) and self._subject.main.finished and start + len(events) < len(main):
+            if (
+                (complete or lost)
+                and self._subject.main.finished
+                and start + len(events) < len(main)
+            ):
                 missing = len(main) - start - len(events)
-                raise InvariantViolation(8, f"{consumer.name} did not receive {missing} last events")
+                raise InvariantViolation(
+                    8, f"{consumer.name} did not receive {missing} last events"
+                )
