@@ -99,7 +99,7 @@ async def open_session(
         _check_settings(runtime, settings)
         check_sendable(runtime, items)
         connections = SessionConnections(
-            model, runtime, options, None if joins_call else config.reconnect
+            model, runtime, options, config.reconnect, is_replaceable=not joins_call
         )
         hook_runner = HookRunner(
             runtime.bus, runtime.end, context, hooks, config.max_buffered_events

@@ -535,13 +535,14 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
 
         The new connection is told of the conversation first, and the old one stays in use meanwhile. Where
         the session waits before its next attempt to connect, it tries at once. A response that runs when
-        the new connection is ready ends as ``failed`` with the reason ``disconnected``. If the new
-        connection cannot be opened while the old one works, the old one stays in use.
+        the new connection is ready ends as ``failed`` with the reason ``disconnected``.
 
         Cancelling the wait does not stop the attempt.
 
         Raises:
-            RealtimeError: the session ended first.
+            UsageError: the session has joined a call, which cannot be moved to another connection.
+            RealtimeError: the new connection could not be opened, and the old one stays in use; or the
+                session ended first.
         """
         self._runtime.guard.check()
         await self._connections.reconnect()

@@ -31,9 +31,10 @@ from trio_realtime.core import (
     Replay,
     is_transient,
 )
-from trio_realtime.errors import ConnectionLost, InternalError, RealtimeError
+from trio_realtime.errors import ConnectionLost, InternalError, RealtimeError, UsageError
 from trio_realtime.events import Reconnecting
 from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
+from trio_realtime.session.ending import copy_exception
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import CallEnded, TransportClosed
 
@@ -66,6 +67,14 @@ class LiveConnection:
     dropped: str | None = None
 
 
+@attrs.define(eq=False)
+class ReconnectRequest:
+    """A request to replace the current connection, with its outcome."""
+
+    is_done: bool = False
+    error: RealtimeError | None = None
+
+
 class SessionConnections:
     """Keeps a session connected.
 
@@ -74,6 +83,7 @@ class SessionConnections:
         runtime: feeds the core.
         options: the options of a connection, except its deadline.
         policy: when to connect again; ``None`` for never.
+        is_replaceable: whether the conversation can go on with another connection at all.
 
     Attributes:
         current: the connection that is used; ``None`` before the first one.
@@ -85,16 +95,19 @@ class SessionConnections:
         runtime: SessionRuntime,
         options: ConnectionOptions,
         policy: ReconnectPolicy | None,
+        *,
+        is_replaceable: bool = True,
     ) -> None:
         self._model = model
         self._runtime = runtime
         self._options = options
-        self._policy = policy
+        self._policy = policy if is_replaceable else None
+        self._is_replaceable = is_replaceable
         # Jitter needs no cryptographic randomness.
         self._schedule = ReconnectSchedule(policy or ReconnectPolicy(), random.random)  # noqa: S311
-        self._refresh = RefreshSchedule(policy)
+        self._refresh = RefreshSchedule(self._policy)
         self._wake = trio.Event()
-        self._is_requested = False
+        self._request: ReconnectRequest | None = None
         self.current: LiveConnection | None = None
         self._scope = trio.CancelScope()
         runtime.drop_connection = self.drop
@@ -111,15 +124,27 @@ class SessionConnections:
         """Replace the current connection, or connect at once where the session waits to do so.
 
         Raises:
-            RealtimeError: the session ended first.
+            UsageError: the session has joined a call, which cannot be moved.
+            RealtimeError: the next connection could not be opened, or the session ended first.
         """
-        self._is_requested = True
-        self._wake.set()
-        before = self.current
-        while self.current is before or self._is_requested:
-            self._runtime.end.raise_if_set()
-            await self._runtime.wait_change()
+        if not self._is_replaceable:
+            raise UsageError("the session has joined a call, and its connection cannot be replaced")
         self._runtime.end.raise_if_set()
+        if self._request is None:
+            self._request = ReconnectRequest()
+            self._wake.set()
+        request = self._request
+        while not request.is_done:
+            await self._runtime.wait_change()
+            self._runtime.end.raise_if_set()
+        if request.error is not None:
+            raise copy_exception(request.error)
+
+    def _finish_request(self, error: RealtimeError | None = None) -> None:
+        if self._request is not None:
+            self._request.is_done, self._request.error = True, error
+            self._request = None
+            self._runtime.notify()
 
     async def aclose(self) -> None:
         """Close the current connection."""
@@ -172,7 +197,7 @@ class SessionConnections:
         """Wait until the current connection has to be replaced."""
         current = self.current
         assert current is not None
-        while not (current.ended.is_set() or self._is_requested):
+        while not (current.ended.is_set() or self._request is not None):
             self._wake = trio.Event()
             with trio.move_on_at(self._refresh.looks_at) as waiting:
                 await self._wake.wait()
@@ -198,12 +223,11 @@ class SessionConnections:
             except TransportClosed as exc:
                 error = end_of_connection(exc, None).loss
             else:
-                self._is_requested = False
-                self._runtime.notify()
+                self._finish_request()
                 return
             if self._runtime.core.link.is_open:
                 self._refresh.attempt_failed(trio.current_time())
-                self._is_requested = False
+                self._finish_request(error)
                 return
 
     def _next_delay(self, error: RealtimeError | None) -> float | None:
@@ -219,7 +243,7 @@ class SessionConnections:
 
     async def _wait_before_attempt(self, delay: float) -> None:
         self._wake = trio.Event()
-        if self._is_requested:
+        if self._request is not None:
             return
         with trio.move_on_after(delay):
             await self._wake.wait()
@@ -321,14 +345,14 @@ class SessionConnections:
         replay = runtime.core.replay()
         await replay_conversation(live.connection, runtime, replay, deadline)
         while True:
-            items = runtime.core.items_to_replay(replay.known)
-            if items:
-                limit = trio.current_time() + self._options.connect_timeout
-                await replay_conversation(live.connection, runtime, replay, limit, items)
-            elif self._may_switch():
-                break
-            else:
+            if not self._may_switch():
                 await self._wait_for_quiet()
+                continue
+            items = runtime.core.items_to_replay(replay.known)
+            if not items:
+                break
+            limit = trio.current_time() + self._options.connect_timeout
+            await replay_conversation(live.connection, runtime, replay, limit, items)
         self._switch(live, replay)
 
     def _may_switch(self) -> bool:
@@ -337,7 +361,7 @@ class SessionConnections:
         if not runtime.core.link.is_open:
             return True
         now = trio.current_time()
-        is_due = self._is_requested or now >= self._refresh.forced_at
+        is_due = self._request is not None or now >= self._refresh.forced_at
         return not runtime.send_queue.waiting and (is_due or runtime.core.is_between_turns(now))
 
     async def _wait_for_quiet(self) -> None:
