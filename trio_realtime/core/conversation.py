@@ -352,6 +352,11 @@ class Conversation:
             and self.playback.finishes_at(now) <= now
         )
 
+    @property
+    def waiting_size(self) -> int:
+        """Characters of the items that wait for a connection; 0 while there is one."""
+        return 0 if self.link.is_open else self._outgoing.waiting_size
+
     def was_cancelled(self, call_id: str) -> bool:
         """Return whether an interruption hit this call, which is not answered yet."""
         return self._ledger.was_cancelled(call_id)

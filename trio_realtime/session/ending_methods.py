@@ -89,4 +89,4 @@ class EndingMethods:
 
     async def _ready(self) -> None:
         self._runtime.guard.check()
-        await self._runtime.send_queue.wait_for_text_space()
+        await self._runtime.wait_for_text_space()

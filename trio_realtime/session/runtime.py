@@ -300,6 +300,19 @@ class SessionRuntime:
         assert isinstance(accepted, Session)
         return accepted
 
+    async def wait_for_text_space(self) -> None:
+        """Wait until a message may be queued: there is space, for the connection or for the next one.
+
+        Always a checkpoint.
+
+        Raises:
+            RealtimeError: the session has ended.
+        """
+        await self.send_queue.wait_for_text_space()
+        while self.core.waiting_size >= self.send_queue.max_text:
+            await self.wait_change()
+            self.end.raise_if_set()
+
     # --- waiting for changes
 
     def notify(self) -> None:

@@ -47,6 +47,9 @@ class OutgoingItems:
         link: whether anything can be sent now.
         timer: limits how long an item may be unacknowledged.
         token: makes event ids.
+
+    Attributes:
+        waiting_size: characters of the items that wait for a connection.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class OutgoingItems:
         self._token = token
         self._unacknowledged: dict[str, NewItem] = {}
         self._service_reports = False
+        self.waiting_size: int = 0
 
     def __len__(self) -> int:
         return len(self._unacknowledged)
@@ -77,7 +81,10 @@ class OutgoingItems:
         if create.event_id is None and isinstance(new, ConversationItemCreate):
             new = create = attrs.evolve(create, event_id=self._token("item"))
         self._unacknowledged[create.event_id or ""] = new
-        return self._send(new) if self._link.is_open else []
+        if self._link.is_open:
+            return self._send(new)
+        self.waiting_size += _size_of(new)
+        return []
 
     def _send(self, new: NewItem) -> list[Effect]:
         create = _create_of(new)
@@ -116,6 +123,7 @@ class OutgoingItems:
 
     def send_again(self) -> list[Effect]:
         """Return the creation of every item that no connection has acknowledged, in order."""
+        self.waiting_size = 0
         return [effect for new in [*self._unacknowledged.values()] for effect in self._send(new)]
 
     # --- what the service reports
@@ -153,6 +161,14 @@ class OutgoingItems:
 def _forget_oldest(items: dict[str, NewItem]) -> None:
     while len(items) > MAX_UNACKNOWLEDGED:
         del items[next(iter(items))]
+
+
+def _size_of(new: NewItem) -> int:
+    message: object = new.message if isinstance(new, SendEncoded) else None
+    if isinstance(message, str | bytes):
+        return len(message)
+    item = _create_of(new).item
+    return len(item.output) if isinstance(item, FunctionCallOutputItem) else 0
 
 
 def _create_of(new: NewItem) -> ConversationItemCreate:

@@ -29,6 +29,7 @@ class SendQueue:
 
     Attributes:
         sent: the number of messages that were written.
+        max_text: the argument.
     """
 
     def __init__(self, end: EndState, *, max_audio: int, max_text: int) -> None:
@@ -36,7 +37,7 @@ class SendQueue:
         self._end = end
         self._messages: deque[tuple[Any, int, int]] = deque()
         self._max_audio = max_audio
-        self._max_text = max_text
+        self.max_text: int = max_text
         self._audio = 0
         self._text = 0
         self._changed = ChangeSignal()
@@ -83,7 +84,7 @@ class SendQueue:
         """
         await trio.lowlevel.checkpoint()
         self._end.raise_if_set()
-        while self._text >= self._max_text:
+        while self._text >= self.max_text:
             await self._changed.wait()
             self._end.raise_if_set()
 
