@@ -95,7 +95,7 @@ class Connections:
                 effects += self._interruption.cut_lost(response.id, now)
             effects += self._lifecycle.end_disconnected(response, event.message, now)
         effects += self._hosted.connection_lost()
-        effects += self._requests.connection_lost()
+        effects += self._requests.connection_lost(is_heard_again=self._user_audio.is_in_turn)
         effects += self._requests.after_call_finished()
         self._settings.connection_lost()
         self._edits.connection_lost()

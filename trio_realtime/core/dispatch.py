@@ -98,6 +98,7 @@ def dispatch_table(c: Components) -> DispatchTable:
             c.history.on_item_added,
             c.outgoing.on_item_added,
             c.edits.on_item_added,
+            c.user_audio.on_item_added,
         ),
         w.ConversationItemDone: (
             c.history.on_item_done,

@@ -26,6 +26,7 @@ from trio_realtime.core.link import Link
 from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.core.settings_state import SettingsState
 from trio_realtime.wire import (
+    ConversationItemAdded,
     InputAudioBufferAppend,
     InputAudioBufferCleared,
     InputAudioBufferCommit,
@@ -69,6 +70,7 @@ class UserAudio:
 
     Attributes:
         is_speaking: whether the user speaks, as far as the service said.
+        is_in_turn: whether the user has begun a turn that is no item yet.
         dropped_ms: milliseconds of audio that were dropped because there was no connection.
     """
 
@@ -83,6 +85,7 @@ class UserAudio:
     ) -> None:
         self.enabled: bool = max_speech > 0
         self.is_speaking: bool = False
+        self.is_in_turn: bool = False
         self.dropped_ms: float = 0.0
         self._link = link
         self._settings = settings
@@ -143,7 +146,7 @@ class UserAudio:
         seconds = self._max_speech
         if away:
             seconds += self._max_away
-        elif not self.is_speaking and self._detects_speech:
+        elif not self.is_in_turn and self._detects_speech:
             seconds = min(LISTENING_MS / 1000, seconds)
         limit = seconds * 1000 * self._bytes_per_ms
         while self._size > limit and len(self._pieces) > 1:
@@ -178,7 +181,7 @@ class UserAudio:
         self, event: InputAudioBufferSpeechStarted, _now: float
     ) -> Sequence[Effect]:
         """Remember audio from now on."""
-        self.is_speaking = True
+        self.is_speaking = self.is_in_turn = True
         self._speech_item = event.item_id
         return ()
 
@@ -191,7 +194,17 @@ class UserAudio:
 
     def on_committed(self, event: InputAudioBufferCommitted, _now: float) -> Sequence[Effect]:
         """Forget the audio that became an item; keep it as the item's until there is a transcript."""
-        self.is_speaking = False
+        self._became_item(event.item_id)
+        return ()
+
+    def on_item_added(self, event: ConversationItemAdded, _now: float) -> Sequence[Effect]:
+        """Do the same for a service that does not report commits."""
+        if self.is_in_turn and event.item.id == self._speech_item:
+            self._became_item(self._speech_item)
+        return ()
+
+    def _became_item(self, item_id: str) -> None:
+        self.is_speaking = self.is_in_turn = False
         by_hand = any(piece.audio is None for piece in self._pieces)
         spoken: list[bytes] = []
         while self._pieces:
@@ -200,12 +213,11 @@ class UserAudio:
                 break
             spoken.append(piece.audio)
             self._size -= len(piece.audio)
-        if self.enabled and event.item_id:
-            self._clips[event.item_id] = b"".join(spoken)
+        if self.enabled and item_id and spoken:
+            self._clips[item_id] = b"".join(spoken)
             self._limit_clips()
         if by_hand:
             self._commit_answered()
-        return ()
 
     def _limit_clips(self) -> None:
         limit = self._max_speech * 1000 * self._bytes_per_ms
@@ -220,7 +232,7 @@ class UserAudio:
 
     def on_cleared(self, _event: InputAudioBufferCleared, _now: float) -> Sequence[Effect]:
         """Note that the service's buffer is empty."""
-        self.is_speaking = False
+        self.is_speaking = self.is_in_turn = False
         return ()
 
     def on_transcribed(
@@ -285,6 +297,7 @@ class UserAudio:
 
     def connection_lost(self) -> list[Effect]:
         """End the user's speech: the next connection reports its own."""
+        self.is_in_turn = False
         if not self.is_speaking:
             return []
         self.is_speaking = False

@@ -278,14 +278,19 @@ class ResponseRequests:
         waiters = (*request.waiters, *request.turn_waiters)
         return [*self.resolve(waiters, result), *self.end_turns(request.turns, outcome, result)]
 
-    def connection_lost(self) -> list[Effect]:
-        """Queue every request again whose response has not begun, unless it was cancelled."""
+    def connection_lost(self, *, is_heard_again: bool) -> list[Effect]:
+        """Queue every request again whose response has not begun, unless it was cancelled.
+
+        Args:
+            is_heard_again: the user's turn is sent to the next connection as audio, so the service
+                responds to it by itself.
+        """
         effects: list[Effect] = []
         returned = self._queue.return_outstanding()
         if returned is not None and self._interruption.is_cancelled_in_advance(returned.token):
             self._queue.withdraw(returned.token)
             effects += self._abandon(returned, CANCELLED, CANCELLED)
-        if self._attribution.is_response_expected:
+        if self._attribution.is_response_expected and not is_heard_again:
             # The service was about to respond to the user.
             self._queue.add(ResponseRequest(token=self._token("create")))
         for request in self._attribution.take_out_of_band():

@@ -374,7 +374,7 @@ class SessionConnections:
     def _switch(self, live: LiveConnection, replay: Replay) -> None:
         """Make a connection the current one. Synchronous, so that nothing comes in between."""
         runtime, old = self._runtime, self.current
-        attempts = self._schedule.attempts
+        attempts = max(self._schedule.attempts, 1)
         if runtime.core.link.is_open:
             attempts = 1
             runtime.feed(ConnectionLostInput(message="the connection is replaced"))
