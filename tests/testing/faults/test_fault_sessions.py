@@ -1,4 +1,7 @@
-"""Whole sessions with the local server and with a scripted peer, over connections with faults."""
+"""Whole sessions with the local server and with a scripted peer, over connections with faults.
+
+Sessions that connect again are tested with the sessions; here, each has one connection.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ async def have_a_turn(connector: FaultyConnector) -> str:
                 agent,
                 endpoint=local_connector().endpoint,
                 transport=connector,
-                config=SessionConfig(max_message_size=1_000_000),
+                config=SessionConfig(max_message_size=1_000_000, reconnect=None),
             ) as s:
                 return (await s.ask("What is the weather in Oslo?")).text
     except (errors.RealtimeError, trio.TooSlowError) as exc:
@@ -122,7 +125,10 @@ async def test_an_error_says_when_to_try_again(autojump_clock: MockClock) -> Non
     connector = faulty_connector(ScriptedPeer().connect, RejectDial(429, retry_after=3))
     with pytest.raises(errors.ConnectFailed) as caught:
         async with open_realtime_session(
-            RealtimeAgent[None](name="A"), endpoint=TEST_ENDPOINT, transport=connector
+            RealtimeAgent[None](name="A"),
+            endpoint=TEST_ENDPOINT,
+            transport=connector,
+            config=SessionConfig(reconnect=None),
         ):
             raise AssertionError("the session opened")
     assert (caught.value.status, caught.value.retry_after) == (429, 3)
@@ -149,9 +155,12 @@ async def test_a_drop_by_hand_ends_the_session_after_its_events(autojump_clock: 
     connector = local_with()
     agent = RealtimeAgent[None](name="Assistant", tools=[get_weather])
     seen: list[str] = []
-    with pytest.raises(errors.ConnectionLost) as caught:
+    with trio.fail_after(120), pytest.raises(errors.ConnectionLost) as caught:
         async with open_realtime_session(
-            agent, endpoint=local_connector().endpoint, transport=connector
+            agent,
+            endpoint=local_connector().endpoint,
+            transport=connector,
+            config=SessionConfig(reconnect=None),
         ) as s:
             await s.send_message("What is the weather in Oslo?")
             async for event in s:
@@ -172,7 +181,7 @@ async def test_leaving_takes_the_close_timeout_at_most(
         RealtimeAgent[None](name="A"),
         endpoint=local_connector().endpoint,
         transport=connector,
-        config=SessionConfig(close_timeout=2),
+        config=SessionConfig(close_timeout=2, reconnect=None),
     ):
         await trio.sleep(10)
     assert 10 < trio.current_time() <= 12

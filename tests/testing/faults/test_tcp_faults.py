@@ -307,7 +307,9 @@ async def test_a_session_ends_when_its_connection_is_reset() -> None:
             )
             with pytest.raises(errors.ConnectionLost) as caught:
                 async with open_realtime_session(
-                    RealtimeAgent[None](name="A"), endpoint=endpoint, config=SessionConfig()
+                    RealtimeAgent[None](name="A"),
+                    endpoint=endpoint,
+                    config=SessionConfig(reconnect=None),
                 ) as s:
                     proxy.reset()
                     async for _ in s:
