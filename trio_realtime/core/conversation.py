@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Any
 
@@ -68,6 +68,7 @@ class Conversation:
         max_speech: seconds of the user's speech that are remembered for the next connection; 0 if there
             is none.
         max_audio_while_away: seconds of what the user says while there is no connection.
+        is_guarded: returns whether the replies of an agent are checked.
 
     Attributes:
         link: which connection is used, and whether there is one.
@@ -89,6 +90,7 @@ class Conversation:
         bytes_per_ms: float = 48,
         max_speech: float = 0.0,
         max_audio_while_away: float = 0.0,
+        is_guarded: Callable[[Any], bool] = lambda _agent: True,
     ) -> None:
         self._numbers = count(1)
         self._barge_in = barge_in
@@ -100,7 +102,9 @@ class Conversation:
         self._timer = RequestTimer(request_timeout)
         self._settings_state = SettingsState(agent, toolset)
         self._ledger = ToolLedger()
-        self._guard = ReplyGuard(self.playback, guardrail_debounce, gated=audio_gate)
+        self._guard = ReplyGuard(
+            self.playback, guardrail_debounce, gated=audio_gate, is_guarded=is_guarded
+        )
         self._input_guard = InputGuard(enabled=guardrail_debounce is not None)
         self._updates = HistoryUpdater(self.history, history_update_interval)
         self._outgoing = OutgoingItems(self.history, self.link, self._timer, token)
@@ -316,6 +320,11 @@ class Conversation:
     def last_error(self) -> PeerError | None:
         """The last error of the service that may explain why the connection ends."""
         return self._errors.last_error
+
+    @property
+    def superseded_checks(self) -> int:
+        """How many checks of replies did not run because a later check of the reply saw more text."""
+        return self._guard.superseded
 
     @property
     def interruptions(self) -> int:

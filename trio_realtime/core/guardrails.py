@@ -1,7 +1,8 @@
 """When replies and user input are checked, and what a tripped guardrail does.
 
 A reply is checked each time it has grown by ``debounce`` characters, and once more in full when it has
-ended, however short it is. A check belongs to its response and to the agent that began it. Audio is
+ended, however short it is. At most :data:`MAX_CHECKS` checks of a reply run at once. A check that is due
+beyond that waits, and a later one supersedes it: it sees more text. A check belongs to its response and to the agent that began it. Audio is
 delivered at once or, with the audio gate, once the text that covers it has passed.
 
 =============================================  ====================================================
@@ -17,8 +18,9 @@ it has tripped before                          nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from trio_realtime import events as ev
 
@@ -27,17 +29,26 @@ from .audio.playback import ItemKey, Playback
 from .audio.starts import AudioStarts
 from .effects import CheckInput, CheckReply, Effect
 
+MAX_CHECKS: Final = 4
+"""The number of checks of one reply that run at once."""
+
 
 class _ReplyText:
-    """The text of one reply, and how much of it was checked."""
+    """The text of one reply, and how much of it was checked.
 
-    __slots__ = ("agent", "checked", "ended", "length", "pending", "pieces", "tripped")
+    Attributes:
+        checked: the characters that checks see which run or have ended.
+        due: the characters that the check sees which waits for the end of another; 0 if none waits.
+    """
+
+    __slots__ = ("agent", "checked", "due", "ended", "length", "pending", "pieces", "tripped")
 
     def __init__(self, agent: Any) -> None:
         self.agent = agent
         self.pieces: list[str] = []
         self.length = 0
         self.checked = 0
+        self.due = 0
         self.pending = 0
         self.ended = False
         self.tripped = False
@@ -63,9 +74,13 @@ class GuardrailWindows:
 
     Args:
         debounce: characters between two checks of a growing reply; 0 for one check at its end.
+
+    Attributes:
+        superseded: the number of checks that a later check of the same reply has superseded.
     """
 
     def __init__(self, debounce: int) -> None:
+        self.superseded: int = 0
         self._debounce = debounce
         self._replies: dict[str, _ReplyText] = {}
 
@@ -75,7 +90,7 @@ class GuardrailWindows:
         if reply is None:
             reply = self._replies[response_id] = _ReplyText(agent)
         reply.add(delta)
-        if not self._debounce or reply.length - reply.checked < self._debounce:
+        if not self._debounce or reply.length - max(reply.checked, reply.due) < self._debounce:
             return None
         return self._check(response_id, reply)
 
@@ -124,6 +139,12 @@ class GuardrailWindows:
     def _check(self, response_id: str, reply: _ReplyText) -> CheckReply | None:
         if reply.tripped:
             return None
+        if reply.due and reply.length > reply.due:
+            self.superseded += 1
+        if reply.pending >= MAX_CHECKS:
+            reply.due = reply.length
+            return None
+        reply.due = 0
         reply.checked = reply.length
         reply.pending += 1
         return CheckReply(response_id=response_id, text=reply.text, agent=reply.agent)
@@ -136,12 +157,23 @@ class GuardrailWindows:
         reply.pending -= 1
         first = tripped and not reply.tripped
         reply.tripped |= tripped
+        if reply.tripped:
+            reply.due = 0
         self._forget_if_complete(response_id, reply)
         return first
 
+    def take_waiting(self, response_id: str) -> CheckReply | None:
+        """Return the check that waits, of all text so far, if there is one."""
+        reply = self._replies.get(response_id)
+        return self._check(response_id, reply) if reply is not None and reply.due else None
+
     def _forget_if_complete(self, response_id: str, reply: _ReplyText) -> None:
-        if reply.ended and not reply.pending:
+        if reply.ended and not reply.pending and not reply.due:
             del self._replies[response_id]
+
+
+def _always(_agent: Any) -> bool:
+    return True
 
 
 class ReplyGuard:
@@ -151,14 +183,28 @@ class ReplyGuard:
         playback: the clock that counts the delivered audio.
         debounce: characters between two checks of a reply; ``None`` for no checks.
         gated: deliver audio only after the checks of its text.
+        is_guarded: returns whether an agent's replies are checked at all.
     """
 
-    def __init__(self, playback: Playback, debounce: int | None, *, gated: bool) -> None:
+    def __init__(
+        self,
+        playback: Playback,
+        debounce: int | None,
+        *,
+        gated: bool,
+        is_guarded: Callable[[Any], bool] = _always,
+    ) -> None:
+        self._is_guarded = is_guarded
         self._playback = playback
         self._starts = AudioStarts()
         self._windows = None if debounce is None else GuardrailWindows(debounce)
         is_gated = gated and debounce is not None
         self._gate = GuardedAudio(playback, self._starts) if is_gated else None
+
+    @property
+    def superseded(self) -> int:
+        """The number of checks that a later check of the same reply has superseded."""
+        return 0 if self._windows is None else self._windows.superseded
 
     @property
     def holding(self) -> Sequence[str]:
@@ -189,10 +235,13 @@ class ReplyGuard:
         check = self._windows.check_now(response_id)
         return () if check is None else (check,)
 
-    def text(self, response_id: str, agent: Any, delta: str) -> Sequence[Effect]:
-        """Take text of a response. Returns the check that is due."""
+    def text(self, response_id: str, agent: Any, delta: str, now: float) -> Sequence[Effect]:
+        """Take text of a response. Returns the check that is due, or audio that needs none."""
         if self._windows is None:
             return ()
+        if not self._is_guarded(agent):
+            gate = self._gate
+            return () if gate is None else gate.passed(response_id, sys.maxsize, now)
         check = self._windows.add_text(response_id, agent, delta)
         return self._check_pending(response_id) if check is None else (check,)
 
@@ -204,6 +253,8 @@ class ReplyGuard:
             return ()
         if self._windows.has_tripped(response_id):
             self.discard(response_id)
+        if not self._is_guarded(agent) and not self._windows.is_open(response_id):
+            return self._release(response_id, now)
         check = self._windows.end(response_id, agent, text)
         return self._release(response_id, now) if check is None else (check,)
 
@@ -213,17 +264,20 @@ class ReplyGuard:
         """Take the result of a check of ``length`` characters.
 
         Returns:
-            Whether it is the first to trip for this response, and what may be delivered if not.
+            Whether it is the first to trip for this response, and if not, what may be delivered and
+            the check that has waited for this one.
         """
         if self._windows is None:
             return False, ()
         if self._windows.checked(response_id, tripped=tripped):
             return True, ()
+        waiting = self._windows.take_waiting(response_id)
+        next_check: Sequence[Effect] = () if waiting is None else (waiting,)
         if self._gate is None or tripped:
-            return False, ()
+            return False, next_check
         released = self._gate.passed(response_id, length, now)
         after = self._release(response_id, now) or self._check_pending(response_id)
-        return False, [*released, *after]
+        return False, [*released, *next_check, *after]
 
     def _release(self, response_id: str, now: float) -> Sequence[Effect]:
         """Release what is still held back, once nothing of the response is to be checked."""

@@ -46,6 +46,9 @@ class GuardrailRunner:
         outputs, inputs: the session's own guardrails, in addition to the agents'.
         format_feedback: makes the message that tells the model which guardrails tripped; ``None`` for
             the standard message.
+
+    Attributes:
+        running: the number of checks that run.
     """
 
     def __init__(
@@ -55,11 +58,16 @@ class GuardrailRunner:
         inputs: Sequence[InputGuardrail],
         format_feedback: FeedbackFormatter | None = None,
     ) -> None:
+        self.running: int = 0
         self._context = context
         self._format_feedback = format_feedback
         self._outputs = outputs
         self._inputs = inputs
         self._send, self._receive = trio.open_memory_channel[Check](math.inf)
+
+    def is_guarded(self, agent: Any) -> bool:
+        """Return whether there is a guardrail for the replies of an agent."""
+        return bool(agent.output_guardrails or self._outputs)
 
     def start(self, check: Check, runtime: Runtime) -> None:
         """Start a check, or report at once that nothing tripped if there are no guardrails."""
@@ -78,15 +86,19 @@ class GuardrailRunner:
 
     async def _run(self, check: Check, runtime: Runtime) -> None:
         about = AgentContext(context=self._context, agent=check.agent)
-        found = await run_guardrails(
-            self._guardrails(check),
-            lambda guardrail: guardrail.check(about, check.text),
-            runtime.emit,
-        )
-        trips = tuple(_trip(guardrail, result) for guardrail, result in found)
-        feedback = None
-        if trips and isinstance(check, CheckReply):
-            feedback = await self._feedback(about, trips, runtime.emit)
+        self.running += 1
+        try:
+            found = await run_guardrails(
+                self._guardrails(check),
+                lambda guardrail: guardrail.check(about, check.text),
+                runtime.emit,
+            )
+            trips = tuple(_trip(guardrail, result) for guardrail, result in found)
+            feedback = None
+            if trips and isinstance(check, CheckReply):
+                feedback = await self._feedback(about, trips, runtime.emit)
+        finally:
+            self.running -= 1
         runtime.feed(_result(check, trips, feedback))
 
     async def _feedback(

@@ -182,6 +182,12 @@ def _make_runtime(
         max_bytes=config.max_buffered_bytes,
         overflow=config.overflow,
     )
+    guardrails = GuardrailRunner(
+        context,
+        as_guardrails(OutputGuardrail, config.output_guardrails),
+        as_guardrails(InputGuardrail, config.input_guardrails),
+        config.format_guardrail_feedback,
+    )
     core = Conversation(
         agent.agent,
         agent.toolset,
@@ -196,6 +202,7 @@ def _make_runtime(
         max_audio_while_away=(
             0.0 if config.reconnect is None else config.reconnect.max_audio_while_away
         ),
+        is_guarded=guardrails.is_guarded,
     )
     end, guard = EndState(), RunGuard()
     return SessionRuntime(
@@ -206,12 +213,7 @@ def _make_runtime(
         EventBus(limits, end, guard.check),
         SendQueue(end, max_audio=config.max_outgoing_audio, max_text=config.max_outgoing_text),
         ToolRunner(end, CallSlots(config.max_concurrent_calls)),
-        GuardrailRunner(
-            context,
-            as_guardrails(OutputGuardrail, config.output_guardrails),
-            as_guardrails(InputGuardrail, config.input_guardrails),
-            config.format_guardrail_feedback,
-        ),
+        guardrails,
     )
 
 

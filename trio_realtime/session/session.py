@@ -596,6 +596,8 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             sent_frames=self._runtime.send_queue.sent,
             running_tools=self._runtime.tools.running,
             waiting_tools=self._runtime.tools.slots.waiting,
+            running_checks=self._runtime.guardrails.running,
+            superseded_checks=self._runtime.core.superseded_checks,
             history_items=len(self._runtime.core.history),
         )
 

@@ -17,6 +17,9 @@ class SessionStatistics:
         sent_frames: frames that were sent.
         running_tools: calls that have not ended, including those that wait.
         waiting_tools: calls that wait because ``max_concurrent_calls`` others are carried out.
+        running_checks: checks of guardrails that run, of replies and of the user's input.
+        superseded_checks: checks of replies that did not run, because a later check of the same reply saw
+            more text.
         history_items: items of the conversation.
     """
 
@@ -25,4 +28,6 @@ class SessionStatistics:
     sent_frames: int
     running_tools: int
     waiting_tools: int
+    running_checks: int
+    superseded_checks: int
     history_items: int

@@ -54,7 +54,7 @@ class ReplyText:
         return [
             event(delta=delta, response_id=response.id, item_id=item_id, content_index=index),
             *self._updates.note_growth(item_id, now),
-            *self._guard.text(response.id, response.agent, delta),
+            *self._guard.text(response.id, response.agent, delta, now),
         ]
 
     def complete_part(
