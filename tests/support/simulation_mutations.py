@@ -165,18 +165,18 @@ def _do_not_wait(patch: Patch) -> None:
 
 
 def _leave_a_task(patch: Patch) -> None:
-    async def close(original: Any, shutdown: Any) -> None:
+    async def close(original: Any, shutdown: Any, *args: Any) -> None:
         trio.lowlevel.spawn_system_task(trio.sleep, 10_000, name="left behind")
-        await original(shutdown)
+        await original(shutdown, *args)
 
     _wrap(patch, lifecycle._Shutdown, "__call__", close)
 
 
 def _close_slowly(patch: Patch) -> None:
-    async def close(original: Any, shutdown: Any) -> None:
+    async def close(original: Any, shutdown: Any, *args: Any) -> None:
         with trio.CancelScope(shield=True):
             await trio.sleep(1.5)
-        await original(shutdown)
+        await original(shutdown, *args)
 
     _wrap(patch, lifecycle._Shutdown, "__call__", close)
 

@@ -1,7 +1,8 @@
 """The agents of a simulated session: their tools, guardrails and handoffs.
 
-They are declared once. What belongs to one session is in the session's context, a :class:`Cast`. A
-call's argument ``seconds`` says how long its tool takes, so that the plan decides it.
+They are declared once. What belongs to one session is in the session's context, a :class:`Cast`. The
+arguments of a call say how long its tool takes, and for how long it ignores a cancellation, so that the
+plan decides it.
 """
 
 from __future__ import annotations
@@ -34,10 +35,8 @@ from trio_realtime import (
 from .log import Log
 from .plan import FORBIDDEN, Check
 
-__all__ = ["CLEAN_UP", "FINISH_TIMEOUT", "FIRST_AGENT", "GUARDRAIL_TIMEOUT", "PROTECTED", "Cast"]
+__all__ = ["FINISH_TIMEOUT", "FIRST_AGENT", "GUARDRAIL_TIMEOUT", "PROTECTED", "Cast"]
 
-CLEAN_UP: Final = 0.2
-"""Seconds that a tool ignores its cancellation."""
 FINISH_TIMEOUT: Final = 0.6
 """Seconds for which the tool ``last_words`` may go on when the session ends."""
 GUARDRAIL_TIMEOUT: Final = 5.0
@@ -205,8 +204,8 @@ async def _hang_up(context: Context, _seconds: float) -> str:
     return "the user goes on"
 
 
-def _tool(body: _Body, *, clean_up: float = 0.0, **options: Any) -> FunctionTool:
-    async def run(context: ToolContext[Any], seconds: float) -> Any:
+def _tool(body: _Body, **options: Any) -> FunctionTool:
+    async def run(context: ToolContext[Any], seconds: float, clean_up: float = 0.0) -> Any:
         async with _logged(context, clean_up):
             return await body(context, seconds)
 
@@ -216,11 +215,10 @@ def _tool(body: _Body, *, clean_up: float = 0.0, **options: Any) -> FunctionTool
 _TOOLS: Final = (
     _tool(_work, name="work"),
     _tool(_return, name="quick"),
-    _tool(_fail, name="failing", clean_up=0.05),
+    _tool(_fail, name="failing"),
     _tool(_work_long, name="too_slow", timeout=0.7),
-    _tool(_work, name="stubborn", clean_up=CLEAN_UP),
     _tool(_work, name="finishing", on_interrupt="finish"),
-    _tool(_work, name="background", on_interrupt="background", clean_up=CLEAN_UP),
+    _tool(_work, name="background", on_interrupt="background"),
     _tool(_work, name="last_words", finish_timeout=FINISH_TIMEOUT),
     _tool(_answer_early, name="early"),
     _tool(_stay_quiet, name="quiet"),

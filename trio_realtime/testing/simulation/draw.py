@@ -36,7 +36,8 @@ _WEIGHTS: Final[Mapping[ActionKind, int]] = {
     "speak": 12,
     "push to talk": 4,
     "noise": 2,
-    "interrupt": 9,
+    "interrupt": 8,
+    "change of mind": 4,
     "mute": 1,
     "unmute": 1,
     "create response": 4,
@@ -65,7 +66,7 @@ _ENDS: Final[Mapping[ActionKind, int]] = {
 }
 _PAUSES: Final = (0.0, 0.0, 0.01, 0.1, 0.3, 1.0, 3.0)
 _TOOLS: Final = (
-    *("work", "work", "work", "failing", "too_slow", "stubborn", "finishing", "background"),
+    *("work", "work", "work", "failing", "too_slow", "finishing", "background"),
     *("early", "quiet", "paying", "guarded", "talking", "interrupting", "hanging_up", "unknown"),
     *("transfer_to_other", "transfer_to_refused", "transfer_to_broken", "last_words", "quick"),
 )
@@ -136,8 +137,12 @@ class _Draw:
         if self.chance(0.08):
             return Call(name, self.one_of(("{", "[]", '{"seconds": "long"}', '{"other": 1}')))
         call_id = f"call_again_{self.number(1, 2)}" if self.chance(0.03) else None
-        seconds = self.one_of((0.0, 0.1, 0.5, 2.5))
-        return Call(name, {} if name.startswith("transfer") else {"seconds": seconds}, call_id)
+        if name.startswith("transfer"):
+            return Call(name, call_id=call_id)
+        arguments = {"seconds": self.one_of((0.0, 0.1, 0.5, 2.5))}
+        if self.chance(0.4):
+            arguments["clean_up"] = self.one_of((0.05, 0.2, 0.5))
+        return Call(name, arguments, call_id)
 
     # --- guardrails and approvals
 
@@ -211,7 +216,7 @@ class _Draw:
 
     def value(self, kind: ActionKind, number: int) -> Any:
         match kind:
-            case "write" | "write quietly" | "ask" | "rewrite item":
+            case "write" | "write quietly" | "ask" | "rewrite item" | "change of mind":
                 bad = f" {FORBIDDEN}" if self.chance(0.05) else ""
                 return f"{kind} {number}{bad}"
             case "write much":

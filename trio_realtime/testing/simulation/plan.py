@@ -41,6 +41,7 @@ ActionKind: TypeAlias = Literal[
     "push to talk",
     "noise",
     "interrupt",
+    "change of mind",
     "mute",
     "unmute",
     "create response",

@@ -47,7 +47,7 @@ from .log import InvariantViolation, Log
 from .model import PlannedResponder, PlannedTranscriber, QuietSynthesizer
 from .network import Network
 from .plan import Action, ActionKind, Decision, Plan, Settings
-from .scheduling import run_seeded
+from .scheduling import Deadlock, run_seeded
 from .subject import API_KEY, CLOSE_TIMEOUT, REQUEST_TIMEOUT, WRONG_KEY, Subject
 from .user import Performer
 
@@ -94,7 +94,10 @@ def run_plan(plan: Plan) -> Result:
     began = time.perf_counter()
     simulation = _Simulation(plan)
     with simulation.collected_records():
-        run_seeded(plan.seed, simulation.run)
+        try:
+            run_seeded(plan.seed, simulation.run)
+        except Deadlock as deadlock:
+            simulation.log.report(InvariantViolation(7, f"the session does not end: {deadlock}"))
     return Result(
         plan=plan,
         violation=simulation.log.violation,

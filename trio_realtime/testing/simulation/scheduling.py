@@ -8,20 +8,26 @@ may need several runs to appear again.
 from __future__ import annotations
 
 import importlib
+import math
 import random
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 from trio.testing import MockClock
 
-__all__ = ["run_seeded", "scheduling_is_deterministic"]
+__all__ = ["Deadlock", "run_seeded", "scheduling_is_deterministic"]
 
 T = TypeVar("T")
 
+_MAX_IDLE_STEPS: Final = 10_000
 _SWITCH = "_ALLOW_DETERMINISTIC_SCHEDULING"
 _RANDOM = "_r"
+
+
+class Deadlock(Exception):
+    """All tasks wait, and no deadline will wake any of them."""
 
 
 def _scheduler() -> dict[str, Any] | None:
@@ -66,6 +72,30 @@ def run_seeded(seed: int, async_fn: Callable[..., Awaitable[T]], *args: object) 
 
     Returns:
         The return value of ``async_fn``. Its exceptions are propagated.
+
+    Raises:
+        Deadlock: All tasks wait, and nothing will wake any of them. The tasks are abandoned.
     """
+    clock = MockClock(autojump_threshold=0)
+    clock.deadline_to_sleep_time = _guarded(clock.deadline_to_sleep_time)  # type: ignore[method-assign]
     with _seeded(seed):
-        return trio.run(async_fn, *args, clock=MockClock(autojump_threshold=0))
+        try:
+            return trio.run(async_fn, *args, clock=clock)
+        except trio.TrioInternalError as error:
+            if isinstance(error.__cause__, Deadlock):
+                raise error.__cause__ from None
+            raise
+
+
+def _guarded(original: Callable[[float], float]) -> Callable[[float], float]:
+    """Raise where trio would wait forever, which takes all processor time on a virtual clock."""
+    idle = 0
+
+    def sleep_time(deadline: float) -> float:
+        nonlocal idle
+        idle = idle + 1 if math.isinf(deadline) else 0
+        if idle > _MAX_IDLE_STEPS:
+            raise Deadlock("all tasks wait, and no deadline will wake any of them")
+        return original(deadline)
+
+    return sleep_time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -57,11 +58,11 @@ class Performer:
             async with trio.open_nursery() as nursery:
                 if action.cancel_after is not None:
                     nursery.start_soon(_cancel_after, action.cancel_after, scope)
-                outcome = await self._outcome(action)
+                outcome = await self._carry_out(action)
                 nursery.cancel_scope.cancel()
         self.outcomes[f"{action.kind}: {outcome}"] += 1
 
-    async def _outcome(self, action: Action) -> str:
+    async def _carry_out(self, action: Action) -> str:
         try:
             await self._actions[action.kind](self, action)
         except errors.InternalError as bug:
@@ -69,6 +70,11 @@ class Performer:
             return "InternalError"
         except errors.RealtimeError as error:
             return type(error).__name__
+        except ExceptionGroup as group:
+            unexpected = group.split(errors.RealtimeError)[1]
+            if unexpected is not None:
+                self.log.report(InvariantViolation(0, f"{action.kind} raised {unexpected!r}"))
+            return type(group.exceptions[0]).__name__
         except Exception as error:  # noqa: BLE001 - any other exception is what a simulation looks for
             self.log.report(InvariantViolation(0, f"{action.kind} raised {error!r}"))
             return "crash"
@@ -148,6 +154,17 @@ class Performer:
             self.log.note("stopped", number)
         finally:
             self.log.note("interrupted", number)
+
+    async def _change_of_mind(self, action: Action) -> None:
+        """Interrupt, and write before the interruption is complete."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._interrupt_unless_over, action)
+            await trio.sleep(0.03)
+            await self._write(action)
+
+    async def _interrupt_unless_over(self, action: Action) -> None:
+        with suppress(errors.RealtimeError):
+            await self._interrupt(action)
 
     async def _create_response(self, _action: Action) -> None:
         self.log.note("request", "create")
@@ -298,6 +315,7 @@ class Performer:
         "push to talk": _push_to_talk,
         "noise": _noise,
         "interrupt": _interrupt,
+        "change of mind": _change_of_mind,
         "mute": _mute,
         "unmute": _mute,
         "create response": _create_response,

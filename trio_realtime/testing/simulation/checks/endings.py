@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from trio_realtime import errors, events as ev
-from trio_realtime.testing.simulation.agents import CLEAN_UP, FINISH_TIMEOUT
+from trio_realtime.testing.simulation.agents import FINISH_TIMEOUT
 from trio_realtime.testing.simulation.consumers import Consumer
 from trio_realtime.testing.simulation.log import Entry, InvariantViolation
 from trio_realtime.testing.simulation.network import DROP_ENDS_WITH
@@ -46,8 +47,8 @@ class EndCheck:
         self._subject = subject
         self._tasks = task_names()
         self._threads = threading.active_count()
-        self._running: dict[str, str] = {}
-        self._names: dict[str, str] = {}
+        self._running: set[str] = set()
+        self._extra_time: dict[str, float] = {}
         self._leaving_at: float | None = None
         self._allowed = CLOSE_TIMEOUT
         log = subject.log
@@ -58,22 +59,21 @@ class EndCheck:
 
     def _received(self, entry: Entry) -> None:
         item: Any = entry.about.get("item") or {}
-        if item.get("type") == "function_call":
-            self._names[item["call_id"]] = item["name"]
+        if item.get("type") == "function_call" and item.get("status") == "completed":
+            self._extra_time[item["call_id"]] = _extra_time(item)
 
     def _tool(self, entry: Entry) -> None:
         if entry.what == "started":
-            self._running[entry.about] = self._names.get(entry.about, "")
+            self._running.add(entry.about)
         else:
-            self._running.pop(entry.about, None)
+            self._running.discard(entry.about)
 
     def _leaving(self, entry: Entry) -> None:
         if self._leaving_at is None:
             self._leaving_at = entry.time
-            names = set(self._running.values())
             # A tool that shields itself, or that has asked for time, takes that much longer.
-            self._allowed += CLEAN_UP if names - {"last_words"} else 0.0
-            self._allowed += FINISH_TIMEOUT if "last_words" in names else 0.0
+            extra = [self._extra_time.get(call_id, 0.0) for call_id in self._running]
+            self._allowed += max(extra, default=0.0)
 
     def _left(self, entry: Entry) -> None:
         if self._leaving_at is not None:
@@ -92,6 +92,16 @@ class EndCheck:
             raise InvariantViolation(7, f"tasks are left: {sorted(left)}")
         if threading.active_count() > self._threads:
             raise InvariantViolation(7, "a thread is left")
+
+
+def _extra_time(call: Any) -> float:
+    """Return for how many seconds a tool may go on when the session ends."""
+    try:
+        arguments = msgspec.json.decode(call["arguments"])
+        clean_up = float(arguments.get("clean_up", 0.0))
+    except (msgspec.DecodeError, AttributeError):
+        clean_up = 0.0
+    return clean_up + (FINISH_TIMEOUT if call["name"] == "last_words" else 0.0)
 
 
 class DeliveryCheck:
