@@ -18,7 +18,6 @@ from trio_realtime import (
     function_tool,
     open_realtime_session,
 )
-from trio_realtime.events import AnyEvent
 from trio_realtime.items import FunctionCallItem, FunctionCallOutputItem, InputAudio
 from trio_realtime.local import Call, Say, ScriptedResponder, local_connector
 from trio_realtime.session import PacedAudio
@@ -76,11 +75,14 @@ async def test_a_call_of_three_hours_is_not_cut_and_each_call_is_answered_once(
         await trio.sleep(2)
         return f"Sunny in {city}"
 
-    turn = [Call("get_weather", {"city": "Oslo"}), Say("It is sunny in Oslo.", audio_ms=3000)]
+    turn: list[Call | Say] = [
+        Call("get_weather", {"city": "Oslo"}),
+        Say("It is sunny in Oslo.", audio_ms=3000),
+    ]
     service = local_connector(
         responder=ScriptedResponder(turn * (HOURS * 60)), session_seconds=3600, pacing=4.0
     )
-    seen: list[AnyEvent] = []
+    seen: list[events.SessionEvent] = []
     note = seen.append
     listener = Listener()
 
@@ -113,7 +115,7 @@ async def test_a_call_of_three_hours_is_not_cut_and_each_call_is_answered_once(
         history = session.history
         nursery.cancel_scope.cancel()
 
-    def of(kind: type[AnyEvent]) -> list[AnyEvent]:
+    def of(kind: type[events.SessionEvent]) -> list[events.SessionEvent]:
         return [event for event in seen if type(event) is kind]
 
     turns = HOURS * 60
@@ -130,7 +132,7 @@ async def test_a_call_of_three_hours_is_not_cut_and_each_call_is_answered_once(
     calls = [item.call_id for item in history if isinstance(item, FunctionCallItem)]
     outputs = [item.call_id for item in history if isinstance(item, FunctionCallOutputItem)]
     assert len(calls) == turns
-    assert sorted(calls) == sorted(outputs)
+    assert calls == outputs
     assert listener.longest_pause() == pytest.approx(0.02)
     assert len(listener.frames) == turns * 150
 

@@ -145,6 +145,7 @@ class Conversation:
             self._guard,
             ledger,
             settings,
+            edits,
             link,
             token,
             barge_in=self._barge_in,

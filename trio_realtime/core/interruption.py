@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import attrs
+
 from trio_realtime import events as ev
 from trio_realtime.wire import (
     ConversationItemTruncate,
     InputAudioBufferSpeechStarted,
+    MessageItem,
     ResponseCancel,
 )
 
@@ -20,7 +23,9 @@ from .audio.playback import ItemKey, Playback, TruncatePoint
 from .calls.ledger import ToolLedger
 from .effects import CancelCalls, Effect
 from .guardrails import ReplyGuard
+from .history.edits import HistoryEdits
 from .history.items import History
+from .history.replayed import heard_parts
 from .inputs import Interrupt
 from .link import Link
 from .responses.queue import ResponseQueue
@@ -39,6 +44,7 @@ class Interruption:
         guard: holds back audio that is not checked yet.
         ledger: knows which calls run.
         settings: say whether the service interrupts by itself.
+        edits: replace items whose audio came over an earlier connection.
         link: whether anything can be sent now.
         token: makes event ids.
         count: how often everything was interrupted on earlier connections.
@@ -57,6 +63,7 @@ class Interruption:
         guard: ReplyGuard,
         ledger: ToolLedger,
         settings: SessionSettings,
+        edits: HistoryEdits,
         link: Link,
         token: Callable[[str], str],
         *,
@@ -70,6 +77,7 @@ class Interruption:
         self._guard = guard
         self._ledger = ledger
         self._settings = settings
+        self._edits = edits
         self._link = link
         self._token = token
         self._barge_in = barge_in
@@ -203,10 +211,7 @@ class Interruption:
         if self._history.was_deleted(item_id):
             return []  # an edit removed the item while it played
         if not is_sent:
-            # The connection of the audio is gone, so nobody else will report the truncation.
-            item = self._history.truncate(item_id, index, heard_ms)
-            updated = ev.HistoryUpdated(item=item, read=self._history.snapshot)
-            return [] if item is None else [updated]
+            return self._cut_in_history(item_id, index, heard_ms)
         return [
             ConversationItemTruncate(
                 event_id=self._token("truncate"),
@@ -215,6 +220,20 @@ class Interruption:
                 audio_end_ms=heard_ms,
             )
         ]
+
+    def _cut_in_history(self, item_id: str, index: int, heard_ms: int) -> list[Effect]:
+        """Note a truncation that no service can report: the connection of the audio is gone.
+
+        The next connection was told of the whole text if its replay came before the interruption.
+        """
+        item = self._history.truncate(item_id, index, heard_ms)
+        if item is None:
+            return []
+        updated = ev.HistoryUpdated(item=item, read=self._history.snapshot)
+        if not self._link.is_open or not isinstance(item, MessageItem):
+            return [updated]
+        content = tuple(heard_parts(item, self._history))
+        return [updated, *self._edits.cut_replayed(attrs.evolve(item, content=content))]
 
 
 def _interrupted_event(point: TruncatePoint) -> ev.AudioInterrupted:

@@ -196,6 +196,22 @@ class HistoryEdits:
         edit.open[event_id] = ("added", creation.item.id or "")
         return attrs.evolve(creation, event_id=event_id)
 
+    def cut_replayed(self, item: MessageItem) -> list[Effect]:
+        """Replace an item of which the service has the whole text by what was heard of it.
+
+        Nothing is done while another edit is under way: its result contains the whole text too.
+
+        Args:
+            item: the item with what was heard.
+        """
+        if self._current is not None or self._waiting:
+            return []
+        known = self._history.snapshot()
+        wanted = [item if other.id == item.id else other for other in known]
+        if not item.content:
+            wanted.remove(item)
+        return self._begin(self._token("edit"), tuple(wanted))
+
     # --- reports of the service
 
     def on_item_added(self, event: ConversationItemAdded, _now: float) -> list[Effect]:

@@ -81,7 +81,7 @@ def _created(
 ) -> MessageItem | FunctionCallItem | FunctionCallOutputItem | None:
     match item:
         case MessageItem():
-            content = tuple(_parts(item, history, clip))
+            content = tuple(heard_parts(item, history, clip))
             return attrs.evolve(item, status=None, content=content) if content else None
         case FunctionCallItem() | FunctionCallOutputItem() if item.call_id in answered:
             return attrs.evolve(item, status=None)
@@ -89,9 +89,18 @@ def _created(
             return None
 
 
-def _parts(
-    message: MessageItem, history: History, clip: Callable[[str], bytes | None]
+def heard_parts(
+    message: MessageItem,
+    history: History,
+    clip: Callable[[str], bytes | None] = lambda _item_id: None,
 ) -> Iterator[ContentPart]:
+    """Yield the parts of a message as a client may create them.
+
+    Args:
+        message: an item of the history.
+        history: knows what was heard.
+        clip: returns the remembered audio of a message of the user.
+    """
     item_id = message.id or ""
     for index, part in enumerate(message.content):
         match part:
