@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_realtime import RealtimeAgent, open_realtime_session
+from trio_realtime import RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.cli.chat import LineReader, show_events_while
 from trio_realtime.cli.console import Terminal
 from trio_realtime.errors import ClosedByService
@@ -23,7 +23,10 @@ async def test_a_session_that_the_service_closes_ends_the_wait_for_a_line(
     peer = ScriptedPeer()
     with pytest.RaisesGroup(pytest.RaisesExc(ClosedByService, match="1000")):
         async with open_realtime_session(
-            AGENT, endpoint=TEST_ENDPOINT, transport=peer.connect
+            AGENT,
+            endpoint=TEST_ENDPOINT,
+            transport=peer.connect,
+            config=SessionConfig(reconnect=None),
         ) as session:
             peer.close(1000)
             await show_events_while(
