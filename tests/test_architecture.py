@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "items": {"wire", "errors"},
     "events": {"wire", "errors", "items", "session_end", "usage"},
     "config": {"wire", "errors", "_validation"},
-    "core": {"wire", "errors", "items", "events", "config", "usage"},
+    "core": {"wire", "errors", "items", "events", "config", "session_end", "usage"},
     "agents": {
         *("wire", "errors", "items", "events", "config", "usage"),
         *("_redaction", "_validation"),

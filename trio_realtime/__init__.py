@@ -39,7 +39,11 @@ from .agents import (
     tool_input_guardrail as tool_input_guardrail,
     tool_output_guardrail as tool_output_guardrail,
 )
-from .config import ReconnectPolicy as ReconnectPolicy, SessionConfig as SessionConfig
+from .config import (
+    ReconnectPolicy as ReconnectPolicy,
+    SessionConfig as SessionConfig,
+    UsageLimits as UsageLimits,
+)
 from .core import ResponseOutcome as ResponseOutcome
 from .endpoints import Endpoint as Endpoint
 from .errors import RealtimeError as RealtimeError
@@ -101,6 +105,7 @@ __all__ = [
     "ToolOutputGuardrail",
     "Transcription",
     "Usage",
+    "UsageLimits",
     "errors",
     "events",
     "function_tool",

@@ -189,6 +189,31 @@ class ReconnectPolicy:
             )
 
 
+@attrs.frozen(kw_only=True)
+class UsageLimits:
+    """Budgets of a session; ``None`` for no limit.
+
+    A budget is checked when it is used, so a response may exceed it. A budget that is used up ends the
+    session after the grace period (:class:`SessionConfig`, ``limit_grace``).
+
+    Args:
+        total_tokens, input_tokens, output_tokens: tokens of all responses, as the service reports them.
+        tool_calls: calls that the model makes, including handoffs. The last one is still answered.
+        tool_rounds: responses in a row that call functions and say nothing, within one turn of the
+            agent. The response that follows is created with ``tool_choice="none"``, so that the model
+            answers with what it has. If it calls functions nevertheless, the session ends.
+
+    Raises:
+        ConfigurationError: a limit is not a positive int.
+    """
+
+    total_tokens: int | None = attrs.field(default=None, validator=_count_or_none)
+    input_tokens: int | None = attrs.field(default=None, validator=_count_or_none)
+    output_tokens: int | None = attrs.field(default=None, validator=_count_or_none)
+    tool_calls: int | None = attrs.field(default=None, validator=_count_or_none)
+    tool_rounds: int | None = attrs.field(default=None, validator=_count_or_none)
+
+
 _FORMATS = ((AudioFormat,), "PCM24K, PCMU, PCMA or another AudioFormat")
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "model": ((str, type(None)), "the name of a model"),
@@ -203,6 +228,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "voice": ((str, CustomVoice, Unset), "a name or a CustomVoice"),
     "reasoning": ((Reasoning, Unset), "a Reasoning"),
     "reconnect": ((ReconnectPolicy, type(None)), "a ReconnectPolicy, or None"),
+    "limits": ((UsageLimits,), "a UsageLimits"),
 }
 
 
@@ -255,6 +281,13 @@ class SessionConfig:
         ping_timeout: seconds that the service may stay silent after a ping; ``None`` for no pings. After
             that, the connection is lost (1006). A message that is arriving is not silence. The in-memory
             transports and some custom ones have no pings and ignore both settings.
+        idle_timeout: seconds without activity after which the session ends: no speech of the user, no
+            message, no response, no call, and no audio of the agent to be heard. The audio of
+            ``send_audio`` counts as speech if there is no turn detection. ``None`` for no limit.
+        max_duration: seconds after which the session ends, from its opening; ``None`` for no limit.
+        limits: budgets of tokens and calls.
+        limit_grace: seconds that the agent has, once a limit is reached, to finish its answer and be
+            heard before the session is closed as by ``aclose``; 0 to close at once.
         max_message_size: characters of one incoming frame. A larger frame ends the connection (1009).
         max_concurrent_calls: calls that are carried out at once; ``None`` for no limit. Later calls wait
             in order. A call that waits for approval does not count, and a call that was answered early
@@ -317,6 +350,10 @@ class SessionConfig:
     close_timeout: float = attrs.field(default=1.0, validator=_positive)
     ping_interval: float | None = attrs.field(default=20.0, validator=_positive_or_none)
     ping_timeout: float | None = attrs.field(default=10.0, validator=_positive_or_none)
+    idle_timeout: float | None = attrs.field(default=None, validator=_positive_or_none)
+    max_duration: float | None = attrs.field(default=None, validator=_positive_or_none)
+    limits: UsageLimits = UsageLimits()
+    limit_grace: float = attrs.field(default=10.0, validator=_not_negative)
     max_message_size: int = attrs.field(default=32 * 1024 * 1024, validator=_positive)
     max_concurrent_calls: int | None = attrs.field(default=64, validator=_count_or_none)
     max_buffered_events: int = attrs.field(default=16_384, validator=_positive)
@@ -417,4 +454,5 @@ __all__ = [
     "ServerVad",
     "SessionConfig",
     "SettingsChanges",
+    "UsageLimits",
 ]

@@ -17,7 +17,7 @@ import attrs
 
 from .errors import RealtimeError
 from .items import HistoryItem, McpCallItem
-from .session_end import SessionEnd
+from .session_end import LimitName, SessionEnd
 from .usage import Usage
 from .wire import RateLimit, ResponseUsage, ServerEvent, Session
 
@@ -593,6 +593,21 @@ class RawModelEvent(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class LimitReached(SessionEvent):
+    """A limit of the session was reached.
+
+    Attributes:
+        limit: the name of the setting.
+        grace: seconds that the agent has to finish before the session ends; ``None`` if the session goes
+            on, because the agent must only stop calling functions (``tool_rounds``).
+    """
+
+    type: ClassVar[Literal["limit_reached"]] = "limit_reached"
+    limit: LimitName
+    grace: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class SessionEnded(SessionEvent):
     """The session ended. This is the last event of every channel that delivers it.
 
@@ -640,6 +655,7 @@ AnyEvent: TypeAlias = (
     | McpToolsChanged
     | RateLimitsUpdated
     | RawModelEvent
+    | LimitReached
     | SessionEnded
 )
 """Every session event. A channel yields these; ``event.type`` and ``match`` narrow them."""

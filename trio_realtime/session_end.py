@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-__all__ = ["EndReason", "EndedBy", "SessionEnd"]
+__all__ = ["EndReason", "EndedBy", "LimitName", "SessionEnd"]
 
 EndedBy: TypeAlias = Literal["application", "user", "service", "network", "limit", "user_code"]
 """Who ended a session.
@@ -19,10 +19,23 @@ EndedBy: TypeAlias = Literal["application", "user", "service", "network", "limit
 - ``user_code``: a tool or a realtime model of yours failed.
 """
 
+LimitName: TypeAlias = Literal[
+    "idle_timeout",
+    "max_duration",
+    "total_tokens",
+    "input_tokens",
+    "output_tokens",
+    "tool_calls",
+    "tool_rounds",
+]
+"""A limit, by the name of its setting in :class:`~trio_realtime.SessionConfig` or
+:class:`~trio_realtime.UsageLimits`."""
+
 EndReason: TypeAlias = Literal[
     "closed",
     "block_raised",
     "cancelled",
+    "drained",
     "end_call",
     "hung_up",
     "closed_by_service",
@@ -31,12 +44,21 @@ EndReason: TypeAlias = Literal[
     "reconnect_failed",
     "tool_failed",
     "model_failed",
+    "idle_timeout",
+    "max_duration",
+    "total_tokens",
+    "input_tokens",
+    "output_tokens",
+    "tool_calls",
+    "tool_rounds",
 ]
 """Why a session ended.
 
 - ``closed``: ``aclose`` was called, or the block was left (by ``application``).
 - ``block_raised``: the block was left with an exception, which is the ``error`` (by ``application``).
 - ``cancelled``: the block was cancelled (by ``application``).
+- ``drained``: ``aclose(drain_timeout=...)`` was called, and the agent finished in time (by
+  ``application``).
 - ``end_call``: ``end_call`` ended the session (by ``application``).
 - ``hung_up``: the phone call is over (by ``user``).
 - ``closed_by_service``: the service closed the connection, with any code (by ``service``).
@@ -45,6 +67,7 @@ EndReason: TypeAlias = Literal[
 - ``reconnect_failed``: no further connection could be opened (by ``network`` or ``service``).
 - ``tool_failed``: a tool whose failure ends the session failed (by ``user_code``).
 - ``model_failed``: a realtime model of yours raised (by ``user_code``).
+- The names in :data:`LimitName`: this limit was reached (by ``limit``).
 """
 
 

@@ -15,6 +15,7 @@ from .effects import (
     CheckReply as CheckReply,
     DropConnection as DropConnection,
     Effect as Effect,
+    EndSession as EndSession,
     HistoryEdited as HistoryEdited,
     Outcome as Outcome,
     RareEffect as RareEffect,
@@ -50,6 +51,7 @@ from .inputs import (
     UpdateHistory as UpdateHistory,
     UpdateSettings as UpdateSettings,
 )
+from .limits import LimitSettings as LimitSettings
 from .reconnecting import (
     ReconnectSchedule as ReconnectSchedule,
     RefreshSchedule as RefreshSchedule,

@@ -35,6 +35,7 @@ from .history.replayed import replayed_items
 from .history.updates import HistoryUpdater
 from .inputs import Input
 from .interruption import Interruption
+from .limits import NO_LIMITS, LimitSettings, SessionLimits
 from .link import Link
 from .raw_events import RawEvents
 from .replay import Replay
@@ -69,6 +70,7 @@ class Conversation:
             is none.
         max_audio_while_away: seconds of what the user says while there is no connection.
         is_guarded: returns whether the replies of an agent are checked.
+        limits: time limits and budgets.
 
     Attributes:
         link: which connection is used, and whether there is one.
@@ -91,6 +93,7 @@ class Conversation:
         max_speech: float = 0.0,
         max_audio_while_away: float = 0.0,
         is_guarded: Callable[[Any], bool] = lambda _agent: True,
+        limits: LimitSettings = NO_LIMITS,
     ) -> None:
         self._numbers = count(1)
         self._barge_in = barge_in
@@ -117,6 +120,14 @@ class Conversation:
         )
         self._retention = RetainedAudio(
             self.history, RunningResponses(), self.playback, token, max_history_audio
+        )
+        self._limits = SessionLimits(
+            limits,
+            self.playback,
+            self._ledger,
+            is_quiet=lambda: self.link.is_open and self.is_quiet,
+            detects_speech=lambda: self._settings_state.detects_speech,
+            usage=lambda: self.usage,
         )
         self._waiting_requests: deque[ResponseRequest] = deque()
         self._waiting_out_of_band: list[ResponseRequest] = []
@@ -162,6 +173,7 @@ class Conversation:
             interruption,
             self._input_guard,
             timer,
+            self._limits,
             token,
             self._open_turns,
             self._waiting_out_of_band,
@@ -249,6 +261,7 @@ class Conversation:
                 self._renew,
                 self._drop_waiting,
             ),
+            limits=self._limits,
         )
         self._handlers = dispatch_table(self._components)
 
@@ -334,8 +347,8 @@ class Conversation:
 
     @property
     def next_deadline(self) -> float:
-        """When :class:`~.inputs.DeadlinePassed` is due, in seconds; ``math.inf`` if no request waits."""
-        return self._timer.next_deadline
+        """When :class:`~.inputs.DeadlinePassed` is due, in seconds; ``math.inf`` if nothing waits."""
+        return min(self._timer.next_deadline, self._limits.next_deadline)
 
     @property
     def is_quiet(self) -> bool:

@@ -27,6 +27,7 @@ from .history.edits import HistoryEdits
 from .history.outgoing import OutgoingItems
 from .history.updates import HistoryUpdater
 from .interruption import Interruption
+from .limits import ACTIVITY, SessionLimits
 from .raw_events import RawEvents
 from .responses.lifecycle import ResponseLifecycle
 from .responses.output import OutputStream
@@ -58,6 +59,7 @@ class Components:
     errors: ErrorRouter
     raw: RawEvents
     connections: Connections
+    limits: SessionLimits
 
 
 def dispatch_table(c: Components) -> DispatchTable:
@@ -65,7 +67,7 @@ def dispatch_table(c: Components) -> DispatchTable:
     table: dict[type, tuple[Handler, ...]] = {
         # the session
         w.SessionCreated: (c.settings.on_session_created,),
-        w.SessionUpdated: (c.settings.on_session_updated,),
+        w.SessionUpdated: (c.settings.on_session_updated, c.limits.on_session_updated),
         w.ErrorEvent: (c.errors.on_error,),
         w.RateLimitsUpdated: (forwarded_events.rate_limits_updated,),
         w.WarningEvent: (forwarded_events.warning,),
@@ -134,8 +136,13 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.ResponseOutputItemDone: (
             c.lifecycle.on_output_item_done,
             c.retention.on_output_item_done,
+            c.limits.on_output_item_done,
         ),
-        w.ResponseDone: (c.lifecycle.on_done, c.retention.on_response_done),
+        w.ResponseDone: (
+            c.lifecycle.on_done,
+            c.retention.on_response_done,
+            c.limits.on_response_done,
+        ),
         # hosted MCP servers
         w.ResponseMcpCallInProgress: (c.hosted.on_call_in_progress,),
         w.ResponseMcpCallCompleted: (c.hosted.on_call_ended,),
@@ -143,7 +150,7 @@ def dispatch_table(c: Components) -> DispatchTable:
         w.McpListToolsFailed: (c.hosted.on_list_tools_failed,),
         # commands of the user
         i.SendItem: (c.requests.on_send_item,),
-        i.AppendAudio: (c.user_audio.on_append,),
+        i.AppendAudio: (c.user_audio.on_append, c.limits.on_append_audio),
         i.CommitAudio: (c.user_audio.on_commit,),
         i.ClearAudio: (c.user_audio.on_clear,),
         i.CreateResponse: (c.requests.on_create_response,),
@@ -161,15 +168,16 @@ def dispatch_table(c: Components) -> DispatchTable:
         i.ReplyChecked: (c.trips.on_reply_checked,),
         i.InputChecked: (c.trips.on_input_checked,),
         # connections
-        i.DeadlinePassed: (c.connections.on_deadline_passed,),
+        i.DeadlinePassed: (c.connections.on_deadline_passed, c.limits.on_deadline_passed),
         i.ConnectionLost: (c.connections.on_connection_lost,),
         i.ConnectionRestored: (c.connections.on_connection_restored,),
         i.Disconnected: (c.connections.on_disconnected,),
     }
-    if c.retention.enabled:
-        return table
-    # Without retention, the audio path is one handler long.
+    for kind in ACTIVITY:
+        table[kind] = (*table[kind], c.limits.on_activity)
+    # Without retention and limits, the audio paths are one handler long.
+    disabled = [part for part in (c.retention, c.limits) if not part.enabled]
     return {
-        kind: tuple(h for h in handlers if getattr(h, "__self__", None) is not c.retention)
+        kind: tuple(h for h in handlers if getattr(h, "__self__", None) not in disabled)
         for kind, handlers in table.items()
     }

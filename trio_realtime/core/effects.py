@@ -13,6 +13,7 @@ import attrs
 
 from trio_realtime.errors import RealtimeError
 from trio_realtime.events import ResponseStatus, SessionEvent
+from trio_realtime.session_end import LimitName
 from trio_realtime.wire import ClientEvent, ConversationItemCreate, Item, ResponseUsage, Session
 
 
@@ -130,6 +131,13 @@ class ResolveRequest:
 
 
 @attrs.frozen(kw_only=True)
+class EndSession:
+    """A limit was reached: let the agent finish within the grace period, then end the session."""
+
+    limit: LimitName
+
+
+@attrs.frozen(kw_only=True)
 class DropConnection:
     """The connection is dead although it is open: end it, as if the service had closed it."""
 
@@ -144,5 +152,6 @@ RareEffect: TypeAlias = (
     | SendEncoded
     | ResolveRequest
     | DropConnection
+    | EndSession
 )
 Effect: TypeAlias = ClientEvent | SessionEvent | RareEffect

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from trio_realtime.wire import Session
+from trio_realtime.wire import Session, Unset
 
 from .inputs import UpdateSettings
 
@@ -27,3 +27,11 @@ class SettingsState:
         self.session: Session | None = None
         self.accepted: Session | None = None
         self.waiting: deque[UpdateSettings] = deque()
+
+    @property
+    def detects_speech(self) -> bool:
+        """Whether the service detects the user's speech, so that turns do not end by hand."""
+        if self.session is None or isinstance(self.session.audio, Unset):
+            return True
+        side = self.session.audio.input
+        return isinstance(side, Unset) or bool(side.turn_detection)

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 from trio_realtime.core import CreateResponse, ResponseOutcome
-from trio_realtime.errors import RealtimeError, UsageError
+from trio_realtime.errors import RealtimeError, SessionClosed, UsageError
 from trio_realtime.wire import ResponseCreate, ResponseParams
 
 from .ending import CALL_ENDED, EndCause
@@ -72,6 +72,11 @@ class CallEnding:
         try:
             if not await self._finish_speaking(params, interruptions):
                 return False
+        except SessionClosed:
+            end = runtime.end.result
+            if end is not None and end.by == "limit":
+                return True  # the grace period of a limit was over first
+            raise
         finally:
             self._calls -= own
         await self._shut_down(CALL_ENDED)

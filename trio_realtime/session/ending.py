@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from trio_realtime.errors import RealtimeError, SessionClosed, ToolFailed, ToolTimedOut
-from trio_realtime.session_end import EndedBy, EndReason, SessionEnd
+from trio_realtime.session_end import EndedBy, EndReason, LimitName, SessionEnd
 
 from .user_code import is_supervised
 
@@ -39,6 +39,7 @@ class EndCause:
 
 
 CLOSED: Final = EndCause(by="application", reason="closed")
+DRAINED: Final = EndCause(by="application", reason="drained")
 CALL_ENDED: Final = EndCause(by="application", reason="end_call")
 
 
@@ -54,6 +55,12 @@ def failure_of_user_code(error: RealtimeError) -> EndCause:
     is_tool = isinstance(error, ToolFailed | ToolTimedOut)
     reason: EndReason = "tool_failed" if is_tool else "model_failed"
     return EndCause(by="user_code", reason=reason, loss=error, sender_error=error)
+
+
+def limit_reached(limit: LimitName) -> EndCause:
+    """Return what it means that a limit of the session was reached."""
+    closed = SessionClosed(f"the session was closed: it has reached its limit {limit}")
+    return EndCause(by="limit", reason=limit, sender_error=closed)
 
 
 class EndState:
@@ -73,6 +80,8 @@ class EndState:
         self.is_set: bool = False
         self.opened_at: float | None = None
         self.expected: EndCause | None = None
+        self._requested: EndCause | None = None
+        self._was_requested = trio.Event()
         self.result: SessionEnd | None = None
         self.loss: RealtimeError | None = None
         self.delivered: bool = False
@@ -111,6 +120,18 @@ class EndState:
         self.loss = cause.loss
         self.sender_error = cause.sender_error
         return self.result
+
+    def request(self, cause: EndCause) -> None:
+        """Ask for an orderly end. The first request counts."""
+        if self._requested is None:
+            self._requested = cause
+            self._was_requested.set()
+
+    async def wait_requested(self) -> EndCause:
+        """Wait for a request to end the session, and return its cause."""
+        await self._was_requested.wait()
+        assert self._requested is not None
+        return self._requested
 
     def raise_if_set(self) -> None:
         """Raise what a sender gets, if the session has ended.

@@ -1,6 +1,6 @@
 """From an agent and an endpoint to a running session, and back.
 
-The session is a nursery with four named tasks: guardrails, tools, deadlines and hooks. Around it is the
+The session is a nursery with five named tasks: guardrails, tools, deadlines, limits and hooks. Around it is the
 nursery of the connections, in which each connection has a nursery of its own with a reader and a writer. No
 cancellation reaches the connections before the session has said goodbye. The first connection is made before
 the session's tasks start, so its errors are the caller's plain exceptions. MCP servers start before the
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -30,7 +31,7 @@ from trio_realtime.agents import (
     describe,
 )
 from trio_realtime.config import SessionConfig
-from trio_realtime.core import Conversation
+from trio_realtime.core import Conversation, LimitSettings
 from trio_realtime.errors import (
     ConfigurationError,
     ConnectTimeout,
@@ -52,6 +53,7 @@ from .consumers.hooks import HookRunner
 from .ending import CLOSED, EndCause, EndState, block_ended, copy_exception
 from .guardrails import GuardrailRunner
 from .initial_history import check_sendable, create_initial_history, initial_items
+from .limits import end_at_limit
 from .mcp.manager import McpServers
 from .run_guard import RunGuard
 from .runtime import SessionRuntime
@@ -130,7 +132,9 @@ async def open_session(
 
         async with connections.running(prepare):
             runtime.end.opened_at = trio.current_time()
-            async with _SessionTasks(runtime, services, hook_runner).running():
+            enforce_limits = partial(end_at_limit, runtime, shutdown, config.limit_grace)
+            tasks = _SessionTasks(runtime, services, hook_runner, enforce_limits)
+            async with tasks.running():
                 servers.attach(runtime, context)
                 cause = CLOSED
                 try:
@@ -203,6 +207,12 @@ def _make_runtime(
             0.0 if config.reconnect is None else config.reconnect.max_audio_while_away
         ),
         is_guarded=guardrails.is_guarded,
+        limits=LimitSettings(
+            idle_timeout=math.inf if config.idle_timeout is None else config.idle_timeout,
+            max_duration=math.inf if config.max_duration is None else config.max_duration,
+            usage=config.limits,
+            grace=config.limit_grace,
+        ),
     )
     end, guard = EndState(), RunGuard()
     return SessionRuntime(
@@ -224,6 +234,7 @@ class _SessionTasks:
     runtime: SessionRuntime
     services: ToolServices
     hooks: HookRunner
+    enforce_limits: Callable[[], Awaitable[None]]
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -232,7 +243,7 @@ class _SessionTasks:
         The hooks' task ends by itself, after the last event or at the deadline of the shutdown.
         """
         runtime = self.runtime
-        checking, calling, watching = (trio.CancelScope() for _ in range(3))
+        checking, calling, watching, limiting = (trio.CancelScope() for _ in range(4))
         async with open_bare_nursery(InternalError) as nursery:
             nursery.start_soon(
                 _run_in_scope, checking, runtime.guardrails.run, runtime, name="guardrails"
@@ -241,12 +252,13 @@ class _SessionTasks:
                 _run_in_scope, calling, runtime.tools.run, self.services, name="tools"
             )
             nursery.start_soon(_run_in_scope, watching, runtime.watch_deadlines, name="deadlines")
+            nursery.start_soon(_run_in_scope, limiting, self.enforce_limits, name="limits")
             nursery.start_soon(self.hooks.run, name="hooks")
             try:
                 yield
             finally:
                 runtime.tools.stop_receiving()
-                for scope in (checking, calling, watching):
+                for scope in (checking, calling, watching, limiting):
                     scope.cancel(reason="the session is over")
 
 

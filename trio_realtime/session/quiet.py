@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Set as AbstractSet
 
 import trio
@@ -31,15 +32,38 @@ async def wait_quiet(
     Raises:
         RealtimeError: the session ended first.
     """
-    core, tools = runtime.core, runtime.tools
     while True:
         runtime.end.raise_if_set()
-        if interruptions is not None and core.interruptions != interruptions:
+        if interruptions is not None and runtime.core.interruptions != interruptions:
             return False
-        now = trio.current_time()
-        quiet_at = core.playback.finishes_at(now) if heard else now
-        is_quiet = core.is_quiet and tools.running_ids() <= ignored_calls
-        if is_quiet and quiet_at <= now:
+        quiet_at = _quiet_at(runtime, ignored_calls, heard=heard)
+        if quiet_at <= trio.current_time():
             return True
-        with trio.move_on_at(quiet_at if is_quiet else float("inf")):
+        with trio.move_on_at(quiet_at):
             await runtime.wait_change()
+
+
+async def finishes_in_time(runtime: SessionRuntime, timeout: float) -> bool:
+    """Wait until the agent has nothing more to say and all of it was heard, or the session ends.
+
+    Returns:
+        bool: ``False`` if ``timeout`` seconds have passed or the session has ended before.
+    """
+    with trio.move_on_after(timeout):
+        while not runtime.end.is_set:
+            quiet_at = _quiet_at(runtime)
+            if quiet_at <= trio.current_time():
+                return True
+            with trio.move_on_at(quiet_at):
+                await runtime.wait_change()
+    return False
+
+
+def _quiet_at(
+    runtime: SessionRuntime, ignored_calls: AbstractSet[str] = frozenset(), *, heard: bool = True
+) -> float:
+    """Return when it will be quiet, in seconds; ``math.inf`` if that is not known yet."""
+    if not runtime.core.is_quiet or not runtime.tools.running_ids() <= ignored_calls:
+        return math.inf
+    now = trio.current_time()
+    return runtime.core.playback.finishes_at(now) if heard else now

@@ -24,6 +24,7 @@ from trio_realtime.core import (
     DeadlinePassed,
     Disconnected,
     DropConnection,
+    EndSession,
     HistoryEdited,
     Input,
     Outcome,
@@ -51,7 +52,7 @@ from trio_realtime.wire import (
 from .connection.errors import end_after_failure, end_of_connection
 from .connection.send_queue import SendQueue
 from .consumers.bus import EventBus
-from .ending import EndCause, EndState, failure_of_user_code
+from .ending import EndCause, EndState, failure_of_user_code, limit_reached
 from .guardrails import GuardrailRunner
 from .run_guard import RunGuard
 from .tools.runner import ToolRunner
@@ -239,6 +240,8 @@ class SessionRuntime:
                 self.guardrails.start(effect, self)
             case SendEncoded(event=event, message=message):
                 self._put(event, message)
+            case EndSession(limit=limit):
+                self.end.request(limit_reached(limit))
             case ResolveRequest(token=token, outcome=outcome):
                 request = self._pending.pop(token, None)
                 if request is not None:

@@ -34,7 +34,6 @@ from trio_realtime.wire import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioTranscriptionCompleted,
-    Unset,
 )
 
 LISTENING_MS: Final = 1000
@@ -108,14 +107,6 @@ class UserAudio:
         known = session.input_format if session is not None else None
         return _BYTES_PER_MS if known is None else known.bytes_per_ms
 
-    @property
-    def _detects_speech(self) -> bool:
-        session = self._settings.session
-        if session is None or isinstance(session.audio, Unset):
-            return True
-        side = session.audio.input
-        return isinstance(side, Unset) or bool(side.turn_detection)
-
     # --- commands
 
     def on_append(self, command: AppendAudio, now: float) -> Sequence[Effect]:
@@ -146,7 +137,7 @@ class UserAudio:
         seconds = self._max_speech
         if away:
             seconds += self._max_away
-        elif not self.is_in_turn and self._detects_speech:
+        elif not self.is_in_turn and self._settings.detects_speech:
             seconds = min(LISTENING_MS / 1000, seconds)
         limit = seconds * 1000 * self._bytes_per_ms
         while self._size > limit and len(self._pieces) > 1:

@@ -105,6 +105,11 @@ class ToolLedger:
         return any(calls.open for calls in self._responses.values())
 
     @property
+    def count(self) -> int:
+        """The number of calls so far."""
+        return len(self._calls)
+
+    @property
     def open_ids(self) -> tuple[str, ...]:
         """The ids of the calls that are still to be answered."""
         return tuple(sorted(id_ for calls in self._responses.values() for id_ in calls.open))

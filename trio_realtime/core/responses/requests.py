@@ -27,6 +27,7 @@ from trio_realtime.core.guardrails import InputGuard
 from trio_realtime.core.history.outgoing import OutgoingItems
 from trio_realtime.core.inputs import CancelResponse, CreateResponse, SendItem
 from trio_realtime.core.interruption import Interruption
+from trio_realtime.core.limits import SessionLimits
 from trio_realtime.core.link import Link
 from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.core.settings import SessionSettings
@@ -62,6 +63,7 @@ class ResponseRequests:
         interruption: knows which requests are cancelled in advance.
         input_guard: requests the checks of what the user says.
         timer: limits how long a create may be unanswered.
+        limits: limits how many responses in a row only call functions.
         token: makes event ids.
         open_turns: the turns whose calls are still to be answered, by response. They outlive the
             connection.
@@ -80,6 +82,7 @@ class ResponseRequests:
         interruption: Interruption,
         input_guard: InputGuard,
         timer: RequestTimer,
+        limits: SessionLimits,
         token: Callable[[str], str],
         open_turns: dict[str, tuple[Turns, ResponseOutcome]],
         out_of_band: list[ResponseRequest],
@@ -94,6 +97,7 @@ class ResponseRequests:
         self._interruption = interruption
         self._input_guard = input_guard
         self._timer = timer
+        self._limits = limits
         self._token = token
         self._open_turns = open_turns
         self._waiting_out_of_band = out_of_band
@@ -341,9 +345,17 @@ class ResponseRequests:
             # A call that belongs to no response belongs to no turn.
             turns, outcome = self._open_turns.pop(completed.response_id, ((), CANCELLED))
             if completed.wants_response:
-                self._queue.add(ResponseRequest(token=self._token("create"), turns=turns))
+                effects += self._continue(turns)
             else:
                 effects += self.end_turns(turns, _outcome_without_reply(outcome, completed))
+        return effects
+
+    def _continue(self, turns: Turns) -> Sequence[Effect]:
+        """Queue the response that continues turns after their calls."""
+        rounds = max((turn.tool_rounds for turn in turns), default=0)
+        may_call, effects = self._limits.check_rounds(rounds)
+        params = None if may_call else ResponseParams(tool_choice="none")
+        self._queue.add(ResponseRequest(token=self._token("create"), params=params, turns=turns))
         return effects
 
 

@@ -21,17 +21,19 @@ class Turn:
         agent: the agent of the latest response; a handoff changes it.
         output: the text of the latest response that has any.
         tool_calls: the number of function calls so far.
+        tool_rounds: the number of responses, up to the latest one, that had calls and no text.
         usage: the tokens of all responses so far.
         waiters: the tokens that are resolved when the turn ends.
     """
 
-    __slots__ = ("agent", "id", "output", "tool_calls", "usage", "waiters")
+    __slots__ = ("agent", "id", "output", "tool_calls", "tool_rounds", "usage", "waiters")
 
     def __init__(self, turn_id: str, agent: Any) -> None:
         self.id: str = turn_id
         self.agent: Any = agent
         self.output: str = ""
         self.tool_calls: int = 0
+        self.tool_rounds: int = 0
         self.usage: Usage = Usage()
         self.waiters: list[str] = []
 
@@ -40,6 +42,7 @@ class Turn:
         self.agent = agent
         self.output = outcome.text or self.output
         self.tool_calls += tool_calls
+        self.tool_rounds = self.tool_rounds + 1 if tool_calls and not outcome.text else 0
         if outcome.usage is not None:
             self.usage = self.usage.plus(outcome.usage)
 
