@@ -19,6 +19,7 @@ from support.service import (
 from support.sessions import open_test_session
 from support.wire import ITEM, sent_outputs
 from trio_realtime import RealtimeSession, ToolContext, events, function_tool
+from trio_realtime.errors import ClosedByService
 from trio_realtime.testing import ScriptedPeer
 
 Session: TypeAlias = RealtimeSession[None]
@@ -203,3 +204,104 @@ async def test_drain_notices_the_end_of_a_tool_that_has_nothing_more_to_say(
         with trio.fail_after(60):
             await session.drain()
         assert trio.current_time() - began == pytest.approx(4)
+
+
+# --- the deadline -------------------------------------------------------------------------------
+
+
+async def test_drain_returns_whether_the_agent_finished_in_time(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        send_spoken_reply(peer, 1, audio=10)
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        assert not await session.drain(timeout=4)
+        assert trio.current_time() - began == pytest.approx(4)
+        assert session.end is None
+        assert await session.drain(timeout=7)
+        assert trio.current_time() - began == pytest.approx(10)
+        assert await session.drain(timeout=0)
+
+
+async def test_drain_with_a_deadline_raises_what_ended_the_session(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session, trio.open_nursery() as nursery:
+        send_spoken_reply(peer, 1, audio=10)
+        await wait_all_tasks_blocked()
+
+        async def close_soon() -> None:
+            await trio.sleep(1)
+            peer.close(1000)
+
+        nursery.start_soon(close_soon)
+        with pytest.raises(ClosedByService):
+            await session.drain(timeout=5)
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(20, "drained"), (4, "closed")])
+async def test_aclose_lets_the_agent_finish_in_time(
+    seconds: float, reason: str, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        send_spoken_reply(peer, 1, audio=10)
+        await wait_all_tasks_blocked()
+        began = trio.current_time()
+        await session.aclose(drain_timeout=seconds)
+        assert trio.current_time() - began == pytest.approx(min(seconds, 10))
+    assert session.end is not None
+    assert (session.end.by, session.end.reason) == ("application", reason)
+    assert session.end.unheard_audio_ms == pytest.approx(10_000 - min(seconds, 10) * 1000)
+
+
+async def test_cancelled_drain_leaves_the_session_open(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer) as session:
+        send_spoken_reply(peer, 1, audio=10)
+        await wait_all_tasks_blocked()
+        with trio.move_on_after(1):
+            await session.aclose(drain_timeout=20)
+        await session.send_message("Still there?")
+        assert session.end is None
+
+
+async def test_loss_while_aclose_drains_is_still_raised_by_the_block(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    with pytest.raises(ClosedByService):
+        async with open_test_session(peer) as session:
+            send_spoken_reply(peer, 1, audio=10)
+            await wait_all_tasks_blocked()
+            peer.close(1000)
+            began = trio.current_time()
+            await session.aclose(drain_timeout=20)
+            assert trio.current_time() - began < 2
+
+
+async def test_aclose_in_a_tool_cannot_drain(autojump_clock: MockClock) -> None:
+    sessions: list[Session] = []
+
+    @function_tool
+    async def goodbye() -> None:
+        await sessions[0].aclose(drain_timeout=1)
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer, goodbye) as session:
+        sessions.append(session)
+        await start_call(peer, "goodbye")
+        (ended,) = drain_events(session.events, events.ToolEnd)
+        assert session.end is None
+    assert "aclose(drain_timeout=...) inside a tool" in ended.output_text
+
+
+async def test_aclose_after_the_end_does_not_drain(autojump_clock: MockClock) -> None:
+    async with open_test_session(ScriptedPeer()) as session:
+        await session.aclose()
+    began = trio.current_time()
+    await session.aclose(drain_timeout=20)
+    assert trio.current_time() == began
+    assert session.end is not None
+    assert session.end.reason == "closed"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import trio
+
 from trio_realtime.errors import UsageError
 from trio_realtime.session_end import SessionEnd
 
 from .end_call import GOODBYE, CallEnding, ShutDown
-from .ending import CLOSED
-from .quiet import wait_quiet
+from .ending import CLOSED, DRAINED
+from .quiet import finishes_in_time, wait_quiet
 from .runtime import SessionRuntime
 
 
@@ -29,22 +33,32 @@ class EndingMethods:
         """How the session ended; ``None`` while it runs."""
         return self._runtime.end.result
 
-    async def drain(self) -> None:
+    async def drain(self, *, timeout: float | None = None) -> bool:
         """Wait until the agent has nothing more to say.
 
         That is: no response runs or is requested, no tool runs, and all audio has been heard.
+
+        Args:
+            timeout: seconds to wait at most; ``None`` for no limit. The session goes on after it.
+
+        Returns:
+            bool: whether the agent has finished; ``False`` if the timeout has passed before.
 
         Raises:
             RealtimeError: the session ended first.
             UsageError: the caller is a tool of this session, which would wait for itself.
         """
         await self._ready()
-        runtime = self._runtime
-        if runtime.tools.current_ids():
+        self._check_not_in_tool("drain()")
+        with trio.move_on_after(math.inf if timeout is None else timeout):
+            return await wait_quiet(self._runtime)
+        return False
+
+    def _check_not_in_tool(self, method: str) -> None:
+        if self._runtime.tools.current_ids():
             raise UsageError(
-                "drain() inside a tool would wait for the tool itself: call it in another task"
+                f"{method} inside a tool would wait for the tool itself: call it in another task"
             )
-        await wait_quiet(runtime)
 
     async def end_call(self, *, instructions: str | None = GOODBYE) -> bool:
         """Ask the agent for a last sentence, wait until it was heard, and end the session.
@@ -66,7 +80,8 @@ class EndingMethods:
                 ``None`` for no further sentence.
 
         Returns:
-            bool: whether the session has ended; ``False`` after an interruption.
+            bool: whether the session has ended, also by a limit before the last sentence was heard;
+            ``False`` after an interruption.
 
         Raises:
             RequestRejected: the service did not begin the response. The session goes on.
@@ -78,14 +93,27 @@ class EndingMethods:
         await self._ready()
         return await self._ending.run(instructions)
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, drain_timeout: float | None = None) -> None:
         """End the session: stop the tools, send the queued frames, close the connection. Idempotent.
 
         Iteration ends. This takes ``close_timeout`` at most, whatever the service does; tools that shield
-        themselves or have a ``finish_timeout`` may take longer.
+        themselves or have a ``finish_timeout`` may take longer. The close is shielded from cancellation.
+
+        Args:
+            drain_timeout: seconds that the agent has to finish before, as in :meth:`drain`; ``None`` to
+                close at once. Cancelling this wait leaves the session open.
+
+        Raises:
+            UsageError: ``drain_timeout`` is given, and the caller is a tool of this session, which would
+                wait for itself.
         """
         self._runtime.guard.check()
-        await self._shut_down(CLOSED)
+        cause = CLOSED
+        if drain_timeout is not None:
+            self._check_not_in_tool("aclose(drain_timeout=...)")
+            if await finishes_in_time(self._runtime, drain_timeout):
+                cause = DRAINED
+        await self._shut_down(cause)
 
     async def _ready(self) -> None:
         self._runtime.guard.check()
