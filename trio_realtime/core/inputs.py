@@ -185,12 +185,14 @@ class CallFinished:
         output: what the model is given.
         wants_response: request a response once all calls of the response are answered.
         report: the event that is delivered after the output was queued.
+        cancelled: the call did not come to its end, so its turn is not complete.
     """
 
     call_id: str
     output: str
     wants_response: bool = True
     report: SessionEvent | None = None
+    cancelled: bool = False
 
 
 @attrs.frozen(kw_only=True)

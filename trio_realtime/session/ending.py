@@ -142,6 +142,15 @@ class EndState:
         if self.is_set:
             raise self.deliver(self.sender_error)
 
+    def raise_if_closing(self) -> None:
+        """Raise what a sender will get, if this side is about to end the session.
+
+        Raises:
+            RealtimeError: why nothing can be sent soon.
+        """
+        if self.expected is not None:
+            raise self.deliver(self.expected.sender_error)
+
     def consumer_exception(self) -> Exception:
         """Return what a consumer gets after its last event."""
         return trio.EndOfChannel() if self.loss is None else self.deliver(self.loss)

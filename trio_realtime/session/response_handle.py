@@ -45,6 +45,9 @@ class Response:
         outcome = await self._request.wait()
         assert isinstance(outcome, ResponseOutcome)
         if outcome.status != "completed":
+            if outcome.status == "cancelled":
+                # The end of the session cancels tools before it fails requests.
+                self._runtime.end.raise_if_closing()
             raise response_failure(outcome)
         return outcome
 

@@ -155,7 +155,9 @@ class FunctionCalls:
 
     def on_call_finished(self, result: CallFinished, _now: float) -> list[Effect]:
         """Send the output of a call, once, and what follows from it."""
-        if not self._ledger.finish(result.call_id, wants_response=result.wants_response):
+        if not self._ledger.finish(
+            result.call_id, wants_response=result.wants_response, cancelled=result.cancelled
+        ):
             # The user has answered the call by hand.
             return [] if result.report is None else [result.report]
         effects = self._output(result.call_id, result.output)

@@ -175,8 +175,14 @@ class ToolLedger:
             call.state = TRANSITIONS[call.state, Trigger.PROTECT]
             call.respond_anyway = respond
 
-    def finish(self, call_id: str, *, wants_response: bool) -> bool:
-        """Take the result of a call. Returns whether to send it: not if the call is answered already."""
+    def finish(self, call_id: str, *, wants_response: bool, cancelled: bool = False) -> bool:
+        """Take the result of a call. Returns whether to send it: not if the call is answered already.
+
+        Args:
+            call_id: the service's id of the call.
+            wants_response: request a response to the result.
+            cancelled: the session cancelled the call, also if no interruption did.
+        """
         call = self._calls.get(call_id)
         if call is None or call.state is CallState.ANSWERED:
             return False
@@ -185,6 +191,7 @@ class ToolLedger:
         call.state = TRANSITIONS[call.state, Trigger.FINISH]
         calls = self._responses[call.response_id]
         calls.open.discard(call_id)
+        calls.interrupted |= cancelled
         calls.wants_response |= wants_response
         calls.respond_anyway |= wants_response and call.respond_anyway
         return True

@@ -207,6 +207,7 @@ def _report(running: RunningCall, result: ToolResult | None, runtime: Runtime) -
                 output=CANCELLED_OUTPUT,
                 wants_response=False,
                 report=cancelled,
+                cancelled=True,
             )
         )
     else:
