@@ -158,7 +158,7 @@ class HistoryEdits:
         return effects
 
     def _begin(
-        self, token: str, wanted: tuple[HistoryItem, ...], begun_with: frozenset[str] | None
+        self, token: str, wanted: tuple[HistoryItem, ...], begun_with: frozenset[str] | None = None
     ) -> list[Effect]:
         deletions, creations = self._plan(wanted)
         known = frozenset(item.id for item in self._history.snapshot() if item.id)

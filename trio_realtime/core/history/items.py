@@ -129,6 +129,10 @@ class History:
         """Return whether an item with this id was deleted."""
         return item_id in self._deleted
 
+    def is_known(self, item_id: str) -> bool:
+        """Return whether the service has reported an item with this id, even if it was deleted."""
+        return item_id in self._nodes or item_id in self._deleted
+
     def get(self, item_id: str) -> HistoryItem | None:
         """Return the item with this id, with everything that has arrived of it so far."""
         node = self._nodes.get(item_id)
