@@ -134,6 +134,9 @@ class Connections:
         """Send everything that waits. The items that the connection was told of are on it."""
         self._link.open()
         replay = event.replay
+        new_ids = self._history.take_replay_ids(replay.acknowledged)
+        self._user_audio.rename_clips(new_ids)
+        self._retention.rename_clips(new_ids)
         for item_id in replay.acknowledged:
             self._history.note_on_connection(item_id)
         settings = self._settings.restored(replay.session)
@@ -141,7 +144,7 @@ class Connections:
         reconnected = ev.Reconnected(
             attempts=event.attempts,
             duration=now - self._link.lost_at,
-            items_sent=replay.sent,
+            items_sent=len(replay.acknowledged) + len(replay.rejected),
             items_acknowledged=len(replay.acknowledged),
             lost_audio_ms=round(self._user_audio.take_dropped_ms()),
             state_restored=not replay.rejected,

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trio_realtime import events as ev
@@ -275,6 +275,10 @@ class UserAudio:
     def clip(self, item_id: str) -> bytes | None:
         """Return the audio of a message that has no transcript, if it is remembered."""
         return self._clips.get(item_id) or None
+
+    def rename_clips(self, new_ids: Mapping[str, str]) -> None:
+        """Note that items have other ids on the next connection."""
+        self._clips = {new_ids.get(item_id, item_id): c for item_id, c in self._clips.items()}
 
     def send_again(self, now: float, lost_at: float) -> list[Effect]:
         """Return the events that tell a new connection what the user has said.
