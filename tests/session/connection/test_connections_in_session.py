@@ -1,10 +1,11 @@
-"""A session and its connections: what it does when one fails, ends, or is to be replaced."""
+"""A session whose connection fails: attempts, refusals, connectors that raise, and leaving meanwhile."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -13,18 +14,17 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.events import drain_events
+from support.reconnecting import POLICY, Service, lose_and_wait
 from support.sessions import task_count
 from trio_realtime import (
-    FunctionTool,
     RealtimeAgent,
-    RealtimeSession,
-    ReconnectPolicy,
     SessionConfig,
     errors,
     events as ev,
+    function_tool,
     open_realtime_session,
 )
-from trio_realtime.local import LocalConnector, Say, Step, local_connector
+from trio_realtime.local import Call
 from trio_realtime.realtime_model import ConnectionOptions, ModelConnection
 from trio_realtime.testing.faults import (
     Close,
@@ -33,74 +33,15 @@ from trio_realtime.testing.faults import (
     FailDial,
     Fault,
     FaultPlan,
-    FaultyConnector,
+    Freeze,
     Incoming,
+    OneWay,
     Outgoing,
     RejectDial,
     SlowDial,
-    faulty_connector,
 )
-from trio_realtime.transports import ConnectOptions, Transport
-from trio_realtime.wire import ServerEvent
-
-POLICY = ReconnectPolicy(jitter=0.0, max_attempts=4)
-
-
-class Service:
-    """A local server behind a connector with faults. The responder takes the next steps, or says "fine"."""
-
-    def __init__(self, *dials: Any, every: Any = (), **settings: Any) -> None:
-        self.steps: list[list[Step]] = []
-        settings.setdefault("pacing", 10.0)
-        self.local: LocalConnector = local_connector(responder=self, **settings)
-        self.faults: FaultyConnector = faulty_connector(self.local, *dials, every=every)
-
-    def respond(self, _turn: object) -> list[Step]:
-        return self.steps.pop(0) if self.steps else [Say("fine")]
-
-    @property
-    def dial_times(self) -> list[float]:
-        return [dial.time for dial in self.faults.dials]
-
-    @property
-    def items(self) -> list[Any]:
-        """The items of the latest connection."""
-        return self.local.connections[-1].items
-
-    @property
-    def texts(self) -> list[str]:
-        return [item["content"][0].get("text") for item in self.items if item["type"] == "message"]
-
-    def received(self, kind: str, connection: int = -1) -> list[Any]:
-        frames = self.local.connections[connection].received
-        return [frame for frame in frames if frame["type"] == kind]
-
-    def open(
-        self,
-        *tools: FunctionTool,
-        policy: ReconnectPolicy | None = POLICY,
-        transport: Callable[[ConnectOptions], AbstractAsyncContextManager[Transport]] | None = None,
-        **settings: Any,
-    ) -> AbstractAsyncContextManager[RealtimeSession[None]]:
-        settings.setdefault("output_modalities", ("text",))
-        return open_realtime_session(
-            RealtimeAgent[None](name="A", instructions="a", tools=tools),
-            endpoint=self.local.endpoint,
-            transport=transport or self.faults,
-            config=SessionConfig(reconnect=policy, **settings),
-        )
-
-
-async def next_reconnected(session: RealtimeSession[None]) -> ev.Reconnected:
-    with session.subscribe(ev.Reconnected) as channel:
-        return await channel.receive()
-
-
-async def lose_and_wait(service: Service, session: RealtimeSession[None]) -> ev.Reconnected:
-    with session.subscribe(ev.Reconnected) as channel:
-        service.faults.link.drop()
-        return await channel.receive()
-
+from trio_realtime.transports import ConnectOptions, Transport, TransportClosed
+from trio_realtime.wire import ServerEvent, structure_server_event
 
 # --- attempts ------------------------------------------------------------------------------------
 
@@ -153,7 +94,7 @@ async def test_retry_after_is_kept(autojump_clock: MockClock) -> None:
     async with service.open() as s:
         await lose_and_wait(service, s)
     times = service.dial_times
-    assert [round(b - a, 3) for a, b in zip(times[1:], times[2:], strict=False)] == [20, 30]
+    assert [round(b - a, 3) for a, b in pairwise(times[1:])] == [20, 30]
 
 
 @pytest.mark.parametrize(
@@ -392,8 +333,6 @@ class BrokenConnection:
         self._send, self._events = trio.open_memory_channel[ServerEvent](math.inf)
 
     async def send(self, message: Any) -> None:
-        from trio_realtime.wire import structure_server_event
-
         if self._number > 1 and self._model.where == "send":
             raise LookupError("bug")
         session = {"type": "realtime"}
@@ -401,8 +340,6 @@ class BrokenConnection:
         self._send.send_nowait(structure_server_event(event))
 
     async def receive(self) -> ServerEvent:
-        from trio_realtime.transports import TransportClosed
-
         if self._number > 1 and self._model.where == "receive":
             raise LookupError("bug")
         if self._number == 1 and self._events.statistics().current_buffer_used == 0:
@@ -429,3 +366,82 @@ async def test_a_model_that_raises_ends_the_session(where: str, autojump_clock: 
     assert s.end is not None
     assert s.end.by == "user_code"
     assert task_count() == before
+
+
+# --- leaving -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("plan", "seconds"),
+    [
+        pytest.param(FaultPlan(every=[FailDial()]), 1.0, id="waiting"),
+        pytest.param(FaultPlan(every=[SlowDial()]), 1.0, id="connecting"),
+        pytest.param(FaultPlan(every=[Freeze()]), 1.0, id="before the greeting"),
+        pytest.param(
+            FaultPlan(every=[OneWay("incoming", at=Incoming(1))]), 1.0, id="before the settings"
+        ),
+        pytest.param(
+            FaultPlan(every=[Freeze(Incoming(1, "conversation.item.added"))]), 1.0, id="items"
+        ),
+    ],
+)
+@pytest.mark.parametrize("how", ["leave", "aclose", "raise", "cancel", "drain"])
+async def test_a_session_without_a_connection_can_be_left(
+    plan: FaultPlan, seconds: float, how: str, autojump_clock: MockClock
+) -> None:
+    service = Service()
+    before = task_count()
+    left_at = math.inf
+    with trio.CancelScope() as scope:
+        try:
+            async with service.open(close_timeout=1.0) as s:
+                await s.ask("One")
+                service.faults.plan = plan
+                service.faults.link.drop()
+                await trio.sleep(seconds)
+                await s.send_message("Two", respond=False)
+                left_at = trio.current_time()
+                if how == "aclose":
+                    await s.aclose()
+                elif how == "raise":
+                    raise LookupError
+                elif how == "cancel":
+                    scope.cancel()
+                elif how == "drain":
+                    with trio.move_on_after(0.1):
+                        await s.drain()
+        except LookupError:
+            assert how == "raise"
+    assert trio.current_time() - left_at <= 1.2
+    assert task_count() == before
+    assert s.end is not None
+    assert s.end.by == "application"
+
+
+# --- tools ---------------------------------------------------------------------------------------
+
+
+async def test_a_tool_goes_on_and_its_answer_goes_to_the_next_connection(
+    autojump_clock: MockClock,
+) -> None:
+    @function_tool
+    async def slow() -> str:
+        await trio.sleep(10)
+        return "done"
+
+    service = Service()
+    service.steps.append([Call("slow", call_id="call_1")])
+    async with service.open(slow) as s, trio.open_nursery() as nursery:
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append((await s.ask("Go")).text)
+
+        nursery.start_soon(ask)
+        await trio.sleep(5)
+        await lose_and_wait(service, s)
+        await trio.sleep(10)
+        assert answers == ["fine"]
+        kinds = [item["type"] for item in service.items]
+        assert kinds == ["message", "function_call", "function_call_output", "message"]
+        assert [item.id for item in s.history] == [item["id"] for item in service.items]
