@@ -38,7 +38,7 @@ async def test_reconnect_by_hand_replaces_a_connection_that_works(
     service = Service()
     async with service.open() as s:
         await s.ask("One")
-        with s.subscribe(ev.Reconnected, ev.Reconnecting) as channel:
+        with s.subscribe(ev.Reconnected) as channel:
             await s.reconnect()
             (event,) = drain_events(channel, ev.Reconnected)
         assert event.attempts == 1
