@@ -82,5 +82,5 @@ def test_an_interruption_while_there_is_no_connection_changes_what_the_next_one_
     scenario.now += 1.0
     effects = scenario.core.interrupt(scenario.now)
     assert effects_of(effects, ConversationItemDelete) == []
-    (create,) = scenario.core.items_to_replay(())
+    (create,) = scenario.core._items_to_replay()
     assert item_text(create.item) == "one two three"

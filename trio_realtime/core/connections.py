@@ -6,7 +6,8 @@ when a connection is lost                      then
 a response runs                                it ends as failed with the reason ``disconnected``, and
                                                its audio is interrupted
 a create was sent, its response not begun      it returns to the queue
-the service was about to answer the user       a response is requested
+the service was about to answer the user       a response is requested, once the speech is an item
+the user's speech was committed, not reported  its audio is created as an item
 a call runs                                    it goes on; its output is sent to the next connection
 a hosted MCP call runs or waits for approval   it ends: the next connection does not know it
 settings or an edit were sent                  they are sent again: they name what to reach
@@ -23,6 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trio_realtime import events as ev
+from trio_realtime.items import MAX_ID_LENGTH
+from trio_realtime.wire import ConversationItemCreate, InputAudio, MessageItem
 
 from .audio.retention import RetainedAudio
 from .audio.user_audio import UserAudio
@@ -95,7 +98,8 @@ class Connections:
                 effects += self._interruption.cut_lost(response.id, now)
             effects += self._lifecycle.end_disconnected(response, event.message, now)
         effects += self._hosted.connection_lost()
-        effects += self._requests.connection_lost(is_heard_again=self._user_audio.is_in_turn)
+        is_heard_again = self._user_audio.enabled and self._user_audio.is_in_turn
+        effects += self._requests.connection_lost(is_heard_again=is_heard_again)
         effects += self._requests.after_call_finished()
         self._settings.connection_lost()
         self._edits.connection_lost()
@@ -104,14 +108,35 @@ class Connections:
             for item in self._history.end_open_items()
         ]
         effects += self._user_audio.connection_lost()
+        if not event.is_last:
+            effects += self._create_unreported_speech()
         self._timer.clear()
         self._renew()
         return effects
+
+    def _create_unreported_speech(self) -> list[Effect]:
+        """Create the items whose speech was committed and that were not reported."""
+        return [
+            effect
+            for item_id, audio in self._user_audio.take_unreported(self._history.is_known)
+            for effect in self._outgoing.send(
+                ConversationItemCreate(
+                    item=MessageItem(
+                        id=item_id if len(item_id) <= MAX_ID_LENGTH else None,
+                        role="user",
+                        content=(InputAudio(audio=audio),),
+                    )
+                )
+            )
+        ]
 
     def on_connection_restored(self, event: ConnectionRestored, now: float) -> list[Effect]:
         """Send everything that waits. The items that the connection was told of are on it."""
         self._link.open()
         replay = event.replay
+        new_ids = self._history.take_replay_ids(replay.acknowledged)
+        self._user_audio.rename_clips(new_ids)
+        self._retention.rename_clips(new_ids)
         for item_id in replay.acknowledged:
             self._history.note_on_connection(item_id)
         settings = self._settings.restored(replay.session)
@@ -119,7 +144,7 @@ class Connections:
         reconnected = ev.Reconnected(
             attempts=event.attempts,
             duration=now - self._link.lost_at,
-            items_sent=replay.sent,
+            items_sent=len(replay.acknowledged) + len(replay.rejected),
             items_acknowledged=len(replay.acknowledged),
             lost_audio_ms=round(self._user_audio.take_dropped_ms()),
             state_restored=not replay.rejected,

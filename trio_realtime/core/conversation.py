@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 from trio_realtime.errors import PeerError
 from trio_realtime.usage import Usage
-from trio_realtime.wire import ConversationItemCreate, ServerEvent, Session
+from trio_realtime.wire import ClientEvent, ConversationItemCreate, ServerEvent, Session
 
 from .audio.playback import Playback
 from .audio.retention import RetainedAudio
@@ -303,15 +303,21 @@ class Conversation:
     def replay(self) -> Replay:
         """Return the replay that teaches a new connection the conversation so far."""
         return Replay(
-            self._settings_state.accepted, self.items_to_replay(()), self._new_token("replay")
+            self._settings_state.accepted, self._items_to_replay(), self._new_token("replay")
         )
 
-    def items_to_replay(self, known: Collection[str | None]) -> list[ConversationItemCreate]:
-        """Return the items that a new connection is to be told of, except those that it knows."""
-        items = replayed_items(
+    def update_replay(self, replay: Replay) -> Sequence[ClientEvent]:
+        """Return the events that bring a connection up to date, after its replay was complete.
+
+        Returns:
+            The events to send; none if the connection knows everything.
+        """
+        return replay.update(self._settings_state.accepted, self._items_to_replay())
+
+    def _items_to_replay(self) -> list[ConversationItemCreate]:
+        return replayed_items(
             self.history, self._outgoing.answered_calls, self._user_audio.clip, self._new_token
         )
-        return [create for create in items if create.item.id not in known]
 
     # --- state -----------------------------------------------------------------------------------
 

@@ -5,6 +5,10 @@ unacknowledged at a time, so that neither side has to buffer the whole conversat
 the new connection before everything is acknowledged. An item that the service rejects is left out and
 counted. If the service rejects the settings, there is nothing that the session could go on with.
 
+The conversation may have changed by the time at which everything is acknowledged: items were added, changed,
+moved or deleted, or settings were accepted. Then :meth:`Replay.update` brings the connection up to date.
+From the first item that differs on, the items are deleted and created again.
+
 The replay is an object of its own because the conversation goes on meanwhile: it belongs to the new
 connection, while the conversation may still use the old one.
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Final
 
 import attrs
@@ -22,8 +27,11 @@ from trio_realtime.wire import (
     ClientEvent,
     ConversationItemAdded,
     ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemDeleted,
     ConversationItemDone,
     ErrorEvent,
+    Item,
     ServerEvent,
     Session,
     SessionCreated,
@@ -47,11 +55,11 @@ class Replay:
 
     Attributes:
         session: the settings that the service reports.
-        acknowledged: the ids of the items that the service has acknowledged, in order.
-        rejected: the ids of the items that the service has rejected.
-        sent: the number of items that were sent.
+        expires_at: when the service ends the connection, as Unix time; ``None`` if it does not say so.
+        rejected: the ids of the items that the service has rejected, in order.
         last_error: the last error of the service.
         others: events that the replay has not used, in order.
+        answers: the number of answers of the service.
     """
 
     def __init__(
@@ -61,39 +69,62 @@ class Replay:
         event_id: str = "replay",
     ) -> None:
         self.session: Session | None = None
-        self.acknowledged: list[str] = []
+        self.expires_at: int | None = None
         self.rejected: list[str] = []
-        self.sent: int = 0
         self.last_error: PeerError | None = None
         self.others: list[ServerEvent] = []
+        self.answers: int = 0
         self._event_id = event_id
         self._settings = settings
         self._has_settings = False
-        self._items = deque(items)
-        self._open: dict[str, str] = {}
-        self._known: set[str | None] = set()
+        self._waiting: deque[ConversationItemCreate | ConversationItemDelete] = deque(items)
+        self._open: dict[str, ConversationItemCreate | ConversationItemDelete] = {}
+        self._known: dict[str, Item] = {}
+        self._numbers = count(1)
 
     @property
-    def known(self) -> set[str | None]:
-        """The ids of the items that were sent, whatever the service made of them."""
-        return {*self._known, *self.rejected, *self._open.values()}
+    def acknowledged(self) -> list[str]:
+        """The ids of the items that the service has acknowledged, in order."""
+        return [*self._known]
 
     @property
     def is_complete(self) -> bool:
         """Whether the connection knows everything."""
-        return self._has_settings and not self._items and not self._open
+        return self._has_settings and not self._waiting and not self._open
 
     def begin(self) -> Sequence[ClientEvent]:
         """Return the first events to send, after the greeting of the service."""
         if self._settings is None:
             self._has_settings = True
-            return self._next_items()
+            return self._send_next()
         return [SessionUpdate(event_id=self._event_id, session=self._settings)]
 
-    def extend(self, items: Iterable[ConversationItemCreate]) -> Sequence[ClientEvent]:
-        """Add items that joined the conversation meanwhile. Returns the events to send."""
-        self._items.extend(items)
-        return self._next_items()
+    def update(
+        self, settings: Session | None, items: Iterable[ConversationItemCreate]
+    ) -> Sequence[ClientEvent]:
+        """Bring the connection up to date with a conversation that has gone on.
+
+        Args:
+            settings: the settings that the service has accepted by now.
+            items: the items that the connection is to know, each with an id.
+
+        Returns:
+            The events to send; none if nothing has changed. The replay is not complete until they are
+            answered.
+        """
+        wanted = [create for create in items if create.item.id not in self.rejected]
+        known = [*self._known.items()]
+        same = 0
+        for create, (_, item) in zip(wanted, known, strict=False):
+            if create.item != item:
+                break
+            same += 1
+        self._waiting.extend(ConversationItemDelete(item_id=item_id) for item_id, _ in known[same:])
+        self._waiting.extend(wanted[same:])
+        if settings != self._settings and settings is not None:
+            self._settings, self._has_settings = settings, False
+            return self.begin()
+        return self._send_next()
 
     def handle(self, event: ServerEvent) -> Sequence[ClientEvent]:
         """Take an event of the new connection. Returns the events to send.
@@ -103,39 +134,73 @@ class Replay:
         """
         match event:
             case SessionCreated(session=session):
-                self.session = session
+                self._take_session(session)
             case SessionUpdated(session=session) if not self._has_settings:
-                self.session = session
+                self._take_session(session)
                 self._has_settings = True
-                return self._next_items()
-            case ConversationItemAdded(item=item) if item.id in self._open.values():
-                return self._acknowledge(item.id or "")
-            case ConversationItemDone(item=item) if item.id in self._open.values():
-                return self._acknowledge(item.id or "")
+                return self._send_next()
+            case ConversationItemAdded(item=item) | ConversationItemDone(item=item) if (
+                key := self._open_create(item.id)
+            ):
+                return self._created(key)
             case ConversationItemDone(item=item) if item.id in self._known:
                 pass
+            case ConversationItemDeleted(item_id=item_id) if key := self._open_deletion(item_id):
+                return self._deleted(key)
             case ErrorEvent():
                 return self._reject(event)
             case _:
                 self.others.append(event)
         return ()
 
-    def _next_items(self) -> list[ClientEvent]:
+    def _take_session(self, session: Session) -> None:
+        self.answers += 1
+        self.session = session
+        if isinstance(session.expires_at, int) and session.expires_at:
+            self.expires_at = session.expires_at
+
+    def _send_next(self) -> list[ClientEvent]:
         events: list[ClientEvent] = []
-        while self._items and len(self._open) < WINDOW:
-            create = self._items.popleft()
-            self.sent += 1
-            event_id = f"{self._event_id}_{self.sent}"
-            self._open[event_id] = create.item.id or ""
-            events.append(attrs.evolve(create, event_id=event_id))
+        while self._waiting and len(self._open) < WINDOW:
+            event = self._waiting.popleft()
+            event_id = f"{self._event_id}_{next(self._numbers)}"
+            self._open[event_id] = event
+            events.append(attrs.evolve(event, event_id=event_id))
         return events
 
-    def _acknowledge(self, item_id: str) -> list[ClientEvent]:
-        event_id = next(key for key, open_ in self._open.items() if open_ == item_id)
-        del self._open[event_id]
-        self.acknowledged.append(item_id)
-        self._known.add(item_id)
-        return self._next_items()
+    def _open_create(self, item_id: str | None) -> str | None:
+        return next(
+            (
+                key
+                for key, event in self._open.items()
+                if isinstance(event, ConversationItemCreate) and event.item.id == item_id
+            ),
+            None,
+        )
+
+    def _open_deletion(self, item_id: str) -> str | None:
+        return next(
+            (
+                key
+                for key, event in self._open.items()
+                if isinstance(event, ConversationItemDelete) and event.item_id == item_id
+            ),
+            None,
+        )
+
+    def _created(self, event_id: str) -> list[ClientEvent]:
+        create = self._open.pop(event_id)
+        assert isinstance(create, ConversationItemCreate)
+        self.answers += 1
+        self._known[create.item.id or ""] = create.item
+        return self._send_next()
+
+    def _deleted(self, event_id: str) -> list[ClientEvent]:
+        deletion = self._open.pop(event_id)
+        assert isinstance(deletion, ConversationItemDelete)
+        self.answers += 1
+        self._known.pop(deletion.item_id, None)
+        return self._send_next()
 
     def _concerns_settings(self, event: ErrorEvent) -> bool:
         param, message = event.error.param or "", event.error.message
@@ -148,8 +213,13 @@ class Replay:
             raise peer_error(event.error, SettingsRejected)
         if event_id is None and self._open and "item" in event.error.message:
             event_id = next(iter(self._open))
-        if event_id not in self._open:
+        rejected = self._open.get(event_id or "")
+        if rejected is None:
             self.others.append(event)
             return ()
-        self.rejected.append(self._open.pop(event_id or ""))
-        return self._next_items()
+        if isinstance(rejected, ConversationItemDelete):
+            return self._deleted(event_id or "")  # the service does not have it
+        del self._open[event_id or ""]
+        self.answers += 1
+        self.rejected.append(rejected.item.id or "")
+        return self._send_next()

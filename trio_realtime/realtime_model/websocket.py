@@ -46,6 +46,11 @@ class WebSocketModel:
         return f"WebSocketModel({self._endpoint!r})"
 
     @property
+    def has_custom_connector(self) -> bool:
+        """Whether the connector is not the default one."""
+        return self._connector is not connect_trio_websocket
+
+    @property
     def max_duration(self) -> float:
         """Seconds that the service lets a connection live, where it does not say so itself."""
         return self._endpoint.max_duration

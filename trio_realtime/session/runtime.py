@@ -35,7 +35,7 @@ from trio_realtime.core import (
     StartCall,
     UpdateSettings,
 )
-from trio_realtime.errors import RealtimeError, UsageError
+from trio_realtime.errors import RealtimeError, UsageError, UserCodeError
 from trio_realtime.events import SessionEnded, SessionEvent
 from trio_realtime.realtime_model import RealtimeModel
 from trio_realtime.transports import TransportClosed
@@ -344,7 +344,8 @@ class SessionRuntime:
 
     def connection_failed(self, error: RealtimeError) -> None:
         """End the session: no further connection could be opened."""
-        self.finish(end_after_failure(error))
+        is_user_code = isinstance(error, UserCodeError)
+        self.finish(failure_of_user_code(error) if is_user_code else end_after_failure(error))
         self.send_queue.clear()
 
     def fail(self, error: RealtimeError) -> None:

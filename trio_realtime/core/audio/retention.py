@@ -12,7 +12,7 @@ Above the limit, the audio of the oldest items is dropped. A single item above t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trio_realtime import events as ev
@@ -246,6 +246,10 @@ class RetainedAudio:
         """
         self._responses = responses
         self._requested.clear()
+
+    def rename_clips(self, new_ids: Mapping[str, str]) -> None:
+        """Note that items have other ids on the next connection."""
+        self._clips = {new_ids.get(item_id, item_id): c for item_id, c in self._clips.items()}
 
     # --- the limit
 

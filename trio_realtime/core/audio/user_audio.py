@@ -2,8 +2,9 @@
 
 Audio is remembered from the beginning of the user's speech, or from the last commit where the user's turns
 end by hand, until the service has made it an item. While nobody speaks, only the last second is remembered:
-the service notices speech a little late. The next connection gets what is remembered, and what the user says
-while there is none. Both are bounded in seconds, and the oldest audio is dropped first:
+the service notices speech a little late. It has more time to notice it in audio that was sent again. The next
+connection gets what is remembered, and what the user says while there is none. Both are bounded in seconds,
+and the oldest audio is dropped first:
 
 * an utterance by ``max_speech``;
 * what is said while there is no connection by ``max_audio_while_away``. After a longer outage, what was said
@@ -15,8 +16,9 @@ new connection could not be told of it otherwise.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from trio_realtime import events as ev
@@ -38,6 +40,9 @@ from trio_realtime.wire import (
 
 LISTENING_MS: Final = 1000
 """Milliseconds of audio that are remembered while nobody speaks."""
+
+REPORT_TIMEOUT: Final = 5.0
+"""Seconds in which a service notices speech in audio that was sent again."""
 
 MAX_APPEND: Final = 256 * 1024
 """Bytes of audio that are sent again in one event."""
@@ -94,7 +99,9 @@ class UserAudio:
         self._pieces: deque[_Piece] = deque()
         self._size = 0
         self._clips: dict[str, bytes] = {}
+        self._committed: set[str] = set()
         self._speech_item = ""
+        self._needed_until = -math.inf
 
     @property
     def size(self) -> int:
@@ -137,7 +144,7 @@ class UserAudio:
         seconds = self._max_speech
         if away:
             seconds += self._max_away
-        elif not self.is_in_turn and self._settings.detects_speech:
+        elif not (self.is_in_turn or now < self._needed_until) and self._settings.detects_speech:
             seconds = min(LISTENING_MS / 1000, seconds)
         limit = seconds * 1000 * self._bytes_per_ms
         while self._size > limit and len(self._pieces) > 1:
@@ -195,7 +202,7 @@ class UserAudio:
         return ()
 
     def _became_item(self, item_id: str) -> None:
-        self.is_speaking = self.is_in_turn = False
+        self._end_turn()
         by_hand = any(piece.audio is None for piece in self._pieces)
         spoken: list[bytes] = []
         while self._pieces:
@@ -207,6 +214,7 @@ class UserAudio:
         if self.enabled and item_id and spoken:
             self._clips[item_id] = b"".join(spoken)
             self._limit_clips()
+            self._committed = {*self._committed, item_id} & self._clips.keys()
         if by_hand:
             self._commit_answered()
 
@@ -223,8 +231,12 @@ class UserAudio:
 
     def on_cleared(self, _event: InputAudioBufferCleared, _now: float) -> Sequence[Effect]:
         """Note that the service's buffer is empty."""
-        self.is_speaking = self.is_in_turn = False
+        self._end_turn()
         return ()
+
+    def _end_turn(self) -> None:
+        self.is_speaking = self.is_in_turn = False
+        self._needed_until = -math.inf
 
     def on_transcribed(
         self, event: InputAudioTranscriptionCompleted, _now: float
@@ -253,6 +265,10 @@ class UserAudio:
         """Return the audio of a message that has no transcript, if it is remembered."""
         return self._clips.get(item_id) or None
 
+    def rename_clips(self, new_ids: Mapping[str, str]) -> None:
+        """Note that items have other ids on the next connection."""
+        self._clips = {new_ids.get(item_id, item_id): c for item_id, c in self._clips.items()}
+
     def send_again(self, now: float, lost_at: float) -> list[Effect]:
         """Return the events that tell a new connection what the user has said.
 
@@ -263,33 +279,50 @@ class UserAudio:
         if now - lost_at > self._max_away:
             while self._pieces and now - self._pieces[0].at > self._max_away:
                 self._drop_oldest()
+        self._drop_empty_commits()
         effects: list[Effect] = []
         unsent = bytearray()
-        has_audio = False
         for piece in self._pieces:
             piece.while_away = False
             unsent += piece.audio or b""
-            has_audio |= bool(piece.audio)
             if unsent and (piece.audio is None or len(unsent) >= MAX_APPEND):
                 effects.append(InputAudioBufferAppend(audio=bytes(unsent)))
                 unsent.clear()
-            if piece.audio is None and has_audio:
+            if piece.audio is None:
                 effects.append(InputAudioBufferCommit())
                 self._timer.start(_TIMER)
-                has_audio = False
         if unsent:
             effects.append(InputAudioBufferAppend(audio=bytes(unsent)))
+        self._needed_until = now + REPORT_TIMEOUT
         return effects
+
+    def _drop_empty_commits(self) -> None:
+        """Drop the commits whose audio was dropped: the service would reject them."""
+        pieces: deque[_Piece] = deque()
+        for piece in self._pieces:
+            if piece.audio is not None or (pieces and pieces[-1].audio is not None):
+                pieces.append(piece)
+        self._pieces = pieces
 
     def take_dropped_ms(self) -> float:
         """Return the milliseconds of audio that were dropped since the last call."""
         dropped, self.dropped_ms = self.dropped_ms, 0.0
         return dropped
 
+    def take_unreported(self, is_known: Callable[[str], bool]) -> list[tuple[str, bytes]]:
+        """Return the audio that became items of which the history knows nothing, with their ids.
+
+        The connection was lost between the report of the commit and that of the item. Each item is
+        returned once.
+        """
+        committed, self._committed = self._committed, set()
+        clips = [(item_id, clip) for item_id, clip in self._clips.items() if item_id in committed]
+        return [(item_id, clip) for item_id, clip in clips if clip and not is_known(item_id)]
+
     def connection_lost(self) -> list[Effect]:
         """End the user's speech: the next connection reports its own."""
-        self.is_in_turn = False
-        if not self.is_speaking:
+        was_speaking = self.is_speaking
+        self._end_turn()
+        if not was_speaking:
             return []
-        self.is_speaking = False
         return [ev.SpeechStopped(item_id=self._speech_item, audio_end_ms=0)]

@@ -70,8 +70,9 @@ _ALLOWED_PARTS: dict[str, tuple[type, ...]] = {
 
 _TIMER: Final = "edit"
 
-WaitingEdit: TypeAlias = tuple[str, tuple[HistoryItem, ...]]
-"""The token of an edit, and the items that the conversation is to contain."""
+WaitingEdit: TypeAlias = tuple[str, tuple[HistoryItem, ...], frozenset[str] | None]
+"""The token of an edit, the items that the conversation is to contain, and the ids of the items that it
+contained when the edit was begun; ``None`` if it was not begun."""
 
 
 class _PendingEdit:
@@ -80,15 +81,18 @@ class _PendingEdit:
     Attributes:
         token: the name of the request.
         wanted: the items that the conversation is to contain.
+        known: the ids of the items that it contained when the edit was begun. An edit that is begun
+            again on the next connection deletes no others.
         open: what the service has not reported yet, by the event id of the request for it.
         error: the first rejection.
     """
 
-    __slots__ = ("error", "open", "token", "wanted")
+    __slots__ = ("error", "known", "open", "token", "wanted")
 
-    def __init__(self, token: str, wanted: tuple[HistoryItem, ...]) -> None:
+    def __init__(self, token: str, wanted: tuple[HistoryItem, ...], known: frozenset[str]) -> None:
         self.token = token
         self.wanted = wanted
+        self.known = known
         self.open: dict[str, tuple[str, str]] = {}
         self.error: PeerError | None = None
 
@@ -128,7 +132,7 @@ class HistoryEdits:
         wanted = self._with_ids(command.items)
         check_order(wanted)
         self._plan(wanted)
-        self._waiting.append((command.token, wanted))
+        self._waiting.append((command.token, wanted, None))
         return self._begin_next()
 
     def _plan(
@@ -146,16 +150,23 @@ class HistoryEdits:
         """Begin the next edit that changes anything, if none is outstanding."""
         effects: list[Effect] = []
         while self._link.is_open and self._current is None and self._waiting:
-            token, wanted = self._waiting.popleft()
+            token, wanted, begun_with = self._waiting.popleft()
             try:
-                effects += self._begin(token, wanted)
+                effects += self._begin(token, wanted, begun_with)
             except UsageError as exc:  # the history has changed since the request
                 effects.append(ResolveRequest(token=token, outcome=exc))
         return effects
 
-    def _begin(self, token: str, wanted: tuple[HistoryItem, ...]) -> list[Effect]:
+    def _begin(
+        self, token: str, wanted: tuple[HistoryItem, ...], begun_with: frozenset[str] | None = None
+    ) -> list[Effect]:
         deletions, creations = self._plan(wanted)
-        edit = _PendingEdit(token, wanted)
+        known = frozenset(item.id for item in self._history.snapshot() if item.id)
+        if begun_with is not None:
+            # What was reported since then is not part of the edit.
+            known = begun_with | {item.id for item in wanted if item.id}
+            deletions = [item_id for item_id in deletions if item_id in known]
+        edit = _PendingEdit(token, wanted, known)
         effects: list[Effect] = [self._deletion(edit, item_id) for item_id in deletions]
         effects += [self._creation(edit, creation) for creation in creations]
         self._current = edit
@@ -262,7 +273,8 @@ class HistoryEdits:
     def connection_lost(self) -> None:
         """Queue the edit that was begun again: it names the items to reach."""
         if self._current is not None:
-            self._waiting.appendleft((self._current.token, self._current.wanted))
+            edit = self._current
+            self._waiting.appendleft((edit.token, edit.wanted, edit.known))
 
     def restored(self) -> list[Effect]:
         """Begin the next edit that waits."""

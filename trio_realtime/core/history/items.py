@@ -21,7 +21,7 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -117,6 +117,7 @@ class History:
         self._local_copies: dict[str, MessageItem] = {}
         self._deleted: dict[str, None] = {}
         self._requested_first: dict[str, None] = {}
+        self._replay_ids: dict[str, str] = {}
         self._snapshot: tuple[HistoryItem, ...] | None = ()
 
     def __len__(self) -> int:
@@ -128,6 +129,10 @@ class History:
     def was_deleted(self, item_id: str) -> bool:
         """Return whether an item with this id was deleted."""
         return item_id in self._deleted
+
+    def is_known(self, item_id: str) -> bool:
+        """Return whether the service has reported an item with this id, even if it was deleted."""
+        return item_id in self._nodes or item_id in self._deleted
 
     def get(self, item_id: str) -> HistoryItem | None:
         """Return the item with this id, with everything that has arrived of it so far."""
@@ -244,6 +249,7 @@ class History:
         if node is None:
             return False
         self._deleted[item_id] = None
+        self._replay_ids.pop(item_id, None)
         _forget_oldest(self._deleted)
         node.previous.following = node.following
         node.following.previous = node.previous
@@ -321,13 +327,26 @@ class History:
         node = self._nodes.get(item_id)
         return 1.0 if node is None else node.heard.get(index, 1.0)
 
-    def rename(self, item_id: str, new_id: str) -> None:
-        """Give an item another id: the service does not accept its id in a new conversation."""
-        node = self._nodes.pop(item_id, None)
-        if node is not None and node.item is not None:
-            node.item = _evolve(node.item, id=new_id)
-            self._nodes[new_id] = node
-            self._snapshot = None
+    def replay_id(self, item_id: str, token: Callable[[str], str]) -> str:
+        """Return the id under which an item is replayed whose own id the service does not accept.
+
+        The item keeps its own id until a connection that knows the new one is used.
+        """
+        if item_id not in self._replay_ids:
+            self._replay_ids[item_id] = token("item_replay")
+        return self._replay_ids[item_id]
+
+    def take_replay_ids(self, acknowledged: Collection[str]) -> dict[str, str]:
+        """Give items the ids under which the connection knows them. Returns the new ids by the old ones."""
+        new_ids = {old: new for old, new in self._replay_ids.items() if new in acknowledged}
+        for old, new in new_ids.items():
+            del self._replay_ids[old]
+            node = self._nodes.pop(old, None)
+            if node is not None and node.item is not None:
+                node.item = _evolve(node.item, id=new)
+                self._nodes[new] = node
+                self._snapshot = None
+        return new_ids
 
     def end_open_items(self) -> list[HistoryItem]:
         """End the items that are in progress: nothing more of them will arrive. Returns them."""

@@ -66,9 +66,7 @@ def replayed_items(
         if created is None:
             continue
         if len(item.id) > MAX_ID_LENGTH:
-            new_id = token("item_replay")
-            history.rename(item.id, new_id)
-            created = attrs.evolve(created, id=new_id)
+            created = attrs.evolve(created, id=history.replay_id(item.id, token))
         creations.append(ConversationItemCreate(item=created))
     return creations
 

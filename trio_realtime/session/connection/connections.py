@@ -6,7 +6,9 @@ one, and runs its reader and its writer until it ends. The task of this module w
 connection is lost, reaches its maximum duration, or is to be replaced by hand, and starts the next one.
 
 Until the next connection knows the conversation, the current one stays in use if it works. It may be lost in
-the meantime: then the next one takes its place as soon as it is ready.
+the meantime: then the next one takes its place as soon as it is ready. The conversation may also go on in the
+meantime. So the next connection is brought up to date before it is used: once while the current one still
+works, and once more after that has ended, because its end may change the conversation.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 import trio
@@ -24,7 +26,6 @@ import trio
 from trio_realtime._nursery import open_bare_nursery
 from trio_realtime.config import ReconnectPolicy
 from trio_realtime.core import (
-    ConnectionLost as ConnectionLostInput,
     ConnectionRestored,
     ReconnectSchedule,
     RefreshSchedule,
@@ -37,13 +38,17 @@ from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, Rea
 from trio_realtime.session.ending import copy_exception
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import CallEnded, TransportClosed
+from trio_realtime.wire import ClientEvent
 
-from .errors import end_of_connection
+from .errors import connect_failure, end_of_connection
 from .handshake import open_connection, replay_conversation
 from .reader import read_events
 from .writer import write_messages
 
 Prepare: TypeAlias = Callable[["LiveConnection"], Awaitable[None]]
+
+FLUSH_TIMEOUT: Final = 1.0
+"""Seconds to wait until what is queued was written to a connection that is to be replaced."""
 
 
 @attrs.define(eq=False)
@@ -52,7 +57,9 @@ class LiveConnection:
 
     Attributes:
         connection: the open connection.
-        opened_at: when it became the current one, on trio's clock.
+        opened_at: when it was opened, on trio's clock.
+        unix_time: the same as Unix time.
+        used_since: when it became the current one, on trio's clock.
         serving: the scope of its reader and its writer.
         ended: set when it is no longer used.
         error: why it was lost; ``None`` if it was replaced or closed.
@@ -60,7 +67,9 @@ class LiveConnection:
     """
 
     connection: ModelConnection
-    opened_at: float = math.inf
+    opened_at: float = attrs.field(factory=trio.current_time)
+    unix_time: float = attrs.field(factory=time.time)
+    used_since: float = math.inf
     serving: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     ended: trio.Event = attrs.field(factory=trio.Event)
     error: RealtimeError | None = None
@@ -69,8 +78,15 @@ class LiveConnection:
 
 @attrs.define(eq=False)
 class ReconnectRequest:
-    """A request to replace the current connection, with its outcome."""
+    """A request to replace the current connection, with its outcome.
 
+    Attributes:
+        is_tried: whether an attempt was made for it, without a delay.
+        is_done: whether it has its outcome.
+        error: why the connection was not replaced.
+    """
+
+    is_tried: bool = False
     is_done: bool = False
     error: RealtimeError | None = None
 
@@ -133,6 +149,9 @@ class SessionConnections:
         if self._request is None:
             self._request = ReconnectRequest()
             self._wake.set()
+            # A connection that is ready may be waiting for a quiet moment.
+            self._runtime.notify()
+            self._runtime.send_queue.wake()
         request = self._request
         while not request.is_done:
             await self._runtime.wait_change()
@@ -233,7 +252,7 @@ class SessionConnections:
     def _next_delay(self, error: RealtimeError | None) -> float | None:
         """Return the seconds until the next attempt. Without one, the session ends."""
         error = error if error is not None else ConnectionLost("the connection was lost")
-        delay = self._schedule.next_delay(error)
+        delay = None if self._policy is None else self._schedule.next_delay(error)
         if delay is None:
             self._runtime.connection_failed(error)
             return None
@@ -242,11 +261,13 @@ class SessionConnections:
         return delay
 
     async def _wait_before_attempt(self, delay: float) -> None:
-        self._wake = trio.Event()
-        if self._request is not None:
-            return
+        """Wait for the delay, or until somebody asks for an attempt: the first one follows at once."""
         with trio.move_on_after(delay):
-            await self._wake.wait()
+            while self._request is None or self._request.is_tried:
+                self._wake = trio.Event()
+                await self._wake.wait()
+        if self._request is not None:
+            self._request.is_tried = True
 
     # --- one connection
 
@@ -259,18 +280,30 @@ class SessionConnections:
         async def take(live: LiveConnection) -> None:
             await prepare(live.connection)
             self.current = live
-            self._connected(live)
+            session = self._runtime.core.session
+            expires_at = None if session is None else session.expires_at
+            self._connected(live, expires_at if isinstance(expires_at, int) else None)
 
         await self._hold(take, self._options, task_status)
 
     async def _hold_next(self, *, task_status: trio.TaskStatus[LiveConnection]) -> None:
         timeout = self._options.connect_timeout
         options = attrs.evolve(self._options, deadline=trio.current_time() + timeout)
+        is_open = False
 
         async def prepare(live: LiveConnection) -> None:
-            await self._take_over(live, options.deadline)
+            nonlocal is_open
+            is_open = True
+            await self._take_over(live)
 
-        await self._hold(prepare, options, task_status)
+        try:
+            await self._hold(prepare, options, task_status)
+        except (RealtimeError, TransportClosed):
+            raise
+        except Exception as exc:
+            if is_open:
+                raise
+            raise connect_failure(self._model, exc) from exc
 
     async def _hold(
         self,
@@ -320,69 +353,105 @@ class SessionConnections:
         if self._policy is None or not can_try or runtime.end.expected is not None:
             runtime.connection_ended(closed)
             return
-        self._schedule.connection_lost(trio.current_time() - live.opened_at)
+        self._schedule.connection_lost(trio.current_time() - live.used_since)
         runtime.connection_lost(str(error))
 
     # --- taking over
 
-    def _connected(self, live: LiveConnection) -> None:
-        """Note that a connection is the current one."""
-        now = trio.current_time()
-        live.opened_at = now
-        session = self._runtime.core.session
-        expires_at: float | None = None
-        if session is not None and isinstance(session.expires_at, int) and session.expires_at:
-            expires_at = now + (session.expires_at - time.time())
-        self._refresh.connected(now, expires_at, self._model_duration())
+    def _connected(self, live: LiveConnection, expires_at: int | None) -> None:
+        """Note that a connection is the current one.
+
+        Args:
+            live: the connection.
+            expires_at: when the service ends it, as Unix time; ``None`` if it does not say so.
+        """
+        live.used_since = trio.current_time()
+        ends_at = None
+        if expires_at is not None and expires_at > live.unix_time:
+            ends_at = live.opened_at + (expires_at - live.unix_time)
+        self._refresh.connected(live.opened_at, ends_at, self._model_duration())
 
     def _model_duration(self) -> float:
         duration: float = getattr(self._model, "max_duration", math.inf)
         return duration
 
-    async def _take_over(self, live: LiveConnection, deadline: float) -> None:
+    async def _take_over(self, live: LiveConnection) -> None:
         """Teach a connection the conversation, and make it the current one at the right moment."""
         runtime = self._runtime
         replay = runtime.core.replay()
-        await replay_conversation(live.connection, runtime, replay, deadline)
-        while True:
-            if not self._may_switch():
-                await self._wait_for_quiet()
-                continue
-            items = runtime.core.items_to_replay(replay.known)
-            if not items:
-                break
-            limit = trio.current_time() + self._options.connect_timeout
-            await replay_conversation(live.connection, runtime, replay, limit, items)
-        self._switch(live, replay)
+        await replay_conversation(live.connection, runtime, replay, self._options.connect_timeout)
+        is_lost = not runtime.core.link.is_open
+        if not is_lost:
+            await self._wait_to_switch(live, replay)
+            is_lost = not runtime.core.link.is_open
+            self._let_go()
+        self._raise_if_ended()
+        while update := runtime.core.update_replay(replay):
+            await self._update(live, replay, update)
+        self._switch(live, replay, attempts=max(self._schedule.attempts, 1) if is_lost else 1)
 
-    def _may_switch(self) -> bool:
-        """Return whether the new connection may become the current one now."""
+    def _raise_if_ended(self) -> None:
+        # Not ``end.raise_if_set``, which notes that the user has got the failure.
+        if self._runtime.end.is_set:
+            raise copy_exception(self._runtime.end.sender_error)
+
+    async def _wait_to_switch(self, live: LiveConnection, replay: Replay) -> None:
+        """Wait until the current connection may be replaced, or is lost.
+
+        A connection that is replaced in a quiet moment is up to date by then.
+        """
         runtime = self._runtime
-        if not runtime.core.link.is_open:
-            return True
-        now = trio.current_time()
-        is_due = self._request is not None or now >= self._refresh.forced_at
-        return not runtime.send_queue.waiting and (is_due or runtime.core.is_between_turns(now))
+        is_due = False
+        while runtime.core.link.is_open:
+            now = trio.current_time()
+            if self._request is not None or now >= self._refresh.forced_at:
+                is_due = True
+                break
+            if runtime.send_queue.waiting or not runtime.core.is_between_turns(now):
+                await self._wait_for_quiet(now)
+            elif update := runtime.core.update_replay(replay):
+                await self._update(live, replay, update)
+            else:
+                return
+        if is_due:
+            with trio.move_on_after(FLUSH_TIMEOUT):
+                await runtime.send_queue.wait_empty()
 
-    async def _wait_for_quiet(self) -> None:
-        now = trio.current_time()
+    async def _wait_for_quiet(self, now: float) -> None:
+        """Wait for a change of what keeps the current connection from being replaced."""
         heard_at = self._runtime.core.playback.finishes_at(now)
         soon = min(self._refresh.forced_at, heard_at if heard_at > now else math.inf)
-        with trio.move_on_at(max(soon, now)):
-            await self._runtime.wait_change()
+        with trio.move_on_at(soon):
+            if self._runtime.send_queue.waiting:
+                await self._runtime.send_queue.wait_change()
+            else:
+                await self._runtime.wait_change()
 
-    def _switch(self, live: LiveConnection, replay: Replay) -> None:
-        """Make a connection the current one. Synchronous, so that nothing comes in between."""
+    async def _update(
+        self, live: LiveConnection, replay: Replay, update: Sequence[ClientEvent]
+    ) -> None:
+        timeout = self._options.connect_timeout
+        await replay_conversation(live.connection, self._runtime, replay, timeout, update)
+
+    def _let_go(self) -> None:
+        """End the current connection: the next one knows nearly everything."""
         runtime, old = self._runtime, self.current
-        attempts = max(self._schedule.attempts, 1)
-        if runtime.core.link.is_open:
-            attempts = 1
-            runtime.feed(ConnectionLostInput(message="the connection is replaced"))
-        runtime.send_queue.clear()
+        if old is None or not runtime.core.link.is_open:
+            return
+        self._schedule.connection_lost(trio.current_time() - old.used_since)
+        runtime.connection_lost("the connection is replaced")
+        old.serving.cancel(reason="another connection takes over")
+
+    def _switch(self, live: LiveConnection, replay: Replay, *, attempts: int) -> None:
+        """Make a connection the current one. Synchronous, so that nothing comes in between.
+
+        Raises:
+            RealtimeError: the session has ended.
+        """
+        self._raise_if_ended()
+        runtime = self._runtime
         self.current = live
-        if old is not None:
-            old.serving.cancel(reason="another connection has taken over")
         runtime.feed(ConnectionRestored(replay=replay, attempts=attempts))
         for event in replay.others:
             runtime.feed(event)
-        self._connected(live)
+        self._connected(live, replay.expires_at)

@@ -22,7 +22,12 @@ from trio_realtime.errors import (
     SessionExpired,
     UserCodeError,
 )
-from trio_realtime.realtime_model import ModelConnection, WebSocketConnection
+from trio_realtime.realtime_model import (
+    ModelConnection,
+    RealtimeModel,
+    WebSocketConnection,
+    WebSocketModel,
+)
 from trio_realtime.session.ending import EndCause
 from trio_realtime.session.user_code import describe_exception
 from trio_realtime.session_end import EndedBy, EndReason
@@ -141,6 +146,19 @@ def model_failure(connection: ModelConnection, exc: Exception) -> RealtimeError:
     return failure
 
 
+def connect_failure(model: RealtimeModel, exc: Exception) -> UserCodeError:
+    """Return what it means that connecting raised an exception that no connector may raise.
+
+    Raises:
+        Exception: ``exc``, if only code of the library has run.
+    """
+    if isinstance(model, WebSocketModel) and not model.has_custom_connector:
+        raise exc
+    failure = UserCodeError(f"connecting raised {describe_exception(exc)}")
+    failure.__cause__ = exc
+    return failure
+
+
 def handshake_error(closed: TransportClosed, error: PeerError | None) -> RealtimeError:
     """Return why the service closed the connection during the handshake.
 
@@ -178,6 +196,8 @@ def map_connect_errors(timeout: float) -> Generator[None]:
         raise ConnectTimeout(f"no connection to the service within {timeout:g} s") from exc
     except TransportConnectError as exc:
         raise ConnectFailed(str(exc), status=exc.status, retry_after=exc.retry_after) from exc
+    except OSError as exc:  # from a connector of the user
+        raise ConnectFailed(f"could not connect: {describe_exception(exc)}") from exc
 
 
 def _rejected(exc: HandshakeRejected) -> RealtimeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -14,7 +15,7 @@ from trio_realtime.errors import ConnectTimeout, RealtimeError, UsageError
 from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
-from trio_realtime.wire import ClientEvent, ConversationItemCreate, Session
+from trio_realtime.wire import ClientEvent, Session
 
 from .errors import handshake_error, map_connect_errors, model_failure
 from .reader import receive_event
@@ -28,11 +29,21 @@ GREETING_TIMEOUT: Final = 1.0
 async def open_connection(
     model: RealtimeModel, options: ConnectionOptions
 ) -> AsyncGenerator[ModelConnection]:
-    """Connect for the duration of the block."""
-    async with AsyncExitStack() as stack:
-        with map_connect_errors(options.connect_timeout):
-            connection = await stack.enter_async_context(model.connect(options))
-        yield connection
+    """Connect for the duration of the block.
+
+    Raises:
+        ConnectTimeout: the model did not connect before the deadline of the options.
+        RealtimeError: it could not connect.
+    """
+    # The scope encloses the whole block, because scopes cannot overlap the nurseries of the model.
+    with trio.CancelScope(deadline=options.deadline) as dialing:
+        async with AsyncExitStack() as stack:
+            with map_connect_errors(options.connect_timeout):
+                connection = await stack.enter_async_context(model.connect(options))
+            dialing.deadline = math.inf
+            yield connection
+    if dialing.cancelled_caught:
+        raise ConnectTimeout(f"no connection to the service within {options.connect_timeout:g} s")
 
 
 async def perform_handshake(
@@ -120,8 +131,8 @@ async def replay_conversation(
     connection: ModelConnection,
     runtime: SessionRuntime,
     replay: Replay,
-    deadline: float,
-    items: Sequence[ConversationItemCreate] | None = None,
+    timeout: float,
+    update: Sequence[ClientEvent] | None = None,
 ) -> None:
     """Teach a connection the conversation, and return when it has acknowledged everything.
 
@@ -131,26 +142,29 @@ async def replay_conversation(
         connection: the new connection.
         runtime: encodes events.
         replay: what to send.
-        deadline: when the replay has taken too long, on trio's clock.
-        items: items that joined the conversation after the replay; ``None`` to begin it.
+        timeout: seconds that the service may take for its next answer. A long conversation takes as long
+            as it needs.
+        update: events that bring the connection up to date after the replay; ``None`` to begin it.
 
     Raises:
-        ConnectTimeout: the service did not acknowledge everything before the deadline.
+        ConnectTimeout: the service did not answer in time.
         SettingsRejected: the service rejected the settings.
         PeerError: the service closed the connection because of the key, the model or the request.
         ConnectionLost: the connection ended for another reason.
     """
-    with trio.CancelScope(deadline=deadline) as scope:
+    with trio.move_on_after(timeout) as scope:
         try:
-            if items is None:
-                patience = min(GREETING_TIMEOUT, (deadline - trio.current_time()) / 2)
-                with trio.move_on_after(patience):
+            if update is None:
+                with trio.move_on_after(min(GREETING_TIMEOUT, timeout / 2)):
                     while replay.session is None:
                         await _receive_for(replay, connection, runtime)
-            events = replay.begin() if items is None else replay.extend(items)
-            await _send(connection, runtime, events)
+            await _send(connection, runtime, replay.begin() if update is None else update)
+            answers = replay.answers
             while not replay.is_complete:
                 await _receive_for(replay, connection, runtime)
+                if replay.answers > answers:
+                    answers = replay.answers
+                    scope.deadline = trio.current_time() + timeout
         except TransportClosed as closed:
             raise handshake_error(closed, replay.last_error) from closed
     if scope.cancelled_caught:

@@ -88,6 +88,10 @@ class SendQueue:
             await self._changed.wait()
             self._end.raise_if_set()
 
+    async def wait_change(self) -> None:
+        """Wait until a message is queued, written or dropped, or the queue is woken."""
+        await self._changed.wait()
+
     async def wait_empty(self) -> None:
         """Wait until every message was written or dropped."""
         while self._messages:
