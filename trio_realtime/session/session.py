@@ -593,7 +593,10 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         return SessionStatistics(
             events=self._events.statistics(),
             outgoing_frames=self._runtime.send_queue.waiting,
+            outgoing_audio=self._runtime.send_queue.audio,
+            outgoing_text=self._runtime.send_queue.text,
             sent_frames=self._runtime.send_queue.sent,
+            dropped_outgoing_audio=self._runtime.send_queue.dropped_audio,
             running_tools=self._runtime.tools.running,
             waiting_tools=self._runtime.tools.slots.waiting,
             running_checks=self._runtime.guardrails.running,
