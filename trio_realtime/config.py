@@ -260,7 +260,8 @@ class SessionConfig:
             in order. A call that waits for approval does not count, and a call that was answered early
             does. An interruption cancels waiting calls, too.
         max_buffered_events: events that a consumer may leave unread.
-        max_buffered_audio: bytes of audio that a consumer may leave unread.
+        max_buffered_audio: bytes of audio that a consumer may leave unread, that may wait for guardrails or in
+            ``paced_audio``, and that the outcome of an out-of-band response has.
         max_buffered_bytes: bytes of all events that a consumer may leave unread, audio included. It
             counts the texts and bytes of events.
         overflow: what happens when a consumer exceeds one of these limits. ``"fail"`` raises

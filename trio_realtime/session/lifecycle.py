@@ -203,6 +203,7 @@ def _make_runtime(
             0.0 if config.reconnect is None else config.reconnect.max_audio_while_away
         ),
         is_guarded=guardrails.is_guarded,
+        max_audio=config.max_buffered_audio,
     )
     end, guard = EndState(), RunGuard()
     bus = EventBus(limits, end, guard.check)

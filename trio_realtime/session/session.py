@@ -599,6 +599,8 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             dropped_outgoing_audio=self._runtime.send_queue.dropped_audio,
             running_tools=self._runtime.tools.running,
             waiting_tools=self._runtime.tools.slots.waiting,
+            gated_audio=self._runtime.core.gated_audio,
+            dropped_audio=self._runtime.core.dropped_audio,
             running_checks=self._runtime.guardrails.running,
             superseded_checks=self._runtime.core.superseded_checks,
             history_items=len(self._runtime.core.history),
@@ -637,6 +639,8 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             frame_ms=frame_ms,
             pad=pad,
             encoding=encoding.type,
+            max_audio=self._config.max_buffered_audio,
+            overflow=self._config.overflow,
         )
 
     def _output_format(self) -> AudioFormat:

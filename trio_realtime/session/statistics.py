@@ -22,6 +22,9 @@ class SessionStatistics:
             than ``max_audio_latency``.
         running_tools: calls that have not ended, including those that wait.
         waiting_tools: calls that wait because ``max_concurrent_calls`` others are carried out.
+        gated_audio: bytes of audio that wait for guardrails (``guardrail_audio_gate``).
+        dropped_audio: bytes of the agent's audio that were dropped above ``max_buffered_audio``, because they
+            waited for guardrails or belonged to an out-of-band response.
         running_checks: checks of guardrails that run, of replies and of the user's input.
         superseded_checks: checks of replies that did not run, because a later check of the same reply saw
             more text.
@@ -36,6 +39,8 @@ class SessionStatistics:
     dropped_outgoing_audio: int
     running_tools: int
     waiting_tools: int
+    gated_audio: int
+    dropped_audio: int
     running_checks: int
     superseded_checks: int
     history_items: int
