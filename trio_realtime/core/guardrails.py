@@ -157,18 +157,19 @@ class GuardrailWindows:
         reply.pending -= 1
         first = tripped and not reply.tripped
         reply.tripped |= tripped
-        if reply.tripped:
-            reply.due = 0
         self._forget_if_complete(response_id, reply)
         return first
 
     def take_waiting(self, response_id: str) -> CheckReply | None:
-        """Return the check that waits, of all text so far, if there is one."""
+        """Return the check that waits, of all text so far, if there is one.
+
+        A check waits only while others run, so the end of a check is when another may begin.
+        """
         reply = self._replies.get(response_id)
         return self._check(response_id, reply) if reply is not None and reply.due else None
 
     def _forget_if_complete(self, response_id: str, reply: _ReplyText) -> None:
-        if reply.ended and not reply.pending and not reply.due:
+        if reply.ended and not reply.pending:
             del self._replies[response_id]
 
 
