@@ -293,7 +293,8 @@ class SessionConfig:
             in order. A call that waits for approval does not count, and a call that was answered early
             does. An interruption cancels waiting calls, too.
         max_buffered_events: events that a consumer may leave unread.
-        max_buffered_audio: bytes of audio that a consumer may leave unread.
+        max_buffered_audio: bytes of audio that a consumer may leave unread, that may wait for guardrails or in
+            ``paced_audio``, and that the outcome of an out-of-band response has.
         max_buffered_bytes: bytes of all events that a consumer may leave unread, audio included. It
             counts the texts and bytes of events.
         overflow: what happens when a consumer exceeds one of these limits. ``"fail"`` raises
@@ -302,6 +303,10 @@ class SessionConfig:
             events are never dropped: if they alone exceed the limit, the consumer gets
             ``ConsumerTooSlow``.
         max_outgoing_audio: bytes of audio that may wait to be sent; ``send_audio`` waits above that.
+        max_audio_latency: seconds that the user's audio may wait to be sent, counted from when it was
+            spoken; ``None`` for no limit. Older audio is dropped and reported with a ``warning`` event, so
+            that a connection that stalls does not deliver it late. A recording that is sent faster than
+            real time counts as spoken at its own pace.
         max_outgoing_text: bytes of other frames that may wait to be sent; ``send_message`` and the other
             sending methods wait above that.
 
@@ -361,6 +366,7 @@ class SessionConfig:
     max_buffered_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=_positive)
     overflow: OverflowPolicy = attrs.field(default="fail", validator=_check_overflow)
     max_outgoing_audio: int = attrs.field(default=1024 * 1024, validator=_positive)
+    max_audio_latency: float | None = attrs.field(default=2.0, validator=_positive_or_none)
     max_outgoing_text: int = attrs.field(default=1024 * 1024, validator=_positive)
 
     def __attrs_post_init__(self) -> None:

@@ -90,7 +90,7 @@ class UserCodeError(RealtimeError):
 
 
 class GuardrailFailed(UserCodeError):
-    """A guardrail raised. The cause is what it raised. The session goes on."""
+    """A guardrail raised, or took too long. The cause is what it raised. The session goes on."""
 
 
 class HookFailed(UserCodeError):

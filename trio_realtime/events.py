@@ -532,6 +532,7 @@ class SessionWarning(SessionEvent):
     Attributes:
         message: what is not as requested, and what to change.
         code: ``unexpected_dialect`` (the server speaks another dialect than the endpoint announced),
+            ``input_audio_dropped`` (the user's audio waited for more than ``max_audio_latency``),
             ``setting_locked`` (the service cannot change a setting any more, so an agent goes on
             without it), or a code of the service.
         param: the setting at fault, if one is.

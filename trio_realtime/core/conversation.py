@@ -7,6 +7,7 @@ same effects. An input is accepted first, then state changes, then effects leave
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -42,6 +43,7 @@ from .replay import Replay
 from .request_timer import RequestTimer
 from .responses.attribution import ResponseAttribution
 from .responses.lifecycle import ResponseLifecycle
+from .responses.out_of_band_audio import OutOfBandAudio
 from .responses.output import OutputStream
 from .responses.queue import ResponseQueue, ResponseRequest
 from .responses.reply_text import ReplyText
@@ -71,6 +73,7 @@ class Conversation:
         max_audio_while_away: seconds of what the user says while there is no connection.
         is_guarded: returns whether the replies of an agent are checked.
         limits: time limits and budgets.
+        max_audio: bytes of audio that the audio gate holds back, and of one out-of-band response.
 
     Attributes:
         link: which connection is used, and whether there is one.
@@ -94,6 +97,7 @@ class Conversation:
         max_audio_while_away: float = 0.0,
         is_guarded: Callable[[Any], bool] = lambda _agent: True,
         limits: LimitSettings = NO_LIMITS,
+        max_audio: int = sys.maxsize,
     ) -> None:
         self._numbers = count(1)
         self._barge_in = barge_in
@@ -106,8 +110,13 @@ class Conversation:
         self._settings_state = SettingsState(agent, toolset)
         self._ledger = ToolLedger()
         self._guard = ReplyGuard(
-            self.playback, guardrail_debounce, gated=audio_gate, is_guarded=is_guarded
+            self.playback,
+            guardrail_debounce,
+            gated=audio_gate,
+            is_guarded=is_guarded,
+            max_gated=max_audio,
         )
+        self._out_of_band_audio = OutOfBandAudio(max_audio)
         self._input_guard = InputGuard(enabled=guardrail_debounce is not None)
         self._updates = HistoryUpdater(self.history, history_update_interval)
         self._outgoing = OutgoingItems(self.history, self.link, self._timer, token)
@@ -227,7 +236,9 @@ class Conversation:
             interruption=interruption,
             requests=requests,
             lifecycle=lifecycle,
-            output=OutputStream(responses, history, text, self._guard, lifecycle),
+            output=OutputStream(
+                responses, history, text, self._guard, lifecycle, self._out_of_band_audio
+            ),
             calls=calls,
             hosted=hosted,
             trips=GuardrailTrips(
@@ -340,6 +351,16 @@ class Conversation:
     def last_error(self) -> PeerError | None:
         """The last error of the service that may explain why the connection ends."""
         return self._errors.last_error
+
+    @property
+    def gated_audio(self) -> int:
+        """Bytes of audio that the audio gate holds back."""
+        return self._guard.gated_audio
+
+    @property
+    def dropped_audio(self) -> int:
+        """Bytes of the agent's audio that were dropped because too much of it waited in the core."""
+        return self._guard.dropped_audio + self._out_of_band_audio.dropped
 
     @property
     def superseded_checks(self) -> int:

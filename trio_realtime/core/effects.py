@@ -99,6 +99,8 @@ class ResponseOutcome:
         usage: the tokens of this response, if the service reported them.
         audio: the audio of an out-of-band response, in the output format. Empty for a response of
             the conversation, whose audio arrives as events.
+        dropped_audio: bytes of the audio of an out-of-band response that are missing at the end of
+            ``audio``, because it exceeds ``max_buffered_audio``.
     """
 
     response_id: str
@@ -110,6 +112,7 @@ class ResponseOutcome:
     items: tuple[Item, ...] = ()
     usage: ResponseUsage | None = None
     audio: bytes = attrs.field(default=b"", repr=False)
+    dropped_audio: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -157,18 +157,19 @@ class GuardrailWindows:
         reply.pending -= 1
         first = tripped and not reply.tripped
         reply.tripped |= tripped
-        if reply.tripped:
-            reply.due = 0
         self._forget_if_complete(response_id, reply)
         return first
 
     def take_waiting(self, response_id: str) -> CheckReply | None:
-        """Return the check that waits, of all text so far, if there is one."""
+        """Return the check that waits, of all text so far, if there is one.
+
+        A check waits only while others run, so the end of a check is when another may begin.
+        """
         reply = self._replies.get(response_id)
         return self._check(response_id, reply) if reply is not None and reply.due else None
 
     def _forget_if_complete(self, response_id: str, reply: _ReplyText) -> None:
-        if reply.ended and not reply.pending and not reply.due:
+        if reply.ended and not reply.pending:
             del self._replies[response_id]
 
 
@@ -184,6 +185,7 @@ class ReplyGuard:
         debounce: characters between two checks of a reply; ``None`` for no checks.
         gated: deliver audio only after the checks of its text.
         is_guarded: returns whether an agent's replies are checked at all.
+        max_gated: bytes of audio that wait for checks.
     """
 
     def __init__(
@@ -193,18 +195,29 @@ class ReplyGuard:
         *,
         gated: bool,
         is_guarded: Callable[[Any], bool] = _always,
+        max_gated: int = sys.maxsize,
     ) -> None:
         self._is_guarded = is_guarded
         self._playback = playback
         self._starts = AudioStarts()
         self._windows = None if debounce is None else GuardrailWindows(debounce)
         is_gated = gated and debounce is not None
-        self._gate = GuardedAudio(playback, self._starts) if is_gated else None
+        self._gate = GuardedAudio(playback, self._starts, max_gated) if is_gated else None
 
     @property
     def superseded(self) -> int:
         """The number of checks that a later check of the same reply has superseded."""
         return 0 if self._windows is None else self._windows.superseded
+
+    @property
+    def gated_audio(self) -> int:
+        """Bytes of audio that wait for checks."""
+        return 0 if self._gate is None else self._gate.size
+
+    @property
+    def dropped_audio(self) -> int:
+        """Bytes of audio that were dropped because too much of it waited for checks."""
+        return 0 if self._gate is None else self._gate.dropped
 
     @property
     def holding(self) -> Sequence[str]:

@@ -34,4 +34,6 @@ class SettingsState:
         if self.session is None or isinstance(self.session.audio, Unset):
             return True
         side = self.session.audio.input
-        return isinstance(side, Unset) or bool(side.turn_detection)
+        if isinstance(side, Unset) or isinstance(side.turn_detection, Unset):
+            return True
+        return side.turn_detection is not None

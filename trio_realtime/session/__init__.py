@@ -11,7 +11,10 @@ from .consumers.channel import (
     ChannelStatistics as ChannelStatistics,
     EventChannel as EventChannel,
 )
-from .consumers.paced_audio import PacedAudio as PacedAudio
+from .consumers.paced_audio import (
+    PacedAudio as PacedAudio,
+    PacedAudioStatistics as PacedAudioStatistics,
+)
 from .lifecycle import open_session as open_session
 from .playback_tracker import PlaybackTracker as PlaybackTracker
 from .response_handle import Response as Response

@@ -38,7 +38,7 @@ from trio_realtime.errors import (
     InternalError,
     UsageError,
 )
-from trio_realtime.events import HistoryUpdated
+from trio_realtime.events import HistoryUpdated, SessionWarning
 from trio_realtime.items import HistoryItem
 from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
 from trio_realtime.wire import Session, SessionUpdate
@@ -213,15 +213,35 @@ def _make_runtime(
             usage=config.limits,
             grace=config.limit_grace,
         ),
+        max_audio=config.max_buffered_audio,
     )
     end, guard = EndState(), RunGuard()
+    bus = EventBus(limits, end, guard.check)
+
+    def report_stall(max_latency: float) -> None:
+        if not end.is_set:
+            bus.emit(
+                SessionWarning(
+                    message=f"the connection takes audio too slowly: audio of the user that waits for "
+                    f"{max_latency:g} s is dropped (max_audio_latency)",
+                    code="input_audio_dropped",
+                )
+            )
+
     return SessionRuntime(
         model,
         core,
         end,
         guard,
-        EventBus(limits, end, guard.check),
-        SendQueue(end, max_audio=config.max_outgoing_audio, max_text=config.max_outgoing_text),
+        bus,
+        SendQueue(
+            end,
+            max_audio=config.max_outgoing_audio,
+            max_text=config.max_outgoing_text,
+            max_latency=math.inf if config.max_audio_latency is None else config.max_audio_latency,
+            bytes_per_ms=config.input_format.bytes_per_ms,
+            report_stall=report_stall,
+        ),
         ToolRunner(end, CallSlots(config.max_concurrent_calls)),
         guardrails,
     )

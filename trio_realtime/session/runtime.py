@@ -41,9 +41,12 @@ from trio_realtime.realtime_model import RealtimeModel
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import (
     ClientEvent,
+    ConversationItemTruncate,
     ErrorDetails,
     ErrorEvent,
     InputAudioBufferAppend,
+    InputAudioBufferClear,
+    ResponseCancel,
     Session,
     SessionUpdate,
     encode,
@@ -56,6 +59,9 @@ from .ending import EndCause, EndState, failure_of_user_code, limit_reached
 from .guardrails import GuardrailRunner
 from .run_guard import RunGuard
 from .tools.runner import ToolRunner
+
+_URGENT = (ResponseCancel, ConversationItemTruncate)
+"""What stops the agent does not wait for the user's audio to be sent."""
 
 
 def _no_connection(_reason: str) -> None:
@@ -170,9 +176,11 @@ class SessionRuntime:
     def _put(self, event: ClientEvent, message: Any) -> None:
         if isinstance(event, InputAudioBufferAppend):
             self.send_queue.put(message, audio=len(event.audio))
-        else:
-            text = message if isinstance(message, str | bytes) else encode(event)
-            self.send_queue.put(message, text=len(text))
+            return
+        text = message if isinstance(message, str | bytes) else encode(event)
+        if isinstance(event, InputAudioBufferClear):
+            self.send_queue.discard_last_audio()
+        self.send_queue.put(message, text=len(text), urgent=isinstance(event, _URGENT))
 
     # --- inputs and effects
 

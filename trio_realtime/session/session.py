@@ -593,9 +593,14 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         return SessionStatistics(
             events=self._events.statistics(),
             outgoing_frames=self._runtime.send_queue.waiting,
+            outgoing_audio=self._runtime.send_queue.audio,
+            outgoing_text=self._runtime.send_queue.text,
             sent_frames=self._runtime.send_queue.sent,
+            dropped_outgoing_audio=self._runtime.send_queue.dropped_audio,
             running_tools=self._runtime.tools.running,
             waiting_tools=self._runtime.tools.slots.waiting,
+            gated_audio=self._runtime.core.gated_audio,
+            dropped_audio=self._runtime.core.dropped_audio,
             running_checks=self._runtime.guardrails.running,
             superseded_checks=self._runtime.core.superseded_checks,
             history_items=len(self._runtime.core.history),
@@ -634,6 +639,8 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             frame_ms=frame_ms,
             pad=pad,
             encoding=encoding.type,
+            max_audio=self._config.max_buffered_audio,
+            overflow=self._config.overflow,
         )
 
     def _output_format(self) -> AudioFormat:

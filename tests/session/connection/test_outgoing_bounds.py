@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.sessions import PassivePeer, open_session_with, open_test_session
 from support.wire import sent_frames
-from trio_realtime import errors
+from trio_realtime import errors, function_tool
 from trio_realtime.items import InputText
 from trio_realtime.session import runtime as runtime_module
 from trio_realtime.testing import ScriptedPeer
@@ -95,3 +96,43 @@ async def test_a_message_that_cannot_be_encoded_changes_nothing(
         assert await sent_frames(peer) == []
         await session.send_message("Hi", respond=False)
         assert [frame["type"] for frame in await sent_frames(peer)] == ["conversation.item.create"]
+
+
+async def test_outputs_of_tools_do_not_wait_but_count(autojump_clock: MockClock) -> None:
+    """Ten times the limit is queued, and methods wait until it was sent."""
+
+    @function_tool
+    async def report() -> str:
+        return "x" * 1000
+
+    peer = PassivePeer(max_messages=2)
+    async with open_session_with(
+        peer, report, max_outgoing_text=1000, request_timeout=None, reconnect=None
+    ) as session:
+        response = {"id": "resp_1", "status": "in_progress", "output": []}
+        await peer.far.send(json.dumps({"type": "response.created", "response": response}))
+        for number in range(10):
+            item = {
+                "type": "function_call",
+                "id": f"item_{number}",
+                "call_id": f"call_{number}",
+                "name": "report",
+                "arguments": "{}",
+                "status": "completed",
+            }
+            done = {"type": "response.output_item.done", "response_id": "resp_1", "item": item}
+            await peer.far.send(json.dumps(done))
+        await wait_all_tasks_blocked()
+        statistics = session.statistics()
+        assert statistics.running_tools == 0
+        assert 8000 < statistics.outgoing_text < 12_000
+        with trio.move_on_after(1) as scope:
+            await session.send_message("This waits.")
+        assert scope.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.read_all)
+            with trio.fail_after(1):
+                await session.send_message("This does not.")
+            await wait_all_tasks_blocked()
+            assert session.statistics().outgoing_text == 0
+            nursery.cancel_scope.cancel()

@@ -33,7 +33,7 @@ async def test_send_audio_waits_for_space_and_loses_nothing(
             sent.append(number)
 
     async with (
-        open_test_session(peer, max_outgoing_audio=1000) as session,
+        open_test_session(peer, max_outgoing_audio=1000, max_audio_latency=None) as session,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(send, session)

@@ -11,9 +11,18 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from support.service import begin_audio_response, end_audio, start_audio_response
 from support.sessions import open_test_session
 from trio_realtime import PCMU, events
-from trio_realtime.errors import ClosedByService, ConnectionLost, RealtimeError, UsageError
+from trio_realtime.errors import (
+    ClosedByService,
+    ConnectionLost,
+    ConsumerTooSlow,
+    RealtimeError,
+    UsageError,
+)
 from trio_realtime.session import PacedAudio
 from trio_realtime.testing import ScriptedPeer
+
+ONE_SECOND = 48_000
+"""Bytes of one second of audio."""
 
 
 class Speaker:
@@ -249,3 +258,87 @@ async def test_cancelled_receive_loses_no_audio(
             with trio.move_on_after(0.003):
                 got += (await paced.receive()).data
     assert got == numbered_audio(100)
+
+
+# --- limits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [1, 10], ids=["at the limit", "ten times the limit"])
+async def test_audio_that_waits_to_be_played_is_bounded(
+    seconds: int, autojump_clock: MockClock
+) -> None:
+    """The audio that arrived before is played, and then the stream ends."""
+    peer = ScriptedPeer()
+    async with (
+        open_test_session(peer, max_buffered_audio=ONE_SECOND) as session,
+        trio.open_nursery() as nursery,
+    ):
+        speaker = Speaker()
+        async with session.paced_audio() as paced:
+            nursery.start_soon(speaker.play, paced)
+            await trio.lowlevel.checkpoint()
+            peer.begin_response("resp_1")
+            for tenth in range(seconds * 10):
+                peer.audio("resp_1", "item_1", numbered_audio(1000)[tenth % 10 * 4800 :][:4800])
+            await wait_all_tasks_blocked()
+            assert paced.statistics().buffered_audio == ONE_SECOND - 960  # one frame plays
+            assert (paced.statistics().dropped_audio > 0) is (seconds == 10)
+            await trio.sleep(3)
+            assert speaker.data == numbered_audio(1000)
+            assert speaker.times[-1] == 0.98
+            assert isinstance(speaker.error, ConsumerTooSlow) is (seconds == 10)
+            nursery.cancel_scope.cancel()
+
+
+async def test_the_oldest_audio_that_waits_to_be_played_is_dropped(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    audio = numbered_audio(1000)
+    async with (
+        open_test_session(
+            peer, max_buffered_audio=ONE_SECOND // 2, overflow="drop_oldest_audio"
+        ) as session,
+        trio.open_nursery() as nursery,
+    ):
+        speaker = Speaker()
+        async with session.paced_audio() as paced:
+            nursery.start_soon(speaker.play, paced)
+            peer.begin_response("resp_1")
+            for number in range(3):
+                for start in range(0, ONE_SECOND, 4800):
+                    peer.audio("resp_1", f"item_{number}", audio[start : start + 4800])
+            await wait_all_tasks_blocked()
+            statistics = paced.statistics()
+            assert statistics.buffered_audio <= ONE_SECOND // 2
+            assert statistics.dropped_audio >= 2 * ONE_SECOND
+            end_audio(peer, "resp_1", "item_2")
+            await trio.sleep(5)
+            assert speaker.error is None
+            assert speaker.data.endswith(audio[ONE_SECOND // 2 :])
+            assert len(speaker.data) + paced.statistics().dropped_audio == 3 * ONE_SECOND
+            # What was dropped counts as passed: the end of the item was heard.
+            assert session.playback.position("item_2") == 1000
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_limit_below_one_frame_loses_whole_samples_only(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with (
+        open_test_session(peer, max_buffered_audio=100, overflow="drop_oldest_audio") as session,
+        trio.open_nursery() as nursery,
+    ):
+        speaker = Speaker()
+        async with session.paced_audio() as paced:
+            nursery.start_soon(speaker.play, paced)
+            peer.begin_response("resp_1")
+            for start in range(0, ONE_SECOND, 999):
+                peer.audio("resp_1", "item_1", numbered_audio(1000)[start : start + 999])
+                await wait_all_tasks_blocked()
+            end_audio(peer, "resp_1", "item_1")
+            await trio.sleep(5)
+            assert speaker.error is None
+            dropped = paced.statistics().dropped_audio
+            assert dropped % 960 == 0
+            assert len(speaker.data) + dropped == ONE_SECOND
+            nursery.cancel_scope.cancel()

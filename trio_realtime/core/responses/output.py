@@ -29,6 +29,7 @@ from trio_realtime.wire import (
 )
 
 from .lifecycle import ResponseLifecycle
+from .out_of_band_audio import OutOfBandAudio
 from .reply_text import ReplyText
 from .running import PartKind, RunningResponse, RunningResponses
 
@@ -42,6 +43,7 @@ class OutputStream:
         text: delivers texts and arguments.
         guard: delivers audio.
         lifecycle: begins a response whose ``response.created`` did not arrive.
+        out_of_band_audio: collects the audio of out-of-band responses.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class OutputStream:
         text: ReplyText,
         guard: ReplyGuard,
         lifecycle: ResponseLifecycle,
+        out_of_band_audio: OutOfBandAudio,
     ) -> None:
         self._responses = responses
         self._history = history
         self._text = text
         self._guard = guard
         self._lifecycle = lifecycle
+        self._out_of_band_audio = out_of_band_audio
 
     def on_audio_delta(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
         """Deliver audio, or keep it for the outcome of an out-of-band response."""
@@ -64,7 +68,7 @@ class OutputStream:
         if response is None:
             return self._first_audio(event, now)
         if response.out_of_band:
-            response.audio.append(event.delta)
+            self._out_of_band_audio.add(response, event.delta)
             return ()
         if response.audio_suppressed:
             return ()

@@ -69,17 +69,21 @@ class RunningResponse:
         calls: what is known of each function call, by item id and by call id.
         started_calls: the ids of the calls that were started before the end of the response.
         audio: audio of an out-of-band response.
+        audio_size: bytes of that audio.
+        dropped_audio: bytes of that audio that were dropped above the limit.
     """
 
     __slots__ = (
         "agent",
         "arguments",
         "audio",
+        "audio_size",
         "audio_suppressed",
         "calls",
         "cancel_id",
         "cancel_sent",
         "created_seen",
+        "dropped_audio",
         "id",
         "out_of_band",
         "request",
@@ -107,6 +111,8 @@ class RunningResponse:
         self.calls: dict[str, FunctionCallItem] = {}
         self.started_calls: set[str | None] = set()
         self.audio: list[bytes] = []
+        self.audio_size: int = 0
+        self.dropped_audio: int = 0
 
     def waiters(self, probable_owner: ResponseRequest | None) -> tuple[str, ...]:
         """Return the tokens that wait for the response or for one of its turns.
@@ -257,6 +263,7 @@ def outcome_of(response: ResponseObject, state: RunningResponse) -> ResponseOutc
         items=response.output,
         usage=response.usage,
         audio=b"".join(state.audio),
+        dropped_audio=state.dropped_audio,
     )
 
 
