@@ -424,6 +424,7 @@ def _session_config(settings: Settings) -> SessionConfig:
         barge_in=settings.barge_in,
         guardrail_audio_gate=settings.gated,
         guardrail_debounce=settings.debounce,
+        reconnect=None,
         request_timeout=REQUEST_TIMEOUT,
         close_timeout=CLOSE_TIMEOUT,
         max_buffered_events=settings.max_events,
