@@ -32,10 +32,13 @@ from trio_realtime.transports import (
 
 from .log import Frame, Log
 
-__all__ = ["DROP_ENDS_WITH", "WEIRD_EVENTS", "Network"]
+__all__ = ["DROP_ENDS_WITH", "LONG_STALL", "WEIRD_EVENTS", "Network"]
 
 DROP_ENDS_WITH: Final[type[RealtimeError] | None] = ConnectionLost
 """What a drop of the connection ends the session with; ``None`` if the session goes on."""
+
+LONG_STALL: Final = 10.0
+"""Seconds of a stall after which the session may count the connection as lost."""
 
 WEIRD_EVENTS: Final[tuple[Frame, ...]] = (
     {"type": "future.event", "event_id": "event_future", "value": None, "list": [{"a": None}]},
@@ -171,7 +174,7 @@ class Network:
 
     def stall(self, seconds: float) -> None:
         """Deliver nothing in either direction for this time. Nothing is lost."""
-        self.log.note("fault", "stall")
+        self.log.note("fault", "long stall" if seconds >= LONG_STALL else "stall")
         self.flows_at = max(self.flows_at, trio.current_time() + seconds)
 
     def close_from_server(self) -> None:

@@ -75,7 +75,7 @@ class CreateCheck:
 
     def _expire(self, now: float) -> None:
         for token, sent_at in [*self._outstanding.items()]:
-            if now - sent_at >= self._timeout:
+            if now - sent_at >= self._timeout - 1e-6:
                 del self._outstanding[token]
 
     def _received(self, entry: Entry) -> None:

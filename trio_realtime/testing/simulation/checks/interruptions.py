@@ -103,7 +103,7 @@ class InterruptionCheck:
                 raise InvariantViolation(6, f"{tool.name} {tool.call_id} goes on after interrupt()")
 
     def _end(self, entry: Entry) -> None:
-        if entry.what != "fault" or entry.about in ("drop", "server closes"):
+        if entry.what != "fault" or entry.about in ("drop", "server closes", "long stall"):
             self._over = True
 
     # --- effects
