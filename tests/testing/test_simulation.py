@@ -169,9 +169,7 @@ def test_the_command_prints_the_smallest_plan_that_fails(
     from trio_realtime.session.consumers.channel import EventChannel
 
     monkeypatch.setattr(EventChannel, "discard_audio", lambda _channel, _response_id: None)
-    plan_seed = next(
-        seed for seed in range(100) if run_plan(draw_plan(seed)).violation is not None
-    )
+    plan_seed = next(seed for seed in range(100) if run_plan(draw_plan(seed)).violation is not None)
     assert main(["--seeds", "1", "--seed", str(plan_seed)]) == 1
     printed = capsys.readouterr().out
     assert printed.startswith(f"seed {plan_seed}: invariant 5: ")

@@ -26,11 +26,10 @@ from trio_realtime.transports import (
     ConnectOptions,
     MemoryTransport,
     Transport,
-    TransportClosed,
     memory_transport_pair,
 )
 
-from .log import Frame, Log
+from .log import Frame, Log, member
 
 __all__ = ["DROP_ENDS_WITH", "LONG_STALL", "WEIRD_EVENTS", "Network"]
 
@@ -106,12 +105,11 @@ class _ClientTransport:
         await self._inner.send(text)
 
     async def receive(self) -> str | bytes:
-        message = self._network.next_extra()
-        if message is None:
-            message = await self._inner.receive()
-        else:
-            await trio.lowlevel.checkpoint()
-        return self._network.received(str(message))
+        extra = self._network.next_extra()
+        if extra is None:
+            return self._network.received(str(await self._inner.receive()))
+        await trio.lowlevel.checkpoint()
+        return self._network.received(extra)
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         try:
@@ -229,7 +227,7 @@ class Network:
 
     async def wait_flow(self) -> None:
         """Wait until a stall ends."""
-        while self.flows_at > trio.current_time():
+        while self.flows_at > trio.current_time():  # noqa: ASYNC110 - it may be extended
             await trio.sleep_until(self.flows_at)
 
     # --- messages
@@ -265,7 +263,7 @@ class _Repeater:
 
     def repeated(self, frame: Frame, text: str) -> list[str]:
         """Return the messages to repeat after this one: none, or one."""
-        response_id: Any = frame.get("response_id") or (frame.get("response") or {}).get("id")
+        response_id: Any = frame.get("response_id") or member(frame, "response").get("id")
         if not isinstance(response_id, str):
             return []
         seen = self._seen.setdefault(response_id, [])
