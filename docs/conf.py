@@ -97,6 +97,7 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "core",
         "local",
         "testing.faults",
+        "testing.simulation",
         "testing",
     )
     if find_spec(f"trio_realtime.{name}")

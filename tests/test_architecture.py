@@ -54,6 +54,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("_redaction", "_validation"),
     },
     "testing": {"wire", "transports", "_nursery", "errors", "endpoints"},
+    # It runs whole sessions with the local server.
+    "testing.simulation": {
+        *("", "testing", "wire", "transports", "_nursery", "errors", "events", "items", "local"),
+    },
+    "testing.simulate": {"testing.simulation"},
     "local": {"wire", "transports", "_nursery", "errors", "endpoints", "models"},
     "session": {
         *("wire", "transports", "_nursery", "realtime_model"),
@@ -77,8 +82,13 @@ OPTIONAL = {f"{PACKAGE}.session.mcp.{name}": ("mcp",) for name in ("sdk", "http"
 
 
 def layer_of(module: str) -> str:
-    """Return ``wire`` for ``trio_realtime.wire.codec``, and ``""`` for the package itself."""
-    return module.partition(".")[2].partition(".")[0]
+    """Return ``wire`` for ``trio_realtime.wire.codec``, and ``""`` for the package itself.
+
+    A part of a package that may import more than the package is a layer of its own.
+    """
+    names = module.split(".")[1:]
+    part = ".".join(names[:2])
+    return part if part in MAY_IMPORT else ".".join(names[:1])
 
 
 def name_of(path: Path) -> str:

@@ -144,3 +144,21 @@ async def test_a_client_that_appends_long_audio_does_not_block_others(
         nursery.start_soon(append, one)
         nursery.start_soon(ask, two)
     assert order == ["ask", "append"]
+
+
+async def test_the_items_of_a_connection_are_those_of_its_conversation(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    connector = local_connector()
+    async with connector(ConnectOptions(IN_MEMORY, KEY)) as transport:
+        content = [{"type": "input_text", "text": "Hello"}]
+        item = {"id": "item_1", "type": "message", "role": "user", "content": content}
+        await send(transport, "conversation.item.create", item=item)
+        await receive_until(transport, "conversation.item.done")
+        (connection,) = connector.connections
+        (found,) = connection.items
+        found["role"] = "changed"  # a copy
+        assert connection.items == [{**item, "status": "completed"}]
+        await send(transport, "conversation.item.delete", item_id="item_1")
+        await receive_until(transport, "conversation.item.deleted")
+        assert connection.items == []

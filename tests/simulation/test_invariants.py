@@ -2,15 +2,14 @@
 
 Hypothesis chooses the actions of the user and their times, the responses of the agent, the duration
 of guardrails and decisions, and which frames are repeated. The checks read a log of the frames and of
-the actions of tools. The numbers of the invariants are those of :mod:`support.invariants`; number 7
-is that after the block no task remains.
+the actions of tools. They are those of :mod:`trio_realtime.testing.simulation`, which lists the
+invariants.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import attrs
@@ -18,7 +17,6 @@ import pytest
 import trio
 from hypothesis import given, settings, strategies as st
 
-from support.frame_log import Frame, FrameLog, LogEntry
 from trio_realtime import (
     AgentContext,
     BackgroundResult,
@@ -33,8 +31,18 @@ from trio_realtime import (
     open_realtime_session,
     output_guardrail,
 )
-from trio_realtime.local import Call, Fail, Pause, Say, Turn, local_connector
-from trio_realtime.testing import run_virtual
+from trio_realtime.local import Call, Fail, Pause, Say, ServerConfig, Turn
+from trio_realtime.testing import TEST_ENDPOINT, run_virtual
+from trio_realtime.testing.simulation import Log, Network
+from trio_realtime.testing.simulation.checks import (
+    AudioCheck,
+    CallCheck,
+    CreateCheck,
+    CreateReasons,
+    GuardrailCheck,
+    InterruptionCheck,
+    RequestCheck,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -120,7 +128,7 @@ ACTIONS = st.tuples(
 # --- the agent and the application --------------------------------------------------------------
 
 
-def make_tools(log: FrameLog) -> list[Any]:
+def make_tools(log: Log) -> list[Any]:
     @contextlib.asynccontextmanager
     async def logged(context: ToolContext[None]) -> AsyncGenerator[None]:
         log.note("started", context.call_id)
@@ -152,6 +160,7 @@ def make_tools(log: FrameLog) -> list[Any]:
         async with logged(context):
             await trio.sleep(0.2)
             await context.answer_early("it will take a while")
+            log.note("answered early", context.call_id)
             await trio.sleep(2)
         return "done at last"
 
@@ -172,11 +181,12 @@ def make_tools(log: FrameLog) -> list[Any]:
     ]
 
 
-def make_agent(log: FrameLog, environment: Environment) -> RealtimeAgent[None]:
+def make_agent(log: Log, environment: Environment) -> RealtimeAgent[None]:
     @output_guardrail
     async def watch(_about: AgentContext[None], text: str) -> bool:
-        log.note("checked", text)
+        log.note("check", text)
         await trio.sleep(environment.checking)
+        log.note("verdict", (text, BAD in text))
         return BAD in text
 
     async def on_handoff(_context: AgentContext[None]) -> None:
@@ -195,7 +205,7 @@ def make_agent(log: FrameLog, environment: Environment) -> RealtimeAgent[None]:
     )
 
 
-async def decide(session: RealtimeSession[None], log: FrameLog, environment: Environment) -> None:
+async def decide(session: RealtimeSession[None], log: Log, environment: Environment) -> None:
     with session.subscribe(ev.ToolApprovalRequired) as channel:
         number = 0
         async for event in channel:
@@ -209,15 +219,15 @@ async def decide(session: RealtimeSession[None], log: FrameLog, environment: Env
                 await session.reject_tool_call(event.call_id)
 
 
-async def watch_events(session: RealtimeSession[None], received: list[Any]) -> None:
+async def watch_events(session: RealtimeSession[None], log: Log) -> None:
     with session.subscribe() as channel:
         async for event in channel:
-            received.append(event)  # noqa: PERF401 - keeps the events before a failure
+            log.note("event", ("main", event))
 
 
 async def perform(
     session: RealtimeSession[None],
-    log: FrameLog,
+    log: Log,
     actions: Sequence[tuple[str, float]],
     nursery: trio.Nursery,
 ) -> None:
@@ -227,11 +237,11 @@ async def perform(
 
 
 async def perform_action(
-    session: RealtimeSession[None], log: FrameLog, action: str, number: int, nursery: trio.Nursery
+    session: RealtimeSession[None], log: Log, action: str, number: int, nursery: trio.Nursery
 ) -> None:
     match action:
         case "write":
-            log.note("request", number)
+            log.note("request", f"text {number}")
             await session.send_message(f"text {number}")
         case "write quietly":
             await session.send_message(f"note {number}", respond=False)
@@ -242,7 +252,7 @@ async def perform_action(
             await session.send_audio(SPEECH)
             await session.send_audio(SILENCE)
         case "interrupt":
-            nursery.start_soon(session.interrupt)
+            nursery.start_soon(interrupt, session, log, number)
         case "other agent":
             # The waiting task may be cancelled. The change takes place all the same.
             with trio.move_on_after(0.0 if number % 2 else 5):
@@ -258,236 +268,56 @@ async def perform_action(
             pass
 
 
+async def interrupt(session: RealtimeSession[None], log: Log, number: int) -> None:
+    log.note("interrupting", number)
+    await session.interrupt()
+    log.note("stopped", number)
+    log.note("interrupted", number)
+
+
 def drop_user(items: Sequence[Any], number: int) -> list[Any]:
     own = [item for item in items if item.type == "message" and item.role == "user"]
     return [item for item in items if not own or item is not own[number % len(own)]]
 
 
-async def ask(session: RealtimeSession[None], log: FrameLog, question: str, timeout: float) -> None:
+async def ask(session: RealtimeSession[None], log: Log, question: str, timeout: float) -> None:
     # It may fail or be interrupted, but it must not hang.
     with contextlib.suppress(errors.RealtimeError), trio.move_on_after(timeout):
         log.note("ask", question)
         await session.ask(question)
 
 
-# --- what is checked ----------------------------------------------------------------------------
-
-
-def is_call(frame: Frame) -> bool:
-    if frame["type"] != "response.output_item.done":
-        return False
-    item = frame["item"]
-    return bool(item["type"] == "function_call" and item["status"] == "completed")
-
-
-def is_output(frame: Frame) -> bool:
-    if frame["type"] != "conversation.item.create":
-        return False
-    return bool(frame["item"]["type"] == "function_call_output")
-
-
-def message_text(frame: Frame) -> str:
-    """Return the text of a created message, empty for any other frame."""
-    if frame["type"] != "conversation.item.create" or frame["item"]["type"] != "message":
-        return ""
-    return str(frame["item"]["content"][0]["text"])
-
-
-def check_calls(log: FrameLog) -> None:
-    """Invariants 1 and 2: each call is answered once, and its tool ran to its end at most once."""
-    completed = Counter(f["item"]["call_id"] for f in log.frames("in") if is_call(f))
-    answered = Counter(f["item"]["call_id"] for f in log.frames("out") if is_output(f))
-    assert answered == completed, "invariant 1: not every call has exactly one output"
-    started = Counter(entry.about for entry in log.entries if entry.what == "started")
-    ended = Counter(entry.about for entry in log.entries if entry.what == "ended")
-    assert started == ended, "invariant 2: a tool did not run to its end"
-    assert all(times == 1 for times in started.values()), "invariant 2: a call ran twice"
-    assert started.keys() <= completed.keys()
-    rejected = {entry.about for entry in log.entries if entry.what == "rejected"}
-    assert not rejected & started.keys()
-
-
-def check_creates(log: FrameLog) -> None:
-    """Invariant 3: at most one create is outstanding, and each is answered."""
-    outstanding: set[str] = set()
-    for entry in log.entries:
-        match entry:
-            case LogEntry(what="out", about={"type": "response.create", "event_id": token}):
-                assert not outstanding, "invariant 3: two creates are outstanding"
-                outstanding.add(token)
-            case LogEntry(
-                what="in",
-                about={
-                    "type": "response.created",
-                    "response": {"metadata": {"trio_realtime": token}},
-                },
-            ):
-                outstanding.discard(token)
-            case LogEntry(what="in", about={"type": "error", "error": {"event_id": token}}):
-                outstanding.discard(token)
-            case _:
-                pass
-    assert not outstanding, "invariant 3: a create was neither accepted nor rejected"
-
-
-class CreateReasons:
-    """Invariant 4: each create has a reason. Calls are a reason once all of their response are answered."""
-
-    def __init__(self) -> None:
-        self._reasons: list[float] = []
-        self._open_questions: set[str] = set()
-        self._question_sent = False
-        self._rejected: set[str] = set()
-        self._open_calls: dict[str, set[str]] = {}
-        self._done_responses: set[str] = set()
-
-    def record(self, entry: LogEntry) -> None:
-        match entry:
-            case LogEntry(what="request"):
-                self._reasons.append(entry.time)
-            case LogEntry(what="ask", about=question):
-                self._open_questions.add(question)
-            case LogEntry(what="in", about=frame):
-                self._received(frame, entry.time)
-            case LogEntry(what="out", about=frame):
-                self._sent(frame, entry.time)
-            case _:
-                pass
-
-    def _received(self, frame: Frame, time: float) -> None:
-        if is_call(frame):
-            self._open_calls.setdefault(frame["response_id"], set()).add(frame["item"]["call_id"])
-        elif frame["type"] == "response.done":
-            self._done_responses.add(frame["response"]["id"])
-            self._complete_responses(time)
-        elif frame["type"] == "error":
-            self._rejected.add(frame["error"]["event_id"])
-
-    def _sent(self, frame: Frame, time: float) -> None:
-        text = message_text(frame)
-        if is_output(frame):
-            for calls in self._open_calls.values():
-                calls.discard(frame["item"]["call_id"])
-            self._complete_responses(time)
-        elif text.startswith(("guardrail triggered", "Result of")):
-            self._reasons.append(time)
-        elif frame["type"] == "response.create":
-            self._check_create(frame["event_id"], time)
-        self._question_sent = text in self._open_questions
-        self._open_questions.discard(text)
-
-    def _complete_responses(self, time: float) -> None:
-        for response_id in [id_ for id_, calls in self._open_calls.items() if not calls]:
-            if response_id in self._done_responses:
-                del self._open_calls[response_id]
-                self._reasons.append(time)
-
-    def _check_create(self, token: str, time: float) -> None:
-        if self._question_sent or token in self._rejected:
-            return
-        assert self._reasons, (
-            "invariant 4: a create without a reason, before all calls are answered"
-        )
-        if not self._open_questions:
-            # Requests of the same moment may have been made after the create was queued.
-            self._reasons = [moment for moment in self._reasons if moment == time]
-
-
-def check_reasons(log: FrameLog) -> None:
-    reasons = CreateReasons()
-    for entry in log.entries:
-        reasons.record(entry)
-
-
-def check_clean_up(log: FrameLog) -> None:
-    """Invariant 6: no create while a cancelled tool cleans up, and its answer comes afterwards."""
-    late = {f["item"]["call_id"] for f in log.frames("in") if is_call(f) and is_late(f)}
-    cleaning: dict[str, float] = {}
-    for entry in log.entries:
-        match entry:
-            case LogEntry(what="cancelled", about=call_id) if call_id not in late:
-                cleaning[call_id] = entry.time
-            case LogEntry(what="ended", about=call_id):
-                cleaning.pop(call_id, None)
-            case LogEntry(what="out", about={"type": "response.create"}):
-                # A create that was queued at that moment was requested before.
-                assert all(since == entry.time for since in cleaning.values()), (
-                    "invariant 6: a create while a cancelled tool cleans up"
-                )
-            case LogEntry(what="out", about=frame) if is_output(frame):
-                assert frame["item"]["call_id"] not in cleaning, (
-                    "invariant 6: a cancelled call was answered before its tool ended"
-                )
-            case _:
-                pass
-
-
-def is_late(call: Frame) -> bool:
-    """Return whether the call is of the tool with a time limit, whose end nothing waits for."""
-    return bool(call["item"]["name"] == "late")
-
-
-def check_audio(received: Sequence[Any]) -> None:
-    """Invariant 5: no audio after its interruption."""
-    interrupted: set[str] = set()
-    for event in received:
-        if isinstance(event, ev.AudioInterrupted):
-            interrupted.add(event.response_id)
-        elif isinstance(event, ev.Audio):
-            assert event.response_id not in interrupted, "invariant 5: audio after its interruption"
-
-
-def check_replies_were_checked(log: FrameLog, received: Sequence[Any]) -> None:
-    """Invariant 13: the guardrail has seen each reply in full, unless it tripped before."""
-    texts = {entry.about for entry in log.entries if entry.what == "checked"}
-    tripped = {event.response_id for event in events_of(received, ev.GuardrailTripped)}
-    for event in events_of(received, ev.ResponseEnd):
-        if event.output and event.response_id not in tripped:
-            full = any(text.endswith(event.output) for text in texts)
-            assert full, "invariant 13: a reply was not checked in full"
-            assert BAD not in event.output
-    assert all(event.message in texts for event in events_of(received, ev.GuardrailTripped))
-
-
-def events_of(received: Sequence[Any], kind: type[Any]) -> Iterator[Any]:
-    return (event for event in received if isinstance(event, kind))
-
-
-def check_messages_are_answered(log: FrameLog, actions: Sequence[tuple[str, float]]) -> None:
-    """Invariant 3: without interruptions, a requested response follows each message."""
-    if any(action in ("interrupt", "speak") for action, _ in actions):
-        return
-    unanswered: set[str] = set()
-    for frame in log.frames("in"):
-        match frame:
-            case {"type": "conversation.item.added", "item": {"content": [{"text": text}]}}:
-                unanswered |= {text} if text.startswith("text ") else set()
-            case {"type": "response.created", "response": {"metadata": {"trio_realtime": _}}}:
-                unanswered.clear()
-            case _:
-                pass
-    assert not unanswered, "invariant 3: a request for a response was lost"
-
-
 # --- the sessions -------------------------------------------------------------------------------
 
 
+def observe(log: Log, environment: Environment) -> None:
+    """Check the invariants of calls, requests, interruptions and guardrails at each step."""
+    CallCheck(log)
+    CreateCheck(log)
+    RequestCheck(log)
+    CreateReasons(log)
+    AudioCheck(log)
+    InterruptionCheck(log, protected={"books"}, timed={"late"})
+    GuardrailCheck(log, gated=environment.gated)
+
+
 async def simulate(actions: Sequence[tuple[str, float]], environment: Environment) -> None:
-    wire = local_connector(responder=FixedResponder(environment.answers), pacing=10.0)
-    log = FrameLog(wire, late=environment.late)
-    received: list[Any] = []
+    log = Log()
+    observe(log, environment)
+    server = ServerConfig(responder=FixedResponder(environment.answers), pacing=10.0)
+    network = Network(log, server, repeat=environment.late)
     before = trio.lowlevel.current_statistics().tasks_living
     config = SessionConfig(guardrail_debounce=20, guardrail_audio_gate=environment.gated)
     async with (
         open_realtime_session(
             make_agent(log, environment),
-            endpoint=wire.endpoint,
-            transport=log.connect,
+            endpoint=TEST_ENDPOINT,
+            transport=network.connect,
             config=config,
         ) as session,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(watch_events, session, received)
+        nursery.start_soon(watch_events, session, log)
         nursery.start_soon(decide, session, log, environment)
         with trio.fail_after(300):
             async with trio.open_nursery() as questions:
@@ -496,15 +326,12 @@ async def simulate(actions: Sequence[tuple[str, float]], environment: Environmen
             await session.drain()
             await trio.sleep(2)  # the last guardrail runs are still in progress
             await session.drain()
+        log.note("quiet")
         nursery.cancel_scope.cancel()
+    log.note("left")
     assert trio.lowlevel.current_statistics().tasks_living == before, "invariant 7: a task remains"
-    check_calls(log)
-    check_creates(log)
-    check_reasons(log)
-    check_clean_up(log)
-    check_audio(received)
-    check_replies_were_checked(log, received)
-    check_messages_are_answered(log, actions)
+    if log.violation is not None:
+        raise log.violation
 
 
 @settings(max_examples=120, deadline=None)

@@ -12,7 +12,6 @@
 - :mod:`support.function_tools` contains tools with single annotations.
 - :mod:`support.harness` and :mod:`support.realtime_client` drive the local server.
 - :mod:`support.invariants` checks the invariants of the core.
-- :mod:`support.frame_log` records the frames of a session.
 - :mod:`support.cancellation` cancels a task at its n-th step.
 - :mod:`support.mcp_servers` runs MCP servers, and :mod:`support.proxies` proxies.
 

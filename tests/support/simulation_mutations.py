@@ -328,7 +328,7 @@ def main() -> None:
     for mutant in MUTANTS:
         found = seeds_to_notice(mutant)
         noticed = "NOT NOTICED" if found is None else f"seed {found[0]}: {found[1]}"
-        print(f"{mutant.invariant:2} {mutant.name:45} {noticed:.120}", flush=True)
+        print(f"{mutant.invariant:2} {mutant.name:45} {noticed:.120}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -128,7 +128,10 @@ class RefreshSchedule:
         if policy.max_duration is not None:
             end = now + policy.max_duration
         else:
-            end = expires_at if expires_at is not None else now + default_duration
+            # An end in the past says only that the clocks differ. A new connection would have it too.
+            end = now + default_duration
+            if expires_at is not None and expires_at > now:
+                end = expires_at
         # A connection with less time than the margins is not replaced at once, again and again.
         earliest = now + (end - now) / 2
         self.looks_at = max(end - policy.refresh_before, earliest)

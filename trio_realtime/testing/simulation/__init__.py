@@ -49,6 +49,7 @@ from .plan import (
 )
 from .run import Result as Result, run_plan as run_plan
 from .scheduling import (
+    Deadlock as Deadlock,
     run_seeded as run_seeded,
     scheduling_is_deterministic as scheduling_is_deterministic,
 )

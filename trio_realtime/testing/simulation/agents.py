@@ -91,13 +91,14 @@ async def watch(context: AgentContext[Cast], text: str) -> GuardrailResult:
     """Check what the agent says."""
     log = context.context.log
     log.note("check", text)
+    trips = FORBIDDEN in text
     verdict: bool | None = None
     try:
         await context.context.behave()
-        verdict = FORBIDDEN in text
+        verdict = trips
     finally:
         log.note("verdict", (text, verdict))
-    return GuardrailResult(verdict, feedback="say something else")
+    return GuardrailResult(trips, feedback="say something else")
 
 
 @input_guardrail(timeout=GUARDRAIL_TIMEOUT)

@@ -68,11 +68,8 @@ class Coverage:
         """Return a text with all counts."""
         rate = self.counts["sessions"] / self.seconds if self.seconds else 0.0
         first = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
-        lines = [
-            first,
-            f"{self.virtual_seconds:,.0f} virtual seconds in {self.seconds:.1f} s of processor time "
-            f"({rate:.1f} sessions per second)",
-        ]
+        times = f"{self.virtual_seconds:,.0f} virtual seconds in {self.seconds:.1f} s"
+        lines = [first, f"{times} ({rate:.1f} sessions per second)"]
         for name, title in _SECTIONS:
             counter = self.details.get(name)
             if counter:

@@ -172,24 +172,23 @@ class _Draw:
     # --- settings
 
     def settings(self) -> Settings:
-        small, gated = self.chance(0.25), self.chance(0.25)
-        # The gate releases the audio of a reply at once, so the bound must leave space for all of it.
-        small_audio = small and not gated
+        small = self.chance(0.25)
+        congested = self.chance(0.15)
         return Settings(
             modality="text" if self.chance(0.15) else "audio",
             audio_format="pcm" if self.chance(0.1) else "pcmu",
             vad=self.chance(0.85),
             interrupt_response=self.chance(0.8),
             barge_in=self.chance(0.85),
-            gated=gated,
+            gated=self.chance(0.25),
             debounce=self.one_of((0, 10, 20, 100)),
             latency=self.one_of((0.0, 0.0, 0.02, 0.2)),
             pacing=self.one_of((10.0, 10.0, 2.0, math.inf)),
             interleave=self.chance(0.25),
             max_events=self.one_of((64, 300)) if small else 16_384,
-            max_audio=self.one_of((8_000, 40_000)) if small_audio else 32 * 1024 * 1024,
-            max_outgoing=8_000 if self.chance(0.15) else 1024 * 1024,
-            send_buffer=4 if self.chance(0.15) else 1000,
+            max_audio=self.one_of((8_000, 40_000)) if small else 32 * 1024 * 1024,
+            max_outgoing=self.one_of((4_000, 8_000)) if congested else 1024 * 1024,
+            send_buffer=4 if congested else 1000,
             extra_fields=self.chance(0.2),
             repeat=self.number(0, 99) if self.chance(0.2) else None,
             session_seconds=self.seconds(2, 20) if self.chance(0.03) else 3600.0,

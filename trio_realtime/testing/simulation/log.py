@@ -8,9 +8,16 @@ from typing import Any, Literal, TypeAlias
 import attrs
 import trio
 
-__all__ = ["EntryKind", "Entry", "Frame", "InvariantViolation", "Log"]
+__all__ = ["EntryKind", "Entry", "Frame", "InvariantViolation", "Log", "member"]
 
 Frame: TypeAlias = dict[str, Any]
+
+
+def member(frame: Frame, key: str) -> Frame:
+    """Return an object in a frame; an empty one if it is missing or null."""
+    value: Any = frame.get(key)
+    return {} if value is None else value
+
 
 EntryKind: TypeAlias = Literal[
     "in",  # a frame that the session is about to read

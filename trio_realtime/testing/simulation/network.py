@@ -26,16 +26,18 @@ from trio_realtime.transports import (
     ConnectOptions,
     MemoryTransport,
     Transport,
-    TransportClosed,
     memory_transport_pair,
 )
 
-from .log import Frame, Log
+from .log import Frame, Log, member
 
-__all__ = ["DROP_ENDS_WITH", "WEIRD_EVENTS", "Network"]
+__all__ = ["DROP_ENDS_WITH", "LONG_STALL", "WEIRD_EVENTS", "Network"]
 
 DROP_ENDS_WITH: Final[type[RealtimeError] | None] = ConnectionLost
 """What a drop of the connection ends the session with; ``None`` if the session goes on."""
+
+LONG_STALL: Final = 10.0
+"""Seconds of a stall after which the session may count the connection as lost."""
 
 WEIRD_EVENTS: Final[tuple[Frame, ...]] = (
     {"type": "future.event", "event_id": "event_future", "value": None, "list": [{"a": None}]},
@@ -103,12 +105,11 @@ class _ClientTransport:
         await self._inner.send(text)
 
     async def receive(self) -> str | bytes:
-        message = self._network.next_extra()
-        if message is None:
-            message = await self._inner.receive()
-        else:
-            await trio.lowlevel.checkpoint()
-        return self._network.received(str(message))
+        extra = self._network.next_extra()
+        if extra is None:
+            return self._network.received(str(await self._inner.receive()))
+        await trio.lowlevel.checkpoint()
+        return self._network.received(extra)
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         try:
@@ -171,7 +172,7 @@ class Network:
 
     def stall(self, seconds: float) -> None:
         """Deliver nothing in either direction for this time. Nothing is lost."""
-        self.log.note("fault", "stall")
+        self.log.note("fault", "long stall" if seconds >= LONG_STALL else "stall")
         self.flows_at = max(self.flows_at, trio.current_time() + seconds)
 
     def close_from_server(self) -> None:
@@ -226,7 +227,7 @@ class Network:
 
     async def wait_flow(self) -> None:
         """Wait until a stall ends."""
-        while self.flows_at > trio.current_time():
+        while self.flows_at > trio.current_time():  # noqa: ASYNC110 - it may be extended
             await trio.sleep_until(self.flows_at)
 
     # --- messages
@@ -262,7 +263,7 @@ class _Repeater:
 
     def repeated(self, frame: Frame, text: str) -> list[str]:
         """Return the messages to repeat after this one: none, or one."""
-        response_id: Any = frame.get("response_id") or (frame.get("response") or {}).get("id")
+        response_id: Any = frame.get("response_id") or member(frame, "response").get("id")
         if not isinstance(response_id, str):
             return []
         seen = self._seen.setdefault(response_id, [])

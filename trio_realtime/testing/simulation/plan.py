@@ -208,10 +208,10 @@ class Plan:
     def size(self) -> int:
         """The number of parts that can be left out."""
         parts = (self.actions, self.replies, self.checks, self.decisions, self.consumers)
-        steps = sum(map(len, self.replies))
+        steps = sum(len(reply) for reply in self.replies)
         cancelled = sum(action.cancel_after is not None for action in self.actions)
         default = Settings()
-        changed = sum(
+        changed: int = sum(
             getattr(self.settings, field.name) != getattr(default, field.name)
             for field in attrs.fields(Settings)
         )
@@ -232,19 +232,20 @@ class Plan:
 
 def _expression(value: Any) -> str:
     """Return an expression that creates the value, without the arguments that have their default."""
-    if isinstance(value, tuple):
-        inner = ", ".join(_expression(part) for part in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        return f"({inner},)"
-    if isinstance(value, float) and math.isinf(value):
+    kind: Any = value.__class__
+    if kind is tuple:
+        parts: tuple[Any, ...] = value
+        return "(" + "".join(f"{_expression(part)}, " for part in parts).rstrip() + ")"
+    if value == math.inf:
         return "math.inf"
-    if not attrs.has(type(value)):
+    if not attrs.has(kind):
         return repr(value)
     arguments: list[str] = []
-    for field in attrs.fields(type(value)):
+    for field in attrs.fields(kind):
         given = getattr(value, field.name)
         default: Any = field.default
         if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
             default = default.factory()
         if given != default:
             arguments.append(f"{field.name}={_expression(given)}")
-    return f"{type(value).__name__}({', '.join(arguments)})"
+    return f"{kind.__name__}({', '.join(arguments)})"

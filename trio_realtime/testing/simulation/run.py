@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -55,6 +55,7 @@ __all__ = ["Result", "run_plan"]
 
 _LIMIT: Final = 1000.0
 _QUIET_LIMIT: Final = 60.0
+_ENDINGS: Final = {"drop", "server closes", "long stall", "aclose", "end call", "expired"}
 _MAX_ENTRIES: Final = 200_000
 
 
@@ -354,7 +355,7 @@ class _Simulation:
         expected = {*self.log.of("fault"), *self.log.of("ending")}
         if self.plan.settings.session_seconds < 3600:
             expected.add("expired")
-        if not expected & {"drop", "server closes", "aclose", "end call", "expired"}:
+        if not expected & _ENDINGS:
             raise InvariantViolation(0, f"the session ended with {failure!r}")
 
     def _name_end(self) -> None:
@@ -424,6 +425,7 @@ def _session_config(settings: Settings) -> SessionConfig:
         barge_in=settings.barge_in,
         guardrail_audio_gate=settings.gated,
         guardrail_debounce=settings.debounce,
+        reconnect=None,
         request_timeout=REQUEST_TIMEOUT,
         close_timeout=CLOSE_TIMEOUT,
         max_buffered_events=settings.max_events,

@@ -22,12 +22,13 @@ __all__ = ["Deadlock", "run_seeded", "scheduling_is_deterministic"]
 T = TypeVar("T")
 
 _MAX_IDLE_STEPS: Final = 10_000
+_MAX_READINGS: Final = 300_000
 _SWITCH = "_ALLOW_DETERMINISTIC_SCHEDULING"
 _RANDOM = "_r"
 
 
 class Deadlock(Exception):
-    """All tasks wait, and no deadline will wake any of them."""
+    """All tasks wait, and no deadline will wake any of them; or tasks run, and no time passes."""
 
 
 def _scheduler() -> dict[str, Any] | None:
@@ -74,10 +75,13 @@ def run_seeded(seed: int, async_fn: Callable[..., Awaitable[T]], *args: object) 
         The return value of ``async_fn``. Its exceptions are propagated.
 
     Raises:
-        Deadlock: All tasks wait, and nothing will wake any of them. The tasks are abandoned.
+        Deadlock: All tasks wait, and nothing will wake any of them; or they run without end while no
+            time passes. The tasks are abandoned.
     """
     clock = MockClock(autojump_threshold=0)
-    clock.deadline_to_sleep_time = _guarded(clock.deadline_to_sleep_time)  # type: ignore[method-assign]
+    # On the instance, because the class is final, and trio recognizes its clock by identity.
+    vars(clock)["deadline_to_sleep_time"] = _noticing_deadlocks(clock.deadline_to_sleep_time)
+    vars(clock)["current_time"] = _noticing_livelocks(clock.current_time)
     with _seeded(seed):
         try:
             return trio.run(async_fn, *args, clock=clock)
@@ -87,7 +91,23 @@ def run_seeded(seed: int, async_fn: Callable[..., Awaitable[T]], *args: object) 
             raise
 
 
-def _guarded(original: Callable[[float], float]) -> Callable[[float], float]:
+def _noticing_livelocks(original: Callable[[], float]) -> Callable[[], float]:
+    """Raise where tasks run without end while no time passes."""
+    latest, readings = -1.0, 0
+
+    def current_time() -> float:
+        nonlocal latest, readings
+        now = original()
+        readings = readings + 1 if now == latest else 0
+        latest = now
+        if readings > _MAX_READINGS:
+            raise Deadlock("tasks run without end while no time passes")
+        return now
+
+    return current_time
+
+
+def _noticing_deadlocks(original: Callable[[float], float]) -> Callable[[float], float]:
     """Raise where trio would wait forever, which takes all processor time on a virtual clock."""
     idle = 0
 

@@ -12,7 +12,7 @@ import trio
 
 from trio_realtime import RealtimeSession, ServerVad, errors
 from trio_realtime.items import HistoryItem, InputText
-from trio_realtime.wire import FunctionCallItem, MessageItem
+from trio_realtime.wire import FunctionCallItem, FunctionCallOutputItem, MessageItem
 
 from .agents import REFUSED_AGENT, Cast, make_agent
 from .log import InvariantViolation, Log
@@ -29,6 +29,22 @@ _SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "vad": {"turn_detection": ServerVad()},
     "no interrupt": {"turn_detection": ServerVad(interrupt_response=False)},
     "text": {"output_modalities": ("text",)},
+}
+_RAW_EVENTS: Final[dict[str, dict[str, Any]]] = {
+    "create": {"type": "response.create", "response": {"metadata": {"raw": "yes"}}},
+    "out of band": {"type": "response.create", "response": {"conversation": "none"}},
+    "cancel": {"type": "response.cancel"},
+    "cancel named": {"type": "response.cancel", "response_id": "resp_none"},
+    "session": {"type": "session.update", "session": {"max_output_tokens": 900}},
+    "message": {
+        "type": "conversation.item.create",
+        "item": {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "a raw message"}],
+        },
+    },
+    "future": {"type": "future.request", "event_id": "event_raw", "value": None},
 }
 
 
@@ -186,7 +202,9 @@ class Performer:
 
     async def _delete_item(self, action: Action) -> None:
         def delete(items: Sequence[HistoryItem]) -> list[HistoryItem]:
-            return [item for index, item in enumerate(items) if index != action.value % len(items)]
+            return [
+                item for index, item in enumerate(items) if index != int(action.value) % len(items)
+            ]
 
         await self.session.update_history(delete)
 
@@ -208,8 +226,8 @@ class Performer:
             ]
             result = list(items)
             if texts:
-                moved = result.pop(texts[action.value % len(texts)])
-                result.insert(action.value % (len(result) + 1), moved)
+                moved = result.pop(texts[int(action.value) % len(texts)])
+                result.insert(int(action.value) % (len(result) + 1), moved)
             return result
 
         await self.session.update_history(reorder)
@@ -223,7 +241,7 @@ class Performer:
         await self.session.update_settings(voice="no-such-voice", max_output_tokens=0)
 
     async def _other_agent(self, action: Action) -> None:
-        await self.session.update_agent(_OTHER_AGENTS[action.value % len(_OTHER_AGENTS)])
+        await self.session.update_agent(_OTHER_AGENTS[int(action.value) % len(_OTHER_AGENTS)])
 
     async def _refused_agent(self, _action: Action) -> None:
         await self.session.update_agent(REFUSED_AGENT)
@@ -236,41 +254,22 @@ class Performer:
             await self.session.send_raw(event)
 
     def _raw(self, kind: str) -> dict[str, Any] | None:
-        last = self.session.history[-1] if self.session.history else None
-        by_id = {"item_id": last.id if last is not None and last.id is not None else "item_none"}
-        match kind:
-            case "create":
+        if kind in _RAW_EVENTS:
+            if kind == "create":
                 self.log.note("request", "raw")
-                return {"type": "response.create", "response": {"metadata": {"raw": "yes"}}}
-            case "out of band":
-                return {"type": "response.create", "response": {"conversation": "none"}}
-            case "cancel":
-                return {"type": "response.cancel"}
-            case "cancel named":
-                return {"type": "response.cancel", "response_id": "resp_none"}
-            case "retrieve":
-                return {"type": "conversation.item.retrieve", **by_id}
-            case "delete":
-                return {"type": "conversation.item.delete", **by_id}
-            case "truncate":
-                cut = {"content_index": 0, "audio_end_ms": 100}
-                return {"type": "conversation.item.truncate", **by_id, **cut}
-            case "session":
-                return {"type": "session.update", "session": {"max_output_tokens": 900}}
-            case "message":
-                content = [{"type": "input_text", "text": "a raw message"}]
-                item = {"type": "message", "role": "user", "content": content}
-                return {"type": "conversation.item.create", "item": item}
-            case "answer":
-                return self._raw_answer()
-            case _:
-                return {"type": "future.request", "event_id": "event_raw", "value": None}
+            return _RAW_EVENTS[kind]
+        if kind == "answer":
+            return self._raw_answer()
+        last = self.session.history[-1] if self.session.history else None
+        item_id = last.id if last is not None and last.id is not None else "item_none"
+        cut = {"content_index": 0, "audio_end_ms": 100} if kind == "truncate" else {}
+        return {"type": f"conversation.item.{kind}", "item_id": item_id, **cut}
 
     def _raw_answer(self) -> dict[str, Any] | None:
         answered = {
             item.call_id
             for item in self.session.history
-            if item.type == "function_call_output" and not isinstance(item, FunctionCallItem)
+            if isinstance(item, FunctionCallOutputItem)
         }
         open_calls = [
             item.call_id
@@ -295,7 +294,7 @@ class Performer:
         self.network.close_from_server()
 
     async def _unknown_event(self, action: Action) -> None:
-        self.network.inject(WEIRD_EVENTS[action.value % len(WEIRD_EVENTS)])
+        self.network.inject(WEIRD_EVENTS[int(action.value) % len(WEIRD_EVENTS)])
 
     async def _aclose(self, _action: Action) -> None:
         self.log.note("ending", "aclose")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from trio_realtime import events as ev
-from trio_realtime.testing.simulation.log import Entry, Frame, InvariantViolation, Log
+from trio_realtime.testing.simulation.log import Entry, Frame, InvariantViolation, Log, member
 
 from .frames import answered_call, completed_call, create_token, created_token, message_text
 
@@ -75,7 +75,7 @@ class CreateCheck:
 
     def _expire(self, now: float) -> None:
         for token, sent_at in [*self._outstanding.items()]:
-            if now - sent_at >= self._timeout:
+            if now - sent_at >= self._timeout - 1e-6:
                 del self._outstanding[token]
 
     def _received(self, entry: Entry) -> None:
@@ -107,8 +107,8 @@ class CreateCheck:
             self._outstanding.pop(token, None)
 
     def _rejected(self, error: Frame) -> None:
-        token = error.get("event_id")
-        if token is None and error.get("code") == _OCCUPIED:
+        token = error.get("event_id") or ""
+        if not token and error.get("code") == _OCCUPIED:
             # Without an id, it may be the rejection of the create, or of a response to speech.
             self._outstanding.clear()
             return
@@ -167,7 +167,7 @@ class RequestCheck:
                 if created_token(frame) is not None:
                     self._unanswered.clear()
             case "input_audio_buffer.speech_started" | "error":
-                if (frame.get("error") or {}).get("code") != _OCCUPIED:
+                if member(frame, "error").get("code") != _OCCUPIED:
                     self._clear(entry)
             case _:
                 pass
@@ -179,7 +179,7 @@ class RequestCheck:
 
 def _has_metadata(create: Frame) -> bool:
     """Return whether the user gave a create metadata of its own: it is not joined with others."""
-    metadata: Frame = (create.get("response") or {}).get("metadata") or {}
+    metadata = member(member(create, "response"), "metadata")
     return not metadata.keys() <= {"trio_realtime"}
 
 

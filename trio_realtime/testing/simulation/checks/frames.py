@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trio_realtime.testing.simulation.log import Frame
+from trio_realtime.testing.simulation.log import Frame, member
 
 __all__ = ["answered_call", "completed_call", "create_token", "created_token", "message_text"]
 
@@ -42,7 +42,7 @@ def create_token(frame: Frame) -> str | None:
     """Return the id of a ``response.create`` for the conversation; ``None`` for another event."""
     if frame["type"] != "response.create":
         return None
-    if (frame.get("response") or {}).get("conversation") == "none":
+    if member(frame, "response").get("conversation") == "none":
         return None
     return str(frame.get("event_id"))
 
@@ -51,5 +51,5 @@ def created_token(frame: Frame) -> str | None:
     """Return the id of the create that a ``response.created`` answers, if the session sent one."""
     if frame["type"] != "response.created":
         return None
-    token: str | None = (frame["response"].get("metadata") or {}).get("trio_realtime")
+    token: str | None = member(frame["response"], "metadata").get("trio_realtime")
     return token

@@ -103,7 +103,7 @@ class InterruptionCheck:
                 raise InvariantViolation(6, f"{tool.name} {tool.call_id} goes on after interrupt()")
 
     def _end(self, entry: Entry) -> None:
-        if entry.what != "fault" or entry.about in ("drop", "server closes"):
+        if entry.what != "fault" or entry.about in ("drop", "server closes", "long stall"):
             self._over = True
 
     # --- effects
@@ -132,9 +132,9 @@ class InterruptionCheck:
         for tool in self._tools.values():
             # A create that was queued at the moment of the interruption was requested before.
             since = math.inf if tool.cancelled_at is None else tool.cancelled_at
-            if tool.is_running and since < time and not tool.is_early:
-                if tool.name not in self._timed and not self._over:
-                    raise InvariantViolation(6, f"a create while {tool.name} cleans up")
+            waits = tool.is_running and not tool.is_early and tool.name not in self._timed
+            if waits and since < time and not self._over:
+                raise InvariantViolation(6, f"a create while {tool.name} cleans up")
 
     def _tool(self, entry: Entry) -> None:
         call_id: str = entry.about

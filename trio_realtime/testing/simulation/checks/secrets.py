@@ -64,9 +64,10 @@ class SecretCheck:
             _search(report, "a log record")
         failures = [subject.failure, *(consumer.failure for consumer in subject.consumers)]
         for failure in failures:
-            while failure is not None:
-                _search(f"{failure!r} {failure}", "an exception")
-                failure = failure.__cause__ or failure.__context__
+            current = failure
+            while current is not None:
+                _search(f"{current!r} {current}", "an exception")
+                current = current.__cause__ or current.__context__
         if subject.session is not None:
             _search(f"{subject.session!r} {subject.session.statistics()}", "the session")
 
