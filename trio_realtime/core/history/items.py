@@ -40,6 +40,7 @@ from trio_realtime.wire import (
     MessageItem,
     OutputAudio,
     OutputText,
+    UnknownItem,
     Unset,
 )
 
@@ -335,7 +336,7 @@ class History:
         for node in self._nodes.values():
             if node.deltas or item_status(node.item) == "in_progress":
                 item = _current(node)
-                if item_status(item) == "in_progress":
+                if item_status(item) == "in_progress" and not isinstance(item, UnknownItem):
                     item = _evolve(item, status="incomplete")
                 node.item = item
                 node.deltas.clear()
