@@ -191,11 +191,15 @@ class HostileService:
         self._decoder = self._dialect.decoder()
         self.feed(ConnectionRestored(replay=replay))
 
-    def do_something(self) -> None:
-        """Let time pass, and do one thing that a session may do at any time."""
-        self.now += self._random.choice((0.0, 0.01, 1.0, 16.0))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
         if self.core.next_deadline <= self.now:
             self.feed(DeadlinePassed())
+
+    def do_something(self) -> None:
+        """Let time pass, and do one thing that a session may do at any time."""
+        self.pass_time(self._random.choice((0.0, 0.01, 1.0, 16.0)))
         if not self._random.randrange(3):
             self.deliver_results()
         with suppress(UsageError):

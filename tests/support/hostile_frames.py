@@ -191,3 +191,83 @@ def hostile_text(random: Random) -> str | bytes:
         number = random.choice(("NaN", "-Infinity", "1e999", "9" * 400, "1" * 5000, "-0.0"))
         return text.replace("0", number, random.randrange(5))
     return text if random.randrange(2) else text.encode()
+
+
+# --- floods ---------------------------------------------------------------------------------------
+
+_MORE_FRAMES: Final[tuple[Frame, ...]] = (
+    {"type": "response.mcp_call.in_progress", "item_id": "x", "output_index": 0},
+    {"type": "response.mcp_call.completed", "item_id": "x", "output_index": 0},
+    {"type": "mcp_list_tools.failed", "item_id": "x"},
+    {"type": "conversation.item.deleted", "item_id": "x"},
+    {
+        "type": "conversation.item.truncated",
+        "item_id": "x",
+        "content_index": 0,
+        "audio_end_ms": 5,
+    },
+    {
+        "type": "conversation.item.retrieved",
+        "item": {"id": "x", "type": "message", "role": "user", "content": []},
+    },
+    {
+        "type": "conversation.item.input_audio_transcription.delta",
+        "item_id": "x",
+        "content_index": 0,
+        "delta": "a",
+    },
+    {
+        "type": "conversation.item.input_audio_transcription.failed",
+        "item_id": "x",
+        "content_index": 0,
+        "error": {"message": "m"},
+    },
+    {"type": "input_audio_buffer.timeout_triggered", "item_id": "x", "audio_start_ms": 0},
+    {
+        "type": "response.output_text.delta",
+        "response_id": "r",
+        "item_id": "x",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": "a",
+    },
+    {
+        "type": "response.output_item.done",
+        "response_id": "r",
+        "output_index": 0,
+        "item": {"id": "x", "type": "mcp_approval_request", "name": "n", "server_label": "s"},
+    },
+    {"type": "error", "error": {"type": "x", "message": "m", "event_id": "x"}},
+)
+
+
+def frames_of_each_kind() -> dict[str, Frame]:
+    """Return one frame of each type that a service may send, by a name of the frame."""
+    found: dict[str, Frame] = {}
+    for frame in (*recorded_frames(), *_MORE_FRAMES):
+        found.setdefault(_name_of(frame), frame)
+    return found
+
+
+def _name_of(frame: Frame) -> str:
+    item = frame.get("item", {})
+    return " ".join([frame["type"], *([item["type"]] if "type" in item else [])])
+
+
+def with_new_ids(value: Any, number: int) -> Any:
+    """Return a JSON value in which every id is a new one."""
+    if isinstance(value, list):
+        return [with_new_ids(inner, number) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: f"{inner}_{number}"
+        if isinstance(inner, str) and (key == "id" or key.endswith("_id"))
+        else with_new_ids(inner, number)
+        for key, inner in value.items()
+    }
+
+
+def with_new_index(frame: Frame, number: int) -> Frame:
+    """Return a frame about another part of the same item."""
+    return {key: number if key.endswith("_index") else value for key, value in frame.items()}
