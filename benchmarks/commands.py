@@ -14,10 +14,16 @@ from typing import Any, Protocol
 import attrs
 
 from benchmarks.burst import command as burst
+from benchmarks.soak import command as soak
 
 
 class Report(Protocol):
     """The results of a benchmark."""
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the command: 1 if the benchmark has found something wrong."""
+        ...
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures, and the settings needed to interpret them later."""
@@ -39,6 +45,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
+    "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
 }
 
 
@@ -58,4 +65,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     report = COMMANDS[options.command].run(options)
     print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())
-    return 0
+    return report.exit_status

@@ -52,6 +52,8 @@ INVALID_FRAMES: dict[str, str | bytes] = {
     "lone surrogate": '{"type":"\ud83d"}',
     "deeply nested and truncated": '{"a":' + "[" * 100_000,
     "deeply nested": '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
+    "nested almost to the limit of recursion": '{"a":' + "[" * 900 + "]" * 900 + "}",
+    "nested objects": '{"a":' * 300 + "1" + "}" * 300,
 }
 
 
@@ -60,6 +62,12 @@ def test_a_frame_that_is_not_a_json_object_is_a_frame_error(frame: str | bytes) 
     for decode in (parse_frame, decode_server_event, decode_client_event):
         with pytest.raises(FrameError):
             decode(frame)
+
+
+@pytest.mark.parametrize("depth", [1, 100, 199])
+def test_a_frame_may_be_nested_a_little(depth: int) -> None:
+    frame = '{"a":' + "[" * depth + "]" * depth + "}"
+    assert json.dumps(parse_frame(frame)).replace(" ", "") == frame
 
 
 def test_a_frame_error_has_no_cause_and_is_a_value_error() -> None:

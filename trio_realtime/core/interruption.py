@@ -174,7 +174,7 @@ class Interruption:
 
     def _cancel(self, response: RunningResponse) -> list[Effect]:
         response.audio_suppressed = True
-        if response.cancel_sent:
+        if response.cancel_sent or not self._link.is_open:
             return []
         response.cancel_sent = True
         response.cancel_id = self._token("cancel")

@@ -31,7 +31,15 @@ def settings_change(known: Session | None, wanted: Session) -> Session | None:
 
 
 def settings_after(known: Session, change: Session) -> Session:
-    """Return the settings after the service has accepted a change."""
+    """Return the settings after the service has accepted a change.
+
+    The limits of settings that are sent do not apply to what a service reports.
+    """
+    with attrs.validators.disabled():
+        return _settings_after(known, change)
+
+
+def _settings_after(known: Session, change: Session) -> Session:
     merged = _set_fields(change)
     if not isinstance(known.audio, Unset) and not isinstance(change.audio, Unset):
         merged["audio"] = AudioSettings(

@@ -416,7 +416,36 @@ def parse_frame(frame: str | bytes) -> JsonObject:
         raise FrameError(f"the frame is not valid JSON: {exc}") from None
     if not isinstance(raw, dict):
         raise FrameError(f"expected the frame to be a JSON object, got {type(raw).__name__}")
+    if _is_nested_too_deeply(raw):
+        raise FrameError("the frame is nested too deeply")
     return cast("JsonObject", raw)
+
+
+_MAX_DEPTH = 200
+"""The number of objects and arrays in one another. Comparing and printing values is recursive."""
+
+
+def _is_nested_too_deeply(raw: JsonObject) -> bool:
+    # The frequent events have no objects and no arrays, so the common case is one short loop.
+    for value in raw.values():
+        if type(value) is dict or type(value) is list:
+            return _has_levels(raw, _MAX_DEPTH)
+    return False
+
+
+def _has_levels(value: Any, count: int) -> bool:
+    """Return whether a JSON object has more than so many levels of objects and arrays."""
+    level = [value]
+    for _ in range(count):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _parse(frame: str | bytes) -> Any:

@@ -33,15 +33,18 @@ class AudioFormat(WireObject):
 
     @property
     def bytes_per_ms(self) -> float:
-        """8 for G.711, and twice the rate in kHz for PCM: 48 for PCM without a rate."""
+        """8 for G.711, and twice the rate in kHz for PCM: 48 for PCM without a rate that can be true."""
         if self.type in _G711:
             return 8
-        rate = self.rate if self.rate is not None and self.rate > 0 else _DEFAULT_PCM_RATE
+        rate = _DEFAULT_PCM_RATE if self.rate is None else self.rate
+        if not 0 < rate <= _MAX_PCM_RATE:
+            rate = _DEFAULT_PCM_RATE
         return rate * 2 / 1000
 
 
 _G711 = frozenset({"audio/pcmu", "audio/pcma"})
 _DEFAULT_PCM_RATE = 24_000
+_MAX_PCM_RATE = 1_000_000
 
 PCM24K = AudioFormat(type="audio/pcm", rate=24000)
 PCMU = AudioFormat(type="audio/pcmu")

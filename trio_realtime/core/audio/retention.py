@@ -17,7 +17,7 @@ from typing import Final
 
 from trio_realtime import events as ev
 from trio_realtime.core.effects import Effect
-from trio_realtime.core.history.items import History
+from trio_realtime.core.history.items import MAX_PARTS, History
 from trio_realtime.core.responses.running import RunningResponses
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
@@ -38,6 +38,9 @@ from .playback import ItemKey, Playback
 
 _G711: Final = 8
 """Bytes per millisecond of G.711, which has samples of one byte."""
+
+MAX_REQUESTED: Final = 256
+"""The number of requests for audio that are remembered although the service does not answer."""
 
 
 class _AudioClip:
@@ -121,6 +124,8 @@ class RetainedAudio:
         response = self._responses.get(event.response_id)
         if response is None or response.audio_suppressed or event.item_id not in self._history:
             return ()
+        if not 0 <= event.content_index < MAX_PARTS:
+            return ()
         clip = self._clip_of(event)
         self._size += clip.append(event.delta)
         self._enforce_limit()
@@ -203,6 +208,8 @@ class RetainedAudio:
         if not has_none or item_id in self._requested:
             return ()
         self._requested[item_id] = self._token("retrieve")
+        if len(self._requested) > MAX_REQUESTED:
+            del self._requested[next(iter(self._requested))]
         return (ConversationItemRetrieve(event_id=self._requested[item_id], item_id=item_id),)
 
     def rejected(self, event_id: str | None) -> bool:

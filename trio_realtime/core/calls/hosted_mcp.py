@@ -142,9 +142,16 @@ class HostedMcpCalls:
         """Count a call that the service has begun. An interruption cannot stop it."""
         item_id = event.item_id
         owner = self._owner(item_id)
-        if item_id not in self._out_of_band and self._enter(item_id, owner, self._calls):
-            self._ledger.protect(item_id)
-        return ()
+        if item_id in self._out_of_band or not self._enter(item_id, owner, self._calls):
+            return ()
+        self._ledger.protect(item_id)
+        if len(self._calls) <= MAX_REMEMBERED:
+            return ()
+        # The service has lost the end of the oldest one.
+        oldest = next(iter(self._calls))
+        del self._calls[oldest]
+        self._ledger.finish(oldest, wants_response=False)
+        return self._requests.after_call_finished()
 
     def on_call_ended(
         self, event: ResponseMcpCallCompleted | ResponseMcpCallFailed, _now: float

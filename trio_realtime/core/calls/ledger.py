@@ -9,6 +9,7 @@ one follow-up response is requested, if any result wants one and no call was int
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -44,8 +45,12 @@ TRANSITIONS: Final[Mapping[tuple[CallState, Trigger], CallState]] = {
 """The next state for each state and trigger. A pair that is not listed changes nothing.
 
 A protected call is left alone by interruptions. A call that is being cancelled is answered when its
-``finally`` blocks have run. An answered call stays known, so that its id never runs again.
+``finally`` blocks have run. An answered call stays known, so that its id never runs again; only the last
+:data:`MAX_ANSWERED` of them do.
 """
+
+MAX_ANSWERED: Final = 4096
+"""The number of answered calls that are remembered."""
 
 
 @attrs.define(eq=False)
@@ -92,6 +97,7 @@ class ToolLedger:
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
         self._responses: dict[str, _ResponseCalls] = {}
+        self._answered: deque[str] = deque()
         self._cancelling = 0
 
     @property
@@ -189,6 +195,9 @@ class ToolLedger:
         if call.state is CallState.CANCELLING:
             self._cancelling -= 1
         call.state = TRANSITIONS[call.state, Trigger.FINISH]
+        self._answered.append(call_id)
+        if len(self._answered) > MAX_ANSWERED:
+            del self._calls[self._answered.popleft()]
         calls = self._responses[call.response_id]
         calls.open.discard(call_id)
         calls.interrupted |= cancelled

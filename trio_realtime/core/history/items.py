@@ -40,6 +40,7 @@ from trio_realtime.wire import (
     MessageItem,
     OutputAudio,
     OutputText,
+    UnknownItem,
     Unset,
 )
 
@@ -51,9 +52,15 @@ ROOT: Final = "root"
 MAX_PENDING = 256
 """The number of pending transcripts, local copies and ids of deleted items that are remembered."""
 
+MAX_PENDING_PARTS = 16
+"""The number of pending transcripts of one item that are remembered."""
 
-def _forget_oldest(waiting: dict[str, Any]) -> None:
-    while len(waiting) > MAX_PENDING:
+MAX_PARTS: Final = 1024
+"""The number of parts that an item may have. Deltas of a part with a higher index are not in the history."""
+
+
+def _forget_oldest(waiting: dict[Any, Any], limit: int = MAX_PENDING) -> None:
+    while len(waiting) > limit:
         del waiting[next(iter(waiting))]
 
 
@@ -354,7 +361,7 @@ class History:
         for node in self._nodes.values():
             if node.deltas or item_status(node.item) == "in_progress":
                 item = _current(node)
-                if item_status(item) == "in_progress":
+                if item_status(item) == "in_progress" and not isinstance(item, UnknownItem):
                     item = _evolve(item, status="incomplete")
                 node.item = item
                 node.deltas.clear()
@@ -368,7 +375,7 @@ class History:
     def open_part(self, item_id: str, index: int, kind: type[OutputText | OutputAudio]) -> None:
         """Note the kind of a part of the assistant's message."""
         node = self._nodes.get(item_id)
-        if node is not None:
+        if node is not None and 0 <= index < MAX_PARTS:
             node.kinds[index] = kind
 
     def append_text(
@@ -376,7 +383,7 @@ class History:
     ) -> None:
         """Add text or transcript to the assistant's message."""
         node = self._nodes.get(item_id)
-        if node is None:
+        if node is None or not 0 <= index < MAX_PARTS:
             return
         node.kinds[index] = kind
         node.deltas.setdefault(index, GrowingText()).append(delta)
@@ -396,8 +403,10 @@ class History:
         node = self._nodes.get(item_id)
         if node is not None and index in node.finished_transcripts and not final:
             return None  # the final transcript contains it
-        heard = self._pending.setdefault(item_id, {}).setdefault(index, _PendingTranscript())
+        parts = self._pending.setdefault(item_id, {})
+        heard = parts.setdefault(index, _PendingTranscript())
         heard.take(text, final=final)
+        _forget_oldest(parts, MAX_PENDING_PARTS)
         _forget_oldest(self._pending)
         if node is None or not self._apply_transcripts(node, item_id):
             return None

@@ -73,11 +73,11 @@ class ResponseLifecycle:
 
     # --- the beginning
 
-    def on_created(self, event: ResponseCreated, _now: float) -> list[Effect]:
+    def on_created(self, event: ResponseCreated, now: float) -> list[Effect]:
         """Begin a response and attribute it to its request."""
-        return self._create(event.response)
+        return self._create(event.response, now)
 
-    def _create(self, created: ResponseObject) -> list[Effect]:
+    def _create(self, created: ResponseObject, now: float) -> list[Effect]:
         known = self._responses.get(created.id)
         if self._responses.has_ended(created.id) or (known is not None and known.created_seen):
             return []
@@ -85,7 +85,7 @@ class ResponseLifecycle:
         out_of_band = self._attribution.is_out_of_band(created, token)
         request = self._attribution.attribute(created, token, out_of_band=out_of_band)
         response, effects = self.ensure_response(
-            created.id, out_of_band=out_of_band, request=request
+            created.id, now, out_of_band=out_of_band, request=request
         )
         response.created_seen = True
         if known is not None and request is not None and request.turns:
@@ -99,6 +99,7 @@ class ResponseLifecycle:
     def ensure_response(
         self,
         response_id: str,
+        now: float,
         *,
         out_of_band: bool = False,
         request: ResponseRequest | None = None,
@@ -111,9 +112,10 @@ class ResponseLifecycle:
         response = self._responses.begin(
             response_id, agent, self._settings.toolset, out_of_band=out_of_band
         )
+        lost = self._responses.lost
+        effects = [] if lost is None else self.end_lost(lost, now)
         if out_of_band:
-            return response, []
-        effects: list[Effect] = []
+            return response, effects
         response.turns = request.turns if request is not None else ()
         if not response.turns:
             response.turns = (Turn(response_id, agent),)
@@ -130,7 +132,7 @@ class ResponseLifecycle:
         if response is None:
             if self._responses.has_ended(event.response_id):
                 return effects
-            response, effects = self.ensure_response(event.response_id)
+            response, effects = self.ensure_response(event.response_id, now)
         effects += self._text.complete_item(response, event.item, now)
         if response.out_of_band:
             return effects
@@ -155,8 +157,8 @@ class ResponseLifecycle:
             out_of_band or self._queue.running is None
         ):
             # The service leaves out the beginning where an interruption came in between.
-            effects += self._create(done)
-        response, began = self.ensure_response(done.id)
+            effects += self._create(done, now)
+        response, began = self.ensure_response(done.id, now)
         effects += began
         if done.status == "cancelled":
             response.audio_suppressed = True
@@ -182,7 +184,7 @@ class ResponseLifecycle:
         return [*effects, *self._requests.send_next()]
 
     def end_lost(self, response: RunningResponse, now: float) -> list[Effect]:
-        """End a cancelled response whose ``response.done`` did not arrive."""
+        """End a response whose ``response.done`` did not arrive, as a cancelled one."""
         details = StatusDetails(type="cancelled", reason="client_cancelled")
         return self._end_without_report(response, "cancelled", details, now)
 

@@ -82,7 +82,7 @@ class OutputStream:
 
     def _first_audio(self, event: ResponseOutputAudioDelta, now: float) -> Sequence[Effect]:
         """Begin the response first, unless it has ended."""
-        response, effects = self._response_of(event.response_id)
+        response, effects = self._response_of(event.response_id, now)
         if response is None:
             return ()
         return [*effects, *self.on_audio_delta(event, now)]
@@ -116,7 +116,7 @@ class OutputStream:
         self, event: ResponseFunctionCallArgumentsDelta, now: float
     ) -> Sequence[Effect]:
         """Add to the arguments of a call that the model is writing."""
-        response, effects = self._response_of(event.response_id)
+        response, effects = self._response_of(event.response_id, now)
         if response is None or response.out_of_band:
             return effects
         return [
@@ -128,7 +128,7 @@ class OutputStream:
         self, event: ResponseFunctionCallArgumentsDone, now: float
     ) -> Sequence[Effect]:
         """Take the complete arguments of a call, which its item may leave out."""
-        response, effects = self._response_of(event.response_id)
+        response, effects = self._response_of(event.response_id, now)
         if response is None or response.out_of_band:
             return effects
         response.note_call(
@@ -151,7 +151,7 @@ class OutputStream:
         self, event: ResponseOutputTextDelta | ResponseOutputAudioTranscriptDelta, now: float
     ) -> Sequence[Effect]:
         """Add to the text or transcript of a message."""
-        response, effects = self._response_of(event.response_id)
+        response, effects = self._response_of(event.response_id, now)
         if response is None:
             return ()
         kind = OutputText if type(event) is ResponseOutputTextDelta else OutputAudio
@@ -181,15 +181,17 @@ class OutputStream:
         kind: PartKind,
         now: float,
     ) -> Sequence[Effect]:
-        response, effects = self._response_of(event.response_id)
+        response, effects = self._response_of(event.response_id, now)
         if response is None:
             return ()
         index = event.content_index
         rest = self._text.complete_part(response, event.item_id, index, text, kind, now)
         return [*effects, *rest]
 
-    def _response_of(self, response_id: str) -> tuple[RunningResponse | None, list[Effect]]:
+    def _response_of(
+        self, response_id: str, now: float
+    ) -> tuple[RunningResponse | None, list[Effect]]:
         """Return the response that a delta belongs to; ``None`` if it has ended."""
         if self._responses.has_ended(response_id):
             return None, []
-        return self._lifecycle.ensure_response(response_id)
+        return self._lifecycle.ensure_response(response_id, now)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 
 from trio_realtime.core.effects import ResponseOutcome
+from trio_realtime.core.history.items import MAX_PARTS
 from trio_realtime.events import ResponseStatus
 from trio_realtime.items import item_text
 from trio_realtime.wire import (
@@ -27,6 +28,9 @@ from .turns import Turn
 
 MAX_ENDED: Final = 256
 """The number of ids of ended responses that are remembered."""
+
+MAX_RUNNING: Final = 256
+"""The number of responses that may run. Above that, the end of the oldest one counts as lost."""
 
 
 PartKind: TypeAlias = type[OutputText] | type[OutputAudio]
@@ -126,6 +130,8 @@ class RunningResponse:
 
     def add_text(self, item_id: str, index: int, delta: str, kind: PartKind) -> None:
         """Add to the text of a part."""
+        if not 0 <= index < MAX_PARTS:
+            return
         parts = self.texts.setdefault(item_id, {})
         if index not in parts:
             parts[index] = PartText(kind)
@@ -202,6 +208,11 @@ class RunningResponses:
     def get(self, response_id: str) -> RunningResponse | None:
         """Return the response with this id, if it runs."""
         return self.running.get(response_id)
+
+    @property
+    def lost(self) -> RunningResponse | None:
+        """The oldest response, if too many run."""
+        return next(iter(self.running.values())) if len(self.running) > MAX_RUNNING else None
 
     def cancelled_with(self, cancel_id: str | None) -> RunningResponse | None:
         """Return the running response of this cancel.

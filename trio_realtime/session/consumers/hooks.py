@@ -96,11 +96,12 @@ class HookRunner:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._call_hooks, receive, name="hook calls")
                 await self._collect(send)
-        if self._scope.cancelled_caught:
+        waiting = send.statistics().current_buffer_used
+        if self._scope.cancelled_caught and (self._current or waiting):
             logger.warning(
                 "the hook %s was cancelled after close_timeout; %d later events reach no hook",
                 self._current,
-                send.statistics().current_buffer_used,
+                waiting,
             )
 
     async def _collect(self, send: trio.MemorySendChannel[HookEvent]) -> None:
@@ -144,6 +145,7 @@ class HookRunner:
 
         self._current = name
         await call_user_code(run, report=self._report_failure)
+        self._current = ""
 
     def _report_failure(self, failure: BaseException) -> None:
         error = HookFailed(f"the hook {self._current} raised {describe_exception(failure)}")

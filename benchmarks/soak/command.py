@@ -1,0 +1,202 @@
+"""``python -m benchmarks soak``: run sessions under continual faults, and report what they leave behind."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import trio
+
+from benchmarks.soak.load import Counts, Load
+from trio_realtime import Endpoint
+
+SUMMARY = "many sessions on real sockets under continual faults: memory, tasks, descriptors, counts"
+
+ROOT = Path(__file__).resolve().parents[2]
+MEGABYTE = 1_000_000
+
+MARGIN_FRACTION = 0.15
+"""How much of its size after the warm-up the memory may grow."""
+
+MARGIN_BYTES = 24 * MEGABYTE
+"""How many bytes it may grow at least, because an allocator does not return everything."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this benchmark."""
+    parser.add_argument("--sessions", type=int, default=200, help="sessions at the same time")
+    parser.add_argument("--seconds", type=float, default=300.0, help="duration of the faults")
+    parser.add_argument("--seed", type=int, default=1, help="seed of questions and faults")
+
+
+@attrs.frozen(kw_only=True)
+class Usage:
+    """What this process uses at one moment."""
+
+    memory: int
+    tasks: int
+    descriptors: int
+
+    @classmethod
+    def now(cls) -> Usage:
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return cls(
+            memory=pages * os.sysconf("SC_PAGE_SIZE"),
+            tasks=trio.lowlevel.current_statistics().tasks_living,
+            descriptors=len([*Path("/proc/self/fd").iterdir()]),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class SoakReport:
+    """The measurements of a soak.
+
+    Attributes:
+        sessions, seconds, seed: the settings.
+        before: before the first session.
+        warm: after the warm-up, with all sessions open.
+        busy: at the end, with all sessions open.
+        after: when all sessions have ended.
+        counts: what the sessions have counted.
+        faults: the number of faults of each kind.
+    """
+
+    sessions: int
+    seconds: float
+    seed: int
+    before: Usage
+    warm: Usage
+    busy: Usage
+    after: Usage
+    counts: Counts
+    faults: dict[str, int]
+
+    @property
+    def margin(self) -> int:
+        """The number of bytes that the memory may have grown since the warm-up."""
+        return max(int(self.warm.memory * MARGIN_FRACTION), MARGIN_BYTES)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong; empty if nothing is."""
+        problems = self.counts.problems()
+        grown = self.busy.memory - self.warm.memory
+        if grown > self.margin:
+            problems.append(f"memory has grown by {grown / MEGABYTE:.1f} MB since the warm-up")
+        for name in ("tasks", "descriptors"):
+            left = getattr(self.after, name) - getattr(self.before, name)
+            if left:
+                problems.append(f"{left} {name} are left")
+        return problems
+
+    @property
+    def exit_status(self) -> int:
+        return 1 if self.problems else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"benchmark": "soak", **attrs.asdict(self), "problems": self.problems}
+
+    def to_text(self) -> str:
+        lines = [
+            f"{self.sessions} sessions for {self.seconds:g} s, seed {self.seed}",
+            f"{'':20} {'memory':>10} {'tasks':>8} {'descriptors':>12}",
+        ]
+        for name in ("before", "warm", "busy", "after"):
+            usage: Usage = getattr(self, name)
+            memory = f"{usage.memory / MEGABYTE:.1f} MB"
+            lines.append(f"{name:20} {memory:>10} {usage.tasks:8} {usage.descriptors:12}")
+        lines += [f"{name:20} {_shown(value)}" for name, value in attrs.asdict(self.counts).items()]
+        lines += [
+            f"{'faults':20} {_shown(self.faults)}",
+            f"margin of memory: {self.margin / MEGABYTE:.1f} MB",
+        ]
+        lines += [f"PROBLEM: {problem}" for problem in self.problems] or ["everything adds up"]
+        return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {count}" for key, count in sorted(value.items())) or "none"
+    return str(value)
+
+
+def run(options: argparse.Namespace) -> SoakReport:
+    """Run the benchmark with the given options."""
+    return trio.run(partial(measure, options.sessions, options.seconds, options.seed))
+
+
+async def measure(sessions: int, seconds: float, seed: int) -> SoakReport:
+    """Run sessions for a time, and measure before, during and after it.
+
+    The warm-up is the first third, but at most a minute.
+    """
+    faults: dict[str, int] = {}
+    async with _fault_process(seed, faults) as endpoint:
+        before = Usage.now()
+        load = Load(endpoint, Random(seed))
+        warm_up = min(seconds / 3, 60.0)
+        async with trio.open_nursery() as nursery:
+            for _ in range(sessions):
+                nursery.start_soon(load.keep_session)
+            await trio.sleep(warm_up)
+            warm = Usage.now()
+            await trio.sleep(seconds - warm_up)
+            busy = Usage.now()
+            load.stop()
+        after = Usage.now()
+    return SoakReport(
+        sessions=sessions,
+        seconds=seconds,
+        seed=seed,
+        before=before,
+        warm=warm,
+        busy=busy,
+        after=after,
+        counts=load.counts,
+        faults=faults,
+    )
+
+
+@asynccontextmanager
+async def _fault_process(seed: int, faults: dict[str, int]) -> AsyncGenerator[Endpoint]:
+    """Run the server and the faults during the block. Fills in the number of faults after it."""
+    async with trio.open_nursery() as nursery:
+        start = partial(
+            trio.run_process,
+            [sys.executable, "-m", "benchmarks.soak.faults", str(seed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        process: trio.Process = await nursery.start(start)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        port = await _read_line(process.stdout)
+        url = f"ws://127.0.0.1:{port}/v1/realtime"
+        yield Endpoint.compatible(url, api_key="local", model="gpt-realtime", proxy="")
+        # The process exits at the end of its stdin. A cancellation kills it.
+        await process.stdin.aclose()
+        with trio.fail_after(30):
+            faults.update(json.loads(await _read_line(process.stdout)))
+
+
+async def _read_line(stream: trio.abc.ReceiveStream) -> str:
+    line = b""
+    while not line.endswith(b"\n"):
+        data = await stream.receive_some()
+        if not data:
+            raise RuntimeError("the process of the faults has ended")
+        line += data
+    return line.decode().strip()
