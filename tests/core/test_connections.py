@@ -579,6 +579,9 @@ LASTING = {
     "UserAudio",
     "RetainedAudio",
     "AudioStarts",
+    "OutOfBandAudio",
+    "LimitSettings",
+    "SessionLimits",
 }
 """The components that outlive a connection."""
 

@@ -75,7 +75,7 @@ class Replay:
         self.others: list[ServerEvent] = []
         self.answers: int = 0
         self._event_id = event_id
-        self._settings = settings
+        self._settings: Session | None = settings
         self._has_settings = False
         self._waiting: deque[ConversationItemCreate | ConversationItemDelete] = deque(items)
         self._open: dict[str, ConversationItemCreate | ConversationItemDelete] = {}

@@ -416,9 +416,10 @@ def parse_frame(frame: str | bytes) -> JsonObject:
         raise FrameError(f"the frame is not valid JSON: {exc}") from None
     if not isinstance(raw, dict):
         raise FrameError(f"expected the frame to be a JSON object, got {type(raw).__name__}")
-    if _is_nested_too_deeply(raw):
+    parsed = cast("JsonObject", raw)
+    if _is_nested_too_deeply(parsed):
         raise FrameError("the frame is nested too deeply")
-    return cast("JsonObject", raw)
+    return parsed
 
 
 _MAX_DEPTH = 200
