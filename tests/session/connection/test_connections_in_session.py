@@ -245,7 +245,7 @@ async def test_a_connector_that_hangs_is_given_up(autojump_clock: MockClock) -> 
             service.faults.link.drop()
             async for _ in s:
                 pass
-    assert trio.current_time() - began == pytest.approx(4 * 2 + 3.5)
+    assert trio.current_time() - began == pytest.approx(4 * 2 + 3.5, abs=0.5)
 
 
 async def test_a_connector_that_hangs_at_first_is_given_up(autojump_clock: MockClock) -> None:
@@ -257,7 +257,7 @@ async def test_a_connector_that_hangs_at_first_is_given_up(autojump_clock: MockC
     with pytest.raises(errors.ConnectTimeout):
         async with Service().open(transport=connect, connect_timeout=2):
             pass
-    assert trio.current_time() == 2
+    assert trio.current_time() == pytest.approx(2, abs=0.2)
 
 
 async def test_an_os_error_of_a_connector_is_a_failed_attempt(autojump_clock: MockClock) -> None:

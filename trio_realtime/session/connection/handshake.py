@@ -21,6 +21,9 @@ from .errors import handshake_error, map_connect_errors, model_failure
 from .reader import receive_event
 from .send_queue import SendQueue
 
+DIAL_MARGIN: Final = 0.1
+"""Seconds after the deadline at which a model that ignores it is cancelled."""
+
 GREETING_TIMEOUT: Final = 1.0
 """Seconds to wait for the first event of the service before the settings are sent."""
 
@@ -36,7 +39,8 @@ async def open_connection(
         RealtimeError: it could not connect.
     """
     # The scope encloses the whole block, because scopes cannot overlap the nurseries of the model.
-    with trio.CancelScope(deadline=options.deadline) as dialing:
+    # A model that keeps the deadline itself says more about what was slow.
+    with trio.CancelScope(deadline=options.deadline + DIAL_MARGIN) as dialing:
         async with AsyncExitStack() as stack:
             with map_connect_errors(options.connect_timeout):
                 connection = await stack.enter_async_context(model.connect(options))
