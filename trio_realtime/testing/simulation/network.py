@@ -26,7 +26,6 @@ from trio_realtime.transports import (
     ConnectOptions,
     MemoryTransport,
     Transport,
-    TransportClosed,
     memory_transport_pair,
 )
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
