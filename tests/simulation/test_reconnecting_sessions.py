@@ -207,6 +207,7 @@ class Run:
         self.open_waits = 0
         self.was_interrupted = False
         self._speaking = trio.Lock()
+        self._editing = trio.Lock()  # the later one of two edits at once knows nothing of the other
 
     async def run(self) -> None:
         before = task_count()
@@ -306,11 +307,13 @@ class Run:
             self.deleted.add(text_of(victim))
             return [item for item in items if item is not victim]
 
-        await s.update_history(without_one)
+        async with self._editing:
+            await s.update_history(without_one)
 
     async def _insert(self, s: Session, action: Action) -> None:
         item = MessageItem(role="user", content=(InputText(text=self._text()),))
-        await s.update_history(lambda items: [item, *items])
+        async with self._editing:
+            await s.update_history(lambda items: [item, *items])
 
     async def _settings(self, s: Session, action: Action) -> None:
         await s.update_settings(max_output_tokens=100 + action.number)
@@ -347,7 +350,7 @@ class Run:
         spoken = [item for item in s.history if is_speech(item)]
         assert len(spoken) == self.utterances
         # Each call has one output.
-        calls = Counter(item.call_id for item in known if isinstance(item, FunctionCallItem))
+        calls = Counter(item.call_id for item in known if is_complete_call(item))
         outputs = Counter(
             item.call_id for item in known if isinstance(item, FunctionCallOutputItem)
         )
@@ -387,6 +390,10 @@ def text_of(item: Any) -> str:
             if isinstance(part, InputText):
                 return part.text
     return ""
+
+
+def is_complete_call(item: Any) -> bool:
+    return isinstance(item, FunctionCallItem) and item.status != "incomplete"
 
 
 def is_speech(item: Any) -> bool:

@@ -156,7 +156,9 @@ class Conversation:
         self._settings = settings = SessionSettings(
             self._settings_state, link, self.playback, timer
         )
-        edits = HistoryEdits(history, link, timer, token, self._waiting_edits)
+        edits = HistoryEdits(
+            history, link, timer, token, self._waiting_edits, self._outgoing.edited
+        )
         self._interruption = interruption = Interruption(
             responses,
             queue,

@@ -81,6 +81,7 @@ class Replay:
         self._open: dict[str, ConversationItemCreate | ConversationItemDelete] = {}
         self._known: dict[str, Item] = {}
         self._numbers = count(1)
+        self._service_reports_added = False
 
     @property
     def acknowledged(self) -> list[str]:
@@ -139,10 +140,12 @@ class Replay:
                 self._take_session(session)
                 self._has_settings = True
                 return self._send_next()
-            case ConversationItemAdded(item=item) | ConversationItemDone(item=item) if (
-                key := self._open_create(item.id)
-            ):
+            case ConversationItemAdded(item=item) if key := self._open_create(item.id):
+                self._service_reports_added = True
                 return self._created(key)
+            case ConversationItemDone(item=item) if key := self._open_create(item.id):
+                # It may also belong to an item that was deleted and is created again under its id.
+                return () if self._service_reports_added else self._created(key)
             case ConversationItemDone(item=item) if item.id in self._known:
                 pass
             case ConversationItemDeleted(item_id=item_id) if key := self._open_deletion(item_id):

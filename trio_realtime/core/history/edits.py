@@ -106,6 +106,7 @@ class HistoryEdits:
         timer: limits how long the service may be silent about an edit.
         token: makes event ids and item ids.
         waiting: the edits that were not begun. They outlive the connection.
+        created: gets the ids of the items that were created and not reported.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class HistoryEdits:
         timer: RequestTimer,
         token: Callable[[str], str],
         waiting: deque[WaitingEdit],
+        created: set[str],
     ) -> None:
         self._history = history
         self._link = link
@@ -122,6 +124,8 @@ class HistoryEdits:
         self._token = token
         self._current: _PendingEdit | None = None
         self._waiting = waiting
+        self._created = created
+        created.clear()
 
     def on_update_history(self, command: UpdateHistory, _now: float) -> list[Effect]:
         """Queue an edit and begin it if none is outstanding.
@@ -205,6 +209,7 @@ class HistoryEdits:
             creation = attrs.evolve(creation, previous_item_id=previous)
         self._history.note_sent(creation)
         edit.open[event_id] = ("added", creation.item.id or "")
+        self._created.add(creation.item.id or "")
         return attrs.evolve(creation, event_id=event_id)
 
     def cut_replayed(self, item: MessageItem) -> list[Effect]:
@@ -257,7 +262,8 @@ class HistoryEdits:
         return error, self._answered(edit, event_id)
 
     def _answered(self, edit: _PendingEdit, event_id: str) -> list[Effect]:
-        del edit.open[event_id]
+        _kind, item_id = edit.open.pop(event_id)
+        self._created.discard(item_id)
         self._timer.start(_TIMER)
         return self._finish() + self._begin_next()
 
@@ -287,6 +293,7 @@ class HistoryEdits:
             return []
         edit.error = edit.error or self._timer.error("an edit of the history")
         edit.open.clear()
+        self._created.clear()
         return self._finish() + self._begin_next()
 
 

@@ -5,7 +5,8 @@ that was on its way when a connection was lost is sent again on the next one. It
 between two connections wait here too.
 
 The service reports items in the order in which they were created. An item with an id is recognized by it,
-an output by the id of its call, and any other message by its role and the kind of its first part. Some services
+an output by the id of its call, and any other message by its role and the kind of its first part, unless it is
+an item of an edit. Some services
 report no items. So there is a time limit only for a service that has reported one before; the oldest item
 then counts as acknowledged.
 """
@@ -50,6 +51,7 @@ class OutgoingItems:
 
     Attributes:
         waiting_size: characters of the items that wait for a connection.
+        edited: the ids of the items that an edit has created and the service has not reported.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class OutgoingItems:
         self._unacknowledged: dict[str, NewItem] = {}
         self._service_reports = False
         self.waiting_size: int = 0
+        self.edited: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._unacknowledged)
@@ -130,7 +133,7 @@ class OutgoingItems:
 
     def on_item_added(self, event: ConversationItemAdded, _now: float) -> list[Effect]:
         """Note that an item was acknowledged."""
-        if self._unacknowledged:
+        if self._unacknowledged and event.item.id not in self.edited:
             found = next(
                 (key for key, new in self._unacknowledged.items() if _is_echo(new, event.item)),
                 None,

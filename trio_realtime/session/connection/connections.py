@@ -326,11 +326,13 @@ class SessionConnections:
         """Read and write until the connection ends or is replaced."""
         failure: TransportClosed | None = None
 
+        def is_used() -> bool:
+            # Events may follow each other without a checkpoint at which the cancellation could end them.
+            return self.current is live and not live.serving.cancel_called
+
         async def read() -> None:
             nonlocal failure
-            failure = await read_events(
-                live.connection, self._runtime, lambda: self.current is live
-            )
+            failure = await read_events(live.connection, self._runtime, is_used)
             nursery.cancel_scope.cancel(reason="the connection has ended")
 
         with live.serving:
