@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from random import Random
 from typing import final
@@ -29,16 +30,16 @@ QUESTIONS_PER_SESSION = 20
 PAUSE = 3.0
 """Seconds between two questions of a session, on average."""
 
-PATIENCE = 60.0
-"""Seconds after which a question without any outcome counts as lost: far above every limit below."""
+PATIENCE = 240.0
+"""Seconds after which a question without any outcome counts as lost: above the limits below together."""
 
 CONFIG = SessionConfig(
     ping_interval=2.0,
     ping_timeout=2.0,
     request_timeout=8.0,
-    connect_timeout=8.0,
+    connect_timeout=15.0,
     reconnect=ReconnectPolicy(
-        initial_delay=0.1, max_delay=2.0, max_attempts=40, max_attempts_in_session=100_000
+        initial_delay=0.1, max_delay=2.0, max_attempts=8, max_attempts_in_session=100_000
     ),
 )
 
@@ -46,7 +47,7 @@ CONFIG = SessionConfig(
 @final
 @attrs.define
 class Counts:
-    """What the sessions have counted. ``failed`` and ``ended`` are by reason."""
+    """What the sessions have counted. ``failed``, ``raised`` and ``ended`` are by reason."""
 
     asked: int = 0
     answered: int = 0
@@ -56,10 +57,11 @@ class Counts:
     outputs: int = 0
     cancelled: int = 0
     unanswered: int = 0
+    unnamed_calls: int = 0
     repeated_runs: int = 0
     repeated_outputs: int = 0
     sessions: int = 0
-    refused: Counter[str] = attrs.field(factory=Counter[str])
+    raised: Counter[str] = attrs.field(factory=Counter[str])
     ended: Counter[str] = attrs.field(factory=Counter[str])
     reconnects: int = 0
 
@@ -73,7 +75,11 @@ class Counts:
                 self.asked == self.answered + failed + self.lost
             ),
             f"{self.calls} calls, but {over} outputs, cancelled or unanswered": self.calls == over,
+            f"{self.unnamed_calls} calls ended with their session, which does not name them": (
+                self.unnamed_calls == 0
+            ),
             f"{self.repeated_runs} calls ran twice": self.repeated_runs == 0,
+            f"{self.raised['InternalError']} internal errors": not self.raised["InternalError"],
             f"{self.repeated_outputs} calls have two outputs": self.repeated_outputs == 0,
             "nothing was answered": self.answered > 0,
         }
@@ -112,7 +118,9 @@ class Load:
                     self.counts.sessions += 1
                     await self._use(session)
             except errors.RealtimeError as exc:
-                self.counts.refused[type(exc).__name__] += 1
+                self.counts.raised[type(exc).__name__] += 1
+                if isinstance(exc, errors.InternalError):
+                    traceback.print_exception(exc)
             self.counts.repeated_runs += sum(count > 1 for count in runs.values())
 
     async def _use(self, session: RealtimeSession[None]) -> None:
@@ -129,7 +137,6 @@ class Load:
         finally:
             assert session.end is not None
             self.counts.ended[session.end.reason] += 1
-            self.counts.unanswered += len(session.end.unanswered_calls)
             outputs = Counter(
                 item.call_id for item in session.history if isinstance(item, FunctionCallOutputItem)
             )
@@ -156,21 +163,28 @@ class Load:
 
     async def _count_events(self, session: RealtimeSession[None]) -> None:
         # Reading everything also leaves nothing in the main channel.
+        open_calls: set[str] = set()
         try:
             async for event in session:
                 match event:
-                    case events.ToolStart():
+                    case events.ToolStart(call_id=call_id):
                         self.counts.calls += 1
-                    case events.ToolEnd():
+                        open_calls.add(call_id)
+                    case events.ToolEnd(call_id=call_id):
                         self.counts.outputs += 1
-                    case events.ToolCancelled():
+                        open_calls.remove(call_id)
+                    case events.ToolCancelled(call_id=call_id) if call_id in open_calls:
                         self.counts.cancelled += 1
+                        open_calls.remove(call_id)
                     case events.Reconnected():
                         self.counts.reconnects += 1
                     case _:
                         pass
         except errors.RealtimeError:
             pass  # the session has ended, which its end counts
+        self.counts.unanswered += len(open_calls)
+        assert session.end is not None
+        self.counts.unnamed_calls += len(open_calls.difference(session.end.unanswered_calls))
 
 
 def make_tool(runs: Counter[str]) -> object:

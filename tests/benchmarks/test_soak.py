@@ -58,6 +58,8 @@ def test_a_report_without_problems_is_a_success() -> None:
         ({"outputs": 3}, "4 calls"),
         ({"repeated_runs": 1}, "ran twice"),
         ({"repeated_outputs": 1}, "two outputs"),
+        ({"unnamed_calls": 1}, "does not name"),
+        ({"raised": Counter(InternalError=1)}, "1 internal errors"),
         ({"answered": 0, "asked": 2}, "nothing was answered"),
     ],
 )

@@ -7,7 +7,7 @@ a session and its consumers use it: events are read, and client events are encod
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -35,6 +35,7 @@ from trio_realtime.core import (
     Input,
     InputChecked,
     Interrupt,
+    Replay,
     ReplyChecked,
     ReportPlayed,
     SendEncoded,
@@ -44,12 +45,15 @@ from trio_realtime.core import (
     UpdateHistory,
     UpdateSettings,
 )
-from trio_realtime.errors import UsageError
+from trio_realtime.errors import SettingsRejected, UsageError
 from trio_realtime.events import GuardrailTrip
 from trio_realtime.session.consumers.event_size import size_of
 from trio_realtime.wire import (
     ClientEvent,
+    ConversationItemAdded,
     ConversationItemCreate,
+    ConversationItemDelete,
+    ConversationItemDeleted,
     ErrorDetails,
     ErrorEvent,
     FrameError,
@@ -59,7 +63,10 @@ from trio_realtime.wire import (
     InputText,
     MessageItem,
     ResponseParams,
+    ServerEvent,
     Session,
+    SessionUpdate,
+    SessionUpdated,
 )
 from trio_realtime.wire.dialects import Dialect, UnsupportedByDialect
 
@@ -97,7 +104,6 @@ class HostileService:
     def __init__(self, core: Conversation, random: Random, dialect: Any = "ga") -> None:
         self.core = core
         self.now = 0.0
-        self.frame_errors = 0
         self._random = random
         self._dialect = Dialect(dialect)
         self._decoder = self._dialect.decoder()
@@ -108,15 +114,16 @@ class HostileService:
 
     def receive(self, frame: str | bytes) -> None:
         """Take a frame of the service. Only the codec may refuse it."""
+        for event in self._decoded(frame):
+            self.feed(event)
+
+    def _decoded(self, frame: str | bytes) -> Sequence[ServerEvent]:
         try:
             events = self._decoder.decode(frame)
         except FrameError:
-            self.frame_errors += 1
-            return
-        if self.core.link.is_open:
-            for event in events:
-                repr(event)
-                self.feed(event)
+            return ()
+        repr(events)
+        return events
 
     def receive_any(self) -> None:
         """Take a hostile frame."""
@@ -182,14 +189,40 @@ class HostileService:
             self.feed(self._results.popleft())
 
     def lose_connection(self) -> None:
-        """Lose the connection, and connect again."""
+        """Lose the connection, and teach another one the conversation."""
         self.feed(ConnectionLost())
-        replay = self.core.replay()
-        for create in self.core.items_to_replay(()):
-            if self._random.randrange(2):
-                replay.acknowledged.append(create.item.id or "")
         self._decoder = self._dialect.decoder()
+        replay = None
+        while replay is None:
+            with suppress(SettingsRejected):
+                replay = self._replay()
         self.feed(ConnectionRestored(replay=replay))
+
+    def _replay(self) -> Replay:
+        """Teach a connection the conversation. Its service also sends what nobody asked for."""
+        replay = self.core.replay()
+        to_answer = deque(replay.begin())
+        while to_answer:
+            if not self._random.randrange(8):
+                for event in self._decoded(hostile_text(self._random)):
+                    to_answer += replay.handle(event)
+            if to_answer:
+                to_answer += replay.handle(self._answer(to_answer.popleft()))
+        assert replay.is_complete
+        return replay
+
+    def _answer(self, event: ClientEvent) -> ServerEvent:
+        if not isinstance(event, SessionUpdate) and not self._random.randrange(8):
+            return ErrorEvent(error=ErrorDetails(message="no", event_id=event.event_id))
+        match event:
+            case SessionUpdate(session=session):
+                return SessionUpdated(session=session)
+            case ConversationItemCreate(item=item):
+                return ConversationItemAdded(item=item)
+            case ConversationItemDelete(item_id=item_id):
+                return ConversationItemDeleted(item_id=item_id)
+            case _:
+                raise AssertionError(f"{event.type} is not part of a replay")
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass."""

@@ -133,6 +133,15 @@ async def test_a_reset_reaches_both_ends() -> None:
         await chain.connection.closed.wait()
 
 
+async def test_a_reset_after_the_end_has_no_effect() -> None:
+    async with open_chain() as chain:
+        await chain.client.send_eof()
+        await chain.server.send_eof()
+        await chain.connection.closed.wait()
+        chain.connection.reset()
+        chain.proxy.reset()
+
+
 async def test_a_close_reaches_both_ends() -> None:
     async with open_chain() as chain:
         chain.connection.close()

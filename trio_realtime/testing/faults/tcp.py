@@ -249,7 +249,7 @@ class TcpFaultConnection(_Controls):
 
     def reset(self) -> None:
         """Reset the connection now: both ends get an RST, also for bytes under way."""
-        if self._scope.cancel_called:
+        if self._scope.cancel_called or self.closed.is_set():
             return
         for stream in (self._client, self._server):
             if stream is not None:
