@@ -174,6 +174,7 @@ class _Draw:
     def settings(self) -> Settings:
         small = self.chance(0.25)
         congested = self.chance(0.15)
+        reconnects = self.chance(0.5)
         return Settings(
             modality="text" if self.chance(0.15) else "audio",
             audio_format="pcm" if self.chance(0.1) else "pcmu",
@@ -191,8 +192,9 @@ class _Draw:
             send_buffer=4 if congested else 1000,
             extra_fields=self.chance(0.2),
             repeat=self.number(0, 99) if self.chance(0.2) else None,
-            session_seconds=self.seconds(2, 20) if self.chance(0.03) else 3600.0,
+            session_seconds=self.seconds(2, 20) if self.chance(0.06) and not reconnects else 3600.0,
             wrong_key=self.chance(0.02),
+            reconnects=reconnects,
             transcribing=self.one_of((0.0, 0.0, 0.3, 2.0)),
         )
 

@@ -40,6 +40,7 @@ EntryKind: TypeAlias = Literal[
     "withdrawn",  # a request for a response was cancelled
     "queued audio",  # send_audio has returned: bytes
     "queued text",  # send_message has returned: the text
+    "connected",  # a connection was opened: its number, from 0
     "fault",  # the network has failed: how
     "quiet",  # nothing is pending
     "ending",  # the session is about to end: how

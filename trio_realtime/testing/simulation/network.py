@@ -207,6 +207,7 @@ class Network:
         limits = Limits(recorded_frames=0)
         request = ConnectionRequest(headers=options.headers, serial=len(self.connections))
         connection = Connection.of(request, limits)
+        self.log.note("connected", len(self.connections))
         self.connections.append(connection)
         client, server = memory_transport_pair(
             max_messages=self._send_buffer,

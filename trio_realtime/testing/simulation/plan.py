@@ -159,6 +159,7 @@ class Settings:
         session_seconds: seconds after which the server ends the session.
         wrong_key: whether the server refuses the key.
         transcribing: seconds that a transcription takes.
+        reconnects: whether the session connects again when a connection is lost.
     """
 
     modality: Literal["audio", "text"] = "audio"
@@ -180,6 +181,7 @@ class Settings:
     session_seconds: float = 3600.0
     wrong_key: bool = False
     transcribing: float = 0.0
+    reconnects: bool = False
 
 
 @attrs.frozen(kw_only=True)

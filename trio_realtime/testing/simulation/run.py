@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Generator
@@ -24,6 +25,7 @@ from trio_realtime import (
     events as ev,
     open_realtime_session,
 )
+from trio_realtime.config import ReconnectPolicy
 from trio_realtime.local import ServerConfig
 
 from .agents import FIRST_AGENT, GUARDRAIL_TIMEOUT, PROTECTED, Cast
@@ -174,7 +176,9 @@ class _Simulation:
         RequestCheck(log)
         CreateReasons(log)
         AudioCheck(log)
-        InterruptionCheck(log, protected=PROTECTED, timed={"too_slow"})
+        InterruptionCheck(
+            log, protected=PROTECTED, timed={"too_slow"}, reconnects=settings.reconnects
+        )
         HistoryCheck(self.subject)
         BoundsCheck(self.subject)
         GuardrailCheck(log, gated=settings.gated)
@@ -425,7 +429,9 @@ def _session_config(settings: Settings) -> SessionConfig:
         barge_in=settings.barge_in,
         guardrail_audio_gate=settings.gated,
         guardrail_debounce=settings.debounce,
-        reconnect=None,
+        reconnect=ReconnectPolicy(max_duration=math.inf, jitter=0.0)
+        if settings.reconnects
+        else None,
         request_timeout=REQUEST_TIMEOUT,
         close_timeout=CLOSE_TIMEOUT,
         max_buffered_events=settings.max_events,

@@ -35,6 +35,7 @@ class BoundsCheck:
         log = subject.log
         log.observe(self._step, "in", "event")
         log.observe(self._sent, "out")
+        log.observe(self._connected, "connected")
         log.observe(self._queued, "queued audio", "queued text")
 
     def _step(self, entry: Entry) -> None:
@@ -67,6 +68,10 @@ class BoundsCheck:
         text = message_text(frame)
         if text in self._own_texts:
             self._text -= len(text)
+
+    def _connected(self, _entry: Entry) -> None:
+        """What was queued for the previous connection was dropped, or is sent again."""
+        self._audio = self._text = 0
 
     def _queued(self, entry: Entry) -> None:
         """The bound may be exceeded by the last frame, which had some space."""

@@ -32,6 +32,12 @@ class CallCheck:
         log.observe(self._tool, "started", "ended", "rejected", "raw answer")
         log.observe(self._quiet, "quiet")
         log.observe(self._left, "left")
+        log.observe(self._connected, "connected")
+
+    def _connected(self, _entry: Entry) -> None:
+        """An answer that the previous connection has not acknowledged is sent again."""
+        for call_id in self._owners:
+            self._most[call_id] += 1
 
     def _received(self, entry: Entry) -> None:
         call = completed_call(entry.about)

@@ -46,6 +46,13 @@ class CreateCheck:
         log.observe(self._received, "in")
         log.observe(self._interrupted, "interrupting", "interrupted", "withdrawn")
         log.observe(self._quiet, "quiet")
+        log.observe(self._connected, "connected")
+
+    def _connected(self, _entry: Entry) -> None:
+        """What was under way on the previous connection is over, or is requested again."""
+        self._outstanding.clear()
+        self._running.clear()
+        self._retry = False
 
     def _interrupted(self, entry: Entry) -> None:
         self._interrupted_at = entry.time
@@ -135,7 +142,7 @@ class RequestCheck:
         log.observe(self._received, "in")
         log.observe(self._sent, "out")
         log.observe(self._event, "event")
-        log.observe(self._clear, "interrupting", "interrupted", "withdrawn")
+        log.observe(self._clear, "interrupting", "interrupted", "withdrawn", "connected")
         log.observe(self._quiet, "quiet")
 
     def _request(self, entry: Entry) -> None:
@@ -202,6 +209,11 @@ class CreateReasons:
         log.observe(self._received, "in")
         log.observe(self._sent, "out")
         log.observe(self._quiet, "quiet")
+        log.observe(self._connected, "connected")
+
+    def _connected(self, entry: Entry) -> None:
+        """A request whose response has not begun is sent again on the next connection."""
+        self._reasons.append(entry.time)
 
     def _quiet(self, _entry: Entry) -> None:
         self._explicit = 0

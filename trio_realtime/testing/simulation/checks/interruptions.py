@@ -35,13 +35,20 @@ class InterruptionCheck:
         log: the log to observe.
         protected: the names of tools that an interruption does not cancel.
         timed: the names of tools that have a time limit, whose end nothing waits for.
+        reconnects: whether the session goes on when a connection is lost.
     """
 
     def __init__(
-        self, log: Log, *, protected: AbstractSet[str], timed: AbstractSet[str] = frozenset()
+        self,
+        log: Log,
+        *,
+        protected: AbstractSet[str],
+        timed: AbstractSet[str] = frozenset(),
+        reconnects: bool = False,
     ) -> None:
         self._protected = protected
         self._timed = timed
+        self._reconnects = reconnects
         self._position = 0
         self._created: dict[str, int] = {}
         self._calls: dict[str, tuple[str, str]] = {}
@@ -103,7 +110,11 @@ class InterruptionCheck:
                 raise InvariantViolation(6, f"{tool.name} {tool.call_id} goes on after interrupt()")
 
     def _end(self, entry: Entry) -> None:
-        if entry.what != "fault" or entry.about in ("drop", "server closes", "long stall"):
+        if (
+            entry.what != "fault"
+            or (not self._reconnects
+            and entry.about in ("drop", "server closes", "long stall"))
+        ):
             self._over = True
 
     # --- effects
