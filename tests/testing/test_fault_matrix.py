@@ -1,0 +1,172 @@
+"""The fault matrix passes with several agents, notices a broken library, and its page is up to date."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from trio_realtime import (
+    RealtimeAgent,
+    SessionConfig,
+    ToolContext,
+    function_tool,
+)
+from trio_realtime.core import replay
+from trio_realtime.testing.fault_matrix import (
+    CASES,
+    LIBRARIES,
+    CaseResult,
+    FaultCase,
+    __main__ as command,
+    markdown_table,
+    run_case,
+    run_cases,
+    text_table,
+)
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+NAMED = {case.name: case for case in CASES}
+
+
+@attrs.frozen
+class Account:
+    number: int
+
+
+@function_tool
+async def look_up_balance(context: ToolContext[Account], currency: str = "EUR") -> str:
+    """Look up the balance of the account."""
+    return f"{context.context.number} {currency}"
+
+
+def make_agent_with_tool() -> RealtimeAgent[Account]:
+    return RealtimeAgent[Account](
+        name="Bank",
+        instructions=lambda context: f"You serve account {context.context.number}.",
+        tools=[look_up_balance],
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_case_passes_with_an_agent_with_a_tool_of_its_own(case: FaultCase) -> None:
+    text = run_case(case, make_agent_with_tool(), context=Account(7))
+    assert text
+    assert not text.endswith(".")
+
+
+@pytest.fixture(scope="module")
+def results() -> list[CaseResult]:
+    """The results with the default agent."""
+    return run_cases(CASES)
+
+
+def test_each_case_passes_with_the_default_agent(results: list[CaseResult]) -> None:
+    assert [result.text for result in results if not result.passed] == []
+
+
+def test_the_page_is_up_to_date(results: list[CaseResult]) -> None:
+    generator = runpy.run_path(str(DOCS / "generate_fault_matrix.py"))
+    page = (DOCS / "fault-matrix.md").read_text(encoding="utf-8")
+    assert page == generator["generated_page"](results), (
+        "the page differs from the code: run python docs/generate_fault_matrix.py"
+    )
+
+
+def test_names_are_unique_and_each_fault_is_compared() -> None:
+    assert len(NAMED) == len(CASES)
+    compared = [case for case in CASES if case.peers]
+    assert len(compared) == 14
+    assert all(case.peers.keys() == LIBRARIES.keys() for case in compared)
+
+
+# --- a library that is broken --------------------------------------------------------------------
+
+
+def failing(*names: str, **arguments: Any) -> dict[str, str]:
+    results = run_cases((NAMED[name] for name in names), **arguments)
+    return {result.case.name: result.text for result in results if not result.passed}
+
+
+def test_cases_notice_a_session_that_does_not_connect_again() -> None:
+    config = SessionConfig(reconnect=None)
+    found = failing("closed-at-the-cap", "drop-during-tool", "unknown-event", config=config)
+    assert found.keys() == {"closed-at-the-cap", "drop-during-tool"}
+    assert "SessionExpired" in found["closed-at-the-cap"]
+
+
+def test_cases_notice_missing_pings() -> None:
+    config = SessionConfig(ping_interval=None)
+    found = failing("frozen-peer", "unknown-event", config=config)
+    assert found.keys() == {"frozen-peer"}
+    assert "the frozen peer is noticed: not within 31 s" in found["frozen-peer"]
+
+
+def test_cases_notice_a_replay_that_forgets_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = replay.Replay.__init__
+
+    def forget(self: replay.Replay, settings: Any, items: Iterable[Any], *args: Any) -> None:
+        begin(self, settings, [*items][:-1], *args)
+
+    monkeypatch.setattr(replay.Replay, "__init__", forget)
+    found = failing("closed-at-the-cap", "second-drop", "drop-during-tool", "unknown-event")
+    assert found.keys() == {"closed-at-the-cap", "second-drop", "drop-during-tool"}
+    assert "expected 10 items, 9 of 9 items restored" in found["second-drop"]
+
+
+# --- the tables and the command ------------------------------------------------------------------
+
+
+async def _hold(_subject: object) -> str:
+    return "it | held"
+
+
+async def _break(_subject: object) -> str:
+    raise AssertionError("it broke")
+
+
+HOLDS = FaultCase("holds", "It holds", _hold, {"LiveKit": "ignored"})
+BREAKS = FaultCase("breaks", "It breaks", _break)
+
+
+def test_the_tables_have_the_results_and_the_other_libraries() -> None:
+    found = run_cases([HOLDS, BREAKS])
+    assert [result.passed for result in found] == [True, False]
+    text = text_table(found).splitlines()
+    assert text == [
+        "ok    holds   it | held",
+        "FAIL  breaks  It breaks: it broke",
+        "1 of 2 cases passed",
+    ]
+    lines = markdown_table(found).splitlines()
+    assert (
+        lines[2]
+        == r"| It holds | it \| held | ignored | not measured | not measured | not measured |"
+    )
+    assert lines[-1] == "| It breaks | **fails**: It breaks: it broke |"
+
+
+@pytest.mark.parametrize(("cases", "code"), [([HOLDS], 0), ([HOLDS, BREAKS], 1)])
+def test_the_exit_code_says_whether_a_case_failed(
+    cases: list[FaultCase],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "CASES", cases)
+    assert command.main([]) == code
+    assert f"{len(cases)} cases passed" in capsys.readouterr().out
+    assert command.main(["--markdown"]) == code
+    assert "| It holds |" in capsys.readouterr().out
+
+
+def test_other_exceptions_than_failures_are_propagated() -> None:
+    async def interrupt(_subject: object) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_case(FaultCase("interrupt", "Ctrl+C", interrupt))
