@@ -50,8 +50,8 @@ def test_fault(case):
 
 `run_case` also takes the `context` and the `config` of the sessions. Each case replaces the settings that it
 is about, and may add tools to a copy of the agent. The model is a script, so the tests need no key and no
-network, and the tools of the agent are not called. The clock is virtual: leave out whatever needs a thread, a
-socket or a process, such as MCP servers.
+network. Hooks and guardrails of the agent are called, its tools are not. The clock is virtual: leave out
+whatever needs a thread, a socket or a process, such as MCP servers.
 
 `python -m trio_realtime.testing.fault_matrix` runs all cases with a plain agent. Its exit code is 1 if a case
 fails. With `--markdown`, it prints the tables of this page.

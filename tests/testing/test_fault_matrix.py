@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from trio_realtime import (
     ToolContext,
     function_tool,
 )
-from trio_realtime.core import replay
+from trio_realtime.core import Conversation
 from trio_realtime.testing.fault_matrix import (
     CASES,
     LIBRARIES,
@@ -107,12 +106,12 @@ def test_cases_notice_missing_pings() -> None:
 
 
 def test_cases_notice_a_replay_that_forgets_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = replay.Replay.__init__
+    complete = Conversation._items_to_replay
 
-    def forget(self: replay.Replay, settings: Any, items: Iterable[Any], *args: Any) -> None:
-        begin(self, settings, [*items][:-1], *args)
+    def forget(self: Conversation) -> Any:
+        return [*complete(self)][:-1]
 
-    monkeypatch.setattr(replay.Replay, "__init__", forget)
+    monkeypatch.setattr(Conversation, "_items_to_replay", forget)
     found = failing("closed-at-the-cap", "second-drop", "drop-during-tool", "unknown-event")
     assert found.keys() == {"closed-at-the-cap", "second-drop", "drop-during-tool"}
     assert "expected 10 items, 9 of 9 items restored" in found["second-drop"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Final, TypeAlias
@@ -111,7 +112,7 @@ class Service:
         self.server: LocalConnector = local_connector(responder=self, **settings)
         self.connector: FaultyConnector = faulty_connector(self.server, *dials)
 
-    def respond(self, _turn: Turn) -> Sequence[Step]:
+    def respond(self, turn: Turn) -> Sequence[Step]:  # noqa: ARG002 - the name of the protocol
         """Return the steps of the next response."""
         return self._replies.pop(0) if self._replies else [Say("fine")]
 
@@ -166,8 +167,9 @@ def run_case(
     """Run one case in virtual time. It takes less than a few seconds.
 
     The agent must not need a thread, a socket or a process, because the virtual clock does not wait for
-    them: leave out its MCP servers, for example. A case may add tools to a copy of the agent, and replaces
-    the settings of the configuration that it is about.
+    them: leave out its MCP servers, for example. Its hooks and guardrails are called, its tools are not. A
+    case may add tools to a copy of the agent, and replaces the settings of the configuration that it is
+    about. Delays have no jitter, so that a run can be repeated.
 
     Args:
         case: The case.
@@ -188,7 +190,13 @@ def run_case(
     )
     try:
         return run_virtual(_run_limited, case, subject)
-    except (AssertionError, RealtimeError, trio.TooSlowError, BaseExceptionGroup) as exc:
+    except (
+        AssertionError,
+        RealtimeError,
+        trio.TooSlowError,
+        trio.EndOfChannel,
+        BaseExceptionGroup,
+    ) as exc:
         failure = _first_failure(exc)
         if failure is None:
             raise
@@ -212,6 +220,8 @@ def _first_failure(exc: BaseException) -> str | None:
             return f"{type(exc).__name__}: {exc}"
         case trio.TooSlowError():
             return f"not finished after {LIMIT:g} s"
+        case trio.EndOfChannel():
+            return "the session ended"
         case _:
             return None
 
@@ -284,7 +294,7 @@ def check_calls(items: Sequence[HistoryItem], expected: int) -> None:
     calls = [item.call_id for item in items if isinstance(item, FunctionCallItem)]
     outputs = [item.call_id for item in items if isinstance(item, FunctionCallOutputItem)]
     assert len({*calls}) == len(calls) == expected, f"expected {expected} calls, got {calls}"
-    assert sorted(outputs) == sorted(calls), f"the calls {calls} have the outputs {outputs}"
+    assert Counter(outputs) == Counter(calls), f"the calls {calls} have the outputs {outputs}"
 
 
 def seconds(value: float) -> str:

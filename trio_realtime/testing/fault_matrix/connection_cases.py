@@ -142,15 +142,17 @@ async def _refresh_while_the_user_speaks(subject: Subject) -> str:
             sent = await speak(session, 35)
             await speak(session, 2, SILENCE)
             seen = [await channel.receive() for _ in range(channel.statistics().buffered_events)]
-        types = [type(event) for event in seen]
+        types: list[type[ev.SessionEvent]] = [type(event) for event in seen]
         assert ev.AgentStart in types, "the agent does not answer"
         seen = seen[: types.index(ev.AgentStart)]
         refreshes = [event for event in seen if isinstance(event, ev.Reconnected)]
         assert len(refreshes) == 1, f"{len(refreshes)} refreshes during the speech"
         event = refreshes[0]
         assert (event.duration, event.lost_audio_ms) == (0, 0), f"audio was lost: {event}"
-        speech = [kind for kind in map(type, seen) if kind is not ev.Reconnected]
-        pairs = [ev.SpeechStarted, ev.SpeechStopped] * (len(speech) // 2)
+        speech = [kind for kind in types[: len(seen)] if kind is not ev.Reconnected]
+        pairs: list[type[ev.SessionEvent]] = [ev.SpeechStarted, ev.SpeechStopped] * (
+            len(speech) // 2
+        )
         assert speech == pairs, f"the events of the speech are {speech}"
         kept = _spoken_frames(session)
         assert kept == sent, f"{kept} of {sent} frames of the speech arrived"

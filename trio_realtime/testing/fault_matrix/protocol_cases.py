@@ -123,6 +123,8 @@ async def _nobody_reads(subject: Subject) -> str:
                     await read.receive()
             buffered = unread.statistics().buffered_events
             assert buffered <= limit, f"{buffered} events wait, the limit is {limit}"
+            unread_main = session.statistics().events.buffered_events
+            assert unread_main <= limit, f"{unread_main} events wait in the main channel"
             delivered = await _read_all(unread)
         await check_answers(session)
     return f"{delivered} events were kept, that consumer got ConsumerTooSlow, the session went on"
