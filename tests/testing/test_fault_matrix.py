@@ -16,6 +16,8 @@ from trio_realtime import (
     function_tool,
 )
 from trio_realtime.core import Conversation
+from trio_realtime.core.audio.user_audio import UserAudio
+from trio_realtime.core.reconnecting import RefreshSchedule
 from trio_realtime.testing.fault_matrix import (
     CASES,
     LIBRARIES,
@@ -51,6 +53,7 @@ def make_agent_with_tool() -> RealtimeAgent[Account]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_each_case_passes_with_an_agent_with_a_tool_of_its_own(case: FaultCase) -> None:
     text = run_case(case, make_agent_with_tool(), context=Account(7))
@@ -96,6 +99,27 @@ def test_cases_notice_a_session_that_does_not_connect_again() -> None:
     found = failing("closed-at-the-cap", "drop-during-tool", "unknown-event", config=config)
     assert found.keys() == {"closed-at-the-cap", "drop-during-tool"}
     assert "SessionExpired" in found["closed-at-the-cap"]
+
+
+def test_cases_notice_a_refresh_that_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = RefreshSchedule.connected
+
+    def force(self: RefreshSchedule, now: float, *args: Any) -> None:
+        connected(self, now, *args)
+        self.forced_at = self.looks_at
+
+    monkeypatch.setattr(RefreshSchedule, "connected", force)
+    names = ["failed-response-before-refresh", "drop-before-refresh"]
+    assert failing(*names, "unknown-event").keys() == {*names}
+
+
+def test_cases_notice_speech_that_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(*_args: object) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(UserAudio, "send_again", forget)
+    names = ["refresh-during-speech", "microphone-during-outage"]
+    assert failing(*names, "unknown-event").keys() == {*names}
 
 
 def test_cases_notice_missing_pings() -> None:

@@ -272,11 +272,11 @@ async def wait_reconnected(session: Session, lose: Callable[[], None]) -> ev.Rec
 
 
 def check_restored(event: ev.Reconnected, items: int | None = None) -> str:
-    """Check that the new connection knows the conversation. Return how many items it was told."""
-    told = f"{event.items_acknowledged} of {event.items_sent} items restored"
-    assert event.state_restored, f"the conversation was not restored: {told}"
-    assert items is None or event.items_acknowledged == items, f"expected {items} items, {told}"
-    return told
+    """Check that the new connection knows the conversation. Return how many items it has."""
+    restored = f"{event.items_acknowledged} of {event.items_sent} items restored"
+    assert event.state_restored, f"the conversation was not restored: {restored}"
+    assert items is None or event.items_acknowledged == items, f"expected {items} items, {restored}"
+    return restored
 
 
 async def speak(session: Session, seconds: float, sound: bytes = SPEECH) -> int:

@@ -40,10 +40,10 @@ async def _closed_at_the_cap(subject: Subject) -> str:
         event = await wait_reconnected(
             session, lambda: service.connector.link.close(1001, "maximum duration")
         )
-        told = check_restored(event, items=2)
+        restored = check_restored(event, items=2)
         service.check_conversation(session)
         await check_answers(session)
-    return f"connected again after {seconds(event.duration)}, {told}"
+    return f"connected again after {seconds(event.duration)}, {restored}"
 
 
 async def _second_drop(subject: Subject) -> str:
@@ -55,10 +55,12 @@ async def _second_drop(subject: Subject) -> str:
         await trio.sleep(1)
         event = await wait_reconnected(session, service.connector.link.drop)
         assert service.dials == 3, f"expected 3 connections, got {service.dials}"
-        told = check_restored(event, items=10)
+        restored = check_restored(event, items=10)
         assert service.check_conversation(session) == 10, "items are missing"
         await check_answers(session)
-    return f"connected again after {seconds(event.duration)} at attempt {event.attempts}, {told}"
+    return (
+        f"connected again after {seconds(event.duration)} at attempt {event.attempts}, {restored}"
+    )
 
 
 def _refreshing(subject: Subject) -> ReconnectPolicy:
@@ -73,26 +75,24 @@ async def _failed_while_refresh_waits(subject: Subject) -> str:
         with session.subscribe(ev.Reconnected) as channel:
             await trio.sleep(25)
             failure = await failure_of(session.ask("Hello"))
-            assert failure.status == "failed", f"the response ended {failure.status}"
+            assert failure.code == "server_error", f"the response ended otherwise: {failure}"
             failed_at = trio.current_time() - began
             with within(14, "the refresh follows the failed response"):
                 event = await channel.receive()
         refreshed_at = trio.current_time() - began
         assert event.duration == 0, f"{event.duration} s without a connection"
-        told = check_restored(event)
+        restored = check_restored(event)
         service.check_conversation(session)
         await check_answers(session)
-    return (
-        f"the response failed at {seconds(failed_at)}, refreshed at {seconds(refreshed_at)}, {told}"
-    )
+    return f"the response failed at {seconds(failed_at)}, refreshed at {seconds(refreshed_at)}, {restored}"
 
 
 async def _drop_while_refresh_waits(subject: Subject) -> str:
     service = Service([Say("Well"), Pause(15)])
     async with subject.open(service, reconnect=_refreshing(subject)) as session:
         with session.subscribe(ev.Reconnected) as channel:
-            told, duration = await _drop_and_watch(service, session, channel)
-    return f"the response failed, connected again after {seconds(duration)}, {told}"
+            restored, duration = await _drop_and_watch(service, session, channel)
+    return f"the response failed, connected again after {seconds(duration)}, {restored}"
 
 
 async def _drop_and_watch(
@@ -108,12 +108,12 @@ async def _drop_and_watch(
     with within(1, "the response ends"):
         failure = await failure_of(response)
     assert failure.reason == "disconnected", f"the reason is {failure.reason}"
-    told = check_restored(event)
+    restored = check_restored(event)
     await check_answers(session)
     await trio.sleep(10)
     count = channel.statistics().buffered_events
     assert count == 1, f"the session connected again {count} times"
-    return told, event.duration
+    return restored, event.duration
 
 
 def _spoken_frames(session: Session) -> int:
@@ -154,8 +154,8 @@ async def _refresh_while_the_user_speaks(subject: Subject) -> str:
             len(speech) // 2
         )
         assert speech == pairs, f"the events of the speech are {speech}"
-        kept = _spoken_frames(session)
-        assert kept == sent, f"{kept} of {sent} frames of the speech arrived"
+        arrived = _spoken_frames(session)
+        assert arrived == sent, f"{arrived} of {sent} frames of the speech arrived"
         check_restored(event)
     return f"the speech of {sent / 10:g} s is one item, and all of its audio arrived"
 
@@ -202,27 +202,27 @@ async def _microphone_during_an_outage(subject: Subject) -> str:
     async with subject.open(
         service, turn_detection=ServerVad(), max_history_audio=100_000_000
     ) as session:
-        kinds = (ev.SpeechStopped, ev.Reconnected, ev.AgentEnd)
         largest = 0
-        with session.subscribe(*kinds) as channel:
+        with (
+            session.subscribe(ev.Reconnected) as reconnections,
+            session.subscribe(ev.AgentStart) as answers,
+        ):
             sent = await speak(session, 2)
             service.connector.link.drop()
             for _ in range(10):
                 sent += await speak(session, 0.1)
                 largest = max(largest, session.statistics().outgoing_audio)
-            spoken = trio.current_time()
-            await speak(session, 2, SILENCE)
-            late = trio.current_time() - spoken
-            with within(30, "the agent answers"):
-                seen = [await channel.receive() for _ in range(3)]
-        restored = next(event for event in seen if isinstance(event, ev.Reconnected))
-        assert restored.lost_audio_ms == 0, f"{restored.lost_audio_ms} ms of audio were lost"
+            # The service waits for half a second of silence.
+            await speak(session, 0.7, SILENCE)
+            is_answered = answers.statistics().buffered_events
+            event = await reconnections.receive()
+        assert is_answered, "the end of the speech reached the service late"
+        assert event.lost_audio_ms == 0, f"{event.lost_audio_ms} ms of audio were lost"
         assert largest <= 2 * len(SPEECH), f"{largest} bytes of audio waited to be sent"
-        assert late <= 2.05, f"sending blocked for {late:g} s"
-        kept = _spoken_frames(session)
-        assert kept == sent, f"{kept} of {sent} frames of the speech arrived"
+        arrived = _spoken_frames(session)
+        assert arrived == sent, f"{arrived} of {sent} frames of the speech arrived"
     return (
-        f"{seconds(restored.duration)} without a connection, all {sent / 10:g} s of speech arrived "
+        f"{seconds(event.duration)} without a connection, all {sent / 10:g} s of speech arrived in time "
         "as one item"
     )
 
@@ -242,8 +242,8 @@ async def _frozen_peer(subject: Subject) -> str:
             with within(60, "the session connects again"):
                 event = await found.receive()
         assert isinstance(event, ev.Reconnected)
-        told = check_restored(event)
-    return f"noticed after {seconds(noticed)}, connected again, {told}"
+        restored = check_restored(event)
+    return f"noticed after {seconds(noticed)}, connected again, {restored}"
 
 
 async def _speak_until(session: Session, channel: EventChannel[Any]) -> None:
