@@ -10,9 +10,11 @@ import attrs
 import pytest
 
 from trio_realtime import (
+    PCMU,
     RealtimeAgent,
     SessionConfig,
     ToolContext,
+    UsageLimits,
     function_tool,
 )
 from trio_realtime.core import Conversation
@@ -84,6 +86,20 @@ def test_names_are_unique_and_each_fault_is_compared() -> None:
     compared = [case for case in CASES if case.peers]
     assert len(compared) == 14
     assert all(case.peers.keys() == LIBRARIES.keys() for case in compared)
+
+
+@pytest.mark.slow
+def test_cases_replace_settings_of_the_configuration_that_would_disturb_them() -> None:
+    config = SessionConfig(
+        input_format=PCMU,
+        output_format=PCMU,
+        turn_detection=None,
+        idle_timeout=5,
+        max_duration=20,
+        limits=UsageLimits(total_tokens=1, tool_calls=1),
+        overflow="drop_oldest_audio",
+    )
+    assert failing(*NAMED, config=config) == {}
 
 
 # --- a library that is broken --------------------------------------------------------------------

@@ -18,6 +18,7 @@ from trio_realtime import (
     ReconnectPolicy,
     ResponseOutcome,
     SessionConfig,
+    UsageLimits,
     events as ev,
     open_realtime_session,
 )
@@ -61,8 +62,8 @@ class Subject:
         Args:
             service: The service.
             *tools: Further tools of the agent.
-            **settings: Settings of the configuration to replace. The audio is PCM16 at 24 kHz and the
-                output is text by default.
+            **settings: Settings of the configuration to replace. The audio is PCM16 at 24 kHz, the
+                output is text by default, and there are no limits on time and usage.
         """
         endpoint = service.server.endpoint if isinstance(service, Service) else None
         return open_realtime_session(
@@ -79,6 +80,10 @@ class Subject:
             "output_modalities": ("text",),
             "input_format": PCM24K,
             "output_format": PCM24K,
+            # The cases take minutes and many calls.
+            "idle_timeout": None,
+            "max_duration": None,
+            "limits": UsageLimits(),
         }
         if self.config.reconnect is not None:
             fixed["reconnect"] = self.policy()
