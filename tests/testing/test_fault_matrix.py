@@ -12,6 +12,7 @@ import pytest
 from trio_realtime import (
     PCMU,
     RealtimeAgent,
+    ReconnectPolicy,
     SessionConfig,
     ToolContext,
     UsageLimits,
@@ -19,6 +20,7 @@ from trio_realtime import (
 )
 from trio_realtime.core import Conversation
 from trio_realtime.core.audio.user_audio import UserAudio
+from trio_realtime.core.history.outgoing import OutgoingItems
 from trio_realtime.core.reconnecting import RefreshSchedule
 from trio_realtime.testing.fault_matrix import (
     CASES,
@@ -94,6 +96,7 @@ def test_cases_replace_settings_of_the_configuration_that_would_disturb_them() -
         input_format=PCMU,
         output_format=PCMU,
         turn_detection=None,
+        reconnect=ReconnectPolicy(max_speech=10),
         idle_timeout=5,
         max_duration=20,
         limits=UsageLimits(total_tokens=1, tool_calls=1),
@@ -136,6 +139,67 @@ def test_cases_notice_speech_that_is_not_sent_again(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(UserAudio, "send_again", forget)
     names = ["refresh-during-speech", "microphone-during-outage"]
     assert failing(*names, "unknown-event").keys() == {*names}
+
+
+def test_cases_notice_old_speech_that_arrives_after_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send_again = UserAudio.send_again
+
+    def send_all(self: UserAudio, now: float, _lost_at: float) -> Any:
+        return send_again(self, now, now)
+
+    def drop_nothing(*_args: object) -> None:
+        pass
+
+    monkeypatch.setattr(UserAudio, "_drop_stale", drop_nothing)
+    monkeypatch.setattr(UserAudio, "send_again", send_all)
+    found = failing("microphone-during-outage", "long-outage")
+    assert found.keys() == {"long-outage"}
+    assert "24 s of speech arrived, expected 7 s" in found["long-outage"]
+
+
+def test_cases_notice_speech_that_is_remembered_without_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def append(self: UserAudio, audio: bytes, _now: float) -> None:
+        kept.append(audio)
+
+    kept: list[bytes] = []
+    monkeypatch.setattr(UserAudio, "_remember", append)
+    assert "MB more after 10 minutes" in failing("bounded-memory")["bounded-memory"]
+
+
+def test_cases_notice_outputs_that_are_lost_during_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send = OutgoingItems.send
+
+    def forget(self: OutgoingItems, new: Any) -> Any:
+        sent = send(self, new)
+        if not sent:  # there is no connection
+            self._unacknowledged.popitem()
+        return sent
+
+    monkeypatch.setattr(OutgoingItems, "send", forget)
+    assert failing("calls-answered-once", "drop-during-tool").keys() == {"calls-answered-once"}
+
+
+def test_cases_notice_a_refresh_in_the_middle_of_the_agents_audio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def always(*_args: object) -> bool:
+        return True
+
+    monkeypatch.setattr(Conversation, "is_between_turns", always)
+    assert failing("refresh-without-gap", "unknown-event").keys() == {"refresh-without-gap"}
+
+
+def test_cases_notice_a_silent_service_that_is_waited_for() -> None:
+    config = SessionConfig(request_timeout=None)
+    assert failing("frozen-peer", "frozen-with-request", config=config).keys() == {
+        "frozen-with-request"
+    }
 
 
 def test_cases_notice_missing_pings() -> None:

@@ -23,11 +23,12 @@ from trio_realtime import (
     open_realtime_session,
 )
 from trio_realtime.errors import RealtimeError, ResponseFailed
-from trio_realtime.items import FunctionCallItem, FunctionCallOutputItem, HistoryItem
+from trio_realtime.items import FunctionCallItem, FunctionCallOutputItem, HistoryItem, InputAudio
 from trio_realtime.local import LocalConnector, Say, Step, Turn, local_connector
 from trio_realtime.testing.clock import run_virtual
 from trio_realtime.testing.faults import Fault, FaultyConnector, faulty_connector
 from trio_realtime.testing.peer import ScriptedPeer
+from trio_realtime.wire import MessageItem
 
 Session: TypeAlias = RealtimeSession[Any]
 
@@ -289,9 +290,23 @@ async def speak(session: Session, seconds: float, sound: bytes = SPEECH) -> int:
     began = trio.current_time()
     count = round(seconds / FRAME_SECONDS)
     for number in range(1, count + 1):
-        await session.send_audio(sound)
+        # A copy, as from a microphone: one object for all frames would hide how many are buffered.
+        await session.send_audio(bytes(bytearray(sound)))
         await trio.sleep_until(began + number * FRAME_SECONDS)
     return count
+
+
+def spoken_frames(session: Session) -> int:
+    """Return how many frames of speech arrived, as one item."""
+    clips = [
+        part.audio
+        for item in session.history
+        if isinstance(item, MessageItem)
+        for part in item.content
+        if isinstance(part, InputAudio) and part.audio is not None
+    ]
+    assert len(clips) == 1, f"the speech became {len(clips)} items"
+    return clips[0].count(SPEECH)
 
 
 def check_calls(items: Sequence[HistoryItem], expected: int) -> None:

@@ -12,9 +12,11 @@ from trio_realtime import ServerVad, SessionEnd, events as ev, function_tool
 from trio_realtime.errors import RealtimeError
 from trio_realtime.local import Call, Pause, Say
 from trio_realtime.session import PacedAudio
-from trio_realtime.testing.faults import Drop, FailDial, FaultPlan, Incoming
+from trio_realtime.testing.faults import Drop, FailDial, FaultPlan, Incoming, SlowDial
 
 from .case import (
+    FRAME_SECONDS,
+    SILENCE,
     FaultCase,
     Service,
     Session,
@@ -24,6 +26,7 @@ from .case import (
     check_restored,
     seconds,
     speak,
+    spoken_frames,
     wait_reconnected,
     within,
 )
@@ -87,40 +90,98 @@ async def _lose_and_check(service: Service, session: Session) -> None:
     check_restored(event, items=4)
 
 
+async def _frozen_with_a_request(subject: Subject) -> str:
+    default = subject.config.request_timeout
+    limited = {"request_timeout": 10.0, "ping_interval": 5.0, "ping_timeout": 5.0}
+    usual = await _notice_frozen_request(subject, 15.0 if default is None else default)
+    lower = await _notice_frozen_request(subject, 10.0, **limited)
+    return (
+        f"noticed after {seconds(usual)}, or after {seconds(lower)} with lower limits; "
+        "the message is answered on the next connection"
+    )
+
+
+async def _notice_frozen_request(subject: Subject, bound: float, **settings: float) -> float:
+    """Freeze the peer when it owes a response. Return the seconds until it is noticed."""
+    service = Service()
+    async with subject.open(service, **settings) as session:
+        await check_answers(session)
+        await trio.sleep(
+            1
+        )  # an event that follows the message would show that the service is alive
+        with session.subscribe(ev.Reconnecting) as lost, session.subscribe(ev.AgentEnd) as ends:
+            service.connector.link.freeze()
+            began = trio.current_time()
+            await session.send_message("Are you still there?")
+            with within(bound + 0.1, "the frozen peer is noticed"):
+                await lost.receive()
+            noticed = trio.current_time() - began
+            with within(60, "the message is answered"):
+                await ends.receive()
+        service.check_conversation(session)
+        questions = [item for item in service.items if item.get("role") == "user"]
+        assert len(questions) == 2, f"the service has {len(questions)} of 2 messages"
+    return noticed
+
+
 async def _calls_answered_once(subject: Subject) -> str:
-    @function_tool
+    @function_tool(timeout=50)
     async def fault_matrix_wait(duration: float) -> str:
         """Wait for a while."""
         await trio.sleep(duration)
-        return "waited"
+        return f"waited for {duration:g} s"
 
     def call(duration: float) -> list[Call]:
         return [Call("fault_matrix_wait", {"duration": duration})]
 
-    service = Service(call(0), [Say("fine")], call(100), call(5))
+    fine = [Say("fine")]
+    service = Service(
+        *(call(0), fine),
+        *(call(90), fine),
+        call(40),
+        *(call(20), fine),
+        *(call(3), fine),
+        call(30),
+        dials=[[], [], [SlowDial(5)]],
+    )
     async with subject.open(service, fault_matrix_wait) as session:
         with (
             session.subscribe(ev.ToolStart) as starts,
             session.subscribe(ev.AgentEnd) as ends,
-            within(120, "each call is answered"),
+            within(240, "each call is answered"),
         ):
-            await session.send_message("Wait")
-            await starts.receive()
+
+            async def begin(message: str) -> None:
+                await session.send_message(message)
+                await starts.receive()
+
+            await begin("Wait")
             await ends.receive()
-            await session.send_message("Wait for long")
-            await starts.receive()
+            await begin("Wait for too long")
+            await ends.receive()
+            await begin("Wait for long")
             await session.interrupt()
             await ends.receive()
-            await session.send_message("Wait for a moment")
-            await starts.receive()
+            await begin("Wait while the connection is replaced")
             service.connector.link.drop()
             await ends.receive()
-        check_calls(session.history, 3)
-        outputs = [item for item in service.items if item["type"] == "function_call_output"]
-        assert len(outputs) == 3, f"the service has {len(outputs)} of 3 outputs"
-        service.check_conversation(session)
+            await begin("Wait for less than the outage")
+            service.connector.link.drop()
+            await ends.receive()
+            check_calls(session.history, 5)
+            outputs = [item for item in service.items if item["type"] == "function_call_output"]
+            assert len(outputs) == 5, f"the service has {len(outputs)} of 5 outputs"
+            texts = [item["output"] for item in outputs]
+            for duration in (20, 3):
+                assert f"waited for {duration} s" in texts, f"the service was told {texts}"
+            service.check_conversation(session)
+            await begin("Wait until the end")
+    kinds = [item["type"] for item in service.items]
+    calls, answers = kinds.count("function_call"), kinds.count("function_call_output")
+    assert (calls, answers) == (6, 6), f"at the end, the service has {answers} of {calls} outputs"
     return (
-        "one call completed, one was interrupted, one outlived its connection: each has one output"
+        "of six calls, one completed, one timed out, one was interrupted, one outlived its connection, "
+        "one ended without a connection and one was cut off by the end of the session: each has one output"
     )
 
 
@@ -189,9 +250,46 @@ async def _speak_into_outage(session: Session, duration: float) -> None:
         await speak(session, duration)
 
 
+async def _long_outage(subject: Subject) -> str:
+    remembered = 5.0
+    service = Service(dials=[[], [SlowDial(20)]])
+    policy = subject.policy(max_audio_while_away=remembered)
+    async with subject.open(
+        service,
+        reconnect=policy,
+        connect_timeout=30.0,
+        turn_detection=ServerVad(),
+        max_history_audio=100_000_000,
+    ) as session:
+        with session.subscribe(ev.Reconnected) as channel:
+            await speak(session, 2)
+            service.connector.link.drop()
+            await speak(session, 22)
+            await speak(session, 2, SILENCE)
+            event = await channel.receive()
+        assert event.duration == 20, f"the outage took {event.duration:g} s"
+        arrived = spoken_frames(session) * FRAME_SECONDS
+        # 5 s from the outage and the 2 s after it
+        expected = remembered + 2
+        assert abs(arrived - expected) <= 2 * FRAME_SECONDS, (
+            f"{arrived:g} s of speech arrived, expected {expected:g} s"
+        )
+        lost = event.lost_audio_ms / 1000
+        assert abs(lost + arrived - 24) <= 2 * FRAME_SECONDS, (
+            f"{lost:g} s of speech are counted as lost, and {arrived:g} of 24 s arrived"
+        )
+        await check_answers(session)
+    return (
+        f"the last {seconds(remembered)} of the outage arrived, {seconds(lost)} of older speech were "
+        "dropped and counted"
+    )
+
+
 async def _refresh_without_a_gap(subject: Subject) -> str:
-    replies = [[Say("It is a fine day.", audio_ms=3000)] for _ in range(12)]
-    service = Service(*replies, session_seconds=60, pacing=4.0)
+    count, length = 8, 12.0
+    # A response takes as long as its audio, so a refresh is nearly always due while the agent speaks.
+    replies = [[Say("It is a fine day.", audio_ms=round(length * 1000))] for _ in range(count)]
+    service = Service(*replies, session_seconds=60, pacing=1.0)
     policy = subject.policy(max_duration=None, refresh_before=30.0, force_before=5.0)
     frames: list[tuple[str, float]] = []
 
@@ -204,9 +302,9 @@ async def _refresh_without_a_gap(subject: Subject) -> str:
         async with session.paced_audio(frame_ms=20) as paced, trio.open_nursery() as nursery:
             nursery.start_soon(play, paced)
             with session.subscribe(ev.Reconnected, ev.Reconnecting) as channel:
-                for _ in range(12):
+                for _ in range(count):
                     await session.ask("How is the weather?")
-                    await trio.sleep(12)
+                    await trio.sleep(2)
                 for _ in range(channel.statistics().buffered_events):
                     event = await channel.receive()
                     assert isinstance(event, ev.Reconnected), "the connection was lost"
@@ -217,7 +315,10 @@ async def _refresh_without_a_gap(subject: Subject) -> str:
     assert all(event.duration == 0 for event in refreshes), "there was no connection for a while"
     pause = max(b[1] - a[1] for a, b in pairwise(frames) if a[0] == b[0])
     assert pause < 0.021, f"the agent's audio has a gap of {pause:g} s"
-    assert len(frames) == 12 * 150, f"{len(frames)} of {12 * 150} frames were played"
+    played = len(frames) * 0.02
+    assert abs(played - count * length) < 0.01, (
+        f"{played:g} of {count * length:g} s of audio were played"
+    )
     return f"{len(refreshes)} refreshes, no gap in the agent's audio"
 
 
@@ -229,11 +330,17 @@ CLAIMS: tuple[FaultCase, ...] = (
         _drops_during_the_replay,
     ),
     FaultCase(
+        "frozen-with-request",
+        "The peer freezes when it owes an answer",
+        _frozen_with_a_request,
+    ),
+    FaultCase(
         "calls-answered-once",
-        "Each function call has one output, over an interruption and a drop",
+        "Each function call has one output, over a timeout, an interruption, drops, an outage and the end",
         _calls_answered_once,
     ),
     FaultCase("no-task-left", "The session is left during an outage", _no_task_left),
+    FaultCase("long-outage", "The user speaks during an outage of 20 s", _long_outage),
     FaultCase(
         "bounded-memory",
         "The user speaks during a long outage and nobody reads the events",
@@ -241,7 +348,7 @@ CLAIMS: tuple[FaultCase, ...] = (
     ),
     FaultCase(
         "refresh-without-gap",
-        "Connections are replaced while the agent's audio plays",
+        "Connections are to be replaced while the agent speaks",
         _refresh_without_a_gap,
     ),
 )

@@ -7,10 +7,8 @@ from typing import Any, Final
 import trio
 
 from trio_realtime import EventChannel, ReconnectPolicy, ServerVad, events as ev, function_tool
-from trio_realtime.items import InputAudio
 from trio_realtime.local import Call, Fail, Pause, Say
 from trio_realtime.testing.faults import Drop, Incoming, SlowDial
-from trio_realtime.wire import MessageItem
 
 from .case import (
     SILENCE,
@@ -25,6 +23,7 @@ from .case import (
     failure_of,
     seconds,
     speak,
+    spoken_frames,
     wait_reconnected,
     within,
 )
@@ -65,7 +64,9 @@ async def _second_drop(subject: Subject) -> str:
 
 def _refreshing(subject: Subject) -> ReconnectPolicy:
     """Return a policy that looks for a moment to refresh from 30 s on, and refreshes at 50 s."""
-    return subject.policy(max_duration=60.0, refresh_before=30.0, force_before=10.0)
+    return subject.policy(
+        max_duration=60.0, refresh_before=30.0, force_before=10.0, max_speech=60.0
+    )
 
 
 async def _failed_while_refresh_waits(subject: Subject) -> str:
@@ -116,18 +117,6 @@ async def _drop_and_watch(
     return restored, event.duration
 
 
-def _spoken_frames(session: Session) -> int:
-    clips = [
-        part.audio
-        for item in session.history
-        if isinstance(item, MessageItem)
-        for part in item.content
-        if isinstance(part, InputAudio) and part.audio is not None
-    ]
-    assert len(clips) == 1, f"the speech became {len(clips)} items"
-    return clips[0].count(SPEECH)
-
-
 async def _refresh_while_the_user_speaks(subject: Subject) -> str:
     service = Service()
     async with subject.open(
@@ -154,7 +143,7 @@ async def _refresh_while_the_user_speaks(subject: Subject) -> str:
             len(speech) // 2
         )
         assert speech == pairs, f"the events of the speech are {speech}"
-        arrived = _spoken_frames(session)
+        arrived = spoken_frames(session)
         assert arrived == sent, f"{arrived} of {sent} frames of the speech arrived"
         check_restored(event)
     return f"the speech of {sent / 10:g} s is one item, and all of its audio arrived"
@@ -219,7 +208,7 @@ async def _microphone_during_an_outage(subject: Subject) -> str:
         assert is_answered, "the end of the speech reached the service late"
         assert event.lost_audio_ms == 0, f"{event.lost_audio_ms} ms of audio were lost"
         assert largest <= 2 * len(SPEECH), f"{largest} bytes of audio waited to be sent"
-        arrived = _spoken_frames(session)
+        arrived = spoken_frames(session)
         assert arrived == sent, f"{arrived} of {sent} frames of the speech arrived"
     return (
         f"{seconds(event.duration)} without a connection, all {sent / 10:g} s of speech arrived in time "
