@@ -59,6 +59,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("", "testing", "wire", "transports", "_nursery", "errors", "events", "items", "local"),
     },
     "testing.simulate": {"testing.simulation"},
+    "testing.fault_matrix": {
+        *("", "testing", "wire", "errors", "events", "items", "local", "realtime_model", "session"),
+    },
     "local": {"wire", "transports", "_nursery", "errors", "endpoints", "models"},
     "session": {
         *("wire", "transports", "_nursery", "realtime_model"),

@@ -169,6 +169,45 @@ def test_a_service_that_reports_items_has_a_time_limit() -> None:
     assert sender.timer.is_running("item")
 
 
+def overdue_sender() -> Sender:
+    """Return a sender whose service has reported an item, but not the next one in time."""
+    sender = Sender()
+    sender.send(message("One"))
+    sender.report(message("One", "item_1"))
+    sender.send(output())
+    sender.timer.now = 10.0
+    sender.items.expire()
+    assert len(sender.items) == 0
+    return sender
+
+
+def test_an_item_that_was_not_reported_in_time_is_sent_to_the_next_connection() -> None:
+    sender = overdue_sender()
+    sender.send(message("Two"))
+    assert sender.items.answered_calls == {"call_1"}
+    assert sender.reconnect() == [output(), message("Two")]
+    sender.report(FunctionCallOutputItem(id="i", call_id="call_1", output="done"))
+    assert sender.reconnect() == [message("Two")]
+
+
+def test_an_item_that_is_reported_late_is_not_sent_again() -> None:
+    sender = overdue_sender()
+    sender.report(message(item_id="item_2"))
+    sender.report(FunctionCallOutputItem(id="i", call_id="call_1", output="done"))
+    assert sender.reconnect() == []
+
+
+def test_an_item_that_is_rejected_late_is_not_sent_again() -> None:
+    sender = Sender()
+    sender.send(message("One"))
+    sender.report(message("One", "item_1"))
+    sender.send(message("Two"), event_id="late")
+    sender.timer.now = 10.0
+    sender.items.expire()
+    sender.items.rejected("late")
+    assert sender.reconnect() == []
+
+
 def test_the_items_of_a_service_that_reports_none_are_limited() -> None:
     sender = Sender()
     for number in range(MAX_UNACKNOWLEDGED + 10):

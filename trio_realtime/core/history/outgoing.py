@@ -8,12 +8,14 @@ The service reports items in the order in which they were created. An item with 
 an output by the id of its call, and any other message by its role and the kind of its first part, unless it is
 an item of an edit. Some services
 report no items. So there is a time limit only for a service that has reported one before; the oldest item
-then counts as acknowledged.
+is then overdue: nothing waits for its report, but no history contains it, so it is sent again on the next
+connection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Final, TypeAlias
 
 import attrs
@@ -62,6 +64,7 @@ class OutgoingItems:
         self._timer = timer
         self._token = token
         self._unacknowledged: dict[str, NewItem] = {}
+        self._overdue: dict[str, NewItem] = {}
         self._service_reports = False
         self.waiting_size: int = 0
         self.edited: set[str] = set()
@@ -74,7 +77,7 @@ class OutgoingItems:
         """The ids of the calls whose outputs are not acknowledged yet."""
         return {
             item.call_id
-            for item in map(_item_of, self._unacknowledged.values())
+            for item in map(_item_of, chain(self._overdue.values(), self._unacknowledged.values()))
             if isinstance(item, FunctionCallOutputItem)
         }
 
@@ -127,17 +130,17 @@ class OutgoingItems:
     def send_again(self) -> list[Effect]:
         """Return the creation of every item that no connection has acknowledged, in order."""
         self.waiting_size = 0
+        self._unacknowledged = self._overdue | self._unacknowledged
+        self._overdue = {}
         return [effect for new in [*self._unacknowledged.values()] for effect in self._send(new)]
 
     # --- what the service reports
 
     def on_item_added(self, event: ConversationItemAdded, _now: float) -> list[Effect]:
         """Note that an item was acknowledged."""
-        if self._unacknowledged and event.item.id not in self.edited:
-            found = next(
-                (key for key, new in self._unacknowledged.items() if _is_echo(new, event.item)),
-                None,
-            )
+        if event.item.id not in self.edited:
+            waiting = chain(self._unacknowledged.items(), self._overdue.items())
+            found = next((key for key, new in waiting if _is_echo(new, event.item)), None)
             if found is not None:
                 self._service_reports = True
                 self._acknowledged(found)
@@ -145,10 +148,12 @@ class OutgoingItems:
 
     def rejected(self, event_id: str | None) -> None:
         """Note that the service rejected the event with this id, if it created an item."""
-        if event_id in self._unacknowledged:
+        if event_id in self._unacknowledged or event_id in self._overdue:
             self._acknowledged(event_id or "")
 
     def _acknowledged(self, event_id: str) -> None:
+        if self._overdue.pop(event_id, None) is not None:
+            return
         del self._unacknowledged[event_id]
         if self._unacknowledged and self._service_reports:
             self._timer.start(_TIMER)
@@ -156,9 +161,12 @@ class OutgoingItems:
             self._timer.stop(_TIMER)
 
     def expire(self) -> None:
-        """Take the oldest item for acknowledged: this service does not report items."""
+        """Wait no longer for the report of the oldest item."""
         if self._timer.is_due(_TIMER) and self._unacknowledged:
-            self._acknowledged(next(iter(self._unacknowledged)))
+            event_id, item = next(iter(self._unacknowledged.items()))
+            self._acknowledged(event_id)
+            self._overdue[event_id] = item
+            _forget_oldest(self._overdue)
 
 
 def _forget_oldest(items: dict[str, NewItem]) -> None:
