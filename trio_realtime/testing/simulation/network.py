@@ -157,7 +157,8 @@ class Network:
         self._server = server
         self._send_buffer = send_buffer
         self._extra_fields = extra_fields
-        self._repeater = None if repeat is None else _Repeater(repeat)
+        self._repeat = repeat
+        self._repeater: _Repeater | None = None
         self._extra: deque[str] = deque()
         self._server_end: MemoryTransport | None = None
         self._directions = (_Direction(), _Direction())
@@ -216,6 +217,8 @@ class Network:
         )
         up, down = self._directions = (_Direction(), _Direction())
         self._server_end = server
+        self._repeater = None if self._repeat is None else _Repeater(self._repeat)
+        self._extra.clear()
         self.open_transports += 1
         transport = _ClientTransport(_TimedTransport(client, self, up, down), self)
         served = _TimedTransport(server, self, down, up)

@@ -110,10 +110,8 @@ class InterruptionCheck:
                 raise InvariantViolation(6, f"{tool.name} {tool.call_id} goes on after interrupt()")
 
     def _end(self, entry: Entry) -> None:
-        if (
-            entry.what != "fault"
-            or (not self._reconnects
-            and entry.about in ("drop", "server closes", "long stall"))
+        if entry.what != "fault" or (
+            not self._reconnects and entry.about in ("drop", "server closes", "long stall")
         ):
             self._over = True
 
