@@ -196,6 +196,12 @@ class Network:
         return not under_way and trio.current_time() >= self.flows_at
 
     @property
+    def is_down(self) -> bool:
+        """Whether the latest connection was lost, or may count as lost."""
+        faults = self.log.of("fault")
+        return any(fault in ("drop", "server closes", "long stall") for fault in faults)
+
+    @property
     def server_items(self) -> list[Frame]:
         """The server's conversation on the latest connection."""
         return self.connections[-1].items if self.connections else []

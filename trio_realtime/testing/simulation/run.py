@@ -168,16 +168,17 @@ class _Simulation:
     def _observe(self) -> tuple[EndCheck, DeliveryCheck, SecretCheck]:
         log, settings = self.log, self.plan.settings
         CallCheck(log)
-        CreateCheck(
-            log,
-            request_timeout=REQUEST_TIMEOUT,
-            sends_at_once=settings.send_buffer >= Settings().send_buffer,
-        )
+        sends_at_once = settings.send_buffer >= Settings().send_buffer
+        CreateCheck(log, request_timeout=REQUEST_TIMEOUT, sends_at_once=sends_at_once)
         RequestCheck(log)
         CreateReasons(log)
         AudioCheck(log)
         InterruptionCheck(
-            log, protected=PROTECTED, timed={"too_slow"}, reconnects=settings.reconnects
+            log,
+            protected=PROTECTED,
+            timed={"too_slow"},
+            reconnects=settings.reconnects,
+            sends_at_once=sends_at_once,
         )
         HistoryCheck(self.subject)
         BoundsCheck(self.subject)

@@ -15,6 +15,7 @@ from .frames import message_text
 __all__ = ["BoundsCheck"]
 
 _EVENTS_OF_A_FRAME: Final = 8
+_FRAMES: Final = 4
 
 
 class BoundsCheck:
@@ -31,6 +32,7 @@ class BoundsCheck:
         self._own_texts: set[str] = set()
         self._largest = 0
         self._largest_audio = 0
+        self._is_first = True
         self._over_since: dict[str, float] = {}
         log = subject.log
         log.observe(self._step, "in", "event")
@@ -39,7 +41,7 @@ class BoundsCheck:
         log.observe(self._queued, "queued audio", "queued text")
 
     def _step(self, entry: Entry) -> None:
-        """A consumer that is about to take an event may be given those of one more frame.
+        """A consumer that is about to take an event may be given those of a few more frames.
 
         With the audio gate, one frame may release the audio of a whole reply, for a moment.
         """
@@ -51,8 +53,8 @@ class BoundsCheck:
                 continue
             statistics = consumer.statistics()
             events, audio = statistics.buffered_events, statistics.buffered_audio
-            is_over = events > settings.max_events + _EVENTS_OF_A_FRAME
-            is_over |= audio > settings.max_audio + self._largest_audio
+            is_over = events > settings.max_events + _FRAMES * _EVENTS_OF_A_FRAME
+            is_over |= audio > settings.max_audio + _FRAMES * self._largest_audio
             if not is_over:
                 self._over_since.pop(consumer.name, None)
                 continue
@@ -69,12 +71,14 @@ class BoundsCheck:
         if text in self._own_texts:
             self._text -= len(text)
 
-    def _connected(self, _entry: Entry) -> None:
-        """What was queued for the previous connection was dropped, or is sent again."""
-        self._audio = self._text = 0
+    def _connected(self, entry: Entry) -> None:
+        """What is said while there is no connection is bounded in seconds, and sent again later."""
+        self._is_first = entry.about == 0
 
     def _queued(self, entry: Entry) -> None:
         """The bound may be exceeded by the last frame, which had some space."""
+        if not self._is_first or self._subject.network.is_down:
+            return
         size = len(entry.about)
         self._largest = max(self._largest, size)
         limit = self._subject.plan.settings.max_outgoing + self._largest
