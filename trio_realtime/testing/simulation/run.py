@@ -50,7 +50,7 @@ from .model import PlannedResponder, PlannedTranscriber, QuietSynthesizer
 from .network import Network
 from .plan import Action, ActionKind, Decision, Plan, Settings
 from .scheduling import Deadlock, run_seeded
-from .subject import API_KEY, CLOSE_TIMEOUT, REQUEST_TIMEOUT, WRONG_KEY, Subject
+from .subject import API_KEY, CLOSE_TIMEOUT, MAX_AUDIO_LATENCY, REQUEST_TIMEOUT, WRONG_KEY, Subject
 from .user import Performer
 
 __all__ = ["Result", "run_plan"]
@@ -437,6 +437,7 @@ def _session_config(settings: Settings) -> SessionConfig:
         close_timeout=CLOSE_TIMEOUT,
         max_buffered_events=settings.max_events,
         max_buffered_audio=settings.max_audio,
+        max_audio_latency=MAX_AUDIO_LATENCY,
         max_outgoing_audio=settings.max_outgoing,
         max_outgoing_text=settings.max_outgoing,
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
-
-import pybase64
 
 from trio_realtime import events as ev
 from trio_realtime.testing.simulation.log import Entry, Frame, InvariantViolation
-from trio_realtime.testing.simulation.subject import Subject
+from trio_realtime.testing.simulation.subject import MAX_AUDIO_LATENCY, Subject
 
 from .frames import message_text
 
@@ -27,7 +26,7 @@ class BoundsCheck:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._audio = 0
+        self._audio: deque[tuple[float, int]] = deque()
         self._text = 0
         self._own_texts: set[str] = set()
         self._largest = 0
@@ -38,6 +37,7 @@ class BoundsCheck:
         log.observe(self._step, "in", "event")
         log.observe(self._sent, "out")
         log.observe(self._connected, "connected")
+        log.observe(self._cleared, "cleared audio")
         log.observe(self._queued, "queued audio", "queued text")
 
     def _step(self, entry: Entry) -> None:
@@ -65,8 +65,8 @@ class BoundsCheck:
 
     def _sent(self, entry: Entry) -> None:
         frame: Frame = entry.about
-        if frame["type"] == "input_audio_buffer.append":
-            self._audio -= len(pybase64.b64decode(frame["audio"]))
+        if frame["type"] == "input_audio_buffer.append" and self._audio:
+            self._audio.popleft()
         text = message_text(frame)
         if text in self._own_texts:
             self._text -= len(text)
@@ -74,6 +74,9 @@ class BoundsCheck:
     def _connected(self, entry: Entry) -> None:
         """What is said while there is no connection is bounded in seconds, and sent again later."""
         self._is_first = entry.about == 0
+
+    def _cleared(self, _entry: Entry) -> None:
+        self._audio.clear()
 
     def _queued(self, entry: Entry) -> None:
         """The bound may be exceeded by the last frame, which had some space."""
@@ -83,9 +86,12 @@ class BoundsCheck:
         self._largest = max(self._largest, size)
         limit = self._subject.plan.settings.max_outgoing + self._largest
         if entry.what == "queued audio":
-            self._audio += size
-            if self._audio > limit:
-                raise InvariantViolation(10, f"{self._audio} bytes of audio wait to be sent")
+            self._audio.append((entry.time, size))
+            while self._audio[0][0] < entry.time - MAX_AUDIO_LATENCY:
+                self._audio.popleft()  # too old to be sent
+            waiting = sum(size for _, size in self._audio)
+            if waiting > limit:
+                raise InvariantViolation(10, f"{waiting} bytes of audio wait to be sent")
         else:
             self._own_texts.add(entry.about)
             self._text += size

@@ -13,6 +13,7 @@ from trio_realtime.wire.items import OutputText
 
 __all__ = ["HistoryCheck"]
 
+_CALLS: Final = (FunctionCallItem, FunctionCallOutputItem)
 _LONGEST_AUDIO: Final = 20.0
 _AS_TEXT: Final = {"output_audio": "output_text", "input_audio": "input_text"}
 """What a new connection is told instead of audio."""
@@ -63,8 +64,8 @@ class HistoryCheck:
             incomplete = _incomplete_calls(ours)
             ours = [i for i in ours if i.id in known or not self._may_be_missing(i, incomplete)]
             # A new connection is told of an open call together with its answer, at the end.
-            ours.sort(key=lambda item: isinstance(item, FunctionCallItem))
-            theirs.sort(key=lambda item: bool(item["type"] == "function_call"))
+            ours.sort(key=lambda item: item.call_id or "" if isinstance(item, _CALLS) else "")
+            theirs.sort(key=lambda item: str(item.get("call_id", "")))
             their_ids = [item["id"] for item in theirs]
         our_ids = [item.id for item in ours]
         if our_ids != their_ids:
