@@ -56,7 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"wire", "transports", "_nursery", "errors", "endpoints"},
     # It runs whole sessions with the local server.
     "testing.simulation": {
-        *("", "testing", "wire", "transports", "_nursery", "errors", "events", "items", "local"),
+        *("", "testing", "wire", "transports", "_nursery", "config", "errors", "events", "items"),
+        "local",
     },
     "testing.simulate": {"testing.simulation"},
     "testing.fault_matrix": {

@@ -39,6 +39,7 @@ EntryKind: TypeAlias = Literal[
     "raw answer",  # a call is about to be answered by a raw event: its id
     "withdrawn",  # a request for a response was cancelled
     "queued audio",  # send_audio has returned: bytes
+    "cleared audio",  # clear_audio has returned
     "queued text",  # send_message has returned: the text
     "connected",  # a connection was opened: its number, from 0
     "fault",  # the network has failed: how

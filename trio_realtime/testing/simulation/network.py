@@ -157,7 +157,8 @@ class Network:
         self._server = server
         self._send_buffer = send_buffer
         self._extra_fields = extra_fields
-        self._repeater = None if repeat is None else _Repeater(repeat)
+        self._repeat = repeat
+        self._repeater: _Repeater | None = None
         self._extra: deque[str] = deque()
         self._server_end: MemoryTransport | None = None
         self._directions = (_Direction(), _Direction())
@@ -195,6 +196,12 @@ class Network:
         return not under_way and trio.current_time() >= self.flows_at
 
     @property
+    def is_down(self) -> bool:
+        """Whether the latest connection was lost, or may count as lost."""
+        faults = self.log.of("fault")
+        return any(fault in ("drop", "server closes", "long stall") for fault in faults)
+
+    @property
     def server_items(self) -> list[Frame]:
         """The server's conversation on the latest connection."""
         return self.connections[-1].items if self.connections else []
@@ -216,6 +223,8 @@ class Network:
         )
         up, down = self._directions = (_Direction(), _Direction())
         self._server_end = server
+        self._repeater = None if self._repeat is None else _Repeater(self._repeat)
+        self._extra.clear()
         self.open_transports += 1
         transport = _ClientTransport(_TimedTransport(client, self, up, down), self)
         served = _TimedTransport(server, self, down, up)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Generator
@@ -14,19 +13,12 @@ import attrs
 import trio
 
 from trio_realtime import (
-    PCM24K,
-    PCMU,
     Endpoint,
     RealtimeSession,
-    ServerVad,
-    SessionConfig,
-    Transcription,
     errors,
     events as ev,
     open_realtime_session,
 )
-from trio_realtime.config import ReconnectPolicy
-from trio_realtime.local import ServerConfig
 
 from .agents import FIRST_AGENT, GUARDRAIL_TIMEOUT, PROTECTED, Cast
 from .checks import (
@@ -44,13 +36,13 @@ from .checks import (
     RequestCheck,
     SecretCheck,
 )
+from .configs import server_config, session_config
 from .consumers import Consumer, read_main, read_raw, run_consumer
 from .log import InvariantViolation, Log
-from .model import PlannedResponder, PlannedTranscriber, QuietSynthesizer
 from .network import Network
 from .plan import Action, ActionKind, Decision, Plan, Settings
 from .scheduling import Deadlock, run_seeded
-from .subject import API_KEY, CLOSE_TIMEOUT, REQUEST_TIMEOUT, WRONG_KEY, Subject
+from .subject import API_KEY, REQUEST_TIMEOUT, WRONG_KEY, Subject
 from .user import Performer
 
 __all__ = ["Result", "run_plan"]
@@ -135,7 +127,7 @@ class _Simulation:
         self.log = Log(self._abort.cancel)
         self.network = Network(
             self.log,
-            _server_config(plan),
+            server_config(plan),
             latency=plan.settings.latency,
             send_buffer=plan.settings.send_buffer,
             extra_fields=plan.settings.extra_fields,
@@ -168,16 +160,17 @@ class _Simulation:
     def _observe(self) -> tuple[EndCheck, DeliveryCheck, SecretCheck]:
         log, settings = self.log, self.plan.settings
         CallCheck(log)
-        CreateCheck(
-            log,
-            request_timeout=REQUEST_TIMEOUT,
-            sends_at_once=settings.send_buffer >= Settings().send_buffer,
-        )
+        sends_at_once = settings.send_buffer >= Settings().send_buffer
+        CreateCheck(log, request_timeout=REQUEST_TIMEOUT, sends_at_once=sends_at_once)
         RequestCheck(log)
         CreateReasons(log)
         AudioCheck(log)
         InterruptionCheck(
-            log, protected=PROTECTED, timed={"too_slow"}, reconnects=settings.reconnects
+            log,
+            protected=PROTECTED,
+            timed={"too_slow"},
+            reconnects=settings.reconnects,
+            sends_at_once=sends_at_once,
         )
         HistoryCheck(self.subject)
         BoundsCheck(self.subject)
@@ -229,7 +222,7 @@ class _Simulation:
                             proxy="",
                         ),
                         transport=self.network.connect,
-                        config=_session_config(settings),
+                        config=session_config(settings),
                         context=self._cast,
                     ) as session,
                 ):
@@ -400,42 +393,3 @@ async def _cancel_later(nursery: trio.Nursery) -> None:
     """Give the consumers time to read what is left, then end those that never finish."""
     await trio.sleep(600)
     nursery.cancel_scope.cancel()
-
-
-def _server_config(plan: Plan) -> ServerConfig:
-    settings = plan.settings
-    return ServerConfig(
-        responder=PlannedResponder(plan.replies),
-        transcriber=PlannedTranscriber(settings.transcribing),
-        synthesizer=QuietSynthesizer(),
-        pacing=settings.pacing,
-        session_seconds=settings.session_seconds,
-        api_keys={API_KEY},
-        interleave=settings.interleave,
-        seed=str(plan.seed),
-        epoch=1_700_000_000.0,
-    )
-
-
-def _session_config(settings: Settings) -> SessionConfig:
-    audio_format = PCMU if settings.audio_format == "pcmu" else PCM24K
-    detection = ServerVad(interrupt_response=settings.interrupt_response)
-    return SessionConfig(
-        output_modalities=(settings.modality,),
-        input_format=audio_format,
-        output_format=audio_format,
-        turn_detection=detection if settings.vad else None,
-        transcription=Transcription(model="gpt-4o-transcribe"),
-        barge_in=settings.barge_in,
-        guardrail_audio_gate=settings.gated,
-        guardrail_debounce=settings.debounce,
-        reconnect=ReconnectPolicy(max_duration=math.inf, jitter=0.0)
-        if settings.reconnects
-        else None,
-        request_timeout=REQUEST_TIMEOUT,
-        close_timeout=CLOSE_TIMEOUT,
-        max_buffered_events=settings.max_events,
-        max_buffered_audio=settings.max_audio,
-        max_outgoing_audio=settings.max_outgoing,
-        max_outgoing_text=settings.max_outgoing,
-    )

@@ -13,7 +13,14 @@ from .log import Log
 from .network import Network
 from .plan import Plan
 
-__all__ = ["API_KEY", "CLOSE_TIMEOUT", "REQUEST_TIMEOUT", "WRONG_KEY", "Subject"]
+__all__ = [
+    "API_KEY",
+    "CLOSE_TIMEOUT",
+    "MAX_AUDIO_LATENCY",
+    "REQUEST_TIMEOUT",
+    "WRONG_KEY",
+    "Subject",
+]
 
 API_KEY: Final = "sk-simulation-9f8e7d6c5b4a"
 """The key of the server. It must not appear anywhere."""
@@ -21,6 +28,8 @@ WRONG_KEY: Final = "sk-simulation-wrong-0a1b2c"
 """A key that the server refuses."""
 CLOSE_TIMEOUT: Final = 1.0
 """The ``close_timeout`` of the session."""
+MAX_AUDIO_LATENCY: Final = 2.0
+"""The ``max_audio_latency`` of the session."""
 REQUEST_TIMEOUT: Final = 15.0
 """The ``request_timeout`` of the session."""
 

@@ -155,6 +155,7 @@ class Performer:
 
     async def _clear_audio(self, _action: Action) -> None:
         await self.session.clear_audio()
+        self.log.note("cleared audio")
 
     async def _mute(self, action: Action) -> None:
         self.session.mute(action.kind == "mute")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
-
-import pybase64
 
 from trio_realtime import events as ev
 from trio_realtime.testing.simulation.log import Entry, Frame, InvariantViolation
-from trio_realtime.testing.simulation.subject import Subject
+from trio_realtime.testing.simulation.subject import MAX_AUDIO_LATENCY, Subject
 
 from .frames import message_text
 
 __all__ = ["BoundsCheck"]
 
 _EVENTS_OF_A_FRAME: Final = 8
+_FRAMES: Final = 4
 
 
 class BoundsCheck:
@@ -26,20 +26,22 @@ class BoundsCheck:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._audio = 0
+        self._audio: deque[tuple[float, int]] = deque()
         self._text = 0
         self._own_texts: set[str] = set()
         self._largest = 0
         self._largest_audio = 0
+        self._is_first = True
         self._over_since: dict[str, float] = {}
         log = subject.log
         log.observe(self._step, "in", "event")
         log.observe(self._sent, "out")
         log.observe(self._connected, "connected")
+        log.observe(self._cleared, "cleared audio")
         log.observe(self._queued, "queued audio", "queued text")
 
     def _step(self, entry: Entry) -> None:
-        """A consumer that is about to take an event may be given those of one more frame.
+        """A consumer that is about to take an event may be given those of a few more frames.
 
         With the audio gate, one frame may release the audio of a whole reply, for a moment.
         """
@@ -51,8 +53,8 @@ class BoundsCheck:
                 continue
             statistics = consumer.statistics()
             events, audio = statistics.buffered_events, statistics.buffered_audio
-            is_over = events > settings.max_events + _EVENTS_OF_A_FRAME
-            is_over |= audio > settings.max_audio + self._largest_audio
+            is_over = events > settings.max_events + _FRAMES * _EVENTS_OF_A_FRAME
+            is_over |= audio > settings.max_audio + _FRAMES * self._largest_audio
             if not is_over:
                 self._over_since.pop(consumer.name, None)
                 continue
@@ -63,25 +65,33 @@ class BoundsCheck:
 
     def _sent(self, entry: Entry) -> None:
         frame: Frame = entry.about
-        if frame["type"] == "input_audio_buffer.append":
-            self._audio -= len(pybase64.b64decode(frame["audio"]))
+        if frame["type"] == "input_audio_buffer.append" and self._audio:
+            self._audio.popleft()
         text = message_text(frame)
         if text in self._own_texts:
             self._text -= len(text)
 
-    def _connected(self, _entry: Entry) -> None:
-        """What was queued for the previous connection was dropped, or is sent again."""
-        self._audio = self._text = 0
+    def _connected(self, entry: Entry) -> None:
+        """What is said while there is no connection is bounded in seconds, and sent again later."""
+        self._is_first = entry.about == 0
+
+    def _cleared(self, _entry: Entry) -> None:
+        self._audio.clear()
 
     def _queued(self, entry: Entry) -> None:
         """The bound may be exceeded by the last frame, which had some space."""
+        if not self._is_first or self._subject.network.is_down:
+            return
         size = len(entry.about)
         self._largest = max(self._largest, size)
         limit = self._subject.plan.settings.max_outgoing + self._largest
         if entry.what == "queued audio":
-            self._audio += size
-            if self._audio > limit:
-                raise InvariantViolation(10, f"{self._audio} bytes of audio wait to be sent")
+            self._audio.append((entry.time, size))
+            while self._audio[0][0] < entry.time - MAX_AUDIO_LATENCY:
+                self._audio.popleft()  # too old to be sent
+            waiting = sum(size for _, size in self._audio)
+            if waiting > limit:
+                raise InvariantViolation(10, f"{waiting} bytes of audio wait to be sent")
         else:
             self._own_texts.add(entry.about)
             self._text += size

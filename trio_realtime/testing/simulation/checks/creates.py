@@ -169,6 +169,7 @@ class RequestCheck:
             case "conversation.item.added":
                 text = message_text(frame)
                 if text in self._requested:
+                    self._requested.discard(text)  # an edit may create it again
                     self._unanswered.add(text)
             case "response.created":
                 if created_token(frame) is not None:

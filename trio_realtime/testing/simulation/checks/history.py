@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence, Set as AbstractSet
 from typing import Any, Final
 
 from trio_realtime.items import HistoryItem, InputAudio, InputText
@@ -13,6 +13,8 @@ from trio_realtime.wire.items import OutputText
 
 __all__ = ["HistoryCheck"]
 
+_CALLS: Final = (FunctionCallItem, FunctionCallOutputItem)
+_LONGEST_AUDIO: Final = 20.0
 _AS_TEXT: Final = {"output_audio": "output_text", "input_audio": "input_text"}
 """What a new connection is told instead of audio."""
 
@@ -21,7 +23,8 @@ class HistoryCheck:
     """Checks invariant 9 at quiet moments.
 
     The server deletes the transcript of truncated audio, and the session keeps it. A new connection is
-    told the text of audio, as far as it was heard. There is no other difference.
+    told the text of audio, as far as it was heard, and of calls perhaps in another place. There is no
+    other difference.
 
     Args:
         subject: the session to check.
@@ -29,7 +32,26 @@ class HistoryCheck:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        subject.log.observe(self._quiet, "quiet")
+        self._added_at: dict[str, float] = {}
+        self._unheard: set[str] = set()
+        log = subject.log
+        log.observe(self._added, "in")
+        log.observe(self._truncated, "out")
+        log.observe(self._connected, "connected")
+        log.observe(self._quiet, "quiet")
+
+    def _added(self, entry: Entry) -> None:
+        if entry.about["type"] == "conversation.item.added":
+            self._added_at[entry.about["item"]["id"]] = entry.time
+
+    def _truncated(self, entry: Entry) -> None:
+        if entry.about["type"] == "conversation.item.truncate":
+            self._unheard.add(entry.about["item_id"])
+
+    def _connected(self, entry: Entry) -> None:
+        """The loss of a connection ends the audio that plays."""
+        recent = entry.time - _LONGEST_AUDIO
+        self._unheard |= {item_id for item_id, at in self._added_at.items() if at >= recent}
 
     def _quiet(self, _entry: Entry) -> None:
         assert self._subject.session is not None
@@ -39,8 +61,12 @@ class HistoryCheck:
         their_ids = [item["id"] for item in theirs]
         if replayed:
             known = set(their_ids)
-            answered = {o.call_id for o in ours if isinstance(o, FunctionCallOutputItem)}
-            ours = [i for i in ours if i.id in known or not _may_be_missing(i, answered)]
+            incomplete = _incomplete_calls(ours)
+            ours = [i for i in ours if i.id in known or not self._may_be_missing(i, incomplete)]
+            # A new connection is told of an open call together with its answer, at the end.
+            ours.sort(key=lambda item: item.call_id or "" if isinstance(item, _CALLS) else "")
+            theirs.sort(key=lambda item: str(item.get("call_id", "")))
+            their_ids = [item["id"] for item in theirs]
         our_ids = [item.id for item in ours]
         if our_ids != their_ids:
             raise InvariantViolation(9, f"the items are {our_ids}, and the server has {their_ids}")
@@ -49,25 +75,25 @@ class HistoryCheck:
             if difference is not None:
                 raise InvariantViolation(9, f"item {our_item.id} differs: {difference}")
 
+    def _may_be_missing(self, item: HistoryItem, incomplete: AbstractSet[str | None]) -> bool:
+        """Return whether a new connection is not told of an item.
 
-def _may_be_missing(item: HistoryItem, answered: AbstractSet[str | None]) -> bool:
-    """Return whether a new connection is not told of an item.
-
-    That is a message without a text that was heard, and an incomplete call without an answer.
-    """
-    match item:
-        case MessageItem():
-            return not any(map(_was_heard, item.content))
-        case FunctionCallItem():
-            return item.call_id not in answered
-        case _:
-            return False
+        That is a message of which nothing was heard, a call without its output, or the reverse.
+        """
+        match item:
+            case MessageItem():
+                return item.id in self._unheard or not any(_part(part)[1] for part in item.content)
+            case FunctionCallItem() | FunctionCallOutputItem():
+                return item.call_id in incomplete
+            case _:
+                return False
 
 
-def _was_heard(part: Any) -> bool:
-    if isinstance(part, OutputAudio) and part.heard_ms is not None:
-        return False  # perhaps: only a few words were heard
-    return bool(_part(part)[1])
+def _incomplete_calls(items: Sequence[HistoryItem]) -> set[str | None]:
+    """Return the ids of calls without an output, and of outputs without a call."""
+    calls = {item.call_id for item in items if isinstance(item, FunctionCallItem)}
+    outputs = {item.call_id for item in items if isinstance(item, FunctionCallOutputItem)}
+    return calls ^ outputs
 
 
 def _difference(ours: HistoryItem, theirs: Frame, *, replayed: bool) -> str | None:

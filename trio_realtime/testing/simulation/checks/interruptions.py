@@ -36,6 +36,8 @@ class InterruptionCheck:
         protected: the names of tools that an interruption does not cancel.
         timed: the names of tools that have a time limit, whose end nothing waits for.
         reconnects: whether the session goes on when a connection is lost.
+        sends_at_once: whether the network takes each frame at once. Otherwise a create may wait to be
+            sent, and an interruption may come meanwhile.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class InterruptionCheck:
         protected: AbstractSet[str],
         timed: AbstractSet[str] = frozenset(),
         reconnects: bool = False,
+        sends_at_once: bool = True,
     ) -> None:
         self._protected = protected
         self._timed = timed
         self._reconnects = reconnects
+        self._sends_at_once = sends_at_once
         self._position = 0
         self._created: dict[str, int] = {}
         self._calls: dict[str, tuple[str, str]] = {}
@@ -110,10 +114,8 @@ class InterruptionCheck:
                 raise InvariantViolation(6, f"{tool.name} {tool.call_id} goes on after interrupt()")
 
     def _end(self, entry: Entry) -> None:
-        if (
-            entry.what != "fault"
-            or (not self._reconnects
-            and entry.about in ("drop", "server closes", "long stall"))
+        if entry.what != "fault" or (
+            not self._reconnects and entry.about in ("drop", "server closes", "long stall")
         ):
             self._over = True
 
@@ -140,6 +142,8 @@ class InterruptionCheck:
             raise InvariantViolation(6, f"{tool.name} was answered before its tool had ended")
 
     def _check_create(self, time: float) -> None:
+        if not self._sends_at_once:
+            return
         for tool in self._tools.values():
             # A create that was queued at the moment of the interruption was requested before.
             since = math.inf if tool.cancelled_at is None else tool.cancelled_at
