@@ -185,11 +185,14 @@ async def _fault_process(seed: int, faults: dict[str, int]) -> AsyncGenerator[En
         assert process.stdout is not None
         port = await _read_line(process.stdout)
         url = f"ws://127.0.0.1:{port}/v1/realtime"
-        yield Endpoint.compatible(url, api_key="local", model="gpt-realtime", proxy="")
-        # The process exits at the end of its stdin. A cancellation kills it.
-        await process.stdin.aclose()
-        with trio.fail_after(30):
-            faults.update(json.loads(await _read_line(process.stdout)))
+        try:
+            yield Endpoint.compatible(url, api_key="local", model="gpt-realtime", proxy="")
+        finally:
+            # The process exits at the end of its stdin. If it were killed, its server would go on.
+            with trio.move_on_after(30, shield=True):
+                await process.stdin.aclose()
+                faults.update(json.loads(await _read_line(process.stdout)))
+                await process.wait()
 
 
 async def _read_line(stream: trio.abc.ReceiveStream) -> str:
