@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import attrs
 import pytest
@@ -48,7 +49,7 @@ def test_close_codes_after_which_it_does_not(code: int) -> None:
     assert not is_transient(errors.ConnectionLost("gone", code=code))
 
 
-def schedule(random: float = 0.0, **changes: object) -> ReconnectSchedule:
+def schedule(random: float = 0.0, **changes: Any) -> ReconnectSchedule:
     policy = attrs.evolve(ReconnectPolicy(initial_delay=1.0, max_delay=10.0), **changes)
     return ReconnectSchedule(policy, lambda: random)
 
@@ -105,7 +106,7 @@ def refreshed(
     now: float = 100.0,
     expires_at: float | None = None,
     default: float = 3600.0,
-    **changes: object,
+    **changes: Any,
 ) -> tuple[float, float]:
     policy = attrs.evolve(ReconnectPolicy(), **changes)
     refresh = RefreshSchedule(policy)

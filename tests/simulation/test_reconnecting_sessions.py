@@ -350,7 +350,11 @@ class Run:
         spoken = [item for item in s.history if is_speech(item)]
         assert len(spoken) == self.utterances
         # Each call has one output.
-        calls = Counter(item.call_id for item in known if is_complete_call(item))
+        calls = Counter(
+            item.call_id
+            for item in known
+            if isinstance(item, FunctionCallItem) and item.status != "incomplete"
+        )
         outputs = Counter(
             item.call_id for item in known if isinstance(item, FunctionCallOutputItem)
         )
@@ -390,10 +394,6 @@ def text_of(item: Any) -> str:
             if isinstance(part, InputText):
                 return part.text
     return ""
-
-
-def is_complete_call(item: Any) -> bool:
-    return isinstance(item, FunctionCallItem) and item.status != "incomplete"
 
 
 def is_speech(item: Any) -> bool:

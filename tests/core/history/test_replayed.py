@@ -75,7 +75,7 @@ def test_each_part_is_created_as_a_client_may(
     if expected is None:
         assert replayed == []
     else:
-        assert replayed == [MessageItem(id="item_1", role=role, content=(expected,))]  # type: ignore[arg-type]
+        assert replayed == [MessageItem(id="item_1", role=role, content=(expected,))]
 
 
 def test_remembered_audio_replaces_a_transcript_that_is_missing() -> None:
