@@ -362,7 +362,7 @@ async def test_serve_prints_its_url_and_shuts_down_cleanly(number: signal.Signal
             async with open_realtime_session(
                 RealtimeAgent(name="A"),
                 endpoint=endpoint,
-                config=SessionConfig(output_modalities=("text",)),
+                config=SessionConfig(output_modalities=("text",), reconnect=None),
             ) as session:
                 assert (await session.ask("Hello")).text == "You said: Hello"
                 # A client is still connected.
