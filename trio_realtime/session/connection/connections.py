@@ -316,11 +316,10 @@ class SessionConnections:
             live = LiveConnection(connection)
             await prepare(live)
             task_status.started(live)
-            try:
-                await self._serve(live)
-            finally:
-                live.ended.set()
-                self._wake.set()
+            await self._serve(live)
+            # Not after an exception: it ends the session, so no other connection may be opened.
+            live.ended.set()
+            self._wake.set()
 
     async def _serve(self, live: LiveConnection) -> None:
         """Read and write until the connection ends or is replaced."""
