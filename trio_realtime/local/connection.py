@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 import attrs
+import msgspec
 import trio
 
 from trio_realtime.transports import Transport, TransportClosed
@@ -39,6 +40,7 @@ logger: Final = logging.getLogger("trio_realtime.local")
 _LIMITER: Final = ThreadLimiter("local_server_limiter")
 
 _MAX_CONNECTIONS: Final = 1000
+_MAX_LAST_ITEMS: Final = 64 * 1024
 _GOING_AWAY: Final = Close(1001, "the server is going away")
 _INTERNAL_ERROR: Final = Close(1011, "internal error")
 _TOO_SLOW: Final = Close(1013, "the client reads too slowly")
@@ -93,6 +95,7 @@ class Connection:
     ended: trio.Event = attrs.field(factory=trio.Event, repr=False)
     _requested_close: Close = attrs.field(default=_GOING_AWAY, init=False, repr=False)
     _protocol: ServerProtocol | None = attrs.field(default=None, init=False, repr=False)
+    _last_items: list[Json] = attrs.field(factory=list[Json], init=False, repr=False)
 
     @classmethod
     def of(cls, request: ConnectionRequest, limits: Limits) -> Connection:
@@ -104,13 +107,21 @@ class Connection:
         """The items of the conversation in order, as the server has them now.
 
         They are as in events: without audio and images. The list is empty until the server has
-        handled the upgrade request.
+        handled the upgrade request. After the end of the connection it stays as it was then, but is
+        empty if the items take more than 64 KiB as JSON.
         """
-        return [] if self._protocol is None else self._protocol.items
+        return [*self._last_items] if self._protocol is None else self._protocol.items
 
     def serves(self, protocol: ServerProtocol) -> None:
         """Record the protocol that serves this connection."""
         self._protocol = protocol
+
+    def serves_no_more(self) -> None:
+        """Let go of the protocol, whose conversation may hold much audio. Small items are retained."""
+        items = self.items
+        if len(msgspec.json.encode(items)) <= _MAX_LAST_ITEMS:
+            self._last_items = items
+        self._protocol = None
 
     def request_close(self, close: Close) -> None:
         """Close the connection with this code and reason."""
@@ -274,6 +285,8 @@ class _ConnectionLoop:
                     "internal error in the local server; closing %r", self._connection.request
                 )
                 close = _INTERNAL_ERROR
+            finally:
+                self._connection.serves_no_more()
         return self._connection.requested_close if close is None else close
 
     async def _serve(self) -> Close:
