@@ -13,7 +13,7 @@ import sys
 from random import Random
 from typing import final
 
-import atheris  # type: ignore[import-not-found]
+import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 with atheris.instrument_imports(include=["trio_realtime"]):
     from support.hostile_core import HostileService, open_conversation

@@ -38,11 +38,12 @@ def container_sizes(root: object) -> dict[str, int]:
 
 def _attributes(value: object) -> Iterator[tuple[str, Any]]:
     names = {*vars(value)} if hasattr(value, "__dict__") else set()
-    for kind in type(value).__mro__:
-        slots = getattr(kind, "__slots__", ())
+    for base in type(value).__mro__:
+        slots = getattr(base, "__slots__", ())
         names |= {slots} if isinstance(slots, str) else set(slots)
-    if attrs.has(type(value)):
-        names |= {field.name for field in attrs.fields(type(value))}
+    kind: type[Any] = type(value)
+    if attrs.has(kind):
+        names |= {field.name for field in attrs.fields(kind)}
     for name in sorted(names):
         if hasattr(value, name) and not name.startswith("__"):
             yield name, getattr(value, name)
