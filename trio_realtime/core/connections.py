@@ -138,7 +138,7 @@ class Connections:
         self._user_audio.rename_clips(new_ids)
         self._retention.rename_clips(new_ids)
         for item_id in replay.acknowledged:
-            self._history.note_on_connection(item_id)
+            self._history.note_reported(item_id)
         settings = self._settings.restored(replay.session)
         audio = self._user_audio.send_again(now, self._link.lost_at)
         reconnected = ev.Reconnected(

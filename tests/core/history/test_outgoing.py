@@ -231,6 +231,26 @@ def test_the_call_of_an_output_is_created_where_it_belongs() -> None:
     assert len(sender.send(output("unknown"))) == 1
 
 
+def test_items_that_are_on_their_way_when_a_call_is_created_follow_the_call() -> None:
+    """The service places the call after ``item_1``, in front of what it has placed there meanwhile."""
+    sender = Sender()
+    sender.report(message(item_id="item_1"))
+    sender.report(call())
+    sender.reconnect()
+    sender.history.note_reported("item_1")
+    created, _ = sender.send(output())
+    assert isinstance(created, ConversationItemCreate)
+    assert created.previous_item_id == "item_1"
+    sender.history.add(message(item_id="item_2"), "item_1")
+    sender.report(call())
+    sender.history.add(
+        FunctionCallOutputItem(id="item_3", call_id="call_1", output="done"), "item_2"
+    )
+    sender.history.add(message(item_id="item_4"), call().id)
+    order = [item.id for item in sender.history.snapshot()]
+    assert order == ["item_1", call().id, "item_4", "item_2", "item_3"]
+
+
 def test_an_item_follows_no_item_that_the_connection_does_not_have() -> None:
     sender = Sender()
     sender.report(message(item_id="item_1"))

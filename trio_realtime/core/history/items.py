@@ -11,6 +11,9 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
 * An update replaces an item but never loses what is known: a transcript, text or image that the service
   leaves out stays, the sum of the deltas replaces a missing final transcript, and deltas never replace
   a final transcript.
+* An item that the current connection does not have (a call that is still open after a connection was
+  lost) stays next to the item before it. What the service places there comes after it, because that is
+  where the item is created once it has to be.
 * A transcript may arrive before its item or before its part. It waits for the part. A delta that
   arrives after the final transcript changes nothing.
 * A truncation, or the audio itself, may arrive before its part. The part is then
@@ -81,7 +84,8 @@ class _Node:
         kinds: the kind of each part that deltas have opened.
         finished_transcripts: the parts whose final transcript has arrived.
         heard: the fraction of each part that was heard, where an interruption cut it.
-        connection: the number of the connection whose conversation has the item.
+        connection: the number of the connection on which the item was created.
+        reported: the number of the connection that has reported the item.
         is_replayed: that connection was told of the item: what it reports of it is less than is known.
     """
 
@@ -95,11 +99,13 @@ class _Node:
         "item",
         "kinds",
         "previous",
+        "reported",
     )
 
     def __init__(self, item: HistoryItem | None, connection: int = 0) -> None:
         self.item = item
         self.connection = connection
+        self.reported = connection
         self.is_replayed = False
         self.heard: dict[int, float] = {}
         self.previous: _Node = self
@@ -204,6 +210,8 @@ class History:
         elif previous_item_id is None and item.id in self._requested_first:
             before = self._sentinel
         self._requested_first.pop(item.id, None)
+        while before.following.item is not None and before.following.reported != node.reported:
+            before = before.following
         node.previous, node.following = before, before.following
         before.following.previous = node
         before.following = node
@@ -265,6 +273,7 @@ class History:
 
     def _replace(self, node: _Node, item: HistoryItem) -> Change:
         known = node.item
+        node.reported = self._link.number
         if node.is_replayed:
             return Change.NONE
         if item == known and not node.deltas:
@@ -305,11 +314,18 @@ class History:
         return node is not None and node.connection == self._link.number
 
     def note_on_connection(self, item_id: str) -> None:
-        """Note that the conversation of the current connection has this item."""
+        """Note that this item was created on the current connection, which may not have reported it yet."""
         node = self._nodes.get(item_id)
         if node is not None:
             node.connection = self._link.number
             node.is_replayed = True
+
+    def note_reported(self, item_id: str) -> None:
+        """Note that the current connection has reported this item, which was created on it."""
+        node = self._nodes.get(item_id)
+        if node is not None:
+            self.note_on_connection(item_id)
+            node.reported = self._link.number
 
     def previous_on_connection(self, item_id: str) -> str:
         """Return the nearest item before this one that the current connection has, or ``"root"``."""
