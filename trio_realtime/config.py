@@ -276,8 +276,9 @@ class SessionConfig:
             for no limit.
         reconnect: when the session connects again; ``None`` to end with the first connection.
         close_timeout: seconds that closing the connection may take when the block is left.
-        ping_interval: seconds between two WebSocket pings; ``None`` for no pings. Pings notice a lost
-            service, and keep proxies from closing a quiet connection.
+        ping_interval: seconds between two WebSocket pings; ``None`` for no pings. After a message was
+            sent, a ping follows within a quarter of it. Pings notice a lost service, and keep proxies
+            from closing a quiet connection.
         ping_timeout: seconds that the service may stay silent after a ping; ``None`` for no pings. After
             that, the connection is lost (1006). A message that is arriving is not silence. The in-memory
             transports and some custom ones have no pings and ignore both settings.

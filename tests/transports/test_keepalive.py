@@ -29,7 +29,7 @@ from trio_realtime.transports import (
     TransportClosed,
     connect_trio_websocket,
 )
-from trio_realtime.transports.keepalive import UnansweredPing
+from trio_realtime.transports.keepalive import AFTER_MESSAGE, UnansweredPing
 
 INTERVAL, TIMEOUT = 20.0, 10.0
 OPTIONS = ConnectOptions("ws://peer.test", ping_interval=INTERVAL, ping_timeout=TIMEOUT)
@@ -215,6 +215,34 @@ async def test_a_frozen_peer_ends_the_connection_after_interval_and_timeout(
     assert trio.current_time() == 100
 
 
+async def test_a_ping_soon_follows_a_message(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """What was on its way when the message was sent does not show that the peer still lives."""
+    async with open_connection(monkeypatch) as opened:
+        await trio.sleep(2)
+        await opened.near.send("a request")
+        await trio.sleep(1)
+        await opened.peer.send(TextMessage(data="sent before"))
+        assert await opened.near.receive() == "sent before"
+        assert await end_of_receiving(opened.near) == (1006, LOST)
+        assert trio.current_time() == 2 + AFTER_MESSAGE * INTERVAL + TIMEOUT
+
+
+async def test_messages_do_not_postpone_pings(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async with open_connection(monkeypatch) as opened:
+        opened.nursery.start_soon(opened.peer.answer_pings)
+        for number in range(100):
+            await opened.near.send(str(number))
+            await trio.sleep(1)
+        pings = len(opened.peer.payloads(Ping))
+        assert 100 / (AFTER_MESSAGE * INTERVAL + 1) <= pings <= 100 / (AFTER_MESSAGE * INTERVAL)
+        await trio.sleep(10 * INTERVAL)
+        assert 10 <= len(opened.peer.payloads(Ping)) - pings <= 11
+
+
 @pytest.mark.parametrize("answers", [Ping(payload=b"me too"), Pong(payload=b"unasked")])
 async def test_control_frames_of_the_peer_are_no_answer(
     answers: Event, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
@@ -347,7 +375,7 @@ async def test_writes_after_the_ping_do_not_hide_that_it_is_unanswered(
     async with open_connection(monkeypatch) as opened:
         opened.nursery.start_soon(send_audio, opened.near)
         assert await end_of_receiving(opened.near) == (1006, LOST)
-        assert trio.current_time() == INTERVAL + TIMEOUT
+        assert trio.current_time() == AFTER_MESSAGE * INTERVAL + TIMEOUT
 
 
 async def test_pings_pongs_and_messages_are_not_mixed(

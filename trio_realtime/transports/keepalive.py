@@ -3,7 +3,9 @@
 Both ends of a WebSocket use this. A :class:`Keepalive` sits between trio-websocket and its stream.
 
 A ping is sent at each interval, also while messages arrive: proxies may measure the silence of each
-direction, and only an answer shows that the peer receives something.
+direction, and only an answer shows that the peer receives something. After a message was sent, the next
+ping follows within a quarter of the interval: messages of the peer that were on their way do not show
+that it has received ours.
 
 The peer is lost once it has been silent for the timeout after a ping. What ends the silence is
 decided in :class:`UnansweredPing`.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import count
-from typing import final
+from typing import Final, final
 
 import attrs
 import trio
@@ -24,7 +26,16 @@ from ._ping_filter import PING, PingFilter
 __all__ = ["Keepalive", "UnansweredPing"]
 
 # Bytes written at once, so that progress on a slow link shows. TLS splits writes at this size too.
-_WRITE_SIZE = 16 * 1024
+_WRITE_SIZE: Final = 16 * 1024
+
+AFTER_MESSAGE: Final = 0.25
+"""The part of the interval after which a ping follows a message that was sent."""
+
+NO_MESSAGE: Final = 0x78
+"""Bits that the first byte of a part of a message has not (RFC 6455, section 5.2).
+
+Control frames have 0x08, and the upgrade begins with a letter, which has 0x40.
+"""
 
 
 @final
@@ -96,6 +107,7 @@ class Keepalive:
         self._is_reading = False
         self._unanswered: UnansweredPing | None = None
         self._answered = trio.Event()
+        self._sent_since_ping = trio.Event()
 
     # -- the stream ------------------------------------------------------------------------------
 
@@ -135,6 +147,8 @@ class Keepalive:
     ) -> None:
         """Send one frame. If this is cancelled, a part of it may have been sent."""
         is_ping = bytes(data[:1]) == PING
+        if data and not data[0] & NO_MESSAGE:
+            self._sent_since_ping.set()
         left = memoryview(data)
         while True:
             await stream.send_all(left[:_WRITE_SIZE])
@@ -171,15 +185,18 @@ class Keepalive:
             websocket: The connection.
             nursery: Where pings are sent. Cancelling it breaks the connection, because a frame may
                 be sent in part.
-            interval: Seconds between pings.
+            interval: Seconds between pings; fewer if messages are sent.
             timeout: Seconds in which the peer has to answer.
         """
         while True:
-            await trio.sleep(interval)
+            with trio.move_on_after(interval):
+                await self._sent_since_ping.wait()
+                await trio.sleep(interval * AFTER_MESSAGE)
             now = trio.current_time()
             payload = next(self._payloads).to_bytes(4)
             ping = UnansweredPing(payload, timeout, now, None if self._is_reading else now)
             self._unanswered, self._answered = ping, trio.Event()
+            self._sent_since_ping = trio.Event()
             nursery.start_soon(_ping, websocket, payload)
             if not await self._wait_answer(websocket, ping):
                 return
