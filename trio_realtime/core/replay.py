@@ -2,8 +2,8 @@
 
 The replay has two steps: the accepted settings, then the items in order. At most :data:`WINDOW` items are
 unacknowledged at a time, so that neither side has to buffer the whole conversation. Nothing else is sent to
-the new connection before everything is acknowledged. An item that the service rejects is left out and
-counted. If the service rejects the settings, there is nothing that the session could go on with.
+the new connection before everything is acknowledged. An item that the service rejects, or that cannot be
+sent to it, is left out and counted. If the service rejects the settings, there is nothing that the session could go on with.
 
 The conversation may have changed by the time at which everything is acknowledged: items were added, changed,
 moved or deleted, or settings were accepted. Then :meth:`Replay.update` brings the connection up to date.
@@ -44,6 +44,9 @@ from .error_events import peer_error
 WINDOW: Final = 32
 """The number of items that may be unacknowledged at a time."""
 
+MAX_OTHERS: Final = 1000
+"""The number of events that are remembered until the connection is used. Later ones are dropped."""
+
 
 class Replay:
     """The replay of a conversation on one connection.
@@ -56,7 +59,7 @@ class Replay:
     Attributes:
         session: the settings that the service reports.
         expires_at: when the service ends the connection, as Unix time; ``None`` if it does not say so.
-        rejected: the ids of the items that the service has rejected, in order.
+        rejected: the ids of the items that the service has rejected or that it cannot be sent, in order.
         last_error: the last error of the service.
         others: events that the replay has not used, in order.
         answers: the number of answers of the service.
@@ -153,8 +156,22 @@ class Replay:
             case ErrorEvent():
                 return self._reject(event)
             case _:
-                self.others.append(event)
+                self._remember(event)
         return ()
+
+    def leave_out(self, event: ClientEvent) -> Sequence[ClientEvent]:
+        """Go on without an item that cannot be sent. Returns the events to send."""
+        return self._left_out(event.event_id or "")
+
+    def _left_out(self, event_id: str) -> list[ClientEvent]:
+        create = self._open.pop(event_id)
+        assert isinstance(create, ConversationItemCreate)
+        self.rejected.append(create.item.id or "")
+        return self._send_next()
+
+    def _remember(self, event: ServerEvent) -> None:
+        if len(self.others) < MAX_OTHERS:
+            self.others.append(event)
 
     def _take_session(self, session: Session) -> None:
         self.answers += 1
@@ -218,11 +235,9 @@ class Replay:
             event_id = next(iter(self._open))
         rejected = self._open.get(event_id or "")
         if rejected is None:
-            self.others.append(event)
+            self._remember(event)
             return ()
         if isinstance(rejected, ConversationItemDelete):
             return self._deleted(event_id or "")  # the service does not have it
-        del self._open[event_id or ""]
         self.answers += 1
-        self.rejected.append(rejected.item.id or "")
-        return self._send_next()
+        return self._left_out(event_id or "")

@@ -282,6 +282,27 @@ async def test_what_happens_while_the_session_waits_for_quiet_is_not_lost(
         assert [item.id for item in s.history] == [item["id"] for item in service.items]
 
 
+async def test_the_next_connection_is_lost_while_the_session_waits_for_quiet(
+    autojump_clock: MockClock,
+) -> None:
+    """The session makes another one while it still uses the connection that works."""
+    service = Service(pacing=1.0)
+    service.steps.append([Say("Once", audio_ms=50), Pause(24)])
+    policy = attrs.evolve(REFRESH, max_delay=5.0)
+    async with service.open(policy=policy) as s, trio.open_nursery() as nursery:
+        await trio.sleep(59)
+        nursery.start_soon(s.ask, "Go")
+        await trio.sleep(5)
+        assert len(service.dial_times) == 2
+        service.faults.link.drop()
+        await trio.sleep(6)
+        assert [round(time) for time in service.dial_times] == [0, 60, 69]
+        with s.subscribe(ev.Reconnecting, ev.Reconnected) as channel:
+            await trio.sleep(30)
+            assert [event.type for event in drain_channel(channel)] == ["reconnected"]
+        assert service.texts == ["Go", "Once"]
+
+
 async def test_the_age_of_a_connection_counts_from_its_beginning(autojump_clock: MockClock) -> None:
     service = Service(pacing=1.0)
     service.steps.append([Say("Once", audio_ms=50), Pause(24)])

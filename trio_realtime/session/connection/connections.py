@@ -41,7 +41,7 @@ from trio_realtime.transports import CallEnded, TransportClosed
 from trio_realtime.wire import ClientEvent
 
 from .errors import connect_failure, end_of_connection
-from .handshake import open_connection, replay_conversation
+from .handshake import keep_receiving, open_connection, replay_conversation
 from .reader import read_events
 from .writer import write_messages
 
@@ -409,7 +409,7 @@ class SessionConnections:
                 is_due = True
                 break
             if runtime.send_queue.waiting or not runtime.core.is_between_turns(now):
-                await self._wait_for_quiet(now)
+                await self._receive_until_quiet(live, replay, now)
             elif update := runtime.core.update_replay(replay):
                 await self._update(live, replay, update)
             else:
@@ -417,6 +417,25 @@ class SessionConnections:
         if is_due:
             with trio.move_on_after(FLUSH_TIMEOUT):
                 await runtime.send_queue.wait_empty()
+
+    async def _receive_until_quiet(self, live: LiveConnection, replay: Replay, now: float) -> None:
+        """Wait for a change, and notice meanwhile if the next connection is lost."""
+        failure: RealtimeError | None = None
+
+        async def receive() -> None:
+            nonlocal failure
+            try:
+                await keep_receiving(replay, live.connection, self._runtime)
+            except RealtimeError as exc:
+                failure = exc
+                nursery.cancel_scope.cancel(reason="the next connection was lost")
+
+        async with open_bare_nursery(InternalError) as nursery:
+            nursery.start_soon(receive, name="receive on the next connection")
+            # No checkpoint comes before it waits, so it misses no change.
+            await self._wait_for_quiet(now)
+        if failure is not None:
+            raise failure
 
     async def _wait_for_quiet(self, now: float) -> None:
         """Wait for a change of what keeps the current connection from being replaced."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import trio
 
@@ -15,7 +16,7 @@ from trio_realtime.errors import ConnectTimeout, RealtimeError, UsageError
 from trio_realtime.realtime_model import ConnectionOptions, ModelConnection, RealtimeModel
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
-from trio_realtime.wire import ClientEvent, Session
+from trio_realtime.wire import ClientEvent, ConversationItemCreate, Session
 
 from .errors import handshake_error, map_connect_errors, model_failure
 from .reader import receive_event
@@ -162,7 +163,8 @@ async def replay_conversation(
                 with trio.move_on_after(min(GREETING_TIMEOUT, timeout / 2)):
                     while replay.session is None:
                         await _receive_for(replay, connection, runtime)
-            await _send(connection, runtime, replay.begin() if update is None else update)
+            first = replay.begin() if update is None else update
+            await _send(replay, connection, runtime, first)
             answers = replay.answers
             while not replay.is_complete:
                 await _receive_for(replay, connection, runtime)
@@ -180,16 +182,42 @@ async def _receive_for(
 ) -> None:
     event = await receive_event(connection, runtime)
     if event is not None:
-        await _send(connection, runtime, replay.handle(event))
+        await _send(replay, connection, runtime, replay.handle(event))
+
+
+async def keep_receiving(
+    replay: Replay, connection: ModelConnection, runtime: SessionRuntime
+) -> NoReturn:
+    """Receive events of a connection that knows the conversation and is not used yet.
+
+    Raises:
+        ConnectionLost: the connection ended.
+        PeerError: the service closed it because of the key, the model or the request.
+    """
+    try:
+        while True:
+            await _receive_for(replay, connection, runtime)
+    except TransportClosed as closed:
+        raise handshake_error(closed, replay.last_error) from closed
 
 
 async def _send(
-    connection: ModelConnection, runtime: SessionRuntime, events: Sequence[ClientEvent]
+    replay: Replay,
+    connection: ModelConnection,
+    runtime: SessionRuntime,
+    events: Sequence[ClientEvent],
 ) -> None:
-    for event in events:
+    waiting = deque(events)
+    while waiting:
+        event = waiting.popleft()
         try:
             await connection.send(runtime.encode(event))
-        except (TransportClosed, UsageError):
+        except UsageError:
+            if not isinstance(event, ConversationItemCreate):
+                raise
+            # Its dialect cannot express an item that an earlier connection has reported.
+            waiting.extend(replay.leave_out(event))
+        except TransportClosed:
             raise
         except Exception as exc:
             raise model_failure(connection, exc) from exc
