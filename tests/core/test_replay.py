@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_realtime.core.replay import WINDOW, Replay
+from trio_realtime.core.replay import MAX_OTHERS, WINDOW, Replay
 from trio_realtime.errors import SettingsRejected
 from trio_realtime.wire import (
     ClientEvent,
@@ -259,3 +259,20 @@ def test_updates_use_event_ids_of_their_own() -> None:
     events = replay.update(SETTINGS, [create("b")])
     ids = [attrs.asdict(event)["event_id"] for event in events]
     assert ids == ["replay_2", "replay_3"]
+
+
+def test_an_item_that_cannot_be_sent_is_left_out_and_the_next_one_is_sent() -> None:
+    replay, events = begun(*[create(f"item_{number}") for number in range(WINDOW + 1)])
+    (following,) = replay.leave_out(events[0])
+    assert creates([following]) == [f"item_{WINDOW}"]
+    run(replay, [*events[1:], following])
+    assert replay.is_complete
+    assert replay.rejected == ["item_0"]
+    assert "item_0" not in replay.acknowledged
+
+
+def test_the_events_that_wait_for_the_connection_to_be_used_are_limited() -> None:
+    replay = complete()
+    for _ in range(MAX_OTHERS + 5):
+        replay.handle(event_of("rate_limits.updated", rate_limits=[]))
+    assert len(replay.others) == MAX_OTHERS

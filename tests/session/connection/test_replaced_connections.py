@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
 from support.events import collect_events, drain_channel, drain_events
-from support.reconnecting import POLICY, Service
+from support.reconnecting import POLICY, Service, lose_and_wait
 from trio_realtime import (
     RealtimeAgent,
     ReconnectPolicy,
@@ -24,6 +26,7 @@ from trio_realtime.testing.faults import (
     FaultPlan,
     Freeze,
     Incoming,
+    Inject,
     RejectDial,
     SlowDial,
 )
@@ -345,3 +348,22 @@ async def test_the_user_speaks_while_the_connection_is_replaced(autojump_clock: 
         "user_transcript",
     ]
     assert len(service.dial_times) == 2
+
+
+async def test_an_item_that_the_dialect_cannot_express_is_left_out(
+    autojump_clock: MockClock,
+) -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    item = {"id": "item_image", "type": "message", "role": "user", "content": [image]}
+    added = {"type": "conversation.item.created", "previous_item_id": None, "item": item}
+    at = Incoming(1, "response.done")
+    service = Service([Inject(json.dumps(added), at)], dialect="beta")
+    async with service.open() as s:
+        await s.ask("One")
+        await trio.sleep(1)
+        assert "item_image" in [item.id for item in s.history]
+        reconnected = await lose_and_wait(service, s)
+        assert (reconnected.items_sent, reconnected.items_acknowledged) == (3, 2)
+        assert not reconnected.state_restored
+        assert (await s.ask("Two")).text == "fine"
+        assert service.texts == ["One", "fine", "Two", "fine"]
