@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from itertools import product
@@ -11,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from trio_realtime.core.request_timer import RequestTimer
 from trio_realtime.core.responses.queue import (
+    MAX_OTHER_RESPONSES,
     TRANSITIONS,
     QueueState,
     ResponseQueue,
@@ -269,6 +271,23 @@ def test_an_outstanding_request_cannot_be_withdrawn() -> None:
 
     assert queue.withdraw("a") is None
     assert queue.outstanding == manual("a")
+
+
+def test_other_responses_postpone_the_deadline_of_a_create_only_a_few_times() -> None:
+    timer = RequestTimer(10.0)
+    queue = ResponseQueue(timer)
+    queue.add(automatic("a"))
+    queue.next_to_send()
+    for number in range(10):
+        timer.now = 5.0 * number
+        queue.created(f"r{number}", "other client")
+        queue.done(f"r{number}")
+        assert timer.next_deadline == 5.0 * min(number, MAX_OTHER_RESPONSES - 1) + 10.0
+    queue.created("last", "other client")
+    expired = queue.expire()
+    assert expired is not None
+    assert expired.token == "a"
+    assert (queue.state, timer.next_deadline) == (QueueState.RUNNING, math.inf)
 
 
 # --- which request a response answers ------------------------------------------------------------

@@ -18,7 +18,7 @@ one is running. The queue keeps every request for a response until it may be sen
   response that follows the end of the user's speech was started by the service; any other one
   counts as the outstanding request's once it has ended.
 * A create that is not answered in time is dropped. While another response runs there is no limit: it may
-  be the answer.
+  be the answer. The time begins anew when that one has ended, but only after the first few of them.
 * Out-of-band requests (``conversation="none"``) are not queued here.
 
 :data:`TRANSITIONS` is the state machine.
@@ -44,6 +44,9 @@ METADATA_KEY: Final = "trio_realtime"
 
 
 _TIMER: Final = "create"
+
+MAX_OTHER_RESPONSES: Final = 3
+"""The number of other responses after which a create has no more time than before."""
 
 
 class QueueState(enum.Enum):
@@ -180,6 +183,7 @@ class ResponseQueue:
         self._state = QueueState.FREE
         self._requests: deque[ResponseRequest] = deque() if requests is None else requests
         self._ended_since_send = False
+        self._others_since_send = 0
         self._server_echoes_metadata = False
         self._unattributed: str | None = None
 
@@ -207,6 +211,9 @@ class ResponseQueue:
         before, self._state = self._state, TRANSITIONS[self._state, trigger]
         if self._state is before:
             return
+        contends = before is QueueState.CONTENDED or self._state is QueueState.CONTENDED
+        if contends and self.outstanding and self._others_since_send > MAX_OTHER_RESPONSES:
+            return  # the time goes on
         if self._state in (QueueState.CREATE_SENT, QueueState.AWAITING_WINNER):
             self._timer.start(_TIMER)
         else:
@@ -256,6 +263,7 @@ class ResponseQueue:
             request = _joined(request, self._requests.popleft())
         self.outstanding = request
         self._ended_since_send = False
+        self._others_since_send = 0
         self._move(Trigger.SEND)
         return request
 
@@ -298,6 +306,8 @@ class ResponseQueue:
             self._server_echoes_metadata = True
         elif self.outstanding and not self._server_echoes_metadata and not spontaneous:
             self._unattributed = response_id
+        if self.outstanding is not None:
+            self._others_since_send += 1
         # Ours even if the create was taken for rejected but started a response anyway.
         self._move(Trigger.OTHER_CREATED if self.outstanding else Trigger.CREATED)
         return request
