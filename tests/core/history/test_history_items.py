@@ -401,9 +401,8 @@ def test_a_transcript_may_arrive_before_its_item() -> None:
     history.add(user("u", InputAudio()))
     assert content(history, "u") == (InputAudio(transcript="Guten Tag"),)
 
-    assert history.add_transcript("u", 0, "!", final=False) == user(
-        "u", InputAudio(transcript="Guten Tag!")
-    )
+    history.add_transcript("u", 0, "!", final=False)
+    assert content(history, "u") == (InputAudio(transcript="Guten Tag!"),)
     assert content(history, "u") == (InputAudio(transcript="Guten Tag!"),)
 
 
@@ -472,12 +471,36 @@ def test_a_transcript_survives_repeated_versions_without_it() -> None:
     assert content(history, "u") == (InputAudio(transcript="Hello"),)
 
 
+def test_a_failed_transcription_leaves_what_has_arrived() -> None:
+    history = History()
+    history.add(user("u", InputAudio()))
+    history.add_transcript("u", 0, "garb", final=False)
+    history.add_transcript("u", 0, "l", final=False)
+    history.drop_transcript("u", 0)
+    assert content(history, "u") == (InputAudio(transcript="garbl"),)
+    history.add(user("u", InputAudio(transcript="clear")))
+    assert content(history, "u") == (InputAudio(transcript="clear"),)
+
+
+def test_reports_of_a_growing_transcript_of_the_user_share_its_text() -> None:
+    history = History()
+    history.add(user("u", InputAudio()))
+    reports: list[Any] = []
+    for word in ("one ", "two ", "three "):
+        history.add_transcript("u", 0, word, final=False)
+        reports.append(history.get_later("u"))
+    history.add_transcript("u", 0, "One, two, three.", final=True)
+    texts = [report().content[0].transcript for report in reports]
+    assert texts == ["one ", "one two ", "one two three "]
+    assert content(history, "u") == (InputAudio(transcript="One, two, three."),)
+
+
 def test_a_failed_transcription_leaves_nothing_pending() -> None:
     history = History()
     history.add_transcript("u", 0, "garbl", final=False)
 
-    history.drop_pending_transcript("u", 0)
-    history.drop_pending_transcript("unknown", 0)
+    history.drop_transcript("u", 0)
+    history.drop_transcript("unknown", 0)
     history.add(user("u", InputAudio()))
 
     assert content(history, "u") == (InputAudio(),)

@@ -14,7 +14,7 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
 * An item that the current connection does not have (a call that is still open after a connection was
   lost) stays next to the item before it. What the service places there comes after it, because that is
   where the item is created once it has to be.
-* A transcript may arrive before its item or before its part. It waits for the part. A delta that
+* A transcript of the user may arrive before its item or before its part. It waits for the part. A delta that
   arrives after the final transcript changes nothing.
 * A truncation, or the audio itself, may arrive before its part. The part is then
   created. Its text is in the deltas or has yet to arrive.
@@ -81,6 +81,7 @@ class _Node:
     Attributes:
         item: the item, without open deltas.
         deltas: the open deltas of each part; those of a call's arguments are under 0.
+        transcripts: the growing transcript of each part of the user's audio.
         kinds: the kind of each part that deltas have opened.
         finished_transcripts: the parts whose final transcript has arrived.
         heard: the fraction of each part that was heard, where an interruption cut it.
@@ -100,6 +101,7 @@ class _Node:
         "kinds",
         "previous",
         "reported",
+        "transcripts",
     )
 
     def __init__(self, item: HistoryItem | None, connection: int = 0) -> None:
@@ -112,7 +114,12 @@ class _Node:
         self.following: _Node = self
         self.deltas: dict[int, GrowingText] = {}
         self.kinds: dict[int, type[OutputText | OutputAudio]] = {}
+        self.transcripts: dict[int, GrowingText] = {}
         self.finished_transcripts: set[int] = set()
+
+    @property
+    def is_growing(self) -> bool:
+        return bool(self.deltas or self.transcripts)
 
 
 class History:
@@ -152,7 +159,7 @@ class History:
         node = self._nodes.get(item_id)
         if node is None:
             return None
-        return _current(node) if node.deltas else node.item
+        return _current(node)
 
     def get_later(self, item_id: str) -> HistoryItem | Callable[[], HistoryItem] | None:
         """Return the item with this id, or a function that returns it as it is now.
@@ -160,10 +167,10 @@ class History:
         The function shares the text of a growing item, which it joins when it is called.
         """
         node = self._nodes.get(item_id)
-        if node is None or node.item is None or not node.deltas:
+        if node is None or node.item is None or not node.is_growing:
             return None if node is None else node.item
-        lengths = {index: growing.length for index, growing in node.deltas.items()}
-        return partial(_with_deltas, node.item, {**node.deltas}, {**node.kinds}, lengths)
+        deltas, transcripts = _texts_until_now(node.deltas), _texts_until_now(node.transcripts)
+        return partial(_grown, node.item, deltas, {**node.kinds}, transcripts)
 
     def snapshot(self) -> tuple[HistoryItem, ...]:
         """Return all items in order. Returns the same tuple until something changes."""
@@ -171,7 +178,7 @@ class History:
             items: list[HistoryItem] = []
             node = self._sentinel.following
             while node.item is not None:  # the sentinel has none
-                items.append(_current(node) if node.deltas else node.item)
+                items.append(_current(node) if node.is_growing else node.item)
                 node = node.following
             self._snapshot = tuple(items)
         return self._snapshot
@@ -279,7 +286,7 @@ class History:
         if item == known and not node.deltas:
             return Change.NONE
         assert known is not None
-        before = _current(node) if node.deltas else known
+        before = _current(node)
         if _is_final(item):
             node.item = _merge(before, item)
             node.deltas.clear()
@@ -288,22 +295,23 @@ class History:
         if item.id in self._pending:
             self._apply_transcripts(node, item.id)
         self._snapshot = None
-        after = _current(node) if node.deltas else node.item
+        after = _current(node)
         return Change.NONE if after == before else Change.UPDATED
 
     def _apply_transcripts(self, node: _Node, item_id: str) -> bool:
         """Move pending transcripts into their parts. Returns whether there were any."""
         found = False
         for index, heard in [*self._pending.get(item_id, {}).items()]:
-            assert node.item is not None
-            item = _with_transcript(node.item, index, heard.text)
-            if item is None:
+            if not _has_user_audio(node, index):
                 continue
-            node.item = item
             found = True
-            if heard.final:
+            if heard.final is None:
+                node.transcripts[index] = heard.growing
+            else:
+                node.item = _with_transcript(node.item, index, heard.final)
+                node.transcripts.pop(index, None)
                 node.finished_transcripts.add(index)
-                self.drop_pending_transcript(item_id, index)
+            self._forget_pending(item_id, index)
         return found
 
     # --- several connections
@@ -415,22 +423,33 @@ class History:
     def add_transcript(
         self, item_id: str, index: int, text: str, *, final: bool
     ) -> HistoryItem | None:
-        """Add to the user's transcript, or set all of it. Returns the item if it has the part already."""
+        """Add to the user's transcript, or set all of it. Returns the item if a final one is in its part."""
         node = self._nodes.get(item_id)
-        if node is not None and index in node.finished_transcripts and not final:
-            return None  # the final transcript contains it
+        if not final and node is not None:
+            if index in node.finished_transcripts:
+                return None  # the final transcript contains it
+            if index in node.transcripts:
+                node.transcripts[index].append(text)
+                self._snapshot = None
+                return None
         parts = self._pending.setdefault(item_id, {})
-        heard = parts.setdefault(index, _PendingTranscript())
-        heard.take(text, final=final)
+        parts.setdefault(index, _PendingTranscript()).take(text, final=final)
         _forget_oldest(parts, MAX_PENDING_PARTS)
         _forget_oldest(self._pending)
         if node is None or not self._apply_transcripts(node, item_id):
             return None
         self._snapshot = None
-        return node.item
+        return _current(node) if final else None
 
-    def drop_pending_transcript(self, item_id: str, index: int) -> None:
-        """Drop the pending transcript of a part."""
+    def drop_transcript(self, item_id: str, index: int) -> None:
+        """Expect no more of the transcript of a part. What its item has of it stays."""
+        self._forget_pending(item_id, index)
+        node = self._nodes.get(item_id)
+        growing = None if node is None else node.transcripts.pop(index, None)
+        if node is not None and growing is not None:
+            node.item = _with_transcript(node.item, index, growing.text())
+
+    def _forget_pending(self, item_id: str, index: int) -> None:
         parts = self._pending.get(item_id, {})
         parts.pop(index, None)
         if not parts:
@@ -438,25 +457,24 @@ class History:
 
 
 class _PendingTranscript:
-    """The transcript of one part, which its part does not have yet."""
+    """The transcript of one part that the history does not have yet.
 
-    __slots__ = ("_pieces", "final")
+    Attributes:
+        growing: what has arrived of it.
+        final: all of it, once that has arrived.
+    """
+
+    __slots__ = ("final", "growing")
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self.final = False
+        self.growing = GrowingText()
+        self.final: str | None = None
 
     def take(self, text: str, *, final: bool) -> None:
         if final:
-            self._pieces, self.final = [text], True
-        elif not self.final:
-            self._pieces.append(text)
-
-    @property
-    def text(self) -> str:
-        if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
+            self.growing, self.final = GrowingText(), text
+        elif self.final is None:
+            self.growing.append(text)
 
 
 def _evolve(item: HistoryItem, **changes: Any) -> HistoryItem:
@@ -469,40 +487,60 @@ def _evolve(item: HistoryItem, **changes: Any) -> HistoryItem:
 
 
 def _current(node: _Node) -> HistoryItem:
-    """Return the item with its open deltas applied."""
+    """Return the item with everything that has arrived of it."""
     item = node.item
     assert item is not None
-    return _with_deltas(item, node.deltas, node.kinds, {}) if node.deltas else item
+    if not node.is_growing:
+        return item
+    deltas = {index: growing.text for index, growing in node.deltas.items()}
+    transcripts = {index: growing.text for index, growing in node.transcripts.items()}
+    return _grown(item, deltas, node.kinds, transcripts)
 
 
-def _with_deltas(
+def _texts_until_now(growing: Mapping[int, GrowingText]) -> dict[int, Callable[[], str]]:
+    """Return functions that return the texts as they are now, and share them until then."""
+    return {index: partial(text.text, text.length) for index, text in growing.items()}
+
+
+def _grown(
     item: HistoryItem,
-    deltas: Mapping[int, GrowingText],
+    deltas: Mapping[int, Callable[[], str]],
     kinds: Mapping[int, type[OutputText | OutputAudio]],
-    lengths: Mapping[int, int],
+    transcripts: Mapping[int, Callable[[], str]],
 ) -> HistoryItem:
-    """Return the item with these deltas applied.
+    """Return the item with these texts.
 
     Args:
-        item: the item without deltas.
-        deltas: the text of each part.
-        kinds: the kind of each part.
-        lengths: the characters of each text that count; all of a text that is not here.
+        item: the item without open deltas and growing transcripts.
+        deltas: return the text that each part lacks, or the arguments that a call lacks.
+        kinds: the kinds of parts that only deltas have opened.
+        transcripts: return the transcripts of the parts of the user's audio.
     """
     if isinstance(item, FunctionCallItem):
-        written = deltas[0].text(lengths.get(0)) if 0 in deltas else ""
+        written = deltas[0]() if 0 in deltas else ""
         return attrs.evolve(item, arguments=item.arguments + written)
     if not isinstance(item, MessageItem):
         return item
     content = list(item.content)
-    for index, growing in sorted(deltas.items()):
-        text = growing.text(lengths.get(index))
-        part = _part_from_deltas(kinds.get(index, OutputText), text)
+    for index, read in sorted(deltas.items()):
+        part = _part_from_deltas(kinds.get(index, OutputText), read())
         if 0 <= index < len(content):
             content[index] = _fill_missing(part, content[index])
         else:
             content.append(part)
-    return attrs.evolve(item, content=tuple(content))
+    item = attrs.evolve(item, content=tuple(content))
+    for index, read in transcripts.items():
+        item = _with_transcript(item, index, read())
+    return item
+
+
+def _has_user_audio(node: _Node, index: int) -> bool:
+    item = node.item
+    return (
+        isinstance(item, MessageItem)
+        and 0 <= index < len(item.content)
+        and isinstance(item.content[index], InputAudio)
+    )
 
 
 def _audio_part(node: _Node, index: int) -> OutputAudio | InputAudio | None:
@@ -596,12 +634,13 @@ def _fill_audio(
     return attrs.evolve(incoming, **filled)
 
 
-def _with_transcript(item: HistoryItem, index: int, transcript: str) -> HistoryItem | None:
-    if not isinstance(item, MessageItem) or not 0 <= index < len(item.content):
-        return None
-    part = item.content[index]
-    if not isinstance(part, InputAudio):
-        return None
-    content = list(item.content)
-    content[index] = attrs.evolve(part, transcript=transcript)
-    return attrs.evolve(item, content=tuple(content))
+def _with_transcript(item: HistoryItem | None, index: int, transcript: str) -> HistoryItem:
+    """Return the item with the transcript of a part; unchanged if that is not the user's audio now."""
+    assert item is not None
+    if isinstance(item, MessageItem) and index < len(item.content):
+        part = item.content[index]
+        if isinstance(part, InputAudio):
+            changed = attrs.evolve(part, transcript=transcript)
+            content = (*item.content[:index], changed, *item.content[index + 1 :])
+            return attrs.evolve(item, content=content)
+    return item

@@ -161,7 +161,7 @@ class HistoryUpdater:
         self, event: InputAudioTranscriptionFailed, _now: float
     ) -> Sequence[Effect]:
         """Report that the user's audio has no transcript."""
-        self._history.drop_pending_transcript(event.item_id, event.content_index)
+        self._history.drop_transcript(event.item_id, event.content_index)
         failed = ev.UserTranscriptFailed(
             item_id=event.item_id,
             content_index=event.content_index,
