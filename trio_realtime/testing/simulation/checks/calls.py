@@ -36,7 +36,7 @@ class CallCheck:
 
     def _connected(self, _entry: Entry) -> None:
         """An answer that the previous connection has not acknowledged is sent again."""
-        for call_id in self._owners:
+        for call_id in {*self._owners, *self._most}:
             self._most[call_id] += 1
 
     def _received(self, entry: Entry) -> None:
