@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -13,7 +14,7 @@ from support.guardrails import RecordingGuardrail, begin_reply, guarded_agent
 from support.sessions import open_test_session
 from support.wire import CREATE, TRUNCATE, sent_types
 from trio_realtime import events as ev
-from trio_realtime.core.audio.guardrail_gate import GuardedAudio, ReleasedEvent
+from trio_realtime.core.audio.guardrail_gate import EVENT_SIZE, GuardedAudio, ReleasedEvent
 from trio_realtime.core.audio.playback import Playback
 from trio_realtime.core.audio.starts import AudioStarts
 from trio_realtime.errors import GuardrailFailed
@@ -125,3 +126,14 @@ async def test_audio_of_an_out_of_band_response_is_bounded(
         assert outcome.audio == b"".join(bytes([number]) * KB for number in range(10))
         assert outcome.dropped_audio == (count - 10) * KB + (count > 10)
         assert session.statistics().dropped_audio == outcome.dropped_audio
+
+
+def test_many_events_with_hardly_any_audio_are_limited_too() -> None:
+    gate = make_gate()
+    for number in range(1000):
+        gate.hold(attrs.evolve(audio(1), data=b"1"), 5, 0.0)
+        gate.hold(ev.AudioEnd(response_id="resp_1", item_id="item_1", content_index=number), 5, 0.0)
+        gate.hold(ev.AudioEnd(response_id="resp_1", item_id="item_1", content_index=0), 5, 0.0)
+    released = gate.passed("resp_1", 5, 0.0)
+    assert len(numbers(released)) <= KB / EVENT_SIZE + 1
+    assert sum(isinstance(event, ev.AudioEnd) for event in released) == 1000

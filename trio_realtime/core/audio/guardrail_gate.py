@@ -9,7 +9,7 @@ Audio that was not released has not begun to play. If it is discarded, its item 
 
 The audio that waits is bounded in bytes. A response that exceeds the bound gets no more audio: what waits is
 delivered once it has passed, and the rest is dropped, because audio that was not checked must not be heard
-and audio with a gap is useless. One error event reports it.
+and audio with a gap is useless. One error event reports it. An event with hardly any audio counts as a minimum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -29,6 +29,13 @@ from .starts import AudioStarts
 
 OutputEvent: TypeAlias = ev.Audio | ev.AudioEnd
 ReleasedEvent: TypeAlias = ev.AudioStart | ev.Audio | ev.AudioEnd | ev.Error
+
+
+EVENT_SIZE: Final = 64
+"""The fewest bytes that an event counts for."""
+
+MAX_ENDS: Final = 1024
+"""The number of ends of audio that wait for one response."""
 
 
 @attrs.frozen
@@ -58,6 +65,8 @@ class GuardedAudio:
         self.size: int = 0
         self.dropped: int = 0
         self._max_size = max_size
+        self._count = 0
+        self._ends: dict[str, set[ItemKey]] = {}
         self._cut: dict[str, dict[ItemKey, None]] = {}
         self._playback = playback
         self._starts = starts
@@ -87,12 +96,22 @@ class GuardedAudio:
                 return self._release(event, now)
             self._waiting[response_id] = deque()
         size = _size(event)
-        if size and self.size and self.size + size > self._max_size:
+        if isinstance(event, ev.AudioEnd):
+            ends = self._ends.setdefault(response_id, set())
+            key = (event.item_id, event.content_index)
+            if key in ends or len(ends) >= MAX_ENDS:
+                return []
+            ends.add(key)
+        elif self._count and max(self.size + size, EVENT_SIZE * self._count) > self._max_size:
             self._cut[response_id] = {}
             return [_report(response_id, self.size), *self._drop(event)]
         self._waiting[response_id].append(piece)
-        self.size += size
+        self._take(event)
         return []
+
+    def _take(self, event: OutputEvent, count: int = 1) -> None:
+        self.size += count * _size(event)
+        self._count += count
 
     def _drop(self, event: OutputEvent) -> list[ReleasedEvent]:
         self._cut[event.response_id][event.item_id, event.content_index] = None
@@ -121,7 +140,7 @@ class GuardedAudio:
 
     def _release_first(self, pieces: deque[_PendingOutput], now: float) -> Sequence[ReleasedEvent]:
         event = pieces.popleft().event
-        self.size -= _size(event)
+        self._take(event, -1)
         return self._release(event, now)
 
     def _release(self, event: OutputEvent, now: float) -> Sequence[ReleasedEvent]:
@@ -143,7 +162,7 @@ class GuardedAudio:
         for response_id in [only] if only is not None else [*(self._waiting | self._cut)]:
             released = self._released.get(response_id, set())
             for piece in self._waiting.pop(response_id, ()):
-                self.size -= _size(piece.event)
+                self._take(piece.event, -1)
                 key = (piece.event.item_id, piece.event.content_index)
                 if isinstance(piece.event, ev.Audio) and key not in released:
                     unheard[key] = None
@@ -156,6 +175,7 @@ class GuardedAudio:
         self._passed.pop(response_id, None)
         self._released.pop(response_id, None)
         self._cut.pop(response_id, None)
+        self._ends.pop(response_id, None)
         self._starts.forget(response_id)
 
 
