@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import attrs
 
 from benchmarks.burst import command as burst
+from benchmarks.duplex import command as duplex
 from benchmarks.soak import command as soak
 
 
@@ -45,6 +46,7 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
+    "duplex": Command(duplex.SUMMARY, duplex.add_options, duplex.run),
     "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
 }
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +14,11 @@ from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import WARM_UP_TURNS, Load, Measurement
 from benchmarks.burst.profile import ProfileTable, read_profile
 from benchmarks.burst.report import LIBRARY, BurstReport
+from benchmarks.processes import load_server, run_client
 
 SUMMARY = (
     "CPU time per frame of a session that receives a burst of audio, compared with other clients"
 )
-
-ROOT = Path(__file__).resolve().parents[2]
-
-# Without this, openai-agents uploads traces of its runs.
-_ENVIRONMENT = {"OPENAI_AGENTS_DISABLE_TRACING": "1"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +74,8 @@ async def measure(
     """
     missing = [name for name in names if not CLIENTS[name].is_installed]
     rounds: Mapping[str, list[Measurement]] = {n: [] for n in names if n not in missing}
-    async with _load_server(load) as url:
+    server = load_server("benchmarks.burst.server", str(load.frames_per_turn))
+    async with server as url:
         for _ in range(repeat):
             for name, measured in rounds.items():
                 measured.append(await _run_client(name, url, load))
@@ -96,42 +89,6 @@ async def _profile(url: str, load: Load, path: Path) -> ProfileTable:
     return read_profile(path, load.frames + WARM_UP_TURNS * load.frames_per_turn)
 
 
-@asynccontextmanager
-async def _load_server(load: Load) -> AsyncGenerator[str, None]:
-    """Run the server in a child process during the block. Yields its URL."""
-    async with trio.open_nursery() as nursery:
-        start = partial(
-            trio.run_process,
-            [sys.executable, "-m", "benchmarks.burst.server", str(load.frames_per_turn)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-        )
-        process: trio.Process = await nursery.start(start)
-        assert process.stdin is not None
-        try:
-            yield f"ws://127.0.0.1:{await _read_port(process)}/v1"
-        finally:
-            # The server exits at the end of its stdin. A cancellation kills it.
-            await trio.aclose_forcefully(process.stdin)
-
-
-async def _read_port(process: trio.Process) -> int:
-    assert process.stdout is not None
-    output = b""
-    async for chunk in process.stdout:
-        output += chunk
-        if output.endswith(b"\n"):
-            return int(output)
-    raise RuntimeError("the load server exited before it printed its port")
-
-
 async def _run_client(name: str, url: str, load: Load, *profile: str) -> Measurement:
     arguments = [name, url, str(load.turns), str(load.frames_per_turn), *profile]
-    done = await trio.run_process(
-        [sys.executable, "-m", "benchmarks.burst.client", *arguments],
-        capture_stdout=True,
-        cwd=ROOT,
-        env={**os.environ, **_ENVIRONMENT},
-    )
-    return Measurement(**json.loads(done.stdout))
+    return Measurement(**json.loads(await run_client("benchmarks.burst.client", *arguments)))

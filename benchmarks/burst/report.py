@@ -10,9 +10,10 @@ from typing import Any
 
 import attrs
 
-from benchmarks.burst.client import CLIENTS, installed_version
+from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import AUDIO_BYTES, Load, Measurement
 from benchmarks.burst.profile import ProfileTable
+from benchmarks.clients import installed_version
 
 LIBRARY = "session"
 VERSIONS = ("trio-realtime", "trio", "trio-websocket", "msgspec", "openai-agents", "websockets")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import final
+from typing import Protocol, TypeAlias, cast, final
 
 import trio
 
@@ -26,6 +26,25 @@ from trio_realtime.wire.dialects import Decoder, Dialect
 from .base import ConnectionOptions
 
 __all__ = ["WebSocketConnection", "WebSocketModel"]
+
+ReceiveMany: TypeAlias = Callable[[], Awaitable[list[str | bytes]]]
+
+
+class DirectTransport(Protocol):
+    """A transport that can send without waiting; see :class:`.Transport`."""
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of the last message is not written yet."""
+        ...
+
+    def try_send(self, text: str) -> bool:
+        """Send without waiting."""
+        ...
+
+    async def flush(self) -> None:
+        """Write the rest."""
+        ...
 
 
 @final
@@ -114,6 +133,9 @@ class WebSocketConnection:
     else reads it.
     """
 
+    can_try: bool
+    """Whether :meth:`try_send` may be called: the transport has that method."""
+
     def __init__(
         self,
         transport: Transport,
@@ -126,6 +148,10 @@ class WebSocketConnection:
         self._transport = transport
         self._decoder = decoder
         self._mask = mask
+        self._receive_many: ReceiveMany | None = getattr(transport, "receive_many", None)
+        self._direct = cast("DirectTransport", transport)
+        self.can_try = hasattr(transport, "try_send")
+        self._frames: deque[str | bytes] = deque()
         self._decoded: deque[ServerEvent] = deque()
 
     async def send(self, message: str) -> None:
@@ -135,6 +161,23 @@ class WebSocketConnection:
             TransportClosed: the connection is closed.
         """
         await self._transport.send(message)
+
+    def try_send(self, message: str) -> bool:
+        """Send the text of a frame without waiting; see :class:`.Transport`."""
+        return self._direct.try_send(message)
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of the last frame is not written yet; see :class:`.Transport`."""
+        return self._direct.has_rest
+
+    async def flush(self) -> None:
+        """Write the rest of the last frame.
+
+        Raises:
+            TransportClosed: the connection is closed.
+        """
+        await self._direct.flush()
 
     async def receive(self) -> ServerEvent:
         """Return the next event.
@@ -148,17 +191,27 @@ class WebSocketConnection:
         if self._decoded:
             await trio.lowlevel.checkpoint_if_cancelled()
             return self._decoded.popleft()
+        if self._frames:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await self._receive_frames()
+        first, *others = self._decoder.decode(self._mask.frame(self._frames.popleft()))
+        self._decoded.extend(others)
+        return first
+
+    async def _receive_frames(self) -> None:
         closed: TransportClosed
         try:
-            frame = await self._transport.receive()
+            if self._receive_many is None:
+                self._frames.append(await self._transport.receive())
+            else:
+                self._frames.extend(await self._receive_many())
         except TransportClosed as exc:
             is_over = isinstance(exc, CallEnded) or (self._joins_call and exc.code == 1000)
             kind = CallEnded if is_over else TransportClosed
             closed = kind(exc.code, self._mask.text(exc.reason))
         else:
-            first, *others = self._decoder.decode(self._mask.frame(frame))
-            self._decoded.extend(others)
-            return first
+            return
         # Raised outside ``except`` to have no context: the text of the original contains its reason.
         raise closed
 

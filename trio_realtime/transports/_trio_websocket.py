@@ -22,13 +22,14 @@ received. A task that receives continuously avoids both.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast, final
 
 import attrs
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+from trio_websocket import ConnectionClosed
 
 from trio_realtime._nursery import leaves_of, open_bare_nursery
 
@@ -36,6 +37,7 @@ from ._connect import host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
 from ._streams import closed_on_error
 from ._upgrade import receive_upgrade
+from ._websocket import ClientConnection
 from .base import (
     ABNORMAL,
     ConnectOptions,
@@ -134,13 +136,34 @@ class _GuardedStream:
     It implements only the stream methods that trio-websocket calls. It has no pings of the peer.
 
     Attributes:
+        rest: What was not written yet of a frame whose beginning was written without waiting.
         _request: The bytes of the upgrade request; ``None`` once its response was received.
     """
 
     _inner: trio.abc.Stream
     _options: ConnectOptions
     _keepalive: Keepalive
+    rest: bytes = attrs.field(init=False, default=b"")
     _request: bytes | None = attrs.field(init=False, default=b"")
+
+    def write_now(self, frame: bytes) -> bool:
+        """Write a frame to a plain socket without waiting. Returns ``False`` if nothing was written."""
+        if type(self._inner) is not trio.SocketStream or self._request is not None:
+            return False
+        try:
+            written = os.write(self._inner.socket.fileno(), frame)
+        except OSError:
+            return False  # it is full, or broken: then the next write that waits says so
+        self.rest = frame[written:]
+        self._keepalive.wrote_message()
+        return True
+
+    async def write_rest(self) -> None:
+        """Write what :meth:`write_now` has left. If this is cancelled, the stream is closed."""
+        async with closed_on_error(self._inner):
+            while rest := self.rest:
+                self.rest = b""
+                await self._keepalive.send_rest(self._inner, rest)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # Cancellation at this point has written nothing, so the stream stays intact.
@@ -149,6 +172,8 @@ class _GuardedStream:
             self._request += bytes(data)
         try:
             async with closed_on_error(self._inner):
+                if self.rest:
+                    await self.write_rest()
                 await self._keepalive.send_all(self._inner, data)
         except trio.BrokenResourceError:
             if self._request is None:
@@ -183,24 +208,22 @@ class _TrioWebSocketTransport:
     _stream: trio.abc.Stream
     reader_scope: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
     _keepalive: Keepalive = attrs.field(init=False, factory=lambda: Keepalive(masked=False))
-    _ws: WebSocketConnection = attrs.field(init=False)
+    _ws: ClientConnection = attrs.field(init=False)
     _close_lock: trio.Lock = attrs.field(init=False, factory=trio.Lock)
     _sent_close: tuple[int, str] | None = attrs.field(init=False, default=None)
     _reader_failure: BaseException | None = attrs.field(init=False, default=None)
     _lost_reason: str | None = attrs.field(init=False, default=None)
 
     async def perform_handshake(self, nursery: trio.Nursery) -> None:
-        self._ws = await wrap_client_stream(
+        self._ws = await ClientConnection.open(
             nursery,
-            # trio-websocket's annotation allows only the two stream types that it opens itself.
-            cast("trio.SocketStream", _GuardedStream(self._stream, self._options, self._keepalive)),
+            _GuardedStream(self._stream, self._options, self._keepalive),
             host_header(self._options),
             request_target(self._options),
             subprotocols=self._options.subprotocols,
             extra_headers=request_headers(self._options),
             message_queue_size=_QUEUED_MESSAGES,
             max_message_size=self._options.max_message_size,
-            receive_buffer_size=None,
         )
 
     def start_pings(self, nursery: trio.Nursery) -> None:
@@ -241,9 +264,28 @@ class _TrioWebSocketTransport:
         except ConnectionClosed:
             raise self._closed_error() from self._reader_failure
 
+    @property
+    def has_rest(self) -> bool:
+        return self._ws.has_rest
+
+    def try_send(self, text: str) -> bool:
+        return self._ws.try_send(text)
+
+    async def flush(self) -> None:
+        try:
+            await self._ws.flush()
+        except ConnectionClosed:
+            raise self._closed_error() from self._reader_failure
+
     async def receive(self) -> str | bytes:
         try:
             return await self._ws.get_message()
+        except ConnectionClosed:
+            raise self._closed_error() from self._reader_failure
+
+    async def receive_many(self) -> list[str | bytes]:
+        try:
+            return await self._ws.get_messages()
         except ConnectionClosed:
             raise self._closed_error() from self._reader_failure
 

@@ -268,6 +268,16 @@ class Transport(Protocol):
     One task may send while another receives. **Only one task should send, and never inside a
     cancel scope of the user**: a cancelled write may leave a partial frame on the wire, which ends
     the connection.
+
+    A transport may also have the following members, which save steps of the scheduler:
+
+    - ``receive_many()`` returns a list of all messages that have arrived, at least one. Otherwise it is like
+      ``receive``.
+    - ``try_send(text)`` writes a message without waiting and returns ``True``, or writes nothing and returns
+      ``False``, for example because another message is being written. Then ``send`` is called.
+    - ``has_rest`` is true while a part of that message is not written yet. Then ``await flush()`` is called
+      by the task that sends. The rest goes out before anything else. ``flush`` is like ``send``, except that
+      the connection is broken if it is cancelled.
     """
 
     async def send(self, text: str) -> None:

@@ -149,6 +149,16 @@ class Keepalive:
         is_ping = bytes(data[:1]) == PING
         if data and not data[0] & NO_MESSAGE:
             self._sent_since_ping.set()
+        await self.send_rest(stream, data, is_ping=is_ping)
+
+    async def send_rest(
+        self,
+        stream: trio.abc.SendStream,
+        data: bytes | bytearray | memoryview,
+        *,
+        is_ping: bool = False,
+    ) -> None:
+        """Send the rest of a frame whose beginning :meth:`wrote_message` has noted."""
         left = memoryview(data)
         while True:
             await stream.send_all(left[:_WRITE_SIZE])
@@ -157,6 +167,12 @@ class Keepalive:
             left = left[_WRITE_SIZE:]
             if not left:
                 return
+
+    def wrote_message(self) -> None:
+        """Note that a message, or its beginning, was written to the stream."""
+        self._sent_since_ping.set()
+        if self._unanswered is not None:
+            self._unanswered.wrote(trio.current_time(), is_ping=False)
 
     # -- the tasks -------------------------------------------------------------------------------
 

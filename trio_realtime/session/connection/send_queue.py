@@ -1,6 +1,8 @@
 """The client events that wait to be sent, as the model has encoded them.
 
-The writer task is the only task that writes, so no cancellation leaves a frame half written.
+A message that nothing waits before is written at once, if the connection can do that without waiting. All
+other messages wait for the writer task, which also writes what the operating system has not taken of such a
+message. It is the only task that waits for a write, so no cancellation leaves a frame half written.
 Adding a message never waits; methods that send audio or messages wait for space first. The bounds
 are in bytes. A message stays in the queue until it has been written, so that an orderly close can
 wait for the last one. A memory channel has neither property; see
@@ -19,13 +21,30 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import trio
 
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import EndState
+
+
+class DirectConnection(Protocol):
+    """A connection that can write without waiting; see :class:`.Transport`."""
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of the last message is not written yet."""
+        ...
+
+    def try_send(self, message: Any) -> bool:
+        """Write a message without waiting. Returns ``False`` if nothing was written."""
+        ...
+
+    async def flush(self) -> None:
+        """Write the rest of the last message."""
+        ...
 
 
 def _ignore(_dropped: float) -> None:
@@ -65,6 +84,8 @@ class SendQueue:
         dropped_audio: bytes of audio that were dropped because they had waited for too long.
         sent: the number of messages that were written.
         max_text: the argument.
+        connection: the connection, while messages may be written to it without waiting.
+        is_partly_written: whether the message of :meth:`wait_message` only has to be flushed.
     """
 
     def __init__(
@@ -77,6 +98,8 @@ class SendQueue:
         bytes_per_ms: float = 48.0,
         report_stall: Callable[[float], None] = _ignore,
     ) -> None:
+        self.connection: DirectConnection | None = None
+        self.is_partly_written: bool = False
         self.sent: int = 0
         self.dropped_audio: int = 0
         self._end = end
@@ -112,7 +135,7 @@ class SendQueue:
     # --- senders
 
     def put(self, message: Any, *, audio: int = 0, text: int = 0, urgent: bool = False) -> None:
-        """Queue an encoded event. Drops it if the session has ended.
+        """Write an encoded event at once, or queue it. Drops it if the session has ended.
 
         Args:
             message: what the model's ``encode`` has returned.
@@ -123,6 +146,8 @@ class SendQueue:
         if self._end.is_set:
             return
         queued = _Queued(message, audio, text)
+        if self._write(queued):
+            return
         if audio:
             self._drop_stale()
             queued.stale_at = self._stale_at(audio)
@@ -131,6 +156,22 @@ class SendQueue:
         self._audio += audio
         self._text += text
         self._changed.notify_all()
+
+    def _write(self, queued: _Queued) -> bool:
+        """Write a message at once. Returns ``False`` if nothing was written."""
+        connection = self.connection
+        if connection is None or self._messages or self._writing is not None:
+            return False
+        if not connection.try_send(queued.message):
+            return False
+        if not connection.has_rest:
+            self.sent += 1
+            return True
+        self._writing, self.is_partly_written = queued, True
+        self._audio += queued.audio
+        self._text += queued.text
+        self._changed.notify_all()
+        return True
 
     def _stale_at(self, audio: int) -> float:
         """Return when this much more audio, which is spoken after the audio that waits, is too old."""
@@ -229,6 +270,7 @@ class SendQueue:
             self._audio -= self._writing.audio
             self._text -= self._writing.text
             self._writing = None
+            self.is_partly_written = False
         if not self._audio:
             self._is_stalled = False
         self._changed.notify_all()
@@ -238,6 +280,7 @@ class SendQueue:
         self._messages.clear()
         self._waiting_audio.clear()
         self._writing = None
+        self.is_partly_written = False
         self._is_stalled = False
         self._audio = self._text = 0
         self._changed.notify_all()

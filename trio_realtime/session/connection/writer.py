@@ -2,27 +2,42 @@
 
 A write that is cancelled in the middle of a frame corrupts the WebSocket. So no cancel scope encloses
 this task except the one that the session cancels at its end.
+
+While nothing waits, the queue writes a message at once, in the task that sends it, if the connection can do
+so. This task then writes what the operating system has not taken.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 from trio_realtime.realtime_model import ModelConnection
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
 
 from .errors import model_failure
+from .send_queue import DirectConnection
 
 
 async def write_messages(connection: ModelConnection, runtime: SessionRuntime) -> None:
     """Send the messages of the queue until the connection is gone. The reader reports why."""
     queue = runtime.send_queue
-    while True:
-        message = await queue.wait_message()
-        try:
-            await connection.send(message)
-        except TransportClosed:
-            return
-        except Exception as exc:  # noqa: BLE001 - the model may be the user's
-            runtime.fail(model_failure(connection, exc))
-            return
-        queue.mark_sent()
+    direct = connection if getattr(connection, "can_try", False) else None
+    queue.connection = cast("DirectConnection | None", direct)
+    try:
+        while True:
+            message = await queue.wait_message()
+            try:
+                if queue.is_partly_written:
+                    assert queue.connection is not None
+                    await queue.connection.flush()
+                else:
+                    await connection.send(message)
+            except TransportClosed:
+                return
+            except Exception as exc:  # noqa: BLE001 - the model may be the user's
+                runtime.fail(model_failure(connection, exc))
+                return
+            queue.mark_sent()
+    finally:
+        queue.connection = None

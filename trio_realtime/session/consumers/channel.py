@@ -54,6 +54,9 @@ _PATIENCE: Final = 4
 """Steps of the reader after which a task that has taken an event, and has not come back for the next
 one, is considered busy. Trio runs every task that can run at least once in two of these steps."""
 
+_EVENTS_PER_CHECKPOINT: Final = 64
+"""The number of buffered events after which a consumer lets other tasks run."""
+
 UNBOUNDED: Final = BufferLimits(
     max_events=sys.maxsize, max_audio=sys.maxsize, max_bytes=sys.maxsize, overflow="fail"
 )
@@ -102,6 +105,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         self._crowded: set[EventChannel[Any]] = set() if crowded is None else crowded
         self._receiving = 0
         self._patience = 0
+        self._steps = 0
         self.types = types
         self._on_close = on_close
         self._session_end = end
@@ -131,6 +135,10 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         Cancelling the wait loses no event. Several tasks may receive from one channel; each event goes
         to one of them.
 
+        A channel without events waits. While events are buffered, this can be cancelled, but it lets other
+        tasks run only at each 64th event. The session adds no event in between, so no task waits for
+        longer than it takes to handle what is buffered, at most 64 events.
+
         Raises:
             trio.EndOfChannel: the session is over and all events were received.
             trio.ClosedResourceError: this channel was closed.
@@ -139,17 +147,27 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             UsageError: the caller runs in another trio run than the session.
         """
         self._check_run()
+        self._steps += 1
+        if self._events and self._steps % _EVENTS_PER_CHECKPOINT:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._patience = _PATIENCE
+            return self._take()  # type: ignore[return-value]  # the bus puts only events of these types
         self._receiving += 1
         try:
-            await trio.lowlevel.checkpoint()
+            if self._events or self._is_ended:
+                await trio.lowlevel.checkpoint()
             while not self._events:
-                if self._failure is not None or self._session_end.is_set:
+                if self._is_ended:
                     raise self._end()
                 await self._changed.wait()
         finally:
             self._receiving -= 1
             self._patience = _PATIENCE
         return self._take()  # type: ignore[return-value]  # the bus puts only events of these types
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._failure is not None or self._session_end.is_set
 
     def receive_nowait(self) -> EventT_co:
         """Return the next event if there is one.
@@ -158,7 +176,7 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
             trio.WouldBlock: there is no event now. Otherwise like :meth:`receive`.
         """
         if not self._events:
-            if self._failure is not None or self._session_end.is_set:
+            if self._is_ended:
                 raise self._end()
             raise trio.WouldBlock
         self._patience = _PATIENCE

@@ -1,0 +1,36 @@
+"""The implementations that the benchmarks compare."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import attrs
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return the version of a distribution without importing it, or None if it is missing."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+@attrs.frozen
+class Client:
+    """One implementation to measure: its module, its function, and an optional requirement."""
+
+    module: str
+    function: str
+    requires: str | None = None
+
+    @property
+    def is_installed(self) -> bool:
+        return self.requires is None or installed_version(self.requires) is not None
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function. Other clients' modules are never imported in this process."""
+        run: Callable[..., Any] = getattr(importlib.import_module(self.module), self.function)
+        return run

@@ -1,0 +1,103 @@
+"""The amount of data that a client exchanges, and the measurement of it. Shared by all processes."""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import Any, Final, Literal, TypeAlias, final
+
+import attrs
+
+Mode: TypeAlias = Literal["lock", "paced"]
+
+BYTES_PER_MS: Final = 48
+"""PCM16 mono at 24 kHz."""
+
+STAMP: Final = struct.Struct("<d")
+"""The time of sending at the beginning of the audio."""
+
+WARM_UP: Final = 20
+"""The number of deltas that each session receives before the clock starts."""
+
+
+@attrs.frozen(kw_only=True)
+class DuplexLoad:
+    """What each client does.
+
+    Attributes:
+        mode: how the audio is exchanged.
+        sessions: the number of sessions at once.
+        frames: the number of deltas that each session receives, and of frames that its microphone sends.
+        frame_ms: milliseconds of audio in each.
+    """
+
+    mode: Mode = "lock"
+    sessions: int = 30
+    frames: int = 200
+    frame_ms: int = 20
+
+    @property
+    def frame_bytes(self) -> int:
+        return self.frame_ms * BYTES_PER_MS
+
+    @property
+    def microphone(self) -> bytes:
+        """The audio of each frame of the microphone: quiet noise."""
+        return bytes(range(1, 9)) * (self.frame_bytes // 8)
+
+
+@attrs.frozen(kw_only=True)
+class DuplexMeasurement:
+    """What one client took: seconds of CPU time and wall-clock time, and the latencies in seconds."""
+
+    cpu: float
+    wall: float
+    p50: float
+    p99: float
+
+    def to_json(self) -> dict[str, Any]:
+        return attrs.asdict(self)
+
+
+class WrongAudio(Exception):
+    """A session did not receive what was sent, so the measurement is invalid."""
+
+
+@final
+class DuplexMeter:
+    """Measures from the moment at which all sessions are warm to the last frame of the last one."""
+
+    def __init__(self, load: DuplexLoad) -> None:
+        self._load = load
+        self._latencies: list[float] = []
+        self._cpu = self._wall = 0.0
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._latencies.clear()
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def receive(self, audio: bytes) -> None:
+        """Count one delta that a consumer has received."""
+        if len(audio) != self._load.frame_bytes:
+            raise WrongAudio(f"received {len(audio)} bytes instead of {self._load.frame_bytes}")
+        self._latencies.append(time.monotonic() - STAMP.unpack_from(audio)[0])
+
+    def result(self) -> DuplexMeasurement:
+        """Return the measurement.
+
+        Raises:
+            WrongAudio: part of the audio is missing.
+        """
+        cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
+        expected = self._load.sessions * self._load.frames
+        if len(self._latencies) != expected:
+            raise WrongAudio(f"received {len(self._latencies)} deltas instead of {expected}")
+        ordered = sorted(self._latencies)
+        return DuplexMeasurement(
+            cpu=cpu,
+            wall=wall,
+            p50=ordered[len(ordered) // 2],
+            p99=ordered[int(len(ordered) * 0.99)],
+        )

@@ -1,0 +1,95 @@
+"""Figures from the measurements: CPU time per pair of frames, latency, and ratios of clients."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import attrs
+
+from benchmarks.clients import installed_version
+from benchmarks.duplex.client import CLIENTS
+from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
+
+LIBRARY = "session"
+VERSIONS = ("trio-realtime", "trio", "trio-websocket", "openai-agents", "websockets")
+
+
+@attrs.frozen(kw_only=True)
+class DuplexReport:
+    """The measurements of all clients.
+
+    Attributes:
+        load: what each client did in each round.
+        rounds: the measurements of each client, one per round.
+        missing: clients that are not installed.
+    """
+
+    load: DuplexLoad
+    rounds: Mapping[str, Sequence[DuplexMeasurement]]
+    missing: Sequence[str] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """0: figures are not right or wrong."""
+        return 0
+
+    def cpu_us(self, name: str) -> list[float]:
+        """Return the microseconds of CPU time per delta and answer, one figure per round."""
+        pairs = self.load.sessions * self.load.frames
+        return [measured.cpu * 1e6 / pairs for measured in self.rounds[name]]
+
+    def ratio(self, name: str, other: str) -> float:
+        """Return the median of the ratios of the CPU times of two clients within the rounds."""
+        pairs = zip(self.cpu_us(name), self.cpu_us(other), strict=True)
+        return median(a / b for a, b in pairs)
+
+    def ratios(self) -> dict[str, float]:
+        """Return the ratios of the library to each other client, keyed ``session/bare`` etc."""
+        if LIBRARY not in self.rounds:
+            return {}
+        others = [name for name in self.rounds if name != LIBRARY]
+        return {f"{LIBRARY}/{name}": self.ratio(LIBRARY, name) for name in others}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "benchmark": "duplex",
+            "settings": {
+                **attrs.asdict(self.load),
+                "python": sys.version.split()[0],
+                "machine": f"{platform.system()} {platform.machine()}",
+                "versions": {name: installed_version(name) for name in VERSIONS},
+            },
+            "rounds": {
+                name: [measured.to_json() for measured in rounds]
+                for name, rounds in self.rounds.items()
+            },
+            "missing": list(self.missing),
+            "ratios": self.ratios(),
+        }
+
+    def to_text(self) -> str:
+        load = self.load
+        lines = [
+            f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of {load.frame_ms} ms",
+            "CPU time per pair in microseconds, latency in milliseconds",
+            "",
+            f"{'':10} {'best':>8} {'median':>8} {'p50':>8} {'p99':>8}   ratio of {LIBRARY}",
+            *map(self._row, self.rounds),
+        ]
+        lines += [
+            f"{name}: not measured, {CLIENTS[name].requires} is not installed"
+            for name in self.missing
+        ]
+        return "\n".join(lines)
+
+    def _row(self, name: str) -> str:
+        cpu, measured = self.cpu_us(name), self.rounds[name]
+        p50 = median(m.p50 for m in measured) * 1000
+        p99 = median(m.p99 for m in measured) * 1000
+        row = f"{name:10} {min(cpu):8.1f} {median(cpu):8.1f} {p50:8.2f} {p99:8.2f}"
+        ratio = self.ratios().get(f"{LIBRARY}/{name}")
+        return row if ratio is None else f"{row}   {ratio:6.2f}"

@@ -1,0 +1,180 @@
+"""A trio-websocket connection with fewer steps of the scheduler for each message.
+
+trio-websocket's reader task yields after each message, and its user takes one message at a time. Here the
+reader yields only when its queue is full, and :meth:`ClientConnection.get_messages` takes everything that
+waits. trio-websocket also needs a task switch for each message that is sent. :meth:`ClientConnection.try_send`
+writes to the socket at once, if nothing else is being written.
+
+This is the only module that uses private attributes of trio-websocket. The tests of the transports' contract
+cover what it relies on, and ``pyproject.toml`` limits the version to what they have run with.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Final, Protocol, cast, final
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import BytesMessage, TextMessage
+
+__all__ = ["ClientConnection"]
+
+_TEXT: Final = 0x81
+"""The first byte of a text message in one frame."""
+
+
+class DirectStream(Protocol):
+    """A stream that can write without waiting, if it is a plain socket.
+
+    Attributes:
+        rest: what was not written yet of the last frame. It goes out before anything else.
+    """
+
+    rest: bytes
+
+    def write_now(self, frame: bytes) -> bool:
+        """Write a frame, or its beginning. Returns ``False`` if nothing was written."""
+        ...
+
+    async def write_rest(self) -> None:
+        """Write the rest."""
+        ...
+
+
+@final
+class ClientConnection(WebSocketConnection):
+    """A client's connection that receives messages in batches and sends without a task switch."""
+
+    _direct: DirectStream | None
+
+    @classmethod
+    async def open(
+        cls,
+        nursery: trio.Nursery,
+        stream: DirectStream,
+        host: str,
+        resource: str,
+        *,
+        subprotocols: Iterable[str],
+        extra_headers: list[tuple[bytes, bytes]],
+        message_queue_size: int,
+        max_message_size: int,
+    ) -> ClientConnection:
+        """Perform the opening handshake; see :func:`trio_websocket.wrap_client_stream`.
+
+        Args:
+            nursery: Where the reader task runs.
+            stream: The byte stream.
+            host: The value of the header ``Host``.
+            resource: The target of the request.
+            subprotocols: The subprotocols to offer.
+            extra_headers: Further headers of the request.
+            message_queue_size: The number of messages that wait before the reader stops reading.
+            max_message_size: The size of a message above which the connection ends with code 1009.
+        """
+        connection = cls(
+            # The annotation allows only the two stream types that trio-websocket opens itself.
+            cast("trio.SocketStream", stream),
+            WSConnection(ConnectionType.CLIENT),
+            host=host,
+            path=resource,
+            client_subprotocols=subprotocols,
+            client_extra_headers=extra_headers,
+            message_queue_size=message_queue_size,
+            max_message_size=max_message_size,
+            receive_buffer_size=None,
+        )
+        connection._direct = stream
+        nursery.start_soon(connection._reader_task, name="trio-websocket's reader")
+        await connection._open_handshake.wait()
+        return connection
+
+    async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
+        # The usual message: whole, not too long, and there is space for it.
+        if (
+            event.message_finished
+            and not self._message_parts
+            and len(event.data) <= self._max_message_size
+        ):
+            try:
+                self._send_channel.send_nowait(
+                    event.data if isinstance(event, TextMessage) else bytes(event.data)
+                )
+            except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            else:
+                return
+        await super()._handle_message_event(event)
+
+    async def get_messages(self) -> list[str | bytes]:
+        """Return all messages that have arrived, at least one.
+
+        Cancellation loses no message.
+
+        Raises:
+            ConnectionClosed: The connection is closed and all messages were returned.
+        """
+        messages = [await self.get_message()]
+        try:
+            while True:
+                messages.append(self._recv_channel.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            return messages
+
+    # --- sending
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of the last frame of :meth:`try_send` is not written yet."""
+        return self._direct is not None and bool(self._direct.rest)
+
+    def try_send(self, text: str) -> bool:
+        """Write a message without waiting. Returns ``False`` if nothing was written.
+
+        The caller must call :meth:`flush` if the connection has a rest then.
+        """
+        if (
+            self._direct is None
+            or self._close_reason is not None
+            or self._stream_lock.locked()
+            or self._direct.rest
+            or self._wsproto.state is not ConnectionState.OPEN
+        ):
+            return False
+        return self._direct.write_now(masked_frame(text.encode()))
+
+    async def flush(self) -> None:
+        """Write the rest of the last frame.
+
+        If this is cancelled, the connection is broken.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+        """
+        assert self._direct is not None
+        async with self._stream_lock:
+            try:
+                await self._direct.write_rest()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._abort_web_socket()
+                raise ConnectionClosed(self._close_reason) from None
+
+
+def masked_frame(payload: bytes) -> bytes:
+    """Return a text frame of a client (RFC 6455, section 5)."""
+    size = len(payload)
+    key = os.urandom(4)
+    if size < 126:
+        head = bytes((_TEXT, 0x80 | size))
+    elif size < 65536:
+        head = bytes((_TEXT, 0xFE)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((_TEXT, 0xFF)) + size.to_bytes(8, "big")
+    mask = (key * (size // 4 + 1))[:size]
+    # Large integers are the fastest way to combine bytes without a C extension.
+    masked = int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")
+    return b"".join((head, key, masked.to_bytes(size, "little")))
