@@ -24,8 +24,12 @@ from trio_realtime import (
 )
 from trio_realtime.items import FunctionCallOutputItem
 
-QUESTIONS_PER_SESSION = 20
-"""Questions after which a session ends, on average."""
+QUESTIONS_PER_SESSION = 5
+"""Questions after which a session ends, on average.
+
+Conversations grow, so memory is compared only once sessions of all ages exist: the warm-up is several times
+as long as a session lives.
+"""
 
 PAUSE = 3.0
 """Seconds between two questions of a session, on average."""

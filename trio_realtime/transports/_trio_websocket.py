@@ -35,9 +35,9 @@ from trio_realtime._nursery import leaves_of, open_bare_nursery
 
 from ._connect import host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
+from ._direct_websocket import ClientConnection
 from ._streams import closed_on_error
 from ._upgrade import receive_upgrade
-from ._websocket import ClientConnection
 from .base import (
     ABNORMAL,
     ConnectOptions,
@@ -138,6 +138,7 @@ class _GuardedStream:
     Attributes:
         rest: What was not written yet of a frame whose beginning was written without waiting.
         _request: The bytes of the upgrade request; ``None`` once its response was received.
+        _early: Frames that came with the response.
     """
 
     _inner: trio.abc.Stream
@@ -145,6 +146,7 @@ class _GuardedStream:
     _keepalive: Keepalive
     rest: bytes = attrs.field(init=False, default=b"")
     _request: bytes | None = attrs.field(init=False, default=b"")
+    _early: bytes = attrs.field(init=False, default=b"")
 
     def write_now(self, frame: bytes) -> bool:
         """Write a frame to a plain socket without waiting. Returns ``False`` if nothing was written."""
@@ -183,11 +185,15 @@ class _GuardedStream:
             ) from None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if self._request is None:
-            return await self._keepalive.receive_some(self._inner, max_bytes)
-        head, frames = await receive_upgrade(self._inner, self._request, self._options)
-        self._request = None
-        return head + self._keepalive.take(frames)
+        if self._request is not None:
+            head, self._early = await receive_upgrade(self._inner, self._request, self._options)
+            self._request = None
+            return head
+        if self._early:
+            early, self._early = self._keepalive.take(self._early), b""
+            if early:
+                return early
+        return await self._keepalive.receive_some(self._inner, max_bytes)
 
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):

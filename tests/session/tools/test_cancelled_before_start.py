@@ -46,6 +46,7 @@ async def test_neither_a_tool_nor_a_handoff_begins(autojump_clock: MockClock) ->
             assert {(await cancelled.receive()).tool_name for _ in range(3)} == {
                 *("tool", "other", "unknown")
             }
+        await wait_all_tasks_blocked()
         outputs = sent_outputs(peer)
     assert {text for _, text in outputs} == {CANCELLED_OUTPUT}
     assert CALLED == []

@@ -11,20 +11,20 @@ cover what it relies on, and ``pyproject.toml`` limits the version to what they 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from typing import Final, Protocol, cast, final
+from typing import TYPE_CHECKING, Protocol, cast, final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
-from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, TextMessage
 
-__all__ = ["ClientConnection"]
+from ._engine import ClientEngine, masked_frame
 
-_TEXT: Final = 0x81
-"""The first byte of a text message in one frame."""
+if TYPE_CHECKING:
+    from wsproto import WSConnection
+
+__all__ = ["ClientConnection"]
 
 
 class DirectStream(Protocol):
@@ -79,7 +79,7 @@ class ClientConnection(WebSocketConnection):
         connection = cls(
             # The annotation allows only the two stream types that trio-websocket opens itself.
             cast("trio.SocketStream", stream),
-            WSConnection(ConnectionType.CLIENT),
+            cast("WSConnection", ClientEngine(max_message_size)),
             host=host,
             path=resource,
             client_subprotocols=subprotocols,
@@ -162,19 +162,3 @@ class ClientConnection(WebSocketConnection):
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._abort_web_socket()
                 raise ConnectionClosed(self._close_reason) from None
-
-
-def masked_frame(payload: bytes) -> bytes:
-    """Return a text frame of a client (RFC 6455, section 5)."""
-    size = len(payload)
-    key = os.urandom(4)
-    if size < 126:
-        head = bytes((_TEXT, 0x80 | size))
-    elif size < 65536:
-        head = bytes((_TEXT, 0xFE)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((_TEXT, 0xFF)) + size.to_bytes(8, "big")
-    mask = (key * (size // 4 + 1))[:size]
-    # Large integers are the fastest way to combine bytes without a C extension.
-    masked = int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")
-    return b"".join((head, key, masked.to_bytes(size, "little")))

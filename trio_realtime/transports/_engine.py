@@ -1,0 +1,189 @@
+"""The protocol engine of a client's WebSocket: wsproto, with a short way for the usual frames.
+
+Nearly every frame of a realtime service is one whole text message, and wsproto spends many steps on each. Here
+such frames are cut out of the data directly. Every other frame (fragments, binary messages, pings, close
+frames, and whatever breaks the protocol) goes to wsproto, byte for byte, so wsproto decides about it.
+
+Messages to the server are framed here too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, final
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection, Event, TextMessage
+
+__all__ = ["ClientEngine", "FrameSplitter", "masked_frame"]
+
+_TEXT: Final = 0x81
+"""The first byte of a text message in one frame (RFC 6455, section 5.2)."""
+_FINAL, _OPCODE, _MASKED, _CONTROL = 0x80, 0x0F, 0x80, 0x08
+
+
+@final
+class FrameSplitter:
+    """Separates whole text messages from all other frames.
+
+    Args:
+        max_size: The number of bytes of a message above which it is none of the usual ones.
+    """
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._waiting: list[bytes] = []  # the beginning of a frame
+        self._missing = 0  # the bytes of the frame that must arrive before it is looked at again
+        self._left = 0  # the bytes of a frame of another kind that have not arrived
+        self._is_fragmented = False
+
+    def feed(self, data: bytes) -> list[str | bytes]:
+        """Return what the data completes, in order: text messages, and the bytes of other frames."""
+        if self._waiting:
+            self._waiting.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return []
+            data = b"".join(self._waiting)
+            self._waiting = []
+        pieces: list[str | bytes] = []
+        begin, end = 0, len(data)
+        while begin < end:
+            if self._left:
+                stop = min(begin + self._left, end)
+                pieces.append(data[begin:stop])
+                self._left -= stop - begin
+                begin = stop
+                continue
+            size, head = _header(data, begin, end)
+            if not head:
+                self._wait(data[begin:], 1)
+                break
+            if self._is_usual(data[begin], data[begin + 1], size, head):
+                stop = begin + head + size
+                if stop > end:
+                    self._wait(data[begin:], stop - end)
+                    break
+                try:
+                    pieces.append(data[begin + head : stop].decode())
+                except UnicodeDecodeError:
+                    pass  # wsproto says what is wrong
+                else:
+                    begin = stop
+                    continue
+            self._begin_other(data[begin], data[begin + 1], head + size)
+        return pieces
+
+    def _wait(self, beginning: bytes, missing: int) -> None:
+        self._waiting, self._missing = [beginning], missing
+
+    def _is_usual(self, first: int, second: int, size: int, head: int) -> bool:
+        return (
+            first == _TEXT
+            and not second & _MASKED
+            and size <= self._max_size
+            and not self._is_fragmented
+            # The shortest form of the size, as the protocol demands.
+            and (head == 2 or size >= (126 if head == 4 else 65536))
+        )
+
+    def _begin_other(self, first: int, second: int, size: int) -> None:
+        self._left = size + (4 if second & _MASKED else 0)
+        if not first & _CONTROL:
+            self._is_fragmented = not first & _FINAL
+
+
+def _header(data: bytes, begin: int, end: int) -> tuple[int, int]:
+    """Return the sizes of the payload and of the header without the mask; ``0, 0`` if it is incomplete."""
+    if end - begin < 2:
+        return 0, 0
+    size = data[begin + 1] & 0x7F
+    if size < 126:
+        return size, 2
+    head = 4 if size == 126 else 10
+    if end - begin < head:
+        return 0, 0
+    return int.from_bytes(data[begin + 2 : begin + head], "big"), head
+
+
+@final
+class ClientEngine:
+    """A :class:`wsproto.WSConnection` of a client. It has the members that trio-websocket uses.
+
+    Args:
+        max_size: The size of a message above which wsproto gets its frame.
+    """
+
+    client: Final = True
+
+    def __init__(self, max_size: int) -> None:
+        self._engine = WSConnection(ConnectionType.CLIENT)
+        self._splitter = FrameSplitter(max_size)
+        self._events: deque[Event] = deque()
+        self._is_closed_by_peer = False
+
+    @property
+    def state(self) -> ConnectionState:
+        """The state of the connection."""
+        return self._engine.state
+
+    def send(self, event: Event) -> bytes:
+        """Return the bytes of an event.
+
+        Raises:
+            LocalProtocolError: The event is not allowed in this state.
+        """
+        if type(event) is TextMessage and event.message_finished and self.is_open:
+            return masked_frame(event.data.encode())
+        return self._engine.send(event)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has begun to close the connection."""
+        return self._engine.state is ConnectionState.OPEN
+
+    def receive_data(self, data: bytes | None) -> None:
+        """Take data of the server. The response to the upgrade must come without the frames after it.
+
+        Raises:
+            RemoteProtocolError: The server breaks the protocol.
+        """
+        if data is None or self._engine.state is ConnectionState.CONNECTING:
+            self._feed(data)
+            return
+        for piece in self._splitter.feed(data):
+            if isinstance(piece, bytes):
+                self._feed(piece)
+            elif not self._is_closed_by_peer:
+                self._events.append(TextMessage(data=piece))
+
+    def _feed(self, data: bytes | None) -> None:
+        self._engine.receive_data(data)
+        for event in self._engine.events():
+            self._events.append(event)
+            # Also an error of the protocol: nothing may follow it.
+            self._is_closed_by_peer |= isinstance(event, CloseConnection)
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events that were received."""
+        while self._events:
+            yield self._events.popleft()
+
+
+def masked_frame(payload: bytes) -> bytes:
+    """Return a text frame of a client (RFC 6455, section 5)."""
+    size = len(payload)
+    key = os.urandom(4)
+    if size < 126:
+        head = bytes((_TEXT, _MASKED | size))
+    elif size < 65536:
+        head = bytes((_TEXT, _MASKED | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((_TEXT, _MASKED | 127)) + size.to_bytes(8, "big")
+    mask = (key * (size // 4 + 1))[:size]
+    # Large integers are the fastest way to combine bytes without a C extension.
+    masked = int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")
+    return b"".join((head, key, masked.to_bytes(size, "little")))
