@@ -22,7 +22,6 @@ received. A task that receives continuously avoids both.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast, final
@@ -36,6 +35,7 @@ from trio_realtime._nursery import leaves_of, open_bare_nursery
 from ._connect import host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
 from ._direct_websocket import ClientConnection
+from ._plain_socket import PlainSocket
 from ._streams import closed_on_error
 from ._upgrade import receive_upgrade
 from .base import (
@@ -145,15 +145,19 @@ class _GuardedStream:
     _options: ConnectOptions
     _keepalive: Keepalive
     rest: bytes = attrs.field(init=False, default=b"")
+    _socket: PlainSocket | None = attrs.field(init=False)
     _request: bytes | None = attrs.field(init=False, default=b"")
     _early: bytes = attrs.field(init=False, default=b"")
 
+    def __attrs_post_init__(self) -> None:
+        self._socket = PlainSocket.of(self._inner)
+
     def write_now(self, frame: bytes) -> bool:
         """Write a frame to a plain socket without waiting. Returns ``False`` if nothing was written."""
-        if type(self._inner) is not trio.SocketStream or self._request is not None:
+        if self._socket is None or self._request is not None:
             return False
         try:
-            written = os.write(self._inner.socket.fileno(), frame)
+            written = self._socket.write_now(frame)
         except OSError:
             return False  # it is full, or broken: then the next write that waits says so
         self.rest = frame[written:]
@@ -193,7 +197,7 @@ class _GuardedStream:
             early, self._early = self._keepalive.take(self._early), b""
             if early:
                 return early
-        return await self._keepalive.receive_some(self._inner, max_bytes)
+        return await self._keepalive.receive_some(self._socket or self._inner, max_bytes)
 
     async def aclose(self) -> None:
         with trio.CancelScope(shield=True):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import count
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import attrs
 import trio
@@ -91,6 +91,14 @@ class UnansweredPing:
         return self._paused_at is None and now >= self._silent_since + self._timeout
 
 
+class ReceivesSome(Protocol):
+    """What is read from a stream."""
+
+    async def receive_some(self, max_bytes: int | None = None, /) -> bytes | bytearray:
+        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
+        ...
+
+
 @final
 class Keepalive:
     """The pings of one connection, in both directions.
@@ -111,9 +119,7 @@ class Keepalive:
 
     # -- the stream ------------------------------------------------------------------------------
 
-    async def receive_some(
-        self, stream: trio.abc.ReceiveStream, max_bytes: int | None = None
-    ) -> bytes:
+    async def receive_some(self, stream: ReceivesSome, max_bytes: int | None = None) -> bytes:
         """Receive bytes without pings. ``b""`` is the end of the stream."""
         self._is_reading = True
         if self._unanswered is not None:

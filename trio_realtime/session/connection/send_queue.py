@@ -145,9 +145,9 @@ class SendQueue:
         """
         if self._end.is_set:
             return
-        queued = _Queued(message, audio, text)
-        if self._write(queued):
+        if not self.waiting and self._write(message, audio, text):
             return
+        queued = _Queued(message, audio, text)
         if audio:
             self._drop_stale()
             queued.stale_at = self._stale_at(audio)
@@ -157,19 +157,17 @@ class SendQueue:
         self._text += text
         self._changed.notify_all()
 
-    def _write(self, queued: _Queued) -> bool:
+    def _write(self, message: Any, audio: int, text: int) -> bool:
         """Write a message at once. Returns ``False`` if nothing was written."""
         connection = self.connection
-        if connection is None or self._messages or self._writing is not None:
-            return False
-        if not connection.try_send(queued.message):
+        if connection is None or not connection.try_send(message):
             return False
         if not connection.has_rest:
             self.sent += 1
             return True
-        self._writing, self.is_partly_written = queued, True
-        self._audio += queued.audio
-        self._text += queued.text
+        self._writing, self.is_partly_written = _Queued(message, audio, text), True
+        self._audio += audio
+        self._text += text
         self._changed.notify_all()
         return True
 
