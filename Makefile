@@ -28,7 +28,7 @@ help:
 	@echo 'make lint       run ruff, the format check and flake8-async'
 	@echo 'make types      run mypy and pyright in strict mode, and check the public types'
 	@echo 'make docs       build the documentation and run its examples; warnings are errors'
-	@echo 'make bench      run the benchmark of a burst of audio'
+	@echo 'make bench      compare the CPU time of sessions with that of other clients'
 	@echo 'make interop    test the clients of other projects with the local server; needs the package indexes'
 	@echo 'make format     fix and format the code with ruff'
 	@echo 'make clean      delete everything that make created'
@@ -65,8 +65,10 @@ docs: $(VENV)/.stamp-docs
 	$(BIN)/sphinx-build -q -b doctest -n -W --keep-going docs docs/_build/doctest
 	@echo 'built docs/_build/html/index.html'
 
-bench: $(VENV)/.stamp-cli
+bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m benchmarks burst
+	$(BIN)/python -m benchmarks duplex
+	$(BIN)/python -m benchmarks duplex --mode paced --sessions 100 --frames 250
 
 # The clients are installed into environments of their own, in .interop. CLIENTS selects some of them.
 interop: $(VENV)/.stamp-interop

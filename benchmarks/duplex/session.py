@@ -75,15 +75,15 @@ async def _pace(
 ) -> None:
     task_status.started()
     await start.wait()
+    received = 0
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_speak, session, load)
-        received = 0
         async for event in session:
             if isinstance(event, events.Audio):
                 meter.receive(event.data)
                 received += 1
                 if received == load.frames:
-                    return
+                    break
 
 
 async def _speak(session: RealtimeSession[None], load: DuplexLoad) -> None:

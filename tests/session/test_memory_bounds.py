@@ -14,7 +14,7 @@ from support.bounds_program import PROGRAMS
 
 pytestmark = pytest.mark.slow
 
-SMALL = 4 * 1024 * 1024
+SMALL = 1024 * 1024
 """What Python and its allocator need for anything."""
 
 

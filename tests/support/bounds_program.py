@@ -170,7 +170,7 @@ async def outgoing_audio() -> str:
 
 
 async def stalled_connection() -> str:
-    """The peer reads nothing while the user speaks in real time, with a limit of the latency."""
+    """The peer reads nothing while the user speaks for ten times the limit of the latency."""
     peer = Peer(max_messages=4)
     options: Any = {"max_audio_latency": 0.2, "max_outgoing_audio": BOUND, "close_timeout": 0.1}
     async with open_session_with(peer, **options) as session:
@@ -181,8 +181,8 @@ async def stalled_connection() -> str:
             await session.send_audio(os.urandom(960))
             await trio.sleep(0.02)
         statistics = session.statistics()
-        assert statistics.outgoing_audio <= BOUND
-        return "dropped" if statistics.dropped_outgoing_audio > 0 else "nothing dropped"
+        most = 0.2 * 48_000 + 960
+        return "dropped" if statistics.outgoing_audio <= most else "too much waits"
 
 
 async def audio_while_away() -> str:

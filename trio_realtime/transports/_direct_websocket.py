@@ -107,7 +107,7 @@ class ClientConnection(WebSocketConnection):
             except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
             else:
-                return
+                return  # noqa: ASYNC910 - the reader yields at its next read
         await super()._handle_message_event(event)
 
     async def get_messages(self) -> list[str | bytes]:
@@ -160,5 +160,9 @@ class ClientConnection(WebSocketConnection):
             try:
                 await self._direct.write_rest()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
+                is_lost = True
+            else:
+                is_lost = False
+            if is_lost:
                 await self._abort_web_socket()
-                raise ConnectionClosed(self._close_reason) from None
+                raise ConnectionClosed(self._close_reason)

@@ -196,6 +196,7 @@ class _GuardedStream:
         if self._early:
             early, self._early = self._keepalive.take(self._early), b""
             if early:
+                await trio.lowlevel.checkpoint()
                 return early
         return await self._keepalive.receive_some(self._socket or self._inner, max_bytes)
 
