@@ -36,6 +36,11 @@ class DirectStream(Protocol):
 
     rest: bytes
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether :meth:`write_now` can write."""
+        ...
+
     def write_now(self, frame: bytes) -> bool:
         """Write a frame, or its beginning. Returns ``False`` if nothing was written."""
         ...
@@ -139,6 +144,7 @@ class ClientConnection(WebSocketConnection):
         """
         if (
             self._direct is None
+            or not self._direct.is_direct
             or self._close_reason is not None
             or self._stream_lock.locked()
             or self._direct.rest

@@ -152,10 +152,14 @@ class _GuardedStream:
     def __attrs_post_init__(self) -> None:
         self._socket = PlainSocket.of(self._inner)
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether :meth:`write_now` can write: this is a plain socket, and the upgrade is complete."""
+        return self._socket is not None and self._request is None
+
     def write_now(self, frame: bytes) -> bool:
         """Write a frame to a plain socket without waiting. Returns ``False`` if nothing was written."""
-        if self._socket is None or self._request is not None:
-            return False
+        assert self._socket is not None
         try:
             written = self._socket.write_now(frame)
         except OSError:
