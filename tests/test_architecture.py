@@ -245,6 +245,15 @@ def test_optional_packages_are_not_imported_with_the_library() -> None:
     assert (result.returncode, result.stderr, result.stdout.split()) == (0, "", [])
 
 
+def test_trio_websocket_is_not_imported_before_a_connection_is_opened() -> None:
+    """It takes a tenth of the time that importing the library takes."""
+    child = f"import sys, {PACKAGE}\nprint(*sorted({{'trio_websocket', 'wsproto'}} & sys.modules.keys()))"
+    result = subprocess.run(
+        [sys.executable, "-c", child], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr, result.stdout.split()) == (0, "", [])
+
+
 # --- cycles -------------------------------------------------------------------------------------
 
 # Imports that close a cycle, for type checkers only: events name their agents and tools, hooks receive

@@ -13,7 +13,7 @@ cancelled write breaks the connection.
 
 from __future__ import annotations
 
-from ._trio_websocket import (
+from ._default import (
     connect_trio_websocket as connect_trio_websocket,
 )
 from .base import (

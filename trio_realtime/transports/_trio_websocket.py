@@ -49,7 +49,7 @@ from .base import (
 )
 from .keepalive import Keepalive
 
-__all__ = ["connect_trio_websocket"]
+__all__ = ["open_connection"]
 
 # Large enough to keep answering pings while the receiving task is busy with a burst.
 _QUEUED_MESSAGES = 64
@@ -57,27 +57,8 @@ _MESSAGE_TOO_BIG = 1009
 
 
 @asynccontextmanager
-async def connect_trio_websocket(options: ConnectOptions) -> AsyncGenerator[Transport, None]:
-    """Open a WebSocket connection for the duration of an ``async with`` block.
-
-    Leaving the block closes the connection with code 1000, within ``options.close_timeout``
-    seconds, and then closes the socket. Neither an unresponsive peer nor cancellation prevents this. An
-    exception of the block is raised unchanged.
-
-    A ping is sent every ``options.ping_interval`` seconds. If the peer neither answers it nor sends a
-    part of a message for ``options.ping_timeout`` seconds, the connection ends: ``receive`` and
-    ``send`` raise :class:`TransportClosed` with code 1006, and the reason says so. An idle peer that
-    stops answering is thus noticed within the sum of both. While the queue of messages is full because
-    no task receives, this is not measured.
-
-    Raises:
-        HandshakeRejected: The server answered with an HTTP status; its body may give the reason.
-            Redirects are not followed.
-        TransportConnectTimeout: Connecting took longer than ``options.connect_timeout`` seconds.
-            Retrying may help.
-        TransportConnectError: The connection failed; the message names the failed step.
-        MissingPackage: The proxy needs an optional package.
-    """
+async def open_connection(options: ConnectOptions) -> AsyncGenerator[Transport]:
+    """Open a connection; see :func:`.connect_trio_websocket`."""
     async with open_bare_nursery(TransportError) as nursery:
         transport = await _connect(nursery, options)
         try:
