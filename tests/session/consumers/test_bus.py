@@ -13,6 +13,9 @@ from support.service import send_text
 from support.sessions import open_test_session
 from trio_realtime import RealtimeSession, events
 from trio_realtime.errors import UsageError
+from trio_realtime.session.consumers.bus import EventBus
+from trio_realtime.session.consumers.channel import BufferLimits
+from trio_realtime.session.ending import EndState
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -94,3 +97,23 @@ async def test_subscribe_rejects_unknown_overflow_policies(autojump_clock: MockC
             match="overflow must be one of fail, drop_oldest_audio, drop_oldest, got 'block'",
         ):
             session.subscribe(overflow="block").__enter__()  # type: ignore[call-overload]
+
+
+async def test_the_reader_does_not_ask_a_consumer_that_does_something_else() -> None:
+    limits = BufferLimits(max_events=10, max_audio=10, max_bytes=10_000, overflow="fail")
+    bus = EventBus(limits, EndState())
+    event = events.AudioEnd(response_id="r", item_id="i", content_index=0)
+    channel = bus.open_channel()
+    for _ in range(6):
+        bus.emit(event)
+    assert not bus.crowded  # nobody has ever read
+    channel.receive_nowait()
+    bus.emit(event)
+    assert bus.crowded == {channel}
+    await bus.let_consumers_read()
+    assert not bus.crowded
+    bus.emit(event)
+    assert not bus.crowded
+    await channel.receive()
+    bus.emit(event)
+    assert bus.crowded == {channel}

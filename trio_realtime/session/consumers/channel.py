@@ -221,7 +221,8 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         if type(event) is Audio:
             self._audio += len(event.data)
         if self._is_crowded():
-            self._crowded.add(self)
+            if self._receiving or self._patience > 0:
+                self._crowded.add(self)
             # A task that is about to take an event is not too slow: the reader waits for it before it
             # handles the next frame.
             if not self._receiving and self._is_over():
@@ -241,6 +242,9 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         if self._receiving:
             return True
         self._patience -= 1
+        if self._patience < 0:
+            # Its consumer does something else. The reader need not ask before it takes another event.
+            self._crowded.discard(self)
         return self._patience >= 0
 
     def _is_crowded(self) -> bool:
