@@ -44,3 +44,29 @@ def test_errors_go_to_stderr_and_end_the_current_line(capsys: pytest.CaptureFixt
     printed = capsys.readouterr()
     assert printed.out == "Clerk: Hel\nClerk: lo"
     assert printed.err == "trio-realtime: no such voice\n"
+
+
+def test_a_lost_connection_is_reported_on_stderr_until_it_is_restored(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal("Clerk", prompt=False)
+    restored = events.Reconnected(
+        attempts=2,
+        duration=1.0,
+        items_sent=0,
+        items_acknowledged=0,
+        lost_audio_ms=0,
+        state_restored=True,
+    )
+    terminal.show(restored)  # a connection was replaced before its end
+    assert capsys.readouterr().err == ""
+    for attempt, delay in ((1, 0.0), (2, 0.5)):
+        error = errors.ConnectionLost("the connection was lost")
+        terminal.show(events.Reconnecting(attempt=attempt, delay=delay, error=error))
+    terminal.show(restored)
+    terminal.show(restored)
+    assert capsys.readouterr().err.splitlines() == [
+        "trio-realtime: the connection was lost; connecting again in 0.0 s",
+        "trio-realtime: the connection was lost; connecting again in 0.5 s",
+        "trio-realtime: connected again",
+    ]

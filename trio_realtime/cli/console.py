@@ -22,6 +22,7 @@ class Terminal:
         self._prompt = prompt
         self._item_id: str | None = None
         self._line_open = False
+        self._is_away = False
 
     def show_greeting(self) -> None:
         """Say how to quit."""
@@ -59,6 +60,15 @@ class Terminal:
             case events.Error():
                 self._end_line()
                 print_message(str(event.error))
+            case events.Reconnecting():
+                self._end_line()
+                self._is_away = True
+                print_message(f"{event.error}; connecting again in {event.delay:.1f} s")
+            case events.Reconnected() if self._is_away:
+                # A connection that is replaced before its end needs no message.
+                self._end_line()
+                self._is_away = False
+                print_message("connected again")
             case _:
                 pass
 
