@@ -92,14 +92,18 @@ define run_flake8_async
 @touch $@
 endef
 
-$(VENV)/.async-everywhere: $(shell find $(CODE) -name '*.py') $(VENV)/.stamp-lint Makefile
-	$(call run_flake8_async,(all code),$(ASYNC_EVERYWHERE))
+# Each file is checked once, with the rules of the narrowest group that it belongs to.
+LIBRARY := $(filter-out $(SURFACE),$(shell find $(PACKAGE) -name '*.py'))
+OTHER_CODE := $(shell find $(filter-out $(PACKAGE),$(CODE)) -name '*.py')
 
-$(VENV)/.async-library: $(shell find $(PACKAGE) -name '*.py') $(VENV)/.stamp-lint Makefile
+$(VENV)/.async-everywhere: $(OTHER_CODE) $(VENV)/.stamp-lint Makefile
+	$(call run_flake8_async,(tests, benchmarks and examples),$(ASYNC_EVERYWHERE))
+
+$(VENV)/.async-library: $(LIBRARY) $(VENV)/.stamp-lint Makefile
 	$(call run_flake8_async,(library),$(ASYNC_LIBRARY))
 
 $(VENV)/.async-surface: $(SURFACE) $(VENV)/.stamp-lint Makefile
-	$(call run_flake8_async,(checkpoints of the public methods),$(ASYNC_SURFACE))
+	$(call run_flake8_async,(modules whose methods users await),$(ASYNC_SURFACE))
 
 # Rules are enabled by name, so that a new version of flake8-async cannot break the build.
 #   100-108  scopes without a checkpoint, yield in a nursery, unshielded await in finally,
@@ -116,12 +120,12 @@ ASYNC_EVERYWHERE := --enable=$(ASYNC_COMMON),ASYNC900 \
 # Also in the library:
 #   111      a resource that closes before the nursery whose tasks use it. Tests do this on purpose,
 #            to check the exception that a task gets when its session ends.
-ASYNC_LIBRARY := --enable=ASYNC111
+ASYNC_LIBRARY := --enable=$(ASYNC_COMMON),ASYNC900,ASYNC111
 # Also in the modules of SURFACE:
 #   910-911  every path has a checkpoint: fairness and cancellation depend on it.
 # Not in private functions, where an extra checkpoint slows down the audio path, nor in tests and test
 # doubles, where a tool may return at once.
-ASYNC_SURFACE := --enable=ASYNC910,ASYNC911
+ASYNC_SURFACE := --enable=$(ASYNC_COMMON),ASYNC900,ASYNC111,ASYNC910,ASYNC911
 
 # --- the environment -----------------------------------------------------------------------------
 
