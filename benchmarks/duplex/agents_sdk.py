@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from agents.realtime import RealtimeAgent, RealtimeRunner
 
+from benchmarks.duplex.exchange import Exchange
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
-from benchmarks.duplex.on_asyncio import AsyncioExchange, run_sessions
+from benchmarks.duplex.on_asyncio import run_sessions
 
 
 def run(url: str, load: DuplexLoad) -> DuplexMeasurement:
@@ -13,7 +14,7 @@ def run(url: str, load: DuplexLoad) -> DuplexMeasurement:
     return run_sessions(url, load, _talk)
 
 
-async def _talk(url: str, exchange: AsyncioExchange) -> None:
+async def _talk(url: str, exchange: Exchange) -> None:
     agent: RealtimeAgent[None] = RealtimeAgent(name="Speaker", instructions="Talk.")
     runner = RealtimeRunner(agent)
     async with await runner.run(model_config={"url": url, "api_key": "unused"}) as session:

@@ -9,8 +9,9 @@ import pybase64
 from trio_websocket import open_websocket_url
 
 from benchmarks.burst.bare import REQUESTS
+from benchmarks.duplex.exchange import Exchange
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
-from benchmarks.duplex.on_trio import Exchange, run_sessions
+from benchmarks.duplex.on_trio import run_sessions
 
 
 def run(url: str, load: DuplexLoad) -> DuplexMeasurement:

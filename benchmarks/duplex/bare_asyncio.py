@@ -8,8 +8,9 @@ import json
 from websockets.asyncio.client import connect
 
 from benchmarks.burst.bare import REQUESTS
+from benchmarks.duplex.exchange import Exchange
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
-from benchmarks.duplex.on_asyncio import AsyncioExchange, run_sessions
+from benchmarks.duplex.on_asyncio import run_sessions
 
 
 def run(url: str, load: DuplexLoad) -> DuplexMeasurement:
@@ -17,7 +18,7 @@ def run(url: str, load: DuplexLoad) -> DuplexMeasurement:
     return run_sessions(url, load, _talk)
 
 
-async def _talk(url: str, exchange: AsyncioExchange) -> None:
+async def _talk(url: str, exchange: Exchange) -> None:
     async with connect(url, compression=None) as ws:
 
         async def next_audio() -> bytes:

@@ -8,54 +8,19 @@ from typing import TypeAlias
 import attrs
 import trio
 
-from benchmarks.duplex.load import WARM_UP, DuplexLoad, DuplexMeasurement, DuplexMeter
-
-NextAudio: TypeAlias = Callable[[], Awaitable[bytes]]
-SendAudio: TypeAlias = Callable[[bytes], Awaitable[None]]
+from benchmarks.duplex.exchange import Exchange, NextAudio, SendAudio
+from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement, DuplexMeter
 
 
 @attrs.frozen
-class Exchange:
-    """What one session does with its audio.
+class TrioExchange(Exchange):
+    """Exchanges the audio of one session on trio."""
 
-    Attributes:
-        load: what each session does.
-        meter: measures.
-        start: set when all sessions are warm.
-        task_status: told when this one is.
-    """
-
-    load: DuplexLoad
-    meter: DuplexMeter
-    start: trio.Event
-    task_status: trio.TaskStatus[None]
-
-    async def run(self, next_audio: NextAudio, send: SendAudio) -> None:
-        """Exchange the audio of the load."""
-        if self.load.mode == "lock":
-            await self._lock(next_audio, send)
-        else:
-            await self._pace(next_audio, send)
-
-    async def _lock(self, next_audio: NextAudio, send: SendAudio) -> None:
-        microphone = self.load.microphone
-        for _ in range(WARM_UP):
-            await next_audio()
-            await send(microphone)
-        await next_audio()
-        self.task_status.started()
-        await self.start.wait()
-        for _ in range(self.load.frames):
-            await send(microphone)
-            self.meter.receive(await next_audio())
-
-    async def _pace(self, next_audio: NextAudio, send: SendAudio) -> None:
-        self.task_status.started()
-        await self.start.wait()
+    async def pace(self, next_audio: NextAudio, send: SendAudio) -> None:
+        """Receive all deltas, and send the microphone's frames by deadlines meanwhile."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._speak, send)
-            for _ in range(self.load.frames):
-                self.meter.receive(await next_audio())
+            await self.listen(next_audio)
 
     async def _speak(self, send: SendAudio) -> None:
         microphone, due = self.load.microphone, trio.current_time()
@@ -78,7 +43,7 @@ async def _run(url: str, load: DuplexLoad, talk: Talk) -> DuplexMeasurement:
     start = trio.Event()
 
     async def run_one(*, task_status: trio.TaskStatus[None]) -> None:
-        await talk(url, Exchange(load, meter, start, task_status))
+        await talk(url, TrioExchange(load, meter, start, task_status.started))
 
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as warm:

@@ -69,7 +69,6 @@ class Connection(asyncio.Protocol):
         self._data = bytearray()
         self._is_open = False
         self._items: list[str | None] = [None]
-        self._credit = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.duplex.exchange import Exchange
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
-from benchmarks.duplex.on_trio import Exchange, run_sessions
+from benchmarks.duplex.on_trio import run_sessions
 from trio_realtime import Endpoint, RealtimeAgent, events, open_realtime_session
 
 AGENT: RealtimeAgent[None] = RealtimeAgent(name="Speaker", instructions="Talk.")

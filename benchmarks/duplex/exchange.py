@@ -1,0 +1,69 @@
+"""What one session does with its audio, on trio and on asyncio alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+import attrs
+
+from benchmarks.duplex.load import WARM_UP, DuplexLoad, DuplexMeter
+
+NextAudio: TypeAlias = Callable[[], Awaitable[bytes]]
+SendAudio: TypeAlias = Callable[[bytes], Awaitable[None]]
+
+
+class Start(Protocol):
+    """The event of either library that all sessions wait for."""
+
+    def wait(self) -> Awaitable[Any]:
+        """Wait until the event is set."""
+        ...
+
+
+@attrs.frozen
+class Exchange(ABC):
+    """Exchanges the audio of one session.
+
+    Attributes:
+        load: what each session does.
+        meter: measures.
+        start: set when all sessions are warm.
+        is_warm: called when this one is.
+    """
+
+    load: DuplexLoad
+    meter: DuplexMeter
+    start: Start
+    is_warm: Callable[[], object]
+
+    async def run(self, next_audio: NextAudio, send: SendAudio) -> None:
+        """Exchange the audio of the load."""
+        if self.load.mode == "lock":
+            await self._lock(next_audio, send)
+            return
+        self.is_warm()
+        await self.start.wait()
+        await self.pace(next_audio, send)
+
+    async def _lock(self, next_audio: NextAudio, send: SendAudio) -> None:
+        microphone = self.load.microphone
+        for _ in range(WARM_UP):
+            await next_audio()
+            await send(microphone)
+        await next_audio()
+        self.is_warm()
+        await self.start.wait()
+        for _ in range(self.load.frames):
+            await send(microphone)
+            self.meter.receive(await next_audio())
+
+    @abstractmethod
+    async def pace(self, next_audio: NextAudio, send: SendAudio) -> None:
+        """Receive all deltas, and send the microphone's frames by deadlines meanwhile."""
+
+    async def listen(self, next_audio: NextAudio) -> None:
+        """Receive all deltas."""
+        for _ in range(self.load.frames):
+            self.meter.receive(await next_audio())
