@@ -18,7 +18,7 @@ one is running. The queue keeps every request for a response until it may be sen
   response that follows the end of the user's speech was started by the service; any other one
   counts as the outstanding request's once it has ended.
 * A create that is not answered in time is dropped. While another response runs there is no limit: it may
-  be the answer. The time begins anew when that one has ended, but only after the first few of them.
+  be the answer. The limit starts again when that response ends, but only for the first few responses.
 * Out-of-band requests (``conversation="none"``) are not queued here.
 
 :data:`TRANSITIONS` is the state machine.
