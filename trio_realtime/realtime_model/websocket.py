@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol, TypeAlias, cast, final
+from typing import TypeAlias, cast, final
 
 import trio
 
@@ -16,6 +16,7 @@ from trio_realtime.transports import (
     CallEnded,
     ConnectOptions,
     Connector,
+    DirectSender,
     Transport,
     TransportClosed,
     connect_trio_websocket,
@@ -28,23 +29,6 @@ from .base import ConnectionOptions
 __all__ = ["WebSocketConnection", "WebSocketModel"]
 
 ReceiveMany: TypeAlias = Callable[[], Awaitable[list[str | bytes]]]
-
-
-class DirectTransport(Protocol):
-    """A transport that can send without waiting; see :class:`.Transport`."""
-
-    @property
-    def has_rest(self) -> bool:
-        """Whether a part of the last message is not written yet."""
-        ...
-
-    def try_send(self, text: str) -> bool:
-        """Send without waiting."""
-        ...
-
-    async def flush(self) -> None:
-        """Write the rest."""
-        ...
 
 
 @final
@@ -149,7 +133,7 @@ class WebSocketConnection:
         self._decoder = decoder
         self._mask = mask
         self._receive_many: ReceiveMany | None = getattr(transport, "receive_many", None)
-        self._direct = cast("DirectTransport", transport)
+        self._direct = cast("DirectSender", transport)
         self.can_try = hasattr(transport, "try_send")
         self._frames: deque[str | bytes] = deque()
         self._decoded: deque[ServerEvent] = deque()

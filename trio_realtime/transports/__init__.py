@@ -20,6 +20,7 @@ from .base import (
     CallEnded as CallEnded,
     ConnectOptions as ConnectOptions,
     Connector as Connector,
+    DirectSender as DirectSender,
     HandshakeRejected as HandshakeRejected,
     MissingPackage as MissingPackage,
     Transport as Transport,

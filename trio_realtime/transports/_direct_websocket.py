@@ -54,7 +54,7 @@ class DirectStream(Protocol):
 class ClientConnection(WebSocketConnection):
     """A client's connection that receives messages in batches and sends without a task switch."""
 
-    _direct: DirectStream | None
+    _direct: DirectStream
 
     @classmethod
     async def open(
@@ -135,7 +135,7 @@ class ClientConnection(WebSocketConnection):
     @property
     def has_rest(self) -> bool:
         """Whether a part of the last frame of :meth:`try_send` is not written yet."""
-        return self._direct is not None and bool(self._direct.rest)
+        return bool(self._direct.rest)
 
     def try_send(self, text: str) -> bool:
         """Write a message without waiting. Returns ``False`` if nothing was written.
@@ -143,8 +143,7 @@ class ClientConnection(WebSocketConnection):
         The caller must call :meth:`flush` if the connection has a rest then.
         """
         if (
-            self._direct is None
-            or not self._direct.is_direct
+            not self._direct.is_direct
             or self._close_reason is not None
             or self._stream_lock.locked()
             or self._direct.rest
@@ -161,7 +160,6 @@ class ClientConnection(WebSocketConnection):
         Raises:
             ConnectionClosed: The connection is closed.
         """
-        assert self._direct is not None
         async with self._stream_lock:
             try:
                 await self._direct.write_rest()

@@ -151,10 +151,9 @@ class _GuardedStream:
 
     async def write_rest(self) -> None:
         """Write what :meth:`write_now` has left. If this is cancelled, the stream is closed."""
+        rest, self.rest = self.rest, b""
         async with closed_on_error(self._inner):
-            while rest := self.rest:
-                self.rest = b""
-                await self._keepalive.send_rest(self._inner, rest)
+            await self._keepalive.send_rest(self._inner, rest)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # Cancellation at this point has written nothing, so the stream stays intact.
@@ -162,9 +161,9 @@ class _GuardedStream:
         if self._request is not None:
             self._request += bytes(data)
         try:
+            if self.rest:
+                await self.write_rest()
             async with closed_on_error(self._inner):
-                if self.rest:
-                    await self.write_rest()
                 await self._keepalive.send_all(self._inner, data)
         except trio.BrokenResourceError:
             if self._request is None:

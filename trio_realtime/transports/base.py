@@ -26,6 +26,7 @@ __all__ = [
     "CallEnded",
     "Connector",
     "ConnectOptions",
+    "DirectSender",
     "MissingPackage",
     "TransportConnectError",
     "TransportConnectTimeout",
@@ -262,6 +263,34 @@ def _check_positive(name: str, value: float) -> None:
         raise ValueError(f"{name} must be > 0, got {value!r}")
 
 
+class DirectSender(Protocol):
+    """What can send a message without waiting. A transport may be one."""
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of the last message is not written yet. It goes out before anything else."""
+        ...
+
+    def try_send(self, message: str) -> bool:
+        """Write a message, or its beginning, without waiting.
+
+        Returns:
+            ``False`` if nothing was written, for example because another message is being written. Then
+            ``send`` is called.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Write the rest. Only the task that sends calls this, while there is a rest.
+
+        If this is cancelled, the connection is broken.
+
+        Raises:
+            TransportClosed: The connection is closed.
+        """
+        ...
+
+
 class Transport(Protocol):
     """An open connection that carries whole messages, in order, in both directions.
 
@@ -273,11 +302,7 @@ class Transport(Protocol):
 
     - ``receive_many()`` returns a list of all messages that have arrived, at least one. Otherwise it is like
       ``receive``.
-    - ``try_send(text)`` writes a message without waiting and returns ``True``, or writes nothing and returns
-      ``False``, for example because another message is being written. Then ``send`` is called.
-    - ``has_rest`` is true while a part of that message is not written yet. Then ``await flush()`` is called
-      by the task that sends. The rest goes out before anything else. ``flush`` is like ``send``, except that
-      the connection is broken if it is cancelled.
+    - those of :class:`DirectSender`.
     """
 
     async def send(self, text: str) -> None:

@@ -21,30 +21,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 import trio
 
 from trio_realtime.session.change_signal import ChangeSignal
 from trio_realtime.session.ending import EndState
-
-
-class DirectConnection(Protocol):
-    """A connection that can write without waiting; see :class:`.Transport`."""
-
-    @property
-    def has_rest(self) -> bool:
-        """Whether a part of the last message is not written yet."""
-        ...
-
-    def try_send(self, message: Any) -> bool:
-        """Write a message without waiting. Returns ``False`` if nothing was written."""
-        ...
-
-    async def flush(self) -> None:
-        """Write the rest of the last message."""
-        ...
+from trio_realtime.transports import DirectSender
 
 
 def _ignore(_dropped: float) -> None:
@@ -98,7 +82,7 @@ class SendQueue:
         bytes_per_ms: float = 48.0,
         report_stall: Callable[[float], None] = _ignore,
     ) -> None:
-        self.connection: DirectConnection | None = None
+        self.connection: DirectSender | None = None
         self.is_partly_written: bool = False
         self.sent: int = 0
         self.dropped_audio: int = 0

@@ -13,17 +13,16 @@ from typing import cast
 
 from trio_realtime.realtime_model import ModelConnection
 from trio_realtime.session.runtime import SessionRuntime
-from trio_realtime.transports import TransportClosed
+from trio_realtime.transports import DirectSender, TransportClosed
 
 from .errors import model_failure
-from .send_queue import DirectConnection
 
 
 async def write_messages(connection: ModelConnection, runtime: SessionRuntime) -> None:
     """Send the messages of the queue until the connection is gone. The reader reports why."""
     queue = runtime.send_queue
     direct = connection if getattr(connection, "can_try", False) else None
-    queue.connection = cast("DirectConnection | None", direct)
+    queue.connection = cast("DirectSender | None", direct)
     try:
         while True:
             message = await queue.wait_message()
