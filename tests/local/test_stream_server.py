@@ -27,7 +27,7 @@ from trio_realtime.local import (
     ServerConfigDict,
 )
 from trio_realtime.local.stream_server import StreamServer
-from trio_realtime.transports.keepalive import AFTER_MESSAGE
+from trio_realtime.transports._ping_timer import AFTER_MESSAGE
 
 KEY = [(b"authorization", b"Bearer local")]
 PATH = "/v1/realtime?model=gpt-realtime"

@@ -29,7 +29,7 @@ from trio_realtime.transports import (
     TransportClosed,
     connect_trio_websocket,
 )
-from trio_realtime.transports.keepalive import AFTER_MESSAGE, UnansweredPing
+from trio_realtime.transports._ping_timer import AFTER_MESSAGE, UnansweredPing
 
 INTERVAL, TIMEOUT = 20.0, 10.0
 OPTIONS = ConnectOptions("ws://peer.test", ping_interval=INTERVAL, ping_timeout=TIMEOUT)
