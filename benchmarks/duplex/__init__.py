@@ -18,6 +18,7 @@ Clients:
 * ``bare``     trio-websocket, msgspec and pybase64 and nothing else
 * ``asyncio``  ``websockets`` on asyncio, ``json`` and ``base64`` and nothing else
 * ``session``  ``async for event in session`` and ``session.send_audio``
+* ``fast``     the same with ``connect_fast``
 * ``agents``   ``openai-agents``, if it is installed
 
 Each round runs every client once. The ratio is the median of the ratios within the rounds.

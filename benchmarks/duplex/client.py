@@ -18,6 +18,7 @@ CLIENTS: Mapping[str, Client] = {
     "bare": Client("benchmarks.duplex.bare", "run"),
     "asyncio": Client("benchmarks.duplex.bare_asyncio", "run", requires="websockets"),
     "session": Client("benchmarks.duplex.session", "run"),
+    "fast": Client("benchmarks.duplex.session", "run_fast"),
     "agents": Client("benchmarks.duplex.agents_sdk", "run", requires="openai-agents"),
 }
 

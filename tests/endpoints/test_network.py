@@ -17,7 +17,7 @@ from trio_realtime.errors import ConfigurationError, ConnectFailed
 from trio_realtime.local import local_connector
 from trio_realtime.testing import TEST_ENDPOINT
 from trio_realtime.transports import ConnectOptions, Transport, TransportConnectError
-from trio_realtime.transports._streams import _default_context
+from trio_realtime.transports._streams import default_context
 
 KEY = "sk-test-0123456789"
 PROXY = "http://user:S3cret@proxy.test:8080"
@@ -136,7 +136,7 @@ def test_a_context_and_a_ca_file_exclude_each_other(
 def test_the_default_context_trusts_what_the_environment_names(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ca_file: Path
 ) -> None:
-    create = _default_context.__wrapped__  # not cached
+    create = default_context.__wrapped__  # not cached
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.setenv("SSL_CERT_DIR", str(empty))

@@ -1,11 +1,11 @@
-"""Pings of the default transport in both directions, on a virtual clock and streams in memory."""
+"""Pings of both connectors in both directions, on a virtual clock and streams in memory."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -25,8 +25,10 @@ from wsproto.events import (
 
 from trio_realtime.transports import (
     ConnectOptions,
+    Connector,
     Transport,
     TransportClosed,
+    connect_fast,
     connect_trio_websocket,
 )
 from trio_realtime.transports._ping_timer import AFTER_MESSAGE, UnansweredPing
@@ -69,17 +71,24 @@ class Peer:
     async def answer_pings(self) -> None:
         """Read until the stream is closed, and answer each ping."""
         seen = 0
-        while await self.read():
+        while True:
             for event in self.received[seen:]:
                 seen += 1
                 if isinstance(event, Ping):
                     await self.send(event.response())
+            if not await self.read():
+                return
 
     def payloads(self, kind: type[Ping | Pong]) -> list[bytes]:
         return [bytes(event.payload) for event in self.received if isinstance(event, kind)]
 
 
 StreamPair = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
+
+
+@pytest.fixture(params=[connect_trio_websocket, connect_fast])
+def connect(request: pytest.FixtureRequest) -> Connector:
+    return cast("Connector", request.param)
 
 
 @attrs.frozen
@@ -91,6 +100,7 @@ class Opened:
 
 @asynccontextmanager
 async def open_connection(
+    connect: Connector,
     monkeypatch: pytest.MonkeyPatch,
     make_pair: StreamPair = trio.testing.memory_stream_pair,
     **options: Any,
@@ -106,10 +116,11 @@ async def open_connection(
         return near_stream
 
     monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
+    monkeypatch.setattr("trio_realtime.transports._fast.open_tunnel_stream", open_stream)
     async with trio.open_nursery() as accepting:
         accepting.cancel_scope.deadline = trio.current_time() + TEST_TIMEOUT
         accepting.start_soon(peer.accept)
-        async with connect_trio_websocket(attrs.evolve(OPTIONS, **options)) as near:
+        async with connect(attrs.evolve(OPTIONS, **options)) as near:
             await wait_all_tasks_blocked()
             async with trio.open_nursery() as nursery:
                 yield Opened(near, peer, nursery)
@@ -127,10 +138,10 @@ async def end_of_receiving(near: Transport) -> tuple[int, str]:
 
 
 async def test_a_ping_sender_that_never_reads_does_not_stop_the_reader(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch, trio.testing.lockstep_stream_pair) as opened:
-        with trio.fail_after(1):
+    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+        with trio.fail_after(2):
             for payload in (b"1", b"2", b"3"):
                 await opened.peer.send(Ping(payload=payload))
             await opened.peer.send(TextMessage(data="a message"))
@@ -138,22 +149,22 @@ async def test_a_ping_sender_that_never_reads_does_not_stop_the_reader(
 
 
 async def test_only_the_last_of_several_pings_is_answered(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         peer = opened.peer
         for n in range(1000):
             await peer.send(Ping(payload=str(n).encode()))
-        with trio.move_on_after(1):
+        with trio.move_on_after(2):
             await peer.answer_pings()
         # The answer to the first ping was blocked when the other pings arrived.
         assert peer.payloads(Pong) == [b"0", b"999"]
 
 
 async def test_pings_are_answered_while_no_pings_are_sent(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch, ping_interval=None) as opened:
+    async with open_connection(connect, monkeypatch, ping_interval=None) as opened:
         await trio.sleep(1000)
         await opened.peer.send(Ping(payload=b"beat"))
         await opened.peer.read()
@@ -161,7 +172,7 @@ async def test_pings_are_answered_while_no_pings_are_sent(
 
 
 async def test_a_ping_with_the_response_to_the_upgrade_does_not_stop_the_reader(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def accept_with_frames(peer: Peer) -> None:
         await peer.read()
@@ -170,8 +181,8 @@ async def test_a_ping_with_the_response_to_the_upgrade_does_not_stop_the_reader(
         await peer.stream.send_all(accept + b"".join(map(peer.wire.send, frames)))
 
     monkeypatch.setattr(Peer, "accept", accept_with_frames)
-    async with open_connection(monkeypatch, trio.testing.lockstep_stream_pair) as opened:
-        with trio.fail_after(1):
+    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+        with trio.fail_after(2):
             assert await opened.near.receive() == "hello"
         await opened.peer.read()
         assert opened.peer.payloads(Pong) == [b"early"]
@@ -181,9 +192,9 @@ async def test_a_ping_with_the_response_to_the_upgrade_does_not_stop_the_reader(
 
 
 async def test_a_quiet_peer_that_answers_pings_stays_connected(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         opened.nursery.start_soon(opened.peer.answer_pings)
         await trio.sleep(3600.5)
         assert len(opened.peer.payloads(Ping)) == 180
@@ -193,18 +204,18 @@ async def test_a_quiet_peer_that_answers_pings_stays_connected(
 
 @pytest.mark.parametrize("options", [{"ping_interval": None}, {"ping_timeout": None}])
 async def test_pings_can_be_disabled(
-    options: Any, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    options: Any, connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch, **options) as opened:
+    async with open_connection(connect, monkeypatch, **options) as opened:
         await trio.sleep(3600)
         await opened.peer.send(TextMessage(data="still here"))
         assert await opened.near.receive() == "still here"
 
 
 async def test_a_frozen_peer_ends_the_connection_after_interval_and_timeout(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         await opened.peer.send(TextMessage(data="one"), TextMessage(data="two"))
         await trio.sleep(100)
         assert await opened.near.receive() == "one"
@@ -216,10 +227,10 @@ async def test_a_frozen_peer_ends_the_connection_after_interval_and_timeout(
 
 
 async def test_a_ping_soon_follows_a_message(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """What was on its way when the message was sent does not show that the peer still lives."""
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         await trio.sleep(2)
         await opened.near.send("a request")
         await trio.sleep(1)
@@ -230,9 +241,9 @@ async def test_a_ping_soon_follows_a_message(
 
 
 async def test_messages_do_not_postpone_pings(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         opened.nursery.start_soon(opened.peer.answer_pings)
         for number in range(100):
             await opened.near.send(str(number))
@@ -245,21 +256,21 @@ async def test_messages_do_not_postpone_pings(
 
 @pytest.mark.parametrize("answers", [Ping(payload=b"me too"), Pong(payload=b"unasked")])
 async def test_control_frames_of_the_peer_are_no_answer(
-    answers: Event, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    answers: Event, connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def repeat(peer: Peer) -> None:
         while True:
             await trio.sleep(1)
             await peer.send(answers)
 
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         opened.nursery.start_soon(repeat, opened.peer)
         assert await end_of_receiving(opened.near) == (1006, LOST)
         assert trio.current_time() == INTERVAL + TIMEOUT
 
 
 async def test_a_peer_that_is_sending_a_large_message_is_not_silent(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def send_slowly(peer: Peer) -> None:
         await trio.sleep(INTERVAL - 1)
@@ -268,7 +279,7 @@ async def test_a_peer_that_is_sending_a_large_message_is_not_silent(
             await peer.stream.send_all(frame[start : start + KIBIBYTE])
             await trio.sleep(TIMEOUT - 1)
 
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         opened.nursery.start_soon(send_slowly, opened.peer)
         assert len(await opened.near.receive()) == 10 * KIBIBYTE
         arrived_at = trio.current_time()
@@ -278,10 +289,10 @@ async def test_a_peer_that_is_sending_a_large_message_is_not_silent(
 
 
 async def test_a_connection_that_is_not_received_from_is_not_lost(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """Pongs wait behind messages that the program has not received."""
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         opened.nursery.start_soon(opened.peer.answer_pings)
         await opened.peer.send(*[TextMessage(data=str(n)) for n in range(100)])
         await trio.sleep(1000)
@@ -292,9 +303,9 @@ async def test_a_connection_that_is_not_received_from_is_not_lost(
 
 
 async def test_an_answer_behind_messages_that_were_not_received_is_not_missed(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         peer = opened.peer
         while not peer.payloads(Ping):
             await peer.read()
@@ -310,9 +321,9 @@ async def test_an_answer_behind_messages_that_were_not_received_is_not_missed(
 
 
 async def test_an_answer_that_arrived_while_the_program_was_blocked_counts(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         peer = opened.peer
         for n in range(1, 11):
             while len(peer.payloads(Ping)) < n:
@@ -327,9 +338,9 @@ async def test_an_answer_that_arrived_while_the_program_was_blocked_counts(
 
 
 async def test_a_peer_that_stops_reading_releases_a_blocked_send(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         await trio.sleep(INTERVAL - 5)
         with pytest.raises(TransportClosed, match=LOST):
             await opened.near.send("x" * KIBIBYTE)
@@ -338,7 +349,7 @@ async def test_a_peer_that_stops_reading_releases_a_blocked_send(
 
 
 async def test_a_peer_that_is_reading_a_large_message_is_not_silent(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """A ping cannot be written in the middle of a frame."""
 
@@ -347,7 +358,7 @@ async def test_a_peer_that_is_reading_a_large_message_is_not_silent(
             await peer.read(8 * KIBIBYTE)
             await trio.sleep(1)
 
-    async with open_connection(monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         peer = opened.peer
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_slowly, peer)
@@ -362,7 +373,7 @@ async def test_a_peer_that_is_reading_a_large_message_is_not_silent(
 
 
 async def test_writes_after_the_ping_do_not_hide_that_it_is_unanswered(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """The buffers on the way accept them, even though nobody reads."""
 
@@ -372,14 +383,14 @@ async def test_writes_after_the_ping_do_not_hide_that_it_is_unanswered(
                 await near.send("audio")
                 await trio.sleep(0.5)
 
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         opened.nursery.start_soon(send_audio, opened.near)
         assert await end_of_receiving(opened.near) == (1006, LOST)
         assert trio.current_time() == AFTER_MESSAGE * INTERVAL + TIMEOUT
 
 
 async def test_pings_pongs_and_messages_are_not_mixed(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def ping_often(peer: Peer) -> None:
         while True:
@@ -388,7 +399,7 @@ async def test_pings_pongs_and_messages_are_not_mixed(
 
     big = "y" * 300 * KIBIBYTE
     make_pair = trio.testing.lockstep_stream_pair
-    async with open_connection(monkeypatch, make_pair, ping_interval=0.01) as opened:
+    async with open_connection(connect, monkeypatch, make_pair, ping_interval=0.01) as opened:
         peer = opened.peer
         opened.nursery.start_soon(peer.answer_pings)
         opened.nursery.start_soon(ping_often, peer)
@@ -406,18 +417,18 @@ async def test_pings_pongs_and_messages_are_not_mixed(
 
 
 async def test_leaving_the_block_of_a_lost_connection_takes_no_time(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         await end_of_receiving(opened.near)
         lost_at = trio.current_time()
     assert trio.current_time() == lost_at
 
 
 async def test_a_close_that_is_not_answered_still_takes_close_timeout(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(monkeypatch, close_timeout=60.0) as opened:
+    async with open_connection(connect, monkeypatch, close_timeout=60.0) as opened:
         await trio.sleep(INTERVAL + 1)
         await opened.near.aclose(4000, "enough")
         assert trio.current_time() == INTERVAL + 1 + 60
@@ -425,18 +436,20 @@ async def test_a_close_that_is_not_answered_still_takes_close_timeout(
 
 
 async def test_a_peer_that_closes_and_does_not_read_ends_the_connection(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """The reader cannot write its part of the close handshake."""
-    async with open_connection(monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         await opened.peer.send(CloseConnection(code=4001, reason="enough"))
         assert await end_of_receiving(opened.near) == (4001, "enough")
         assert trio.current_time() <= INTERVAL + TIMEOUT
 
 
-async def test_no_task_is_left(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
+async def test_no_task_is_left(
+    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
     before = trio.lowlevel.current_statistics().tasks_living
-    async with open_connection(monkeypatch) as opened:
+    async with open_connection(connect, monkeypatch) as opened:
         await trio.sleep(INTERVAL + 1)  # a ping is not answered yet
         await opened.peer.stream.aclose()
         await end_of_receiving(opened.near)

@@ -15,7 +15,7 @@ import trio.testing
 import trustme
 
 from trio_realtime.transports import TransportConnectError
-from trio_realtime.transports._streams import _default_context, open_tcp, start_tls
+from trio_realtime.transports._streams import default_context, open_tcp, start_tls
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +31,9 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture(autouse=True)
 def new_default_context() -> Iterator[None]:
-    _default_context.cache_clear()
+    default_context.cache_clear()
     yield
-    _default_context.cache_clear()
+    default_context.cache_clear()
 
 
 @asynccontextmanager

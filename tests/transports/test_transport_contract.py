@@ -1,7 +1,7 @@
 """The contract of transports, tested with the same tests for every transport.
 
-There are three kinds of connection: the in-memory transport, trio-websocket over in-memory byte
-streams (for virtual time), and trio-websocket over loopback sockets.
+There are five kinds of connection: the in-memory transport, and each connector over in-memory byte
+streams (for virtual time) and over loopback sockets.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from wsproto.events import (
 from trio_realtime._nursery import open_bare_nursery
 from trio_realtime.transports import (
     ConnectOptions,
+    Connector,
     Transport,
     TransportClosed,
+    connect_fast,
     connect_trio_websocket,
     memory_transport_pair,
 )
@@ -194,12 +196,12 @@ async def open_memory(
 
 @asynccontextmanager
 async def open_websocket(
-    options: ConnectOptions, far: WebSocketFarEnd
+    options: ConnectOptions, far: WebSocketFarEnd, connect: Connector
 ) -> AsyncGenerator[tuple[Transport, FarEnd], None]:
     async with open_bare_nursery(AssertionError) as nursery:
         await nursery.start(far.serve)
         try:
-            async with connect_trio_websocket(options) as near:
+            async with connect(options) as near:
                 await far.ready.wait()
                 yield near, far
         finally:
@@ -210,6 +212,7 @@ async def open_websocket(
 @asynccontextmanager
 async def open_over_streams(
     monkeypatch: pytest.MonkeyPatch,
+    connect: Connector,
     *,
     stalled: bool = False,
     close_timeout: float = 1.0,
@@ -224,12 +227,15 @@ async def open_over_streams(
         return far_end
 
     monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_near_stream)
+    monkeypatch.setattr("trio_realtime.transports._fast.open_tunnel_stream", open_near_stream)
     options = ConnectOptions(
         "ws://peer.test/v1/realtime",
         close_timeout=close_timeout,
         max_message_size=max_message_size,
     )
-    async with open_websocket(options, WebSocketFarEnd(open_far_stream, stalled)) as connection:
+    async with open_websocket(
+        options, WebSocketFarEnd(open_far_stream, stalled), connect
+    ) as connection:
         yield connection
 
 
@@ -239,7 +245,11 @@ def stream_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
 
 @asynccontextmanager
 async def open_over_sockets(
-    *, stalled: bool = False, close_timeout: float = 1.0, max_message_size: int = 2**25
+    connect: Connector,
+    *,
+    stalled: bool = False,
+    close_timeout: float = 1.0,
+    max_message_size: int = 2**25,
 ) -> AsyncGenerator[tuple[Transport, FarEnd], None]:
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
@@ -249,28 +259,50 @@ async def open_over_sockets(
             close_timeout=close_timeout,
             max_message_size=max_message_size,
         )
-        async with open_websocket(options, WebSocketFarEnd(listener.accept, stalled)) as connection:
+        async with open_websocket(
+            options, WebSocketFarEnd(listener.accept, stalled), connect
+        ) as connection:
             yield connection
 
 
-@pytest.fixture(params=["memory", "streams", "sockets"])
+CONNECTORS: dict[str, Connector] = {
+    "trio-websocket": connect_trio_websocket,
+    "fast": connect_fast,
+}
+
+
+@pytest.fixture(
+    params=["memory", *(f"{n} over {k}" for n in CONNECTORS for k in ("streams", "sockets"))]
+)
 def open_connection(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> OpenConnection:
-    by_name: dict[str, OpenConnection] = {
-        "memory": open_memory,
-        "streams": partial(open_over_streams, monkeypatch),
-        "sockets": open_over_sockets,
-    }
-    return by_name[request.param]
+    return opener_named(request.param, monkeypatch)
 
 
-@pytest.fixture(params=["memory", "streams"])
+@pytest.fixture(params=["memory", *(f"{name} over streams" for name in CONNECTORS)])
 def open_virtual_connection(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> OpenConnection:
     """The connections that support virtual time."""
-    return open_memory if request.param == "memory" else partial(open_over_streams, monkeypatch)
+    return opener_named(request.param, monkeypatch)
+
+
+def opener_named(name: str, monkeypatch: pytest.MonkeyPatch) -> OpenConnection:
+    connector, _, kind = name.partition(" over ")
+    if kind == "streams":
+        return partial(open_over_streams, monkeypatch, CONNECTORS[connector])
+    if kind == "sockets":
+        return partial(open_over_sockets, CONNECTORS[connector])
+    return open_memory
+
+
+@pytest.fixture(params=CONNECTORS)
+def open_over_memory_streams(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> OpenConnection:
+    """Each connector over streams."""
+    return partial(open_over_streams, monkeypatch, CONNECTORS[request.param])
 
 
 async def close_status_from(attempt: Callable[[], Awaitable[object]]) -> tuple[int, str]:
@@ -439,7 +471,10 @@ async def test_a_send_cancelled_before_its_first_byte_sends_nothing(
         assert await far.receive() == "whole"
 
 
-@pytest.mark.parametrize("opener", [open_memory, open_over_sockets])
+@pytest.mark.parametrize(
+    "opener",
+    [open_memory, *(partial(open_over_sockets, connect) for connect in CONNECTORS.values())],
+)
 async def test_cancelling_a_small_send_at_any_step_does_not_break_the_connection(
     opener: OpenConnection,
 ) -> None:
@@ -575,21 +610,21 @@ async def test_a_cancellation_does_not_shorten_the_close(
 
 
 async def test_a_ping_is_answered_while_no_task_receives(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+    open_over_memory_streams: OpenConnection, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_over_streams(monkeypatch) as (near, far):
+    async with open_over_memory_streams() as (near, far):
         assert isinstance(far, WebSocketFarEnd)
         await far.send("unread")
         await far.emit(Ping(payload=b"beat"))
-        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(2)
         assert far.pongs == [b"beat"]
         assert await near.receive() == "unread"
 
 
 async def test_a_ping_during_a_close_is_ignored(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+    open_over_memory_streams: OpenConnection, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_over_streams(monkeypatch) as (near, far):
+    async with open_over_memory_streams() as (near, far):
         assert isinstance(far, WebSocketFarEnd)
         far.ignore_close()
         async with trio.open_nursery() as nursery:

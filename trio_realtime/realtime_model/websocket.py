@@ -19,6 +19,7 @@ from trio_realtime.transports import (
     DirectSender,
     Transport,
     TransportClosed,
+    connect_fast,
     connect_trio_websocket,
 )
 from trio_realtime.wire import ClientEvent, ServerEvent
@@ -50,8 +51,8 @@ class WebSocketModel:
 
     @property
     def has_custom_connector(self) -> bool:
-        """Whether the connector is not the default one."""
-        return self._connector is not connect_trio_websocket
+        """Whether the connector is the one of a user."""
+        return self._connector not in (connect_trio_websocket, connect_fast)
 
     @property
     def max_duration(self) -> float:

@@ -4,8 +4,9 @@ A session takes a :data:`Connector`, which opens a :class:`Transport`. The defau
 :func:`connect_trio_websocket`. :func:`memory_transport_pair` creates an in-memory connection for
 tests.
 
-The default connector sends pings, and ends a connection whose peer does not answer them. A transport
-within one process needs no pings, so a connector may ignore these options.
+:func:`connect_fast` takes less CPU time. Both connectors send pings, and end a connection whose peer
+does not answer them. A transport within one process needs no pings, so a connector may ignore these
+options.
 
 Only one task should send on a transport, and never inside a cancel scope of the user, because a
 cancelled write breaks the connection.
@@ -13,7 +14,8 @@ cancelled write breaks the connection.
 
 from __future__ import annotations
 
-from ._default import (
+from ._connectors import (
+    connect_fast as connect_fast,
     connect_trio_websocket as connect_trio_websocket,
 )
 from .base import (

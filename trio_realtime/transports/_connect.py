@@ -14,7 +14,16 @@ from ._proxy import open_tunnel
 from ._streams import open_tcp, start_tls
 from .base import ConnectOptions
 
-__all__ = ["host_header", "open_stream", "request_headers", "request_target"]
+__all__ = [
+    "host_header",
+    "host_name",
+    "open_stream",
+    "open_tunnel_stream",
+    "peer_name",
+    "request_headers",
+    "request_target",
+    "uses_tls",
+]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _USER_AGENT = "trio-realtime/0.1"
@@ -29,15 +38,34 @@ async def open_stream(options: ConnectOptions) -> trio.abc.Stream:
         TransportConnectError: The message contains the host, the port and the system's error text.
         MissingPackage: The proxy needs an optional package.
     """
-    parts = urlsplit(options.url)
-    host, port = _host(parts), _port(parts)
-    if options.proxy is None:
-        stream = await open_tcp(host, port, f"{host}:{port}")
-    else:
-        stream = await open_tunnel(options, host, port)
-    if parts.scheme == "ws":
+    stream = await open_tunnel_stream(options)
+    if not uses_tls(options):
         return stream
-    return await start_tls(stream, options.ssl_context, host, f"{host}:{port}")
+    return await start_tls(stream, options.ssl_context, host_name(options), peer_name(options))
+
+
+async def open_tunnel_stream(options: ConnectOptions) -> trio.abc.Stream:
+    """Connect, through the proxy if there is one, without TLS; otherwise like :func:`open_stream`."""
+    parts = urlsplit(options.url)
+    if options.proxy is None:
+        return await open_tcp(_host(parts), _port(parts), peer_name(options))
+    return await open_tunnel(options, _host(parts), _port(parts))
+
+
+def uses_tls(options: ConnectOptions) -> bool:
+    """Return whether the server expects TLS."""
+    return urlsplit(options.url).scheme == "wss"
+
+
+def host_name(options: ConnectOptions) -> str:
+    """Return the name that the certificate of the server must contain."""
+    return _host(urlsplit(options.url))
+
+
+def peer_name(options: ConnectOptions) -> str:
+    """Return the name of the server for error messages."""
+    parts = urlsplit(options.url)
+    return f"{_host(parts)}:{_port(parts)}"
 
 
 def _host(parts: SplitResult) -> str:

@@ -31,13 +31,18 @@ class FrameSplitter:
 
     Args:
         max_size: The number of bytes of a message above which it is none of the usual ones.
+
+    Attributes:
+        has_message: Whether a part of a message has arrived since this was last set to ``False``.
     """
 
     def __init__(self, max_size: int) -> None:
+        self.has_message: bool = False
         self._max_size = max_size
         self._waiting: list[bytes] = []  # the beginning of a frame
         self._missing = 0  # the bytes of the frame that must arrive before it is looked at again
         self._left = 0  # the bytes of a frame of another kind that have not arrived
+        self._is_left_message = False
         self._is_fragmented = False
 
     def feed(self, data: bytes) -> list[str | bytes]:
@@ -46,6 +51,7 @@ class FrameSplitter:
             self._waiting.append(data)
             self._missing -= len(data)
             if self._missing > 0:
+                self.has_message = True  # only a message misses more than its header
                 return []
             data = b"".join(self._waiting)
             self._waiting = []
@@ -56,6 +62,7 @@ class FrameSplitter:
                 stop = min(begin + self._left, end)
                 pieces.append(data[begin:stop])
                 self._left -= stop - begin
+                self.has_message |= self._is_left_message
                 begin = stop
                 continue
             size, head = _header(data, begin, end)
@@ -63,6 +70,7 @@ class FrameSplitter:
                 self._wait(data[begin:], 1)
                 break
             if self._is_usual(data[begin], data[begin + 1], size, head):
+                self.has_message = True
                 stop = begin + head + size
                 if stop > end:
                     self._wait(data[begin:], stop - end)
@@ -92,7 +100,8 @@ class FrameSplitter:
 
     def _begin_other(self, first: int, second: int, size: int) -> None:
         self._left = size + (4 if second & _MASKED else 0)
-        if not first & _CONTROL:
+        self._is_left_message = not first & _CONTROL
+        if self._is_left_message:
             self._is_fragmented = not first & _FINAL
 
 
@@ -146,24 +155,44 @@ class ClientEngine:
         return self._engine.state is ConnectionState.OPEN
 
     def receive_data(self, data: bytes | None) -> None:
-        """Take data of the server. The response to the upgrade must come without the frames after it.
+        """Take data of the server, for :meth:`events`; see :meth:`feed`."""
+        for received in self.feed(data):
+            self._events.append(
+                TextMessage(data=received) if isinstance(received, str) else received
+            )
+
+    def feed(self, data: bytes | None) -> list[str | Event]:
+        """Take data of the server; ``None`` is its end. The response to the upgrade must come alone.
+
+        Returns:
+            What has arrived: whole text messages as ``str``, and events.
 
         Raises:
             RemoteProtocolError: The server breaks the protocol.
         """
+        received: list[str | Event] = []
         if data is None or self._engine.state is ConnectionState.CONNECTING:
-            self._feed(data)
-            return
+            self._feed_engine(data, received)
+            return received
         for piece in self._splitter.feed(data):
             if isinstance(piece, bytes):
-                self._feed(piece)
+                self._feed_engine(piece, received)
+                if self._is_closed_by_peer:
+                    break  # what is received is not lost if wsproto refuses what follows
             elif not self._is_closed_by_peer:
-                self._events.append(TextMessage(data=piece))
+                received.append(piece)
+        return received
 
-    def _feed(self, data: bytes | None) -> None:
+    def take_has_message(self) -> bool:
+        """Return whether a part of a message has arrived since the last call."""
+        has_message = self._splitter.has_message
+        self._splitter.has_message = False
+        return has_message
+
+    def _feed_engine(self, data: bytes | None, received: list[str | Event]) -> None:
         self._engine.receive_data(data)
         for event in self._engine.events():
-            self._events.append(event)
+            received.append(event)
             # Also an error of the protocol: nothing may follow it.
             self._is_closed_by_peer |= isinstance(event, CloseConnection)
 

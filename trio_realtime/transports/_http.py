@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import h11
 import trio
 
-__all__ = ["next_event", "receive"]
+__all__ = ["ReceivesSome", "next_event", "receive"]
+
+
+class ReceivesSome(Protocol):
+    """What is read from a stream."""
+
+    async def receive_some(self, max_bytes: int | None = None, /) -> bytes | bytearray:
+        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
+        ...
 
 
 def next_event(http: h11.Connection) -> object:
@@ -16,7 +26,7 @@ def next_event(http: h11.Connection) -> object:
         return None
 
 
-async def receive(stream: trio.abc.Stream) -> bytes:
+async def receive(stream: ReceivesSome) -> bytes:
     """Return data, and nothing at the end of the stream or after a reset."""
     try:
         return bytes(await stream.receive_some())

@@ -16,7 +16,7 @@ from trio_realtime._nursery import leaves_of
 
 from .base import TransportConnectError
 
-__all__ = ["closed_on_error", "error_text", "open_tcp", "start_tls"]
+__all__ = ["closed_on_error", "default_context", "error_text", "open_tcp", "start_tls", "tls_error"]
 
 _CERTIFICATE_HINTS = {
     **dict.fromkeys(
@@ -59,12 +59,12 @@ async def start_tls(
         async with closed_on_error(stream):
             # https_compatible: either side may close without close_notify.
             tls = trio.SSLStream(
-                stream, context or _default_context(), server_hostname=host, https_compatible=True
+                stream, context or default_context(), server_hostname=host, https_compatible=True
             )
             await tls.do_handshake()
             return tls
     except (OSError, ValueError, trio.BrokenResourceError) as exc:  # ValueError: the host name
-        raise TransportConnectError(_tls_error_text(exc, peer)) from exc
+        raise tls_error(exc, peer) from exc
 
 
 @asynccontextmanager
@@ -83,16 +83,18 @@ def error_text(exc: BaseException) -> str:
     return "; ".join(dict.fromkeys(str(leaf) for leaf in leaves_of(exc.__cause__ or exc)))
 
 
-def _tls_error_text(exc: BaseException, peer: str) -> str:
+def tls_error(exc: BaseException, peer: str) -> TransportConnectError:
+    """Return the error of a failed handshake. The cause of the exception is that of :mod:`ssl`."""
     reason = exc.__cause__
     if isinstance(reason, ssl.SSLCertVerificationError):
         hint = _CERTIFICATE_HINTS.get(reason.verify_code)
         text = f"the TLS certificate of {peer} was rejected: {reason.verify_message.rstrip('.')}"
-        return f"{text}; {hint}" if hint else text
-    return f"the TLS handshake with {peer} failed: {error_text(exc)}"
+        return TransportConnectError(f"{text}; {hint}" if hint else text)
+    return TransportConnectError(f"the TLS handshake with {peer} failed: {error_text(exc)}")
 
 
 @functools.cache
-def _default_context() -> ssl.SSLContext:
+def default_context() -> ssl.SSLContext:
+    """Return a context with the system's trust store."""
     # Cached, because reading the trust store takes tens of milliseconds.
     return ssl.create_default_context()

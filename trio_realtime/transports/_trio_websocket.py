@@ -32,10 +32,10 @@ from trio_websocket import ConnectionClosed
 
 from trio_realtime._nursery import leaves_of, open_bare_nursery
 
+from ._byte_streams import PlainSocket
 from ._connect import host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
 from ._direct_websocket import ClientConnection
-from ._plain_socket import PlainSocket
 from ._streams import closed_on_error
 from ._upgrade import receive_upgrade
 from .base import (

@@ -17,7 +17,7 @@ import trio
 from trio_realtime._redaction import redact_url
 
 from ._credentials import mask_secrets
-from ._http import next_event, receive
+from ._http import ReceivesSome, next_event, receive
 from .base import ConnectOptions, HandshakeRejected, TransportConnectError, TransportError
 
 __all__ = ["receive_upgrade"]
@@ -33,7 +33,7 @@ _TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
 
 
 async def receive_upgrade(
-    stream: trio.abc.Stream, request: bytes, options: ConnectOptions
+    stream: ReceivesSome, request: bytes, options: ConnectOptions
 ) -> tuple[bytes, bytes]:
     """Receive the response to an upgrade request, and check it.
 
@@ -121,7 +121,7 @@ def _rejection(response: h11.Response, body: bytes, options: ConnectOptions) -> 
     return HandshakeRejected(response.status_code, text, tuple(headers))
 
 
-async def _receive_body(stream: trio.abc.Stream, http: h11.Connection) -> bytes:
+async def _receive_body(stream: ReceivesSome, http: h11.Connection) -> bytes:
     """Return the start of the body. It may never be complete, so time and size are limited."""
     body = bytearray()
     # Less than what is left of the connect timeout, so that a missing body does not hide the status.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol, final
+from typing import Final, final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from ._http import ReceivesSome
 from ._ping_filter import PING, PingFilter
 from ._ping_timer import PingTimer
 
@@ -26,14 +27,6 @@ NO_MESSAGE: Final = 0x78
 
 Control frames have 0x08, and the upgrade begins with a letter, which has 0x40.
 """
-
-
-class ReceivesSome(Protocol):
-    """What is read from a stream."""
-
-    async def receive_some(self, max_bytes: int | None = None, /) -> bytes | bytearray:
-        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
-        ...
 
 
 @final

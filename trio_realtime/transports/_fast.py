@@ -1,0 +1,59 @@
+"""Open a :class:`.FastConnection`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+
+from trio_realtime._nursery import open_bare_nursery
+
+from ._buffered_stream import BufferedStream
+from ._byte_streams import byte_stream_of
+from ._connect import host_name, open_tunnel_stream, peer_name, uses_tls
+from ._fast_connection import FastConnection
+from ._streams import default_context, tls_error
+from ._tls import TlsCodec
+from .base import ConnectOptions, Transport, TransportConnectTimeout, TransportError
+
+__all__ = ["open_connection"]
+
+
+@asynccontextmanager
+async def open_connection(options: ConnectOptions) -> AsyncGenerator[Transport]:
+    """Open a connection; see :func:`.connect_fast`."""
+    async with open_bare_nursery(TransportError) as nursery:
+        connection = await _connect(nursery, options)
+        nursery.start_soon(connection.run)
+        try:
+            yield connection
+        finally:
+            await connection.aclose()
+
+
+async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> FastConnection:
+    try:
+        with trio.fail_after(options.connect_timeout):
+            stream = _buffered_stream(await open_tunnel_stream(options), options)
+            try:
+                await stream.do_handshake(peer_name(options))
+                connection = FastConnection(options, stream, nursery)
+                await connection.perform_handshake()
+            except BaseException:
+                await stream.aclose()
+                raise
+            return connection
+    except trio.TooSlowError:
+        message = f"no connection within {options.connect_timeout:g} s"
+        raise TransportConnectTimeout(message) from None
+
+
+def _buffered_stream(stream: trio.abc.Stream, options: ConnectOptions) -> BufferedStream:
+    tls: TlsCodec | None = None
+    if uses_tls(options):
+        try:
+            tls = TlsCodec(options.ssl_context or default_context(), host_name(options))
+        except ValueError as exc:  # the host name
+            raise tls_error(exc, peer_name(options)) from exc
+    return BufferedStream(byte_stream_of(stream), tls)
