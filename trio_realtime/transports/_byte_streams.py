@@ -100,7 +100,7 @@ class PlainSocket:
             # Waiting first saves a system call that would nearly always fail.
             await trio.lowlevel.wait_readable(socket)
             try:
-                return os.read(socket.fileno(), _READ_SIZE)
+                return os.read(socket.fileno(), max_bytes or _READ_SIZE)
             except BlockingIOError:
                 continue
             except OSError as exc:
@@ -156,7 +156,7 @@ class OtherStream:
             await self._stream.send_all(data[:_WRITE_SIZE])
         return min(len(data), _WRITE_SIZE)
 
-    def write_now(self, data: bytes) -> int:
+    def write_now(self, data: bytes) -> int:  # noqa: ARG002
         """Raise an error, because this stream cannot write without waiting."""
         raise BlockingIOError
 
