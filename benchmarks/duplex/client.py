@@ -16,6 +16,7 @@ from benchmarks.duplex.load import DuplexLoad
 
 CLIENTS: Mapping[str, Client] = {
     "bare": Client("benchmarks.duplex.bare", "run"),
+    "bare-fast": Client("benchmarks.duplex.bare_fast", "run"),
     "asyncio": Client("benchmarks.duplex.bare_asyncio", "run", requires="websockets"),
     "session": Client("benchmarks.duplex.session", "run"),
     "fast": Client("benchmarks.duplex.session", "run_fast"),

@@ -56,7 +56,7 @@ class _Piece:
 
     __slots__ = ("at", "audio", "while_away")
 
-    def __init__(self, audio: bytes | None, at: float, *, while_away: bool) -> None:
+    def __init__(self, audio: bytes | None, at: float, while_away: bool) -> None:  # noqa: FBT001
         self.audio = audio
         self.at = at
         self.while_away = while_away
@@ -125,7 +125,7 @@ class UserAudio:
 
     def on_commit(self, command: CommitAudio, now: float) -> Sequence[Effect]:
         """End the user's turn by hand."""
-        self._pieces.append(_Piece(None, now, while_away=not self._link.is_open))
+        self._pieces.append(_Piece(None, now, not self._link.is_open))
         if not self._link.is_open:
             return ()
         if not self._timer.is_running(_TIMER):
@@ -139,7 +139,7 @@ class UserAudio:
 
     def _remember(self, audio: bytes, now: float) -> None:
         away = not self._link.is_open
-        self._pieces.append(_Piece(audio, now, while_away=away))
+        self._pieces.append(_Piece(audio, now, away))
         self._size += len(audio)
         seconds = self._max_speech
         if away:
