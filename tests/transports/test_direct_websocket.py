@@ -9,20 +9,26 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 import trio
 from hypothesis import given, strategies as st
 from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
+from websockets.speedups import apply_mask
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
 from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
 from trio_realtime.testing.peer import DEFAULT_SESSION
-from trio_realtime.transports import ConnectOptions, Transport, connect_trio_websocket
-from trio_realtime.transports._engine import masked_frame
+from trio_realtime.transports import (
+    ConnectOptions,
+    Connector,
+    connect_fast,
+    connect_trio_websocket,
+)
+from trio_realtime.transports._engine import _mask_without_extension, masked_frame
 
 SMALL_BUFFER = 4608
 TIMEOUT = 20
@@ -73,12 +79,22 @@ async def serve(*burst: str) -> AsyncGenerator[Server]:
     ), "the test hangs"
 
 
-@asynccontextmanager
-async def connect_with_small_buffer(options: ConnectOptions) -> AsyncGenerator[Transport]:
-    async with connect_trio_websocket(options) as transport:
-        stream: Any = transport._stream  # type: ignore[attr-defined]
+@pytest.fixture(params=[connect_trio_websocket, connect_fast])
+def connect(request: pytest.FixtureRequest) -> Connector:
+    return cast("Connector", request.param)
+
+
+@pytest.fixture
+def connect_with_small_buffer(connect: Connector, monkeypatch: pytest.MonkeyPatch) -> Connector:
+    open_stream = trio.open_tcp_stream
+
+    async def open_with_small_buffer(host: str, port: int) -> trio.SocketStream:
+        stream = await open_stream(host, port)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-        yield transport
+        return stream
+
+    monkeypatch.setattr(trio, "open_tcp_stream", open_with_small_buffer)
+    return connect
 
 
 @given(st.text(max_size=300), st.sampled_from((0, 1, 125, 126, 65_535, 65_536)))
@@ -94,9 +110,14 @@ def test_a_server_reads_what_was_masked(text: str, padding: int) -> None:
     assert events[-1].message_finished
 
 
-async def test_all_messages_that_have_arrived_are_received_at_once() -> None:
+@given(st.binary(max_size=2000), st.binary(min_size=4, max_size=4))
+def test_the_mask_without_an_extension_is_the_same(payload: bytes, key: bytes) -> None:
+    assert _mask_without_extension(payload, key) == apply_mask(payload, key)
+
+
+async def test_all_messages_that_have_arrived_are_received_at_once(connect: Connector) -> None:
     texts = [str(number) for number in range(200)]
-    async with serve(*texts) as server, connect_trio_websocket(ConnectOptions(server.url)) as near:
+    async with serve(*texts) as server, connect(ConnectOptions(server.url)) as near:
         await server.has_sent.wait()
         received: list[str | bytes] = []
         batches = 0
@@ -109,8 +130,8 @@ async def test_all_messages_that_have_arrived_are_received_at_once() -> None:
         assert batches < 200
 
 
-async def test_a_message_is_written_without_a_checkpoint() -> None:
-    async with serve() as server, connect_trio_websocket(ConnectOptions(server.url)) as near:
+async def test_a_message_is_written_without_a_checkpoint(connect: Connector) -> None:
+    async with serve() as server, connect(ConnectOptions(server.url)) as near:
         direct: Any = near
         assert direct.try_send("one")
         assert not direct.has_rest
@@ -124,7 +145,9 @@ async def test_a_message_is_written_without_a_checkpoint() -> None:
 
 
 @pytest.mark.parametrize("ends_by", ["flush", "send", "aclose"])
-async def test_what_the_kernel_has_not_taken_goes_out_before_anything_else(ends_by: str) -> None:
+async def test_what_the_kernel_has_not_taken_goes_out_before_anything_else(
+    ends_by: str, connect_with_small_buffer: Connector
+) -> None:
     text = "x" * 3_000_000
     async with serve() as server, connect_with_small_buffer(ConnectOptions(server.url)) as near:
         direct: Any = near
@@ -144,7 +167,9 @@ async def test_what_the_kernel_has_not_taken_goes_out_before_anything_else(ends_
         assert server.received == ([text] if ends_by == "aclose" else [text, "after"])
 
 
-async def test_sends_that_are_cancelled_at_random_leave_whole_frames() -> None:
+async def test_sends_that_are_cancelled_at_random_leave_whole_frames(
+    connect_with_small_buffer: Connector,
+) -> None:
     """A send that was cancelled has sent nothing, and each other one all of its audio."""
     random = Random(1)
     sent: list[bytes] = []

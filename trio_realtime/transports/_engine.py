@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, final
 
 from wsproto import ConnectionType, WSConnection
@@ -212,7 +212,24 @@ def masked_frame(payload: bytes) -> bytes:
         head = bytes((_TEXT, _MASKED | 126)) + size.to_bytes(2, "big")
     else:
         head = bytes((_TEXT, _MASKED | 127)) + size.to_bytes(8, "big")
+    return b"".join((head, key, _masked(payload, key)))
+
+
+def _mask_without_extension(payload: bytes, key: bytes) -> bytes:
+    """Return the payload combined with the key, as a server undoes it (RFC 6455, section 5.3)."""
+    size = len(payload)
     mask = (key * (size // 4 + 1))[:size]
     # Large integers are the fastest way to combine bytes without a C extension.
     masked = int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")
-    return b"".join((head, key, masked.to_bytes(size, "little")))
+    return masked.to_bytes(size, "little")
+
+
+def _find_mask_function() -> Callable[[bytes, bytes], bytes]:
+    try:
+        from websockets.speedups import apply_mask
+    except ImportError:  # no wheel for this platform
+        return _mask_without_extension
+    return apply_mask
+
+
+_masked: Final = _find_mask_function()
