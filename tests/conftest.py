@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trustme
+
+from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -35,3 +38,15 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("OPENAI_", "AZURE_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=[connect_trio_websocket, connect_fast])
+def connector(request: pytest.FixtureRequest) -> Connector:
+    """Each connector to a real service."""
+    return cast("Connector", request.param)
+
+
+@pytest.fixture
+def default_connector(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connector, as the default of sessions."""
+    monkeypatch.setattr("trio_realtime._open_session.connect_trio_websocket", connector)

@@ -11,13 +11,13 @@ Clients:
   decoding the stream without using it
 * ``bare_stdlib``  the same with ``json`` and ``base64``
 * ``session``      ``async for event in session``
+* ``fast``         the same with ``connect_fast``
 * ``subscribe``    ``session.subscribe(Audio, TranscriptDelta, AgentEnd)``; nothing reads the main
   channel
 * ``agents``       ``openai-agents`` on asyncio, if it is installed
 
 In each of several rounds, every client runs once, one after the other, each time in a new process.
-There are two kinds of ratios: ``best`` compares the best rounds of two clients, and ``median`` is the
-median of the ratios within each round. On a busy machine, ``best`` is more stable.
+The ratio to openai-agents is the median of the ratios within the rounds.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ CLIENTS: Mapping[str, Client] = {
     "bare_stdlib": Client("benchmarks.burst.bare", "run_stdlib"),
     "session": Client("benchmarks.burst.session", "run_iterating"),
     "subscribe": Client("benchmarks.burst.session", "run_subscribed"),
+    "fast": Client("benchmarks.burst.session", "run_fast"),
     "agents": Client("benchmarks.burst.agents_sdk", "run", requires="openai-agents"),
 }
 

@@ -13,7 +13,7 @@ import trio
 from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import WARM_UP_TURNS, Load, Measurement
 from benchmarks.burst.profile import ProfileTable, read_profile
-from benchmarks.burst.report import LIBRARY, BurstReport
+from benchmarks.burst.report import BurstReport
 from benchmarks.processes import load_server, run_client
 
 SUMMARY = (
@@ -84,7 +84,7 @@ async def measure(
 
 
 async def _profile(url: str, load: Load, path: Path) -> ProfileTable:
-    await _run_client(LIBRARY, url, load, str(path))
+    await _run_client("session", url, load, str(path))
     # The profile includes the warm-up.
     return read_profile(path, load.frames + WARM_UP_TURNS * load.frames_per_turn)
 

@@ -14,8 +14,8 @@ from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import AUDIO_BYTES, Load, Measurement
 from benchmarks.burst.profile import ProfileTable
 from benchmarks.clients import installed_version
+from benchmarks.ratios import REFERENCE, ratios_to_reference
 
-LIBRARY = "session"
 VERSIONS = ("trio-realtime", "trio", "trio-websocket", "msgspec", "openai-agents", "websockets")
 
 
@@ -50,20 +50,9 @@ class BurstReport:
         """Return the microseconds of wall-clock time per frame, one figure per round."""
         return [m.wall * 1e6 / self.load.frames for m in self.rounds[name]]
 
-    def ratio(self, name: str, other: str) -> dict[str, float]:
-        """Return the ratio of the CPU times of two clients, by best round and by median."""
-        cpu, other_cpu = self.cpu_us(name), self.cpu_us(other)
-        return {
-            "best": min(cpu) / min(other_cpu),
-            "median": median(a / b for a, b in zip(cpu, other_cpu, strict=True)),
-        }
-
-    def ratios(self) -> dict[str, dict[str, float]]:
-        """Return the ratios of the library to each other client, keyed ``session/bare`` etc."""
-        if LIBRARY not in self.rounds:
-            return {}
-        others = [name for name in self.rounds if name != LIBRARY]
-        return {f"{LIBRARY}/{name}": self.ratio(LIBRARY, name) for name in others}
+    def ratios(self) -> dict[str, float]:
+        """Return the ratio of each client to openai-agents, keyed ``session/agents`` etc."""
+        return ratios_to_reference({name: self.cpu_us(name) for name in self.rounds})
 
     # --- as JSON
 
@@ -119,16 +108,14 @@ class BurstReport:
         )
 
     def _table(self) -> str:
-        head = f"{'':12} {'best':>8} {'median':>8}   ratio of {LIBRARY}: {'best':>6} {'median':>8}"
+        head = f"{'':12} {'best':>8} {'median':>8}   ratio to {REFERENCE}"
         return "\n".join([head, *map(self._row, self.rounds)])
 
     def _row(self, name: str) -> str:
         figures = self.cpu_us(name)
         row = f"{name:12} {min(figures):8.1f} {median(figures):8.1f}"
-        ratio = self.ratios().get(f"{LIBRARY}/{name}")
-        if ratio is None:
-            return row
-        return f"{row}   {'':{len(LIBRARY) + 11}}{ratio['best']:6.2f} {ratio['median']:8.2f}"
+        ratio = self.ratios().get(f"{name}/{REFERENCE}")
+        return row if ratio is None else f"{row}   {ratio:6.2f}"
 
 
 def _spread(figures: Sequence[float]) -> dict[str, Any]:

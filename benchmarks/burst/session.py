@@ -15,13 +15,19 @@ from trio_realtime import (
     events,
     open_realtime_session,
 )
+from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
 
 AGENT: RealtimeAgent[None] = RealtimeAgent(name="Speaker", instructions="Talk.")
 
 
 def run_iterating(url: str, load: Load) -> Measurement:
     """Iterate over the session."""
-    return trio.run(_iterate, url, load)
+    return trio.run(_iterate, url, load, connect_trio_websocket)
+
+
+def run_fast(url: str, load: Load) -> Measurement:
+    """Iterate over a session with the other connector."""
+    return trio.run(_iterate, url, load, connect_fast)
 
 
 def run_subscribed(url: str, load: Load) -> Measurement:
@@ -29,8 +35,10 @@ def run_subscribed(url: str, load: Load) -> Measurement:
     return trio.run(_subscribe, url, load)
 
 
-async def _iterate(url: str, load: Load) -> Measurement:
-    async with open_realtime_session(AGENT, endpoint=_endpoint(url)) as session:
+async def _iterate(url: str, load: Load, connector: Connector) -> Measurement:
+    async with open_realtime_session(
+        AGENT, endpoint=_endpoint(url), transport=connector
+    ) as session:
         return await _measure(session, session.events, Meter(load))
 
 

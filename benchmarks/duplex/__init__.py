@@ -15,13 +15,15 @@ included, from then until the last session has its last frame.
 
 Clients:
 
-* ``bare``     trio-websocket, msgspec and pybase64 and nothing else
-* ``asyncio``  ``websockets`` on asyncio, ``json`` and ``base64`` and nothing else
-* ``session``  ``async for event in session`` and ``session.send_audio``
-* ``fast``     the same with ``connect_fast``
-* ``agents``   ``openai-agents``, if it is installed
+* ``bare``       trio-websocket, msgspec and pybase64 and nothing else
+* ``bare-fast``  ``connect_fast``, msgspec and pybase64 and nothing else
+* ``asyncio``    ``websockets`` on asyncio, ``json`` and ``base64`` and nothing else
+* ``session``    ``async for event in session`` and ``session.send_audio``
+* ``fast``       the same with ``connect_fast``
+* ``agents``     ``openai-agents``, if it is installed
 
-Each round runs every client once. The ratio is the median of the ratios within the rounds.
+Each round runs every client once. The ratio to openai-agents is the median of the ratios within the
+rounds.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import attrs
 from benchmarks.clients import installed_version
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
+from benchmarks.ratios import REFERENCE, ratios_to_reference
 
-LIBRARY = "session"
 VERSIONS = ("trio-realtime", "trio", "trio-websocket", "openai-agents", "websockets")
 
 
@@ -42,17 +42,9 @@ class DuplexReport:
         pairs = self.load.sessions * self.load.frames
         return [measured.cpu * 1e6 / pairs for measured in self.rounds[name]]
 
-    def ratio(self, name: str, other: str) -> float:
-        """Return the median of the ratios of the CPU times of two clients within the rounds."""
-        pairs = zip(self.cpu_us(name), self.cpu_us(other), strict=True)
-        return median(a / b for a, b in pairs)
-
     def ratios(self) -> dict[str, float]:
-        """Return the ratios of the library to each other client, keyed ``session/bare`` etc."""
-        if LIBRARY not in self.rounds:
-            return {}
-        others = [name for name in self.rounds if name != LIBRARY]
-        return {f"{LIBRARY}/{name}": self.ratio(LIBRARY, name) for name in others}
+        """Return the ratio of each client to openai-agents, keyed ``session/agents`` etc."""
+        return ratios_to_reference({name: self.cpu_us(name) for name in self.rounds})
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,7 +69,7 @@ class DuplexReport:
             f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of {load.frame_ms} ms",
             "CPU time per pair in microseconds, latency in milliseconds",
             "",
-            f"{'':10} {'best':>8} {'median':>8} {'p50':>8} {'p99':>8}   ratio of {LIBRARY}",
+            f"{'':10} {'best':>8} {'median':>8} {'p50':>8} {'p99':>8}   ratio to {REFERENCE}",
             *map(self._row, self.rounds),
         ]
         lines += [
@@ -91,5 +83,5 @@ class DuplexReport:
         p50 = median(m.p50 for m in measured) * 1000
         p99 = median(m.p99 for m in measured) * 1000
         row = f"{name:10} {min(cpu):8.1f} {median(cpu):8.1f} {p50:8.2f} {p99:8.2f}"
-        ratio = self.ratios().get(f"{LIBRARY}/{name}")
+        ratio = self.ratios().get(f"{name}/{REFERENCE}")
         return row if ratio is None else f"{row}   {ratio:6.2f}"

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,12 @@ import trio
 
 from benchmarks.soak.load import Counts, Load
 from trio_realtime import Endpoint
+from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
+
+CONNECTORS: Mapping[str, Connector] = {
+    "trio-websocket": connect_trio_websocket,
+    "fast": connect_fast,
+}
 
 SUMMARY = "many sessions on real sockets under continual faults: memory, tasks, descriptors, counts"
 
@@ -37,6 +43,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument("--sessions", type=int, default=200, help="sessions at the same time")
     parser.add_argument("--seconds", type=float, default=300.0, help="duration of the faults")
+    parser.add_argument(
+        "--transport", choices=[*CONNECTORS], default="trio-websocket", help="how sessions connect"
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of questions and faults")
 
 
@@ -134,10 +143,13 @@ def _shown(value: object) -> str:
 
 def run(options: argparse.Namespace) -> SoakReport:
     """Run the benchmark with the given options."""
-    return trio.run(partial(measure, options.sessions, options.seconds, options.seed))
+    connector = CONNECTORS[options.transport]
+    return trio.run(measure, options.sessions, options.seconds, options.seed, connector)
 
 
-async def measure(sessions: int, seconds: float, seed: int) -> SoakReport:
+async def measure(
+    sessions: int, seconds: float, seed: int, connector: Connector = connect_trio_websocket
+) -> SoakReport:
     """Run sessions for a time, and measure before, during and after it.
 
     The warm-up is the first third, but at most a minute.
@@ -145,7 +157,7 @@ async def measure(sessions: int, seconds: float, seed: int) -> SoakReport:
     faults: dict[str, int] = {}
     async with _fault_process(seed, faults) as endpoint:
         before = Usage.now()
-        load = Load(endpoint, Random(seed))
+        load = Load(endpoint, Random(seed), connector)
         warm_up = min(seconds / 3, 60.0)
         async with trio.open_nursery() as nursery:
             for _ in range(sessions):

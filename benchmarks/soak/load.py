@@ -23,6 +23,7 @@ from trio_realtime import (
     open_realtime_session,
 )
 from trio_realtime.items import FunctionCallOutputItem
+from trio_realtime.transports import Connector
 
 QUESTIONS_PER_SESSION = 5
 """Questions after which a session ends, on average.
@@ -97,12 +98,14 @@ class Load:
     Args:
         endpoint: where they connect.
         random: chooses questions and pauses.
+        connector: opens their connections.
     """
 
-    def __init__(self, endpoint: Endpoint, random: Random) -> None:
+    def __init__(self, endpoint: Endpoint, random: Random, connector: Connector) -> None:
         self.counts = Counts()
         self._endpoint = endpoint
         self._random = random
+        self._connector = connector
         self._is_over = trio.Event()
 
     def stop(self) -> None:
@@ -117,7 +120,7 @@ class Load:
             agent = RealtimeAgent[None](name="Assistant", tools=[make_tool(runs)])
             try:
                 async with open_realtime_session(
-                    agent, endpoint=self._endpoint, config=CONFIG
+                    agent, endpoint=self._endpoint, config=CONFIG, transport=self._connector
                 ) as session:
                     self.counts.sessions += 1
                     await self._use(session)

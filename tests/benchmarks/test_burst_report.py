@@ -20,17 +20,20 @@ def measurement(cpu: float) -> Measurement:
     )
 
 
-def test_ratios_are_computed_from_the_best_and_the_median_round() -> None:
+def test_ratios_are_medians_of_the_rounds_of_a_burst() -> None:
     report = BurstReport(
         load=LOAD,
         rounds={
             "session": [measurement(3e-4), measurement(6e-4), measurement(4e-4)],
-            "bare": [measurement(2e-4), measurement(3e-4), measurement(1e-4)],
+            "agents": [measurement(2e-4), measurement(3e-4), measurement(1e-4)],
         },
-        missing=["agents"],
     )
-    ratio = report.ratios()["session/bare"]
-    assert math.isclose(ratio["best"], 3.0)
-    assert math.isclose(ratio["median"], 2.0)
+    assert math.isclose(report.ratios()["session/agents"], 2.0)
     assert math.isclose(min(report.cpu_us("session")), 15.0)
+    assert "2.00" in report.to_text()
+
+
+def test_a_client_that_is_not_installed_is_reported() -> None:
+    report = BurstReport(load=LOAD, rounds={"session": [measurement(3e-4)]}, missing=["agents"])
+    assert report.ratios() == {}
     assert "openai-agents is not installed" in report.to_text()

@@ -31,7 +31,7 @@ def test_a_small_run_reports_every_client(mode: str, capsys: pytest.CaptureFixtu
     for (figures,) in report["rounds"].values():
         assert 0 < figures["p50"] <= figures["p99"] < figures["wall"]
         assert figures["cpu"] > 0
-    assert set(report["ratios"]) == {"session/bare", "session/asyncio", "session/agents"}
+    assert set(report["ratios"]) == {f"{name}/agents" for name in CLIENTS if name != "agents"}
 
 
 def test_ratios_are_medians_of_the_rounds() -> None:

@@ -34,7 +34,7 @@ from trio_realtime.items import FunctionCallItem, FunctionCallOutputItem, item_t
 from trio_realtime.testing.faults import TcpFaultConnection, TcpFaultProxy, serve_tcp_faults
 from trio_realtime.wire import MessageItem
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("default_connector")]
 
 PING_LIMIT = 1.0
 REQUEST_LIMIT = 2.0

@@ -30,7 +30,12 @@ from trio_realtime import (
     serve_local,
 )
 from trio_realtime._nursery import open_bare_nursery
-from trio_realtime.transports import ConnectOptions, Transport, connect_trio_websocket
+from trio_realtime.transports import (
+    ConnectOptions,
+    Connector,
+    Transport,
+    connect_trio_websocket,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -139,39 +144,42 @@ async def serve_tinyproxy(directory: Path) -> AsyncGenerator[int]:
 class ConnectorWith:
     """A connector that changes options of the connection."""
 
+    connect: Connector
     changes: dict[str, Any]
 
     def __call__(self, options: ConnectOptions) -> AbstractAsyncContextManager[Transport]:
-        return connect_trio_websocket(attrs.evolve(options, **self.changes))
+        return self.connect(attrs.evolve(options, **self.changes))
 
 
-async def ask_through(url: str, authority: trustme.CA, **changes: Any) -> str:
+async def ask_through(
+    url: str, authority: trustme.CA, connect: Connector = connect_trio_websocket, **changes: Any
+) -> str:
     """Open a session that trusts the authority, and return the answer to one question."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     async with open_realtime_session(
         RealtimeAgent[None](name="A"),
         endpoint=Endpoint.compatible(url, api_key=KEY, model="gpt-realtime"),
-        transport=ConnectorWith({"ssl_context": context, **changes}),
+        transport=ConnectorWith(connect, {"ssl_context": context, **changes}),
         config=SessionConfig(output_modalities=("text",)),
     ) as session:
         return str(await session.ask("Are you there?"))
 
 
 async def test_a_session_through_nginx_with_a_private_authority(
-    tmp_path: Path, authority: trustme.CA
+    tmp_path: Path, authority: trustme.CA, connector: Connector
 ) -> None:
     with trio.fail_after(30):
         async with (
             serve_local(api_keys={KEY}) as server,
             serve_nginx(tmp_path, authority, server.port) as port,
         ):
-            answer = await ask_through(f"https://localhost:{port}/v1", authority)
+            answer = await ask_through(f"https://localhost:{port}/v1", authority, connector)
     assert "Are you there?" in answer
 
 
 async def test_a_session_through_a_proxy_with_a_password_and_nginx(
-    tmp_path: Path, authority: trustme.CA
+    tmp_path: Path, authority: trustme.CA, connector: Connector
 ) -> None:
     with trio.fail_after(30):
         async with (
@@ -180,7 +188,9 @@ async def test_a_session_through_a_proxy_with_a_password_and_nginx(
             serve_tinyproxy(tmp_path) as proxy_port,
         ):
             proxy = f"http://{USER}:{PASSWORD}@127.0.0.1:{proxy_port}"
-            answer = await ask_through(f"https://localhost:{port}/v1", authority, proxy=proxy)
+            answer = await ask_through(
+                f"https://localhost:{port}/v1", authority, connector, proxy=proxy
+            )
     assert "Are you there?" in answer
     headers = {name.lower() for name, _ in server.connections[0].request.headers}
     assert "proxy-authorization" not in headers
@@ -236,10 +246,12 @@ async def test_a_refusal_of_nginx_is_reported_in_one_line(
 
 
 async def test_an_unknown_authority_of_nginx_is_reported(
-    tmp_path: Path, authority: trustme.CA
+    tmp_path: Path, authority: trustme.CA, connector: Connector
 ) -> None:
     with trio.fail_after(30):
         async with serve_nginx(tmp_path, authority, 1) as port:
             with pytest.raises(errors.ConnectFailed, match="SSL_CERT_FILE") as caught:
-                await ask_through(f"https://localhost:{port}/v1", authority, ssl_context=None)
+                await ask_through(
+                    f"https://localhost:{port}/v1", authority, connector, ssl_context=None
+                )
     assert f"certificate of localhost:{port} was rejected" in str(caught.value)

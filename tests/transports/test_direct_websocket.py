@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import pytest
@@ -25,8 +25,6 @@ from trio_realtime.testing.peer import DEFAULT_SESSION
 from trio_realtime.transports import (
     ConnectOptions,
     Connector,
-    connect_fast,
-    connect_trio_websocket,
 )
 from trio_realtime.transports._engine import _mask_without_extension, masked_frame
 
@@ -79,13 +77,8 @@ async def serve(*burst: str) -> AsyncGenerator[Server]:
     ), "the test hangs"
 
 
-@pytest.fixture(params=[connect_trio_websocket, connect_fast])
-def connect(request: pytest.FixtureRequest) -> Connector:
-    return cast("Connector", request.param)
-
-
 @pytest.fixture
-def connect_with_small_buffer(connect: Connector, monkeypatch: pytest.MonkeyPatch) -> Connector:
+def connect_with_small_buffer(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> Connector:
     open_stream = trio.open_tcp_stream
 
     async def open_with_small_buffer(host: str, port: int) -> trio.SocketStream:
@@ -94,7 +87,7 @@ def connect_with_small_buffer(connect: Connector, monkeypatch: pytest.MonkeyPatc
         return stream
 
     monkeypatch.setattr(trio, "open_tcp_stream", open_with_small_buffer)
-    return connect
+    return connector
 
 
 @given(st.text(max_size=300), st.sampled_from((0, 1, 125, 126, 65_535, 65_536)))
@@ -115,9 +108,9 @@ def test_the_mask_without_an_extension_is_the_same(payload: bytes, key: bytes) -
     assert _mask_without_extension(payload, key) == apply_mask(payload, key)
 
 
-async def test_all_messages_that_have_arrived_are_received_at_once(connect: Connector) -> None:
+async def test_all_messages_that_have_arrived_are_received_at_once(connector: Connector) -> None:
     texts = [str(number) for number in range(200)]
-    async with serve(*texts) as server, connect(ConnectOptions(server.url)) as near:
+    async with serve(*texts) as server, connector(ConnectOptions(server.url)) as near:
         await server.has_sent.wait()
         received: list[str | bytes] = []
         batches = 0
@@ -130,8 +123,8 @@ async def test_all_messages_that_have_arrived_are_received_at_once(connect: Conn
         assert batches < 200
 
 
-async def test_a_message_is_written_without_a_checkpoint(connect: Connector) -> None:
-    async with serve() as server, connect(ConnectOptions(server.url)) as near:
+async def test_a_message_is_written_without_a_checkpoint(connector: Connector) -> None:
+    async with serve() as server, connector(ConnectOptions(server.url)) as near:
         direct: Any = near
         assert direct.try_send("one")
         assert not direct.has_rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import pytest
@@ -28,8 +28,6 @@ from trio_realtime.transports import (
     Connector,
     Transport,
     TransportClosed,
-    connect_fast,
-    connect_trio_websocket,
 )
 from trio_realtime.transports._ping_timer import AFTER_MESSAGE, UnansweredPing
 
@@ -86,11 +84,6 @@ class Peer:
 StreamPair = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
 
 
-@pytest.fixture(params=[connect_trio_websocket, connect_fast])
-def connect(request: pytest.FixtureRequest) -> Connector:
-    return cast("Connector", request.param)
-
-
 @attrs.frozen
 class Opened:
     near: Transport
@@ -100,7 +93,7 @@ class Opened:
 
 @asynccontextmanager
 async def open_connection(
-    connect: Connector,
+    connector: Connector,
     monkeypatch: pytest.MonkeyPatch,
     make_pair: StreamPair = trio.testing.memory_stream_pair,
     **options: Any,
@@ -120,7 +113,7 @@ async def open_connection(
     async with trio.open_nursery() as accepting:
         accepting.cancel_scope.deadline = trio.current_time() + TEST_TIMEOUT
         accepting.start_soon(peer.accept)
-        async with connect(attrs.evolve(OPTIONS, **options)) as near:
+        async with connector(attrs.evolve(OPTIONS, **options)) as near:
             await wait_all_tasks_blocked()
             async with trio.open_nursery() as nursery:
                 yield Opened(near, peer, nursery)
@@ -138,9 +131,9 @@ async def end_of_receiving(near: Transport) -> tuple[int, str]:
 
 
 async def test_a_ping_sender_that_never_reads_does_not_stop_the_reader(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connector, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         with trio.fail_after(2):
             for payload in (b"1", b"2", b"3"):
                 await opened.peer.send(Ping(payload=payload))
@@ -149,9 +142,9 @@ async def test_a_ping_sender_that_never_reads_does_not_stop_the_reader(
 
 
 async def test_only_the_last_of_several_pings_is_answered(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connector, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         peer = opened.peer
         for n in range(1000):
             await peer.send(Ping(payload=str(n).encode()))
@@ -162,9 +155,9 @@ async def test_only_the_last_of_several_pings_is_answered(
 
 
 async def test_pings_are_answered_while_no_pings_are_sent(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch, ping_interval=None) as opened:
+    async with open_connection(connector, monkeypatch, ping_interval=None) as opened:
         await trio.sleep(1000)
         await opened.peer.send(Ping(payload=b"beat"))
         await opened.peer.read()
@@ -172,7 +165,7 @@ async def test_pings_are_answered_while_no_pings_are_sent(
 
 
 async def test_a_ping_with_the_response_to_the_upgrade_does_not_stop_the_reader(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def accept_with_frames(peer: Peer) -> None:
         await peer.read()
@@ -181,7 +174,7 @@ async def test_a_ping_with_the_response_to_the_upgrade_does_not_stop_the_reader(
         await peer.stream.send_all(accept + b"".join(map(peer.wire.send, frames)))
 
     monkeypatch.setattr(Peer, "accept", accept_with_frames)
-    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connector, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         with trio.fail_after(2):
             assert await opened.near.receive() == "hello"
         await opened.peer.read()
@@ -192,9 +185,9 @@ async def test_a_ping_with_the_response_to_the_upgrade_does_not_stop_the_reader(
 
 
 async def test_a_quiet_peer_that_answers_pings_stays_connected(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         opened.nursery.start_soon(opened.peer.answer_pings)
         await trio.sleep(3600.5)
         assert len(opened.peer.payloads(Ping)) == 180
@@ -204,18 +197,18 @@ async def test_a_quiet_peer_that_answers_pings_stays_connected(
 
 @pytest.mark.parametrize("options", [{"ping_interval": None}, {"ping_timeout": None}])
 async def test_pings_can_be_disabled(
-    options: Any, connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    options: Any, connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch, **options) as opened:
+    async with open_connection(connector, monkeypatch, **options) as opened:
         await trio.sleep(3600)
         await opened.peer.send(TextMessage(data="still here"))
         assert await opened.near.receive() == "still here"
 
 
 async def test_a_frozen_peer_ends_the_connection_after_interval_and_timeout(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         await opened.peer.send(TextMessage(data="one"), TextMessage(data="two"))
         await trio.sleep(100)
         assert await opened.near.receive() == "one"
@@ -227,10 +220,10 @@ async def test_a_frozen_peer_ends_the_connection_after_interval_and_timeout(
 
 
 async def test_a_ping_soon_follows_a_message(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """What was on its way when the message was sent does not show that the peer still lives."""
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         await trio.sleep(2)
         await opened.near.send("a request")
         await trio.sleep(1)
@@ -241,9 +234,9 @@ async def test_a_ping_soon_follows_a_message(
 
 
 async def test_messages_do_not_postpone_pings(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         opened.nursery.start_soon(opened.peer.answer_pings)
         for number in range(100):
             await opened.near.send(str(number))
@@ -256,21 +249,21 @@ async def test_messages_do_not_postpone_pings(
 
 @pytest.mark.parametrize("answers", [Ping(payload=b"me too"), Pong(payload=b"unasked")])
 async def test_control_frames_of_the_peer_are_no_answer(
-    answers: Event, connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    answers: Event, connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def repeat(peer: Peer) -> None:
         while True:
             await trio.sleep(1)
             await peer.send(answers)
 
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         opened.nursery.start_soon(repeat, opened.peer)
         assert await end_of_receiving(opened.near) == (1006, LOST)
         assert trio.current_time() == INTERVAL + TIMEOUT
 
 
 async def test_a_peer_that_is_sending_a_large_message_is_not_silent(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def send_slowly(peer: Peer) -> None:
         await trio.sleep(INTERVAL - 1)
@@ -279,7 +272,7 @@ async def test_a_peer_that_is_sending_a_large_message_is_not_silent(
             await peer.stream.send_all(frame[start : start + KIBIBYTE])
             await trio.sleep(TIMEOUT - 1)
 
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         opened.nursery.start_soon(send_slowly, opened.peer)
         assert len(await opened.near.receive()) == 10 * KIBIBYTE
         arrived_at = trio.current_time()
@@ -289,10 +282,10 @@ async def test_a_peer_that_is_sending_a_large_message_is_not_silent(
 
 
 async def test_a_connection_that_is_not_received_from_is_not_lost(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """Pongs wait behind messages that the program has not received."""
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         opened.nursery.start_soon(opened.peer.answer_pings)
         await opened.peer.send(*[TextMessage(data=str(n)) for n in range(100)])
         await trio.sleep(1000)
@@ -303,9 +296,9 @@ async def test_a_connection_that_is_not_received_from_is_not_lost(
 
 
 async def test_an_answer_behind_messages_that_were_not_received_is_not_missed(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         peer = opened.peer
         while not peer.payloads(Ping):
             await peer.read()
@@ -321,9 +314,9 @@ async def test_an_answer_behind_messages_that_were_not_received_is_not_missed(
 
 
 async def test_an_answer_that_arrived_while_the_program_was_blocked_counts(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         peer = opened.peer
         for n in range(1, 11):
             while len(peer.payloads(Ping)) < n:
@@ -338,9 +331,9 @@ async def test_an_answer_that_arrived_while_the_program_was_blocked_counts(
 
 
 async def test_a_peer_that_stops_reading_releases_a_blocked_send(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connector, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         await trio.sleep(INTERVAL - 5)
         with pytest.raises(TransportClosed, match=LOST):
             await opened.near.send("x" * KIBIBYTE)
@@ -349,7 +342,7 @@ async def test_a_peer_that_stops_reading_releases_a_blocked_send(
 
 
 async def test_a_peer_that_is_reading_a_large_message_is_not_silent(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """A ping cannot be written in the middle of a frame."""
 
@@ -358,7 +351,7 @@ async def test_a_peer_that_is_reading_a_large_message_is_not_silent(
             await peer.read(8 * KIBIBYTE)
             await trio.sleep(1)
 
-    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connector, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         peer = opened.peer
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_slowly, peer)
@@ -373,7 +366,7 @@ async def test_a_peer_that_is_reading_a_large_message_is_not_silent(
 
 
 async def test_writes_after_the_ping_do_not_hide_that_it_is_unanswered(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """The buffers on the way accept them, even though nobody reads."""
 
@@ -383,14 +376,14 @@ async def test_writes_after_the_ping_do_not_hide_that_it_is_unanswered(
                 await near.send("audio")
                 await trio.sleep(0.5)
 
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         opened.nursery.start_soon(send_audio, opened.near)
         assert await end_of_receiving(opened.near) == (1006, LOST)
         assert trio.current_time() == AFTER_MESSAGE * INTERVAL + TIMEOUT
 
 
 async def test_pings_pongs_and_messages_are_not_mixed(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def ping_often(peer: Peer) -> None:
         while True:
@@ -399,7 +392,7 @@ async def test_pings_pongs_and_messages_are_not_mixed(
 
     big = "y" * 300 * KIBIBYTE
     make_pair = trio.testing.lockstep_stream_pair
-    async with open_connection(connect, monkeypatch, make_pair, ping_interval=0.01) as opened:
+    async with open_connection(connector, monkeypatch, make_pair, ping_interval=0.01) as opened:
         peer = opened.peer
         opened.nursery.start_soon(peer.answer_pings)
         opened.nursery.start_soon(ping_often, peer)
@@ -417,18 +410,18 @@ async def test_pings_pongs_and_messages_are_not_mixed(
 
 
 async def test_leaving_the_block_of_a_lost_connection_takes_no_time(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         await end_of_receiving(opened.near)
         lost_at = trio.current_time()
     assert trio.current_time() == lost_at
 
 
 async def test_a_close_that_is_not_answered_still_takes_close_timeout(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with open_connection(connect, monkeypatch, close_timeout=60.0) as opened:
+    async with open_connection(connector, monkeypatch, close_timeout=60.0) as opened:
         await trio.sleep(INTERVAL + 1)
         await opened.near.aclose(4000, "enough")
         assert trio.current_time() == INTERVAL + 1 + 60
@@ -436,20 +429,20 @@ async def test_a_close_that_is_not_answered_still_takes_close_timeout(
 
 
 async def test_a_peer_that_closes_and_does_not_read_ends_the_connection(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     """The reader cannot write its part of the close handshake."""
-    async with open_connection(connect, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
+    async with open_connection(connector, monkeypatch, trio.testing.lockstep_stream_pair) as opened:
         await opened.peer.send(CloseConnection(code=4001, reason="enough"))
         assert await end_of_receiving(opened.near) == (4001, "enough")
         assert trio.current_time() <= INTERVAL + TIMEOUT
 
 
 async def test_no_task_is_left(
-    connect: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     before = trio.lowlevel.current_statistics().tasks_living
-    async with open_connection(connect, monkeypatch) as opened:
+    async with open_connection(connector, monkeypatch) as opened:
         await trio.sleep(INTERVAL + 1)  # a ping is not answered yet
         await opened.peer.stream.aclose()
         await end_of_receiving(opened.near)

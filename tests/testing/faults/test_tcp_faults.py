@@ -19,10 +19,10 @@ from trio_realtime.local import LocalServer, serve_local
 from trio_realtime.testing.faults import TcpFaultConnection, TcpFaultProxy, serve_tcp_faults
 from trio_realtime.transports import (
     ConnectOptions,
+    Connector,
     TransportClosed,
     TransportConnectError,
     TransportConnectTimeout,
-    connect_trio_websocket,
 )
 
 pytestmark = pytest.mark.slow
@@ -279,12 +279,12 @@ def options_for(server: LocalServer, proxy: TcpFaultProxy, **settings: float) ->
 
 
 @pytest.mark.parametrize("direction", ["incoming", "outgoing"])
-async def test_a_websocket_is_cut_in_mid_frame(direction: str) -> None:
+async def test_a_websocket_is_cut_in_mid_frame(direction: str, connector: Connector) -> None:
     with trio.fail_after(60):
         async with (
             serve_local() as server,
             serve_tcp_faults("127.0.0.1", server.port) as proxy,
-            connect_trio_websocket(options_for(server, proxy)) as transport,
+            connector(options_for(server, proxy)) as transport,
         ):
             await transport.receive()
             proxy.connections[0].cut_frame(direction)  # type: ignore[arg-type]
@@ -294,17 +294,17 @@ async def test_a_websocket_is_cut_in_mid_frame(direction: str) -> None:
             assert caught.value.code == 1006
 
 
-async def test_a_dial_fails_while_connections_are_refused_or_frozen() -> None:
+async def test_a_dial_fails_while_connections_are_refused_or_frozen(connector: Connector) -> None:
     with trio.fail_after(60):
         async with serve_local() as server, serve_tcp_faults("127.0.0.1", server.port) as proxy:
             proxy.refuse_connections()
             with pytest.raises(TransportConnectError):
-                async with connect_trio_websocket(options_for(server, proxy)):
+                async with connector(options_for(server, proxy)):
                     pytest.fail("it connected")
             proxy.accept_connections()
             proxy.freeze()
             with pytest.raises(TransportConnectTimeout):
-                async with connect_trio_websocket(options_for(server, proxy, connect_timeout=0.1)):
+                async with connector(options_for(server, proxy, connect_timeout=0.1)):
                     pytest.fail("it connected")
 
 
