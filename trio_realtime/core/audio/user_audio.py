@@ -36,6 +36,7 @@ from trio_realtime.wire import (
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioTranscriptionCompleted,
+    Session,
 )
 
 LISTENING_MS: Final = 1000
@@ -102,17 +103,28 @@ class UserAudio:
         self._committed: set[str] = set()
         self._speech_item = ""
         self._needed_until = -math.inf
+        # Of the settings below, because they are needed for each chunk.
+        self._known_session: Session | None = None
+        self._known_bytes_per_ms = _BYTES_PER_MS
+        self._known_detects_speech = settings.detects_speech
 
     @property
     def size(self) -> int:
         """Bytes of audio that are remembered."""
         return self._size + sum(map(len, self._clips.values()))
 
+    def _read_settings(self) -> None:
+        session = self._settings.session
+        if session is not self._known_session:
+            known = session.input_format if session is not None else None
+            self._known_session = session
+            self._known_bytes_per_ms = _BYTES_PER_MS if known is None else known.bytes_per_ms
+            self._known_detects_speech = self._settings.detects_speech
+
     @property
     def _bytes_per_ms(self) -> float:
-        session = self._settings.session
-        known = session.input_format if session is not None else None
-        return _BYTES_PER_MS if known is None else known.bytes_per_ms
+        self._read_settings()
+        return self._known_bytes_per_ms
 
     # --- commands
 
@@ -138,15 +150,16 @@ class UserAudio:
         return (command.event,) if self._link.is_open else ()
 
     def _remember(self, audio: bytes, now: float) -> None:
+        self._read_settings()
         away = not self._link.is_open
         self._pieces.append(_Piece(audio, now, away))
         self._size += len(audio)
         seconds = self._max_speech
         if away:
             seconds += self._max_away
-        elif not (self.is_in_turn or now < self._needed_until) and self._settings.detects_speech:
+        elif not (self.is_in_turn or now < self._needed_until) and self._known_detects_speech:
             seconds = min(LISTENING_MS / 1000, seconds)
-        limit = seconds * 1000 * self._bytes_per_ms
+        limit = seconds * 1000 * self._known_bytes_per_ms
         while self._size > limit and len(self._pieces) > 1:
             self._drop_oldest(is_lost=away)
         if away:

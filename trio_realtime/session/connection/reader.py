@@ -30,10 +30,12 @@ async def read_events(
     Returns:
         How the connection ended; ``None`` if it was replaced, or if its model has failed.
     """
-    while is_current():
+    while True:
         try:
             event = await receive_event(connection, runtime)
-            if event is not None and is_current():
+            if not is_current():
+                return None
+            if event is not None:
                 runtime.feed(event)
             if runtime.bus.crowded:
                 await runtime.bus.let_consumers_read()
@@ -41,8 +43,7 @@ async def read_events(
             return closed
         except UserCodeError as failure:
             runtime.fail(failure)
-            break
-    return None
+            return None
 
 
 async def receive_event(connection: ModelConnection, runtime: SessionRuntime) -> ServerEvent | None:
