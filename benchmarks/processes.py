@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import attrs
 import trio
+import trustme
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,8 +22,8 @@ _ENVIRONMENT = {"OPENAI_AGENTS_DISABLE_TRACING": "1"}
 
 
 @asynccontextmanager
-async def load_server(module: str, *arguments: str) -> AsyncGenerator[str, None]:
-    """Run a server in a child process during the block. Yields its URL.
+async def load_server(module: str, *arguments: str) -> AsyncGenerator[int]:
+    """Run a server in a child process during the block. Yields its port.
 
     The server prints its port, and exits at the end of its standard input.
     """
@@ -35,7 +38,7 @@ async def load_server(module: str, *arguments: str) -> AsyncGenerator[str, None]
         process: trio.Process = await nursery.start(start)
         assert process.stdin is not None
         try:
-            yield f"ws://127.0.0.1:{await _read_port(process)}/v1"
+            yield await _read_port(process)
         finally:
             # A cancellation kills it.
             await trio.aclose_forcefully(process.stdin)
@@ -51,17 +54,43 @@ async def _read_port(process: trio.Process) -> int:
     raise RuntimeError("the load server exited before it printed its port")
 
 
-async def run_client(module: str, *arguments: str) -> bytes:
+@attrs.frozen
+class CertificateFiles:
+    """A certificate of ``localhost``, and that of the authority that has issued it."""
+
+    server: Path
+    authority: Path
+
+
+@contextmanager
+def certificate() -> Iterator[CertificateFiles]:
+    """Create a certificate for the duration of the block."""
+    with TemporaryDirectory() as directory:
+        files = CertificateFiles(Path(directory, "server.pem"), Path(directory, "authority.pem"))
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(files.authority)
+        issued = authority.issue_cert("localhost")
+        issued.private_key_and_cert_chain_pem.write_to_path(files.server)
+        yield files
+
+
+async def run_client(module: str, *arguments: str, trusted: Path | None = None) -> bytes:
     """Run a client in a child process. Returns what it prints.
+
+    Args:
+        module: the module to run.
+        arguments: its arguments.
+        trusted: the file of an authority that the client trusts.
 
     Raises:
         subprocess.CalledProcessError: it failed; its messages are on stderr.
     """
+    trust = {} if trusted is None else {"SSL_CERT_FILE": str(trusted)}
     done = await trio.run_process(
         [sys.executable, "-m", module, *arguments],
         capture_stdout=True,
         cwd=ROOT,
-        env={**os.environ, **_ENVIRONMENT},
+        env={**os.environ, **_ENVIRONMENT, **trust},
     )
     output: bytes = done.stdout
     return output

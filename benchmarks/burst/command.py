@@ -75,7 +75,8 @@ async def measure(
     missing = [name for name in names if not CLIENTS[name].is_installed]
     rounds: Mapping[str, list[Measurement]] = {n: [] for n in names if n not in missing}
     server = load_server("benchmarks.burst.server", str(load.frames_per_turn))
-    async with server as url:
+    async with server as port:
+        url = f"ws://127.0.0.1:{port}/v1"
         for _ in range(repeat):
             for name, measured in rounds.items():
                 measured.append(await _run_client(name, url, load))

@@ -13,6 +13,8 @@ gets a response that does not end, and exchanges audio in both directions:
 All sessions are open before the clock starts; in ``lock`` mode, they have exchanged some frames too. CPU time is that of the whole process, kernel
 included, from then until the last session has its last frame.
 
+With ``--tls``, the connections are encrypted.
+
 Clients:
 
 * ``bare``       trio-websocket, msgspec and pybase64 and nothing else

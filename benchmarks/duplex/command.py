@@ -13,7 +13,7 @@ import trio
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.duplex.report import DuplexReport
-from benchmarks.processes import load_server, run_client
+from benchmarks.processes import certificate, load_server, run_client
 
 SUMMARY = "CPU time and latency of many sessions that receive and send audio, and of other clients"
 
@@ -28,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frame-ms", type=int, choices=[20, 100], default=20, help="milliseconds of each frame"
     )
+    parser.add_argument("--tls", action="store_true", help="connect over TLS")
     parser.add_argument(
         "--repeat", type=int, default=5, help="number of rounds; each client runs once per round"
     )
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> DuplexReport:
         sessions=options.sessions,
         frames=options.frames,
         frame_ms=options.frame_ms,
+        tls=options.tls,
     )
     names = options.only or [*CLIENTS]
     return trio.run(partial(measure, load, repeat=options.repeat, names=names))
@@ -60,9 +62,13 @@ async def measure(load: DuplexLoad, *, repeat: int, names: Iterable[str]) -> Dup
     missing = [name for name in names if not CLIENTS[name].is_installed]
     rounds: Mapping[str, list[DuplexMeasurement]] = {n: [] for n in names if n not in missing}
     settings = json.dumps(attrs.asdict(load))
-    async with load_server("benchmarks.duplex.server", load.mode, str(load.frame_ms)) as url:
-        for _ in range(repeat):
-            for name, measured in rounds.items():
-                printed = await run_client("benchmarks.duplex.client", name, url, settings)
-                measured.append(DuplexMeasurement(**json.loads(printed)))
+    with certificate() as files:
+        arguments = [load.mode, str(load.frame_ms), *([str(files.server)] if load.tls else [])]
+        async with load_server("benchmarks.duplex.server", *arguments) as port:
+            url = f"wss://localhost:{port}/v1" if load.tls else f"ws://127.0.0.1:{port}/v1"
+            for _ in range(repeat):
+                for name, measured in rounds.items():
+                    client = "benchmarks.duplex.client", name, url, settings
+                    printed = await run_client(*client, trusted=files.authority)
+                    measured.append(DuplexMeasurement(**json.loads(printed)))
     return DuplexReport(load=load, rounds=rounds, missing=missing)

@@ -29,12 +29,14 @@ class DuplexLoad:
         sessions: the number of sessions at once.
         frames: the number of deltas that each session receives, and of frames that its microphone sends.
         frame_ms: milliseconds of audio in each.
+        tls: whether the connections use TLS.
     """
 
     mode: Mode = "lock"
     sessions: int = 30
     frames: int = 200
     frame_ms: int = 20
+    tls: bool = False
 
     @property
     def frame_bytes(self) -> int:

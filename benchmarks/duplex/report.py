@@ -66,7 +66,8 @@ class DuplexReport:
     def to_text(self) -> str:
         load = self.load
         lines = [
-            f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of {load.frame_ms} ms",
+            f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of {load.frame_ms} ms"
+            + (", TLS" if load.tls else ""),
             "CPU time per pair in microseconds, latency in milliseconds",
             "",
             f"{'':10} {'best':>8} {'median':>8} {'p50':>8} {'p99':>8}   ratio to {REFERENCE}",

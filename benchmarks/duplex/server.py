@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import random
+import ssl
 import sys
 import time
 from itertools import count
@@ -178,11 +179,15 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"".join(frame(fr.encode(one).encode()) for one in frames))
 
 
-async def _main(load: DuplexLoad) -> None:
+async def _main(load: DuplexLoad, certificate: str | None = None) -> None:
     loop = asyncio.get_running_loop()
     deltas = Deltas(load.frame_bytes)
+    context: ssl.SSLContext | None = None
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
     server = await loop.create_server(
-        lambda: Connection(load, deltas), "127.0.0.1", 0, backlog=1000
+        lambda: Connection(load, deltas), "127.0.0.1", 0, backlog=1000, ssl=context
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     ended = asyncio.Event()
@@ -191,4 +196,4 @@ async def _main(load: DuplexLoad) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(DuplexLoad(mode=sys.argv[1], frame_ms=int(sys.argv[2]))))  # type: ignore[arg-type]
+    asyncio.run(_main(DuplexLoad(mode=sys.argv[1], frame_ms=int(sys.argv[2])), *sys.argv[3:]))  # type: ignore[arg-type]
