@@ -46,8 +46,11 @@ class BufferedStream:
     on_write: Callable[[], None] = attrs.field(init=False, default=_ignore)
     _buffer: deque[bytes | memoryview] = attrs.field(init=False, factory=deque[bytes | memoryview])
     _write_lock: trio.Lock | None = attrs.field(init=False, default=None)
-    _is_broken: bool = attrs.field(init=False, default=False)
+    _is_direct: bool = attrs.field(init=False)
     _is_at_end: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._is_direct = self._stream.is_direct
 
     async def do_handshake(self, peer: str) -> None:
         """Perform the handshake of TLS, if the stream has it.
@@ -93,9 +96,9 @@ class BufferedStream:
     # --- writing
 
     @property
-    def is_direct(self) -> bool:
-        """Whether :meth:`push` writes at once, if the buffer is empty."""
-        return self._stream.is_direct and not self._is_broken
+    def writes_at_once(self) -> bool:
+        """Whether :meth:`push` writes at once what the operating system takes."""
+        return self._is_direct and not self._buffer
 
     @property
     def has_rest(self) -> bool:
@@ -114,13 +117,13 @@ class BufferedStream:
     def _push_bytes(self, data: bytes) -> None:
         self.pushed += len(data)
         size = 0
-        if not self._buffer and self.is_direct:
+        if self._is_direct and not self._buffer:
             try:
                 size = self._stream.write_now(data)
             except BlockingIOError:
                 pass
             except OSError:
-                self._is_broken = True
+                self._is_direct = False  # a write that waits reports it
             else:
                 self.written += size
                 self.on_write()
@@ -138,8 +141,6 @@ class BufferedStream:
             self._write_lock = trio.Lock()
         async with self._write_lock:
             while self._buffer:
-                if self._is_broken:
-                    raise trio.BrokenResourceError("the connection was lost")
                 data = self._buffer[0]
                 size = await self._stream.write(data)
                 if size < len(data):

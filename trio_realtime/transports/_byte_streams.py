@@ -107,19 +107,23 @@ class PlainSocket:
                 raise trio.BrokenResourceError(f"the connection was lost: {exc}") from exc
 
     async def write(self, data: bytes | memoryview) -> int:
-        """Write a part of the data; see :class:`ByteStream`. Cancellation has written nothing."""
+        """Write a part of the data; see :class:`ByteStream`. If this is cancelled, it has written nothing."""
         socket = self._stream.socket
+        await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             if socket.fileno() < 0:
-                await trio.lowlevel.checkpoint_if_cancelled()
                 raise trio.ClosedResourceError("the stream was closed")
-            await trio.lowlevel.wait_writable(socket)
             try:
-                return os.write(socket.fileno(), data)
+                # A small buffer has space long before the system reports it as writable, and TCP is slow to
+                # send what a large write leaves in it.
+                size = os.write(socket.fileno(), data[:_WRITE_SIZE])
             except BlockingIOError:
-                continue
+                await trio.lowlevel.wait_writable(socket)
             except OSError as exc:
                 raise trio.BrokenResourceError(f"the connection was lost: {exc}") from exc
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return size
 
     def write_now(self, data: bytes) -> int:
         """Write without waiting; see :class:`ByteStream`."""

@@ -132,7 +132,7 @@ class FastConnection:
             await self._wait_answer()
         await self._stream.aclose()
 
-    async def _wait_answer(self) -> None:
+    async def _wait_answer(self) -> None:  # noqa: ASYNC910 - the callers have flushed
         """Wait until the peer has read why this end closes: closing at once may discard that."""
         while self._awaits_answer:
             await self._read_once()
@@ -189,7 +189,7 @@ class FastConnection:
         self._messages.clear()
         return messages
 
-    async def _wait_message(self) -> None:
+    async def _wait_message(self) -> None:  # noqa: ASYNC910 - the callers yield if there are messages
         while not self._messages:
             if self._end is not None:
                 await trio.lowlevel.checkpoint()
@@ -197,7 +197,7 @@ class FastConnection:
             self._has_receiver = True
             await self._read_once()
 
-    async def _read_once(self) -> None:
+    async def _read_once(self) -> None:  # noqa: ASYNC910 - reading is a checkpoint
         """Handle what arrives next, or wait until another task has done so."""
         if self._is_reading:
             await self._read.park()
@@ -307,12 +307,7 @@ class FastConnection:
     def try_send(self, text: str) -> bool:
         """Write a message without waiting; see :class:`.DirectSender`."""
         stream = self._stream
-        if (
-            stream.has_rest
-            or not stream.is_direct
-            or self._end is not None
-            or self._sent_close is not None
-        ):
+        if self._end is not None or self._sent_close is not None or not stream.writes_at_once:
             return False
         self._timer.begin_message()
         stream.push(masked_frame(text.encode()))
@@ -380,7 +375,7 @@ class FastConnection:
         if not self._stream.is_flushing:
             self._nursery.start_soon(self._flush_control_frames)
 
-    async def _flush_control_frames(self) -> None:
+    async def _flush_control_frames(self) -> None:  # noqa: ASYNC910 - flushing is a checkpoint
         """Write the buffer; the peer or the end of the connection limits how long that takes."""
         lost = trio.BrokenResourceError, trio.ClosedResourceError
         with suppress(*lost), trio.CancelScope(shield=True):
