@@ -22,7 +22,7 @@ def _ignore() -> None:
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)  # the upgrade request in the buffer has credentials
 class BufferedStream:
     """A byte stream with a buffer of what the operating system has not taken yet.
 
@@ -47,6 +47,8 @@ class BufferedStream:
     _buffer: deque[bytes | memoryview] = attrs.field(init=False, factory=deque[bytes | memoryview])
     _write_lock: trio.Lock | None = attrs.field(init=False, default=None)
     _is_direct: bool = attrs.field(init=False)
+    _is_lost: bool = attrs.field(init=False, default=False)
+    _early: bytes = attrs.field(init=False, default=b"")
     _is_at_end: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -74,6 +76,7 @@ class BufferedStream:
             raise tls_error(exc, peer) from exc
         self._push_bytes(self._tls.take_output())
         await self.flush()
+        self._early, self._is_at_end = self._tls.decrypt(None)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive data; ``b""`` is the end. Cancellation loses nothing.
@@ -84,6 +87,10 @@ class BufferedStream:
         """
         if self._tls is None:
             return await self._stream.receive_some(max_bytes)
+        if self._early:
+            early, self._early = self._early, b""
+            await trio.lowlevel.checkpoint()
+            return early
         while not self._is_at_end:
             data, self._is_at_end = self._tls.decrypt(await self._stream.receive_some(max_bytes))
             if answer := self._tls.take_output():
@@ -98,7 +105,7 @@ class BufferedStream:
     @property
     def writes_at_once(self) -> bool:
         """Whether :meth:`push` writes at once what the operating system takes."""
-        return self._is_direct and not self._buffer
+        return self._is_direct and not self._buffer and not self._is_lost
 
     @property
     def has_rest(self) -> bool:
@@ -112,18 +119,25 @@ class BufferedStream:
 
     def push(self, data: bytes) -> None:
         """Write as much as possible without waiting, and put the rest into the buffer."""
-        self._push_bytes(data if self._tls is None else self._tls.encrypt(data))
+        if self._tls is not None:
+            try:
+                data = self._tls.encrypt(data)
+            except ssl.SSLError:
+                self._is_lost = True
+                self._buffer.append(b"")  # to be flushed, which reports it
+                return
+        self._push_bytes(data)
 
     def _push_bytes(self, data: bytes) -> None:
         self.pushed += len(data)
         size = 0
-        if self._is_direct and not self._buffer:
+        if self.writes_at_once:
             try:
                 size = self._stream.write_now(data)
             except BlockingIOError:
                 pass
             except OSError:
-                self._is_direct = False  # a write that waits reports it
+                self._is_lost = True
             else:
                 self.written += size
                 self.on_write()
@@ -141,6 +155,8 @@ class BufferedStream:
             self._write_lock = trio.Lock()
         async with self._write_lock:
             while self._buffer:
+                if self._is_lost:
+                    raise trio.BrokenResourceError("the connection was lost")
                 data = self._buffer[0]
                 size = await self._stream.write(data)
                 if size < len(data):
@@ -149,6 +165,11 @@ class BufferedStream:
                     self._buffer.popleft()
                 self.written += size
                 self.on_write()
+
+    def send_eof(self) -> None:
+        """Report the end of this direction to the peer, if the stream can do that."""
+        if not self._buffer:
+            self._stream.send_eof()
 
     async def aclose(self) -> None:
         """Close the stream at once."""

@@ -7,6 +7,7 @@ possible, and an :class:`OtherStream` elsewhere.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Final, Protocol, Self, final
 
 import attrs
@@ -54,6 +55,10 @@ class ByteStream(Protocol):
         Raises:
             OSError: It takes nothing (:exc:`BlockingIOError`), or the connection was lost.
         """
+        ...
+
+    def send_eof(self) -> None:
+        """Report the end of this direction to the peer, where that is possible."""
         ...
 
     async def aclose(self) -> None:
@@ -129,6 +134,11 @@ class PlainSocket:
         """Write without waiting; see :class:`ByteStream`."""
         return os.write(self._stream.socket.fileno(), data)
 
+    def send_eof(self) -> None:
+        """Report the end of this direction to the peer."""
+        with suppress(OSError):
+            self._stream.socket.shutdown(trio.socket.SHUT_WR)
+
     async def aclose(self) -> None:
         """Close the socket."""
         await self._stream.aclose()
@@ -163,6 +173,9 @@ class OtherStream:
     def write_now(self, data: bytes) -> int:  # noqa: ARG002
         """Raise an error, because this stream cannot write without waiting."""
         raise BlockingIOError
+
+    def send_eof(self) -> None:
+        """Do nothing: not every stream can do this."""
 
     async def aclose(self) -> None:
         """Close the stream without waiting for its peer."""

@@ -35,7 +35,8 @@ async def open_connection(options: ConnectOptions) -> AsyncGenerator[Transport]:
 async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> FastConnection:
     try:
         with trio.fail_after(options.connect_timeout):
-            stream = _buffered_stream(await open_tunnel_stream(options), options)
+            tls = _tls_of(options)
+            stream = BufferedStream(byte_stream_of(await open_tunnel_stream(options)), tls)
             try:
                 await stream.do_handshake(peer_name(options))
                 connection = FastConnection(options, stream, nursery)
@@ -49,11 +50,10 @@ async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> FastConnec
         raise TransportConnectTimeout(message) from None
 
 
-def _buffered_stream(stream: trio.abc.Stream, options: ConnectOptions) -> BufferedStream:
-    tls: TlsCodec | None = None
-    if uses_tls(options):
-        try:
-            tls = TlsCodec(options.ssl_context or default_context(), host_name(options))
-        except ValueError as exc:  # the host name
-            raise tls_error(exc, peer_name(options)) from exc
-    return BufferedStream(byte_stream_of(stream), tls)
+def _tls_of(options: ConnectOptions) -> TlsCodec | None:
+    if not uses_tls(options):
+        return None
+    try:
+        return TlsCodec(options.ssl_context or default_context(), host_name(options))
+    except ValueError as exc:  # the host name
+        raise tls_error(exc, peer_name(options)) from exc

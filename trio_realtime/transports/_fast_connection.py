@@ -33,7 +33,7 @@ from ._credentials import mask_secrets
 from ._engine import ClientEngine, masked_frame
 from ._ping_timer import PingTimer
 from ._upgrade import receive_upgrade
-from .base import ABNORMAL, ConnectOptions, TransportClosed, TransportConnectError
+from .base import ABNORMAL, ConnectOptions, TransportClosed, TransportConnectError, TransportError
 
 __all__ = ["FastConnection"]
 
@@ -92,6 +92,20 @@ class FastConnection:
             HandshakeRejected: The server answered with an HTTP status.
             TransportConnectError: The server does not speak WebSocket.
         """
+        try:
+            await self._upgrade()
+        except TransportError:
+            raise
+        except trio.BrokenResourceError:
+            problem = "the server closed the connection before it had read the upgrade request"
+        except Exception as exc:  # noqa: BLE001 - the text may quote the request and its key
+            problem = f"the server does not speak WebSocket ({type(exc).__name__})"
+        else:
+            return
+        # Raised outside ``except`` to have no context.
+        raise TransportConnectError(problem)
+
+    async def _upgrade(self) -> None:
         request = self._engine.send(
             Request(
                 host=host_header(self._options),
@@ -100,23 +114,11 @@ class FastConnection:
                 extra_headers=request_headers(self._options),
             )
         )
-        try:
-            self._stream.push(request)
-            await self._stream.flush()
-        except trio.BrokenResourceError:
-            raise TransportConnectError(
-                "the server closed the connection before it had read the upgrade request"
-            ) from None
+        self._stream.push(request)
+        await self._stream.flush()
         head, frames = await receive_upgrade(self._stream, request, self._options)
-        try:
-            self._engine.feed(head)
-        except RemoteProtocolError as exc:
-            problem = type(exc).__name__
-        else:
-            self._handle_data(frames)
-            return
-        # Raised outside ``except`` to have no context: it may quote our credentials.
-        raise TransportConnectError(f"the server does not speak WebSocket ({problem})")
+        self._engine.feed(head)
+        self._handle_data(frames)
 
     async def run(self) -> None:
         """Run until the connection has ended, and close the stream then."""
@@ -128,12 +130,15 @@ class FastConnection:
                 await self._read_ahead()
             pings.cancel_scope.cancel(reason="the connection ended")
         with trio.move_on_after(self._options.close_timeout):
-            await self._flush_control_frames()
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._stream.flush()
             await self._wait_answer()
         await self._stream.aclose()
 
     async def _wait_answer(self) -> None:  # noqa: ASYNC910 - the callers have flushed
         """Wait until the peer has read why this end closes: closing at once may discard that."""
+        if self._awaits_answer:
+            self._stream.send_eof()
         while self._awaits_answer:
             await self._read_once()
 
@@ -234,6 +239,8 @@ class FastConnection:
         if self._timer.is_waiting and self._engine.take_has_message():
             self._timer.received_message()
         for one in received:
+            if self._end is not None:
+                break
             if isinstance(one, str):
                 self._messages.append(one)
             else:
@@ -348,12 +355,14 @@ class FastConnection:
     # --- control frames
 
     async def _send_ping(self, payload: bytes) -> None:
+        await trio.lowlevel.checkpoint()
         if self._engine.is_open:
+            self._engine.take_has_message()  # of the time before the ping
             self._stream.push(self._engine.send(Ping(payload)))
             self._ping_ends_at = self._stream.pushed
             self._note_write()
-            await self._flush_control_frames()
-        await trio.lowlevel.checkpoint()
+            if self._stream.has_rest:
+                self._flush_soon()
 
     def _note_write(self) -> None:
         """Report a write, and answer the last ping once nothing waits before the answer."""
@@ -385,12 +394,14 @@ class FastConnection:
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Perform the close handshake, and close the socket; see :class:`.Transport`."""
-        with trio.move_on_after(self._options.close_timeout, shield=True):
-            # A concurrent second call waits for the close handshake of the first.
-            async with self._close_lock:
-                await self._close(code, reason)
-        await self._stream.aclose()
-        self._finish(ABNORMAL)
+        try:
+            with trio.move_on_after(self._options.close_timeout, shield=True):
+                # A concurrent second call waits for the close handshake of the first.
+                async with self._close_lock:
+                    await self._close(code, reason)
+        finally:
+            await self._stream.aclose()
+            self._finish(ABNORMAL)
 
     async def _close(self, code: int, reason: str) -> None:
         if self._end is None and self._sent_close is None:

@@ -46,9 +46,13 @@ class TlsCodec:
         else:
             self._received.write_eof()
 
-    def decrypt(self, data: bytes) -> tuple[bytes, bool]:
-        """Take encrypted bytes. Returns what they contain, and whether nothing can follow."""
-        self.receive(data)
+    def decrypt(self, data: bytes | None) -> tuple[bytes, bool]:
+        """Take encrypted bytes. Returns what they contain, and whether nothing can follow.
+
+        ``None`` returns what came with the handshake.
+        """
+        if data is not None:
+            self.receive(data)
         parts: list[bytes] = []
         is_last = False
         try:
@@ -67,7 +71,11 @@ class TlsCodec:
         return (parts[0] if len(parts) == 1 else b"".join(parts)), is_last
 
     def encrypt(self, data: bytes) -> bytes:
-        """Return the encrypted data, after whatever else is to be sent. They must be sent in order."""
+        """Return the encrypted data, after whatever else is to be sent. They must be sent in order.
+
+        Raises:
+            ssl.SSLError: The peer has ended or broken TLS.
+        """
         self._tls.write(data)
         return self._output.read()
 
