@@ -262,6 +262,23 @@ async def test_control_frames_of_the_peer_are_no_answer(
         assert trio.current_time() == INTERVAL + TIMEOUT
 
 
+async def test_a_message_before_the_ping_is_no_answer(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async def ping(peer: Peer) -> None:
+        await trio.sleep(0.5)
+        while True:
+            await trio.sleep(1)
+            await peer.send(Ping(payload=b"me too"))
+
+    async with open_connection(connector, monkeypatch) as opened:
+        await opened.peer.send(TextMessage(data="before"))
+        opened.nursery.start_soon(ping, opened.peer)
+        assert await opened.near.receive() == "before"
+        assert await end_of_receiving(opened.near) == (1006, LOST)
+        assert trio.current_time() == INTERVAL + TIMEOUT
+
+
 async def test_a_peer_that_is_sending_a_large_message_is_not_silent(
     connector: Connector, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
