@@ -68,6 +68,7 @@ docs: $(VENV)/.stamp-docs
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m benchmarks burst
 	$(BIN)/python -m benchmarks duplex
+	$(BIN)/python -m benchmarks duplex --tls
 	$(BIN)/python -m benchmarks duplex --mode paced --sessions 100 --frames 250
 
 # The clients are installed into environments of their own, in .interop. CLIENTS selects some of them.
