@@ -22,14 +22,12 @@ _WRITE_SIZE: Final = 16 * 1024  # so that progress on a slow link shows
 
 
 class ByteStream(Protocol):
-    """A connection that carries bytes.
-
-    Attributes:
-        is_direct: Whether :meth:`write_now` may be called.
-    """
+    """A connection that carries bytes."""
 
     @property
-    def is_direct(self) -> bool: ...
+    def is_direct(self) -> bool:
+        """Whether :meth:`write_now` may be called."""
+        ...
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive data; ``b""`` is the end. Cancellation loses nothing.
