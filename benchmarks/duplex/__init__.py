@@ -1,7 +1,8 @@
 """CPU time of many sessions at once that receive and send audio.
 
-A server in its own process answers without a WebSocket library: its frames are built in advance. All sessions of a client run in one process and one thread. A session opens,
-gets a response that does not end, and exchanges audio in both directions:
+A server in its own process answers without a WebSocket library: its frames are built in advance. All
+sessions of a client run in one process and one thread. A session opens, gets a response that does not end,
+and exchanges audio in both directions:
 
 * ``lock``   each delta of 20 or 100 ms is answered by one frame of the microphone, and the server answers
   that with the next delta. The work does not depend on how much of a core the client gets, so this is the
@@ -10,8 +11,8 @@ gets a response that does not end, and exchanges audio in both directions:
   deadlines. The first eight bytes of the audio are the time at which the server wrote it, so the benchmark
   also prints how long the audio took to its consumer. The timers of the application are part of the cost.
 
-All sessions are open before the clock starts; in ``lock`` mode, they have exchanged some frames too. CPU time is that of the whole process, kernel
-included, from then until the last session has its last frame.
+All sessions are open before the clock starts; in ``lock`` mode, they have exchanged some frames too. CPU
+time is that of the whole process, kernel included, from then until the last session has its last frame.
 
 With ``--tls``, the connections are encrypted.
 

@@ -97,6 +97,13 @@ async def start(
     return ConnectOptions(f"{scheme}://{host}:{port}/", **options)
 
 
+async def accept_tls(stream: trio.SocketStream, version: ssl.TLSVersion) -> TlsServer:
+    tls = TlsServer(stream, version)
+    await tls.do_handshake()
+    await stream.send_all(tls.encrypted(accepted(await tls.receive_some())))
+    return tls
+
+
 async def accept(stream: trio.SocketStream) -> None:
     await stream.send_all(accepted(bytes(await stream.receive_some())))
 
@@ -106,9 +113,7 @@ async def test_a_ping_before_tls_breaks_does_not_crash(
     version: ssl.TLSVersion, connector: Connector
 ) -> None:
     async def handle(stream: trio.SocketStream) -> None:
-        tls = TlsServer(stream, version)
-        await tls.do_handshake()
-        await stream.send_all(tls.encrypted(accepted(await tls.receive_some())))
+        tls = await accept_tls(stream, version)
         broken = b"\x17\x03\x03\x00\x20" + b"z" * 32
         await stream.send_all(tls.encrypted(b"\x89\x01!" + text(b"last")) + broken)
         await trio.sleep_forever()
@@ -127,9 +132,7 @@ async def test_a_sender_does_not_see_how_tls_ends(
     version: ssl.TLSVersion, connector: Connector
 ) -> None:
     async def handle(stream: trio.SocketStream) -> None:
-        tls = TlsServer(stream, version)
-        await tls.do_handshake()
-        await stream.send_all(tls.encrypted(accepted(await tls.receive_some())))
+        tls = await accept_tls(stream, version)
         await stream.send_all(tls.encrypted(text(b"last")))
         stream.socket.shutdown(socket.SHUT_WR)
         async for _ in stream:

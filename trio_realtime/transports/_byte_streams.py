@@ -15,10 +15,11 @@ import trio
 
 from ._streams import closed_on_error
 
-__all__ = ["ByteStream", "OtherStream", "PlainSocket", "byte_stream_of"]
+__all__ = ["ByteStream", "OtherStream", "PlainSocket", "WRITE_SIZE", "byte_stream_of"]
 
 _READ_SIZE: Final = 64 * 1024
-_WRITE_SIZE: Final = 16 * 1024  # so that progress on a slow link shows
+WRITE_SIZE: Final = 16 * 1024
+"""Bytes written at once, so that progress on a slow link shows. TLS splits writes at this size too."""
 
 
 class ByteStream(Protocol):
@@ -119,7 +120,7 @@ class PlainSocket:
             try:
                 # A small buffer has space long before the system reports it as writable, and TCP is slow to
                 # send what a large write leaves in it.
-                size = os.write(socket.fileno(), data[:_WRITE_SIZE])
+                size = os.write(socket.fileno(), data[:WRITE_SIZE])
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(socket)
             except OSError as exc:
@@ -165,8 +166,8 @@ class OtherStream:
     async def write(self, data: bytes | memoryview) -> int:
         """Write a part of the data; see :class:`ByteStream`. If this is cancelled, the stream is closed."""
         async with closed_on_error(self._stream):
-            await self._stream.send_all(data[:_WRITE_SIZE])
-        return min(len(data), _WRITE_SIZE)
+            await self._stream.send_all(data[:WRITE_SIZE])
+        return min(len(data), WRITE_SIZE)
 
     def write_now(self, data: bytes) -> int:  # noqa: ARG002
         """Raise an error, because this stream cannot write without waiting."""

@@ -5,6 +5,8 @@ This module uses the network. It handles no WebSocket frames.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
 import trio
@@ -12,9 +14,10 @@ import trio
 from ._credentials import basic_credentials
 from ._proxy import open_tunnel
 from ._streams import open_tcp, start_tls
-from .base import ConnectOptions
+from .base import ConnectOptions, TransportConnectTimeout
 
 __all__ = [
+    "connect_deadline",
     "host_header",
     "host_name",
     "open_stream",
@@ -50,6 +53,21 @@ async def open_tunnel_stream(options: ConnectOptions) -> trio.abc.Stream:
     if options.proxy is None:
         return await open_tcp(_host(parts), _port(parts), peer_name(options))
     return await open_tunnel(options, _host(parts), _port(parts))
+
+
+@contextmanager
+def connect_deadline(options: ConnectOptions) -> Generator[None]:
+    """Limit the time that the block takes to ``options.connect_timeout``.
+
+    Raises:
+        TransportConnectTimeout: The block has taken longer.
+    """
+    try:
+        with trio.fail_after(options.connect_timeout):
+            yield
+    except trio.TooSlowError:
+        message = f"no connection within {options.connect_timeout:g} s"
+        raise TransportConnectTimeout(message) from None
 
 
 def uses_tls(options: ConnectOptions) -> bool:

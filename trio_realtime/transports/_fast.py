@@ -11,11 +11,11 @@ from trio_realtime._nursery import open_bare_nursery
 
 from ._buffered_stream import BufferedStream
 from ._byte_streams import byte_stream_of
-from ._connect import host_name, open_tunnel_stream, peer_name, uses_tls
+from ._connect import connect_deadline, host_name, open_tunnel_stream, peer_name, uses_tls
 from ._fast_connection import FastConnection
 from ._streams import default_context, tls_error
 from ._tls import TlsCodec
-from .base import ConnectOptions, Transport, TransportConnectTimeout, TransportError
+from .base import ConnectOptions, Transport, TransportError
 
 __all__ = ["open_connection"]
 
@@ -33,21 +33,17 @@ async def open_connection(options: ConnectOptions) -> AsyncGenerator[Transport]:
 
 
 async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> FastConnection:
-    try:
-        with trio.fail_after(options.connect_timeout):
-            tls = _tls_of(options)
-            stream = BufferedStream(byte_stream_of(await open_tunnel_stream(options)), tls)
-            try:
-                await stream.do_handshake(peer_name(options))
-                connection = FastConnection(options, stream, nursery)
-                await connection.perform_handshake()
-            except BaseException:
-                await stream.aclose()
-                raise
-            return connection
-    except trio.TooSlowError:
-        message = f"no connection within {options.connect_timeout:g} s"
-        raise TransportConnectTimeout(message) from None
+    with connect_deadline(options):
+        tls = _tls_of(options)
+        stream = BufferedStream(byte_stream_of(await open_tunnel_stream(options)), tls)
+        try:
+            await stream.do_handshake(peer_name(options))
+            connection = FastConnection(options, stream, nursery)
+            await connection.perform_handshake()
+        except BaseException:
+            await stream.aclose()
+            raise
+        return connection
 
 
 def _tls_of(options: ConnectOptions) -> TlsCodec | None:

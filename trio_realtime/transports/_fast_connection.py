@@ -32,8 +32,8 @@ from ._connect import host_header, request_headers, request_target
 from ._credentials import mask_secrets
 from ._engine import ClientEngine, masked_frame
 from ._ping_timer import PingTimer
-from ._upgrade import receive_upgrade
-from .base import ABNORMAL, ConnectOptions, TransportClosed, TransportConnectError, TransportError
+from ._upgrade import handshake_error, receive_upgrade
+from .base import ABNORMAL, ConnectOptions, TransportClosed
 
 __all__ = ["FastConnection"]
 
@@ -43,6 +43,7 @@ _ABSENCE: Final = 1.0
 """Seconds without a task that receives after which the connection is read nevertheless."""
 _MESSAGE_TOO_BIG: Final = 1009
 _PROTOCOL_ERROR: Final = 1002
+_LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 @final
@@ -94,16 +95,12 @@ class FastConnection:
         """
         try:
             await self._upgrade()
-        except TransportError:
-            raise
-        except trio.BrokenResourceError:
-            problem = "the server closed the connection before it had read the upgrade request"
-        except Exception as exc:  # noqa: BLE001 - the text may quote the request and its key
-            problem = f"the server does not speak WebSocket ({type(exc).__name__})"
+        except Exception as exc:  # noqa: BLE001 - it becomes an error of the transport
+            error = handshake_error(exc)
         else:
             return
-        # Raised outside ``except`` to have no context.
-        raise TransportConnectError(problem)
+        # Raised outside ``except`` to have no context: the exception may quote our credentials.
+        raise error
 
     async def _upgrade(self) -> None:
         request = self._engine.send(
@@ -130,7 +127,7 @@ class FastConnection:
                 await self._read_ahead()
             pings.cancel_scope.cancel(reason="the connection ended")
         with trio.move_on_after(self._options.close_timeout):
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            with suppress(*_LOST):
                 await self._stream.flush()
             await self._wait_answer()
         await self._stream.aclose()
@@ -216,7 +213,7 @@ class FastConnection:
                 self._handle_data(data)
             else:
                 self._lose()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except _LOST:
             self._lose()
         finally:
             self._is_reading = False
@@ -267,8 +264,6 @@ class FastConnection:
 
     def _collect(self, event: TextMessage | BytesMessage) -> None:
         """Join the fragments of a message."""
-        if self._end is not None:
-            return
         self._size_of_parts += len(event.data)
         limit = self._options.max_message_size
         if self._size_of_parts > limit:
@@ -285,8 +280,6 @@ class FastConnection:
             self._parts, self._size_of_parts = [], 0
 
     def _handle_close(self, event: CloseConnection) -> None:
-        if self._end is not None:
-            return
         reason = event.reason or ""
         if self._sent_close is not None:  # the answer to ours
             self._finish(int(event.code), reason)
@@ -307,6 +300,11 @@ class FastConnection:
     # --- sending
 
     @property
+    def _is_closing(self) -> bool:
+        """Whether no further message may be sent."""
+        return self._end is not None or self._sent_close is not None
+
+    @property
     def has_rest(self) -> bool:
         """Whether a part of the last message is not written yet."""
         return self._stream.has_rest
@@ -314,7 +312,7 @@ class FastConnection:
     def try_send(self, text: str) -> bool:
         """Write a message without waiting; see :class:`.DirectSender`."""
         stream = self._stream
-        if self._end is not None or self._sent_close is not None or not stream.writes_at_once:
+        if self._is_closing or not stream.writes_at_once:
             return False
         self._timer.begin_message()
         stream.push(masked_frame(text.encode()))
@@ -325,7 +323,7 @@ class FastConnection:
         self._is_sending = True
         try:
             await self._stream.flush()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except _LOST:
             # What has arrived before is still to be received, so only a reader ends the connection.
             raise self._closed_error() from None
         except trio.Cancelled:
@@ -341,11 +339,11 @@ class FastConnection:
     async def send(self, text: str) -> None:
         """Send a message; see :class:`.Transport`."""
         await trio.lowlevel.checkpoint()
-        if self._stream.has_rest and self._end is None and self._sent_close is None:
+        if self._stream.has_rest and not self._is_closing:
             # Control frames, or a message of another task.
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            with suppress(*_LOST):
                 await self._stream.flush()
-        if self._end is not None or self._sent_close is not None:
+        if self._is_closing:
             raise self._closed_error()
         self._timer.begin_message()
         self._stream.push(masked_frame(text.encode()))
@@ -386,8 +384,7 @@ class FastConnection:
 
     async def _flush_control_frames(self) -> None:  # noqa: ASYNC910 - flushing is a checkpoint
         """Write the buffer; the peer or the end of the connection limits how long that takes."""
-        lost = trio.BrokenResourceError, trio.ClosedResourceError
-        with suppress(*lost), trio.CancelScope(shield=True):
+        with suppress(*_LOST), trio.CancelScope(shield=True):
             await self._stream.flush()
 
     # --- closing
@@ -404,13 +401,13 @@ class FastConnection:
             self._finish(ABNORMAL)
 
     async def _close(self, code: int, reason: str) -> None:
-        if self._end is None and self._sent_close is None:
+        if not self._is_closing:
             self._sent_close = code, reason
             self._messages.clear()
             self._stream.push(self._engine.send(CloseConnection(code, reason or None)))
         try:
             await self._stream.flush()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except _LOST:
             self._lose()
         while self._end is None:
             await self._read_once()

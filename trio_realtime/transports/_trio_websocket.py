@@ -33,18 +33,16 @@ from trio_websocket import ConnectionClosed
 from trio_realtime._nursery import leaves_of, open_bare_nursery
 
 from ._byte_streams import PlainSocket
-from ._connect import host_header, open_stream, request_headers, request_target
+from ._connect import connect_deadline, host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
 from ._direct_websocket import ClientConnection
 from ._streams import closed_on_error
-from ._upgrade import receive_upgrade
+from ._upgrade import handshake_error, receive_upgrade
 from .base import (
     ABNORMAL,
     ConnectOptions,
     Transport,
     TransportClosed,
-    TransportConnectError,
-    TransportConnectTimeout,
     TransportError,
 )
 from .keepalive import Keepalive
@@ -68,14 +66,10 @@ async def open_connection(options: ConnectOptions) -> AsyncGenerator[Transport]:
 
 
 async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> _TrioWebSocketTransport:
-    try:
-        with trio.fail_after(options.connect_timeout):
-            stream = await open_stream(options)
-            transport = await nursery.start(_run_connection, options, stream)
-            return cast("_TrioWebSocketTransport", transport)
-    except trio.TooSlowError:
-        message = f"no connection within {options.connect_timeout:g} s"
-        raise TransportConnectTimeout(message) from None
+    with connect_deadline(options):
+        stream = await open_stream(options)
+        transport = await nursery.start(_run_connection, options, stream)
+        return cast("_TrioWebSocketTransport", transport)
 
 
 async def _run_connection(
@@ -165,12 +159,10 @@ class _GuardedStream:
                 await self.write_rest()
             async with closed_on_error(self._inner):
                 await self._keepalive.send_all(self._inner, data)
-        except trio.BrokenResourceError:
+        except trio.BrokenResourceError as exc:
             if self._request is None:
                 raise
-            raise TransportConnectError(
-                "the server closed the connection before it had read the upgrade request"
-            ) from None
+            raise handshake_error(exc) from None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if self._request is not None:
@@ -249,7 +241,7 @@ class _TrioWebSocketTransport:
         if others is not None:
             raise others
         if not self.reader_scope.shield:
-            return _handshake_error(next(leaves_of(group)))
+            return handshake_error(next(leaves_of(group)))
         self._reader_failure = failures
         return None
 
@@ -310,10 +302,3 @@ class _TrioWebSocketTransport:
         if received.reason == f"Exceeded maximum message size: {limit} bytes":
             return _MESSAGE_TOO_BIG, f"a received message is longer than max_message_size ({limit})"
         return int(received.code), received.reason or ""
-
-
-def _handshake_error(exc: BaseException) -> TransportError:
-    if isinstance(exc, TransportError):
-        return exc
-    # The message omits the details, because they may quote the request and its key.
-    return TransportConnectError(f"the server does not speak WebSocket ({type(exc).__name__})")

@@ -20,7 +20,7 @@ from ._credentials import mask_secrets
 from ._http import ReceivesSome, next_event, receive
 from .base import ConnectOptions, HandshakeRejected, TransportConnectError, TransportError
 
-__all__ = ["receive_upgrade"]
+__all__ = ["handshake_error", "receive_upgrade"]
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_BODY_BYTES = 16 * 1024
@@ -30,6 +30,18 @@ _BODY_TIMEOUT = 1.0
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _STATUS_LINE = re.compile(rb"HTTP/1\.\d ([2-5]\d\d)\b")
 _TLS_RECORD = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
+
+
+def handshake_error(exc: BaseException) -> TransportError:
+    """Return the error to raise when a handshake has raised an exception."""
+    if isinstance(exc, TransportError):
+        return exc
+    if isinstance(exc, trio.BrokenResourceError):
+        return TransportConnectError(
+            "the server closed the connection before it had read the upgrade request"
+        )
+    # The message omits the details, because they may quote the request and its key.
+    return TransportConnectError(f"the server does not speak WebSocket ({type(exc).__name__})")
 
 
 async def receive_upgrade(

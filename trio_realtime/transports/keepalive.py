@@ -13,14 +13,12 @@ from typing import Final, final
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from ._byte_streams import WRITE_SIZE
 from ._http import ReceivesSome
 from ._ping_filter import PING, PingFilter
 from ._ping_timer import PingTimer
 
 __all__ = ["Keepalive"]
-
-# Bytes written at once, so that progress on a slow link shows. TLS splits writes at this size too.
-_WRITE_SIZE: Final = 16 * 1024
 
 NO_MESSAGE: Final = 0x78
 """Bits that the first byte of a part of a message has not (RFC 6455, section 5.2).
@@ -89,9 +87,9 @@ class Keepalive:
         """Send the rest of a frame whose beginning :meth:`wrote_message` has noted."""
         left = memoryview(data)
         while True:
-            await stream.send_all(left[:_WRITE_SIZE])
+            await stream.send_all(left[:WRITE_SIZE])
             self._timer.wrote(is_ping=is_ping)
-            left = left[_WRITE_SIZE:]
+            left = left[WRITE_SIZE:]
             if not left:
                 return
 
