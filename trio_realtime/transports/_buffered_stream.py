@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
-from collections.abc import Callable
-from typing import final
+from collections.abc import Callable, Coroutine
+from typing import Any, final
 
 import attrs
 import trio
@@ -78,7 +78,7 @@ class BufferedStream:
         await self.flush()
         self._early, self._is_at_end = self._tls.decrypt(None)
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+    def receive_some(self, max_bytes: int | None = None) -> Coroutine[Any, Any, bytes]:
         """Receive data; ``b""`` is the end. Cancellation loses nothing.
 
         Raises:
@@ -86,14 +86,17 @@ class BufferedStream:
             trio.ClosedResourceError: The stream was closed.
         """
         if self._tls is None:
-            return await self._stream.receive_some(max_bytes)
+            return self._stream.receive_some(max_bytes)
+        return self._receive_encrypted(self._tls, max_bytes)
+
+    async def _receive_encrypted(self, tls: TlsCodec, max_bytes: int | None) -> bytes:
         if self._early:
             early, self._early = self._early, b""
             await trio.lowlevel.checkpoint()
             return early
         while not self._is_at_end:
-            data, self._is_at_end = self._tls.decrypt(await self._stream.receive_some(max_bytes))
-            if answer := self._tls.take_output():
+            data, self._is_at_end = tls.decrypt(await self._stream.receive_some(max_bytes))
+            if answer := tls.take_output():
                 self._push_bytes(answer)
             if data:
                 return data
@@ -131,7 +134,7 @@ class BufferedStream:
     def _push_bytes(self, data: bytes) -> None:
         self.pushed += len(data)
         size = 0
-        if self.writes_at_once:
+        if self._is_direct and not self._buffer and not self._is_lost:
             try:
                 size = self._stream.write_now(data)
             except BlockingIOError:

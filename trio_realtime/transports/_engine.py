@@ -47,6 +47,14 @@ class FrameSplitter:
 
     def feed(self, data: bytes) -> list[str | bytes]:
         """Return what the data completes, in order: text messages, and the bytes of other frames."""
+        if not (self._waiting or self._left or self._is_fragmented):
+            text = _only_message(data, self._max_size)
+            if text is not None:
+                self.has_message = True
+                return [text]
+        return self._split(data)
+
+    def _split(self, data: bytes) -> list[str | bytes]:
         if self._waiting:
             self._waiting.append(data)
             self._missing -= len(data)
@@ -105,6 +113,19 @@ class FrameSplitter:
             self._is_fragmented = not first & _FINAL
 
 
+def _only_message(data: bytes, max_size: int) -> str | None:
+    """Return the text of one usual frame of medium size, if the data is exactly that."""
+    if len(data) < 4 or data[0] != _TEXT or data[1] != 126:
+        return None
+    size = data[2] << 8 | data[3]
+    if size + 4 != len(data) or not 126 <= size <= max_size:
+        return None
+    try:
+        return data[4:].decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def _header(data: bytes, begin: int, end: int) -> tuple[int, int]:
     """Return the sizes of the payload and of the header without the mask; ``0, 0`` if it is incomplete."""
     if end - begin < 2:
@@ -132,6 +153,7 @@ class ClientEngine:
         self._engine = WSConnection(ConnectionType.CLIENT)
         self._splitter = FrameSplitter(max_size)
         self._events: deque[Event] = deque()
+        self._is_connecting = True
         self._is_closed_by_peer = False
 
     @property
@@ -171,8 +193,9 @@ class ClientEngine:
             RemoteProtocolError: The server breaks the protocol.
         """
         received: list[str | Event] = []
-        if data is None or self._engine.state is ConnectionState.CONNECTING:
+        if data is None or self._is_connecting:
             self._feed_engine(data, received)
+            self._is_connecting = self._engine.state is ConnectionState.CONNECTING
             return received
         for piece in self._splitter.feed(data):
             if isinstance(piece, bytes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 import h11
@@ -13,7 +14,7 @@ __all__ = ["ReceivesSome", "next_event", "receive"]
 class ReceivesSome(Protocol):
     """What is read from a stream."""
 
-    async def receive_some(self, max_bytes: int | None = None, /) -> bytes | bytearray:
+    def receive_some(self, max_bytes: int | None = None, /) -> Awaitable[bytes | bytearray]:
         """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
         ...
 

@@ -89,7 +89,8 @@ class PingTimer:
         self._is_reading = False
         self._unanswered: UnansweredPing | None = None
         self._answered = trio.Event()
-        self._sent_since_ping = trio.Event()
+        # None once a message was sent, because this is on the path of every message.
+        self._sent_since_ping: trio.Event | None = trio.Event()
 
     @property
     def is_waiting(self) -> bool:
@@ -120,7 +121,9 @@ class PingTimer:
 
     def begin_message(self) -> None:
         """Note that this end sends a message."""
-        self._sent_since_ping.set()
+        if self._sent_since_ping is not None:
+            self._sent_since_ping.set()
+            self._sent_since_ping = None
 
     def wrote(self, *, is_ping: bool = False) -> None:
         """Note that the stream has accepted a piece of a frame."""
@@ -149,7 +152,8 @@ class PingTimer:
         """
         while True:
             with trio.move_on_after(interval):
-                await self._sent_since_ping.wait()
+                if self._sent_since_ping is not None:
+                    await self._sent_since_ping.wait()
                 await trio.sleep(interval * AFTER_MESSAGE)
             now = trio.current_time()
             payload = next(self._payloads).to_bytes(4)
