@@ -8,8 +8,6 @@ their items in a deque and use this class to wait.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import trio
 
 
@@ -21,20 +19,38 @@ class ChangeSignal:
         while not queue:
             await changed.wait()
 
-    Attributes:
-        wait: waits for the next change. Cancelling the wait has no effect on other waiters.
-        notify: wakes the task that has waited longest.
-        notify_all: wakes every task that waits.
+    A signal is on the path of every frame, and :class:`trio.lowlevel.ParkingLot` does more than this.
     """
 
-    __slots__ = ("_waiting", "notify", "notify_all", "wait")
+    __slots__ = ("_tasks",)
 
     def __init__(self) -> None:
-        self._waiting = trio.lowlevel.ParkingLot()
-        # Bound methods, because a signal is on the path of every frame.
-        self.wait: Callable[[], Awaitable[None]] = self._waiting.park
-        self.notify: Callable[[], object] = self._waiting.unpark
-        self.notify_all: Callable[[], object] = self._waiting.unpark_all
+        self._tasks: dict[trio.lowlevel.Task, None] = {}  # in the order in which they began to wait
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._tasks)
+
+    async def wait(self) -> None:
+        """Wait for the next change. Cancelling the wait has no effect on other waiters."""
+        task = trio.lowlevel.current_task()
+        self._tasks[task] = None
+
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            del self._tasks[task]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def notify(self) -> None:
+        """Wake the task that has waited longest."""
+        if self._tasks:
+            task = next(iter(self._tasks))
+            del self._tasks[task]
+            trio.lowlevel.reschedule(task)
+
+    def notify_all(self) -> None:
+        """Wake every task that waits."""
+        if self._tasks:
+            tasks, self._tasks = self._tasks, {}
+            for task in tasks:
+                trio.lowlevel.reschedule(task)
