@@ -75,6 +75,10 @@ class SecretMask:
         is_escaped = b"\\" in frame and rb"\u00" in frame
         return self._bytes_pattern.sub(MASK.encode(), frame) if is_escaped else frame
 
+    def is_clean(self, text: str) -> bool:
+        """Return whether a text has no credentials."""
+        return self.text(text) is text
+
     def text(self, text: str) -> str:
         """Return a text with the credentials masked; the same object if it has none."""
         for key in self._shortest:

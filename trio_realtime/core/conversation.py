@@ -14,8 +14,16 @@ from itertools import count
 from typing import Any
 
 from trio_realtime.errors import PeerError
+from trio_realtime.events import Audio
 from trio_realtime.usage import Usage
-from trio_realtime.wire import ClientEvent, ConversationItemCreate, ServerEvent, Session
+from trio_realtime.wire import (
+    ClientEvent,
+    ConversationItemCreate,
+    ResponseOutputAudioDelta,
+    ServerEvent,
+    Session,
+)
+from trio_realtime.wire.audio_delta import AudioDelta
 
 from .audio.playback import Playback
 from .audio.retention import RetainedAudio
@@ -34,7 +42,7 @@ from .history.items import History
 from .history.outgoing import OutgoingItems
 from .history.replayed import replayed_items
 from .history.updates import HistoryUpdater
-from .inputs import Input
+from .inputs import AppendAudio, Input
 from .interruption import Interruption
 from .limits import NO_LIMITS, LimitSettings, SessionLimits
 from .link import Link
@@ -79,7 +87,12 @@ class Conversation:
         link: which connection is used, and whether there is one.
         history: the items of the conversation.
         playback: the clock that knows what was heard.
+        can_play: whether :meth:`play` may be called.
+        can_append: whether :meth:`append_audio` may be called.
     """
+
+    can_play: bool
+    can_append: bool
 
     def __init__(
         self,
@@ -239,7 +252,13 @@ class Conversation:
             requests=requests,
             lifecycle=lifecycle,
             output=OutputStream(
-                responses, history, text, self._guard, lifecycle, self._out_of_band_audio
+                responses,
+                history,
+                text,
+                self._guard,
+                lifecycle,
+                self._out_of_band_audio,
+                self.playback,
             ),
             calls=calls,
             hosted=hosted,
@@ -277,6 +296,12 @@ class Conversation:
             limits=self._limits,
         )
         self._handlers = dispatch_table(self._components)
+        self._output = self._components.output
+        # The short ways are for audio that has one handler.
+        self.can_play = (
+            len(self._handlers[ResponseOutputAudioDelta]) == 1 and not self._guard.is_gated
+        )
+        self.can_append = len(self._handlers[AppendAudio]) == 1
 
     def _renew(self) -> None:
         self._connect(self.usage, interruptions=self.interruptions)
@@ -312,6 +337,23 @@ class Conversation:
         for handler in handlers:
             effects += handler(event, now)
         return effects
+
+    def play(self, delta: AudioDelta, now: float) -> Audio | None:
+        """Take an audio delta the short way: nothing wants it except for the consumers.
+
+        Returns:
+            The only effect; ``None`` if nothing has changed and :meth:`handle` must take the event.
+        """
+        audio = self._output.play(delta, now)
+        if audio is not None:
+            self._timer.now = now
+            self._timer.received += 1
+        return audio
+
+    def append_audio(self, audio: bytes, now: float) -> bool:
+        """Take the user's audio the short way. Returns whether to send it: there is a connection."""
+        self._timer.now = now
+        return self._user_audio.append(audio, now)
 
     def replay(self) -> Replay:
         """Return the replay that teaches a new connection the conversation so far."""

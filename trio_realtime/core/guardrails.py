@@ -205,6 +205,11 @@ class ReplyGuard:
         self._gate = GuardedAudio(playback, self._starts, max_gated) if is_gated else None
 
     @property
+    def is_gated(self) -> bool:
+        """Whether audio waits for the checks of its text."""
+        return self._gate is not None
+
+    @property
     def superseded(self) -> int:
         """The number of checks that a later check of the same reply has superseded."""
         return 0 if self._windows is None else self._windows.superseded

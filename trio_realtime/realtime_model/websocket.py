@@ -23,6 +23,8 @@ from trio_realtime.transports import (
     connect_trio_websocket,
 )
 from trio_realtime.wire import ClientEvent, ServerEvent
+from trio_realtime.wire.audio_delta import AudioDelta
+from trio_realtime.wire.codec import encode_append
 from trio_realtime.wire.dialects import Decoder, Dialect
 
 from .base import ConnectionOptions
@@ -67,6 +69,10 @@ class WebSocketModel:
             TypeError: JSON has no such value.
         """
         return self._dialect.encode(event)
+
+    def encode_audio(self, audio: bytes) -> str:
+        """Return the text of a frame that appends the user's audio, the short way."""
+        return encode_append(audio)
 
     @asynccontextmanager
     async def connect(self, options: ConnectionOptions) -> AsyncGenerator[WebSocketConnection]:
@@ -118,8 +124,8 @@ class WebSocketConnection:
     else reads it.
     """
 
-    can_try: bool
-    """Whether :meth:`try_send` may be called: the transport has that method."""
+    direct: DirectSender | None
+    """The transport, if messages can be written to it without waiting."""
 
     def __init__(
         self,
@@ -134,8 +140,8 @@ class WebSocketConnection:
         self._decoder = decoder
         self._mask = mask
         self._receive_many: ReceiveMany | None = getattr(transport, "receive_many", None)
-        self._direct = cast("DirectSender", transport)
-        self.can_try = hasattr(transport, "try_send")
+        can_try = hasattr(transport, "try_send")
+        self.direct = cast("DirectSender", transport) if can_try else None
         self._frames: deque[str | bytes] = deque()
         self._decoded: deque[ServerEvent] = deque()
 
@@ -147,23 +153,6 @@ class WebSocketConnection:
         """
         await self._transport.send(message)
 
-    def try_send(self, message: str) -> bool:
-        """Send the text of a frame without waiting; see :class:`.Transport`."""
-        return self._direct.try_send(message)
-
-    @property
-    def has_rest(self) -> bool:
-        """Whether a part of the last frame is not written yet; see :class:`.Transport`."""
-        return self._direct.has_rest
-
-    async def flush(self) -> None:
-        """Write the rest of the last frame.
-
-        Raises:
-            TransportClosed: the connection is closed.
-        """
-        await self._direct.flush()
-
     async def receive(self) -> ServerEvent:
         """Return the next event.
 
@@ -173,18 +162,27 @@ class WebSocketConnection:
                 with code 1000.
             FrameError: a frame is not a JSON object.
         """
-        if self._decoded:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            return self._decoded.popleft()
-        if self._frames:
+        if self.has_message:
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
-            await self._receive_frames()
+            await self.wait_message()
+        if self._decoded:
+            return self._decoded.popleft()
         first, *others = self._decoder.decode(self._mask.frame(self._frames.popleft()))
         self._decoded.extend(others)
         return first
 
-    async def _receive_frames(self) -> None:
+    @property
+    def has_message(self) -> bool:
+        """Whether :meth:`receive` would return at once."""
+        return bool(self._frames or self._decoded)
+
+    async def wait_message(self) -> None:
+        """Wait for the next message. Does not look at those that were not returned yet.
+
+        Raises:
+            TransportClosed, CallEnded: see :meth:`receive`.
+        """
         closed: TransportClosed
         try:
             if self._receive_many is None:
@@ -199,6 +197,19 @@ class WebSocketConnection:
             return
         # Raised outside ``except`` to have no context: the text of the original contains its reason.
         raise closed
+
+    def peek_audio(self) -> AudioDelta | None:
+        """Return the next message if it is an audio delta in the usual form, decoded the short way.
+
+        It remains the next one until :meth:`skip_audio` removes it.
+        """
+        if self._decoded or not self._frames:
+            return None
+        return self._decoder.read_audio(self._frames[0], self._mask.is_clean)
+
+    def skip_audio(self) -> None:
+        """Remove the message that :meth:`peek_audio` has returned."""
+        self._frames.popleft()
 
     async def aclose(self) -> None:
         """Close the WebSocket; see :meth:`.Transport.aclose`."""

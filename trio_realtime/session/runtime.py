@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from trio_realtime.core import (
+    AppendAudio,
     CancelCalls,
     CheckInput,
     CheckReply,
@@ -37,7 +38,7 @@ from trio_realtime.core import (
 )
 from trio_realtime.errors import RealtimeError, UsageError, UserCodeError
 from trio_realtime.events import SessionEnded, SessionEvent
-from trio_realtime.realtime_model import RealtimeModel
+from trio_realtime.realtime_model import RealtimeModel, WebSocketModel
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import (
     ClientEvent,
@@ -51,7 +52,9 @@ from trio_realtime.wire import (
     SessionUpdate,
     encode,
 )
+from trio_realtime.wire.audio_delta import AudioDelta
 
+from .change_signal import ChangeSignal
 from .connection.errors import end_after_failure, end_of_connection
 from .connection.send_queue import SendQueue
 from .consumers.bus import EventBus
@@ -137,6 +140,9 @@ class SessionRuntime:
     ) -> None:
         self.guard = guard
         self._model = model
+        self._encode_audio: Callable[[bytes], Any] = (
+            model.encode_audio if isinstance(model, WebSocketModel) else self._encode_append
+        )
         self.core = core
         self.end = end
         self.bus = bus
@@ -149,7 +155,7 @@ class SessionRuntime:
         self._inputs: deque[Input] = deque()
         self._pending: dict[str, PendingRequest] = {}
         self._numbers = count(1)
-        self._changed = trio.lowlevel.ParkingLot()
+        self._changed = ChangeSignal()
         self._waiting = trio.CancelScope()
 
     # --- sending
@@ -210,8 +216,41 @@ class SessionRuntime:
             self._inputs.clear()
         if self.core.next_deadline != self._waiting.deadline:
             self._waiting.deadline = self.core.next_deadline
-        if self._changed:
-            self._changed.unpark_all()
+        self._changed.notify_all()
+
+    @property
+    def can_play(self) -> bool:
+        """Whether audio deltas may go to :meth:`play`: only consumers of audio want them."""
+        return self.core.can_play and not self.bus.wants_raw
+
+    def play(self, delta: AudioDelta | None) -> bool:
+        """Take an audio delta the short way: past :meth:`feed`, with the same effects.
+
+        Returns:
+            Whether it was taken. If not, :meth:`feed` must take the event.
+        """
+        if delta is None:
+            return False
+        audio = self.core.play(delta, trio.current_time())
+        if audio is None:
+            return False
+        self.bus.emit(audio)
+        self._changed.notify_all()
+        return True
+
+    def send_audio(self, audio: bytes) -> None:
+        """Send audio of the user, the short way if only its memory for a lost connection wants it.
+
+        Raises:
+            UsageError: the model cannot send it.
+        """
+        if self._inputs or not self.core.can_append:
+            self.feed(AppendAudio(InputAudioBufferAppend(audio=audio)))
+        elif self.core.append_audio(audio, trio.current_time()):
+            self.send_queue.put(self._encode_audio(audio), audio=len(audio))
+
+    def _encode_append(self, audio: bytes) -> Any:
+        return self.encode(InputAudioBufferAppend(audio=audio))
 
     def _send_effect(self, event: ClientEvent) -> None:
         """Send an event of the core.
@@ -328,11 +367,11 @@ class SessionRuntime:
 
     def notify(self) -> None:
         """Wake :meth:`wait_change`: something has changed that is not an effect of the core."""
-        self._changed.unpark_all()
+        self._changed.notify_all()
 
     async def wait_change(self) -> None:
         """Wait until an input was handled, a call has ended, or the session ends."""
-        await self._changed.park()
+        await self._changed.wait()
 
     # --- the end
 

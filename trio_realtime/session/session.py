@@ -18,7 +18,6 @@ from trio_realtime.config import (
 )
 from trio_realtime.core import (
     ROOT,
-    AppendAudio,
     ClearAudio,
     CommitAudio,
     CreateResponse,
@@ -36,6 +35,7 @@ from trio_realtime.events import AnyEvent, SessionEvent
 from trio_realtime.items import MAX_ID_LENGTH, HistoryItem, item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
+    MAX_APPEND_BYTES,
     UNSET,
     AudioFormat,
     ConversationItemCreate,
@@ -248,13 +248,13 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         Raises:
             UsageError: the audio is larger than the service accepts at once (15 MiB).
         """
-        try:
-            append = InputAudioBufferAppend(audio=bytes(pcm))
-        except ValueError as exc:
-            raise UsageError(str(exc)) from None
-        await self._ready_for_audio()
-        if pcm and not self._muted:
-            self._runtime.feed(AppendAudio(append))
+        audio = bytes(pcm)
+        if len(audio) > MAX_APPEND_BYTES:
+            raise UsageError(f"audio must have at most {MAX_APPEND_BYTES} bytes, got {len(audio)}")
+        self._runtime.guard.check()
+        await self._runtime.send_queue.wait_for_audio_space()
+        if audio and not self._muted:
+            self._runtime.send_audio(audio)
         if commit:
             self._runtime.feed(CommitAudio(InputAudioBufferCommit()))
 

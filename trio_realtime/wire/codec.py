@@ -608,10 +608,14 @@ def unstructure(value: WireObject) -> JsonObject:
 def encode(event: ClientEvent | ServerEvent) -> str:
     """Encode an event as the text of a frame."""
     if type(event) is InputAudioBufferAppend and event.event_id is None and not event.extra:
-        # The most frequent event by far. Base64 needs no JSON escaping.
-        audio = pybase64.b64encode_as_string(event.audio)
-        return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
+        return encode_append(event.audio)  # the most frequent event by far
     return to_json(encoded_object(event))
+
+
+def encode_append(audio: bytes) -> str:
+    """Return the text of a frame that appends audio, the same in every dialect."""
+    # Base64 needs no JSON escaping.
+    return f'{{"type":"input_audio_buffer.append","audio":"{pybase64.b64encode_as_string(audio)}"}}'
 
 
 def encoded_object(event: ClientEvent | ServerEvent) -> JsonObject:

@@ -29,6 +29,10 @@ class Socket:
     has_space: trio.Event = attrs.field(factory=trio.Event)
 
     @property
+    def direct(self) -> Socket | None:
+        return self if self.can_try else None
+
+    @property
     def has_rest(self) -> bool:
         return bool(self.rest)
 

@@ -100,20 +100,29 @@ class Playback:
 
     def receive(self, key: ItemKey, response_id: str, size: int, now: float) -> bool:
         """Add ``size`` bytes of an item's audio that arrived. Returns whether the item is new."""
-        ms = size / self.bytes_per_ms
+        if self.extend(key, size, now):
+            return False
+        self._items[key] = _ItemAudio(key, response_id, now)
+        self.extend(key, size, now)
+        return True
+
+    def extend(self, key: ItemKey, size: int, now: float) -> bool:
+        """Add audio of an item that has some already. Returns ``False`` for a new item, and adds nothing."""
         item = self._items.get(key)
-        is_new = item is None
         if item is None:
-            item = self._items[key] = _ItemAudio(key, response_id, now)
+            return False
+        ms = size / self.bytes_per_ms
         item.received += ms
-        self._play(now)
-        last = self._queue[-1] if self._queue else None
+        queue = self._queue
+        if queue and queue[0].end <= now:
+            self._play(now)
+        last = queue[-1] if queue else None
         if last is None:
             last = self._append(item, now)
         elif last.item is not item:
             last = self._append(item, last.end)
         last.ms += ms
-        return is_new
+        return True
 
     def _append(self, item: _ItemAudio, start: float) -> _QueuedAudio:
         entry = _QueuedAudio(item, start)

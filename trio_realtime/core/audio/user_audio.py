@@ -130,10 +130,13 @@ class UserAudio:
 
     def on_append(self, command: AppendAudio, now: float) -> Sequence[Effect]:
         """Send audio, and remember it."""
-        event = command.event
+        return (command.event,) if self.append(command.event.audio, now) else ()
+
+    def append(self, audio: bytes, now: float) -> bool:
+        """Remember audio. Returns whether it can be sent now."""
         if self.enabled:
-            self._remember(event.audio, now)
-        return (event,) if self._link.is_open else ()
+            self._remember(audio, now)
+        return self._link.is_open
 
     def on_commit(self, command: CommitAudio, now: float) -> Sequence[Effect]:
         """End the user's turn by hand."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from trio_realtime.errors import ProtocolViolation, UserCodeError
 from trio_realtime.events import Error, RawModelEvent
-from trio_realtime.realtime_model import ModelConnection
+from trio_realtime.realtime_model import ModelConnection, WebSocketConnection
 from trio_realtime.session.runtime import SessionRuntime
 from trio_realtime.transports import TransportClosed
 from trio_realtime.wire import FrameError, ServerEvent, WarningEvent, encode
@@ -30,13 +30,19 @@ async def read_events(
     Returns:
         How the connection ended; ``None`` if it was replaced, or if its model has failed.
     """
+    direct = connection if isinstance(connection, WebSocketConnection) else None
     while True:
         try:
-            event = await receive_event(connection, runtime)
+            if direct is not None and not direct.has_message:
+                await _wait_message(direct)
             if not is_current():
                 return None
-            if event is not None:
-                runtime.feed(event)
+            if direct is None or not _play_audio(direct, runtime):
+                event = await receive_event(connection, runtime)
+                if not is_current():
+                    return None
+                if event is not None:
+                    runtime.feed(event)
             if runtime.bus.crowded:
                 await runtime.bus.let_consumers_read()
         except TransportClosed as closed:
@@ -44,6 +50,26 @@ async def read_events(
         except UserCodeError as failure:
             runtime.fail(failure)
             return None
+
+
+async def _wait_message(connection: WebSocketConnection) -> None:
+    try:
+        await connection.wait_message()
+    except TransportClosed:
+        raise
+    except Exception as exc:
+        raise model_failure(connection, exc) from exc
+
+
+def _play_audio(connection: WebSocketConnection, runtime: SessionRuntime) -> bool:
+    """Take the audio deltas that come next the short way. Returns whether there were any."""
+    played = False
+    while runtime.can_play and runtime.play(connection.peek_audio()):
+        connection.skip_audio()
+        played = True
+        if runtime.bus.crowded:
+            break
+    return played
 
 
 async def receive_event(connection: ModelConnection, runtime: SessionRuntime) -> ServerEvent | None:

@@ -129,7 +129,7 @@ class SendQueue:
         """
         if self._end.is_set:
             return
-        if not self.waiting and self._write(message, audio, text):
+        if self._writing is None and not self._messages and self._write(message, audio, text):
             return
         queued = _Queued(message, audio, text)
         if audio:

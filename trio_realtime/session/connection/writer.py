@@ -21,8 +21,7 @@ from .errors import model_failure
 async def write_messages(connection: ModelConnection, runtime: SessionRuntime) -> None:
     """Send the messages of the queue until the connection is gone. The reader reports why."""
     queue = runtime.send_queue
-    direct = connection if getattr(connection, "can_try", False) else None
-    queue.connection = cast("DirectSender | None", direct)
+    queue.connection = cast("DirectSender | None", getattr(connection, "direct", None))
     try:
         while True:
             message = await queue.wait_message()

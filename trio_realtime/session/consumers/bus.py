@@ -119,10 +119,11 @@ class EventBus:
 
     def emit(self, event: SessionEvent) -> None:
         """Deliver an event. ``AudioInterrupted`` removes the unread audio of its response first."""
-        if isinstance(event, AudioInterrupted):
+        kind = type(event)
+        if kind is AudioInterrupted:
             for channel in self._channels:
-                channel.discard_audio(event.response_id)
-        for channel in self._routes.get(type(event), ()):
+                channel.discard_audio(event.response_id)  # type: ignore[attr-defined]
+        for channel in self._routes.get(kind, ()):
             channel.put(event)
 
     async def let_consumers_read(self) -> None:

@@ -220,7 +220,8 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         self._bytes += size
         if type(event) is Audio:
             self._audio += len(event.data)
-        if self._is_crowded():
+        max_events, max_audio, max_bytes = self._half
+        if self._bytes > max_bytes or self._audio > max_audio or len(self._events) > max_events:
             if self._receiving or self._patience > 0:
                 self._crowded.add(self)
             # A task that is about to take an event is not too slow: the reader waits for it before it

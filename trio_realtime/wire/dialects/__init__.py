@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import attrs
 
+from trio_realtime.wire.audio_delta import AudioDelta, read_audio_delta
 from trio_realtime.wire.base import ClientEvent, JsonObject, ServerEvent
 from trio_realtime.wire.codec import (
     encode,
@@ -92,6 +93,17 @@ class Decoder:
         self._announced = announced
         self._suspected: str | None = None
         self._may_warn = True
+
+    def read_audio(self, frame: str | bytes, is_clean: Callable[[str], bool]) -> AudioDelta | None:
+        """Decode an audio delta in the usual form; see :func:`.read_audio_delta`.
+
+        Returns:
+            The audio; ``None`` for a frame that :meth:`decode` must decode.
+        """
+        audio = read_audio_delta(frame, is_clean) if self._announced == "ga" else None
+        if audio is not None:
+            self._suspected = None
+        return audio
 
     def decode(self, frame: str | bytes) -> Sequence[ServerEvent]:
         """Decode a frame. A frame of another dialect may stand for several events.
