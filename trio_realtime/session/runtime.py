@@ -218,13 +218,10 @@ class SessionRuntime:
             self._waiting.deadline = self.core.next_deadline
         self._changed.notify_all()
 
-    @property
-    def can_play(self) -> bool:
-        """Whether audio deltas may go to :meth:`play`: only consumers of audio want them."""
-        return self.core.can_play and not self.bus.wants_raw
-
     def play(self, delta: AudioDelta | None) -> bool:
         """Take an audio delta the short way: past :meth:`feed`, with the same effects.
+
+        Consumers of raw events do not get it, and ``core.can_play`` must be true.
 
         Returns:
             Whether it was taken. If not, :meth:`feed` must take the event.

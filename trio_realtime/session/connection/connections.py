@@ -64,6 +64,7 @@ class LiveConnection:
         ended: set when it is no longer used.
         error: why it was lost; ``None`` if it was replaced or closed.
         dropped: why this side has dropped it, if it has.
+        is_stopped: whether its reader and its writer are to end, because this side does not use it any more.
     """
 
     connection: ModelConnection
@@ -74,6 +75,12 @@ class LiveConnection:
     ended: trio.Event = attrs.field(factory=trio.Event)
     error: RealtimeError | None = None
     dropped: str | None = None
+    is_stopped: bool = False
+
+    def stop(self, reason: str) -> None:
+        """End its reader and its writer. No event that it receives counts from now on."""
+        self.is_stopped = True
+        self.serving.cancel(reason=reason)
 
 
 @attrs.define(eq=False)
@@ -134,7 +141,7 @@ class SessionConnections:
         """End the current connection, which is dead although it is open."""
         if self.current is not None and self.current.dropped is None:
             self.current.dropped = reason
-            self.current.serving.cancel(reason=reason)
+            self.current.stop(reason)
 
     async def reconnect(self) -> None:
         """Replace the current connection, or connect at once where the session waits to do so.
@@ -327,7 +334,7 @@ class SessionConnections:
 
         def is_used() -> bool:
             # Events may follow each other without a checkpoint at which the cancellation could end them.
-            return self.current is live and not live.serving.cancel_called
+            return self.current is live and not live.is_stopped
 
         async def read() -> None:
             nonlocal failure
@@ -460,7 +467,7 @@ class SessionConnections:
             return
         self._schedule.connection_lost(trio.current_time() - old.used_since)
         runtime.connection_lost("the connection is replaced")
-        old.serving.cancel(reason="another connection takes over")
+        old.stop("another connection takes over")
 
     def _switch(self, live: LiveConnection, replay: Replay, *, attempts: int) -> None:
         """Make a connection the current one. Synchronous, so that nothing comes in between.

@@ -63,12 +63,13 @@ async def _wait_message(connection: WebSocketConnection) -> None:
 
 def _play_audio(connection: WebSocketConnection, runtime: SessionRuntime) -> bool:
     """Take the audio deltas that come next the short way. Returns whether there were any."""
+    bus = runtime.bus
+    if bus.wants_raw or not runtime.core.can_play:
+        return False
     played = False
-    while runtime.can_play and runtime.play(connection.peek_audio()):
+    while not bus.crowded and runtime.play(connection.peek_audio()):
         connection.skip_audio()
         played = True
-        if runtime.bus.crowded:
-            break
     return played
 
 
