@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from inspect import isawaitable
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -15,7 +15,7 @@ from trio_realtime.usage import Usage
 
 ContextT = TypeVar("ContextT")
 T = TypeVar("T")
-ReadItems: TypeAlias = Callable[[], tuple[HistoryItem, ...]]
+ReadItems: TypeAlias = Callable[[], Sequence[HistoryItem]]
 EarlyAnswerCallback: TypeAlias = Callable[["ToolContext[Any]", Any, bool], Awaitable[None]]
 
 
@@ -64,14 +64,14 @@ class ToolContext(Generic[ContextT]):
     arguments: str
     agent: Any
     response_id: str
-    _history: tuple[HistoryItem, ...] | ReadItems = attrs.field(
+    _history: Sequence[HistoryItem] | ReadItems = attrs.field(
         default=(), alias="history", repr=False
     )
     usage: Usage = Usage()
     early: EarlyAnswerCallback | None = attrs.field(default=None, repr=False, eq=False)
 
     @cached_property
-    def history(self) -> tuple[HistoryItem, ...]:
+    def history(self) -> Sequence[HistoryItem]:
         """The conversation when the tool first reads this attribute."""
         # Not read before it is needed: each call would hold the items of its time.
         return self._history() if callable(self._history) else self._history

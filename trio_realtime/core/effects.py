@@ -7,12 +7,14 @@ effects. Events have no wrapper because the audio path has one effect per frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import attrs
 
 from trio_realtime.errors import RealtimeError
 from trio_realtime.events import ResponseStatus, SessionEvent
+from trio_realtime.items import HistoryItem
 from trio_realtime.session_end import LimitName
 from trio_realtime.wire import ClientEvent, ConversationItemCreate, Item, ResponseUsage, Session
 
@@ -119,7 +121,7 @@ class ResponseOutcome:
 class HistoryEdited:
     """An edit of the conversation is complete. ``history`` is the resulting conversation."""
 
-    history: tuple[Item, ...] = attrs.field(repr=False)
+    history: Sequence[HistoryItem] = attrs.field(repr=False)
 
 
 Outcome: TypeAlias = ResponseOutcome | Session | HistoryEdited | RealtimeError

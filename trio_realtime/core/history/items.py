@@ -1,7 +1,7 @@
 """The conversation's items, in the service's order.
 
-A doubly linked list with an index by id: placing, changing and finding an item costs the same in the
-first minute and in the last. Only :meth:`History.snapshot` walks the list, and only after a change.
+An index by id, and the order in chunks (:mod:`.order`): placing, changing and finding an item, and a snapshot,
+cost the same in the first minute and in the last.
 
 * ``conversation.item.added`` places an item after ``previous_item_id``. An absent or unknown id means
   the end. ``null`` means the first place if this client asked for it (``"root"``), and otherwise the
@@ -24,7 +24,7 @@ first minute and in the last. Only :meth:`History.snapshot` walks the list, and 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
@@ -34,12 +34,10 @@ from trio_realtime.core.link import Link
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
     UNSET,
-    ContentPart,
     ConversationItemCreate,
     FunctionCallItem,
     InputAudio,
     InputImage,
-    InputText,
     MessageItem,
     OutputAudio,
     OutputText,
@@ -48,6 +46,25 @@ from trio_realtime.wire import (
 )
 
 from .growing_text import GrowingText
+from .merging import (
+    evolve,
+    grown,
+    is_final,
+    item_status as item_status,
+    merge,
+    part_from_deltas,
+    with_transcript,
+)
+from .nodes import (
+    Node,
+    PendingTranscript,
+    audio_part,
+    current,
+    has_user_audio,
+    texts_until_now,
+)
+from .order import ItemOrder
+from .snapshots import HistorySnapshot
 
 ROOT: Final = "root"
 """The service's name for the place before the first item."""
@@ -75,53 +92,6 @@ class Change(enum.Enum):
     UPDATED = "updated"
 
 
-class _Node:
-    """An item with its neighbors in the list.
-
-    Attributes:
-        item: the item, without open deltas.
-        deltas: the open deltas of each part; those of a call's arguments are under 0.
-        transcripts: the growing transcript of each part of the user's audio.
-        kinds: the kind of each part that deltas have opened.
-        finished_transcripts: the parts whose final transcript has arrived.
-        heard: the fraction of each part that was heard, where an interruption cut it.
-        connection: the number of the connection on which the item was created.
-        reported: the number of the connection that has reported the item.
-        is_replayed: that connection was told of the item: what it reports of it is less than is known.
-    """
-
-    __slots__ = (
-        "connection",
-        "deltas",
-        "finished_transcripts",
-        "following",
-        "heard",
-        "is_replayed",
-        "item",
-        "kinds",
-        "previous",
-        "reported",
-        "transcripts",
-    )
-
-    def __init__(self, item: HistoryItem | None, connection: int = 0) -> None:
-        self.item = item
-        self.connection = connection
-        self.reported = connection
-        self.is_replayed = False
-        self.heard: dict[int, float] = {}
-        self.previous: _Node = self
-        self.following: _Node = self
-        self.deltas: dict[int, GrowingText] = {}
-        self.kinds: dict[int, type[OutputText | OutputAudio]] = {}
-        self.transcripts: dict[int, GrowingText] = {}
-        self.finished_transcripts: set[int] = set()
-
-    @property
-    def is_growing(self) -> bool:
-        return bool(self.deltas or self.transcripts)
-
-
 class History:
     """The items of the conversation. No method raises because of what a server sends.
 
@@ -131,14 +101,13 @@ class History:
 
     def __init__(self, link: Link | None = None) -> None:
         self._link = Link() if link is None else link
-        self._sentinel = _Node(None)  # between the last item and the first
-        self._nodes: dict[str, _Node] = {}
-        self._pending: dict[str, dict[int, _PendingTranscript]] = {}
+        self._order = ItemOrder()
+        self._nodes: dict[str, Node] = {}
+        self._pending: dict[str, dict[int, PendingTranscript]] = {}
         self._local_copies: dict[str, MessageItem] = {}
         self._deleted: dict[str, None] = {}
         self._requested_first: dict[str, None] = {}
         self._replay_ids: dict[str, str] = {}
-        self._snapshot: tuple[HistoryItem, ...] | None = ()
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -159,7 +128,7 @@ class History:
         node = self._nodes.get(item_id)
         if node is None:
             return None
-        return _current(node)
+        return current(node)
 
     def get_later(self, item_id: str) -> HistoryItem | Callable[[], HistoryItem] | None:
         """Return the item with this id, or a function that returns it as it is now.
@@ -167,21 +136,14 @@ class History:
         The function shares the text of a growing item, which it joins when it is called.
         """
         node = self._nodes.get(item_id)
-        if node is None or node.item is None or not node.is_growing:
+        if node is None or not node.is_growing:
             return None if node is None else node.item
-        deltas, transcripts = _texts_until_now(node.deltas), _texts_until_now(node.transcripts)
-        return partial(_grown, node.item, deltas, {**node.kinds}, transcripts)
+        deltas, transcripts = texts_until_now(node.deltas), texts_until_now(node.transcripts)
+        return partial(grown, node.item, deltas, {**node.kinds}, transcripts)
 
-    def snapshot(self) -> tuple[HistoryItem, ...]:
-        """Return all items in order. Returns the same tuple until something changes."""
-        if self._snapshot is None:
-            items: list[HistoryItem] = []
-            node = self._sentinel.following
-            while node.item is not None:  # the sentinel has none
-                items.append(_current(node) if node.is_growing else node.item)
-                node = node.following
-            self._snapshot = tuple(items)
-        return self._snapshot
+    def snapshot(self) -> HistorySnapshot:
+        """Return all items in order. Returns the same object until something changes."""
+        return self._order.snapshot()
 
     # --- items
 
@@ -210,23 +172,27 @@ class History:
             return self._replace(node, item)
         self._deleted.pop(item.id, None)
         local = self._local_copies.pop(item.id, None)
-        node = _Node(item if local is None else _merge(local, item), self._link.number)
-        before = last = self._sentinel.previous
+        node = Node(item if local is None else merge(local, item), self._link.number)
+        before = last = self._order.last
         if isinstance(previous_item_id, str):
             before = self._nodes.get(previous_item_id, last)
         elif previous_item_id is None and item.id in self._requested_first:
-            before = self._sentinel
+            before = None
         self._requested_first.pop(item.id, None)
-        while before.following.item is not None and before.following.reported != node.reported:
-            before = before.following
-        node.previous, node.following = before, before.following
-        before.following.previous = node
-        before.following = node
-        self._snapshot = None
+        if before is not last:
+            before = self._last_unreported(before)
+        self._order.insert(node, before)
         self._nodes[item.id] = node
         if item.id in self._pending:
             self._apply_transcripts(node, item.id)
         return Change.ADDED
+
+    def _last_unreported(self, node: Node | None) -> Node | None:
+        """Return the last of the items right after this one that the connection has not reported."""
+        following = self._order.following(node)
+        while following is not None and following.reported != self._link.number:
+            node, following = following, self._order.following(following)
+        return node
 
     def finish(self, item: HistoryItem, previous_item_id: str | Unset | None = UNSET) -> Change:
         """Take a final version. It places the item only if its ``added`` event was missed."""
@@ -240,30 +206,30 @@ class History:
     def truncate(self, item_id: str, index: int, heard_ms: int) -> HistoryItem | None:
         """Note how much of a part was heard. Returns the item, ``None`` if there is no such part."""
         node = self._nodes.get(item_id)
-        part = None if node is None else _audio_part(node, index)
+        part = None if node is None else audio_part(node, index)
         if node is None or not isinstance(part, OutputAudio):
             return None
         self._replace_part(node, index, attrs.evolve(part, heard_ms=heard_ms))
-        return _current(node)
+        return current(node)
 
     def set_audio(self, item_id: str, index: int, audio: bytes | None) -> bool:
         """Set or remove the audio of a part. Returns whether there is such a part."""
         node = self._nodes.get(item_id)
-        part = None if node is None else _audio_part(node, index)
+        part = None if node is None else audio_part(node, index)
         if node is None or part is None:
             return False
         if part.audio is not audio:
             self._replace_part(node, index, attrs.evolve(part, audio=audio))
         return True
 
-    def _replace_part(self, node: _Node, index: int, part: OutputAudio | InputAudio) -> None:
+    def _replace_part(self, node: Node, index: int, part: OutputAudio | InputAudio) -> None:
         item = node.item
         assert isinstance(item, MessageItem)
         # Earlier parts that exist only as deltas are created without text: more may arrive.
-        between = [_part_from_deltas(node.kinds[n], "") for n in range(len(item.content), index)]
+        between = [part_from_deltas(node.kinds[n], "") for n in range(len(item.content), index)]
         content = (*item.content[:index], *between, part, *item.content[index + 1 :])
         node.item = attrs.evolve(item, content=content)
-        self._snapshot = None
+        self._order.note_changed(node)
 
     def delete(self, item_id: str) -> bool:
         """Remove an item. Returns whether it was known."""
@@ -273,42 +239,39 @@ class History:
         self._deleted[item_id] = None
         self._replay_ids.pop(item_id, None)
         _forget_oldest(self._deleted)
-        node.previous.following = node.following
-        node.following.previous = node.previous
-        self._snapshot = None
+        self._order.remove(node)
         return True
 
-    def _replace(self, node: _Node, item: HistoryItem) -> Change:
+    def _replace(self, node: Node, item: HistoryItem) -> Change:
         known = node.item
         node.reported = self._link.number
         if node.is_replayed:
             return Change.NONE
         if item == known and not node.deltas:
             return Change.NONE
-        assert known is not None
-        before = _current(node)
-        if _is_final(item):
-            node.item = _merge(before, item)
+        before = current(node)
+        if is_final(item):
+            node.item = merge(before, item)
             node.deltas.clear()
         else:
-            node.item = _merge(known, item)
+            node.item = merge(known, item)
         if item.id in self._pending:
             self._apply_transcripts(node, item.id)
-        self._snapshot = None
-        after = _current(node)
+        self._order.note_changed(node)
+        after = current(node)
         return Change.NONE if after == before else Change.UPDATED
 
-    def _apply_transcripts(self, node: _Node, item_id: str) -> bool:
+    def _apply_transcripts(self, node: Node, item_id: str) -> bool:
         """Move pending transcripts into their parts. Returns whether there were any."""
         found = False
         for index, heard in [*self._pending.get(item_id, {}).items()]:
-            if not _has_user_audio(node, index):
+            if not has_user_audio(node, index):
                 continue
             found = True
             if heard.final is None:
                 node.transcripts[index] = heard.growing
             else:
-                node.item = _with_transcript(node.item, index, heard.final)
+                node.item = with_transcript(node.item, index, heard.final)
                 node.transcripts.pop(index, None)
                 node.finished_transcripts.add(index)
             self._forget_pending(item_id, index)
@@ -337,10 +300,10 @@ class History:
 
     def previous_on_connection(self, item_id: str) -> str:
         """Return the nearest item before this one that the current connection has, or ``"root"``."""
-        node = self._nodes[item_id].previous
-        while node.item is not None and node.connection != self._link.number:
-            node = node.previous
-        return ROOT if node.item is None else node.item.id or ROOT
+        node = self._order.previous(self._nodes[item_id])
+        while node is not None and node.connection != self._link.number:
+            node = self._order.previous(node)
+        return ROOT if node is None else node.item.id or ROOT
 
     def find_call(self, call_id: str) -> FunctionCallItem | None:
         """Return the latest function call with this call id."""
@@ -373,10 +336,10 @@ class History:
         for old, new in new_ids.items():
             del self._replay_ids[old]
             node = self._nodes.pop(old, None)
-            if node is not None and node.item is not None:
-                node.item = _evolve(node.item, id=new)
+            if node is not None:
+                node.item = evolve(node.item, id=new)
                 self._nodes[new] = node
-                self._snapshot = None
+                self._order.note_changed(node)
         return new_ids
 
     def end_open_items(self) -> list[HistoryItem]:
@@ -384,14 +347,13 @@ class History:
         ended: list[HistoryItem] = []
         for node in self._nodes.values():
             if node.deltas or item_status(node.item) == "in_progress":
-                item = _current(node)
+                item = current(node)
                 if item_status(item) == "in_progress" and not isinstance(item, UnknownItem):
-                    item = _evolve(item, status="incomplete")
+                    item = evolve(item, status="incomplete")
                 node.item = item
                 node.deltas.clear()
+                self._order.note_changed(node)
                 ended.append(item)
-        if ended:
-            self._snapshot = None
         return ended
 
     # --- deltas and transcripts
@@ -411,14 +373,14 @@ class History:
             return
         node.kinds[index] = kind
         node.deltas.setdefault(index, GrowingText()).append(delta)
-        self._snapshot = None
+        self._order.note_changed(node)
 
     def append_arguments(self, item_id: str, delta: str) -> None:
         """Add to the arguments of a function call."""
         node = self._nodes.get(item_id)
-        if node is not None and node.item is not None and not _is_final(node.item):
+        if node is not None and not is_final(node.item):
             node.deltas.setdefault(0, GrowingText()).append(delta)
-            self._snapshot = None
+            self._order.note_changed(node)
 
     def add_transcript(
         self, item_id: str, index: int, text: str, *, final: bool
@@ -430,16 +392,16 @@ class History:
                 return None  # the final transcript contains it
             if index in node.transcripts:
                 node.transcripts[index].append(text)
-                self._snapshot = None
+                self._order.note_changed(node)
                 return None
         parts = self._pending.setdefault(item_id, {})
-        parts.setdefault(index, _PendingTranscript()).take(text, final=final)
+        parts.setdefault(index, PendingTranscript()).take(text, final=final)
         _forget_oldest(parts, MAX_PENDING_PARTS)
         _forget_oldest(self._pending)
         if node is None or not self._apply_transcripts(node, item_id):
             return None
-        self._snapshot = None
-        return _current(node) if final else None
+        self._order.note_changed(node)
+        return current(node) if final else None
 
     def drop_transcript(self, item_id: str, index: int) -> None:
         """Expect no more of the transcript of a part. What its item has of it stays."""
@@ -447,200 +409,10 @@ class History:
         node = self._nodes.get(item_id)
         growing = None if node is None else node.transcripts.pop(index, None)
         if node is not None and growing is not None:
-            node.item = _with_transcript(node.item, index, growing.text())
+            node.item = with_transcript(node.item, index, growing.text())
 
     def _forget_pending(self, item_id: str, index: int) -> None:
         parts = self._pending.get(item_id, {})
         parts.pop(index, None)
         if not parts:
             self._pending.pop(item_id, None)
-
-
-class _PendingTranscript:
-    """The transcript of one part that the history does not have yet.
-
-    Attributes:
-        growing: what has arrived of it.
-        final: all of it, once that has arrived.
-    """
-
-    __slots__ = ("final", "growing")
-
-    def __init__(self) -> None:
-        self.growing = GrowingText()
-        self.final: str | None = None
-
-    def take(self, text: str, *, final: bool) -> None:
-        if final:
-            self.growing, self.final = GrowingText(), text
-        elif self.final is None:
-            self.growing.append(text)
-
-
-def _evolve(item: HistoryItem, **changes: Any) -> HistoryItem:
-    """Return an item with other values of fields that its class has."""
-    changed: HistoryItem = attrs.evolve(item, **changes)
-    return changed
-
-
-# --- merging, as pure functions ----------------------------------------------------------------
-
-
-def _current(node: _Node) -> HistoryItem:
-    """Return the item with everything that has arrived of it."""
-    item = node.item
-    assert item is not None
-    if not node.is_growing:
-        return item
-    deltas = {index: growing.text for index, growing in node.deltas.items()}
-    transcripts = {index: growing.text for index, growing in node.transcripts.items()}
-    return _grown(item, deltas, node.kinds, transcripts)
-
-
-def _texts_until_now(growing: Mapping[int, GrowingText]) -> dict[int, Callable[[], str]]:
-    """Return functions that return the texts as they are now, and share them until then."""
-    return {index: partial(text.text, text.length) for index, text in growing.items()}
-
-
-def _grown(
-    item: HistoryItem,
-    deltas: Mapping[int, Callable[[], str]],
-    kinds: Mapping[int, type[OutputText | OutputAudio]],
-    transcripts: Mapping[int, Callable[[], str]],
-) -> HistoryItem:
-    """Return the item with these texts.
-
-    Args:
-        item: the item without open deltas and growing transcripts.
-        deltas: return the text that each part lacks, or the arguments that a call lacks.
-        kinds: the kinds of parts that only deltas have opened.
-        transcripts: return the transcripts of the parts of the user's audio.
-    """
-    if isinstance(item, FunctionCallItem):
-        written = deltas[0]() if 0 in deltas else ""
-        return attrs.evolve(item, arguments=item.arguments + written)
-    if not isinstance(item, MessageItem):
-        return item
-    content = list(item.content)
-    for index, read in sorted(deltas.items()):
-        part = _part_from_deltas(kinds.get(index, OutputText), read())
-        if 0 <= index < len(content):
-            content[index] = _fill_missing(part, content[index])
-        else:
-            content.append(part)
-    item = attrs.evolve(item, content=tuple(content))
-    for index, read in transcripts.items():
-        item = _with_transcript(item, index, read())
-    return item
-
-
-def _has_user_audio(node: _Node, index: int) -> bool:
-    item = node.item
-    return (
-        isinstance(item, MessageItem)
-        and 0 <= index < len(item.content)
-        and isinstance(item.content[index], InputAudio)
-    )
-
-
-def _audio_part(node: _Node, index: int) -> OutputAudio | InputAudio | None:
-    """Return the audio part at this index, without open deltas.
-
-    The service may refer to a part of the assistant's message before the part exists.
-    """
-    item = node.item
-    if not isinstance(item, MessageItem) or index < 0:
-        return None
-    if index < len(item.content):
-        part = item.content[index]
-        return part if isinstance(part, OutputAudio | InputAudio) else None
-    is_next = all(number in node.kinds for number in range(len(item.content), index))
-    if item.role != "assistant" or not is_next or node.kinds.get(index) is OutputText:
-        return None
-    return OutputAudio()
-
-
-def _part_from_deltas(kind: type[OutputText | OutputAudio], text: str) -> ContentPart:
-    return OutputText(text=text) if kind is OutputText else OutputAudio(transcript=text)
-
-
-def _is_final(item: HistoryItem) -> bool:
-    if isinstance(item, FunctionCallItem) and item.arguments:
-        return True
-    return item_status(item) in ("completed", "incomplete")
-
-
-def item_status(item: HistoryItem | None) -> str | None:
-    """Return an item's status, ``None`` for kinds of items that have none."""
-    return getattr(item, "status", None)
-
-
-def _merge(known: HistoryItem, incoming: HistoryItem) -> HistoryItem:
-    if not isinstance(known, MessageItem) or not isinstance(incoming, MessageItem):
-        if isinstance(known, FunctionCallItem) and isinstance(incoming, FunctionCallItem):
-            return attrs.evolve(
-                incoming,
-                arguments=incoming.arguments or known.arguments,
-                name=incoming.name or known.name,
-                call_id=incoming.call_id or known.call_id,
-            )
-        return incoming
-    if known.role != incoming.role:
-        return incoming
-    parts = [
-        _fill_missing(known.content[index], part) if index < len(known.content) else part
-        for index, part in enumerate(_with_images(known, incoming))
-    ]
-    parts.extend(known.content[len(parts) :])
-    return attrs.evolve(incoming, content=tuple(parts))
-
-
-def _with_images(known: MessageItem, incoming: MessageItem) -> list[ContentPart]:
-    """Return the incoming parts, with the known images if the service left out all images."""
-    parts = list(incoming.content)
-    if not any(isinstance(part, InputImage) for part in parts):
-        for index, part in enumerate(known.content):
-            if isinstance(part, InputImage):
-                parts.insert(index, part)
-    return parts
-
-
-def _fill_missing(known: ContentPart, incoming: ContentPart) -> ContentPart:
-    """Return the incoming part, with what it lacks taken from the known part."""
-    match known, incoming:
-        case OutputAudio(), OutputAudio():
-            return _fill_audio(known, incoming)
-        case InputAudio(), InputAudio():
-            return _fill_audio(known, incoming)
-        case (OutputText(text=text), OutputText(text="")) if text:
-            return known
-        case (InputText(text=text), InputText(text="")) if text:
-            return known
-        case InputImage(), InputImage(image_url=None):
-            return attrs.evolve(incoming, image_url=known.image_url)
-        case _:
-            return incoming
-
-
-def _fill_audio(
-    known: OutputAudio | InputAudio, incoming: OutputAudio | InputAudio
-) -> OutputAudio | InputAudio:
-    filled: dict[str, Any] = {
-        "transcript": incoming.transcript or known.transcript,
-        "audio": incoming.audio if incoming.audio is not None else known.audio,
-    }
-    if isinstance(incoming, OutputAudio) and isinstance(known, OutputAudio):
-        filled["heard_ms"] = incoming.heard_ms if incoming.heard_ms is not None else known.heard_ms
-    return attrs.evolve(incoming, **filled)
-
-
-def _with_transcript(item: HistoryItem | None, index: int, transcript: str) -> HistoryItem:
-    """Return the item with the transcript of a part; unchanged if that is not the user's audio now."""
-    assert item is not None
-    if isinstance(item, MessageItem) and index < len(item.content):
-        part = item.content[index]
-        if isinstance(part, InputAudio):
-            changed = attrs.evolve(part, transcript=transcript)
-            content = (*item.content[:index], changed, *item.content[index + 1 :])
-            return attrs.evolve(item, content=content)
-    return item
