@@ -46,9 +46,9 @@ class Node:
 
     def __init__(self, item: HistoryItem, connection: int = 0) -> None:
         self.item: HistoryItem = item
-        self.connection = connection
-        self.reported = connection
-        self.is_replayed = False
+        self.connection: int = connection
+        self.reported: int = connection
+        self.is_replayed: bool = False
         self.heard: dict[int, float] = {}
         self.deltas: dict[int, GrowingText] = {}
         self.kinds: dict[int, type[OutputText | OutputAudio]] = {}
@@ -85,7 +85,7 @@ class Chunk:
     __slots__ = ("changed", "items", "nodes", "number", "snapshot")
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        self.number: int = number
         self.nodes: list[Node] = []
         self.changed: dict[Node, None] = {}
         self.items: list[HistoryItem] = []
@@ -148,7 +148,7 @@ class PendingTranscript:
     __slots__ = ("final", "growing")
 
     def __init__(self) -> None:
-        self.growing = GrowingText()
+        self.growing: GrowingText = GrowingText()
         self.final: str | None = None
 
     def take(self, text: str, *, final: bool) -> None:

@@ -84,9 +84,10 @@ class HistorySnapshot(Sequence[HistoryItem]):
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, HistorySnapshot | tuple):
-            return NotImplemented
-        return self._length == len(other) and tuple(self) == tuple(other)
+        if isinstance(other, HistorySnapshot):
+            return self._length == other._length and tuple(self) == tuple(other)
+        # Calls the comparison of the tuple.
+        return tuple(self) == other if isinstance(other, tuple) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(tuple(self))
