@@ -82,9 +82,9 @@ def recorded_frames() -> tuple[Frame, ...]:
 
 @cache
 def _types() -> tuple[str, ...]:
-    from trio_realtime.wire.codec import _SERVER_HOOKS
+    from trio_realtime.wire.codec import _SERVER_CLASSES
 
-    return tuple(sorted({*_SERVER_HOOKS, *(frame["type"] for frame in recorded_frames())}))
+    return tuple(sorted({*_SERVER_CLASSES, *(frame["type"] for frame in recorded_frames())}))
 
 
 @cache

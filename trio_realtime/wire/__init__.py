@@ -7,6 +7,8 @@ classes have the protocol's names in CamelCase: ``response.output_audio.delta`` 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .base import (
     UNSET as UNSET,
     ClientEvent as ClientEvent,
@@ -34,7 +36,6 @@ from .client import (
 )
 from .codec import (
     FrameError as FrameError,
-    converter as converter,
     decode_client_event as decode_client_event,
     decode_server_event as decode_server_event,
     encode as encode,
@@ -159,6 +160,9 @@ from .settings import (
     UnknownToolSpec as UnknownToolSpec,
     UnknownTurnDetection as UnknownTurnDetection,
 )
+
+if TYPE_CHECKING:
+    from .conversion import converter as converter
 
 __all__ = [
     "AudioFormat",
@@ -300,3 +304,12 @@ __all__ = [
     "to_json",
     "unstructure",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Importing cattrs takes a while, and few programs need the converter itself.
+    if name == "converter":
+        from .conversion import converter
+
+        return converter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

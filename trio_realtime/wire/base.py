@@ -43,6 +43,10 @@ UNSET: Final = Unset.UNSET
 """
 
 
+class InvalidValue(Exception):
+    """A JSON value has the wrong type for its field, so the field gets its default."""
+
+
 LOCAL_FIELD: Final = {"on_the_wire": False}
 """Metadata of a field that exists only in the library and is not part of the JSON."""
 

@@ -22,37 +22,23 @@ from __future__ import annotations
 import json
 import math
 import re
-import types
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import attrs
 import msgspec
 import pybase64
-from cattrs import Converter
-from cattrs.gen import make_dict_unstructure_fn, override
 
 from .base import (
-    UNSET,
     ClientEvent,
+    InvalidValue,
     JsonObject,
     ServerEvent,
     UnknownEvent,
-    Unset,
     WireObject,
 )
 from .client import CLIENT_EVENTS, InputAudioBufferAppend, UnknownClientEvent
 from .extra import add_extra, missing_keys, with_extra
-from .items import (
-    KNOWN_ITEMS,
-    KNOWN_PARTS,
-    ContentPart,
-    Item,
-    ItemReference,
-    UnknownItem,
-    UnknownPart,
-)
-from .response import InputItem
 from .server import (
     OTHER_SERVER_EVENTS,
     SERVER_EVENTS,
@@ -60,306 +46,18 @@ from .server import (
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputTextDelta,
 )
-from .settings import (
-    FunctionToolSpec,
-    McpToolSpec,
-    SemanticVad,
-    ServerVad,
-    ToolSpec,
-    TurnDetection,
-    UnknownToolSpec,
-    UnknownTurnDetection,
-)
 
-T = TypeVar("T")
-Hook: TypeAlias = Callable[[Any, Any], Any]
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+FastHook: TypeAlias = Callable[[JsonObject, Any], Any]
 
 
 class FrameError(ValueError):
     """The frame is not a JSON object, or not a valid client event."""
 
 
-class _InvalidValue(Exception):
-    """A JSON value has the wrong type for its field, so the field gets its default."""
-
-
-# --- values ------------------------------------------------------------------------------------
-
-
-def _str(value: Any, _: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise _InvalidValue
-
-
-def _int(value: Any, _: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    raise _InvalidValue
-
-
-def _float(value: Any, _: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _InvalidValue
-    try:
-        return float(value)
-    except OverflowError:  # JSON integers are unbounded
-        raise _InvalidValue from None
-
-
-def _bool(value: Any, _: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise _InvalidValue
-
-
-def _base64(value: Any, _: Any) -> bytes:
-    try:
-        return pybase64.b64decode(value)
-    except (ValueError, TypeError):
-        raise _InvalidValue from None
-
-
-def _any(value: Any, _: Any) -> Any:
-    return value
-
-
-def _mapping(value: Any, _: Any) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
-        return cast("Mapping[str, Any]", value)
-    raise _InvalidValue
-
-
-def _tuple_hook(annotation: Any, converter: Converter) -> Hook:
-    (element, _dots) = get_args(annotation)
-    hook = converter.get_structure_hook(element)
-
-    def structure(value: Any, _: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise _InvalidValue
-        return tuple(_valid_elements(hook, element, value))
-
-    return structure
-
-
-def _valid_elements(hook: Hook, element: Any, values: Any) -> Any:
-    for value in values:
-        try:
-            yield hook(value, element)
-        except _InvalidValue:
-            continue
-
-
-# --- objects -----------------------------------------------------------------------------------
-
-
-def _lenient_hook(cls: type[Any], converter: Converter) -> Hook:
-    """Create a hook for an attrs class that replaces invalid values with the field's default."""
-    attrs.resolve_types(cls)
-    readers = [
-        _field_reader(field, converter) for field in attrs.fields(cls) if _is_on_the_wire(field)
-    ]
-
-    def structure(value: Any, _: Any) -> Any:
-        source = _mapping(value, None)
-        arguments: dict[str, Any] = {}
-        for read in readers:
-            read(source, arguments)
-        return _construct(cls, arguments)
-
-    return structure
-
-
-def _construct(cls: type[T], arguments: dict[str, Any]) -> T:
-    try:
-        return cls(**arguments)
-    except (ValueError, TypeError):
-        # The limits of the validators apply only to objects that the client sends.
-        with attrs.validators.disabled():
-            return cls(**arguments)
-
-
-def _is_on_the_wire(field: attrs.Attribute[Any]) -> bool:
-    return bool(field.metadata.get("on_the_wire", True))
-
-
-def _field_reader(
-    field: attrs.Attribute[Any], converter: Converter
-) -> Callable[[Mapping[str, Any], dict[str, Any]], None]:
-    name, annotation = field.name, field.type
-    required = field.default is attrs.NOTHING
-    nullable = annotation is Any or type(None) in get_args(annotation)
-    hook = converter.get_structure_hook(annotation) if annotation is not Any else _any
-
-    def read(source: Mapping[str, Any], arguments: dict[str, Any]) -> None:
-        value = source.get(name, UNSET)
-        if value is None and nullable:
-            arguments[name] = None
-            return
-        if value is not UNSET and value is not None:
-            try:
-                arguments[name] = hook(value, annotation)
-                return
-            except _InvalidValue:
-                pass
-        if required:
-            raise _InvalidValue(f"{name} is missing or has the wrong type")
-
-    return read
-
-
-def _tagged_hook(
-    classes: tuple[type[WireObject], ...],
-    unknown: type[Any],
-    converter: Converter,
-) -> Hook:
-    by_tag: dict[str, tuple[Hook, type[WireObject]]] = {
-        cls.type: (converter.get_structure_hook(cls), cls)  # type: ignore[attr-defined]
-        for cls in classes
-    }
-
-    def structure(value: Any, _: Any) -> Any:
-        source = _mapping(value, None)
-        tag = source.get("type")
-        entry = by_tag.get(tag) if isinstance(tag, str) else None
-        if entry is not None:
-            return entry[0](source, entry[1])
-        return unknown(raw=source)
-
-    return structure
-
-
-def _union_hook(annotation: Any, converter: Converter) -> Hook:
-    """Create a hook for a union that returns the first member that accepts the value.
-
-    ``None`` and ``UNSET`` are handled by the reader of the field.
-    """
-    members = [m for m in get_args(annotation) if m is not type(None) and m is not Unset]
-    if frozenset(members) in _TAGGED_UNIONS:
-        return converter.get_structure_hook(_TAGGED_UNIONS[frozenset(members)])
-    if len(members) == 1:
-        return converter.get_structure_hook(members[0])
-    hooks = [(converter.get_structure_hook(member), member) for member in members]
-
-    def structure(value: Any, _: Any) -> Any:
-        for hook, member in hooks:
-            try:
-                return hook(value, member)
-            except _InvalidValue:
-                continue
-        raise _InvalidValue
-
-    return structure
-
-
-def _origin(annotation: Any) -> Any:
-    return get_origin(annotation)
-
-
-def _is_union(annotation: Any) -> bool:
-    return _origin(annotation) in (Union, types.UnionType)
-
-
-_TAGGED_UNIONS: dict[frozenset[Any], Any] = {
-    frozenset(get_args(union)): union for union in (Item, ContentPart, ToolSpec, TurnDetection)
-}
-
-
-# --- the converter -----------------------------------------------------------------------------
-
-
-def _register_values(converter: Converter) -> None:
-    values: tuple[tuple[Any, Hook], ...] = (
-        (str, _str),
-        (int, _int),
-        (float, _float),
-        (bool, _bool),
-        (bytes, _base64),
-    )
-    for kind, hook in values:
-        converter.register_structure_hook(kind, hook)
-
-    def tuple_of(kind: Any) -> Hook:
-        return _tuple_hook(kind, converter)
-
-    def mapping(_kind: Any) -> Hook:
-        return _mapping
-
-    converter.register_structure_hook_factory(lambda kind: _origin(kind) is tuple, tuple_of)
-    converter.register_structure_hook_factory(lambda kind: _origin(kind) is Mapping, mapping)
-
-
-def _register_objects(converter: Converter) -> None:
-    def union_of(kind: Any) -> Hook:
-        return _union_hook(kind, converter)
-
-    def object_of(kind: Any) -> Hook:
-        return _lenient_hook(kind, converter)
-
-    converter.register_structure_hook_factory(_is_union, union_of)
-    converter.register_structure_hook_factory(attrs.has, object_of)
-    kinds: tuple[tuple[Any, tuple[type[WireObject], ...], type[Any]], ...] = (
-        (ContentPart, KNOWN_PARTS, UnknownPart),
-        (Item, KNOWN_ITEMS, UnknownItem),
-        (InputItem, (*KNOWN_ITEMS, ItemReference), UnknownItem),
-        (ToolSpec, (FunctionToolSpec, McpToolSpec), UnknownToolSpec),
-        (TurnDetection, (ServerVad, SemanticVad), UnknownTurnDetection),
-    )
-    for union, classes, unknown in kinds:
-        hook = _tagged_hook(classes, unknown, converter)
-        converter.register_structure_hook_func(_is_exactly(union), hook)
-
-
-def _is_exactly(union: Any) -> Callable[[Any], bool]:
-    return lambda annotation: annotation == union
-
-
-def _strict_unstructure_hook(cls: type[Any], converter: Converter) -> Callable[[Any], JsonObject]:
-    if "raw" in attrs.fields_dict(cls):
-        return lambda value: dict(value.raw)
-    attrs.resolve_types(cls)
-    overrides = {
-        field.name: override(omit_if_default=True)
-        if _is_on_the_wire(field)
-        else override(omit=True)
-        for field in attrs.fields(cls)
-        if field.default is None or field.default is UNSET
-    }
-    fields_fn: Callable[[Any], JsonObject] = make_dict_unstructure_fn(cls, converter, **overrides)  # type: ignore[arg-type]
-    tag = getattr(cls, "type", None)
-    if not isinstance(tag, str):
-        return fields_fn
-    return lambda value: {"type": tag, **fields_fn(value)}
-
-
-def _make_converter() -> Converter:
-    converter = Converter(detailed_validation=False)
-    _register_values(converter)
-    _register_objects(converter)
-    converter.register_unstructure_hook(bytes, pybase64.b64encode_as_string)
-    converter.register_unstructure_hook(Unset, lambda _: None)
-
-    def strict(cls: type[Any]) -> Callable[[Any], JsonObject]:
-        return _strict_unstructure_hook(cls, converter)
-
-    def by_value(_kind: Any) -> Callable[[Any], Any]:
-        return converter.unstructure
-
-    converter.register_unstructure_hook_factory(attrs.has, strict)
-    converter.register_unstructure_hook_factory(_is_union, by_value)
-    return converter
-
-
-converter: Converter = _make_converter()
-"""The cattrs converter of the codec, for single objects: ``converter.structure(json, Session)``."""
-
-
-# --- events ------------------------------------------------------------------------------------
-
-
-def _fast_delta_hook(cls: type[Any], read: Callable[[str], Any]) -> Hook:
+def _fast_delta_hook(cls: type[Any], read: Callable[[str], Any]) -> FastHook:
     def structure(raw: JsonObject, _: Any) -> Any:
         event_id, response_id, item_id = raw["event_id"], raw["response_id"], raw["item_id"]
         output_index, content_index = raw["output_index"], raw["content_index"]
@@ -368,7 +66,7 @@ def _fast_delta_hook(cls: type[Any], read: Callable[[str], Any]) -> Hook:
             type(event_id) is type(response_id) is type(item_id) is type(delta) is str
             and type(output_index) is type(content_index) is int
         ):
-            raise _InvalidValue
+            raise InvalidValue
         return cls(
             event_id=event_id,
             response_id=response_id,
@@ -388,20 +86,27 @@ def _decode_audio(text: str) -> bytes:
 
 # Hand-written hooks for the most frequent events. They accept only complete events with values of
 # the expected types; for other events, structuring falls back to the lenient hook of the class.
-_FAST_HOOKS: dict[str, Hook] = {
+_FAST_HOOKS: dict[str, FastHook] = {
     ResponseOutputAudioDelta.type: _fast_delta_hook(ResponseOutputAudioDelta, _decode_audio),
     ResponseOutputAudioTranscriptDelta.type: _fast_delta_hook(
         ResponseOutputAudioTranscriptDelta, str
     ),
     ResponseOutputTextDelta.type: _fast_delta_hook(ResponseOutputTextDelta, str),
 }
-_SERVER_HOOKS: dict[str, tuple[Hook, type[ServerEvent]]] = {
-    cls.type: (converter.get_structure_hook(cls), cls)
-    for cls in (*SERVER_EVENTS, *OTHER_SERVER_EVENTS)
-}
-_CLIENT_HOOKS: dict[str, tuple[Hook, type[ClientEvent]]] = {
-    cls.type: (converter.get_structure_hook(cls), cls) for cls in CLIENT_EVENTS
-}
+_SERVER_CLASSES: dict[str, Any] = {cls.type: cls for cls in (*SERVER_EVENTS, *OTHER_SERVER_EVENTS)}
+_CLIENT_CLASSES: dict[str, Any] = {cls.type: cls for cls in CLIENT_EVENTS}
+
+
+@cache
+def _converter() -> Converter:
+    from .conversion import converter
+
+    return converter
+
+
+@cache
+def _structure_hook(cls: Any) -> Callable[[Any, Any], Any]:
+    return _converter().get_structure_hook(cls)
 
 
 def parse_frame(frame: str | bytes) -> JsonObject:
@@ -514,7 +219,7 @@ def structure_server_event(raw: JsonObject) -> ServerEvent:
     if fast_hook is not None:
         try:
             event: ServerEvent = fast_hook(raw, None)
-        except (KeyError, ValueError, _InvalidValue):
+        except (KeyError, ValueError, InvalidValue):
             pass
         else:
             return event
@@ -522,13 +227,12 @@ def structure_server_event(raw: JsonObject) -> ServerEvent:
 
 
 def _structure_leniently(tag: Any, raw: JsonObject) -> ServerEvent:
-    entry = _SERVER_HOOKS.get(tag) if isinstance(tag, str) else None
-    if entry is None:
+    cls = _SERVER_CLASSES.get(tag) if isinstance(tag, str) else None
+    if cls is None:
         return _unknown_event(raw, None if isinstance(tag, str) else "it has no type")
-    hook, cls = entry
     try:
-        event: ServerEvent = hook(raw, cls)
-    except _InvalidValue as exc:
+        event: ServerEvent = _structure_hook(cls)(raw, cls)
+    except InvalidValue as exc:
         return _unknown_event(raw, str(exc) or "it is not an object")
     return event
 
@@ -556,13 +260,12 @@ def structure_client_event(raw: JsonObject) -> ClientEvent:
         FrameError: The type is unknown, or required data is missing.
     """
     tag = raw.get("type")
-    entry = _CLIENT_HOOKS.get(tag) if isinstance(tag, str) else None
-    if entry is None:
+    cls = _CLIENT_CLASSES.get(tag) if isinstance(tag, str) else None
+    if cls is None:
         raise FrameError(f"unknown client event type {tag!r}")
-    hook, cls = entry
     try:
-        event: ClientEvent = hook(raw, cls)
-    except _InvalidValue as exc:
+        event: ClientEvent = _structure_hook(cls)(raw, cls)
+    except InvalidValue as exc:
         raise FrameError(f"{tag}: {exc}") from None
     return event
 
@@ -601,7 +304,7 @@ def json_copy(value: Mapping[str, Any]) -> JsonObject:
 
 def unstructure(value: WireObject) -> JsonObject:
     """Return the JSON object of an event, an item or any other wire object."""
-    result: JsonObject = converter.unstructure(value)
+    result: JsonObject = _converter().unstructure(value)
     return result
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import docstring_parser
+
+if TYPE_CHECKING:
+    from docstring_parser import Docstring
 
 
 @attrs.frozen
@@ -35,6 +37,8 @@ def parse_docstring(function: Callable[..., Any]) -> ParsedDocstring:
     text = inspect.getdoc(function)
     if not text:
         return ParsedDocstring()
+    import docstring_parser  # takes a while, and agents may have no tools
+
     try:
         # The parser dedents the text again, taking the second line for the margin of the first. The
         # leading line break prevents that.
@@ -44,12 +48,12 @@ def parse_docstring(function: Callable[..., Any]) -> ParsedDocstring:
     return ParsedDocstring(_description(parsed), dict(_parameters(parsed)))
 
 
-def _description(parsed: docstring_parser.Docstring) -> str | None:
+def _description(parsed: Docstring) -> str | None:
     parts = (parsed.short_description, parsed.long_description)
     return "\n\n".join(part.strip() for part in parts if part) or None
 
 
-def _parameters(parsed: docstring_parser.Docstring) -> Iterator[tuple[str, str]]:
+def _parameters(parsed: Docstring) -> Iterator[tuple[str, str]]:
     for parameter in parsed.params:
         for name in parameter.arg_name.split(","):  # NumPy style may describe several at once
             if parameter.description:
