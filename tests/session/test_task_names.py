@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.sessions import open_test_session
-from trio_realtime import AgentContext, RealtimeAgent, function_tool, output_guardrail
+from trio_realtime import (
+    AgentContext,
+    RealtimeAgent,
+    SessionHooks,
+    function_tool,
+    output_guardrail,
+)
 from trio_realtime.testing import ScriptedPeer
 
 
@@ -45,7 +54,7 @@ async def test_tasks_are_named_for_their_service_tool_or_guardrail(
         peer.call("resp_1", "item_2", "call_1", "endless")
         await wait_all_tasks_blocked()
         names = set(task_names())
-    assert {"reader", "writer", "guardrails", "tools", "hooks"} <= names
+    assert {"reader", "writer", "guardrails", "tools"} <= names
     assert "tool endless call_1 of resp_1" in names
     assert "guardrail slow resp_1" in names
 
@@ -63,3 +72,23 @@ async def test_a_single_guardrail_has_no_task_besides_its_check(
         peer.text("resp_1", "item_1", "a long text")
         await wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == before + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"hooks": SessionHooks[None]()}, "hooks"),
+        ({"max_duration": 3600.0}, "limits"),
+    ],
+)
+async def test_a_session_runs_a_task_for_hooks_and_limits_only_if_it_has_them(
+    options: dict[str, Any], name: str, autojump_clock: MockClock
+) -> None:
+    async with open_test_session(ScriptedPeer(), **options):
+        await wait_all_tasks_blocked()
+        with_it = set(task_names())
+    async with open_test_session(ScriptedPeer()):
+        await wait_all_tasks_blocked()
+        without = set(task_names())
+    assert name in with_it
+    assert {"hooks", "limits", "MCP tools"}.isdisjoint(without)

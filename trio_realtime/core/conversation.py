@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -32,7 +31,7 @@ from .calls.function_calls import FunctionCalls
 from .calls.hosted_mcp import HostedMcpCalls
 from .calls.ledger import ToolLedger
 from .connections import Connections
-from .dispatch import Components, dispatch_table
+from .dispatch import Components, Handler, handlers_of
 from .effects import Effect, ResponseOutcome
 from .error_routing import ErrorRouter
 from .guardrail_trips import GuardrailTrips
@@ -151,10 +150,11 @@ class Conversation:
             detects_speech=lambda: self._settings_state.detects_speech,
             usage=lambda: self.usage,
         )
-        self._waiting_requests: deque[ResponseRequest] = deque()
+        # Empty nearly always, and an empty deque takes 600 bytes.
+        self._waiting_requests: list[ResponseRequest] = []
         self._waiting_out_of_band: list[ResponseRequest] = []
         self._open_turns: dict[str, tuple[Turns, ResponseOutcome]] = {}
-        self._waiting_edits: deque[WaitingEdit] = deque()
+        self._waiting_edits: list[WaitingEdit] = []
         # What belongs to one connection:
         self._connect(Usage(), interruptions=0)
 
@@ -295,13 +295,14 @@ class Conversation:
             ),
             limits=self._limits,
         )
-        self._handlers = dispatch_table(self._components)
+        # Of the kinds of inputs that there were.
+        self._handlers: dict[type, tuple[Handler, ...]] = {}
         self._output = self._components.output
         # The short ways are for audio that has one handler.
         self.can_play = (
-            len(self._handlers[ResponseOutputAudioDelta]) == 1 and not self._guard.is_gated
+            len(self._handlers_of(ResponseOutputAudioDelta)) == 1 and not self._guard.is_gated
         )
-        self.can_append = len(self._handlers[AppendAudio]) == 1
+        self.can_append = len(self._handlers_of(AppendAudio)) == 1
 
     def _renew(self) -> None:
         self._connect(self.usage, interruptions=self.interruptions)
@@ -330,13 +331,20 @@ class Conversation:
         self._timer.now = now
         if isinstance(event, ServerEvent):
             self._timer.received += 1
-        handlers = self._handlers.get(type(event), ())
+        kind = type(event)
+        handlers = self._handlers.get(kind)
+        if handlers is None:
+            handlers = self._handlers_of(kind)
         if len(handlers) == 1:
             return handlers[0](event, now)
         effects: list[Effect] = []
         for handler in handlers:
             effects += handler(event, now)
         return effects
+
+    def _handlers_of(self, kind: type) -> tuple[Handler, ...]:
+        handlers = self._handlers[kind] = handlers_of(kind, self._components)
+        return handlers
 
     def play(self, delta: AudioDelta, now: float) -> Audio | None:
         """Take an audio delta the short way: nothing wants it except for the consumers.
@@ -375,6 +383,11 @@ class Conversation:
         )
 
     # --- state -----------------------------------------------------------------------------------
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether a limit may end the session."""
+        return self._limits.enabled
 
     @property
     def agent(self) -> Any:

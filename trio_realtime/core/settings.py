@@ -132,14 +132,14 @@ class SessionSettings:
         error = peer_error(details, SettingsRejected)
         if locked is not None and update.agent is not None:
             self._locked.add(locked)
-            self._state.waiting.appendleft(update)
+            self._state.waiting.insert(0, update)
             return error, self._send_next()
         return error, [_failure(update, error), *self._send_next()]
 
     def connection_lost(self) -> None:
         """Queue the update that was sent again: it names the settings to reach."""
         if self._sent is not None:
-            self._state.waiting.appendleft(self._sent[0])
+            self._state.waiting.insert(0, self._sent[0])
 
     def restored(self, reported: Session | None) -> list[Effect]:
         """Take the settings that the next connection reports, and send what waits."""
@@ -169,7 +169,7 @@ class SessionSettings:
         """Send the next update, if none is outstanding. An update that changes nothing is complete."""
         effects: list[Effect] = []
         while self._link.is_open and self._state.waiting and self._sent is None:
-            update = self._state.waiting.popleft()
+            update = self._state.waiting.pop(0)
             change = settings_change(self._state.accepted, update.settings)
             if change is not None and update.agent is not None:
                 change, warnings = self._without_locked(change)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from trio_realtime.wire import Session, Unset
@@ -26,7 +25,7 @@ class SettingsState:
         self.toolset: Any = toolset
         self.session: Session | None = None
         self.accepted: Session | None = None
-        self.waiting: deque[UpdateSettings] = deque()
+        self.waiting: list[UpdateSettings] = []
 
     @property
     def detects_speech(self) -> bool:

@@ -143,7 +143,7 @@ class WebSocketConnection:
         can_try = hasattr(transport, "try_send")
         self.direct = cast("DirectSender", transport) if can_try else None
         self._frames: deque[str | bytes] = deque()
-        self._decoded: deque[ServerEvent] = deque()
+        self._decoded: list[ServerEvent] = []
 
     async def send(self, message: str) -> None:
         """Send the text of a frame.
@@ -167,7 +167,7 @@ class WebSocketConnection:
         else:
             await self.wait_message()
         if self._decoded:
-            return self._decoded.popleft()
+            return self._decoded.pop(0)
         first, *others = self._decoder.decode(self._mask.frame(self._frames.popleft()))
         self._decoded.extend(others)
         return first

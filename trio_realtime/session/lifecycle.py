@@ -132,7 +132,9 @@ async def open_session(
 
         async with connections.running(prepare):
             runtime.end.opened_at = trio.current_time()
-            enforce_limits = partial(end_at_limit, runtime, shutdown, config.limit_grace)
+            enforce_limits = None
+            if runtime.core.has_limits:
+                enforce_limits = partial(end_at_limit, runtime, shutdown, config.limit_grace)
             tasks = _SessionTasks(runtime, services, hook_runner, enforce_limits)
             async with tasks.running():
                 servers.attach(runtime, context)
@@ -254,11 +256,11 @@ class _SessionTasks:
     runtime: SessionRuntime
     services: ToolServices
     hooks: HookRunner
-    enforce_limits: Callable[[], Awaitable[None]]
+    enforce_limits: Callable[[], Awaitable[None]] | None
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Run the tasks for the duration of the block.
+        """Run the tasks for the duration of the block: those that the session needs.
 
         The hooks' task ends by itself, after the last event or at the deadline of the shutdown.
         """
@@ -272,8 +274,9 @@ class _SessionTasks:
                 _run_in_scope, calling, runtime.tools.run, self.services, name="tools"
             )
             nursery.start_soon(_run_in_scope, watching, runtime.watch_deadlines, name="deadlines")
-            nursery.start_soon(_run_in_scope, limiting, self.enforce_limits, name="limits")
-            nursery.start_soon(self.hooks.run, name="hooks")
+            if self.enforce_limits is not None:
+                nursery.start_soon(_run_in_scope, limiting, self.enforce_limits, name="limits")
+            self.hooks.attach(nursery)
             try:
                 yield
             finally:

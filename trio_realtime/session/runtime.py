@@ -6,7 +6,6 @@ event bus, the tools, the guardrails and the tasks that wait for answers; none o
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -152,7 +151,7 @@ class SessionRuntime:
         self.emit: Callable[[SessionEvent], None] = bus.emit
         self.drop_connection: Callable[[str], None] = _no_connection
         self.last_warning: str | None = None
-        self._inputs: deque[Input] = deque()
+        self._inputs: list[Input] = []
         self._pending: dict[str, PendingRequest] = {}
         self._numbers = count(1)
         self._changed = ChangeSignal()
@@ -211,7 +210,7 @@ class SessionRuntime:
                         self._send_effect(effect)
                     else:
                         self._run_effect(effect)
-                self._inputs.popleft()
+                del self._inputs[0]
         finally:
             self._inputs.clear()
         if self.core.next_deadline != self._waiting.deadline:

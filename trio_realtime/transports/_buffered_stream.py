@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, final
 
@@ -44,7 +43,7 @@ class BufferedStream:
     pushed: int = attrs.field(init=False, default=0)
     written: int = attrs.field(init=False, default=0)
     on_write: Callable[[], None] = attrs.field(init=False, default=_ignore)
-    _buffer: deque[bytes | memoryview] = attrs.field(init=False, factory=deque[bytes | memoryview])
+    _buffer: list[bytes | memoryview] = attrs.field(init=False, factory=list[bytes | memoryview])
     _write_lock: trio.Lock | None = attrs.field(init=False, default=None)
     _is_direct: bool = attrs.field(init=False)
     _is_lost: bool = attrs.field(init=False, default=False)
@@ -165,7 +164,7 @@ class BufferedStream:
                 if size < len(data):
                     self._buffer[0] = memoryview(data)[size:]
                 else:
-                    self._buffer.popleft()
+                    del self._buffer[0]
                 self.written += size
                 self.on_write()
 

@@ -10,7 +10,6 @@ Messages to the server are framed here too.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, final
 
@@ -152,7 +151,7 @@ class ClientEngine:
     def __init__(self, max_size: int) -> None:
         self._engine = WSConnection(ConnectionType.CLIENT)
         self._splitter = FrameSplitter(max_size)
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
         self._is_connecting = True
         self._is_closed_by_peer = False
 
@@ -222,7 +221,7 @@ class ClientEngine:
     def events(self) -> Iterator[Event]:
         """Yield the events that were received."""
         while self._events:
-            yield self._events.popleft()
+            yield self._events.pop(0)
 
 
 def masked_frame(payload: bytes) -> bytes:

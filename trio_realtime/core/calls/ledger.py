@@ -9,7 +9,6 @@ one follow-up response is requested, if any result wants one and no call was int
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -97,7 +96,7 @@ class ToolLedger:
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
         self._responses: dict[str, _ResponseCalls] = {}
-        self._answered: deque[str] = deque()
+        self._answered: list[str] = []
         self._cancelling = 0
 
     @property
@@ -197,7 +196,7 @@ class ToolLedger:
         call.state = TRANSITIONS[call.state, Trigger.FINISH]
         self._answered.append(call_id)
         if len(self._answered) > MAX_ANSWERED:
-            del self._calls[self._answered.popleft()]
+            del self._calls[self._answered.pop(0)]
         calls = self._responses[call.response_id]
         calls.open.discard(call_id)
         calls.interrupted |= cancelled

@@ -21,7 +21,6 @@ in the history is not part of the edit.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -115,7 +114,7 @@ class HistoryEdits:
         link: Link,
         timer: RequestTimer,
         token: Callable[[str], str],
-        waiting: deque[WaitingEdit],
+        waiting: list[WaitingEdit],
         created: set[str],
     ) -> None:
         self._history = history
@@ -154,7 +153,7 @@ class HistoryEdits:
         """Begin the next edit that changes anything, if none is outstanding."""
         effects: list[Effect] = []
         while self._link.is_open and self._current is None and self._waiting:
-            token, wanted, begun_with = self._waiting.popleft()
+            token, wanted, begun_with = self._waiting.pop(0)
             try:
                 effects += self._begin(token, wanted, begun_with)
             except UsageError as exc:  # the history has changed since the request
@@ -280,7 +279,7 @@ class HistoryEdits:
         """Queue the edit that was begun again: it names the items to reach."""
         if self._current is not None:
             edit = self._current
-            self._waiting.appendleft((edit.token, edit.wanted, edit.known))
+            self._waiting.insert(0, (edit.token, edit.wanted, edit.known))
 
     def restored(self) -> list[Effect]:
         """Begin the next edit that waits."""

@@ -27,7 +27,6 @@ one is running. The queue keeps every request for a response until it may be sen
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -175,13 +174,13 @@ class ResponseQueue:
     def __init__(
         self,
         timer: RequestTimer | None = None,
-        requests: deque[ResponseRequest] | None = None,
+        requests: list[ResponseRequest] | None = None,
     ) -> None:
         self._timer = RequestTimer() if timer is None else timer
         self.outstanding: ResponseRequest | None = None
         self.running: str | None = None
         self._state = QueueState.FREE
-        self._requests: deque[ResponseRequest] = deque() if requests is None else requests
+        self._requests: list[ResponseRequest] = [] if requests is None else requests
         self._ended_since_send = False
         self._others_since_send = 0
         self._server_echoes_metadata = False
@@ -258,9 +257,9 @@ class ResponseQueue:
             return None
         if turns_awaited and self._requests[0].waits_for_turns:
             return None
-        request = self._requests.popleft()
+        request = self._requests.pop(0)
         while request.params is None and self._requests and self._requests[0].params is None:
-            request = _joined(request, self._requests.popleft())
+            request = _joined(request, self._requests.pop(0))
         self.outstanding = request
         self._ended_since_send = False
         self._others_since_send = 0
@@ -352,7 +351,7 @@ class ResponseQueue:
         """
         if self.outstanding is None or self.outstanding.token != token:
             return False
-        self._requests.appendleft(self.outstanding)
+        self._requests.insert(0, self.outstanding)
         self.outstanding = None
         self._unattributed = None
         # A response that ended since the create was sent was the winner: no other end may come.
@@ -373,7 +372,7 @@ class ResponseQueue:
         """Return the outstanding create to the queue: the connection is gone. Returns its request."""
         request, self.outstanding = self.outstanding, None
         if request is not None:
-            self._requests.appendleft(request)
+            self._requests.insert(0, request)
         self.running = self._unattributed = None
         self._move(Trigger.CLEAR)
         return request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 import trio
@@ -11,7 +11,6 @@ import trio
 from trio_realtime.config import OverflowPolicy, check_overflow
 from trio_realtime.errors import UsageError
 from trio_realtime.events import (
-    AnyEvent,
     AudioInterrupted,
     RawModelEvent,
     SessionEnded,
@@ -77,7 +76,7 @@ class EventBus:
         )
         if not self._end.is_set:  # otherwise it has only the end to report
             self._channels.append(channel)
-            self._rebuild_routes()
+            self._forget_routes()
         return channel
 
     def open_internal_channel(self, types: Iterable[type[SessionEvent]]) -> EventChannel[Any]:
@@ -90,32 +89,33 @@ class EventBus:
             UNBOUNDED, tuple(types), self._remove, EndState(), self._check_run
         )
         self._internal.append(channel)
-        self._rebuild_routes()
+        self._forget_routes()
         return channel
 
     def change_types(self, channel: EventChannel[Any], types: Iterable[type[SessionEvent]]) -> None:
         """Change which events a channel carries."""
         channel.types = tuple(types)
-        self._rebuild_routes()
+        self._forget_routes()
 
     def _remove(self, channel: EventChannel[Any]) -> None:
         for channels in (self._channels, self._internal):
             if channel in channels:
                 channels.remove(channel)
         self.crowded.discard(channel)
-        self._rebuild_routes()
+        self._forget_routes()
 
-    def _rebuild_routes(self) -> None:
-        """Find the channels of each event type. Raw events must be named."""
-        self._routes = {
-            kind: tuple(
-                channel
-                for channel in (*self._channels, *self._internal)
-                if (kind in channel.types if channel.types else kind is not RawModelEvent)
-            )
-            for kind in get_args(AnyEvent)
-        }
-        self.wants_raw = bool(self._routes[RawModelEvent])
+    def _forget_routes(self) -> None:
+        """Forget the channels of each event type. Raw events must be named."""
+        self._routes.clear()
+        self.wants_raw = bool(self._route(RawModelEvent))
+
+    def _route(self, kind: type[SessionEvent]) -> tuple[EventChannel[Any], ...]:
+        route = self._routes[kind] = tuple(
+            channel
+            for channel in (*self._channels, *self._internal)
+            if (kind in channel.types if channel.types else kind is not RawModelEvent)
+        )
+        return route
 
     def emit(self, event: SessionEvent) -> None:
         """Deliver an event. ``AudioInterrupted`` removes the unread audio of its response first."""
@@ -123,7 +123,8 @@ class EventBus:
         if kind is AudioInterrupted:
             for channel in self._channels:
                 channel.discard_audio(event.response_id)  # type: ignore[attr-defined]
-        for channel in self._routes.get(kind, ()):
+        route = self._routes.get(kind)
+        for channel in self._route(kind) if route is None else route:
             channel.put(event)
 
     async def let_consumers_read(self) -> None:
@@ -142,12 +143,12 @@ class EventBus:
 
         Internal channels go on: hooks are still called for tools that end with the session.
         """
-        for channel in self._routes[SessionEnded]:
+        for channel in self._route(SessionEnded):
             channel.put_last(event)
         for channel in self._channels:
             channel.wake()
         self._channels.clear()
-        self._rebuild_routes()
+        self._forget_routes()
 
 
 def _check_types(types: tuple[Any, ...]) -> None:

@@ -21,7 +21,6 @@ from trio_realtime.events import (
     AgentStart,
     Error,
     Handoff,
-    SessionEvent,
     ToolCancelled,
     ToolEnd,
     ToolStart,
@@ -39,9 +38,6 @@ logger: logging.Logger = logging.getLogger("trio_realtime.hooks")
 
 HookEvent: TypeAlias = AgentStart | AgentEnd | Handoff | ToolStart | ToolEnd | ToolCancelled
 HookResult: TypeAlias = Awaitable[None] | None
-
-_NO_EVENTS = (SessionEvent,)
-"""No event has exactly this class."""
 
 
 class HookRunner:
@@ -67,8 +63,8 @@ class HookRunner:
         self._end = end
         self._context = context
         self._hooks = hooks
-        self._events: EventChannel[Any] = bus.open_internal_channel(_NO_EVENTS)
-        self._is_observing = False
+        self._events: EventChannel[Any] | None = None  # once there are hooks
+        self._nursery: trio.Nursery | None = None
         self._max_waiting = max_waiting
         self._current = ""
         # Hooks still learn what happened before a cancellation of the user's block.
@@ -79,23 +75,33 @@ class HookRunner:
 
         A session without any hooks routes no event here.
         """
-        if self._is_observing or (self._hooks is None and agent.hooks is None):
-            return
-        self._is_observing = True
-        self._bus.change_types(self._events, get_args(HookEvent))
+        has_hooks = self._hooks is not None or agent.hooks is not None
+        if has_hooks and self._events is None and not self._end.is_set:
+            self._events = self._bus.open_internal_channel(get_args(HookEvent))
+            self._start()
+
+    def attach(self, nursery: trio.Nursery) -> None:
+        """Run the task of the hooks in this nursery, now or once there are hooks."""
+        self._nursery = nursery
+        self._start()
+
+    def _start(self) -> None:
+        if self._nursery is not None and self._events is not None:
+            self._nursery.start_soon(self.run, self._events, name="hooks")
 
     def finish(self, deadline: float) -> None:
         """End after the events so far: the session is over. Hooks are cancelled at the deadline."""
-        self._events.finish()
+        if self._events is not None:
+            self._events.finish()
         self._scope.deadline = deadline
 
-    async def run(self) -> None:
+    async def run(self, events: EventChannel[Any]) -> None:
         """Call the hooks until the session is over and they have been called for every event."""
         send, receive = trio.open_memory_channel[HookEvent](self._max_waiting)
         with receive, self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._call_hooks, receive, name="hook calls")
-                await self._collect(send)
+                await self._collect(events, send)
         waiting = send.statistics().current_buffer_used
         if self._scope.cancelled_caught and (self._current or waiting):
             logger.warning(
@@ -104,9 +110,11 @@ class HookRunner:
                 waiting,
             )
 
-    async def _collect(self, send: trio.MemorySendChannel[HookEvent]) -> None:
+    async def _collect(
+        self, events: EventChannel[Any], send: trio.MemorySendChannel[HookEvent]
+    ) -> None:
         with send:
-            async for item in self._events:
+            async for item in events:
                 event = cast("HookEvent", item)
                 if self._hooks is None and _agent_of(event).hooks is None:
                     continue
@@ -115,7 +123,7 @@ class HookRunner:
                 except trio.WouldBlock:
                     self._give_up()
                     break
-        self._events.close()
+        events.close()
 
     def _give_up(self) -> None:
         error = ConsumerTooSlow(

@@ -110,8 +110,9 @@ class McpServers:
         self._offered: dict[RealtimeAgent[Any], _OfferedTools] = {}
         self._buffered_events: list[SessionEvent] = []
         self._host: McpHost | None = None
+        self._context: Any = None
         self._refresh_pending = False
-        self._tools_changed = trio.lowlevel.ParkingLot()
+        self._is_refreshing = False
 
     async def start(self, agent: RealtimeAgent[Any]) -> None:
         """Start the servers of an agent that are not running, and wait for their first attempt.
@@ -162,7 +163,7 @@ class McpServers:
     def _emit(self, event: SessionEvent) -> None:
         if isinstance(event, McpToolsChanged):
             self._refresh_pending = True
-            self._tools_changed.unpark_all()
+            self._refresh()
         if self._host is None:
             self._buffered_events.append(event)
         else:
@@ -178,25 +179,31 @@ class McpServers:
             context: the user's context, passed to conditions such as ``is_enabled``.
         """
         self._host = host
+        self._context = context
         for event in self._buffered_events:
             host.emit(event)
         self._buffered_events.clear()
-        self._nursery.start_soon(self._refresh_settings, host, context, name="MCP tools")
+        self._refresh()
 
-    async def _refresh_settings(self, host: McpHost, context: Any) -> None:
+    def _refresh(self) -> None:
+        """Begin to send the tools that have changed, once the session is open."""
+        if self._host is not None and self._refresh_pending and not self._is_refreshing:
+            self._is_refreshing = True
+            self._nursery.start_soon(self._refresh_settings, self._host, name="MCP tools")
+
+    async def _refresh_settings(self, host: McpHost) -> None:
         supervise_task(host.end)
-        while True:
-            while not self._refresh_pending:
-                await self._tools_changed.park()
+        while self._refresh_pending:
             self._refresh_pending = False
             try:
                 async with self.settings_lock:
-                    await self._send_tools(host, context)
+                    await self._send_tools(host, self._context)
             except RealtimeError as exc:
                 host.emit(Error(error=exc))
             except Exception as exc:  # noqa: BLE001 - the user's conditions may raise anything
                 text = f"cannot update the tools of agent {host.current_agent.name!r}: {exc!r}"
                 host.emit(Error(error=ConfigurationError(text)))
+        self._is_refreshing = False
 
     async def _send_tools(self, host: McpHost, context: Any) -> None:
         while True:
