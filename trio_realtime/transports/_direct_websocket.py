@@ -12,6 +12,7 @@ cover what it relies on, and ``pyproject.toml`` limits the version to what they 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast, final
 
 import trio
@@ -55,6 +56,8 @@ class ClientConnection(WebSocketConnection):
     """A client's connection that receives messages in batches and sends without a task switch."""
 
     _direct: DirectStream
+    _waiting: int
+    """The number of messages in the queue."""
 
     @classmethod
     async def open(
@@ -94,6 +97,7 @@ class ClientConnection(WebSocketConnection):
             receive_buffer_size=None,
         )
         connection._direct = stream
+        connection._waiting = 0
         nursery.start_soon(connection._reader_task, name="trio-websocket's reader")
         await connection._open_handshake.wait()
         return connection
@@ -112,8 +116,17 @@ class ClientConnection(WebSocketConnection):
             except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
             else:
+                self._waiting += 1
                 return  # noqa: ASYNC910 - the reader yields at its next read
         await super()._handle_message_event(event)
+        if event.message_finished:
+            self._waiting += 1
+
+    async def next_message(self) -> str | bytes:
+        """Return the next message; see :meth:`get_messages`."""
+        message: str | bytes = await self.get_message()
+        self._waiting -= 1
+        return message
 
     async def get_messages(self) -> list[str | bytes]:
         """Return all messages that have arrived, at least one.
@@ -123,12 +136,13 @@ class ClientConnection(WebSocketConnection):
         Raises:
             ConnectionClosed: The connection is closed and all messages were returned.
         """
-        messages = [await self.get_message()]
-        try:
-            while True:
+        messages = [await self.next_message()]
+        # An exception for each message that comes alone would take a while.
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while self._waiting > 0:
                 messages.append(self._recv_channel.receive_nowait())
-        except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-            return messages
+                self._waiting -= 1
+        return messages
 
     # --- sending
 

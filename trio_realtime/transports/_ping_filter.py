@@ -23,7 +23,7 @@ _MAX_CONTROL_PAYLOAD = 125
 
 
 @final
-@attrs.frozen
+@attrs.define
 class Received:
     """What arrived with some bytes.
 
@@ -63,6 +63,8 @@ class PingFilter:
         if self._incomplete:
             data = self._incomplete + data
             self._incomplete = b""
+        elif not self._payload_left and _is_one_message(data):
+            return Received(data, has_message=True)
         position = min(self._payload_left, len(data))
         self._payload_left -= position
         has_message = position > 0
@@ -99,6 +101,14 @@ class PingFilter:
     def _is_masked(self, data: bytes, position: int) -> bool:
         """Return whether a frame is masked exactly if it has to be."""
         return bool(data[position + 1] & _MASKED) is self._masked
+
+
+def _is_one_message(data: bytes) -> bool:
+    """Return whether the data is one frame of medium size of a message, which is usual."""
+    if len(data) < 4 or data[0] & _CONTROL or data[1] & 0x7F != 126:
+        return False
+    head = 8 if data[1] & _MASKED else 4
+    return len(data) == head + (data[2] << 8 | data[3])
 
 
 def _parse_header(data: bytes, position: int) -> tuple[int, int] | None:

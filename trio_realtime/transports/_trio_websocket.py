@@ -266,7 +266,7 @@ class _TrioWebSocketTransport:
 
     async def receive(self) -> str | bytes:
         try:
-            return await self._ws.get_message()
+            return await self._ws.next_message()
         except ConnectionClosed:
             raise self._closed_error() from self._reader_failure
 
