@@ -218,7 +218,7 @@ def _make_runtime(
         max_audio=config.max_buffered_audio,
     )
     end, guard = EndState(), RunGuard()
-    bus = EventBus(limits, end, guard.check)
+    bus = EventBus(limits, end, guard.new_check)
 
     def report_stall(max_latency: float) -> None:
         if not end.is_set:

@@ -138,6 +138,8 @@ class SessionRuntime:
         guardrails: GuardrailRunner,
     ) -> None:
         self.guard = guard
+        # The clock of the run, whose method is one call.
+        self._now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self._model = model
         self._encode_audio: Callable[[bytes], Any] = (
             model.encode_audio if isinstance(model, WebSocketModel) else self._encode_append
@@ -203,7 +205,7 @@ class SessionRuntime:
             return  # the caller that feeds the first input goes on with this one
         try:
             while self._inputs:
-                for effect in self.core.handle(self._inputs[0], trio.current_time()):
+                for effect in self.core.handle(self._inputs[0], self._now()):
                     if isinstance(effect, SessionEvent):
                         self.bus.emit(effect)
                     elif isinstance(effect, ClientEvent):
@@ -227,7 +229,7 @@ class SessionRuntime:
         """
         if delta is None:
             return False
-        audio = self.core.play(delta, trio.current_time())
+        audio = self.core.play(delta, self._now())
         if audio is None:
             return False
         self.bus.emit(audio)
@@ -242,7 +244,7 @@ class SessionRuntime:
         """
         if self._inputs or not self.core.can_append:
             self.feed(AppendAudio(InputAudioBufferAppend(audio=audio)))
-        elif self.core.append_audio(audio, trio.current_time()):
+        elif self.core.append_audio(audio, self._now()):
             self.send_queue.put(self._encode_audio(audio), audio=len(audio))
 
     def _encode_append(self, audio: bytes) -> Any:

@@ -31,7 +31,7 @@ class EventBus:
     Args:
         limits: the limits of a consumer's buffer.
         end: the end of the session, which ends every consumer's channel.
-        check_run: raises if the caller of a channel belongs to another trio run.
+        new_check: returns a check for each channel, which raises if a caller belongs to another trio run.
 
     Attributes:
         wants_raw: whether any consumer asked for raw events.
@@ -42,13 +42,13 @@ class EventBus:
         self,
         limits: BufferLimits,
         end: EndState,
-        check_run: Callable[[], None] = _accept_any_run,
+        new_check: Callable[[], Callable[[], None]] = lambda: _accept_any_run,
     ) -> None:
         self.wants_raw: bool = False
         self.crowded: set[EventChannel[Any]] = set()
         self._limits = limits
         self._end = end
-        self._check_run = check_run
+        self._new_check = new_check
         self._channels: list[EventChannel[Any]] = []
         self._internal: list[EventChannel[Any]] = []
         self._routes: dict[type[SessionEvent], tuple[EventChannel[Any], ...]] = {}
@@ -72,7 +72,7 @@ class EventBus:
             check_overflow(overflow)
             limits = attrs.evolve(limits, overflow=overflow)
         channel = EventChannel(
-            limits, types, self._remove, self._end, self._check_run, self.crowded
+            limits, types, self._remove, self._end, self._new_check(), self.crowded
         )
         if not self._end.is_set:  # otherwise it has only the end to report
             self._channels.append(channel)
@@ -86,7 +86,7 @@ class EventBus:
         :meth:`.EventChannel.finish`.
         """
         channel: EventChannel[Any] = EventChannel(
-            UNBOUNDED, tuple(types), self._remove, EndState(), self._check_run
+            UNBOUNDED, tuple(types), self._remove, EndState(), self._new_check()
         )
         self._internal.append(channel)
         self._forget_routes()
