@@ -64,7 +64,7 @@ async def measure(load: DuplexLoad, *, repeat: int, names: Iterable[str]) -> Dup
     rounds: Mapping[str, list[DuplexMeasurement]] = {n: [] for n in reasons if n not in missing}
     settings = json.dumps(attrs.asdict(load))
     with certificate() as files:
-        arguments = [load.mode, str(load.frame_ms), *([str(files.server)] if load.tls else [])]
+        arguments = [settings, *([str(files.server)] if load.tls else [])]
         async with load_server("benchmarks.duplex.server", *arguments) as port:
             url = f"wss://localhost:{port}/v1" if load.tls else f"ws://127.0.0.1:{port}/v1"
             for _ in range(repeat):

@@ -4,8 +4,8 @@ It has no WebSocket library: frames are written from bytes that were built in ad
 audio only the headers and the first characters are read. asyncio's bare protocols are the fastest way to do
 that in Python.
 
-``python -m benchmarks.duplex.server MODE FRAME_MS`` prints the port that it listens on, and serves until
-end-of-file on stdin.
+``python -m benchmarks.duplex.server LOAD [CERTIFICATE]``, with the load as JSON, prints the port that it listens
+on, and serves until end-of-file on stdin.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._items: list[str | None] = [None]
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._left = load.frames
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -188,6 +189,9 @@ class Connection(asyncio.Protocol):
 
     def _tick(self) -> None:
         self._send_delta()
+        self._left -= 1
+        if not self._left:
+            return
         self._due += self._load.frame_ms / 1000
         self._timer = asyncio.get_running_loop().call_at(self._due, self._tick)
 
@@ -215,4 +219,4 @@ async def _main(load: DuplexLoad, certificate: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(DuplexLoad(mode=sys.argv[1], frame_ms=int(sys.argv[2])), *sys.argv[3:]))  # type: ignore[arg-type]
+    asyncio.run(_main(DuplexLoad(**json.loads(sys.argv[1])), *sys.argv[2:]))
