@@ -15,6 +15,7 @@ import attrs
 
 from benchmarks.burst import command as burst
 from benchmarks.duplex import command as duplex
+from benchmarks.peers import command as peers
 from benchmarks.soak import command as soak
 
 
@@ -47,6 +48,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
     "duplex": Command(duplex.SUMMARY, duplex.add_options, duplex.run),
+    "peers": Command(peers.SUMMARY, peers.add_options, peers.run),
     "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
 }
 

@@ -14,7 +14,6 @@ from benchmarks.burst.load import AUDIO_BYTES, AUDIO_PER_TEXT, GROUP_FRAMES
 Frame: TypeAlias = dict[str, Any]
 
 PCM = {"type": "audio/pcm", "rate": 24000}
-WORD = " something"
 
 SESSION: Mapping[str, Any] = {
     "type": "realtime",
@@ -94,14 +93,14 @@ def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]
     ids = _part_ids(response_id, item_id)
     # Noise from a fixed seed: all frames differ, and every run sends the same ones.
     noise = random.Random(1)
-    for _ in range(frames // GROUP_FRAMES):
+    for number in range(frames // GROUP_FRAMES):
         for _ in range(AUDIO_PER_TEXT):
             pcm = base64.b64encode(noise.randbytes(AUDIO_BYTES)).decode()
             yield {"type": "response.output_audio.delta", **ids, "delta": pcm}
         yield {
             "type": "response.output_audio_transcript.delta",
             **ids,
-            "delta": WORD,
+            "delta": _word(number),
             "obfuscation": "0123456789",
         }
 
@@ -109,7 +108,7 @@ def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]
 def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -> Iterator[Frame]:
     """Yield the frames after the last delta of a response."""
     ids = _part_ids(response_id, item_id)
-    transcript = WORD * (frames // GROUP_FRAMES)
+    transcript = "".join(map(_word, range(frames // GROUP_FRAMES)))
     item = _message(item_id, "completed", transcript)
     yield {"type": "response.output_audio.done", **ids}
     yield {"type": "response.output_audio_transcript.done", **ids, "transcript": transcript}
@@ -134,6 +133,11 @@ def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -
             "usage": _usage(frames),
         },
     }
+
+
+def _word(number: int) -> str:
+    # All differ, as words do: pydantic-ai takes a delta that begins with the transcript so far for all of it.
+    return f" word{number:05}"
 
 
 def _part_ids(response_id: str, item_id: str) -> Frame:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -13,7 +11,7 @@ import attrs
 from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import AUDIO_BYTES, Load, Measurement
 from benchmarks.burst.profile import ProfileTable
-from benchmarks.clients import installed_version
+from benchmarks.clients import describe_environment
 from benchmarks.ratios import REFERENCE, ratios_to_reference
 
 VERSIONS = ("trio-realtime", "trio", "trio-websocket", "msgspec", "openai-agents", "websockets")
@@ -26,13 +24,13 @@ class BurstReport:
     Attributes:
         load: what each client received in each round.
         rounds: the measurements of each client, one per round.
-        missing: clients that are not installed.
+        missing: why other clients were not measured.
         profile: where a separate, profiled run of the session spent its time.
     """
 
     load: Load
     rounds: Mapping[str, Sequence[Measurement]]
-    missing: Sequence[str] = ()
+    missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
     profile: ProfileTable | None = None
 
     @property
@@ -61,7 +59,7 @@ class BurstReport:
             "benchmark": "burst",
             "settings": self._settings(),
             "clients": {name: self._figures(name) for name in self.rounds},
-            "missing": list(self.missing),
+            "missing": dict(self.missing),
             "ratios": self.ratios(),
             "profile": None if self.profile is None else self.profile.to_json(),
         }
@@ -71,10 +69,8 @@ class BurstReport:
             "frames": self.load.frames,
             "turns": self.load.turns,
             "audio_bytes_per_frame": AUDIO_BYTES,
-            "repeat": max(len(rounds) for rounds in self.rounds.values()),
-            "python": sys.version.split()[0],
-            "machine": f"{platform.system()} {platform.machine()}",
-            "versions": {name: installed_version(name) for name in VERSIONS},
+            "repeat": max(map(len, self.rounds.values()), default=0),
+            **describe_environment(VERSIONS, map(CLIENTS.__getitem__, self.rounds)),
         }
 
     def _figures(self, name: str) -> dict[str, Any]:
@@ -91,10 +87,7 @@ class BurstReport:
 
     def to_text(self) -> str:
         parts = [self._heading(), self._table()]
-        parts += [
-            f"{name}: not measured, {CLIENTS[name].requires} is not installed"
-            for name in self.missing
-        ]
+        parts += [f"{name}: not measured, {why}" for name, why in self.missing.items()]
         if self.profile is not None:
             parts.append(self.profile.to_text())
         return "\n\n".join(parts)
@@ -108,12 +101,12 @@ class BurstReport:
         )
 
     def _table(self) -> str:
-        head = f"{'':12} {'best':>8} {'median':>8}   ratio to {REFERENCE}"
+        head = f"{'':16} {'best':>8} {'median':>8}   ratio to {REFERENCE}"
         return "\n".join([head, *map(self._row, self.rounds)])
 
     def _row(self, name: str) -> str:
         figures = self.cpu_us(name)
-        row = f"{name:12} {min(figures):8.1f} {median(figures):8.1f}"
+        row = f"{name:16} {min(figures):8.1f} {median(figures):8.1f}"
         ratio = self.ratios().get(f"{name}/{REFERENCE}")
         return row if ratio is None else f"{row}   {ratio:6.2f}"
 

@@ -17,6 +17,7 @@ from typing import Any, final
 
 import trio
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import (
     AcceptConnection,
     CloseConnection,
@@ -62,11 +63,13 @@ class Connection:
         self._responses = 0
 
     async def serve(self) -> None:
-        """Answer requests until the client disconnects."""
+        """Answer requests until the client closes the connection."""
         while data := await self._stream.receive_some():
             self._wire.receive_data(data)
             for event in self._wire.events():
                 await self._answer(event)
+            if self._wire.state is ConnectionState.CLOSED:
+                return  # the server disconnects first, and some clients wait for that
 
     async def _answer(self, event: Event) -> None:
         match event:

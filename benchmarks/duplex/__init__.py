@@ -12,18 +12,21 @@ and exchanges audio in both directions:
   also prints how long the audio took to its consumer. The timers of the application are part of the cost.
 
 All sessions are open before the clock starts; in ``lock`` mode, they have exchanged some frames too. CPU
-time is that of the whole process, kernel included, from then until the last session has its last frame.
+time is that of the whole process, kernel included, from then until the last session has its last frame. None
+closes before that.
 
 With ``--tls``, the connections are encrypted.
 
 Clients:
 
-* ``bare``       trio-websocket, msgspec and pybase64 and nothing else
-* ``bare-fast``  ``connect_fast``, msgspec and pybase64 and nothing else
-* ``asyncio``    ``websockets`` on asyncio, ``json`` and ``base64`` and nothing else
-* ``session``    ``async for event in session`` and ``session.send_audio``
-* ``fast``       the same with ``connect_fast``
-* ``agents``     ``openai-agents``, if it is installed
+* ``bare``             trio-websocket, msgspec and pybase64 and nothing else
+* ``bare-fast``        ``connect_fast``, msgspec and pybase64 and nothing else
+* ``bare-websockets``  ``websockets`` on trio, msgspec and pybase64 and nothing else
+* ``asyncio``          ``websockets`` on asyncio, ``json`` and ``base64`` and nothing else
+* ``session``          ``async for event in session`` and ``session.send_audio``
+* ``fast``             the same with ``connect_fast``
+* ``agents``           ``openai-agents``, if it is installed
+* ``pydantic-ai``, ``pipecat-ai``, ``livekit-agents``  other projects, which ``benchmarks.peers`` describes
 
 Each round runs every client once. The ratio to openai-agents is the median of the ratios within the
 rounds.

@@ -59,16 +59,19 @@ async def measure(load: DuplexLoad, *, repeat: int, names: Iterable[str]) -> Dup
     Raises:
         subprocess.CalledProcessError: a client failed; its messages are on stderr.
     """
-    missing = [name for name in names if not CLIENTS[name].is_installed]
-    rounds: Mapping[str, list[DuplexMeasurement]] = {n: [] for n in names if n not in missing}
+    reasons = {name: CLIENTS[name].why_not(load) for name in names}
+    missing = {name: reason for name, reason in reasons.items() if reason is not None}
+    rounds: Mapping[str, list[DuplexMeasurement]] = {n: [] for n in reasons if n not in missing}
     settings = json.dumps(attrs.asdict(load))
     with certificate() as files:
-        arguments = [load.mode, str(load.frame_ms), *([str(files.server)] if load.tls else [])]
+        arguments = [settings, *([str(files.server)] if load.tls else [])]
         async with load_server("benchmarks.duplex.server", *arguments) as port:
             url = f"wss://localhost:{port}/v1" if load.tls else f"ws://127.0.0.1:{port}/v1"
             for _ in range(repeat):
                 for name, measured in rounds.items():
                     client = "benchmarks.duplex.client", name, url, settings
-                    printed = await run_client(*client, trusted=files.authority)
+                    printed = await run_client(
+                        *client, python=CLIENTS[name].python, trusted=files.authority
+                    )
                     measured.append(DuplexMeasurement(**json.loads(printed)))
     return DuplexReport(load=load, rounds=rounds, missing=missing)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 import attrs
 
-from benchmarks.clients import installed_version
+from benchmarks.clients import describe_environment
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.ratios import REFERENCE, ratios_to_reference
@@ -25,12 +23,12 @@ class DuplexReport:
     Attributes:
         load: what each client did in each round.
         rounds: the measurements of each client, one per round.
-        missing: clients that are not installed.
+        missing: why other clients were not measured.
     """
 
     load: DuplexLoad
     rounds: Mapping[str, Sequence[DuplexMeasurement]]
-    missing: Sequence[str] = ()
+    missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     @property
     def exit_status(self) -> int:
@@ -51,15 +49,13 @@ class DuplexReport:
             "benchmark": "duplex",
             "settings": {
                 **attrs.asdict(self.load),
-                "python": sys.version.split()[0],
-                "machine": f"{platform.system()} {platform.machine()}",
-                "versions": {name: installed_version(name) for name in VERSIONS},
+                **describe_environment(VERSIONS, map(CLIENTS.__getitem__, self.rounds)),
             },
             "rounds": {
                 name: [measured.to_json() for measured in rounds]
                 for name, rounds in self.rounds.items()
             },
-            "missing": list(self.missing),
+            "missing": dict(self.missing),
             "ratios": self.ratios(),
         }
 
@@ -70,19 +66,16 @@ class DuplexReport:
             + (", TLS" if load.tls else ""),
             "CPU time per pair in microseconds, latency in milliseconds",
             "",
-            f"{'':10} {'best':>8} {'median':>8} {'p50':>8} {'p99':>8}   ratio to {REFERENCE}",
+            f"{'':16} {'best':>8} {'median':>8} {'p50':>8} {'p99':>8}   ratio to {REFERENCE}",
             *map(self._row, self.rounds),
         ]
-        lines += [
-            f"{name}: not measured, {CLIENTS[name].requires} is not installed"
-            for name in self.missing
-        ]
+        lines += [f"{name}: not measured, {why}" for name, why in self.missing.items()]
         return "\n".join(lines)
 
     def _row(self, name: str) -> str:
         cpu, measured = self.cpu_us(name), self.rounds[name]
         p50 = median(m.p50 for m in measured) * 1000
         p99 = median(m.p99 for m in measured) * 1000
-        row = f"{name:10} {min(cpu):8.1f} {median(cpu):8.1f} {p50:8.2f} {p99:8.2f}"
+        row = f"{name:16} {min(cpu):8.1f} {median(cpu):8.1f} {p50:8.2f} {p99:8.2f}"
         ratio = self.ratios().get(f"{name}/{REFERENCE}")
         return row if ratio is None else f"{row}   {ratio:6.2f}"

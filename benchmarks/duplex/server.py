@@ -1,10 +1,11 @@
 """The load server of sessions that send and receive.
 
 It has no WebSocket library: frames are written from bytes that were built in advance, and of the client's
-audio only the headers are read. asyncio's bare protocols are the fastest way to do that in Python.
+audio only the headers and the first characters are read. asyncio's bare protocols are the fastest way to do
+that in Python.
 
-``python -m benchmarks.duplex.server MODE FRAME_MS`` prints the port that it listens on, and serves until
-end-of-file on stdin.
+``python -m benchmarks.duplex.server LOAD [CERTIFICATE]``, with the load as JSON, prints the port that it listens
+on, and serves until end-of-file on stdin.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from benchmarks.burst import frames as fr
 from benchmarks.duplex.load import STAMP, DuplexLoad
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-LARGEST_COMMAND = 900
-"""A longer message of the client is audio: even 20 ms have 1,280 characters."""
+SMALLEST_AUDIO = 900
+"""A shorter message of the client is no audio: even 20 ms have 1,280 characters."""
+BEGINNING = 128
+"""Bytes of a longer message that say whether it is audio."""
 RESPONSE, ITEM = "resp_" + "0" * 21, "item_" + "0" * 21
 
 
@@ -37,6 +40,17 @@ def frame(payload: bytes) -> bytes:
     if size < 65536:
         return bytes((0x81, 126)) + size.to_bytes(2, "big") + payload
     return bytes((0x81, 127)) + size.to_bytes(8, "big") + payload
+
+
+def unmask(data: bytes, mask: bytes) -> bytes:
+    """Return the payload of a frame of the client."""
+    key = int.from_bytes((mask * (len(data) // 4 + 1))[: len(data)])
+    return (int.from_bytes(data) ^ key).to_bytes(len(data))
+
+
+def is_audio(beginning: bytes) -> bool:
+    """Whether a message is a frame of the microphone. Clients differ in the order of its members."""
+    return beginning.startswith(b'{"audio"') or b'"input_audio_buffer.append"' in beginning
 
 
 class Deltas:
@@ -72,11 +86,12 @@ class Connection(asyncio.Protocol):
         self._items: list[str | None] = [None]
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._left = load.frames
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the name is that of the protocol
         if self._timer is not None:
             self._timer.cancel()
 
@@ -118,11 +133,16 @@ class Connection(asyncio.Protocol):
             size, begin = int.from_bytes(data[2:10], "big"), 14
         if len(data) < begin + size:
             return None
-        opcode, payload = data[0] & 0x0F, None
-        if size <= LARGEST_COMMAND or opcode != 1:
-            mask = data[begin - 4 : begin]
-            payload = bytes(byte ^ mask[n % 4] for n, byte in enumerate(data[begin : begin + size]))
-        del data[: begin + size]
+        opcode = data[0] & 0x0F
+        payload: bytes | None = None
+        mask, end = bytes(data[begin - 4 : begin]), begin + size
+        if (
+            opcode != 1
+            or size < SMALLEST_AUDIO
+            or not is_audio(unmask(bytes(data[begin : begin + BEGINNING]), mask))
+        ):
+            payload = unmask(bytes(data[begin:end]), mask)
+        del data[:end]
         return opcode, payload
 
     def _handle(self, opcode: int, payload: bytes | None) -> None:
@@ -169,6 +189,9 @@ class Connection(asyncio.Protocol):
 
     def _tick(self) -> None:
         self._send_delta()
+        self._left -= 1
+        if not self._left:
+            return
         self._due += self._load.frame_ms / 1000
         self._timer = asyncio.get_running_loop().call_at(self._due, self._tick)
 
@@ -196,4 +219,4 @@ async def _main(load: DuplexLoad, certificate: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(DuplexLoad(mode=sys.argv[1], frame_ms=int(sys.argv[2])), *sys.argv[3:]))  # type: ignore[arg-type]
+    asyncio.run(_main(DuplexLoad(**json.loads(sys.argv[1])), *sys.argv[2:]))
