@@ -85,7 +85,7 @@ async def open_over_link(
     async def open_stream(_: ConnectOptions) -> trio.abc.Stream:
         return client
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
+    monkeypatch.setattr("trio_realtime.transports._connect.open_tunnel_stream", open_stream)
     async with open_bare_nursery(AssertionError) as nursery:
         nursery.start_soon(streams.serve, server)  # noqa: ASYNC113 - streams buffer what is sent
         nursery.start_soon(link.run)

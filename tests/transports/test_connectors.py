@@ -252,8 +252,7 @@ async def test_a_connection_closed_before_the_request_fails_at_once(
     async def open_stream(_: ConnectOptions) -> trio.abc.Stream:
         return near
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
-    monkeypatch.setattr("trio_realtime.transports._fast.open_tunnel_stream", open_stream)
+    monkeypatch.setattr("trio_realtime.transports._connect.open_tunnel_stream", open_stream)
     failure = await connect_error(connector, ConnectOptions("ws://peer.test", AUTHORIZED))
     assert type(failure) is TransportConnectError
 
@@ -332,8 +331,7 @@ async def test_a_cancellation_at_any_step_of_connecting_leaves_no_stream(
             await trio.lowlevel.checkpoint()
         scope.cancel()
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
-    monkeypatch.setattr("trio_realtime.transports._fast.open_tunnel_stream", open_stream)
+    monkeypatch.setattr("trio_realtime.transports._connect.open_tunnel_stream", open_stream)
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, nursery.cancel_scope)

@@ -108,8 +108,7 @@ async def open_connection(
     async def open_stream(_: ConnectOptions) -> trio.abc.Stream:
         return near_stream
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
-    monkeypatch.setattr("trio_realtime.transports._fast.open_tunnel_stream", open_stream)
+    monkeypatch.setattr("trio_realtime.transports._connect.open_tunnel_stream", open_stream)
     async with trio.open_nursery() as accepting:
         accepting.cancel_scope.deadline = trio.current_time() + TEST_TIMEOUT
         accepting.start_soon(peer.accept)

@@ -226,8 +226,7 @@ async def open_over_streams(
     async def open_far_stream() -> trio.abc.Stream:
         return far_end
 
-    monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_near_stream)
-    monkeypatch.setattr("trio_realtime.transports._fast.open_tunnel_stream", open_near_stream)
+    monkeypatch.setattr("trio_realtime.transports._connect.open_tunnel_stream", open_near_stream)
     options = ConnectOptions(
         "ws://peer.test/v1/realtime",
         close_timeout=close_timeout,

@@ -73,7 +73,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         async def serve() -> None:
             await answer(far, bytes(await far.receive_some()).decode())
 
-        monkeypatch.setattr("trio_realtime.transports._trio_websocket.open_stream", open_stream)
+        monkeypatch.setattr("trio_realtime.transports._connect.open_tunnel_stream", open_stream)
         async with open_bare_nursery(AssertionError) as nursery:
             nursery.start_soon(serve)
             async with connect_trio_websocket(options) as transport:

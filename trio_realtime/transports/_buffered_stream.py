@@ -168,6 +168,11 @@ class BufferedStream:
                 self.written += size
                 self.on_write()
 
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write all of the data; see :meth:`flush`."""
+        self.push(bytes(data))
+        await self.flush()
+
     def send_eof(self) -> None:
         """Report the end of this direction to the peer, if the stream can do that."""
         if not self._buffer:

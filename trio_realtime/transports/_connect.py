@@ -11,28 +11,28 @@ from urllib.parse import SplitResult, urlsplit
 
 import trio
 
+from ._buffered_stream import BufferedStream
+from ._byte_streams import byte_stream_of
 from ._credentials import basic_credentials
 from ._proxy import open_tunnel
-from ._streams import open_tcp, start_tls
+from ._streams import default_context, open_tcp, tls_error
+from ._tls import TlsCodec
 from .base import ConnectOptions, TransportConnectTimeout
 
 __all__ = [
     "connect_deadline",
     "host_header",
-    "host_name",
     "open_stream",
     "open_tunnel_stream",
-    "peer_name",
     "request_headers",
     "request_target",
-    "uses_tls",
 ]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _USER_AGENT = "trio-realtime/0.1"
 
 
-async def open_stream(options: ConnectOptions) -> trio.abc.Stream:
+async def open_stream(options: ConnectOptions) -> BufferedStream:
     """Connect, through the proxy if there is one, with TLS for ``wss``.
 
     Failure and cancellation leave no socket open.
@@ -41,17 +41,31 @@ async def open_stream(options: ConnectOptions) -> trio.abc.Stream:
         TransportConnectError: The message contains the host, the port and the system's error text.
         MissingPackage: The proxy needs an optional package.
     """
-    stream = await open_tunnel_stream(options)
-    if not uses_tls(options):
-        return stream
-    return await start_tls(stream, options.ssl_context, host_name(options), peer_name(options))
+    tls = _tls_of(options)
+    stream = BufferedStream(byte_stream_of(await open_tunnel_stream(options)), tls)
+    try:
+        await stream.do_handshake(_peer_name(options))
+    except BaseException:
+        await stream.aclose()
+        raise
+    return stream
+
+
+def _tls_of(options: ConnectOptions) -> TlsCodec | None:
+    parts = urlsplit(options.url)
+    if parts.scheme != "wss":
+        return None
+    try:
+        return TlsCodec(options.ssl_context or default_context(), _host(parts))
+    except ValueError as exc:  # the host name
+        raise tls_error(exc, _peer_name(options)) from exc
 
 
 async def open_tunnel_stream(options: ConnectOptions) -> trio.abc.Stream:
     """Connect, through the proxy if there is one, without TLS; otherwise like :func:`open_stream`."""
     parts = urlsplit(options.url)
     if options.proxy is None:
-        return await open_tcp(_host(parts), _port(parts), peer_name(options))
+        return await open_tcp(_host(parts), _port(parts), _peer_name(options))
     return await open_tunnel(options, _host(parts), _port(parts))
 
 
@@ -70,17 +84,7 @@ def connect_deadline(options: ConnectOptions) -> Generator[None]:
         raise TransportConnectTimeout(message) from None
 
 
-def uses_tls(options: ConnectOptions) -> bool:
-    """Return whether the server expects TLS."""
-    return urlsplit(options.url).scheme == "wss"
-
-
-def host_name(options: ConnectOptions) -> str:
-    """Return the name that the certificate of the server must contain."""
-    return _host(urlsplit(options.url))
-
-
-def peer_name(options: ConnectOptions) -> str:
+def _peer_name(options: ConnectOptions) -> str:
     """Return the name of the server for error messages."""
     parts = urlsplit(options.url)
     return f"{_host(parts)}:{_port(parts)}"

@@ -29,21 +29,20 @@ __all__ = ["ClientConnection"]
 
 
 class DirectStream(Protocol):
-    """A stream that can write without waiting, if it is a plain socket.
-
-    Attributes:
-        rest: what was not written yet of the last frame. It goes out before anything else.
-    """
-
-    rest: bytes
+    """A stream that can write without waiting, if it has a socket."""
 
     @property
-    def is_direct(self) -> bool:
-        """Whether :meth:`write_now` can write."""
+    def writes_at_once(self) -> bool:
+        """Whether :meth:`write_now` may be called."""
         ...
 
-    def write_now(self, frame: bytes) -> bool:
-        """Write a frame, or its beginning. Returns ``False`` if nothing was written."""
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of what was written waits. It goes out before anything else."""
+        ...
+
+    def write_now(self, frame: bytes) -> None:
+        """Write a frame, or its beginning."""
         ...
 
     async def write_rest(self) -> None:
@@ -149,7 +148,7 @@ class ClientConnection(WebSocketConnection):
     @property
     def has_rest(self) -> bool:
         """Whether a part of the last frame of :meth:`try_send` is not written yet."""
-        return bool(self._direct.rest)
+        return self._direct.has_rest
 
     def try_send(self, text: str) -> bool:
         """Write a message without waiting. Returns ``False`` if nothing was written.
@@ -157,14 +156,14 @@ class ClientConnection(WebSocketConnection):
         The caller must call :meth:`flush` if the connection has a rest then.
         """
         if (
-            not self._direct.is_direct
+            not self._direct.writes_at_once
             or self._close_reason is not None
             or self._stream_lock.locked()
-            or self._direct.rest
             or self._wsproto.state is not ConnectionState.OPEN
         ):
             return False
-        return self._direct.write_now(masked_frame(text.encode()))
+        self._direct.write_now(masked_frame(text.encode()))
+        return True
 
     async def flush(self) -> None:
         """Write the rest of the last frame.

@@ -32,11 +32,10 @@ from trio_websocket import ConnectionClosed
 
 from trio_realtime._nursery import leaves_of, open_bare_nursery
 
-from ._byte_streams import PlainSocket
+from ._buffered_stream import BufferedStream
 from ._connect import connect_deadline, host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
 from ._direct_websocket import ClientConnection
-from ._streams import closed_on_error
 from ._upgrade import handshake_error, receive_upgrade
 from .base import (
     ABNORMAL,
@@ -74,7 +73,7 @@ async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> _TrioWebSo
 
 async def _run_connection(
     options: ConnectOptions,
-    stream: trio.abc.Stream,
+    stream: BufferedStream,
     *,
     task_status: trio.TaskStatus[_TrioWebSocketTransport],
 ) -> None:
@@ -96,8 +95,7 @@ async def _run_connection(
         except BaseExceptionGroup as group:
             handshake_error = transport.handle_reader_failure(group)
         finally:
-            with trio.CancelScope(shield=True):
-                await trio.aclose_forcefully(stream)
+            await stream.aclose()
     if handshake_error is not None:
         # Raised outside ``except`` to have no context: the group may quote our credentials.
         raise handshake_error
@@ -111,43 +109,46 @@ class _GuardedStream:
     It implements only the stream methods that trio-websocket calls. It has no pings of the peer.
 
     Attributes:
-        rest: What was not written yet of a frame whose beginning was written without waiting.
         _request: The bytes of the upgrade request; ``None`` once its response was received.
         _early: Frames that came with the response.
     """
 
-    _inner: trio.abc.Stream
+    _inner: BufferedStream
     _options: ConnectOptions
     _keepalive: Keepalive
-    rest: bytes = attrs.field(init=False, default=b"")
-    _socket: PlainSocket | None = attrs.field(init=False)
     _request: bytes | None = attrs.field(init=False, default=b"")
     _early: bytes = attrs.field(init=False, default=b"")
 
     def __attrs_post_init__(self) -> None:
-        self._socket = PlainSocket.of(self._inner)
+        self._inner.on_write = self._keepalive.wrote
 
     @property
-    def is_direct(self) -> bool:
-        """Whether :meth:`write_now` can write: this is a plain socket, and the upgrade is complete."""
-        return self._socket is not None and self._request is None
+    def writes_at_once(self) -> bool:
+        """Whether :meth:`write_now` may be called: the upgrade is complete, and nothing else waits."""
+        return self._request is None and self._inner.writes_at_once
 
-    def write_now(self, frame: bytes) -> bool:
-        """Write a frame to a plain socket without waiting. Returns ``False`` if nothing was written."""
-        assert self._socket is not None
-        try:
-            written = self._socket.write_now(frame)
-        except OSError:
-            return False  # it is full, or broken: then the next write that waits says so
-        self.rest = frame[written:]
-        self._keepalive.wrote_message()
-        return True
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of what was written is still in the buffer."""
+        return self._inner.has_rest
+
+    def write_now(self, frame: bytes) -> None:
+        """Write a frame without waiting, as far as the operating system takes it."""
+        self._keepalive.begin_message()
+        self._inner.push(frame)
 
     async def write_rest(self) -> None:
         """Write what :meth:`write_now` has left. If this is cancelled, the stream is closed."""
-        rest, self.rest = self.rest, b""
-        async with closed_on_error(self._inner):
-            await self._keepalive.send_rest(self._inner, rest)
+        async with self._closed_on_error():
+            await self._inner.flush()
+
+    @asynccontextmanager
+    async def _closed_on_error(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        except BaseException:
+            await self._inner.aclose()
+            raise
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # Cancellation at this point has written nothing, so the stream stays intact.
@@ -155,9 +156,9 @@ class _GuardedStream:
         if self._request is not None:
             self._request += bytes(data)
         try:
-            if self.rest:
+            if self.has_rest:
                 await self.write_rest()
-            async with closed_on_error(self._inner):
+            async with self._closed_on_error():
                 await self._keepalive.send_all(self._inner, data)
         except trio.BrokenResourceError as exc:
             if self._request is None:
@@ -174,11 +175,10 @@ class _GuardedStream:
             if early:
                 await trio.lowlevel.checkpoint()
                 return early
-        return await self._keepalive.receive_some(self._socket or self._inner, max_bytes)
+        return await self._keepalive.receive_some(self._inner, max_bytes)
 
     async def aclose(self) -> None:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(self._inner)
+        await self._inner.aclose()
 
 
 @final
@@ -192,7 +192,7 @@ class _TrioWebSocketTransport:
     """
 
     _options: ConnectOptions
-    _stream: trio.abc.Stream
+    _stream: BufferedStream
     reader_scope: trio.CancelScope = attrs.field(init=False, factory=trio.CancelScope)
     _keepalive: Keepalive = attrs.field(init=False, factory=lambda: Keepalive(masked=False))
     _ws: ClientConnection = attrs.field(init=False)
@@ -227,7 +227,7 @@ class _TrioWebSocketTransport:
         if self._ws.closed is None:
             self._lost_reason = f"the peer did not answer a ping within {timeout:g} s"
         # Ends the reader, and a send that is blocked.
-        await trio.aclose_forcefully(self._stream)
+        await self._stream.aclose()
 
     def handle_reader_failure(
         self, group: BaseExceptionGroup[BaseException]
@@ -283,8 +283,7 @@ class _TrioWebSocketTransport:
                 if self._ws.closed is None and self._sent_close is None:
                     self._sent_close = code, reason
                 await self._ws.aclose(code, reason or None)
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(self._stream)
+        await self._stream.aclose()
         self.reader_scope.cancel(reason="the transport was closed")
 
     def _closed_error(self) -> TransportClosed:

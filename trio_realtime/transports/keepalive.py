@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
@@ -25,6 +25,14 @@ NO_MESSAGE: Final = 0x78
 
 Control frames have 0x08, and the upgrade begins with a letter, which has 0x40.
 """
+
+
+class SendsAll(Protocol):
+    """What frames are written to."""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of the data."""
+        ...
 
 
 @final
@@ -68,23 +76,11 @@ class Keepalive:
                 self._timer.received_pong(payload)
         return received.rest
 
-    async def send_all(
-        self, stream: trio.abc.SendStream, data: bytes | bytearray | memoryview
-    ) -> None:
+    async def send_all(self, stream: SendsAll, data: bytes | bytearray | memoryview) -> None:
         """Send one frame. If this is cancelled, a part of it may have been sent."""
         is_ping = bytes(data[:1]) == PING
         if data and not data[0] & NO_MESSAGE:
-            self._timer.begin_message()
-        await self.send_rest(stream, data, is_ping=is_ping)
-
-    async def send_rest(
-        self,
-        stream: trio.abc.SendStream,
-        data: bytes | bytearray | memoryview,
-        *,
-        is_ping: bool = False,
-    ) -> None:
-        """Send the rest of a frame whose beginning :meth:`wrote_message` has noted."""
+            self.begin_message()
         left = memoryview(data)
         while True:
             await stream.send_all(left[:WRITE_SIZE])
@@ -93,9 +89,12 @@ class Keepalive:
             if not left:
                 return
 
-    def wrote_message(self) -> None:
-        """Note that a message, or its beginning, was written to the stream."""
+    def begin_message(self) -> None:
+        """Note that a message is written to the stream."""
         self._timer.begin_message()
+
+    def wrote(self) -> None:
+        """Note that the stream has accepted a piece of a frame."""
         self._timer.wrote()
 
     # -- the tasks -------------------------------------------------------------------------------
