@@ -1,7 +1,7 @@
-"""The command line of the benchmarks.
+"""Measure this library, and compare it with other clients of the same protocol.
 
-Each benchmark adds its options to a subparser and returns a report. All reports can be printed as
-text or as JSON.
+Each benchmark prints medians over rounds. Where other clients take part, each round runs all of them,
+one after the other, each in a process of its own. `python -m benchmarks NAME --help` lists the options.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Report(Protocol):
         """Return the figures as text for a terminal."""
         ...
 
+    def to_markdown(self) -> str:
+        """Return the figures as Markdown."""
+        ...
+
 
 @attrs.frozen
 class Command:
@@ -57,7 +61,11 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="NAME")
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.summary, description=command.summary)
-        sub.add_argument("--json", action="store_true", help="print the figures as JSON")
+        form = sub.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print all figures as JSON")
+        form.add_argument(
+            "--markdown", action="store_true", help="print the figures as a table in Markdown"
+        )
         command.add_options(sub)
     return parser
 
@@ -66,5 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark, print its report, and return the exit status."""
     options = make_parser().parse_args(arguments)
     report = COMMANDS[options.command].run(options)
-    print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())
+    print(_shown(report, options))
     return report.exit_status
+
+
+def _shown(report: Report, options: argparse.Namespace) -> str:
+    if options.json:
+        return json.dumps(report.to_json(), indent=2)
+    return report.to_markdown() if options.markdown else report.to_text()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import attrs
 import trio
 
+from benchmarks.comparison import add_round_options, positive
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.duplex.report import DuplexReport
@@ -23,21 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode", choices=["lock", "paced"], default="lock", help="how the audio is exchanged"
     )
-    parser.add_argument("--sessions", type=int, default=30, help="sessions at the same time")
-    parser.add_argument("--frames", type=int, default=200, help="frames of each session")
+    parser.add_argument("--sessions", type=positive, default=30, help="sessions at the same time")
+    parser.add_argument("--frames", type=positive, default=200, help="frames of each session")
     parser.add_argument(
         "--frame-ms", type=int, choices=[20, 100], default=20, help="milliseconds of each frame"
     )
     parser.add_argument("--tls", action="store_true", help="connect over TLS")
-    parser.add_argument(
-        "--repeat", type=int, default=5, help="number of rounds; each client runs once per round"
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        choices=[*CLIENTS],
-        help="measure only this client (can be given several times)",
-    )
+    add_round_options(parser, CLIENTS, repeat=5)
 
 
 def run(options: argparse.Namespace) -> DuplexReport:
@@ -61,14 +56,37 @@ async def measure(load: DuplexLoad, *, repeat: int, names: Iterable[str]) -> Dup
     """
     missing = [name for name in names if not CLIENTS[name].is_installed]
     rounds: Mapping[str, list[DuplexMeasurement]] = {n: [] for n in names if n not in missing}
-    settings = json.dumps(attrs.asdict(load))
+    async with serve_load(load) as server:
+        for _ in range(repeat):
+            for name, measured in rounds.items():
+                measured.append(await server.measure(name, load))
+    return DuplexReport(load=load, rounds=rounds, missing=missing)
+
+
+@attrs.frozen
+class DuplexServer:
+    """A running load server.
+
+    Attributes:
+        url: where it listens.
+        authority: the file of the authority that its certificate is from.
+    """
+
+    url: str
+    authority: Path
+
+    async def measure(self, name: str, load: DuplexLoad) -> DuplexMeasurement:
+        """Run one client once, in a process of its own."""
+        client = "benchmarks.duplex.client", name, self.url, json.dumps(attrs.asdict(load))
+        printed = await run_client(*client, trusted=self.authority)
+        return DuplexMeasurement(**json.loads(printed))
+
+
+@asynccontextmanager
+async def serve_load(load: DuplexLoad) -> AsyncGenerator[DuplexServer]:
+    """Run the load server during the block. The number of sessions and frames may differ."""
     with certificate() as files:
         arguments = [load.mode, str(load.frame_ms), *([str(files.server)] if load.tls else [])]
         async with load_server("benchmarks.duplex.server", *arguments) as port:
             url = f"wss://localhost:{port}/v1" if load.tls else f"ws://127.0.0.1:{port}/v1"
-            for _ in range(repeat):
-                for name, measured in rounds.items():
-                    client = "benchmarks.duplex.client", name, url, settings
-                    printed = await run_client(*client, trusted=files.authority)
-                    measured.append(DuplexMeasurement(**json.loads(printed)))
-    return DuplexReport(load=load, rounds=rounds, missing=missing)
+            yield DuplexServer(url, files.authority)

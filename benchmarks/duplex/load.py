@@ -8,6 +8,8 @@ from typing import Any, Final, Literal, TypeAlias, final
 
 import attrs
 
+from benchmarks.percentiles import percentile
+
 Mode: TypeAlias = Literal["lock", "paced"]
 
 BYTES_PER_MS: Final = 48
@@ -56,6 +58,7 @@ class DuplexMeasurement:
     wall: float
     p50: float
     p99: float
+    p999: float
 
     def to_json(self) -> dict[str, Any]:
         return attrs.asdict(self)
@@ -100,6 +103,7 @@ class DuplexMeter:
         return DuplexMeasurement(
             cpu=cpu,
             wall=wall,
-            p50=ordered[len(ordered) // 2],
-            p99=ordered[int(len(ordered) * 0.99)],
+            p50=percentile(ordered, 0.5),
+            p99=percentile(ordered, 0.99),
+            p999=percentile(ordered, 0.999),
         )
