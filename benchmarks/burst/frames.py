@@ -89,6 +89,13 @@ def opening_frames(
     }
 
 
+def audio_frame(response_id: str, item_id: str, pcm: bytes) -> Frame:
+    """Return a delta of audio."""
+    delta = base64.b64encode(pcm).decode()
+    ids = _part_ids(response_id, item_id)
+    return {"type": "response.output_audio.delta", **ids, "delta": delta}
+
+
 def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]:
     """Yield the deltas of audio and transcript, which the benchmark measures."""
     ids = _part_ids(response_id, item_id)
@@ -96,8 +103,7 @@ def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]
     noise = random.Random(1)
     for _ in range(frames // GROUP_FRAMES):
         for _ in range(AUDIO_PER_TEXT):
-            pcm = base64.b64encode(noise.randbytes(AUDIO_BYTES)).decode()
-            yield {"type": "response.output_audio.delta", **ids, "delta": pcm}
+            yield audio_frame(response_id, item_id, noise.randbytes(AUDIO_BYTES))
         yield {
             "type": "response.output_audio_transcript.delta",
             **ids,
