@@ -15,6 +15,8 @@ import attrs
 
 from benchmarks.burst import command as burst
 from benchmarks.duplex import command as duplex
+from benchmarks.lifecycle import command as lifecycle
+from benchmarks.memory import command as memory
 from benchmarks.soak import command as soak
 
 
@@ -51,6 +53,8 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
     "duplex": Command(duplex.SUMMARY, duplex.add_options, duplex.run),
+    "lifecycle": Command(lifecycle.SUMMARY, lifecycle.add_options, lifecycle.run),
+    "memory": Command(memory.SUMMARY, memory.add_options, memory.run),
     "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
 }
 

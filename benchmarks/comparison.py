@@ -13,9 +13,10 @@ from statistics import median
 from typing import Any, Final, TypeAlias
 
 import attrs
+import trio
 
 from benchmarks.clients import Client
-from benchmarks.processes import fetch, run_client
+from benchmarks.processes import fetch, load_server, run_client
 from benchmarks.ratios import REFERENCE, ratios_to_reference
 from benchmarks.reports import Table, TabularReport, environment
 
@@ -56,42 +57,6 @@ def add_round_options(
     )
 
 
-def installed(names: Iterable[str], clients: Mapping[str, Client] = CLIENTS) -> list[str]:
-    """Return the names of the clients that are installed."""
-    return [name for name in names if clients[name].is_installed]
-
-
-async def compare(
-    scenario: str,
-    port: int,
-    settings: Mapping[str, Any],
-    *,
-    repeat: int,
-    names: Sequence[str],
-    fetches: bool = False,
-) -> dict[str, list[Figures]]:
-    """Run every client ``repeat`` times, in turns, against one server.
-
-    Args:
-        scenario: the module whose function ``run_client`` each client runs.
-        port: where the server listens.
-        settings: the settings that the scenario is given.
-        repeat: the number of rounds.
-        names: the clients.
-        fetches: whether the server measures too. Its figures join those of the client.
-
-    Raises:
-        subprocess.CalledProcessError: a client failed; its messages are on stderr.
-    """
-    rounds: dict[str, list[Figures]] = {name: [] for name in names}
-    for _ in range(repeat):
-        for name, measured in rounds.items():
-            arguments = [name, scenario, f"ws://127.0.0.1:{port}/v1", json.dumps(settings)]
-            figures = json.loads(await run_client("benchmarks.run_scenario", *arguments))
-            measured.append({**figures, **(await fetch(port) if fetches else {})})
-    return rounds
-
-
 @attrs.frozen
 class Column:
     """A figure in the table of a comparison.
@@ -114,28 +79,82 @@ class Column:
 
 
 @attrs.frozen(kw_only=True)
+class Comparison:
+    """A benchmark that compares the clients in one scenario.
+
+    Attributes:
+        name: the name of the benchmark.
+        heading: what is measured, and in which units, with the settings in braces.
+        scenario: the module whose function ``run_client`` each client runs.
+        columns: the figures to print.
+        compared: the keys of the figures whose ratios to openai-agents are of interest.
+        server_measures: whether the server measures too. Its figures join those of the client.
+    """
+
+    name: str
+    heading: str
+    scenario: str
+    columns: Sequence[Column]
+    compared: Sequence[str]
+    server_measures: bool = False
+
+    def run(
+        self,
+        server: Sequence[str],
+        settings: Mapping[str, Any],
+        *,
+        repeat: int,
+        only: Sequence[str] | None = None,
+    ) -> ComparisonReport:
+        """Run every client ``repeat`` times, in turns, against one server.
+
+        Args:
+            server: the module of the load server, and its arguments.
+            settings: the settings that the scenario is given.
+            repeat: the number of rounds.
+            only: the clients; all by default.
+
+        Raises:
+            subprocess.CalledProcessError: a client failed; its messages are on stderr.
+        """
+        names = only or [*CLIENTS]
+        missing = [name for name in names if not CLIENTS[name].is_installed]
+        rounds: dict[str, list[Figures]] = {n: [] for n in names if n not in missing}
+        trio.run(self._measure, server, settings, repeat, rounds)
+        return ComparisonReport(comparison=self, settings=settings, rounds=rounds, missing=missing)
+
+    async def _measure(
+        self,
+        server: Sequence[str],
+        settings: Mapping[str, Any],
+        repeat: int,
+        rounds: Mapping[str, list[Figures]],
+    ) -> None:
+        async with load_server(*server) as port:
+            url = f"ws://127.0.0.1:{port}/v1"
+            for _ in range(repeat):
+                for name, measured in rounds.items():
+                    arguments = [name, self.scenario, url, json.dumps(settings)]
+                    printed = await run_client("benchmarks.run_scenario", *arguments)
+                    heard = await fetch(port) if self.server_measures else {}
+                    measured.append({**json.loads(printed), **heard})
+
+
+@attrs.frozen(kw_only=True)
 class ComparisonReport(TabularReport):
     """The figures of all clients.
 
     Attributes:
-        benchmark: its name.
-        heading: what was measured, and in which units.
+        comparison: the benchmark.
         settings: what each client did in each round.
-        columns: the figures to print.
-        compared: the keys of the figures whose ratios to openai-agents are of interest.
         rounds: the figures of each client, one set per round.
         missing: clients that are not installed.
-        remarks: what else to print.
     """
 
-    benchmark: str
-    heading: str
+    comparison: Comparison
     settings: Mapping[str, Any]
-    columns: Sequence[Column]
-    compared: Sequence[str]
     rounds: Mapping[str, Sequence[Figures]]
     missing: Sequence[str] = ()
-    remarks: Sequence[str] = ()
 
     def ratios(self, key: str) -> dict[str, float]:
         """Return the ratio of each client to openai-agents in one figure, keyed ``session/agents`` etc."""
@@ -144,35 +163,36 @@ class ComparisonReport(TabularReport):
         )
 
     def title(self) -> str:
-        return self.heading
+        return self.comparison.heading.format(**self.settings)
 
     def tables(self) -> Sequence[Table]:
-        shown = [column for column in self.columns if column.key in self.compared]
-        heads = [*(c.label for c in self.columns), *(f"ratio of {c.label}" for c in shown)]
-        rows = [
-            [
-                name,
-                *(column.show(rounds) for column in self.columns),
-                *(self._ratio(name, column.key) for column in shown),
-            ]
-            for name, rounds in self.rounds.items()
-        ]
-        return [Table(["client", *heads], rows)]
+        heads = ["client"]
+        for column in self.comparison.columns:
+            heads += [column.label, *(["ratio"] if self._is_compared(column) else [])]
+        return [Table(heads, [self._row(name) for name in self.rounds])]
 
-    def _ratio(self, name: str, key: str) -> str:
-        ratio = self.ratios(key).get(f"{name}/{REFERENCE}")
-        return "" if ratio is None else f"{ratio:.2f}"
+    def _is_compared(self, column: Column) -> bool:
+        return column.key in self.comparison.compared
+
+    def _row(self, name: str) -> list[str]:
+        cells = [name]
+        for column in self.comparison.columns:
+            cells.append(column.show(self.rounds[name]))
+            if self._is_compared(column):
+                ratio = self.ratios(column.key).get(f"{name}/{REFERENCE}")
+                cells.append("" if ratio is None else f"{ratio:.2f}")
+        return cells
 
     def notes(self) -> Sequence[str]:
-        return [*self.remarks, *missing_notes(self.missing, CLIENTS)]
+        return [f"ratio: to {REFERENCE}, within each round", *missing_notes(self.missing, CLIENTS)]
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "benchmark": self.benchmark,
+            "benchmark": self.comparison.name,
             "settings": {**self.settings, **environment()},
             "rounds": {name: [dict(one) for one in all_] for name, all_ in self.rounds.items()},
             "missing": list(self.missing),
-            "ratios": {key: self.ratios(key) for key in self.compared},
+            "ratios": {key: self.ratios(key) for key in self.comparison.compared},
         }
 
 
