@@ -15,9 +15,11 @@ import attrs
 
 from benchmarks.burst import command as burst
 from benchmarks.duplex import command as duplex
+from benchmarks.interruption import command as interruption
 from benchmarks.lifecycle import command as lifecycle
 from benchmarks.memory import command as memory
 from benchmarks.soak import command as soak
+from benchmarks.tools import command as tools
 
 
 class Report(Protocol):
@@ -53,6 +55,8 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
     "duplex": Command(duplex.SUMMARY, duplex.add_options, duplex.run),
+    "interruption": Command(interruption.SUMMARY, interruption.add_options, interruption.run),
+    "tools": Command(tools.SUMMARY, tools.add_options, tools.run),
     "lifecycle": Command(lifecycle.SUMMARY, lifecycle.add_options, lifecycle.run),
     "memory": Command(memory.SUMMARY, memory.add_options, memory.run),
     "soak": Command(soak.SUMMARY, soak.add_options, soak.run),

@@ -15,6 +15,7 @@ import ssl
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from benchmarks.burst import frames as fr
@@ -42,13 +43,17 @@ def frames_of(*events: fr.Frame) -> bytes:
 class Connection(asyncio.Protocol, ABC):
     """The connection of one session. A subclass answers what the client sends.
 
+    Args:
+        interrupts: whether the service cancels a response when the user speaks.
+
     Attributes:
         transport: where to write frames.
     """
 
     transport: Any
 
-    def __init__(self) -> None:
+    def __init__(self, *, interrupts: bool = True) -> None:
+        self._session = partial(fr.session_frame, interrupts=interrupts)
         self._data = bytearray()
         self._is_open = False
         self._items: list[str | None] = [None]
@@ -107,7 +112,7 @@ class Connection(asyncio.Protocol, ABC):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
-        self.send(fr.session_frame("session.created"))
+        self.send(self._session("session.created"))
         return True
 
     def _send_figures(self) -> None:
@@ -151,7 +156,7 @@ class Connection(asyncio.Protocol, ABC):
     def _answer(self, message: dict[str, Any]) -> None:
         match message:
             case {"type": "session.update"}:
-                self.send(fr.session_frame("session.updated"))
+                self.send(self._session("session.updated"))
             case {"type": "conversation.item.create", "item": item}:
                 self.take(message)
                 previous = self.add_item(item.get("id") or f"item_user{len(self._items):017}")
