@@ -15,6 +15,7 @@ import attrs
 
 from benchmarks.burst import command as burst
 from benchmarks.duplex import command as duplex
+from benchmarks.growth import command as growth
 from benchmarks.interruption import command as interruption
 from benchmarks.lifecycle import command as lifecycle
 from benchmarks.memory import command as memory
@@ -59,6 +60,7 @@ COMMANDS: Mapping[str, Command] = {
     "tools": Command(tools.SUMMARY, tools.add_options, tools.run),
     "lifecycle": Command(lifecycle.SUMMARY, lifecycle.add_options, lifecycle.run),
     "memory": Command(memory.SUMMARY, memory.add_options, memory.run),
+    "growth": Command(growth.SUMMARY, growth.add_options, growth.run),
     "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
 }
 

@@ -39,6 +39,11 @@ def positive(text: str) -> int:
     return value
 
 
+def positives(text: str) -> list[int]:
+    """Return the value of an option that is a list of numbers, in ascending order."""
+    return sorted(positive(number) for number in text.split(","))
+
+
 def add_round_options(
     parser: argparse.ArgumentParser, clients: Iterable[str] = CLIENTS, *, repeat: int = 3
 ) -> None:

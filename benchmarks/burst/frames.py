@@ -104,20 +104,24 @@ def audio_frame(response_id: str, item_id: str, pcm: bytes) -> Frame:
     return {"type": "response.output_audio.delta", **ids, "delta": delta}
 
 
+def transcript_frame(response_id: str, item_id: str) -> Frame:
+    """Return a delta of a transcript."""
+    return {
+        "type": "response.output_audio_transcript.delta",
+        **_part_ids(response_id, item_id),
+        "delta": WORD,
+        "obfuscation": "0123456789",
+    }
+
+
 def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]:
     """Yield the deltas of audio and transcript, which the benchmark measures."""
-    ids = _part_ids(response_id, item_id)
     # Noise from a fixed seed: all frames differ, and every run sends the same ones.
     noise = random.Random(1)
     for _ in range(frames // GROUP_FRAMES):
         for _ in range(AUDIO_PER_TEXT):
             yield audio_frame(response_id, item_id, noise.randbytes(AUDIO_BYTES))
-        yield {
-            "type": "response.output_audio_transcript.delta",
-            **ids,
-            "delta": WORD,
-            "obfuscation": "0123456789",
-        }
+        yield transcript_frame(response_id, item_id)
 
 
 def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -> Iterator[Frame]:
