@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import attrs
 
 from benchmarks.burst import command as burst
+from benchmarks.consumers import command as consumers
 from benchmarks.duplex import command as duplex
 from benchmarks.growth import command as growth
 from benchmarks.interruption import command as interruption
@@ -61,6 +62,7 @@ COMMANDS: Mapping[str, Command] = {
     "lifecycle": Command(lifecycle.SUMMARY, lifecycle.add_options, lifecycle.run),
     "memory": Command(memory.SUMMARY, memory.add_options, memory.run),
     "growth": Command(growth.SUMMARY, growth.add_options, growth.run),
+    "consumers": Command(consumers.SUMMARY, consumers.add_options, consumers.run),
     "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
 }
 
