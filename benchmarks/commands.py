@@ -14,9 +14,11 @@ from typing import Any, Protocol
 import attrs
 
 from benchmarks.burst import command as burst
+from benchmarks.capacity import command as capacity
 from benchmarks.consumers import command as consumers
 from benchmarks.duplex import command as duplex
 from benchmarks.growth import command as growth
+from benchmarks.imports import command as imports
 from benchmarks.interruption import command as interruption
 from benchmarks.lifecycle import command as lifecycle
 from benchmarks.memory import command as memory
@@ -57,12 +59,14 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
     "duplex": Command(duplex.SUMMARY, duplex.add_options, duplex.run),
+    "capacity": Command(capacity.SUMMARY, capacity.add_options, capacity.run),
     "interruption": Command(interruption.SUMMARY, interruption.add_options, interruption.run),
     "tools": Command(tools.SUMMARY, tools.add_options, tools.run),
     "lifecycle": Command(lifecycle.SUMMARY, lifecycle.add_options, lifecycle.run),
     "memory": Command(memory.SUMMARY, memory.add_options, memory.run),
     "growth": Command(growth.SUMMARY, growth.add_options, growth.run),
     "consumers": Command(consumers.SUMMARY, consumers.add_options, consumers.run),
+    "imports": Command(imports.SUMMARY, imports.add_options, imports.run),
     "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
 }
 

@@ -84,23 +84,32 @@ class Column:
 
 
 @attrs.frozen(kw_only=True)
-class Comparison:
-    """A benchmark that compares the clients in one scenario.
+class Layout:
+    """What the report of a comparison says.
 
     Attributes:
         name: the name of the benchmark.
         heading: what is measured, and in which units, with the settings in braces.
-        scenario: the module whose function ``run_client`` each client runs.
         columns: the figures to print.
         compared: the keys of the figures whose ratios to openai-agents are of interest.
-        server_measures: whether the server measures too. Its figures join those of the client.
     """
 
     name: str
     heading: str
-    scenario: str
     columns: Sequence[Column]
     compared: Sequence[str]
+
+
+@attrs.frozen(kw_only=True)
+class Comparison(Layout):
+    """A benchmark that compares the clients in one scenario.
+
+    Attributes:
+        scenario: the module whose function ``run_client`` each client runs.
+        server_measures: whether the server measures too. Its figures join those of the client.
+    """
+
+    scenario: str
     server_measures: bool = False
 
     def run(
@@ -126,7 +135,7 @@ class Comparison:
         missing = [name for name in names if not CLIENTS[name].is_installed]
         rounds: dict[str, list[Figures]] = {n: [] for n in names if n not in missing}
         trio.run(self._measure, server, settings, repeat, rounds)
-        return ComparisonReport(comparison=self, settings=settings, rounds=rounds, missing=missing)
+        return ComparisonReport(layout=self, settings=settings, rounds=rounds, missing=missing)
 
     async def _measure(
         self,
@@ -150,13 +159,13 @@ class ComparisonReport(TabularReport):
     """The figures of all clients.
 
     Attributes:
-        comparison: the benchmark.
+        layout: what to say about them.
         settings: what each client did in each round.
         rounds: the figures of each client, one set per round.
         missing: clients that are not installed.
     """
 
-    comparison: Comparison
+    layout: Layout
     settings: Mapping[str, Any]
     rounds: Mapping[str, Sequence[Figures]]
     missing: Sequence[str] = ()
@@ -168,20 +177,20 @@ class ComparisonReport(TabularReport):
         )
 
     def title(self) -> str:
-        return self.comparison.heading.format(**self.settings)
+        return self.layout.heading.format(**self.settings)
 
     def tables(self) -> Sequence[Table]:
         heads = ["client"]
-        for column in self.comparison.columns:
+        for column in self.layout.columns:
             heads += [column.label, *(["ratio"] if self._is_compared(column) else [])]
         return [Table(heads, [self._row(name) for name in self.rounds])]
 
     def _is_compared(self, column: Column) -> bool:
-        return column.key in self.comparison.compared
+        return column.key in self.layout.compared
 
     def _row(self, name: str) -> list[str]:
         cells = [name]
-        for column in self.comparison.columns:
+        for column in self.layout.columns:
             cells.append(column.show(self.rounds[name]))
             if self._is_compared(column):
                 ratio = self.ratios(column.key).get(f"{name}/{REFERENCE}")
@@ -193,11 +202,11 @@ class ComparisonReport(TabularReport):
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "benchmark": self.comparison.name,
+            "benchmark": self.layout.name,
             "settings": {**self.settings, **environment()},
             "rounds": {name: [dict(one) for one in all_] for name, all_ in self.rounds.items()},
             "missing": list(self.missing),
-            "ratios": {key: self.ratios(key) for key in self.comparison.compared},
+            "ratios": {key: self.ratios(key) for key in self.layout.compared},
         }
 
 

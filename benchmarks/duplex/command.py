@@ -16,7 +16,7 @@ from benchmarks.comparison import add_round_options, positive
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.duplex.report import DuplexReport
-from benchmarks.processes import certificate, load_server, run_client
+from benchmarks.processes import certificate, fetch, load_server, run_client
 
 SUMMARY = "CPU time and latency of many sessions that receive and send audio, and of other clients"
 
@@ -32,7 +32,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--frame-ms", type=int, choices=[20, 100], default=20, help="milliseconds of each frame"
     )
     parser.add_argument("--tls", action="store_true", help="connect over TLS")
+    add_freeze_option(parser)
     add_round_options(parser, CLIENTS, repeat=5)
+
+
+def add_freeze_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option to exempt sessions from garbage collections."""
+    parser.add_argument(
+        "--freeze",
+        action="store_true",
+        help="call gc.freeze() in every client once all sessions are open",
+    )
 
 
 def run(options: argparse.Namespace) -> DuplexReport:
@@ -43,6 +53,7 @@ def run(options: argparse.Namespace) -> DuplexReport:
         frames=options.frames,
         frame_ms=options.frame_ms,
         tls=options.tls,
+        freeze=options.freeze,
     )
     names = options.only or [*CLIENTS]
     return trio.run(partial(measure, load, repeat=options.repeat, names=names))
@@ -68,18 +79,20 @@ class DuplexServer:
     """A running load server.
 
     Attributes:
-        url: where it listens.
+        port: where it listens.
         authority: the file of the authority that its certificate is from.
     """
 
-    url: str
+    port: int
     authority: Path
 
     async def measure(self, name: str, load: DuplexLoad) -> DuplexMeasurement:
         """Run one client once, in a process of its own."""
-        client = "benchmarks.duplex.client", name, self.url, json.dumps(attrs.asdict(load))
-        printed = await run_client(*client, trusted=self.authority)
-        return DuplexMeasurement(**json.loads(printed))
+        host = f"wss://localhost:{self.port}" if load.tls else f"ws://127.0.0.1:{self.port}"
+        client = "benchmarks.duplex.client", name, f"{host}/v1", json.dumps(attrs.asdict(load))
+        measured = json.loads(await run_client(*client, trusted=self.authority))
+        figures = {} if load.tls else await fetch(self.port)
+        return DuplexMeasurement(**{**measured, "late": figures.get("late_p99", 0.0)})
 
 
 @asynccontextmanager
@@ -88,5 +101,4 @@ async def serve_load(load: DuplexLoad) -> AsyncGenerator[DuplexServer]:
     with certificate() as files:
         arguments = [load.mode, str(load.frame_ms), *([str(files.server)] if load.tls else [])]
         async with load_server("benchmarks.duplex.server", *arguments) as port:
-            url = f"wss://localhost:{port}/v1" if load.tls else f"ws://127.0.0.1:{port}/v1"
-            yield DuplexServer(url, files.authority)
+            yield DuplexServer(port, files.authority)

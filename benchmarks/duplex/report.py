@@ -54,7 +54,7 @@ class DuplexReport(TabularReport):
         load = self.load
         return (
             f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of "
-            f"{load.frame_ms} ms{', TLS' if load.tls else ''}; CPU time per pair in microseconds, "
+            f"{load.frame_ms} ms{', TLS' if load.tls else ''}{', gc.freeze' if load.freeze else ''}; CPU time per pair in microseconds, "
             f"latency in milliseconds"
         )
 

@@ -17,6 +17,7 @@ from typing import Any, final
 
 from benchmarks.burst import frames as fr
 from benchmarks.duplex.load import STAMP, DuplexLoad
+from benchmarks.percentiles import Latencies
 from benchmarks.websocket_server import Connection, frame, serve
 
 RESPONSE, ITEM = "resp_" + "0" * 21, "item_" + "0" * 21
@@ -45,8 +46,9 @@ class DuplexConnection(Connection):
 
     _numbers = count()
 
-    def __init__(self, load: DuplexLoad, deltas: Deltas) -> None:
+    def __init__(self, load: DuplexLoad, deltas: Deltas, latencies: Latencies) -> None:
         super().__init__()
+        self._latencies = latencies
         self._load = load
         self._deltas = deltas
         self._timer: asyncio.TimerHandle | None = None
@@ -55,6 +57,9 @@ class DuplexConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._timer is not None:
             self._timer.cancel()
+
+    def figures(self) -> dict[str, float]:
+        return self._latencies.take()
 
     def respond(self, metadata: Any) -> None:
         previous = self.add_item(ITEM)
@@ -74,9 +79,11 @@ class DuplexConnection(Connection):
             self._timer = loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._latencies.add("late", loop.time() - self._due)
         self._send_delta()
         self._due += self._load.frame_ms / 1000
-        self._timer = asyncio.get_running_loop().call_at(self._due, self._tick)
+        self._timer = loop.call_at(self._due, self._tick)
 
     def _send_delta(self) -> None:
         self.transport.write(self._deltas.next())
@@ -85,7 +92,8 @@ class DuplexConnection(Connection):
 def main(mode: Any, frame_ms: str, certificate: str | None = None) -> None:
     """Serve one mode."""
     load = DuplexLoad(mode=mode, frame_ms=int(frame_ms))
-    serve(partial(DuplexConnection, load, Deltas(load.frame_bytes)), certificate)
+    deltas, latencies = Deltas(load.frame_bytes), Latencies()
+    serve(partial(DuplexConnection, load, deltas, latencies), certificate)
 
 
 if __name__ == "__main__":
