@@ -21,7 +21,7 @@ from typing import Any, Final
 from benchmarks.burst import frames as fr
 
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-LARGEST_COMMAND: Final = 900
+LARGEST_COMMAND: Final = 1200
 """A longer message of the client is audio: even 20 ms have 1,280 characters."""
 
 
