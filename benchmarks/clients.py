@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -34,3 +34,11 @@ class Client:
         """Import the function. Other clients' modules are never imported in this process."""
         run: Callable[..., Any] = getattr(importlib.import_module(self.module), self.function)
         return run
+
+
+CLIENTS: Final[Mapping[str, Client]] = {
+    "session": Client("benchmarks.library", "run_scenario"),
+    "fast": Client("benchmarks.library", "run_scenario_fast"),
+    "agents": Client("benchmarks.agents_sdk", "run_scenario", requires="openai-agents"),
+}
+"""The clients of every scenario: the default transport, ``connect_fast`` and openai-agents."""

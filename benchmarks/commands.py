@@ -7,23 +7,12 @@ one after the other, each in a process of its own. `python -m benchmarks NAME --
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
-
-from benchmarks.burst import command as burst
-from benchmarks.capacity import command as capacity
-from benchmarks.consumers import command as consumers
-from benchmarks.duplex import command as duplex
-from benchmarks.growth import command as growth
-from benchmarks.imports import command as imports
-from benchmarks.interruption import command as interruption
-from benchmarks.lifecycle import command as lifecycle
-from benchmarks.memory import command as memory
-from benchmarks.soak import command as soak
-from benchmarks.tools import command as tools
 
 
 class Report(Protocol):
@@ -49,34 +38,66 @@ class Report(Protocol):
 
 @attrs.frozen
 class Command:
-    """One benchmark: its help text, its options, and the function that runs it."""
+    """One benchmark: its help texts, its options, and the function that runs it.
+
+    Attributes:
+        summary: one line.
+        description: what the benchmark measures, and what it does not.
+        add_options: adds its options to a parser.
+        run: runs it.
+    """
 
     summary: str
+    description: str
     add_options: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], Report]
 
+    @classmethod
+    def load(cls, name: str) -> Command:
+        """Return the benchmark of a package, whose docstring is the description."""
+        module = importlib.import_module(f"benchmarks.{name}.command")
+        package = importlib.import_module(f"benchmarks.{name}")
+        return cls(module.SUMMARY, package.__doc__ or "", module.add_options, module.run)
 
-COMMANDS: Mapping[str, Command] = {
-    "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
-    "duplex": Command(duplex.SUMMARY, duplex.add_options, duplex.run),
-    "capacity": Command(capacity.SUMMARY, capacity.add_options, capacity.run),
-    "interruption": Command(interruption.SUMMARY, interruption.add_options, interruption.run),
-    "tools": Command(tools.SUMMARY, tools.add_options, tools.run),
-    "lifecycle": Command(lifecycle.SUMMARY, lifecycle.add_options, lifecycle.run),
-    "memory": Command(memory.SUMMARY, memory.add_options, memory.run),
-    "growth": Command(growth.SUMMARY, growth.add_options, growth.run),
-    "consumers": Command(consumers.SUMMARY, consumers.add_options, consumers.run),
-    "imports": Command(imports.SUMMARY, imports.add_options, imports.run),
-    "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
-}
+
+NAMES: Final = (
+    "burst",
+    "duplex",
+    "capacity",
+    "interruption",
+    "tools",
+    "lifecycle",
+    "memory",
+    "imports",
+    "growth",
+    "consumers",
+    "soak",
+)
+"""The benchmarks, in the order of the help text."""
+
+COMMANDS: Mapping[str, Command] = {name: Command.load(name) for name in NAMES}
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the paragraphs of descriptions, and has space for the names of the benchmarks."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=24, width=110)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Create the parser of the complete command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=_HelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="NAME")
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.summary, description=command.summary)
+        sub = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.description,
+            formatter_class=_HelpFormatter,
+        )
         form = sub.add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="print all figures as JSON")
         form.add_argument(

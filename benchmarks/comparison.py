@@ -10,22 +10,15 @@ import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import trio
 
-from benchmarks.clients import Client
+from benchmarks.clients import CLIENTS, Client
 from benchmarks.processes import fetch, load_server, run_client
 from benchmarks.ratios import REFERENCE, ratios_to_reference
 from benchmarks.reports import Table, TabularReport, environment
-
-CLIENTS: Final[Mapping[str, Client]] = {
-    "session": Client("benchmarks.library", "run_scenario"),
-    "fast": Client("benchmarks.library", "run_scenario_fast"),
-    "agents": Client("benchmarks.agents_sdk", "run_scenario", requires="openai-agents"),
-}
-"""The clients of every scenario: the default transport, ``connect_fast`` and openai-agents."""
 
 Figures: TypeAlias = Mapping[str, float]
 """What one client measured in one round."""
@@ -51,6 +44,7 @@ def add_round_options(
     parser.add_argument(
         "--repeat",
         type=positive,
+        metavar="N",
         default=repeat,
         help=f"number of rounds; each client runs once per round (default: {repeat})",
     )
@@ -58,7 +52,8 @@ def add_round_options(
         "--only",
         action="append",
         choices=[*clients],
-        help="measure only this client (can be given several times)",
+        metavar="CLIENT",
+        help=f"measure only this client ({', '.join(clients)}); may be given several times",
     )
 
 

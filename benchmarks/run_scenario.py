@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from benchmarks.comparison import CLIENTS
+from benchmarks.clients import CLIENTS
 from benchmarks.scenario import Scenario
 
 

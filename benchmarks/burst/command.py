@@ -24,7 +24,9 @@ SUMMARY = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--frames", type=positive, default=20_000, help="frames per run")
+    parser.add_argument(
+        "--frames", type=positive, metavar="N", default=20_000, help="frames per run"
+    )
     add_round_options(parser, CLIENTS, repeat=5)
     parser.add_argument(
         "--profile",

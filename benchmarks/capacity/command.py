@@ -11,7 +11,8 @@ import attrs
 import trio
 
 from benchmarks.capacity.report import CapacityReport, holds
-from benchmarks.comparison import CLIENTS, add_round_options, positive, positives
+from benchmarks.clients import CLIENTS
+from benchmarks.comparison import add_round_options, positive, positives
 from benchmarks.duplex.command import add_freeze_option, serve_load
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 
@@ -31,11 +32,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="numbers of sessions to try (default: 10,25,40,55,75,100,120,150)",
     )
     parser.add_argument(
-        "--frames", type=positive, default=250, help="frames of each session (default: 250)"
+        "--frames",
+        type=positive,
+        metavar="N",
+        default=250,
+        help="frames of each session (default: 250)",
     )
     parser.add_argument(
         "--limit-ms",
         type=float,
+        metavar="MS",
         default=20.0,
         help="p99 in milliseconds below which a client holds its sessions (default: 20)",
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from benchmarks.comparison import CLIENTS, missing_notes
+from benchmarks.clients import CLIENTS
+from benchmarks.comparison import missing_notes
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.duplex.report import LATENCIES, latencies_ms
 from benchmarks.ratios import REFERENCE

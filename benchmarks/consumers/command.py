@@ -43,10 +43,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deltas",
         type=positive,
+        metavar="N",
         default=20_000,
         help="deltas of each measurement (default: 20000, more than a channel buffers)",
     )
-    parser.add_argument("--repeat", type=positive, default=3, help="number of rounds (default: 3)")
+    parser.add_argument(
+        "--repeat", type=positive, metavar="N", default=3, help="number of rounds (default: 3)"
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -26,8 +26,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode", choices=["lock", "paced"], default="lock", help="how the audio is exchanged"
     )
-    parser.add_argument("--sessions", type=positive, default=30, help="sessions at the same time")
-    parser.add_argument("--frames", type=positive, default=200, help="frames of each session")
+    parser.add_argument(
+        "--sessions", type=positive, metavar="N", default=30, help="sessions at the same time"
+    )
+    parser.add_argument(
+        "--frames", type=positive, metavar="N", default=200, help="frames of each session"
+    )
     parser.add_argument(
         "--frame-ms", type=int, choices=[20, 100], default=20, help="milliseconds of each frame"
     )

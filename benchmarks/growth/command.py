@@ -33,7 +33,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="numbers of deltas in one item, in ascending order (default: 100,10000,50000)",
     )
     parser.add_argument(
-        "--batch", type=positive, default=200, help="events that are timed together (default: 200)"
+        "--batch",
+        type=positive,
+        metavar="N",
+        default=200,
+        help="events that are timed together (default: 200)",
     )
 
 

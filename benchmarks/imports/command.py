@@ -9,8 +9,8 @@ from typing import Final
 
 import trio
 
+from benchmarks.clients import CLIENTS
 from benchmarks.comparison import (
-    CLIENTS,
     Column,
     ComparisonReport,
     Figures,
@@ -38,7 +38,9 @@ LAYOUT: Final = Layout(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--repeat", type=positive, default=5, help="number of rounds (default: 5)")
+    parser.add_argument(
+        "--repeat", type=positive, metavar="N", default=5, help="number of rounds (default: 5)"
+    )
 
 
 def run(options: argparse.Namespace) -> ComparisonReport:

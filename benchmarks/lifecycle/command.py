@@ -33,7 +33,11 @@ COMPARISON: Final = Comparison(
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--sessions", type=positive, default=200, help="sessions of each kind (default: 200)"
+        "--sessions",
+        type=positive,
+        metavar="N",
+        default=200,
+        help="sessions of each kind (default: 200)",
     )
     add_round_options(parser)
 

@@ -28,10 +28,18 @@ COMPARISON: Final = Comparison(
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--sessions", type=positive, default=200, help="sessions at the same time (default: 200)"
+        "--sessions",
+        type=positive,
+        metavar="N",
+        default=200,
+        help="sessions at the same time (default: 200)",
     )
     parser.add_argument(
-        "--frames", type=positive, default=50, help="frames of each session (default: 50)"
+        "--frames",
+        type=positive,
+        metavar="N",
+        default=50,
+        help="frames of each session (default: 50)",
     )
     parser.add_argument(
         "--tracemalloc", action="store_true", help="count the bytes that Python has allocated"

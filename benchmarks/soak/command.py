@@ -41,12 +41,16 @@ MARGIN_BYTES = 24 * MEGABYTE
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--sessions", type=int, default=200, help="sessions at the same time")
+    parser.add_argument(
+        "--sessions", type=int, metavar="N", default=200, help="sessions at the same time"
+    )
     parser.add_argument("--seconds", type=float, default=300.0, help="duration of the faults")
     parser.add_argument(
         "--transport", choices=[*CONNECTORS], default="trio-websocket", help="how sessions connect"
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of questions and faults")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=1, help="seed of questions and faults"
+    )
 
 
 @attrs.frozen(kw_only=True)

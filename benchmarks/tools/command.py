@@ -32,7 +32,11 @@ COMPARISON: Final = Comparison(
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
     parser.add_argument(
-        "--calls", type=positive, default=500, help="tool calls of each client (default: 500)"
+        "--calls",
+        type=positive,
+        metavar="N",
+        default=500,
+        help="tool calls of each client (default: 500)",
     )
     add_round_options(parser)
 

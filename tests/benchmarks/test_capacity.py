@@ -7,8 +7,8 @@ import json
 import pytest
 
 from benchmarks.capacity.report import CapacityReport
+from benchmarks.clients import CLIENTS
 from benchmarks.commands import main
-from benchmarks.comparison import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.clients import CLIENTS
 from benchmarks.commands import main
-from benchmarks.comparison import CLIENTS, Column, ComparisonReport, Layout, positives
+from benchmarks.comparison import Column, ComparisonReport, Layout, positives
 from benchmarks.percentiles import Latencies, percentile
 from benchmarks.ratios import ratios_to_reference
 
@@ -97,6 +98,7 @@ def test_every_client_answers_every_barge_in(
 ) -> None:
     report = run_command(capsys, "interruption", "--interruptions", "5", "--cancels", cancels)
     assert set(report["rounds"]) == set(CLIENTS)
+    assert set(report["stops"]) == {"1", "8", "64"}
     for (measured,) in report["rounds"].values():
         assert measured["unanswered_count"] == 0
         assert measured["first_count"] == 5

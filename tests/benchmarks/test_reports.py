@@ -38,7 +38,7 @@ def test_a_table_is_aligned() -> None:
 def test_a_report_is_text_markdown_or_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = commands.Command("a test", lambda _parser: None, lambda _options: Report())
+    command = commands.Command("a test", "A test.", lambda _parser: None, lambda _options: Report())
     monkeypatch.setattr(commands, "COMMANDS", {"test": command})
     assert commands.main(["test"]) == 0
     assert capsys.readouterr().out == f"latency\n\n{TABLE.to_text()}\n\none\ntwo\n"
@@ -63,3 +63,9 @@ def test_the_help_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> N
         commands.main(["--help"])
     text = capsys.readouterr().out
     assert all(name in text for name in commands.COMMANDS)
+
+
+def test_the_help_of_a_benchmark_says_what_it_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        commands.main(["growth", "--help"])
+    assert "CPU time of a session as its conversation grows." in capsys.readouterr().out
