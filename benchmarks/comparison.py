@@ -6,7 +6,6 @@ function runs with every client, on trio or on asyncio. Each client runs in a pr
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -22,39 +21,6 @@ from benchmarks.reports import Table, TabularReport, environment
 
 Figures: TypeAlias = Mapping[str, float]
 """What one client measured in one round."""
-
-
-def positive(text: str) -> int:
-    """Return the value of an option that must be 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
-
-
-def positives(text: str) -> list[int]:
-    """Return the value of an option that is a list of numbers, in ascending order."""
-    return sorted(positive(number) for number in text.split(","))
-
-
-def add_round_options(
-    parser: argparse.ArgumentParser, clients: Iterable[str] = CLIENTS, *, repeat: int = 3
-) -> None:
-    """Add the options of every benchmark that compares clients."""
-    parser.add_argument(
-        "--repeat",
-        type=positive,
-        metavar="N",
-        default=repeat,
-        help=f"number of rounds; each client runs once per round (default: {repeat})",
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        choices=[*clients],
-        metavar="CLIENT",
-        help=f"measure only this client ({', '.join(clients)}); may be given several times",
-    )
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import WARM_UP_TURNS, Load, Measurement
 from benchmarks.burst.profile import ProfileTable, read_profile
 from benchmarks.burst.report import BurstReport
-from benchmarks.comparison import add_round_options, positive
+from benchmarks.options import add_round_options, positive
 from benchmarks.processes import load_server, run_client
 
 SUMMARY = (

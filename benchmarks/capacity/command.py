@@ -12,9 +12,9 @@ import trio
 
 from benchmarks.capacity.report import CapacityReport, holds
 from benchmarks.clients import CLIENTS
-from benchmarks.comparison import add_round_options, positive, positives
-from benchmarks.duplex.command import add_freeze_option, serve_load
+from benchmarks.duplex.command import serve_load
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
+from benchmarks.options import add_freeze_option, add_round_options, positive, positives
 
 SUMMARY = "latency against the number of sessions, and how many one core holds"
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 import attrs
 import trio
 
-from benchmarks.comparison import positive, positives
 from benchmarks.consumers.measure import (
     GUARDS,
     SlowFigures,
@@ -18,6 +17,7 @@ from benchmarks.consumers.measure import (
     measure_guardrails,
     measure_slow,
 )
+from benchmarks.options import positive, positives
 from benchmarks.reports import Table, TabularReport, environment
 from trio_realtime.config import OverflowPolicy
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import attrs
 import trio
 
-from benchmarks.comparison import add_round_options, positive
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.duplex.report import DuplexReport
+from benchmarks.options import add_freeze_option, add_round_options, positive
 from benchmarks.processes import certificate, fetch, load_server, run_client
 
 SUMMARY = "CPU time and latency of many sessions that receive and send audio, and of other clients"
@@ -38,15 +38,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="connect over TLS")
     add_freeze_option(parser)
     add_round_options(parser, CLIENTS, repeat=5)
-
-
-def add_freeze_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option to exempt sessions from garbage collections."""
-    parser.add_argument(
-        "--freeze",
-        action="store_true",
-        help="call gc.freeze() in every client once all sessions are open",
-    )
 
 
 def run(options: argparse.Namespace) -> DuplexReport:

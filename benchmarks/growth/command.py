@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import trio
 
-from benchmarks.comparison import positive, positives
 from benchmarks.growth.measure import DeltaFigures, ItemFigures, measure_deltas, measure_items
+from benchmarks.options import positive, positives
 from benchmarks.reports import Table, TabularReport, environment
 
 SUMMARY = "CPU time of events and of the history in a conversation of up to 100,000 items"

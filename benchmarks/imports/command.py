@@ -10,13 +10,8 @@ from typing import Final
 import trio
 
 from benchmarks.clients import CLIENTS
-from benchmarks.comparison import (
-    Column,
-    ComparisonReport,
-    Figures,
-    Layout,
-    positive,
-)
+from benchmarks.comparison import Column, ComparisonReport, Figures, Layout
+from benchmarks.options import positive
 from benchmarks.processes import run_client
 
 SUMMARY = "CPU time of importing the library, compared with openai-agents"

@@ -10,14 +10,9 @@ from typing import Any, Final
 import attrs
 import trio
 
-from benchmarks.comparison import (
-    Column,
-    Comparison,
-    ComparisonReport,
-    add_round_options,
-    positive,
-)
+from benchmarks.comparison import Column, Comparison, ComparisonReport
 from benchmarks.interruption.tools import measure_interrupt
+from benchmarks.options import add_round_options, positive
 from benchmarks.reports import Table
 
 SUMMARY = "latency of the frames that interrupt the agent, compared with openai-agents"

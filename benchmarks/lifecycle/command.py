@@ -6,13 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from benchmarks.comparison import (
-    Column,
-    Comparison,
-    ComparisonReport,
-    add_round_options,
-    positive,
-)
+from benchmarks.comparison import Column, Comparison, ComparisonReport
+from benchmarks.options import add_round_options, positive
 
 SUMMARY = "CPU time of a session that opens and closes, compared with openai-agents"
 

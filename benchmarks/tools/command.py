@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from benchmarks.comparison import (
-    Column,
-    Comparison,
-    ComparisonReport,
-    add_round_options,
-    positive,
-)
+from benchmarks.comparison import Column, Comparison, ComparisonReport
+from benchmarks.options import add_round_options, positive
 
 SUMMARY = "latency and CPU time of a tool call, compared with openai-agents"
 

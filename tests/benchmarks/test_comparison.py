@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.clients import CLIENTS
 from benchmarks.commands import main
-from benchmarks.comparison import Column, ComparisonReport, Layout, positives
+from benchmarks.comparison import Column, ComparisonReport, Layout
+from benchmarks.options import positives
 from benchmarks.percentiles import Latencies, percentile
 from benchmarks.ratios import ratios_to_reference
 
