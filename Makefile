@@ -18,7 +18,7 @@ SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/loca
   $(PACKAGE)/session/session.py $(PACKAGE)/session/ending_methods.py \
   $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
 
-.PHONY: help demo test test-fast check lint ruff flake8-async types docs bench interop format clean
+.PHONY: help demo test test-fast check lint ruff flake8-async types docs bench peers interop format clean
 
 help:
 	@echo 'make demo       run a call with a voice agent; needs no API key and no network'
@@ -29,6 +29,7 @@ help:
 	@echo 'make types      run mypy and pyright in strict mode, and check the public types'
 	@echo 'make docs       build the documentation and run its examples; warnings are errors'
 	@echo 'make bench      measure sessions, and compare them with other clients'
+	@echo 'make peers      install the clients of other projects that make bench compares with, from the package index'
 	@echo 'make interop    test the clients of other projects with the local server; needs the package indexes'
 	@echo 'make format     fix and format the code with ruff'
 	@echo 'make clean      delete everything that make created'
@@ -81,6 +82,10 @@ bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m benchmarks consumers
 	$(BIN)/python -m benchmarks imports
 
+# Each peer is installed into an environment of its own, in .bench, with the versions of benchmarks/peers/pins.py.
+peers: $(VENV)/.stamp-bench
+	$(BIN)/python -m benchmarks peers
+
 # The clients are installed into environments of their own, in .interop. CLIENTS selects some of them.
 interop: $(VENV)/.stamp-interop
 	PYTHONPATH=tests $(BIN)/python -m interop $(CLIENTS)
@@ -90,7 +95,7 @@ format: $(VENV)/.stamp-lint
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .interop build dist docs/_build htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .interop .bench build dist docs/_build htmlcov .coverage .coverage.* \
 	  .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- flake8-async --------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ NAMES: Final = (
     "growth",
     "consumers",
     "soak",
+    "peers",
 )
 """The benchmarks, in the order of the help text."""
 

@@ -7,17 +7,17 @@ function runs with every client, on trio or on asyncio. Each client runs in a pr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, TypeAlias
 
 import attrs
 import trio
 
-from benchmarks.clients import CLIENTS, Client
+from benchmarks.clients import CLIENTS, why_missing
 from benchmarks.processes import fetch, load_server, run_client
 from benchmarks.ratios import REFERENCE, ratios_to_reference
-from benchmarks.reports import Table, TabularReport, environment
+from benchmarks.reports import Table, TabularReport, environment, missing_notes
 
 Figures: TypeAlias = Mapping[str, float]
 """What one client measured in one round."""
@@ -93,7 +93,7 @@ class Comparison(Layout):
             subprocess.CalledProcessError: a client failed; its messages are on stderr.
         """
         names = only or [*CLIENTS]
-        missing = [name for name in names if not CLIENTS[name].is_installed]
+        missing = why_missing(names, CLIENTS)
         rounds: dict[str, list[Figures]] = {n: [] for n in names if n not in missing}
         trio.run(self._measure, server, settings, repeat, rounds)
         return ComparisonReport(layout=self, settings=settings, rounds=rounds, missing=missing)
@@ -123,13 +123,13 @@ class ComparisonReport(TabularReport):
         layout: what to say about them.
         settings: what each client did in each round.
         rounds: the figures of each client, one set per round.
-        missing: clients that are not installed.
+        missing: why other clients were not measured.
     """
 
     layout: Layout
     settings: Mapping[str, Any]
     rounds: Mapping[str, Sequence[Figures]]
-    missing: Sequence[str] = ()
+    missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def ratios(self, key: str) -> dict[str, float]:
         """Return the ratio of each client to openai-agents in one figure, keyed ``session/agents`` etc."""
@@ -159,18 +159,13 @@ class ComparisonReport(TabularReport):
         return cells
 
     def notes(self) -> Sequence[str]:
-        return [f"ratio: to {REFERENCE}, within each round", *missing_notes(self.missing, CLIENTS)]
+        return [f"ratio: to {REFERENCE}, within each round", *missing_notes(self.missing)]
 
     def to_json(self) -> dict[str, Any]:
         return {
             "benchmark": self.layout.name,
             "settings": {**self.settings, **environment()},
             "rounds": {name: [dict(one) for one in all_] for name, all_ in self.rounds.items()},
-            "missing": list(self.missing),
+            "missing": dict(self.missing),
             "ratios": {key: self.ratios(key) for key in self.layout.compared},
         }
-
-
-def missing_notes(missing: Iterable[str], clients: Mapping[str, Client]) -> list[str]:
-    """Return a note about each client that is not installed."""
-    return [f"{name}: not measured, {clients[name].requires} is not installed" for name in missing]

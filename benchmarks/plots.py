@@ -27,15 +27,25 @@ SCENARIOS: Final[Mapping[str, str]] = {
 
 NAMES: Final[Mapping[str, str]] = {
     "agents": "openai-agents",
+    "livekit-agents": "livekit-agents",
+    "pydantic-ai": "pydantic-ai",
+    "pipecat-ai": "pipecat-ai",
     "fast": "session, connect_fast",
     "session": "session, default transport",
     "bare-fast": "connect_fast alone",
     "bare": "trio-websocket alone",
+    "bare-websockets": "websockets on trio alone",
     "asyncio": "websockets on asyncio alone",
 }
 """The label of each client that is drawn."""
 
 LIBRARY: Final = ("session", "fast")
+
+BAR: Final = 0.2
+"""The height of a bar, in inches."""
+
+AROUND: Final = 0.85
+"""The height of the title and the scale of a scenario, in inches."""
 
 
 def figures_of(report: Mapping[str, Any]) -> dict[str, list[float]]:
@@ -48,9 +58,14 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, list[float]]:
     return {name: [one["cpu"] * 1e6 / pairs for one in all_] for name, all_ in rounds.items()}
 
 
+def drawn(figures: Mapping[str, list[float]]) -> list[str]:
+    """Return the clients that are drawn, in order: those that were measured and have a label."""
+    return [name for name in NAMES if name in figures]
+
+
 def draw_scenario(axes: Axes, title: str, figures: Mapping[str, list[float]]) -> None:
     """Draw the median of each client as a bar, and its best and worst round as a line."""
-    names = [name for name in NAMES if name in figures][::-1]
+    names = drawn(figures)[::-1]
     medians = [median(figures[name]) for name in names]
     errors = [
         [middle - min(figures[name]) for name, middle in zip(names, medians, strict=True)],
@@ -68,10 +83,15 @@ def draw_scenario(axes: Axes, title: str, figures: Mapping[str, list[float]]) ->
 def main() -> None:
     """Write ``docs/images/performance.svg`` and ``.png``."""
     mpl.rcParams["svg.hashsalt"] = "performance"  # the same file for the same figures
-    figure = Figure(figsize=(8, 10), layout="constrained")
-    for axes, (name, title) in zip(figure.subplots(len(SCENARIOS)), SCENARIOS.items(), strict=True):
-        report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        draw_scenario(axes, title, figures_of(report))
+    reports = [
+        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in SCENARIOS
+    ]
+    scenarios = [figures_of(report) for report in reports]
+    heights = [AROUND + BAR * len(drawn(figures)) for figures in scenarios]
+    figure = Figure(figsize=(8, sum(heights)), layout="constrained")
+    all_axes = figure.subplots(len(SCENARIOS), height_ratios=heights)
+    for axes, title, figures in zip(all_axes, SCENARIOS.values(), scenarios, strict=True):
+        draw_scenario(axes, title, figures)
     IMAGES.mkdir(exist_ok=True)
     figure.savefig(IMAGES / "performance.svg", metadata={"Date": None})
     figure.savefig(IMAGES / "performance.png", dpi=110)

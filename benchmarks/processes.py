@@ -1,4 +1,4 @@
-"""The processes of a benchmark: a load server, and one client after the other.
+"""Child processes: commands that end, a load server, and one client after the other.
 
 Where the system allows it, the server runs on one core and the clients on another one, so that the
 server costs them no time.
@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,65 @@ import trustme
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Without this, openai-agents uploads traces of its runs.
-_ENVIRONMENT = {"OPENAI_AGENTS_DISABLE_TRACING": "1"}
+_LOG_FILE = "npm error A complete log of this run"
+"""The last line of npm. The reason is before it."""
+
+_FOREIGN = ("OPENAI_", "AZURE_", "LIVEKIT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+"""Variables that would send a client elsewhere begin with these."""
+
+# openai-agents uploads no traces of its runs, and pipecat-ai logs no more than other clients.
+_ENVIRONMENT = {"OPENAI_AGENTS_DISABLE_TRACING": "1", "LOGURU_LEVEL": "WARNING"}
+
+
+class CommandFailed(Exception):
+    """A command failed, did not end, or could not start. The message is one line."""
+
+
+def client_environment(**variables: str) -> dict[str, str]:
+    """Return environment variables for a client: those of this process, without its endpoints."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)
+    }
+    return {**inherited, **variables}
+
+
+async def run(
+    command: Sequence[str], *, cwd: Path, timeout: float, env: Mapping[str, str] | None = None
+) -> str:
+    """Run a command and return what it prints.
+
+    Args:
+        command: the program and its arguments.
+        cwd: its working directory.
+        timeout: seconds after which it is stopped.
+        env: its environment variables; by default, those of this process.
+
+    Raises:
+        CommandFailed: it failed or took longer than ``timeout`` seconds.
+    """
+    try:
+        with trio.fail_after(timeout):
+            done = await trio.run_process(
+                command,
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+                cwd=cwd,
+                env=env,
+            )
+    except OSError as exc:
+        raise CommandFailed(f"{command[0]}: {exc.strerror}") from exc
+    except trio.TooSlowError as exc:
+        raise CommandFailed(f"took longer than {timeout:g} s") from exc
+    if done.returncode != 0:
+        raise CommandFailed(_last_line(done.stderr) or f"exit status {done.returncode}")
+    return done.stdout.decode()
+
+
+def _last_line(output: bytes) -> str:
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
+    reasons = [line for line in lines if line and not line.startswith(_LOG_FILE)]
+    return reasons[-1] if reasons else ""
 
 
 def pin_to_core(role: Literal["server", "client"]) -> Callable[[], None] | None:
@@ -96,12 +153,15 @@ def certificate() -> Generator[CertificateFiles]:
         yield files
 
 
-async def run_client(module: str, *arguments: str, trusted: Path | None = None) -> bytes:
+async def run_client(
+    module: str, *arguments: str, python: str = sys.executable, trusted: Path | None = None
+) -> bytes:
     """Run a client in a child process. Returns what it prints.
 
     Args:
         module: the module to run.
         arguments: its arguments.
+        python: the interpreter.
         trusted: the file of an authority that the client trusts.
 
     Raises:
@@ -109,10 +169,10 @@ async def run_client(module: str, *arguments: str, trusted: Path | None = None) 
     """
     trust = {} if trusted is None else {"SSL_CERT_FILE": str(trusted)}
     done = await trio.run_process(
-        [sys.executable, "-m", module, *arguments],
+        [python, "-m", module, *arguments],
         capture_stdout=True,
         cwd=ROOT,
-        env={**os.environ, **_ENVIRONMENT, **trust},
+        env=client_environment(**_ENVIRONMENT, **trust),
         preexec_fn=pin_to_core("client"),
     )
     output: bytes = done.stdout

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from benchmarks.clients import installed_version
+from benchmarks.clients import Client, describe_environment
 
 VERSIONS: Final = (
     "trio-realtime",
@@ -23,13 +21,18 @@ VERSIONS: Final = (
 """The distributions whose versions belong to the figures."""
 
 
-def environment() -> dict[str, Any]:
-    """Return what is needed to interpret figures later: Python, the machine, and versions."""
-    return {
-        "python": sys.version.split()[0],
-        "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {name: installed_version(name) for name in VERSIONS},
-    }
+def environment(clients: Iterable[Client] = ()) -> dict[str, Any]:
+    """Return what is needed to interpret figures later: Python, the machine, and versions.
+
+    Args:
+        clients: the clients that were measured. Some of them have an environment of their own.
+    """
+    return describe_environment(VERSIONS, clients)
+
+
+def missing_notes(missing: Mapping[str, str]) -> list[str]:
+    """Return a note about each client that could not be measured, given the reasons."""
+    return [f"{name}: not measured, {why}" for name, why in missing.items()]
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """The base of the load servers: WebSocket connections without a WebSocket library.
 
-Frames are written from bytes, and of the client's audio only the headers are read. asyncio's bare
+Frames are written from bytes, and of the client's audio only the headers and the first characters are read. asyncio's bare
 protocols are the fastest way to do that in Python. A server prints the port that it listens on, and
 serves until end-of-file on its standard input. It answers a plain GET with what it has measured.
 """
@@ -21,8 +21,11 @@ from typing import Any, Final
 from benchmarks.burst import frames as fr
 
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-LARGEST_COMMAND: Final = 1200
-"""A longer message of the client is audio: even 20 ms have 1,280 characters."""
+SMALLEST_AUDIO: Final = 900
+"""A shorter message of the client is no audio: even 20 ms have 1,280 characters."""
+
+BEGINNING: Final = 128
+"""Bytes of a longer message that say whether it is audio."""
 
 
 def frame(payload: bytes) -> bytes:
@@ -33,6 +36,17 @@ def frame(payload: bytes) -> bytes:
     if size < 65536:
         return bytes((0x81, 126)) + size.to_bytes(2, "big") + payload
     return bytes((0x81, 127)) + size.to_bytes(8, "big") + payload
+
+
+def unmask(data: bytes, mask: bytes) -> bytes:
+    """Return the payload of a frame of the client."""
+    key = int.from_bytes((mask * (len(data) // 4 + 1))[: len(data)])
+    return (int.from_bytes(data) ^ key).to_bytes(len(data))
+
+
+def is_audio(beginning: bytes) -> bool:
+    """Whether a message is a frame of the microphone. Clients differ in the order of its members."""
+    return beginning.startswith(b'{"audio"') or b'"input_audio_buffer.append"' in beginning
 
 
 def frames_of(*events: fr.Frame) -> bytes:
@@ -135,11 +149,16 @@ class Connection(asyncio.Protocol, ABC):
             size, begin = int.from_bytes(data[2:10], "big"), 14
         if len(data) < begin + size:
             return None
-        opcode, payload = data[0] & 0x0F, None
-        if size <= LARGEST_COMMAND or opcode != 1:
-            mask = data[begin - 4 : begin]
-            payload = bytes(byte ^ mask[n % 4] for n, byte in enumerate(data[begin : begin + size]))
-        del data[: begin + size]
+        opcode = data[0] & 0x0F
+        payload: bytes | None = None
+        mask, end = bytes(data[begin - 4 : begin]), begin + size
+        if (
+            opcode != 1
+            or size < SMALLEST_AUDIO
+            or not is_audio(unmask(bytes(data[begin : begin + BEGINNING]), mask))
+        ):
+            payload = unmask(bytes(data[begin:end]), mask)
+        del data[:end]
         return opcode, payload
 
     def _handle(self, opcode: int, payload: bytes | None) -> None:

@@ -7,14 +7,18 @@ time in the kernel; wall-clock time says more about the server and the machine t
 
 Clients:
 
-* ``bare``         trio-websocket with ``receive_buffer_size=None``, msgspec and pybase64: the cost of
+* ``bare``             trio-websocket with ``receive_buffer_size=None``, msgspec and pybase64: the cost of
   decoding the stream without using it
-* ``bare_stdlib``  the same with ``json`` and ``base64``
-* ``session``      ``async for event in session``
-* ``fast``         the same with ``connect_fast``
-* ``subscribe``    ``session.subscribe(Audio, TranscriptDelta, AgentEnd)``; nothing reads the main
+* ``bare_stdlib``      the same with ``json`` and ``base64``
+* ``bare-fast``        ``connect_fast``, msgspec and pybase64
+* ``bare-websockets``  ``websockets`` on trio, msgspec and pybase64
+* ``asyncio``          ``websockets`` on asyncio, ``json`` and ``base64``
+* ``session``          ``async for event in session``
+* ``fast``             the same with ``connect_fast``
+* ``subscribe``        ``session.subscribe(Audio, TranscriptDelta, AgentEnd)``; nothing reads the main
   channel
-* ``agents``       ``openai-agents`` on asyncio, if it is installed
+* ``agents``           ``openai-agents`` on asyncio, if it is installed
+* ``pydantic-ai``, ``pipecat-ai``, ``livekit-agents``  other projects, which ``benchmarks.peers`` describes
 
 In each of several rounds, every client runs once, one after the other, each time in a new process.
 The ratio to openai-agents is the median of the ratios within the rounds.

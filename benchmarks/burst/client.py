@@ -14,14 +14,25 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.burst.load import Load, Measurement
 from benchmarks.clients import Client
+from benchmarks.peers.pins import PEERS
 
 CLIENTS: Mapping[str, Client] = {
-    "bare": Client("benchmarks.burst.bare", "run_fast"),
-    "bare_stdlib": Client("benchmarks.burst.bare", "run_stdlib"),
+    "bare": Client("benchmarks.bare.on_trio_websocket", "run_burst"),
+    "bare_stdlib": Client("benchmarks.bare.on_trio_websocket", "run_burst_stdlib"),
+    "bare-fast": Client("benchmarks.bare.on_connect_fast", "run_burst"),
+    "bare-websockets": Client(
+        "benchmarks.bare.on_websockets_trio", "run_burst", peer=PEERS["websockets"]
+    ),
+    "asyncio": Client("benchmarks.bare.on_asyncio", "run_burst", requires="websockets"),
     "session": Client("benchmarks.burst.session", "run_iterating"),
     "subscribe": Client("benchmarks.burst.session", "run_subscribed"),
     "fast": Client("benchmarks.burst.session", "run_fast"),
     "agents": Client("benchmarks.burst.agents_sdk", "run", requires="openai-agents"),
+    "pydantic-ai": Client("benchmarks.peers.pydantic_ai", "run_burst", peer=PEERS["pydantic-ai"]),
+    "pipecat-ai": Client("benchmarks.peers.pipecat_ai", "run_burst", peer=PEERS["pipecat-ai"]),
+    "livekit-agents": Client(
+        "benchmarks.peers.livekit_agents", "run_burst", peer=PEERS["livekit-agents"]
+    ),
 }
 
 

@@ -57,8 +57,9 @@ async def measure(
     Raises:
         subprocess.CalledProcessError: a client failed; its messages are on stderr.
     """
-    missing = [name for name in names if not CLIENTS[name].is_installed]
-    rounds: Mapping[str, list[Measurement]] = {n: [] for n in names if n not in missing}
+    reasons = {name: CLIENTS[name].why_missing() for name in names}
+    missing = {name: reason for name, reason in reasons.items() if reason is not None}
+    rounds: Mapping[str, list[Measurement]] = {n: [] for n in reasons if n not in missing}
     server = load_server("benchmarks.burst.server", str(load.frames_per_turn))
     async with server as port:
         url = f"ws://127.0.0.1:{port}/v1"
@@ -77,4 +78,5 @@ async def _profile(url: str, load: Load, path: Path) -> ProfileTable:
 
 async def _run_client(name: str, url: str, load: Load, *profile: str) -> Measurement:
     arguments = [name, url, str(load.turns), str(load.frames_per_turn), *profile]
-    return Measurement(**json.loads(await run_client("benchmarks.burst.client", *arguments)))
+    printed = await run_client("benchmarks.burst.client", *arguments, python=CLIENTS[name].python)
+    return Measurement(**json.loads(printed))

@@ -14,8 +14,8 @@ from benchmarks.burst.load import AUDIO_BYTES, AUDIO_PER_TEXT, GROUP_FRAMES
 
 Frame: TypeAlias = dict[str, Any]
 
-PCM = {"type": "audio/pcm", "rate": 24000}
 WORD = " something"
+PCM = {"type": "audio/pcm", "rate": 24000}
 
 SESSION: Mapping[str, Any] = {
     "type": "realtime",
@@ -104,12 +104,12 @@ def audio_frame(response_id: str, item_id: str, pcm: bytes) -> Frame:
     return {"type": "response.output_audio.delta", **ids, "delta": delta}
 
 
-def transcript_frame(response_id: str, item_id: str) -> Frame:
+def transcript_frame(response_id: str, item_id: str, delta: str = WORD) -> Frame:
     """Return a delta of a transcript."""
     return {
         "type": "response.output_audio_transcript.delta",
         **_part_ids(response_id, item_id),
-        "delta": WORD,
+        "delta": delta,
         "obfuscation": "0123456789",
     }
 
@@ -118,16 +118,16 @@ def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]
     """Yield the deltas of audio and transcript, which the benchmark measures."""
     # Noise from a fixed seed: all frames differ, and every run sends the same ones.
     noise = random.Random(1)
-    for _ in range(frames // GROUP_FRAMES):
+    for number in range(frames // GROUP_FRAMES):
         for _ in range(AUDIO_PER_TEXT):
             yield audio_frame(response_id, item_id, noise.randbytes(AUDIO_BYTES))
-        yield transcript_frame(response_id, item_id)
+        yield transcript_frame(response_id, item_id, _word(number))
 
 
 def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -> Iterator[Frame]:
     """Yield the frames after the last delta of a response."""
     ids = _part_ids(response_id, item_id)
-    transcript = WORD * (frames // GROUP_FRAMES)
+    transcript = "".join(map(_word, range(frames // GROUP_FRAMES)))
     item = _message(item_id, "completed", transcript)
     yield {"type": "response.output_audio.done", **ids}
     yield {"type": "response.output_audio_transcript.done", **ids, "transcript": transcript}
@@ -195,6 +195,11 @@ def done_frame(
         "usage": _usage(frames),
     }
     return {"type": "response.done", "response": response}
+
+
+def _word(number: int) -> str:
+    # All differ, as words do: pydantic-ai takes a delta that begins with the transcript so far for all of it.
+    return f" word{number:05}"
 
 
 def _part_ids(response_id: str, item_id: str) -> Frame:

@@ -11,9 +11,8 @@ import attrs
 from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import AUDIO_BYTES, Load, Measurement
 from benchmarks.burst.profile import ProfileTable
-from benchmarks.comparison import missing_notes
 from benchmarks.ratios import REFERENCE, ratios_to_reference
-from benchmarks.reports import Table, TabularReport, environment
+from benchmarks.reports import Table, TabularReport, environment, missing_notes
 
 
 @attrs.frozen(kw_only=True)
@@ -23,13 +22,13 @@ class BurstReport(TabularReport):
     Attributes:
         load: what each client received in each round.
         rounds: the measurements of each client, one per round.
-        missing: clients that are not installed.
+        missing: why other clients were not measured.
         profile: where a separate, profiled run of the session spent its time.
     """
 
     load: Load
     rounds: Mapping[str, Sequence[Measurement]]
-    missing: Sequence[str] = ()
+    missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
     profile: ProfileTable | None = None
 
     # --- figures
@@ -53,7 +52,7 @@ class BurstReport(TabularReport):
             "benchmark": "burst",
             "settings": self._settings(),
             "clients": {name: self._figures(name) for name in self.rounds},
-            "missing": list(self.missing),
+            "missing": dict(self.missing),
             "ratios": self.ratios(),
             "profile": None if self.profile is None else self.profile.to_json(),
         }
@@ -63,8 +62,8 @@ class BurstReport(TabularReport):
             "frames": self.load.frames,
             "turns": self.load.turns,
             "audio_bytes_per_frame": AUDIO_BYTES,
-            "repeat": max(len(rounds) for rounds in self.rounds.values()),
-            **environment(),
+            "repeat": max(map(len, self.rounds.values()), default=0),
+            **environment(map(CLIENTS.__getitem__, self.rounds)),
         }
 
     def _figures(self, name: str) -> dict[str, Any]:
@@ -93,7 +92,7 @@ class BurstReport(TabularReport):
         return [figures] if self.profile is None else [figures, *self.profile.tables()]
 
     def notes(self) -> Sequence[str]:
-        return missing_notes(self.missing, CLIENTS)
+        return missing_notes(self.missing)
 
     def _row(self, name: str) -> list[str]:
         figures = self.cpu_us(name)

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from benchmarks.capacity.report import CapacityReport, holds
-from benchmarks.clients import CLIENTS
+from benchmarks.clients import CLIENTS, why_missing
 from benchmarks.duplex.command import serve_load
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.options import add_freeze_option, add_round_options, positive, positives
@@ -71,7 +71,7 @@ async def measure(
     Raises:
         subprocess.CalledProcessError: a client failed; its messages are on stderr.
     """
-    missing = [name for name in names if not CLIENTS[name].is_installed]
+    missing = why_missing(names, CLIENTS)
     measured: dict[str, dict[int, list[DuplexMeasurement]]] = {
         name: {} for name in names if name not in missing
     }

@@ -8,12 +8,10 @@ from typing import Any
 
 import attrs
 
-from benchmarks.clients import CLIENTS
-from benchmarks.comparison import missing_notes
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.duplex.report import LATENCIES, latencies_ms
 from benchmarks.ratios import REFERENCE
-from benchmarks.reports import Table, TabularReport, environment
+from benchmarks.reports import Table, TabularReport, environment, missing_notes
 
 
 @attrs.frozen(kw_only=True)
@@ -24,13 +22,13 @@ class CapacityReport(TabularReport):
         load: what each session did. Its number of sessions has no meaning.
         limit: the p99 in seconds below which a client holds its sessions.
         rounds: for each client and number of sessions the measurements, one per round.
-        missing: clients that are not installed.
+        missing: why other clients were not measured.
     """
 
     load: DuplexLoad
     limit: float
     rounds: Mapping[str, Mapping[int, Sequence[DuplexMeasurement]]]
-    missing: Sequence[str] = ()
+    missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def capacity(self, name: str) -> int:
         """Return the largest number of sessions that a client held; 0 if it held none."""
@@ -78,7 +76,7 @@ class CapacityReport(TabularReport):
         return [
             "server late: p99 of the time by which the server missed its deadlines",
             f"holds: the largest number of sessions with p99 < {self.limit * 1000:g} ms",
-            *missing_notes(self.missing, CLIENTS),
+            *missing_notes(self.missing),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +88,7 @@ class CapacityReport(TabularReport):
                 for name, numbers in self.rounds.items()
             },
             "capacity": {name: self.capacity(name) for name in self.rounds},
-            "missing": list(self.missing),
+            "missing": dict(self.missing),
             "ratios": self.ratios(),
         }
 

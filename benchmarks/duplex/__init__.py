@@ -13,19 +13,21 @@ and exchanges audio in both directions:
 
 All sessions are open before the clock starts, and garbage has been collected; in ``lock`` mode, they have
 exchanged some frames too. CPU time is that of the whole process, kernel included, from then until the last
-session has its last frame.
+session has its last frame. None closes before that.
 
 With ``--tls``, the connections are encrypted. With ``--freeze``, the open sessions are exempt from garbage
 collections, as an application can do with ``gc.freeze``.
 
 Clients:
 
-* ``bare``       trio-websocket, msgspec and pybase64 and nothing else
-* ``bare-fast``  ``connect_fast``, msgspec and pybase64 and nothing else
-* ``asyncio``    ``websockets`` on asyncio, ``json`` and ``base64`` and nothing else
-* ``session``    ``async for event in session`` and ``session.send_audio``
-* ``fast``       the same with ``connect_fast``
-* ``agents``     ``openai-agents``, if it is installed
+* ``bare``             trio-websocket, msgspec and pybase64 and nothing else
+* ``bare-fast``        ``connect_fast``, msgspec and pybase64 and nothing else
+* ``bare-websockets``  ``websockets`` on trio, msgspec and pybase64 and nothing else
+* ``asyncio``          ``websockets`` on asyncio, ``json`` and ``base64`` and nothing else
+* ``session``          ``async for event in session`` and ``session.send_audio``
+* ``fast``             the same with ``connect_fast``
+* ``agents``           ``openai-agents``, if it is installed
+* ``pydantic-ai``, ``pipecat-ai``, ``livekit-agents``  other projects, which ``benchmarks.peers`` describes
 
 Each round runs every client once. The ratio to openai-agents is the median of the ratios within the
 rounds.

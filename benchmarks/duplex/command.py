@@ -60,8 +60,9 @@ async def measure(load: DuplexLoad, *, repeat: int, names: Iterable[str]) -> Dup
     Raises:
         subprocess.CalledProcessError: a client failed; its messages are on stderr.
     """
-    missing = [name for name in names if not CLIENTS[name].is_installed]
-    rounds: Mapping[str, list[DuplexMeasurement]] = {n: [] for n in names if n not in missing}
+    reasons = {name: CLIENTS[name].why_not(load) for name in names}
+    missing = {name: reason for name, reason in reasons.items() if reason is not None}
+    rounds: Mapping[str, list[DuplexMeasurement]] = {n: [] for n in reasons if n not in missing}
     async with serve_load(load) as server:
         for _ in range(repeat):
             for name, measured in rounds.items():
@@ -85,7 +86,8 @@ class DuplexServer:
         """Run one client once, in a process of its own."""
         host = f"wss://localhost:{self.port}" if load.tls else f"ws://127.0.0.1:{self.port}"
         client = "benchmarks.duplex.client", name, f"{host}/v1", json.dumps(attrs.asdict(load))
-        measured = json.loads(await run_client(*client, trusted=self.authority))
+        python = CLIENTS[name].python
+        measured = json.loads(await run_client(*client, python=python, trusted=self.authority))
         figures = {} if load.tls else await fetch(self.port)
         return DuplexMeasurement(**{**measured, "late": figures.get("late_p99", 0.0)})
 

@@ -12,8 +12,12 @@ from benchmarks.conversation import Conversation, NextAudio, SendAudio
 from benchmarks.duplex.load import WARM_UP, DuplexLoad, DuplexMeter
 
 
-class Start(Protocol):
-    """The event of either library that all sessions wait for."""
+class Event(Protocol):
+    """An event of either library."""
+
+    def set(self) -> None:
+        """Let all that wait go on."""
+        ...
 
     def wait(self) -> Awaitable[Any]:
         """Wait until the event is set."""
@@ -28,12 +32,14 @@ class Exchange(ABC):
         load: what each session does.
         meter: measures.
         start: set when all sessions are warm.
+        end: set when all are done, so that none closes while the clock runs.
         is_warm: called when this one is.
     """
 
     load: DuplexLoad
     meter: DuplexMeter
-    start: Start
+    start: Event
+    end: Event
     is_warm: Callable[[], object]
 
     async def begin(self, conversation: Conversation) -> None:
@@ -45,10 +51,13 @@ class Exchange(ABC):
         """Exchange the audio of the load."""
         if self.load.mode == "lock":
             await self._lock(next_audio, send)
-            return
-        self.is_warm()
-        await self.start.wait()
-        await self.pace(next_audio, send)
+        else:
+            self.is_warm()
+            await self.start.wait()
+            await self.pace(next_audio, send)
+        if self.meter.end_session():
+            self.end.set()
+        await self.end.wait()
 
     async def _lock(self, next_audio: NextAudio, send: SendAudio) -> None:
         microphone = self.load.microphone

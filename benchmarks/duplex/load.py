@@ -86,6 +86,7 @@ class DuplexMeter:
 
     def __init__(self, load: DuplexLoad) -> None:
         self._load = load
+        self._sessions_left = load.sessions
         self._latencies: list[float] = []
         self._cpu = self._wall = 0.0
 
@@ -108,20 +109,28 @@ class DuplexMeter:
             raise WrongAudio(f"received {len(audio)} bytes instead of {self._load.frame_bytes}")
         self._latencies.append(time.monotonic() - STAMP.unpack_from(audio)[0])
 
+    def end_session(self) -> bool:
+        """Count a session that is done. Returns whether it was the last one, which stops the clock."""
+        self._sessions_left -= 1
+        if self._sessions_left:
+            return False
+        self._cpu = time.process_time() - self._cpu
+        self._wall = time.perf_counter() - self._wall
+        return True
+
     def result(self) -> DuplexMeasurement:
-        """Return the measurement.
+        """Return the measurement of all sessions.
 
         Raises:
             WrongAudio: part of the audio is missing.
         """
-        cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
         expected = self._load.sessions * self._load.frames
         if len(self._latencies) != expected:
             raise WrongAudio(f"received {len(self._latencies)} deltas instead of {expected}")
         ordered = sorted(self._latencies)
         return DuplexMeasurement(
-            cpu=cpu,
-            wall=wall,
+            cpu=self._cpu,
+            wall=self._wall,
             p50=percentile(ordered, 0.5),
             p99=percentile(ordered, 0.99),
             p999=percentile(ordered, 0.999),

@@ -42,11 +42,11 @@ def run_sessions(url: str, load: DuplexLoad, talk: Talk) -> DuplexMeasurement:
 
 async def _run(url: str, load: DuplexLoad, talk: Talk) -> DuplexMeasurement:
     meter = DuplexMeter(load)
-    start = asyncio.Event()
+    start, end = asyncio.Event(), asyncio.Event()
     warm = [asyncio.Event() for _ in range(load.sessions)]
     async with asyncio.TaskGroup() as group:
         for one in warm:
-            group.create_task(talk(url, AsyncioExchange(load, meter, start, one.set)))
+            group.create_task(talk(url, AsyncioExchange(load, meter, start, end, one.set)))
         for one in warm:
             await one.wait()
         meter.start()

@@ -41,10 +41,10 @@ def run_sessions(url: str, load: DuplexLoad, talk: Talk) -> DuplexMeasurement:
 
 async def _run(url: str, load: DuplexLoad, talk: Talk) -> DuplexMeasurement:
     meter = DuplexMeter(load)
-    start = trio.Event()
+    start, end = trio.Event(), trio.Event()
 
     async def run_one(*, task_status: trio.TaskStatus[None]) -> None:
-        await talk(url, TrioExchange(load, meter, start, task_status.started))
+        await talk(url, TrioExchange(load, meter, start, end, task_status.started))
 
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as warm:

@@ -8,11 +8,10 @@ from typing import Any
 
 import attrs
 
-from benchmarks.comparison import missing_notes
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.ratios import REFERENCE, ratios_to_reference
-from benchmarks.reports import Table, TabularReport, environment
+from benchmarks.reports import Table, TabularReport, environment, missing_notes
 
 
 @attrs.frozen(kw_only=True)
@@ -22,12 +21,12 @@ class DuplexReport(TabularReport):
     Attributes:
         load: what each client did in each round.
         rounds: the measurements of each client, one per round.
-        missing: clients that are not installed.
+        missing: why other clients were not measured.
     """
 
     load: DuplexLoad
     rounds: Mapping[str, Sequence[DuplexMeasurement]]
-    missing: Sequence[str] = ()
+    missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def cpu_us(self, name: str) -> list[float]:
         """Return the microseconds of CPU time per delta and answer, one figure per round."""
@@ -41,12 +40,15 @@ class DuplexReport(TabularReport):
     def to_json(self) -> dict[str, Any]:
         return {
             "benchmark": "duplex",
-            "settings": {**attrs.asdict(self.load), **environment()},
+            "settings": {
+                **attrs.asdict(self.load),
+                **environment(map(CLIENTS.__getitem__, self.rounds)),
+            },
             "rounds": {
                 name: [measured.to_json() for measured in rounds]
                 for name, rounds in self.rounds.items()
             },
-            "missing": list(self.missing),
+            "missing": dict(self.missing),
             "ratios": self.ratios(),
         }
 
@@ -54,8 +56,8 @@ class DuplexReport(TabularReport):
         load = self.load
         return (
             f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of "
-            f"{load.frame_ms} ms{', TLS' if load.tls else ''}{', gc.freeze' if load.freeze else ''}; CPU time per pair in microseconds, "
-            f"latency in milliseconds"
+            f"{load.frame_ms} ms{', TLS' if load.tls else ''}{', gc.freeze' if load.freeze else ''}; "
+            f"CPU time per pair in microseconds, latency in milliseconds"
         )
 
     def tables(self) -> Sequence[Table]:
@@ -63,7 +65,7 @@ class DuplexReport(TabularReport):
         return [Table(heads, [self._row(name) for name in self.rounds])]
 
     def notes(self) -> Sequence[str]:
-        return missing_notes(self.missing, CLIENTS)
+        return missing_notes(self.missing)
 
     def _row(self, name: str) -> list[str]:
         cpu = self.cpu_us(name)

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from benchmarks.clients import CLIENTS
+from benchmarks.clients import CLIENTS, why_missing
 from benchmarks.comparison import Column, ComparisonReport, Figures, Layout
 from benchmarks.options import positive
 from benchmarks.processes import run_client
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> ComparisonReport:
 
 async def measure(repeat: int) -> ComparisonReport:
     """Import every module ``repeat`` times, in turns."""
-    missing = [name for name in MODULES if not CLIENTS[name].is_installed]
+    missing = why_missing(MODULES, CLIENTS)
     rounds: Mapping[str, list[Figures]] = {n: [] for n in MODULES if n not in missing}
     for name in rounds:
         await _import(name)

@@ -34,6 +34,10 @@ def test_ratios_are_medians_of_the_rounds_of_a_burst() -> None:
 
 
 def test_a_client_that_is_not_installed_is_reported() -> None:
-    report = BurstReport(load=LOAD, rounds={"session": [measurement(3e-4)]}, missing=["agents"])
+    report = BurstReport(
+        load=LOAD,
+        rounds={"session": [measurement(3e-4)]},
+        missing={"agents": "openai-agents is not installed"},
+    )
     assert report.ratios() == {}
-    assert "openai-agents is not installed" in report.to_text()
+    assert "agents: not measured, openai-agents is not installed" in report.to_text()

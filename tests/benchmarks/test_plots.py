@@ -20,6 +20,11 @@ def test_the_figures_of_both_benchmarks_are_per_frame() -> None:
     assert plots.figures_of(duplex) == {"fast": [1.0, 3.0]}
 
 
+def test_peers_are_drawn_if_they_were_measured() -> None:
+    figures = {name: [1.0] for name in ("pipecat-ai", "unknown", "agents")}
+    assert plots.drawn(figures) == ["agents", "pipecat-ai"]
+
+
 def test_the_committed_figures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "IMAGES", tmp_path / "images")
     plots.main()

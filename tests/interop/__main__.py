@@ -15,9 +15,10 @@ from pathlib import Path
 import trio
 import trustme
 
-from . import processes
+from benchmarks.processes import CommandFailed, client_environment, run
+
 from .peers import ENVIRONMENTS, PEERS, ROOT, Peer
-from .processes import CommandFailed, RunningServer
+from .processes import RunningServer, run_server
 from .report import PeerResult, make_table, replace_table
 from .turns import TURNS, find_mistake
 
@@ -58,14 +59,14 @@ async def _run_turn(peer: Peer, turn: str, certificate: Certificate) -> None:
     if peer.needs_tls:
         command += ["--certfile", str(certificate.chain), "--keyfile", str(certificate.key)]
     async with (
-        processes.run_server(command, r"^(wss?://\S+)$", cwd=ROOT) as server,
+        run_server(command, r"^(wss?://\S+)$", cwd=ROOT) as server,
         peer.reach(server.ready) as url,
     ):
-        printed = await processes.run(
+        printed = await run(
             [*peer.command(), url, turn],
             cwd=peer.environment,
             timeout=_TURN_TIMEOUT,
-            env=processes.client_environment(NODE_EXTRA_CA_CERTS=str(certificate.authority)),
+            env=client_environment(NODE_EXTRA_CA_CERTS=str(certificate.authority)),
         )
     report = json.loads(printed)
     if report["errors"]:
@@ -108,7 +109,7 @@ def _print(line: str) -> None:
 
 async def _made_with() -> str:
     try:
-        node = (await processes.run(["node", "--version"], cwd=ROOT, timeout=60)).strip()
+        node = (await run(["node", "--version"], cwd=ROOT, timeout=60)).strip()
     except CommandFailed:
         node = "no Node.js"
     date = dt.datetime.now(dt.UTC).date()

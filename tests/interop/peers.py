@@ -11,6 +11,10 @@ from pathlib import Path
 
 import attrs
 
+from benchmarks.environment import PythonEnvironment
+from benchmarks.install import install
+from benchmarks.processes import client_environment, run
+
 from . import processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,24 +82,20 @@ class PythonPeer(Peer):
     requirements: Sequence[str] = ()
 
     @property
-    def python(self) -> str:
-        """The interpreter of the environment."""
-        return str(self.environment / "bin" / "python")
+    def python(self) -> PythonEnvironment:
+        """The environment."""
+        return PythonEnvironment(self.environment)
 
     async def install(self) -> str:
         """Create the environment if there is none, and upgrade the packages in it."""
-        await self._run(sys.executable, "-m", "venv", str(self.environment))
-        pip = (self.python, "-m", "pip", "--disable-pip-version-check", "--quiet")
-        await self._run(*pip, "install", "--upgrade", *(self.requirements or (self.package,)))
-        version = f"from importlib.metadata import version; print(version({self.package!r}))"
-        return (await self._run(self.python, "-c", version)).strip()
-
-    async def _run(self, *command: str) -> str:
-        return await processes.run(command, cwd=ENVIRONMENTS, timeout=_INSTALL_TIMEOUT)
+        await install(self.python, *(self.requirements or (self.package,)))
+        version = self.python.version(self.package)
+        assert version is not None
+        return version
 
     def command(self) -> list[str]:
         """Return the command that runs the program in the environment."""
-        return [self.python, str(CLIENTS / self.program)]
+        return [self.python.python, str(CLIENTS / self.program)]
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ class NodePeer(Peer):
         self.environment.mkdir(exist_ok=True)
         packages = (f"{self.package}@latest", "ws@latest")
         command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", ".", *packages]
-        await processes.run(command, cwd=self.environment, timeout=_INSTALL_TIMEOUT)
+        await run(command, cwd=self.environment, timeout=_INSTALL_TIMEOUT)
         manifest = self.environment / "node_modules" / self.package / "package.json"
         return str(json.loads(manifest.read_text(encoding="utf-8"))["version"])
 
@@ -135,7 +135,7 @@ class LiteLLMProxy(PythonPeer):
             *("--host", "127.0.0.1", "--port", "0"),
         ]
         # Otherwise it waits for a list of prices from the internet.
-        env = processes.client_environment(LITELLM_LOCAL_MODEL_COST_MAP="True")
+        env = client_environment(LITELLM_LOCAL_MODEL_COST_MAP="True")
         async with processes.run_server(
             command, r"running on http://(127\.0\.0\.1:\d+)", cwd=ENVIRONMENTS, env=env
         ) as proxy:

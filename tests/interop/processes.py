@@ -1,8 +1,7 @@
-"""Child processes: commands that end, and servers that print a line when they are ready."""
+"""Servers in child processes that print a line when they are ready."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -13,15 +12,9 @@ from pathlib import Path
 import attrs
 import trio
 
+from benchmarks.processes import CommandFailed
+
 _START_TIMEOUT = 120.0
-#: The last line of npm. The reason is before it.
-_LOG_FILE = "npm error A complete log of this run"
-#: Variables that would send a client elsewhere begin with these.
-_FOREIGN = ("OPENAI_", "AZURE_", "LIVEKIT_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-
-
-class CommandFailed(Exception):
-    """A command failed, did not end, or could not start. The message is one line."""
 
 
 @attrs.frozen
@@ -35,53 +28,6 @@ class RunningServer:
 
     ready: str
     output: Sequence[str]
-
-
-def client_environment(**variables: str) -> dict[str, str]:
-    """Return environment variables for a client: those of this process, without its endpoints."""
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)
-    }
-    return {**inherited, **variables}
-
-
-async def run(
-    command: Sequence[str], *, cwd: Path, timeout: float, env: Mapping[str, str] | None = None
-) -> str:
-    """Run a command and return what it prints.
-
-    Args:
-        command: the program and its arguments.
-        cwd: its working directory.
-        timeout: seconds after which it is stopped.
-        env: its environment variables; by default, those of this process.
-
-    Raises:
-        CommandFailed: it failed or took longer than ``timeout`` seconds.
-    """
-    try:
-        with trio.fail_after(timeout):
-            done = await trio.run_process(
-                command,
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-                cwd=cwd,
-                env=env,
-            )
-    except OSError as exc:
-        raise CommandFailed(f"{command[0]}: {exc.strerror}") from exc
-    except trio.TooSlowError as exc:
-        raise CommandFailed(f"took longer than {timeout:g} s") from exc
-    if done.returncode != 0:
-        raise CommandFailed(_last_line(done.stderr) or f"exit status {done.returncode}")
-    return done.stdout.decode()
-
-
-def _last_line(output: bytes) -> str:
-    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
-    reasons = [line for line in lines if line and not line.startswith(_LOG_FILE)]
-    return reasons[-1] if reasons else ""
 
 
 @asynccontextmanager
