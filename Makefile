@@ -74,12 +74,12 @@ bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m benchmarks duplex --mode paced --sessions 100 --frames 250 --repeat 3
 	$(BIN)/python -m benchmarks capacity --sessions 25,50,75,100,125,150 --repeat 2
 	$(BIN)/python -m benchmarks interruption
-	$(BIN)/python -m benchmarks interruption --cancels service
+	$(BIN)/python -m benchmarks interruption --cancels service --repeat 1
 	$(BIN)/python -m benchmarks tools
 	$(BIN)/python -m benchmarks lifecycle
 	$(BIN)/python -m benchmarks memory
 	$(BIN)/python -m benchmarks growth
-	$(BIN)/python -m benchmarks consumers
+	$(BIN)/python -m benchmarks consumers --repeat 2
 	$(BIN)/python -m benchmarks imports
 
 # Each peer is installed into an environment of its own, in .bench, with the versions of benchmarks/peers/pins.py.
