@@ -94,8 +94,9 @@ class DuplexServer:
 
 @asynccontextmanager
 async def serve_load(load: DuplexLoad) -> AsyncGenerator[DuplexServer]:
-    """Run the load server during the block. The number of sessions and frames may differ."""
+    """Run the load server during the block. The number of sessions may differ from that of the load."""
+    settings = json.dumps(attrs.asdict(load))
     with certificate() as files:
-        arguments = [load.mode, str(load.frame_ms), *([str(files.server)] if load.tls else [])]
+        arguments = [settings, *([str(files.server)] if load.tls else [])]
         async with load_server("benchmarks.duplex.server", *arguments) as port:
             yield DuplexServer(port, files.authority)

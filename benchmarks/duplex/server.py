@@ -1,13 +1,14 @@
 """The load server of sessions that send and receive.
 
-``python -m benchmarks.duplex.server MODE FRAME_MS [CERTIFICATE]`` prints the port that it listens on, and
-serves until end-of-file on stdin.
+``python -m benchmarks.duplex.server LOAD [CERTIFICATE]``, with the load as JSON, prints the port that it listens
+on, and serves until end-of-file on stdin.
 """
 
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the server must be faster than every client
 import base64
+import json
 import random
 import sys
 import time
@@ -53,6 +54,7 @@ class DuplexConnection(Connection):
         self._deltas = deltas
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._left = load.frames
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._timer is not None:
@@ -82,6 +84,9 @@ class DuplexConnection(Connection):
         loop = asyncio.get_running_loop()
         self._latencies.add("late", loop.time() - self._due)
         self._send_delta()
+        self._left -= 1
+        if not self._left:
+            return
         self._due += self._load.frame_ms / 1000
         self._timer = loop.call_at(self._due, self._tick)
 
@@ -89,9 +94,9 @@ class DuplexConnection(Connection):
         self.transport.write(self._deltas.next())
 
 
-def main(mode: Any, frame_ms: str, certificate: str | None = None) -> None:
-    """Serve one mode."""
-    load = DuplexLoad(mode=mode, frame_ms=int(frame_ms))
+def main(settings: str, certificate: str | None = None) -> None:
+    """Serve one load."""
+    load = DuplexLoad(**json.loads(settings))
     deltas, latencies = Deltas(load.frame_bytes), Latencies()
     serve(partial(DuplexConnection, load, deltas, latencies), certificate)
 

@@ -40,5 +40,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> ComparisonReport:
     """Run the benchmark with the given options."""
     settings: Mapping[str, Any] = {"sessions": options.sessions}
-    server = ("benchmarks.duplex.server", "lock", "20")
+    server = ("benchmarks.duplex.server", '{"mode": "lock"}')
     return COMPARISON.run(server, settings, repeat=options.repeat, only=options.only)

@@ -49,5 +49,5 @@ def run(options: argparse.Namespace) -> ComparisonReport:
         "frames": options.frames,
         "traced": options.tracemalloc,
     }
-    server = ("benchmarks.duplex.server", "lock", "20")
+    server = ("benchmarks.duplex.server", '{"mode": "lock"}')
     return COMPARISON.run(server, settings, repeat=options.repeat, only=options.only)

@@ -97,6 +97,7 @@ PEERS: Final[Mapping[str, Peer]] = {
                 _ATTRS,
             ),
         ),
+        # Its client for trio came with version 17, which openai-agents does not accept.
         Peer(
             "websockets",
             (

@@ -19,6 +19,7 @@ from pipecat.frames.frames import (
     Frame,
     InputAudioRawFrame,
     LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
     LLMMessagesAppendFrame,
     LLMRunFrame,
     TTSAudioRawFrame,
@@ -54,17 +55,25 @@ def run_duplex(url: str, load: DuplexLoad) -> DuplexMeasurement:
 
 
 class Speaker(FrameProcessor):
-    """Hands over the frames that reach the place of the speaker."""
+    """Hands over the frames that reach the place of the speaker.
+
+    Attributes:
+        frames: the frames of audio and text, and the ends of responses.
+        responding: set when the service has asked for the first response.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self.responding = asyncio.Event()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Hand over a frame, and push it on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, (TTSAudioRawFrame, TTSTextFrame, LLMFullResponseEndFrame)):
             self.frames.put_nowait(frame)
+        elif isinstance(frame, LLMFullResponseStartFrame):
+            self.responding.set()
         await self.push_frame(frame, direction)
 
 
@@ -105,6 +114,7 @@ async def _run(url: str) -> AsyncGenerator[Bot]:
     async with asyncio.TaskGroup() as group:
         group.create_task(runner.run())
         await worker.queue_frame(LLMRunFrame())
+        await speaker.responding.wait()
         yield Bot(worker, service, speaker)
         await worker.cancel()
 
