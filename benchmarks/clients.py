@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -66,3 +66,17 @@ def describe_environment(distributions: Iterable[str], clients: Iterable[Client]
         "versions": {name: installed_version(name) for name in distributions},
         "peers": {peer.name: peer.versions for peer in peers},
     }
+
+
+def why_missing(names: Iterable[str], clients: Mapping[str, Client]) -> dict[str, str]:
+    """Return the reason for each of these clients that cannot run."""
+    reasons = {name: clients[name].why_missing() for name in names}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+CLIENTS: Final[Mapping[str, Client]] = {
+    "session": Client("benchmarks.library", "run_scenario"),
+    "fast": Client("benchmarks.library", "run_scenario_fast"),
+    "agents": Client("benchmarks.agents_sdk", "run_scenario", requires="openai-agents"),
+}
+"""The clients of every scenario: the default transport, ``connect_fast`` and openai-agents."""

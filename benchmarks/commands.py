@@ -1,22 +1,18 @@
-"""The command line of the benchmarks.
+"""Measure this library, and compare it with other clients of the same protocol.
 
-Each benchmark adds its options to a subparser and returns a report. All reports can be printed as
-text or as JSON.
+Each benchmark prints medians over rounds. Where other clients take part, each round runs all of them,
+one after the other, each in a process of its own. `python -m benchmarks NAME --help` lists the options.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
-
-from benchmarks.burst import command as burst
-from benchmarks.duplex import command as duplex
-from benchmarks.peers import command as peers
-from benchmarks.soak import command as soak
 
 
 class Report(Protocol):
@@ -35,31 +31,79 @@ class Report(Protocol):
         """Return the figures as text for a terminal."""
         ...
 
+    def to_markdown(self) -> str:
+        """Return the figures as Markdown."""
+        ...
+
 
 @attrs.frozen
 class Command:
-    """One benchmark: its help text, its options, and the function that runs it."""
+    """One benchmark: its help texts, its options, and the function that runs it.
+
+    Attributes:
+        summary: one line.
+        description: what the benchmark measures, and what it does not.
+        add_options: adds its options to a parser.
+        run: runs it.
+    """
 
     summary: str
+    description: str
     add_options: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], Report]
 
+    @classmethod
+    def load(cls, name: str) -> Command:
+        """Return the benchmark of a package, whose docstring is the description."""
+        module = importlib.import_module(f"benchmarks.{name}.command")
+        package = importlib.import_module(f"benchmarks.{name}")
+        return cls(module.SUMMARY, package.__doc__ or "", module.add_options, module.run)
 
-COMMANDS: Mapping[str, Command] = {
-    "burst": Command(burst.SUMMARY, burst.add_options, burst.run),
-    "duplex": Command(duplex.SUMMARY, duplex.add_options, duplex.run),
-    "peers": Command(peers.SUMMARY, peers.add_options, peers.run),
-    "soak": Command(soak.SUMMARY, soak.add_options, soak.run),
-}
+
+NAMES: Final = (
+    "burst",
+    "duplex",
+    "capacity",
+    "interruption",
+    "tools",
+    "lifecycle",
+    "memory",
+    "imports",
+    "growth",
+    "consumers",
+    "soak",
+    "peers",
+)
+"""The benchmarks, in the order of the help text."""
+
+COMMANDS: Mapping[str, Command] = {name: Command.load(name) for name in NAMES}
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the paragraphs of descriptions, and has space for the names of the benchmarks."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=24, width=110)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Create the parser of the complete command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=_HelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="NAME")
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.summary, description=command.summary)
-        sub.add_argument("--json", action="store_true", help="print the figures as JSON")
+        sub = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.description,
+            formatter_class=_HelpFormatter,
+        )
+        form = sub.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="print all figures as JSON")
+        form.add_argument(
+            "--markdown", action="store_true", help="print the figures as a table in Markdown"
+        )
         command.add_options(sub)
     return parser
 
@@ -68,5 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark, print its report, and return the exit status."""
     options = make_parser().parse_args(arguments)
     report = COMMANDS[options.command].run(options)
-    print(json.dumps(report.to_json(), indent=2) if options.json else report.to_text())
+    print(_shown(report, options))
     return report.exit_status
+
+
+def _shown(report: Report, options: argparse.Namespace) -> str:
+    if options.json:
+        return json.dumps(report.to_json(), indent=2)
+    return report.to_markdown() if options.markdown else report.to_text()

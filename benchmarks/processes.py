@@ -1,15 +1,22 @@
-"""Child processes: commands that end, a load server, and one client after the other."""
+"""Child processes: commands that end, a load server, and one client after the other.
+
+Where the system allows it, the server runs on one core and the clients on another one, so that the
+server costs them no time.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
+from urllib.request import urlopen
 
 import attrs
 import trio
@@ -78,6 +85,20 @@ def _last_line(output: bytes) -> str:
     return reasons[-1] if reasons else ""
 
 
+def pin_to_core(role: Literal["server", "client"]) -> Callable[[], None] | None:
+    """Return a function that moves its process to the core of this role.
+
+    Returns None where there is only one core, or where a process cannot choose its core.
+    """
+    if sys.platform != "linux":
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return None
+    core = cores[0] if role == "server" else cores[1]
+    return partial(os.sched_setaffinity, 0, {core})
+
+
 @asynccontextmanager
 async def load_server(module: str, *arguments: str) -> AsyncGenerator[int]:
     """Run a server in a child process during the block. Yields its port.
@@ -91,6 +112,7 @@ async def load_server(module: str, *arguments: str) -> AsyncGenerator[int]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
+            preexec_fn=pin_to_core("server"),
         )
         process: trio.Process = await nursery.start(start)
         assert process.stdin is not None
@@ -151,6 +173,18 @@ async def run_client(
         capture_stdout=True,
         cwd=ROOT,
         env=client_environment(**_ENVIRONMENT, **trust),
+        preexec_fn=pin_to_core("client"),
     )
     output: bytes = done.stdout
     return output
+
+
+async def fetch(port: int) -> dict[str, float]:
+    """Return what a load server has measured since the last call."""
+
+    def get() -> dict[str, float]:
+        with urlopen(f"http://127.0.0.1:{port}/figures", timeout=10) as answer:
+            figures: dict[str, float] = json.load(answer)
+        return figures
+
+    return await trio.to_thread.run_sync(get)

@@ -1,4 +1,4 @@
-"""Ratios of the CPU times of clients."""
+"""Ratios of the figures of clients."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ REFERENCE: Final = "agents"
 def ratios_to_reference(rounds: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return the median of the ratios within the rounds for each client, keyed ``session/agents`` etc.
 
+    Rounds in which the reference is 0 do not count.
+
     Args:
-        rounds: the CPU times of each client, one per round. Clients of one round ran after each other.
+        rounds: the figures of each client, one per round. Clients of one round ran after each other.
     """
-    reference = rounds.get(REFERENCE)
-    if reference is None:
+    reference = rounds.get(REFERENCE, ())
+    if not any(reference):
         return {}
     return {
-        f"{name}/{REFERENCE}": median(a / b for a, b in zip(figures, reference, strict=True))
+        f"{name}/{REFERENCE}": median(a / b for a, b in zip(figures, reference, strict=True) if b)
         for name, figures in rounds.items()
         if name != REFERENCE
     }

@@ -14,6 +14,7 @@ from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import WARM_UP_TURNS, Load, Measurement
 from benchmarks.burst.profile import ProfileTable, read_profile
 from benchmarks.burst.report import BurstReport
+from benchmarks.options import add_round_options, positive
 from benchmarks.processes import load_server, run_client
 
 SUMMARY = (
@@ -23,32 +24,16 @@ SUMMARY = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--frames", type=_positive, default=20_000, help="frames per run")
     parser.add_argument(
-        "--repeat",
-        type=_positive,
-        default=5,
-        help="number of rounds; each client runs once per round",
+        "--frames", type=positive, metavar="N", default=20_000, help="frames per run"
     )
-    parser.add_argument(
-        "--only",
-        action="append",
-        choices=[*CLIENTS],
-        help="measure only this client (can be given several times)",
-    )
+    add_round_options(parser, CLIENTS, repeat=5)
     parser.add_argument(
         "--profile",
         type=Path,
         metavar="FILE",
         help="also run the session under cProfile, print where it spends time, and write the statistics to FILE",
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
 
 
 def run(options: argparse.Namespace) -> BurstReport:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from benchmarks.burst.load import AUDIO_BYTES, AUDIO_PER_TEXT, GROUP_FRAMES
 
 Frame: TypeAlias = dict[str, Any]
 
+WORD = " something"
 PCM = {"type": "audio/pcm", "rate": 24000}
 
 SESSION: Mapping[str, Any] = {
@@ -57,9 +59,16 @@ def encode(frame: Frame) -> str:
     return json.dumps({"type": frame["type"], "event_id": f"event_{next(_numbers):021}", **frame})
 
 
-def session_frame(kind: str) -> Frame:
-    """Return ``session.created`` or ``session.updated``, with the complete session."""
-    return {"type": kind, "session": dict(SESSION)}
+def session_frame(kind: str, *, interrupts: bool = True) -> Frame:
+    """Return ``session.created`` or ``session.updated``, with the complete session.
+
+    Args:
+        kind: the type of the event.
+        interrupts: whether the service cancels a response when the user speaks.
+    """
+    session = copy.deepcopy(dict(SESSION))
+    session["audio"]["input"]["turn_detection"]["interrupt_response"] = interrupts
+    return {"type": kind, "session": session}
 
 
 def item_frames(item: Frame, previous: str | None) -> Iterator[Frame]:
@@ -88,21 +97,31 @@ def opening_frames(
     }
 
 
+def audio_frame(response_id: str, item_id: str, pcm: bytes) -> Frame:
+    """Return a delta of audio."""
+    delta = base64.b64encode(pcm).decode()
+    ids = _part_ids(response_id, item_id)
+    return {"type": "response.output_audio.delta", **ids, "delta": delta}
+
+
+def transcript_frame(response_id: str, item_id: str, delta: str = WORD) -> Frame:
+    """Return a delta of a transcript."""
+    return {
+        "type": "response.output_audio_transcript.delta",
+        **_part_ids(response_id, item_id),
+        "delta": delta,
+        "obfuscation": "0123456789",
+    }
+
+
 def burst_frames(response_id: str, item_id: str, frames: int) -> Iterator[Frame]:
     """Yield the deltas of audio and transcript, which the benchmark measures."""
-    ids = _part_ids(response_id, item_id)
     # Noise from a fixed seed: all frames differ, and every run sends the same ones.
     noise = random.Random(1)
     for number in range(frames // GROUP_FRAMES):
         for _ in range(AUDIO_PER_TEXT):
-            pcm = base64.b64encode(noise.randbytes(AUDIO_BYTES)).decode()
-            yield {"type": "response.output_audio.delta", **ids, "delta": pcm}
-        yield {
-            "type": "response.output_audio_transcript.delta",
-            **ids,
-            "delta": _word(number),
-            "obfuscation": "0123456789",
-        }
+            yield audio_frame(response_id, item_id, noise.randbytes(AUDIO_BYTES))
+        yield transcript_frame(response_id, item_id, _word(number))
 
 
 def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -> Iterator[Frame]:
@@ -124,15 +143,58 @@ def closing_frames(response_id: str, item_id: str, frames: int, metadata: Any) -
         "output_index": 0,
         "item": item,
     }
-    yield {
-        "type": "response.done",
-        "response": {
-            **_response(response_id, metadata),
-            "status": "completed",
-            "output": [item],
-            "usage": _usage(frames),
-        },
+    yield done_frame(response_id, metadata, [item], frames=frames)
+
+
+def call_frames(
+    response_id: str, call_id: str, name: str, arguments: str, previous: str | None, metadata: Any
+) -> Iterator[Frame]:
+    """Yield the frames of a response that only calls a function."""
+    ids = {"response_id": response_id, "output_index": 0}
+    item: Frame = {
+        "id": f"item_{call_id}",
+        "type": "function_call",
+        "status": "in_progress",
+        "name": name,
+        "call_id": call_id,
+        "arguments": "",
     }
+    done = {**item, "status": "completed", "arguments": arguments}
+    part = {**ids, "item_id": item["id"], "call_id": call_id}
+    yield {"type": "response.created", "response": _response(response_id, metadata)}
+    yield {"type": "response.output_item.added", **ids, "item": item}
+    yield {"type": "conversation.item.added", "previous_item_id": previous, "item": item}
+    yield {"type": "response.function_call_arguments.delta", **part, "delta": arguments}
+    yield {
+        "type": "response.function_call_arguments.done",
+        **part,
+        "name": name,
+        "arguments": arguments,
+    }
+    yield {"type": "conversation.item.done", "previous_item_id": previous, "item": done}
+    yield {"type": "response.output_item.done", **ids, "item": done}
+    yield done_frame(response_id, metadata, [done])
+
+
+def done_frame(
+    response_id: str,
+    metadata: Any,
+    output: Sequence[Frame],
+    *,
+    status: str = "completed",
+    reason: str | None = None,
+    frames: int = 0,
+) -> Frame:
+    """Return ``response.done``."""
+    details = None if reason is None else {"type": status, "reason": reason}
+    response = {
+        **_response(response_id, metadata),
+        "status": status,
+        "status_details": details,
+        "output": list(output),
+        "usage": _usage(frames),
+    }
+    return {"type": "response.done", "response": response}
 
 
 def _word(number: int) -> str:

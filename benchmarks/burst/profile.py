@@ -17,6 +17,8 @@ from typing import Any, TypeAlias, cast
 
 import attrs
 
+from benchmarks.reports import Table
+
 Function: TypeAlias = tuple[str, int, str]
 """File, line and name, as in pstats."""
 
@@ -74,24 +76,20 @@ class ProfileTable:
             "functions": [function.to_json() for function in self.functions],
         }
 
-    def to_text(self) -> str:
+    def tables(self) -> Sequence[Table]:
+        """Return the time of the session under the profiler, by component and by function."""
         whole = sum(self.components.values()) or 1.0
         components = [
-            f"{name:16} {us:8.2f} {us / whole:6.1%}" for name, us in self.components.items()
+            [name, f"{us:.2f}", f"{us / whole:.1%}"] for name, us in self.components.items()
         ]
-        rows = [
-            f"{f.own_us:8.2f} {f.total_us:8.2f} {f.calls:7.2f}  {f.component:16} {f.function}"
+        functions = [
+            [f.function, f.component, f"{f.own_us:.2f}", f"{f.total_us:.2f}", f"{f.calls:.2f}"]
             for f in self.functions
         ]
-        return "\n".join(
-            (
-                "session under the profiler, microseconds per frame, by component",
-                *components,
-                "",
-                f"{'own':>8} {'total':>8} {'calls':>7}  by function",
-                *rows,
-            )
-        )
+        return [
+            Table(["component", "µs per frame", "share"], components),
+            Table(["function", "component", "own", "total", "calls"], functions),
+        ]
 
 
 def read_profile(path: Path, frames: int) -> ProfileTable:

@@ -11,14 +11,12 @@ import attrs
 from benchmarks.burst.client import CLIENTS
 from benchmarks.burst.load import AUDIO_BYTES, Load, Measurement
 from benchmarks.burst.profile import ProfileTable
-from benchmarks.clients import describe_environment
 from benchmarks.ratios import REFERENCE, ratios_to_reference
-
-VERSIONS = ("trio-realtime", "trio", "trio-websocket", "msgspec", "openai-agents", "websockets")
+from benchmarks.reports import Table, TabularReport, environment, missing_notes
 
 
 @attrs.frozen(kw_only=True)
-class BurstReport:
+class BurstReport(TabularReport):
     """The measurements of all clients.
 
     Attributes:
@@ -32,11 +30,6 @@ class BurstReport:
     rounds: Mapping[str, Sequence[Measurement]]
     missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
     profile: ProfileTable | None = None
-
-    @property
-    def exit_status(self) -> int:
-        """0: figures are not right or wrong."""
-        return 0
 
     # --- figures
 
@@ -70,7 +63,7 @@ class BurstReport:
             "turns": self.load.turns,
             "audio_bytes_per_frame": AUDIO_BYTES,
             "repeat": max(map(len, self.rounds.values()), default=0),
-            **describe_environment(VERSIONS, map(CLIENTS.__getitem__, self.rounds)),
+            **environment(map(CLIENTS.__getitem__, self.rounds)),
         }
 
     def _figures(self, name: str) -> dict[str, Any]:
@@ -85,14 +78,7 @@ class BurstReport:
 
     # --- as text
 
-    def to_text(self) -> str:
-        parts = [self._heading(), self._table()]
-        parts += [f"{name}: not measured, {why}" for name, why in self.missing.items()]
-        if self.profile is not None:
-            parts.append(self.profile.to_text())
-        return "\n\n".join(parts)
-
-    def _heading(self) -> str:
+    def title(self) -> str:
         load = self.load
         return (
             f"{load.frames} frames ({load.audio_frames} of audio, {AUDIO_BYTES} bytes each) in "
@@ -100,15 +86,19 @@ class BurstReport:
             f"CPU time per frame in microseconds"
         )
 
-    def _table(self) -> str:
-        head = f"{'':16} {'best':>8} {'median':>8}   ratio to {REFERENCE}"
-        return "\n".join([head, *map(self._row, self.rounds)])
+    def tables(self) -> Sequence[Table]:
+        heads = ["client", "best", "median", f"ratio to {REFERENCE}"]
+        figures = Table(heads, [self._row(name) for name in self.rounds])
+        return [figures] if self.profile is None else [figures, *self.profile.tables()]
 
-    def _row(self, name: str) -> str:
+    def notes(self) -> Sequence[str]:
+        return missing_notes(self.missing)
+
+    def _row(self, name: str) -> list[str]:
         figures = self.cpu_us(name)
-        row = f"{name:16} {min(figures):8.1f} {median(figures):8.1f}"
         ratio = self.ratios().get(f"{name}/{REFERENCE}")
-        return row if ratio is None else f"{row}   {ratio:6.2f}"
+        shown = "" if ratio is None else f"{ratio:.2f}"
+        return [name, f"{min(figures):.1f}", f"{median(figures):.1f}", shown]
 
 
 def _spread(figures: Sequence[float]) -> dict[str, Any]:

@@ -11,11 +11,12 @@ and exchanges audio in both directions:
   deadlines. The first eight bytes of the audio are the time at which the server wrote it, so the benchmark
   also prints how long the audio took to its consumer. The timers of the application are part of the cost.
 
-All sessions are open before the clock starts; in ``lock`` mode, they have exchanged some frames too. CPU
-time is that of the whole process, kernel included, from then until the last session has its last frame. None
-closes before that.
+All sessions are open before the clock starts, and garbage has been collected; in ``lock`` mode, they have
+exchanged some frames too. CPU time is that of the whole process, kernel included, from then until the last
+session has its last frame. None closes before that.
 
-With ``--tls``, the connections are encrypted.
+With ``--tls``, the connections are encrypted. With ``--freeze``, the open sessions are exempt from garbage
+collections, as an application can do with ``gc.freeze``.
 
 Clients:
 

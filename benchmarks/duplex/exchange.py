@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import attrs
 
+from benchmarks.conversation import Conversation, NextAudio, SendAudio
 from benchmarks.duplex.load import WARM_UP, DuplexLoad, DuplexMeter
-
-NextAudio: TypeAlias = Callable[[], Awaitable[bytes]]
-SendAudio: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
 class Event(Protocol):
@@ -43,6 +41,11 @@ class Exchange(ABC):
     start: Event
     end: Event
     is_warm: Callable[[], object]
+
+    async def begin(self, conversation: Conversation) -> None:
+        """Request a response, and exchange the audio of the load."""
+        await conversation.send_message("Go on.")
+        await self.run(conversation.next_audio, conversation.send_audio)
 
     async def run(self, next_audio: NextAudio, send: SendAudio) -> None:
         """Exchange the audio of the load."""

@@ -8,7 +8,8 @@ from typing import TypeAlias
 import attrs
 import trio
 
-from benchmarks.duplex.exchange import Exchange, NextAudio, SendAudio
+from benchmarks.conversation import NextAudio, SendAudio
+from benchmarks.duplex.exchange import Exchange
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement, DuplexMeter
 
 

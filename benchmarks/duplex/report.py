@@ -8,16 +8,14 @@ from typing import Any
 
 import attrs
 
-from benchmarks.clients import describe_environment
 from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.ratios import REFERENCE, ratios_to_reference
-
-VERSIONS = ("trio-realtime", "trio", "trio-websocket", "openai-agents", "websockets")
+from benchmarks.reports import Table, TabularReport, environment, missing_notes
 
 
 @attrs.frozen(kw_only=True)
-class DuplexReport:
+class DuplexReport(TabularReport):
     """The measurements of all clients.
 
     Attributes:
@@ -29,11 +27,6 @@ class DuplexReport:
     load: DuplexLoad
     rounds: Mapping[str, Sequence[DuplexMeasurement]]
     missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
-
-    @property
-    def exit_status(self) -> int:
-        """0: figures are not right or wrong."""
-        return 0
 
     def cpu_us(self, name: str) -> list[float]:
         """Return the microseconds of CPU time per delta and answer, one figure per round."""
@@ -49,7 +42,7 @@ class DuplexReport:
             "benchmark": "duplex",
             "settings": {
                 **attrs.asdict(self.load),
-                **describe_environment(VERSIONS, map(CLIENTS.__getitem__, self.rounds)),
+                **environment(map(CLIENTS.__getitem__, self.rounds)),
             },
             "rounds": {
                 name: [measured.to_json() for measured in rounds]
@@ -59,23 +52,40 @@ class DuplexReport:
             "ratios": self.ratios(),
         }
 
-    def to_text(self) -> str:
+    def title(self) -> str:
         load = self.load
-        lines = [
-            f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of {load.frame_ms} ms"
-            + (", TLS" if load.tls else ""),
-            "CPU time per pair in microseconds, latency in milliseconds",
-            "",
-            f"{'':16} {'best':>8} {'median':>8} {'p50':>8} {'p99':>8}   ratio to {REFERENCE}",
-            *map(self._row, self.rounds),
-        ]
-        lines += [f"{name}: not measured, {why}" for name, why in self.missing.items()]
-        return "\n".join(lines)
+        return (
+            f"{load.mode}: {load.sessions} sessions, {load.frames} pairs of frames of "
+            f"{load.frame_ms} ms{', TLS' if load.tls else ''}{', gc.freeze' if load.freeze else ''}; "
+            f"CPU time per pair in microseconds, latency in milliseconds"
+        )
 
-    def _row(self, name: str) -> str:
-        cpu, measured = self.cpu_us(name), self.rounds[name]
-        p50 = median(m.p50 for m in measured) * 1000
-        p99 = median(m.p99 for m in measured) * 1000
-        row = f"{name:16} {min(cpu):8.1f} {median(cpu):8.1f} {p50:8.2f} {p99:8.2f}"
+    def tables(self) -> Sequence[Table]:
+        heads = ["client", "best", "median", *LATENCIES, f"ratio to {REFERENCE}"]
+        return [Table(heads, [self._row(name) for name in self.rounds])]
+
+    def notes(self) -> Sequence[str]:
+        return missing_notes(self.missing)
+
+    def _row(self, name: str) -> list[str]:
+        cpu = self.cpu_us(name)
         ratio = self.ratios().get(f"{name}/{REFERENCE}")
-        return row if ratio is None else f"{row}   {ratio:6.2f}"
+        return [
+            name,
+            f"{min(cpu):.1f}",
+            f"{median(cpu):.1f}",
+            *latencies_ms(self.rounds[name]),
+            "" if ratio is None else f"{ratio:.2f}",
+        ]
+
+
+LATENCIES = ("p50", "p99", "p99.9")
+
+
+def latencies_ms(rounds: Sequence[DuplexMeasurement]) -> list[str]:
+    """Return the medians of the latencies over the rounds, in milliseconds."""
+    return [
+        f"{median(one.p50 for one in rounds) * 1000:.2f}",
+        f"{median(one.p99 for one in rounds) * 1000:.2f}",
+        f"{median(one.p999 for one in rounds) * 1000:.2f}",
+    ]

@@ -7,10 +7,8 @@ from functools import partial
 from benchmarks.duplex.exchange import Exchange
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.duplex.on_trio import run_sessions
-from trio_realtime import Endpoint, RealtimeAgent, events, open_realtime_session
+from benchmarks.library import open_conversation
 from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
-
-AGENT: RealtimeAgent[None] = RealtimeAgent(name="Speaker", instructions="Talk.")
 
 
 def run(url: str, load: DuplexLoad) -> DuplexMeasurement:
@@ -24,14 +22,5 @@ def run_fast(url: str, load: DuplexLoad) -> DuplexMeasurement:
 
 
 async def _talk(connector: Connector, url: str, exchange: Exchange) -> None:
-    endpoint = Endpoint.compatible(url, api_key="unused")
-    async with open_realtime_session(AGENT, endpoint=endpoint, transport=connector) as session:
-
-        async def next_audio() -> bytes:
-            async for event in session:
-                if isinstance(event, events.Audio):
-                    return event.data
-            raise RuntimeError("the session has ended")
-
-        await session.send_message("Go on.")
-        await exchange.run(next_audio, session.send_audio)
+    async with open_conversation(connector, url) as conversation:
+        await exchange.begin(conversation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,12 +12,13 @@ import trio
 from benchmarks.install import install
 from benchmarks.peers.pins import PEERS, Peer
 from benchmarks.processes import CommandFailed
+from benchmarks.reports import Table, TabularReport
 
 SUMMARY = "install the clients of other projects, each in an environment of its own"
 
 
 @attrs.frozen
-class PeersReport:
+class PeersReport(TabularReport):
     """What came of the installation.
 
     Attributes:
@@ -37,13 +38,18 @@ class PeersReport:
         """Return the versions, and the reasons."""
         return attrs.asdict(self)
 
-    def to_text(self) -> str:
-        """Return a line for each peer."""
-        lines = [
-            f"{name}: " + ", ".join(f"{one} {version}" for one, version in versions.items())
+    def title(self) -> str:
+        return "the clients of other projects"
+
+    def tables(self) -> Sequence[Table]:
+        rows = [
+            [name, ", ".join(f"{one} {version}" for one, version in versions.items())]
             for name, versions in self.versions.items()
         ]
-        return "\n".join(lines + [f"{name}: {reason}" for name, reason in self.missing.items()])
+        return [Table(["client", "versions"], rows)] if rows else []
+
+    def notes(self) -> Sequence[str]:
+        return [f"{name}: {reason}" for name, reason in self.missing.items()]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

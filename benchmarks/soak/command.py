@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
 
+from benchmarks.memory_usage import resident_bytes
+from benchmarks.reports import Table, TabularReport
 from benchmarks.soak.load import Counts, Load
 from trio_realtime import Endpoint
 from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
@@ -41,12 +41,16 @@ MARGIN_BYTES = 24 * MEGABYTE
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument("--sessions", type=int, default=200, help="sessions at the same time")
+    parser.add_argument(
+        "--sessions", type=int, metavar="N", default=200, help="sessions at the same time"
+    )
     parser.add_argument("--seconds", type=float, default=300.0, help="duration of the faults")
     parser.add_argument(
         "--transport", choices=[*CONNECTORS], default="trio-websocket", help="how sessions connect"
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of questions and faults")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=1, help="seed of questions and faults"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -59,17 +63,15 @@ class Usage:
 
     @classmethod
     def now(cls) -> Usage:
-        gc.collect()
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return cls(
-            memory=pages * os.sysconf("SC_PAGE_SIZE"),
+            memory=resident_bytes(),
             tasks=trio.lowlevel.current_statistics().tasks_living,
             descriptors=len([*Path("/proc/self/fd").iterdir()]),
         )
 
 
 @attrs.frozen(kw_only=True)
-class SoakReport:
+class SoakReport(TabularReport):
     """The measurements of a soak.
 
     Attributes:
@@ -117,27 +119,31 @@ class SoakReport:
     def to_json(self) -> dict[str, Any]:
         return {"benchmark": "soak", **attrs.asdict(self), "problems": self.problems}
 
-    def to_text(self) -> str:
-        lines = [
-            f"{self.sessions} sessions for {self.seconds:g} s, seed {self.seed}",
-            f"{'':20} {'memory':>10} {'tasks':>8} {'descriptors':>12}",
+    def title(self) -> str:
+        margin = f"margin of memory: {self.margin / MEGABYTE:.1f} MB"
+        return f"{self.sessions} sessions for {self.seconds:g} s, seed {self.seed}; {margin}"
+
+    def tables(self) -> Sequence[Table]:
+        usages = [self._usage(name) for name in ("before", "warm", "busy", "after")]
+        counts = [[name, _shown(value)] for name, value in attrs.asdict(self.counts).items()]
+        return [
+            Table(["", "memory", "tasks", "descriptors"], usages),
+            Table(["", "count"], [*counts, ["faults", _shown(self.faults)]]),
         ]
-        for name in ("before", "warm", "busy", "after"):
-            usage: Usage = getattr(self, name)
-            memory = f"{usage.memory / MEGABYTE:.1f} MB"
-            lines.append(f"{name:20} {memory:>10} {usage.tasks:8} {usage.descriptors:12}")
-        lines += [f"{name:20} {_shown(value)}" for name, value in attrs.asdict(self.counts).items()]
-        lines += [
-            f"{'faults':20} {_shown(self.faults)}",
-            f"margin of memory: {self.margin / MEGABYTE:.1f} MB",
-        ]
-        lines += [f"PROBLEM: {problem}" for problem in self.problems] or ["everything adds up"]
-        return "\n".join(lines)
+
+    def _usage(self, name: str) -> list[str]:
+        usage: Usage = getattr(self, name)
+        memory = f"{usage.memory / MEGABYTE:.1f} MB"
+        return [name, memory, str(usage.tasks), str(usage.descriptors)]
+
+    def notes(self) -> Sequence[str]:
+        return [f"PROBLEM: {problem}" for problem in self.problems] or ["everything adds up"]
 
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {count}" for key, count in sorted(value.items())) or "none"
+        counts = cast("dict[str, int]", value)
+        return ", ".join(f"{key} {count}" for key, count in sorted(counts.items())) or "none"
     return str(value)
 
 

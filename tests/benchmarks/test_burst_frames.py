@@ -16,6 +16,7 @@ def test_the_library_knows_all_events_of_a_response() -> None:
         *fr.opening_frames("resp_1", "item_1", None, {"key": "value"}),
         *fr.burst_frames("resp_1", "item_1", 10),
         *fr.closing_frames("resp_1", "item_1", 10, None),
+        *fr.call_frames("resp_2", "call_1", "get_status", "{}", "item_1", None),
     ]
     decoded = [decode_server_event(fr.encode(frame)) for frame in stream]
     assert [event for event in decoded if isinstance(event, UnknownEvent)] == []

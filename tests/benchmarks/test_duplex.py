@@ -16,7 +16,7 @@ LOAD = DuplexLoad(sessions=2, frames=2)
 
 
 def measured(cpu: float) -> DuplexMeasurement:
-    return DuplexMeasurement(cpu=cpu, wall=1.0, p50=0.001, p99=0.002)
+    return DuplexMeasurement(cpu=cpu, wall=1.0, p50=0.001, p99=0.002, p999=0.003)
 
 
 @pytest.mark.slow

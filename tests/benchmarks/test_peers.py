@@ -62,7 +62,7 @@ async def test_a_peer_that_cannot_be_installed_says_why(
     monkeypatch.setattr(command, "install", fail)
     report = await command.install_peers([peer])
     assert report.exit_status == 1
-    assert report.to_text() == "example: example could not be installed: no such version"
+    assert report.notes() == ["example: example could not be installed: no such version"]
     assert peer.why_missing() == "example could not be installed: no such version"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.duplex.server import is_audio, unmask
+from benchmarks.websocket_server import is_audio, unmask
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 7, 1000])
