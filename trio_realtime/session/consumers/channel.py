@@ -292,17 +292,16 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
 
     def _drop_oldest_audio(self) -> None:
         """Drop audio, oldest first, until the buffer is within its limits. No other event is dropped."""
-        rest: deque[tuple[SessionEvent, int]] = deque()
-        while self._events and self._is_over(len(rest)):
+        others: list[tuple[SessionEvent, int]] = []
+        while self._events and self._is_over(len(others)):
             event, size = self._events.popleft()
             if type(event) is Audio:
                 self._audio -= len(event.data)
                 self._bytes -= size
                 self._dropped += 1
             else:
-                rest.append((event, size))
-        rest.extend(self._events)
-        self._events = rest
+                others.append((event, size))
+        self._events.extendleft(reversed(others))
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:
