@@ -118,3 +118,50 @@ def test_only_services_that_announce_the_ga_dialect_are_read_the_short_way() -> 
     text = json.dumps(FRAME)
     assert Decoder("ga").read_audio(text, any_text) is not None
     assert Decoder("beta").read_audio(text, any_text) is None
+
+
+PIECES = (
+    *(
+        '"delta"',
+        '"delta":"',
+        '"delta": "AAAA"',
+        '"delta":""',
+        '"content_index":2,',
+        '"item_id":"x",',
+    ),
+    *(
+        f'"type":"{FRAME["type"]}"',
+        '"new":',
+        "null",
+        "\\",
+        "\\u0064",
+        '"',
+        ":",
+        ",",
+        "{",
+        "}",
+        "[",
+        "]",
+    ),
+    *(" ", "\n", "0", "AAAA", "é"),
+)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_edited_frames_give_the_same_as_the_codec_or_none(random: Random) -> None:
+    for _ in range(20):
+        keys = random.sample([*FRAME], len(FRAME))
+        separators = random.choice(((",", ":"), (", ", ": ")))
+        frame = {key: FRAME[key] for key in keys} | {"delta": "AAAABBBB"}
+        text = json.dumps(frame, separators=separators)
+        for _ in range(random.randrange(4)):
+            begin, end = sorted(random.randrange(len(text) + 1) for _ in range(2))
+            match random.randrange(3):
+                case 0:
+                    text = text[:begin] + random.choice(PIECES) + text[begin:]
+                case 1:
+                    text = text[:begin] + text[min(end, begin + 12) :]
+                case _:
+                    text = text[:end] + text[begin:end] + text[end:]
+        assert_same(text)

@@ -215,11 +215,14 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         if self._failure is not None:
             self._dropped += 1
             return
-        size = size_of(event)
+        if type(event) is Audio:
+            audio = len(event.data)
+            self._audio += audio
+            size = audio + len(event.item_id) + len(event.response_id)  # as size_of says
+        else:
+            size = size_of(event)
         self._events.append((event, size))
         self._bytes += size
-        if type(event) is Audio:
-            self._audio += len(event.data)
         max_events, max_audio, max_bytes = self._half
         if self._bytes > max_bytes or self._audio > max_audio or len(self._events) > max_events:
             if self._receiving or self._patience > 0:
