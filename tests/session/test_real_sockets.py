@@ -28,6 +28,7 @@ from trio_realtime import (
     serve_local,
 )
 from trio_realtime.testing.peer import DEFAULT_SESSION, response_object
+from trio_realtime.transports import Connector
 
 pytestmark = pytest.mark.slow
 
@@ -249,6 +250,27 @@ async def test_many_sessions_leave_no_task_and_no_socket() -> None:
     assert task_count() == before
     assert len(server.connections) == 10
     assert all(connection.closed is not None for connection in server.connections)
+
+
+async def test_speech_is_sent_again_on_the_next_connection_only(connector: Connector) -> None:
+    async with (
+        serve_local() as server,
+        open_realtime_session(AGENT, endpoint=server.endpoint, transport=connector) as session,
+    ):
+        for _ in range(5):
+            await session.send_audio(bytes(4800))
+        for _ in range(5):
+            await session.reconnect()
+        await session.ask("Did you hear that?")  # the server has read everything before it
+        received = [
+            sum(
+                len(pybase64.b64decode(event["audio"]))
+                for event in connection.received
+                if event["type"] == "input_audio_buffer.append"
+            )
+            for connection in server.connections
+        ]
+    assert received == [24_000] * 6
 
 
 async def test_paced_audio_over_a_real_socket_arrives_in_real_time() -> None:

@@ -57,7 +57,7 @@ def _tls_of(options: ConnectOptions) -> TlsCodec | None:
         return None
     try:
         return TlsCodec(options.ssl_context or default_context(), _host(parts))
-    except ValueError as exc:  # the host name
+    except (OSError, ValueError) as exc:  # the context, or the host name
         raise tls_error(exc, _peer_name(options)) from exc
 
 

@@ -263,6 +263,11 @@ class _TrioWebSocketTransport:
             await self._ws.flush()
         except ConnectionClosed:
             raise self._closed_error() from self._reader_failure
+        except trio.Cancelled:
+            # The caller does not know how much of its message was sent.
+            if self._ws.has_rest:
+                await self._stream.aclose()
+            raise
 
     async def receive(self) -> str | bytes:
         try:

@@ -53,8 +53,9 @@ class Link:
         written: list[str] = []
         while self.queue.waiting:
             with trio.move_on_after(0) as scope:
-                written.append(await self.queue.wait_message())
-                self.queue.mark_sent()
+                queued = await self.queue.wait_message()
+                written.append(queued.message)
+                self.queue.mark_sent(queued)
             if scope.cancelled_caught:
                 break
         return written
@@ -143,12 +144,13 @@ async def test_an_urgent_message_does_not_overtake_the_audio_that_is_being_writt
     link = Link()
     link.audio("1")
     link.audio("2")
-    assert await link.queue.wait_message() == "1"
+    queued = await link.queue.wait_message()
+    assert queued.message == "1"
     link.queue.put("cancel", text=6, urgent=True)
-    assert await link.queue.wait_message() == "1"
+    assert await link.queue.wait_message() is queued
     link.queue.discard_last_audio()
     assert (link.queue.waiting, link.queue.audio) == (2, FRAME)
-    link.queue.mark_sent()
+    link.queue.mark_sent(queued)
     assert await link.write_all() == ["cancel"]
 
 
@@ -169,10 +171,24 @@ async def test_a_message_that_is_written_while_the_queue_is_cleared_counts_once(
 ) -> None:
     link = Link()
     link.audio("1")
-    await link.queue.wait_message()
+    queued = await link.queue.wait_message()
     link.queue.clear()
     link.audio("2")
-    link.queue.mark_sent()
+    link.queue.mark_sent(queued)
+    assert (link.queue.waiting, link.queue.audio) == (1, FRAME)
+    assert await link.write_all() == ["2"]
+
+
+async def test_a_write_that_ends_after_its_connection_does_not_count_for_the_next_message(
+    autojump_clock: MockClock,
+) -> None:
+    link = Link()
+    link.audio("1")
+    old = await link.queue.wait_message()
+    link.queue.clear()
+    link.audio("2")
+    await link.queue.wait_message()
+    link.queue.mark_sent(old)
     assert (link.queue.waiting, link.queue.audio) == (1, FRAME)
     assert await link.write_all() == ["2"]
 

@@ -49,6 +49,7 @@ class Socket:
         self.space = max(self.space - len(message), 0)
 
     async def send(self, message: str) -> None:
+        await trio.lowlevel.checkpoint()
         assert not self.rest
         self.rest = message
         await self.flush()
@@ -145,7 +146,42 @@ async def test_a_connection_that_breaks_ends_the_writer_and_the_writes() -> None
         queue.put("one,", text=4)
     assert (queue.connection, runtime.failures) == (None, [])
     queue.clear()  # the reader reports the loss
-    assert (queue.waiting, queue.is_partly_written) == (0, False)
+    assert queue.waiting == 0
+
+
+async def test_a_queue_that_is_cleared_writes_nothing_to_its_old_connection() -> None:
+    queue, old, new = make_queue(), Socket(), Socket()
+    runtime: Any = Runtime(queue)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_messages, old, runtime)
+        await wait_all_tasks_blocked()
+        queue.clear()  # another connection takes over, and the old writer has not ended
+        queue.put("one,", text=4)
+        assert queue.waiting == 1
+        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write_messages, new, runtime)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert (old.written, new.written) == ("", "one,")
+
+
+async def test_a_writer_that_ends_late_leaves_the_next_connection_alone() -> None:
+    queue, old, new = make_queue(), Socket(), Socket()
+    runtime: Any = Runtime(queue)
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as old_scope:
+            async with trio.open_nursery() as old_nursery:
+                old_nursery.start_soon(write_messages, old, runtime)
+                await wait_all_tasks_blocked()
+                queue.clear()
+                nursery.start_soon(write_messages, new, runtime)
+                await wait_all_tasks_blocked()
+                old_scope.cancel()
+        assert queue.connection is new
+        queue.put("two,", text=4)
+        assert (queue.waiting, new.written) == (0, "two,")
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("urgent", [False, True])

@@ -7,6 +7,7 @@ import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import pytest
@@ -38,6 +39,8 @@ Context = AgentContext[Any]
 Agent = RealtimeAgent[Any]
 
 Work = Callable[[str], Awaitable[None]]
+
+SECRET: ContextVar[str] = ContextVar("secret", default="nobody's")
 
 
 async def return_at_once(_line: str) -> None:
@@ -278,6 +281,29 @@ async def test_update_agent_calls_the_hooks_of_the_next_agent(
     async with open_test_session(peer) as session:
         await session.update_agent(RealtimeAgent(name="B", hooks=AgentLog(log)))
     assert log == ["B: from Assistant"]
+
+
+async def test_hooks_that_a_tool_brings_see_nothing_of_its_context_variables(
+    autojump_clock: MockClock,
+) -> None:
+    """The call of the tool is one of them: a hook must not count as a part of it."""
+    seen: list[str] = []
+
+    async def look(_line: str) -> None:
+        seen.append(SECRET.get())
+
+    @function_tool
+    async def switch() -> None:
+        SECRET.set("of the tool")
+        await session.update_agent(RealtimeAgent(name="B", hooks=AgentLog([], look)))
+
+    peer = ScriptedPeer()
+    agent = RealtimeAgent[None](name="A", tools=[switch])
+    async with open_test_session(peer, agent=agent) as session:
+        peer.begin_response("resp_1")
+        peer.call("resp_1", "item_1", "call_1", "switch")
+        await wait_all_tasks_blocked()
+    assert seen == ["nobody's"]
 
 
 async def test_session_hooks_are_called_for_agents_without_hooks(autojump_clock: MockClock) -> None:

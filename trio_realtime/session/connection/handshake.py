@@ -117,8 +117,9 @@ async def _receive(connection: ModelConnection, runtime: SessionRuntime) -> None
 
 async def _flush(connection: ModelConnection, queue: SendQueue) -> None:
     while queue.waiting:
-        await connection.send(await queue.wait_message())
-        queue.mark_sent()
+        queued = await queue.wait_message()
+        await connection.send(queued.message)
+        queue.mark_sent(queued)
 
 
 async def _reason_of_close(connection: ModelConnection, runtime: SessionRuntime) -> Exception:

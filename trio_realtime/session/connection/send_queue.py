@@ -36,7 +36,7 @@ def _ignore(_dropped: float) -> None:
 
 
 @attrs.define(eq=False)
-class _Queued:
+class QueuedMessage:
     """A message that waits.
 
     Attributes:
@@ -44,12 +44,14 @@ class _Queued:
         audio: bytes of audio in the message.
         text: the size of a message without audio.
         stale_at: when its audio is too old to be sent.
+        is_partly_written: whether only a part of it is left, which the connection has.
     """
 
     message: Any
     audio: int
     text: int
     stale_at: float = math.inf
+    is_partly_written: bool = False
 
 
 class SendQueue:
@@ -69,7 +71,6 @@ class SendQueue:
         sent: the number of messages that were written.
         max_text: the argument.
         connection: the connection, while messages may be written to it without waiting.
-        is_partly_written: whether the message of :meth:`wait_message` only has to be flushed.
     """
 
     def __init__(
@@ -83,13 +84,12 @@ class SendQueue:
         report_stall: Callable[[float], None] = _ignore,
     ) -> None:
         self.connection: DirectSender | None = None
-        self.is_partly_written: bool = False
         self.sent: int = 0
         self.dropped_audio: int = 0
         self._end = end
-        self._messages: deque[_Queued] = deque()
-        self._waiting_audio: deque[_Queued] = deque()  # those of the messages that have audio
-        self._writing: _Queued | None = None
+        self._messages: deque[QueuedMessage] = deque()
+        self._waiting_audio: deque[QueuedMessage] = deque()  # those of the messages that have audio
+        self._writing: QueuedMessage | None = None
         self._max_latency = max_latency
         self._bytes_per_ms = bytes_per_ms
         self._report_stall = report_stall
@@ -131,7 +131,7 @@ class SendQueue:
             return
         if self._writing is None and not self._messages and self._write(message, audio, text):
             return
-        queued = _Queued(message, audio, text)
+        queued = QueuedMessage(message, audio, text)
         if audio:
             self._drop_stale()
             queued.stale_at = self._stale_at(audio)
@@ -149,7 +149,7 @@ class SendQueue:
         if not connection.has_rest:
             self.sent += 1
             return True
-        self._writing, self.is_partly_written = _Queued(message, audio, text), True
+        self._writing = QueuedMessage(message, audio, text, is_partly_written=True)
         self._audio += audio
         self._text += text
         self._changed.notify_all()
@@ -179,7 +179,7 @@ class SendQueue:
     def _drop_stale(self) -> bool:
         """Drop the audio that is too old. Returns whether there was any."""
         now = trio.current_time()
-        dropped: set[_Queued] = set()
+        dropped: set[QueuedMessage] = set()
         while self._waiting_audio and now >= self._waiting_audio[0].stale_at:
             dropped.add(self._waiting_audio.popleft())
         if not dropped:
@@ -233,7 +233,7 @@ class SendQueue:
 
     # --- the writer
 
-    async def wait_message(self) -> Any:
+    async def wait_message(self) -> QueuedMessage:
         """Return the next message. It stays in the queue until :meth:`mark_sent`."""
         while self._writing is None:
             self._drop_stale()
@@ -243,16 +243,15 @@ class SendQueue:
             self._writing = self._messages.popleft()
             if self._writing.audio:
                 self._waiting_audio.popleft()
-        return self._writing.message
+        return self._writing
 
-    def mark_sent(self) -> None:
+    def mark_sent(self, message: QueuedMessage) -> None:
         """Remove the message of :meth:`wait_message`: it was written."""
         self.sent += 1
-        if self._writing is not None:  # the queue may have been cleared during the write
+        if self._writing is message:  # the queue may have been cleared during the write
             self._audio -= self._writing.audio
             self._text -= self._writing.text
             self._writing = None
-            self.is_partly_written = False
         if not self._audio:
             self._is_stalled = False
         self._changed.notify_all()
@@ -262,7 +261,7 @@ class SendQueue:
         self._messages.clear()
         self._waiting_audio.clear()
         self._writing = None
-        self.is_partly_written = False
+        self.connection = None  # the next writer sets its own
         self._is_stalled = False
         self._audio = self._text = 0
         self._changed.notify_all()

@@ -21,21 +21,24 @@ from .errors import model_failure
 async def write_messages(connection: ModelConnection, runtime: SessionRuntime) -> None:
     """Send the messages of the queue until the connection is gone. The reader reports why."""
     queue = runtime.send_queue
-    queue.connection = cast("DirectSender | None", getattr(connection, "direct", None))
+    direct = cast("DirectSender | None", getattr(connection, "direct", None))
+    queue.connection = direct
     try:
         while True:
-            message = await queue.wait_message()
+            queued = await queue.wait_message()
             try:
-                if queue.is_partly_written:
-                    assert queue.connection is not None
-                    await queue.connection.flush()
+                if queued.is_partly_written:
+                    assert direct is not None
+                    await direct.flush()
                 else:
-                    await connection.send(message)
+                    await connection.send(queued.message)
             except TransportClosed:
                 return
             except Exception as exc:  # noqa: BLE001 - the model may be the user's
                 runtime.fail(model_failure(connection, exc))
                 return
-            queue.mark_sent()
+            queue.mark_sent(queued)
     finally:
-        queue.connection = None
+        # The writer of the next connection may have begun.
+        if queue.connection is direct:
+            queue.connection = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
 
@@ -65,6 +66,7 @@ class HookRunner:
         self._hooks = hooks
         self._events: EventChannel[Any] | None = None  # once there are hooks
         self._nursery: trio.Nursery | None = None
+        self._context_variables = copy_context()
         self._max_waiting = max_waiting
         self._current = ""
         # Hooks still learn what happened before a cancellation of the user's block.
@@ -83,11 +85,14 @@ class HookRunner:
     def attach(self, nursery: trio.Nursery) -> None:
         """Run the task of the hooks in this nursery, now or once there are hooks."""
         self._nursery = nursery
+        self._context_variables = copy_context()
         self._start()
 
     def _start(self) -> None:
         if self._nursery is not None and self._events is not None:
-            self._nursery.start_soon(self.run, self._events, name="hooks")
+            # A tool that changes the agent may start it, and its context variables are not for the hooks.
+            start = partial(self._nursery.start_soon, self.run, self._events, name="hooks")
+            self._context_variables.run(start)
 
     def finish(self, deadline: float) -> None:
         """End after the events so far: the session is over. Hooks are cancelled at the deadline."""

@@ -9,6 +9,8 @@ The MCP SDK is imported when the first agent with MCP servers starts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set as AbstractSet
+from contextvars import copy_context
+from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -113,6 +115,7 @@ class McpServers:
         self._context: Any = None
         self._refresh_pending = False
         self._is_refreshing = False
+        self._context_variables = copy_context()
 
     async def start(self, agent: RealtimeAgent[Any]) -> None:
         """Start the servers of an agent that are not running, and wait for their first attempt.
@@ -189,7 +192,9 @@ class McpServers:
         """Begin to send the tools that have changed, once the session is open."""
         if self._host is not None and self._refresh_pending and not self._is_refreshing:
             self._is_refreshing = True
-            self._nursery.start_soon(self._refresh_settings, self._host, name="MCP tools")
+            # A tool that changes the agent may start it, and its context variables are not for this task.
+            start = partial(self._nursery.start_soon, self._refresh_settings, self._host)
+            self._context_variables.run(partial(start, name="MCP tools"))
 
     async def _refresh_settings(self, host: McpHost) -> None:
         supervise_task(host.end)
