@@ -41,6 +41,9 @@ NAMES: Final[Mapping[str, str]] = {
 
 LIBRARY: Final = ("session", "fast")
 
+COLORS: Final[Mapping[str, str]] = {"session": "#2a6f97", "fast": "#61a5c2", "agents": "#9a9a9a"}
+"""The color of each client in the plot of the capacity."""
+
 BAR: Final = 0.2
 """The height of a bar, in inches."""
 
@@ -80,21 +83,50 @@ def draw_scenario(axes: Axes, title: str, figures: Mapping[str, list[float]]) ->
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def draw_capacity(axes: Axes, report: Mapping[str, Any]) -> None:
+    """Draw the latency at the 99th percentile against the number of sessions."""
+    for name, numbers in report["rounds"].items():
+        sessions = [int(number) for number in numbers]
+        p99 = [median(one["p99"] for one in rounds) * 1000 for rounds in numbers.values()]
+        axes.plot(sessions, p99, marker="o", label=NAMES[name], color=COLORS[name])
+    limit = report["settings"]["limit"] * 1000
+    axes.axhline(limit, color="#888888", linewidth=0.8, linestyle="--")
+    axes.set_yscale("log")
+    axes.set_xlabel("sessions on one core, 20 ms of audio in each direction", fontsize=8)
+    axes.set_ylabel("p99 of the delay, ms", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def main() -> None:
-    """Write ``docs/images/performance.svg`` and ``.png``."""
+    """Write ``performance`` and ``capacity`` in ``docs/images``, as SVG and as PNG."""
     mpl.rcParams["svg.hashsalt"] = "performance"  # the same file for the same figures
-    reports = [
-        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in SCENARIOS
-    ]
+    IMAGES.mkdir(exist_ok=True)
+    _save(_draw_scenarios(), "performance")
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    draw_capacity(figure.subplots(), _read("capacity"))
+    _save(figure, "capacity")
+
+
+def _draw_scenarios() -> Figure:
+    reports = [_read(name) for name in SCENARIOS]
     scenarios = [figures_of(report) for report in reports]
     heights = [AROUND + BAR * len(drawn(figures)) for figures in scenarios]
     figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     all_axes = figure.subplots(len(SCENARIOS), height_ratios=heights)
     for axes, title, figures in zip(all_axes, SCENARIOS.values(), scenarios, strict=True):
         draw_scenario(axes, title, figures)
-    IMAGES.mkdir(exist_ok=True)
-    figure.savefig(IMAGES / "performance.svg", metadata={"Date": None})
-    figure.savefig(IMAGES / "performance.png", dpi=110)
+    return figure
+
+
+def _read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _save(figure: Figure, name: str) -> None:
+    figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})
+    figure.savefig(IMAGES / f"{name}.png", dpi=110)
 
 
 if __name__ == "__main__":

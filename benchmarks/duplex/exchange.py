@@ -34,6 +34,7 @@ class Exchange(ABC):
         start: set when all sessions are warm.
         end: set when all are done, so that none closes while the clock runs.
         is_warm: called when this one is.
+        delay: seconds before the first frame of the microphone in ``paced`` mode.
     """
 
     load: DuplexLoad
@@ -41,6 +42,7 @@ class Exchange(ABC):
     start: Event
     end: Event
     is_warm: Callable[[], object]
+    delay: float
 
     async def begin(self, conversation: Conversation) -> None:
         """Request a response, and exchange the audio of the load."""

@@ -47,6 +47,10 @@ class DuplexLoad:
     def frame_bytes(self) -> int:
         return self.frame_ms * BYTES_PER_MS
 
+    def delay(self, number: int) -> float:
+        """Return a part of an interval, in seconds: microphones do not speak in the same instant."""
+        return self.frame_ms / 1000 * (number * 0.618 % 1)
+
     @property
     def microphone(self) -> bytes:
         """The audio of each frame of the microphone: quiet noise."""

@@ -25,11 +25,11 @@ class AsyncioExchange(Exchange):
 
     async def _speak(self, send: SendAudio) -> None:
         loop = asyncio.get_running_loop()
-        microphone, due = self.load.microphone, loop.time()
+        microphone, due = self.load.microphone, loop.time() + self.delay
         for _ in range(self.load.frames):
+            await asyncio.sleep(max(due - loop.time(), 0))
             await send(microphone)
             due += self.load.frame_ms / 1000
-            await asyncio.sleep(max(due - loop.time(), 0))
 
 
 Talk: TypeAlias = Callable[[str, Exchange], Coroutine[Any, Any, None]]
@@ -45,8 +45,10 @@ async def _run(url: str, load: DuplexLoad, talk: Talk) -> DuplexMeasurement:
     start, end = asyncio.Event(), asyncio.Event()
     warm = [asyncio.Event() for _ in range(load.sessions)]
     async with asyncio.TaskGroup() as group:
-        for one in warm:
-            group.create_task(talk(url, AsyncioExchange(load, meter, start, end, one.set)))
+        for number, one in enumerate(warm):
+            delay = load.delay(number)
+            exchange = AsyncioExchange(load, meter, start, end, one.set, delay)
+            group.create_task(talk(url, exchange))
         for one in warm:
             await one.wait()
         meter.start()

@@ -24,11 +24,11 @@ class TrioExchange(Exchange):
             await self.listen(next_audio)
 
     async def _speak(self, send: SendAudio) -> None:
-        microphone, due = self.load.microphone, trio.current_time()
+        microphone, due = self.load.microphone, trio.current_time() + self.delay
         for _ in range(self.load.frames):
+            await trio.sleep_until(due)
             await send(microphone)
             due += self.load.frame_ms / 1000
-            await trio.sleep_until(due)
 
 
 Talk: TypeAlias = Callable[[str, Exchange], Awaitable[None]]
@@ -43,13 +43,14 @@ async def _run(url: str, load: DuplexLoad, talk: Talk) -> DuplexMeasurement:
     meter = DuplexMeter(load)
     start, end = trio.Event(), trio.Event()
 
-    async def run_one(*, task_status: trio.TaskStatus[None]) -> None:
-        await talk(url, TrioExchange(load, meter, start, end, task_status.started))
+    async def run_one(number: int, *, task_status: trio.TaskStatus[None]) -> None:
+        delay = load.delay(number)
+        await talk(url, TrioExchange(load, meter, start, end, task_status.started, delay))
 
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as warm:
-            for _ in range(load.sessions):
-                warm.start_soon(nursery.start, run_one)
+            for number in range(load.sessions):
+                warm.start_soon(nursery.start, run_one, number)
         meter.start()
         start.set()
     return meter.result()

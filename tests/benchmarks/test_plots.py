@@ -30,4 +30,5 @@ def test_the_committed_figures_are_drawn(tmp_path: Path, monkeypatch: pytest.Mon
     plots.main()
     svg = (tmp_path / "images" / "performance.svg").read_text(encoding="utf-8")
     assert svg.count('id="axes_') == len(plots.SCENARIOS)
-    assert (tmp_path / "images" / "performance.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("performance", "capacity"):
+        assert (tmp_path / "images" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
