@@ -8,8 +8,9 @@ and exchanges audio in both directions:
   that with the next delta. The work does not depend on how much of a core the client gets, so this is the
   mode to trust on a busy machine.
 * ``paced``  the server sends a delta in each interval, and the microphone sends a frame in each interval, by
-  deadlines. The first eight bytes of the audio are the time at which the server wrote it, so the benchmark
-  also prints how long the audio took to its consumer. The timers of the application are part of the cost.
+  deadlines. Deltas and microphones of all sessions are spread over one interval. The first eight bytes of the
+  audio are the time at which the server wrote it, so the benchmark also prints how long the audio took to its
+  consumer. The timers of the application are part of the cost.
 
 All sessions are open before the clock starts, and garbage has been collected; in ``lock`` mode, they have
 exchanged some frames too. CPU time is that of the whole process, kernel included, from then until the last

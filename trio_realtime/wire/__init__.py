@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import conversion
 from .base import (
     UNSET as UNSET,
     ClientEvent as ClientEvent,
@@ -162,7 +163,9 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
-    from .conversion import converter as converter
+    from cattrs import Converter
+
+    converter: Converter
 
 __all__ = [
     "AudioFormat",
@@ -309,7 +312,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Importing cattrs takes a while, and few programs need the converter itself.
     if name == "converter":
-        from .conversion import converter
-
-        return converter
+        return conversion.converter()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

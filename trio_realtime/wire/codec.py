@@ -24,7 +24,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import pybase64
@@ -38,6 +38,7 @@ from .base import (
     WireObject,
 )
 from .client import CLIENT_EVENTS, InputAudioBufferAppend, UnknownClientEvent
+from .conversion import converter
 from .extra import add_extra, missing_keys, with_extra
 from .server import (
     OTHER_SERVER_EVENTS,
@@ -46,9 +47,6 @@ from .server import (
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputTextDelta,
 )
-
-if TYPE_CHECKING:
-    from cattrs import Converter
 
 FastHook: TypeAlias = Callable[[JsonObject, Any], Any]
 
@@ -98,15 +96,8 @@ _CLIENT_CLASSES: dict[str, Any] = {cls.type: cls for cls in CLIENT_EVENTS}
 
 
 @cache
-def _converter() -> Converter:
-    from .conversion import converter
-
-    return converter
-
-
-@cache
 def _structure_hook(cls: Any) -> Callable[[Any, Any], Any]:
-    return _converter().get_structure_hook(cls)
+    return converter().get_structure_hook(cls)
 
 
 def parse_frame(frame: str | bytes) -> JsonObject:
@@ -304,7 +295,7 @@ def json_copy(value: Mapping[str, Any]) -> JsonObject:
 
 def unstructure(value: WireObject) -> JsonObject:
     """Return the JSON object of an event, an item or any other wire object."""
-    result: JsonObject = _converter().unstructure(value)
+    result: JsonObject = converter().unstructure(value)
     return result
 
 

@@ -1,20 +1,20 @@
 """The cattrs converter of the codec, between JSON values and objects.
 
 Decoding is lenient and encoding is strict; see :mod:`.codec`. Importing cattrs and making the hooks takes a while,
-so the codec imports this module on first use.
+so both happen on first use.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 import pybase64
-from cattrs import Converter
-from cattrs.gen import make_dict_unstructure_fn, override
 
+from . import base, client, items, response, server, settings
 from .base import UNSET, InvalidValue, JsonObject, Unset, WireObject
 from .items import (
     KNOWN_ITEMS,
@@ -36,6 +36,9 @@ from .settings import (
     UnknownToolSpec,
     UnknownTurnDetection,
 )
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 T = TypeVar("T")
 Hook: TypeAlias = Callable[[Any, Any], Any]
@@ -115,7 +118,7 @@ def _valid_elements(hook: Hook, element: Any, values: Any) -> Any:
 
 def _lenient_hook(cls: type[Any], converter: Converter) -> Hook:
     """Create a hook for an attrs class that replaces invalid values with the field's default."""
-    attrs.resolve_types(cls)
+    attrs.resolve_types(cls, globalns=_names())
     readers = [
         _field_reader(field, converter) for field in attrs.fields(cls) if _is_on_the_wire(field)
     ]
@@ -275,9 +278,11 @@ def _is_exactly(union: Any) -> Callable[[Any], bool]:
 
 
 def _strict_unstructure_hook(cls: type[Any], converter: Converter) -> Callable[[Any], JsonObject]:
+    from cattrs.gen import make_dict_unstructure_fn, override
+
     if "raw" in attrs.fields_dict(cls):
         return lambda value: dict(value.raw)
-    attrs.resolve_types(cls)
+    attrs.resolve_types(cls, globalns=_names())
     overrides = {
         field.name: override(omit_if_default=True)
         if _is_on_the_wire(field)
@@ -292,7 +297,11 @@ def _strict_unstructure_hook(cls: type[Any], converter: Converter) -> Callable[[
     return lambda value: {"type": tag, **fields_fn(value)}
 
 
-def _make_converter() -> Converter:
+@cache
+def converter() -> Converter:
+    """Return the cattrs converter of the codec: ``converter().structure(json, Session)``."""
+    from cattrs import Converter
+
     converter = Converter(detailed_validation=False)
     _register_values(converter)
     _register_objects(converter)
@@ -310,5 +319,11 @@ def _make_converter() -> Converter:
     return converter
 
 
-converter: Converter = _make_converter()
-"""The cattrs converter of the codec, for single objects: ``converter.structure(json, Session)``."""
+@cache
+def _names() -> dict[str, Any]:
+    """Return the names in the annotations of all classes.
+
+    By default, they would be looked up in ``sys.modules``, which may have changed since the import.
+    """
+    modules = (base, client, items, response, server, settings)
+    return {name: value for module in modules for name, value in vars(module).items()}
