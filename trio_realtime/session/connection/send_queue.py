@@ -249,8 +249,8 @@ class SendQueue:
         """Remove the message of :meth:`wait_message`: it was written."""
         self.sent += 1
         if self._writing is message:  # the queue may have been cleared during the write
-            self._audio -= self._writing.audio
-            self._text -= self._writing.text
+            self._audio -= message.audio
+            self._text -= message.text
             self._writing = None
         if not self._audio:
             self._is_stalled = False

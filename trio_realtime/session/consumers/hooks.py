@@ -89,10 +89,10 @@ class HookRunner:
         self._start()
 
     def _start(self) -> None:
-        if self._nursery is not None and self._events is not None:
+        nursery, events = self._nursery, self._events
+        if nursery is not None and events is not None:
             # A tool that changes the agent may start it, and its context variables are not for the hooks.
-            start = partial(self._nursery.start_soon, self.run, self._events, name="hooks")
-            self._context_variables.run(start)
+            self._context_variables.run(lambda: nursery.start_soon(self.run, events, name="hooks"))
 
     def finish(self, deadline: float) -> None:
         """End after the events so far: the session is over. Hooks are cancelled at the deadline."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set as AbstractSet
 from contextvars import copy_context
-from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -190,11 +189,13 @@ class McpServers:
 
     def _refresh(self) -> None:
         """Begin to send the tools that have changed, once the session is open."""
-        if self._host is not None and self._refresh_pending and not self._is_refreshing:
+        host, refresh = self._host, self._refresh_settings
+        if host is not None and self._refresh_pending and not self._is_refreshing:
             self._is_refreshing = True
             # A tool that changes the agent may start it, and its context variables are not for this task.
-            start = partial(self._nursery.start_soon, self._refresh_settings, self._host)
-            self._context_variables.run(partial(start, name="MCP tools"))
+            self._context_variables.run(
+                lambda: self._nursery.start_soon(refresh, host, name="MCP tools")
+            )
 
     async def _refresh_settings(self, host: McpHost) -> None:
         supervise_task(host.end)
