@@ -88,6 +88,12 @@ def test_hostile_frames_raise_nothing(
 #: What the service says of the conversation, and what a response that runs has said so far.
 CONTENT = {
     "History._nodes",
+    "Chunk.changed",
+    "Chunk.items",
+    "Chunk.nodes",
+    "Chunk.snapshot",
+    "ItemOrder._chunks",
+    "ItemOrder._snapshots",
     "MessageItem.content",
     "GuardedAudio._waiting",
     "PartText.pieces",
