@@ -18,10 +18,10 @@ IMAGES = ROOT / "docs" / "images"
 
 SCENARIOS: Final[Mapping[str, str]] = {
     "burst": "burst: one session receives 20,000 frames",
-    "lock": "lock: 30 sessions, each 20 ms answered by a frame",
-    "lock-tls": "lock over TLS",
-    "lock-100-ms": "lock, frames of 100 ms",
-    "paced": "paced: 100 sessions, 20 ms both ways by deadlines",
+    "lock": "lock-step: 30 sessions, each delta of 20 ms answered by a frame",
+    "lock-tls": "lock-step over TLS",
+    "lock-100-ms": "lock-step, frames of 100 ms",
+    "paced": "paced: 100 sessions, a frame of 20 ms in each direction every 20 ms",
 }
 """The title of each file of figures."""
 
@@ -32,10 +32,10 @@ NAMES: Final[Mapping[str, str]] = {
     "pipecat-ai": "pipecat-ai",
     "fast": "session, connect_fast",
     "session": "session, default transport",
-    "bare-fast": "connect_fast alone",
-    "bare": "trio-websocket alone",
-    "bare-websockets": "websockets on trio alone",
-    "asyncio": "websockets on asyncio alone",
+    "bare-fast": "connect_fast, no session",
+    "bare": "trio-websocket, no session",
+    "bare-websockets": "websockets on trio",
+    "asyncio": "websockets on asyncio",
 }
 """The label of each client that is drawn."""
 
@@ -66,7 +66,7 @@ def drawn(figures: Mapping[str, list[float]]) -> list[str]:
     return [name for name in NAMES if name in figures]
 
 
-def draw_scenario(axes: Axes, title: str, figures: Mapping[str, list[float]]) -> None:
+def draw_scenario(axes: Axes, title: str, figures: Mapping[str, list[float]], unit: str) -> None:
     """Draw the median of each client as a bar, and its best and worst round as a line."""
     names = drawn(figures)[::-1]
     medians = [median(figures[name]) for name in names]
@@ -78,7 +78,7 @@ def draw_scenario(axes: Axes, title: str, figures: Mapping[str, list[float]]) ->
     labels = [NAMES[name] for name in names]
     axes.barh(labels, medians, xerr=errors, color=colors, error_kw={"lw": 1})
     axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel("µs of CPU time", fontsize=8)
+    axes.set_xlabel(f"µs of CPU time per {unit}", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -91,9 +91,12 @@ def draw_capacity(axes: Axes, report: Mapping[str, Any]) -> None:
         axes.plot(sessions, p99, marker="o", label=NAMES[name], color=COLORS[name])
     limit = report["settings"]["limit"] * 1000
     axes.axhline(limit, color="#888888", linewidth=0.8, linestyle="--")
+    axes.annotate(f"limit of {limit:.0f} ms", (sessions[0], limit * 1.1), fontsize=8)
     axes.set_yscale("log")
+    axes.set_yticks((1, 2, 5, 10, 20, 50), ("1", "2", "5", "10", "20", "50"))
+    axes.minorticks_off()
     axes.set_xlabel("sessions on one core, 20 ms of audio in each direction", fontsize=8)
-    axes.set_ylabel("p99 of the delay, ms", fontsize=8)
+    axes.set_ylabel("p99 of the latency, ms", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -115,8 +118,9 @@ def _draw_scenarios() -> Figure:
     heights = [AROUND + BAR * len(drawn(figures)) for figures in scenarios]
     figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     all_axes = figure.subplots(len(SCENARIOS), height_ratios=heights)
-    for axes, title, figures in zip(all_axes, SCENARIOS.values(), scenarios, strict=True):
-        draw_scenario(axes, title, figures)
+    for axes, (name, title), figures in zip(all_axes, SCENARIOS.items(), scenarios, strict=True):
+        unit = "frame" if name == "burst" else "pair of frames"
+        draw_scenario(axes, title, figures, unit)
     return figure
 
 

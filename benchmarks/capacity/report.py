@@ -31,9 +31,13 @@ class CapacityReport(TabularReport):
     missing: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def capacity(self, name: str) -> int:
-        """Return the largest number of sessions that a client held; 0 if it held none."""
-        held = [n for n, rounds in self.rounds[name].items() if holds(rounds, self.limit)]
-        return max(held, default=0)
+        """Return the number of sessions up to which a client held all; 0 if it held none."""
+        capacity = 0
+        for number, rounds in sorted(self.rounds[name].items()):
+            if not holds(rounds, self.limit):
+                break
+            capacity = number
+        return capacity
 
     def ratios(self) -> dict[str, float]:
         """Return the ratio of each capacity to that of openai-agents, keyed ``session/agents`` etc."""

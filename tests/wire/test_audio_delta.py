@@ -1,4 +1,4 @@
-"""The short way to decode audio deltas gives the same values as the codec, or declines."""
+"""The fast path that decodes audio deltas gives the same values as the codec, or declines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def any_text(_text: str) -> bool:
 
 
 def assert_same(frame: str) -> bool:
-    """Check that the codec decodes what the short way does. Returns whether that has taken the frame."""
+    """Check that the codec decodes what the fast path does. Returns whether that has taken the frame."""
     read = read_audio_delta(frame, any_text)
     if read is None:
         return False
@@ -114,7 +114,7 @@ def test_the_text_without_the_audio_is_checked_for_credentials() -> None:
     assert seen[0] == json.dumps({**FRAME, "delta": ""})
 
 
-def test_only_services_that_announce_the_ga_dialect_are_read_the_short_way() -> None:
+def test_only_services_that_announce_the_ga_dialect_are_read_the_fast_path() -> None:
     text = json.dumps(FRAME)
     assert Decoder("ga").read_audio(text, any_text) is not None
     assert Decoder("beta").read_audio(text, any_text) is None

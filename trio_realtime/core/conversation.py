@@ -298,7 +298,7 @@ class Conversation:
         # Of the kinds of inputs that there were.
         self._handlers: dict[type, tuple[Handler, ...]] = {}
         self._output = self._components.output
-        # The short ways are for audio that has one handler.
+        # The fast paths are for audio that has one handler.
         self.can_play = (
             len(self._handlers_of(ResponseOutputAudioDelta)) == 1 and not self._guard.is_gated
         )
@@ -347,7 +347,7 @@ class Conversation:
         return handlers
 
     def play(self, delta: AudioDelta, now: float) -> Audio | None:
-        """Take an audio delta the short way: nothing wants it except for the consumers.
+        """Take an audio delta by the fast path: only consumers need it.
 
         Returns:
             The only effect; ``None`` if nothing has changed and :meth:`handle` must take the event.
@@ -359,7 +359,7 @@ class Conversation:
         return audio
 
     def append_audio(self, audio: bytes, now: float) -> bool:
-        """Take the user's audio the short way. Returns whether to send it: there is a connection."""
+        """Take the user's audio by the fast path. Returns whether to send it: there is a connection."""
         self._timer.now = now
         return self._user_audio.append(audio, now)
 

@@ -71,7 +71,7 @@ class WebSocketModel:
         return self._dialect.encode(event)
 
     def encode_audio(self, audio: bytes) -> str:
-        """Return the text of a frame that appends the user's audio, the short way."""
+        """Return the text of a frame that appends the user's audio, for the fast path."""
         return encode_append(audio)
 
     @asynccontextmanager
@@ -199,7 +199,7 @@ class WebSocketConnection:
         raise closed
 
     def peek_audio(self) -> AudioDelta | None:
-        """Return the next message if it is an audio delta in the usual form, decoded the short way.
+        """Return the next message if it is an audio delta in the usual form, decoded by the fast path.
 
         It remains the next one until :meth:`skip_audio` removes it.
         """

@@ -220,7 +220,7 @@ class SessionRuntime:
         self._changed.notify_all()
 
     def play(self, delta: AudioDelta | None) -> bool:
-        """Take an audio delta the short way: past :meth:`feed`, with the same effects.
+        """Take an audio delta by the fast path: past :meth:`feed`, with the same effects.
 
         Consumers of raw events do not get it, and ``core.can_play`` must be true.
 
@@ -237,7 +237,7 @@ class SessionRuntime:
         return True
 
     def send_audio(self, audio: bytes) -> None:
-        """Send audio of the user, the short way if only its memory for a lost connection wants it.
+        """Send audio of the user, by the fast path if nothing needs it but the memory for a lost connection.
 
         Raises:
             UsageError: the model cannot send it.

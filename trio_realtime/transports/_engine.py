@@ -1,4 +1,4 @@
-"""The protocol engine of a client's WebSocket: wsproto, with a short way for the usual frames.
+"""The protocol engine of a client's WebSocket: wsproto, with a fast path for the usual frames.
 
 Nearly every frame of a realtime service is one whole text message, and wsproto spends many steps on each. Here
 such frames are cut out of the data directly. Every other frame (fragments, binary messages, pings, close

@@ -1,4 +1,4 @@
-"""The short way to decode audio deltas, which are most of what a service sends.
+"""The fast path that decodes audio deltas, which are most of what a service sends.
 
 It takes complete frames with values of the expected types, and skips the JSON object and the event. All other
 frames, and everything that is unusual, go through :mod:`.codec`, which gives the same result for these.

@@ -85,7 +85,7 @@ class OutputStream:
         self._playback = playback
 
     def play(self, delta: AudioDelta, now: float) -> ev.Audio | None:
-        """Take audio the short way: the next audio of an item that plays.
+        """Take audio by the fast path: the next audio of an item that plays.
 
         Returns:
             The only effect; ``None`` if :meth:`on_audio_delta` must take the event.

@@ -62,7 +62,7 @@ async def _wait_message(connection: WebSocketConnection) -> None:
 
 
 def _play_audio(connection: WebSocketConnection, runtime: SessionRuntime) -> bool:
-    """Take the audio deltas that come next the short way. Returns whether there were any."""
+    """Take the audio deltas that come next by the fast path. Returns whether there were any."""
     bus = runtime.bus
     if bus.wants_raw or not runtime.core.can_play:
         return False

@@ -1,4 +1,4 @@
-"""The short ways of audio have the same effects as the general way, for any traffic."""
+"""The fast paths of audio have the same effects as the general path, for any traffic."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ ITEMS = ("item_1", "item_2")
 
 @final
 class RecordingService(HostileService):
-    """A service whose conversation takes audio the short way where it can, if that is wanted.
+    """A service whose conversation takes audio by the fast path where it can, if that is wanted.
 
     Args:
         core: the conversation.
         seed: chooses what happens.
-        short: whether to take the short ways.
+        is_fast: whether to take the fast paths.
     """
 
-    def __init__(self, core: Conversation, seed: int, *, short: bool) -> None:
+    def __init__(self, core: Conversation, seed: int, *, is_fast: bool) -> None:
         super().__init__(core, Random(seed))
-        self._short = short
+        self._is_fast = is_fast
         self.effects: list[str] = []
-        self.short_ways = 0
+        self.fast_paths = 0
         self._responses = ["resp_0"]
 
     def receive(self, frame: str | bytes) -> None:
         delta = self._decoder.read_audio(frame, lambda _text: True)
-        if self._short and self.core.can_play and delta is not None:
+        if self._is_fast and self.core.can_play and delta is not None:
             audio = self.core.play(delta, self.now)
             if audio is not None:
-                self.short_ways += 1
+                self.fast_paths += 1
                 self._carry_out(audio, None)  # type: ignore[arg-type]
                 return
         super().receive(frame)
 
     def feed(self, event: Input) -> None:
-        if self._short and isinstance(event, AppendAudio) and self.core.can_append:
-            self.short_ways += 1
+        if self._is_fast and isinstance(event, AppendAudio) and self.core.can_append:
+            self.fast_paths += 1
             if self.core.append_audio(event.event.audio, self.now):
                 self._carry_out(event.event, event)
             return
@@ -115,28 +115,28 @@ class RecordingService(HostileService):
             self.lose_connection()
 
 
-def both_ways(make: Callable[[], Conversation], seed: int) -> tuple[RecordingService, ...]:
-    return tuple(RecordingService(make(), seed, short=short) for short in (True, False))
+def both_paths(make: Callable[[], Conversation], seed: int) -> tuple[RecordingService, ...]:
+    return tuple(RecordingService(make(), seed, is_fast=is_fast) for is_fast in (True, False))
 
 
 @given(seed=st.integers(0, 2**32), debounce=st.sampled_from((None, 20)))
 @settings(deadline=None, max_examples=60)
-def test_both_ways_have_the_same_effects(seed: int, debounce: int | None) -> None:
-    short, general = both_ways(
+def test_both_paths_have_the_same_effects(seed: int, debounce: int | None) -> None:
+    fast, general = both_paths(
         lambda: open_conversation(
             guardrail_debounce=debounce, audio_gate=False, max_history_audio=0
         ),
         seed,
     )
     for _ in range(40):
-        short.go_on()
+        fast.go_on()
         general.go_on()
-        assert short.effects == general.effects
-        assert short.state() == general.state()
-        short.effects.clear()
+        assert fast.effects == general.effects
+        assert fast.state() == general.state()
+        fast.effects.clear()
         general.effects.clear()
-    assert short.short_ways > 5
-    assert general.short_ways == 0
+    assert fast.fast_paths > 5
+    assert general.fast_paths == 0
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ def test_both_ways_have_the_same_effects(seed: int, debounce: int | None) -> Non
         ({"limits": LimitSettings(idle_timeout=9)}, True, False),
     ],
 )
-def test_audio_takes_the_short_ways_unless_something_else_wants_it(
+def test_audio_takes_the_fast_paths_unless_something_else_wants_it(
     options: dict[str, Any], can_play: bool, can_append: bool
 ) -> None:
     core = Conversation("agent", **options)
     assert (core.can_play, core.can_append) == (can_play, can_append)
 
 
-def test_the_first_audio_of_an_item_and_that_of_no_response_take_the_general_way() -> None:
+def test_the_first_audio_of_an_item_and_that_of_no_response_take_the_general_path() -> None:
     scenario = CoreScenario()
     scenario.response_created("r")
     delta = ("r", "item", 0, bytes(480))
