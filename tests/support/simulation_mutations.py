@@ -116,7 +116,7 @@ def _lose_rejected_requests(patch: Patch) -> None:
     def rejected(original: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:
         was_rejected = original(queue, *args, **kwargs)
         if was_rejected:
-            queue._requests.popleft()
+            queue._requests.pop(0)
         return was_rejected
 
     _wrap(patch, ResponseQueue, "rejected", rejected)
