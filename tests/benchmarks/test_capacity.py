@@ -16,23 +16,23 @@ def measured(p99: float) -> DuplexMeasurement:
     return DuplexMeasurement(cpu=1.0, wall=2.0, p50=0.001, p99=p99, p999=0.1, late=0.002)
 
 
-def test_the_capacity_is_the_largest_number_of_sessions_below_the_limit() -> None:
+def test_the_capacity_ends_at_the_first_number_of_sessions_above_the_limit() -> None:
     report = CapacityReport(
         load=DuplexLoad(mode="paced"),
         limit=0.02,
         rounds={
             "session": {
                 10: [measured(0.01)],
-                20: [measured(0.03)],  # a disturbance of the machine
-                30: [measured(0.01), measured(0.01), measured(0.5)],
-                40: [measured(0.02)],
+                20: [measured(0.01), measured(0.01), measured(0.5)],
+                30: [measured(0.02)],
+                40: [measured(0.01)],
             },
             "fast": {10: [measured(0.03)]},
             "agents": {10: [measured(0.01)], 20: [measured(0.01)]},
         },
     )
-    assert report.to_json()["capacity"] == {"session": 30, "fast": 0, "agents": 20}
-    assert report.ratios() == {"session/agents": 1.5, "fast/agents": 0.0}
+    assert report.to_json()["capacity"] == {"session": 20, "fast": 0, "agents": 20}
+    assert report.ratios() == {"session/agents": 1.0, "fast/agents": 0.0}
     assert "50%" in report.to_markdown()
 
 
