@@ -21,17 +21,33 @@ def positives(text: str) -> list[int]:
     return sorted(positive(number) for number in text.split(","))
 
 
+def add_number(
+    parser: argparse.ArgumentParser, name: str, default: int, text: str, more: str = ""
+) -> None:
+    """Add an option that is a number of 1 or more.
+
+    Args:
+        parser: gets the option.
+        name: the name of the option.
+        default: its default, which the help text names.
+        text: the help text.
+        more: what the help text says of the default.
+    """
+    help_text = f"{text} (default: {default}{more})"
+    parser.add_argument(name, type=positive, metavar="N", default=default, help=help_text)
+
+
+def add_numbers(parser: argparse.ArgumentParser, name: str, default: list[int], text: str) -> None:
+    """Add an option that is a list of such numbers; see :func:`add_number`."""
+    help_text = f"{text} (default: {','.join(map(str, default))})"
+    parser.add_argument(name, type=positives, metavar="N,N...", default=default, help=help_text)
+
+
 def add_round_options(
     parser: argparse.ArgumentParser, clients: Iterable[str] = CLIENTS, *, repeat: int = 3
 ) -> None:
     """Add the options of every benchmark that compares clients."""
-    parser.add_argument(
-        "--repeat",
-        type=positive,
-        metavar="N",
-        default=repeat,
-        help=f"number of rounds; each client runs once per round (default: {repeat})",
-    )
+    add_number(parser, "--repeat", repeat, "number of rounds; each client runs once per round")
     parser.add_argument(
         "--only",
         action="append",

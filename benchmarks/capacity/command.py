@@ -14,7 +14,7 @@ from benchmarks.capacity.report import CapacityReport, holds
 from benchmarks.clients import CLIENTS, why_missing
 from benchmarks.duplex.command import serve_load
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
-from benchmarks.options import add_freeze_option, add_round_options, positive, positives
+from benchmarks.options import add_freeze_option, add_number, add_numbers, add_round_options
 
 SUMMARY = "latency against the number of sessions, and how many one core holds"
 
@@ -24,20 +24,10 @@ MAX_FAILURES: Final = 2
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--sessions",
-        type=positives,
-        default=[10, 25, 40, 55, 75, 100, 120, 150],
-        metavar="N,N...",
-        help="numbers of sessions to try (default: 10,25,40,55,75,100,120,150)",
+    add_numbers(
+        parser, "--sessions", [10, 25, 40, 55, 75, 100, 120, 150], "numbers of sessions to try"
     )
-    parser.add_argument(
-        "--frames",
-        type=positive,
-        metavar="N",
-        default=250,
-        help="frames of each session (default: 250)",
-    )
+    add_number(parser, "--frames", 250, "frames of each session")
     parser.add_argument(
         "--limit-ms",
         type=float,

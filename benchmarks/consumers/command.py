@@ -17,7 +17,7 @@ from benchmarks.consumers.measure import (
     measure_guardrails,
     measure_slow,
 )
-from benchmarks.options import positive, positives
+from benchmarks.options import add_number, add_numbers
 from benchmarks.reports import Table, TabularReport, environment
 from trio_realtime.config import OverflowPolicy
 
@@ -33,23 +33,11 @@ SLOW: Final[Mapping[str, OverflowPolicy | None]] = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--consumers",
-        type=positives,
-        default=[1, 2, 8, 20],
-        metavar="N,N...",
-        help="numbers of consumers (default: 1,2,8,20)",
+    add_numbers(parser, "--consumers", [1, 2, 8, 20], "numbers of consumers")
+    add_number(
+        parser, "--deltas", 20_000, "deltas of each measurement", ", more than a channel buffers"
     )
-    parser.add_argument(
-        "--deltas",
-        type=positive,
-        metavar="N",
-        default=20_000,
-        help="deltas of each measurement (default: 20000, more than a channel buffers)",
-    )
-    parser.add_argument(
-        "--repeat", type=positive, metavar="N", default=3, help="number of rounds (default: 3)"
-    )
+    add_number(parser, "--repeat", 3, "number of rounds")
 
 
 @attrs.frozen(kw_only=True)

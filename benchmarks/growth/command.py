@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from benchmarks.growth.measure import DeltaFigures, ItemFigures, measure_deltas, measure_items
-from benchmarks.options import positive, positives
+from benchmarks.options import add_number, add_numbers
 from benchmarks.reports import Table, TabularReport, environment
 
 SUMMARY = "CPU time of events and of the history in a conversation of up to 100,000 items"
@@ -18,27 +18,16 @@ SUMMARY = "CPU time of events and of the history in a conversation of up to 100,
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--items",
-        type=positives,
-        default=[10, 1000, 20_000, 100_000],
-        metavar="N,N...",
-        help="numbers of items, in ascending order (default: 10,1000,20000,100000)",
+    add_numbers(
+        parser, "--items", [10, 1000, 20_000, 100_000], "numbers of items, in ascending order"
     )
-    parser.add_argument(
+    add_numbers(
+        parser,
         "--deltas",
-        type=positives,
-        default=[100, 10_000, 50_000],
-        metavar="N,N...",
-        help="numbers of deltas in one item, in ascending order (default: 100,10000,50000)",
+        [100, 10_000, 50_000],
+        "numbers of deltas in one item, in ascending order",
     )
-    parser.add_argument(
-        "--batch",
-        type=positive,
-        metavar="N",
-        default=200,
-        help="events that are timed together (default: 200)",
-    )
+    add_number(parser, "--batch", 200, "events that are timed together")
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ import trio
 
 from benchmarks.clients import CLIENTS, why_missing
 from benchmarks.comparison import Column, ComparisonReport, Figures, Layout
-from benchmarks.options import positive
+from benchmarks.options import add_number
 from benchmarks.processes import run_client
 
 SUMMARY = "CPU time of importing the library, compared with openai-agents"
@@ -33,9 +33,7 @@ LAYOUT: Final = Layout(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--repeat", type=positive, metavar="N", default=5, help="number of rounds (default: 5)"
-    )
+    add_number(parser, "--repeat", 5, "number of rounds")
 
 
 def run(options: argparse.Namespace) -> ComparisonReport:

@@ -12,7 +12,7 @@ import trio
 
 from benchmarks.comparison import Column, Comparison, ComparisonReport
 from benchmarks.interruption.tools import measure_interrupt
-from benchmarks.options import add_round_options, positive
+from benchmarks.options import add_number, add_round_options
 from benchmarks.reports import Table
 
 SUMMARY = "latency of the frames that interrupt the agent, compared with openai-agents"
@@ -42,13 +42,7 @@ COMPARISON: Final = Comparison(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--interruptions",
-        type=positive,
-        metavar="N",
-        default=300,
-        help="barge-ins of each client (default: 300)",
-    )
+    add_number(parser, "--interruptions", 300, "barge-ins of each client")
     parser.add_argument(
         "--cancels",
         choices=["client", "service"],

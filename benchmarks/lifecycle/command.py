@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from benchmarks.comparison import Column, Comparison, ComparisonReport
-from benchmarks.options import add_round_options, positive
+from benchmarks.options import add_number, add_round_options
 
 SUMMARY = "CPU time of a session that opens and closes, compared with openai-agents"
 
@@ -27,13 +27,7 @@ COMPARISON: Final = Comparison(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--sessions",
-        type=positive,
-        metavar="N",
-        default=200,
-        help="sessions of each kind (default: 200)",
-    )
+    add_number(parser, "--sessions", 200, "sessions of each kind")
     add_round_options(parser)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from benchmarks.comparison import Column, Comparison, ComparisonReport
-from benchmarks.options import add_round_options, positive
+from benchmarks.options import add_number, add_round_options
 
 SUMMARY = "bytes of memory of a session, compared with openai-agents"
 
@@ -22,20 +22,8 @@ COMPARISON: Final = Comparison(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--sessions",
-        type=positive,
-        metavar="N",
-        default=200,
-        help="sessions at the same time (default: 200)",
-    )
-    parser.add_argument(
-        "--frames",
-        type=positive,
-        metavar="N",
-        default=50,
-        help="frames of each session (default: 50)",
-    )
+    add_number(parser, "--sessions", 200, "sessions at the same time")
+    add_number(parser, "--frames", 50, "frames of each session")
     parser.add_argument(
         "--tracemalloc", action="store_true", help="count the bytes that Python has allocated"
     )

@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from benchmarks.comparison import Column, Comparison, ComparisonReport
-from benchmarks.options import add_round_options, positive
+from benchmarks.options import add_number, add_round_options
 
 SUMMARY = "latency and CPU time of a tool call, compared with openai-agents"
 
@@ -26,13 +26,7 @@ COMPARISON: Final = Comparison(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this benchmark."""
-    parser.add_argument(
-        "--calls",
-        type=positive,
-        metavar="N",
-        default=500,
-        help="tool calls of each client (default: 500)",
-    )
+    add_number(parser, "--calls", 500, "tool calls of each client")
     add_round_options(parser)
 
 
