@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import pytest
 import trio
 import trio.testing
 
-from trio_realtime._nursery import leaves_of, open_bare_nursery
+from trio_realtime._nursery import leaves_of, open_bare_nursery, start_soon_in_this_context
+
+STARTED_BY: ContextVar[str] = ContextVar("started_by", default="nobody")
 
 
 class Bug(Exception):
@@ -126,3 +129,22 @@ async def test_a_cancellation_that_reaches_only_the_tasks_is_preserved() -> None
             nursery.start_soon(trio.sleep_forever)
             outer.cancel()
     assert outer.cancelled_caught
+
+
+async def test_tasks_inherit_the_context_variables_of_the_moment_that_was_chosen() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    async def look(word: str) -> None:
+        seen.append((STARTED_BY.get(), word))
+        assert trio.lowlevel.current_task().name == "observer"
+
+    async def tool(nursery: trio.Nursery) -> None:
+        STARTED_BY.set("the tool")
+        start_soon(look, "later", name="observer")
+
+    async with trio.open_nursery() as nursery:
+        STARTED_BY.set("the session")
+        start_soon = start_soon_in_this_context(nursery)
+        STARTED_BY.set("somebody else")
+        nursery.start_soon(tool, nursery)
+    assert seen == [("the session", "later")]

@@ -1,4 +1,6 @@
-"""A nursery that does not wrap exceptions in groups. This module imports nothing from the package.
+"""A nursery that does not wrap exceptions in groups, and tasks that start on demand.
+
+This module imports nothing from the package.
 
 Trio wraps exceptions that leave a nursery in an ExceptionGroup. :func:`open_bare_nursery` hides the
 nursery from its caller: an exception of the block is raised unwrapped. A crash of a background task
@@ -9,11 +11,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import NoReturn, cast
+from contextvars import copy_context
+from functools import partial
+from typing import Any, NoReturn, TypeAlias, cast
 
 import trio
 
-__all__ = ["leaves_of", "open_bare_nursery"]
+__all__ = ["StartSoon", "leaves_of", "open_bare_nursery", "start_soon_in_this_context"]
+
+StartSoon: TypeAlias = Callable[..., None]
+"""A function like :meth:`trio.Nursery.start_soon`."""
 
 
 @asynccontextmanager
@@ -44,6 +51,21 @@ async def open_bare_nursery(
                 nursery.cancel_scope.cancel(reason="the block of the nursery was left")
     except BaseExceptionGroup as group:
         _raise_unwrapped(group, block_exc, bug)
+
+
+def start_soon_in_this_context(nursery: trio.Nursery) -> StartSoon:
+    """Return a ``start_soon`` whose tasks inherit the context variables of this moment.
+
+    A task inherits those of the task that starts it. That may be a tool of the user, for a task that
+    starts only when it is needed.
+    """
+    context = copy_context()
+
+    def start_soon(async_fn: Callable[..., Any], *args: Any, name: object = None) -> None:
+        start: Callable[[], None] = partial(nursery.start_soon, async_fn, *args, name=name)
+        context.run(start)
+
+    return start_soon
 
 
 def _raise_unwrapped(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
 
 import trio
 
+from trio_realtime._nursery import StartSoon, start_soon_in_this_context
 from trio_realtime.agents import AgentContext, AgentHooks, SessionHooks, maybe_await
 from trio_realtime.errors import ConsumerTooSlow, HookFailed
 from trio_realtime.events import (
@@ -65,8 +65,7 @@ class HookRunner:
         self._context = context
         self._hooks = hooks
         self._events: EventChannel[Any] | None = None  # once there are hooks
-        self._nursery: trio.Nursery | None = None
-        self._context_variables = copy_context()
+        self._start_soon: StartSoon | None = None
         self._max_waiting = max_waiting
         self._current = ""
         # Hooks still learn what happened before a cancellation of the user's block.
@@ -84,15 +83,12 @@ class HookRunner:
 
     def attach(self, nursery: trio.Nursery) -> None:
         """Run the task of the hooks in this nursery, now or once there are hooks."""
-        self._nursery = nursery
-        self._context_variables = copy_context()
+        self._start_soon = start_soon_in_this_context(nursery)
         self._start()
 
     def _start(self) -> None:
-        nursery, events = self._nursery, self._events
-        if nursery is not None and events is not None:
-            # A tool that changes the agent may start it, and its context variables are not for the hooks.
-            self._context_variables.run(lambda: nursery.start_soon(self.run, events, name="hooks"))
+        if self._start_soon is not None and self._events is not None:
+            self._start_soon(self.run, self._events, name="hooks")
 
     def finish(self, deadline: float) -> None:
         """End after the events so far: the session is over. Hooks are cancelled at the deadline."""

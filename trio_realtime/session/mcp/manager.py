@@ -9,13 +9,13 @@ The MCP SDK is imported when the first agent with MCP servers starts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set as AbstractSet
-from contextvars import copy_context
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 import attrs
 import trio
 
+from trio_realtime._nursery import start_soon_in_this_context
 from trio_realtime.agents import (
     FunctionTool,
     McpServer,
@@ -104,7 +104,7 @@ class McpServers:
         self, nursery: trio.Nursery, close_timeout: float, connect: McpConnector | None = None
     ) -> None:
         self.settings_lock: trio.Lock = trio.Lock()
-        self._nursery = nursery
+        self._start_soon = start_soon_in_this_context(nursery)
         self._close_timeout = close_timeout
         self._connect = connect
         self._tasks: dict[McpServer, McpServerTask] = {}
@@ -114,7 +114,6 @@ class McpServers:
         self._context: Any = None
         self._refresh_pending = False
         self._is_refreshing = False
-        self._context_variables = copy_context()
 
     async def start(self, agent: RealtimeAgent[Any]) -> None:
         """Start the servers of an agent that are not running, and wait for their first attempt.
@@ -140,7 +139,7 @@ class McpServers:
             self._connect = self._connect or _import_connector()
             task = McpServerTask(server, self._connect, self._close_timeout, self._emit)
             self._tasks[server] = task
-            self._nursery.start_soon(task.run, name=f"MCP server {server.name}")
+            self._start_soon(task.run, name=f"MCP server {server.name}")
         return self._tasks[server]
 
     def offered(self, agent: RealtimeAgent[Any]) -> tuple[FunctionTool, ...]:
@@ -189,13 +188,9 @@ class McpServers:
 
     def _refresh(self) -> None:
         """Begin to send the tools that have changed, once the session is open."""
-        host, refresh = self._host, self._refresh_settings
-        if host is not None and self._refresh_pending and not self._is_refreshing:
+        if self._host is not None and self._refresh_pending and not self._is_refreshing:
             self._is_refreshing = True
-            # A tool that changes the agent may start it, and its context variables are not for this task.
-            self._context_variables.run(
-                lambda: self._nursery.start_soon(refresh, host, name="MCP tools")
-            )
+            self._start_soon(self._refresh_settings, self._host, name="MCP tools")
 
     async def _refresh_settings(self, host: McpHost) -> None:
         supervise_task(host.end)
