@@ -22,7 +22,7 @@ def _ignore() -> None:
 
 @final
 @attrs.define(eq=False, repr=False)  # the upgrade request in the buffer has credentials
-class BufferedStream:
+class BufferedStream(trio.abc.AsyncResource):
     """A byte stream with a buffer of what the operating system has not taken yet.
 
     Bytes are encrypted when they are put into the buffer, because TLS must send them in that order. So
@@ -133,7 +133,7 @@ class BufferedStream:
     def _push_bytes(self, data: bytes) -> None:
         self.pushed += len(data)
         size = 0
-        if self._is_direct and not self._buffer and not self._is_lost:
+        if self.writes_at_once:
             try:
                 size = self._stream.write_now(data)
             except BlockingIOError:

@@ -15,7 +15,7 @@ from ._buffered_stream import BufferedStream
 from ._byte_streams import byte_stream_of
 from ._credentials import basic_credentials
 from ._proxy import open_tunnel
-from ._streams import default_context, open_tcp, tls_error
+from ._streams import closed_on_error, default_context, open_tcp, tls_error
 from ._tls import TlsCodec
 from .base import ConnectOptions, TransportConnectTimeout
 
@@ -43,11 +43,8 @@ async def open_stream(options: ConnectOptions) -> BufferedStream:
     """
     tls = _tls_of(options)
     stream = BufferedStream(byte_stream_of(await open_tunnel_stream(options)), tls)
-    try:
+    async with closed_on_error(stream):
         await stream.do_handshake(_peer_name(options))
-    except BaseException:
-        await stream.aclose()
-        raise
     return stream
 
 

@@ -11,6 +11,7 @@ from trio_realtime._nursery import open_bare_nursery
 
 from ._connect import connect_deadline, open_stream
 from ._fast_connection import FastConnection
+from ._streams import closed_on_error
 from .base import ConnectOptions, Transport, TransportError
 
 __all__ = ["open_connection"]
@@ -31,10 +32,7 @@ async def open_connection(options: ConnectOptions) -> AsyncGenerator[Transport]:
 async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> FastConnection:
     with connect_deadline(options):
         stream = await open_stream(options)
-        try:
+        async with closed_on_error(stream):
             connection = FastConnection(options, stream, nursery)
             await connection.perform_handshake()
-        except BaseException:
-            await stream.aclose()
-            raise
-        return connection
+            return connection

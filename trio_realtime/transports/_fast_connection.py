@@ -312,7 +312,7 @@ class FastConnection:
     def try_send(self, text: str) -> bool:
         """Write a message without waiting; see :class:`.DirectSender`."""
         stream = self._stream
-        if self._end is not None or self._sent_close is not None or not stream.writes_at_once:
+        if self._is_closing or not stream.writes_at_once:
             return False
         self._timer.begin_message()
         stream.push(masked_frame(text.encode()))

@@ -68,7 +68,7 @@ async def start_tls(
 
 
 @asynccontextmanager
-async def closed_on_error(stream: trio.abc.Stream) -> AsyncGenerator[None]:
+async def closed_on_error(stream: trio.abc.AsyncResource) -> AsyncGenerator[None]:
     """Close the stream at once if the block raises or is cancelled."""
     try:
         yield

@@ -36,6 +36,7 @@ from ._buffered_stream import BufferedStream
 from ._connect import connect_deadline, host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
 from ._direct_websocket import ClientConnection
+from ._streams import closed_on_error
 from ._upgrade import handshake_error, receive_upgrade
 from .base import (
     ABNORMAL,
@@ -139,16 +140,8 @@ class _GuardedStream:
 
     async def write_rest(self) -> None:
         """Write what :meth:`write_now` has left. If this is cancelled, the stream is closed."""
-        async with self._closed_on_error():
+        async with closed_on_error(self._inner):
             await self._inner.flush()
-
-    @asynccontextmanager
-    async def _closed_on_error(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except BaseException:
-            await self._inner.aclose()
-            raise
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # Cancellation at this point has written nothing, so the stream stays intact.
@@ -158,7 +151,7 @@ class _GuardedStream:
         try:
             if self.has_rest:
                 await self.write_rest()
-            async with self._closed_on_error():
+            async with closed_on_error(self._inner):
                 await self._keepalive.send_all(self._inner, data)
         except trio.BrokenResourceError as exc:
             if self._request is None:
