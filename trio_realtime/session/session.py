@@ -35,7 +35,6 @@ from trio_realtime.events import AnyEvent, SessionEvent
 from trio_realtime.items import MAX_ID_LENGTH, HistoryItem, item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
-    MAX_APPEND_BYTES,
     UNSET,
     AudioFormat,
     ConversationItemCreate,
@@ -52,6 +51,7 @@ from trio_realtime.wire import (
     ToolSpec,
     Unset,
 )
+from trio_realtime.wire.client import check_append
 
 from .arguments import (
     MessageContent,
@@ -249,8 +249,10 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             UsageError: the audio is larger than the service accepts at once (15 MiB).
         """
         audio = bytes(pcm)
-        if len(audio) > MAX_APPEND_BYTES:
-            raise UsageError(f"audio must have at most {MAX_APPEND_BYTES} bytes, got {len(audio)}")
+        try:
+            check_append(audio)
+        except ValueError as exc:
+            raise UsageError(str(exc)) from None
         self._runtime.guard.check()
         await self._runtime.send_queue.wait_for_audio_space()
         if audio and not self._muted:
@@ -349,7 +351,8 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         typed = raw_event(event)
         self._runtime.encode(typed)
         if isinstance(typed, InputAudioBufferAppend):
-            await self._ready_for_audio()
+            self._runtime.guard.check()
+            await self._runtime.send_queue.wait_for_audio_space()
             if not self._muted:
                 self._runtime.feed(SendRaw(typed))
             return
@@ -555,10 +558,6 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
     def is_muted(self) -> bool:
         """Whether the user's audio is dropped."""
         return self._muted
-
-    async def _ready_for_audio(self) -> None:
-        self._runtime.guard.check()
-        await self._runtime.send_queue.wait_for_audio_space()
 
     # --- look
 

@@ -17,9 +17,18 @@ MAX_APPEND_BYTES = 15 * 1024 * 1024
 """The service accepts at most 15 MiB of audio in one event."""
 
 
+def check_append(audio: bytes) -> None:
+    """Check that the service accepts so much audio in one event.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if len(audio) > MAX_APPEND_BYTES:
+        raise ValueError(f"audio must have at most {MAX_APPEND_BYTES} bytes, got {len(audio)}")
+
+
 def _check_append(_instance: Any, _attribute: Any, value: bytes) -> None:
-    if len(value) > MAX_APPEND_BYTES:
-        raise ValueError(f"audio must have at most {MAX_APPEND_BYTES} bytes, got {len(value)}")
+    check_append(value)
 
 
 @attrs.frozen(kw_only=True)

@@ -5,38 +5,16 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from support.history import assistant, content, history_of, user
 from trio_realtime.core.history.items import History
 from trio_realtime.items import HistoryItem
 from trio_realtime.wire import (
-    ContentPart,
     FunctionCallItem,
     InputText,
     MessageItem,
     OutputAudio,
     OutputText,
 )
-
-
-def assistant(item_id: str, *parts: ContentPart, status: str | None = None) -> MessageItem:
-    return MessageItem(id=item_id, role="assistant", content=parts, status=status)
-
-
-def user(item_id: str, *parts: ContentPart, status: str | None = "completed") -> MessageItem:
-    return MessageItem(id=item_id, role="user", content=parts, status=status)
-
-
-def history_of(*items: HistoryItem) -> History:
-    history = History()
-    for item in items:
-        history.add(item)
-    return history
-
-
-def content(history: History, item_id: str) -> tuple[ContentPart, ...]:
-    item = history.get(item_id)
-    assert isinstance(item, MessageItem)
-    assert item in history.snapshot()
-    return item.content
 
 
 def test_a_truncated_part_has_the_heard_time_and_its_transcript() -> None:

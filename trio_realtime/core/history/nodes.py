@@ -26,7 +26,7 @@ class Node:
         heard: the fraction of each part that was heard, where an interruption cut it.
         connection: the number of the connection on which the item was created.
         reported: the number of the connection that has reported the item.
-        is_replayed: that connection was told of the item: what it reports of it is less than is known.
+        is_replayed: the item was sent to that connection, which reports less of it than is known.
     """
 
     __slots__ = (

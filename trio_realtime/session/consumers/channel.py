@@ -215,16 +215,12 @@ class EventChannel(trio.abc.ReceiveChannel[EventT_co], Generic[EventT_co]):
         if self._failure is not None:
             self._dropped += 1
             return
-        if type(event) is Audio:
-            audio = len(event.data)
-            self._audio += audio
-            size = audio + len(event.item_id) + len(event.response_id)  # as size_of says
-        else:
-            size = size_of(event)
+        size = size_of(event)
         self._events.append((event, size))
         self._bytes += size
-        max_events, max_audio, max_bytes = self._half
-        if self._bytes > max_bytes or self._audio > max_audio or len(self._events) > max_events:
+        if type(event) is Audio:
+            self._audio += len(event.data)
+        if self._is_crowded():
             if self._receiving or self._patience > 0:
                 self._crowded.add(self)
             # A task that is about to take an event is not too slow: the reader waits for it before it
