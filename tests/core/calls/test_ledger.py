@@ -255,10 +255,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def protect(self, data: st.DataObject, respond: bool) -> None:
         call_id = data.draw(st.sampled_from(sorted(self.owner.keys() - self.answered)))
         self.ledger.protect(call_id, respond=respond)
-        if call_id not in self.cancelled:
+        if call_id not in self.cancelled | self.protected:
             self.protected.add(call_id)
-        self.respond_anyway.discard(call_id)
-        self.respond_anyway |= {call_id} if respond else set()
+            self.respond_anyway |= {call_id} if respond else set()
 
     @rule(response_id=st.sampled_from(RESPONSES))
     def response_done(self, response_id: str) -> None:

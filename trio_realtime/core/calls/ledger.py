@@ -169,7 +169,7 @@ class ToolLedger:
     def protect(self, call_id: str, *, respond: bool = False) -> None:
         """Let interruptions leave this call alone.
 
-        A call that is being cancelled, or is answered or unknown, stays as it is.
+        A call that is protected already or being cancelled, or is answered or unknown, stays as it is.
 
         Args:
             call_id: the service's id of the call.
