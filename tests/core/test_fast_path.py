@@ -119,9 +119,7 @@ def both_paths(make: Callable[[], Conversation], seed: int) -> tuple[RecordingSe
     return tuple(RecordingService(make(), seed, is_fast=is_fast) for is_fast in (True, False))
 
 
-@given(seed=st.integers(0, 2**32), debounce=st.sampled_from((None, 20)))
-@settings(deadline=None, max_examples=60)
-def test_both_paths_have_the_same_effects(seed: int, debounce: int | None) -> None:
+def talk_on_both_paths(seed: int, debounce: int | None) -> tuple[RecordingService, ...]:
     fast, general = both_paths(
         lambda: open_conversation(
             guardrail_debounce=debounce, audio_gate=False, max_history_audio=0
@@ -135,8 +133,20 @@ def test_both_paths_have_the_same_effects(seed: int, debounce: int | None) -> No
         assert fast.state() == general.state()
         fast.effects.clear()
         general.effects.clear()
-    assert fast.fast_paths > 5
+    return fast, general
+
+
+@given(seed=st.integers(0, 2**32), debounce=st.sampled_from((None, 20)))
+@settings(deadline=None, max_examples=60)
+def test_both_paths_have_the_same_effects(seed: int, debounce: int | None) -> None:
+    _, general = talk_on_both_paths(seed, debounce)
     assert general.fast_paths == 0
+
+
+def test_random_traffic_takes_the_fast_paths() -> None:
+    # Not in each case: the first random event may end everything.
+    taken = [talk_on_both_paths(seed, None)[0].fast_paths for seed in range(10)]
+    assert sum(taken) > 200
 
 
 @pytest.mark.parametrize(
