@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from trio_realtime import events as ev
 from trio_realtime.core.effects import Effect
@@ -52,15 +52,12 @@ _TIMER: Final = "commit"
 _BYTES_PER_MS: Final = 48.0
 
 
-class _Piece:
-    """Audio that was sent or waits, or a commit (``audio`` is ``None``)."""
+_Piece: TypeAlias = tuple[bytes | None, float, bool]
+"""Audio that was sent or waits (``None`` for a commit), when it was said, and whether there was no connection.
 
-    __slots__ = ("at", "audio", "while_away")
-
-    def __init__(self, audio: bytes | None, at: float, while_away: bool) -> None:  # noqa: FBT001
-        self.audio = audio
-        self.at = at
-        self.while_away = while_away
+Plain tuples of such values are no work for the garbage collector. A session makes 50 of them per second, and
+they live for a second or more, so objects of a class would cause most of the full collections.
+"""
 
 
 class UserAudio:
@@ -140,7 +137,7 @@ class UserAudio:
 
     def on_commit(self, command: CommitAudio, now: float) -> Sequence[Effect]:
         """End the user's turn by hand."""
-        self._pieces.append(_Piece(None, now, not self._link.is_open))
+        self._pieces.append((None, now, not self._link.is_open))
         if not self._link.is_open:
             return ()
         if not self._timer.is_running(_TIMER):
@@ -155,7 +152,7 @@ class UserAudio:
     def _remember(self, audio: bytes, now: float) -> None:
         self._read_settings()
         away = not self._link.is_open
-        self._pieces.append(_Piece(audio, now, away))
+        self._pieces.append((audio, now, away))
         self._size += len(audio)
         seconds = self._max_speech
         if away:
@@ -170,19 +167,19 @@ class UserAudio:
 
     def _drop_stale(self, now: float) -> None:
         """Drop what was said too long ago, while there is no connection."""
-        oldest_away = next((piece for piece in self._pieces if piece.while_away), None)
-        while oldest_away is not None and now - oldest_away.at > self._max_away:
+        oldest_away = next((piece for piece in self._pieces if piece[2]), None)
+        while oldest_away is not None and now - oldest_away[1] > self._max_away:
             while self._pieces and self._pieces[0] is not oldest_away:
                 self._drop_oldest()
             self._drop_oldest()
             oldest_away = self._pieces[0] if self._pieces else None
 
     def _drop_oldest(self, *, is_lost: bool = True) -> None:
-        piece = self._pieces.popleft()
-        if piece.audio is not None:
-            self._size -= len(piece.audio)
+        audio, _, _ = self._pieces.popleft()
+        if audio is not None:
+            self._size -= len(audio)
             if is_lost:
-                self.dropped_ms += len(piece.audio) / self._bytes_per_ms
+                self.dropped_ms += len(audio) / self._bytes_per_ms
 
     def _forget_all(self) -> None:
         self._pieces.clear()
@@ -219,14 +216,14 @@ class UserAudio:
 
     def _became_item(self, item_id: str) -> None:
         self._end_turn()
-        by_hand = any(piece.audio is None for piece in self._pieces)
+        by_hand = self._has_commit
         spoken: list[bytes] = []
         while self._pieces:
-            piece = self._pieces.popleft()
-            if piece.audio is None:
+            audio, _, _ = self._pieces.popleft()
+            if audio is None:
                 break
-            spoken.append(piece.audio)
-            self._size -= len(piece.audio)
+            spoken.append(audio)
+            self._size -= len(audio)
         if self.enabled and item_id and spoken:
             self._clips[item_id] = b"".join(spoken)
             self._limit_clips()
@@ -240,10 +237,14 @@ class UserAudio:
             del self._clips[next(iter(self._clips))]
 
     def _commit_answered(self) -> None:
-        if any(piece.audio is None for piece in self._pieces):
+        if self._has_commit:
             self._timer.start(_TIMER)
         else:
             self._timer.stop(_TIMER)
+
+    @property
+    def _has_commit(self) -> bool:
+        return any(audio is None for audio, _, _ in self._pieces)
 
     def on_cleared(self, _event: InputAudioBufferCleared, _now: float) -> Sequence[Effect]:
         """Note that the service's buffer is empty."""
@@ -265,7 +266,7 @@ class UserAudio:
     def commit_rejected(self) -> None:
         """Note that the service rejected the oldest commit: there was nothing to commit."""
         for piece in self._pieces:
-            if piece.audio is None:
+            if piece[0] is None:
                 self._pieces.remove(piece)
                 break
         self._commit_answered()
@@ -293,18 +294,18 @@ class UserAudio:
             lost_at: when the previous connection ended.
         """
         if now - lost_at > self._max_away:
-            while self._pieces and now - self._pieces[0].at > self._max_away:
+            while self._pieces and now - self._pieces[0][1] > self._max_away:
                 self._drop_oldest()
         self._drop_empty_commits()
         effects: list[Effect] = []
         unsent = bytearray()
-        for piece in self._pieces:
-            piece.while_away = False
-            unsent += piece.audio or b""
-            if unsent and (piece.audio is None or len(unsent) >= MAX_APPEND):
+        self._pieces = deque((audio, at, False) for audio, at, _ in self._pieces)
+        for audio, _, _ in self._pieces:
+            unsent += audio or b""
+            if unsent and (audio is None or len(unsent) >= MAX_APPEND):
                 effects.append(InputAudioBufferAppend(audio=bytes(unsent)))
                 unsent.clear()
-            if piece.audio is None:
+            if audio is None:
                 effects.append(InputAudioBufferCommit())
                 self._timer.start(_TIMER)
         if unsent:
@@ -316,7 +317,7 @@ class UserAudio:
         """Drop the commits whose audio was dropped: the service would reject them."""
         pieces: deque[_Piece] = deque()
         for piece in self._pieces:
-            if piece.audio is not None or (pieces and pieces[-1].audio is not None):
+            if piece[0] is not None or (pieces and pieces[-1][0] is not None):
                 pieces.append(piece)
         self._pieces = pieces
 
