@@ -119,13 +119,13 @@ class FastConnection:
 
     async def run(self) -> None:
         """Run until the connection has ended, and close the stream then."""
-        async with trio.open_nursery() as pings:
-            interval, timeout = self._options.ping_interval, self._options.ping_timeout
-            if interval is not None and timeout is not None:
-                pings.start_soon(self._end_if_lost, pings, interval, timeout)
-            while self._end is None:
-                await self._read_ahead()
-            pings.cancel_scope.cancel(reason="the connection ended")
+        pinging = trio.CancelScope()
+        interval, timeout = self._options.ping_interval, self._options.ping_timeout
+        if interval is not None and timeout is not None:
+            self._nursery.start_soon(self._end_if_lost, pinging, interval, timeout)
+        while self._end is None:
+            await self._read_ahead()
+        pinging.cancel(reason="the connection ended")
         with trio.move_on_after(self._options.close_timeout):
             with suppress(*_LOST):
                 await self._stream.flush()
@@ -154,15 +154,18 @@ class FastConnection:
         ):
             await self._read_once()
 
-    async def _end_if_lost(self, nursery: trio.Nursery, interval: float, timeout: float) -> None:
-        await self._timer.wait_lost(
-            self._send_ping,
-            lambda: self._end is not None,
-            nursery,
-            interval=interval,
-            timeout=timeout,
-        )
-        if self._sent_close is not None:
+    async def _end_if_lost(
+        self, pinging: trio.CancelScope, interval: float, timeout: float
+    ) -> None:
+        with pinging:
+            await self._timer.wait_lost(
+                self._send_ping,
+                lambda: self._end is not None,
+                self._nursery,
+                interval=interval,
+                timeout=timeout,
+            )
+        if self._end is not None or self._sent_close is not None:
             return  # close_timeout limits the close
         self._finish(ABNORMAL, f"the peer did not answer a ping within {timeout:g} s")
         await self._stream.aclose()
@@ -179,25 +182,23 @@ class FastConnection:
         """Return the next message; see :class:`.Transport`."""
         if self._messages:
             await trio.lowlevel.checkpoint()
-        await self._wait_message()
-        return self._messages.popleft()
+        if not self._messages:
+            self._messages.extend(await self.receive_many())
+        return self._messages.popleft()  # noqa: ASYNC910 - receive_many waits for a message
 
     async def receive_many(self) -> list[str | bytes]:
         """Return all messages that have arrived, at least one; see :class:`.Transport`."""
         if self._messages:
             await trio.lowlevel.checkpoint()
-        await self._wait_message()
-        messages = list(self._messages)
-        self._messages.clear()
-        return messages
-
-    async def _wait_message(self) -> None:  # noqa: ASYNC910 - the callers yield if there are messages
         while not self._messages:
             if self._end is not None:
                 await trio.lowlevel.checkpoint()
                 raise self._closed_error()
             self._has_receiver = True
             await self._read_once()
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages  # noqa: ASYNC910 - the loop waits for a message
 
     async def _read_once(self) -> None:  # noqa: ASYNC910 - reading is a checkpoint
         """Handle what arrives next, or wait until another task has done so."""
