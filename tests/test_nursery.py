@@ -9,7 +9,12 @@ import pytest
 import trio
 import trio.testing
 
-from trio_realtime._nursery import leaves_of, open_bare_nursery, start_soon_in_this_context
+from trio_realtime._nursery import (
+    OnDemandTask,
+    leaves_of,
+    open_bare_nursery,
+    start_soon_in_this_context,
+)
 
 STARTED_BY: ContextVar[str] = ContextVar("started_by", default="nobody")
 
@@ -129,6 +134,33 @@ async def test_a_cancellation_that_reaches_only_the_tasks_is_preserved() -> None
             nursery.start_soon(trio.sleep_forever)
             outer.cancel()
     assert outer.cancelled_caught
+
+
+@pytest.mark.parametrize("attached_first", [True, False])
+async def test_a_task_on_demand_starts_once_when_it_is_needed(attached_first: bool) -> None:
+    task, started = OnDemandTask(), list[int]()
+    if attached_first:
+        task.attach(lambda: started.append(1), is_needed=False)
+        assert started == []
+        assert task.start()
+    else:
+        assert task.start()
+        assert started == []
+        task.attach(lambda: started.append(1), is_needed=True)
+    assert started == [1]
+
+    assert task.start()
+    assert started == [1]
+
+
+async def test_a_task_on_demand_that_was_stopped_does_not_start() -> None:
+    task, started = OnDemandTask(), list[int]()
+    task.attach(lambda: started.append(1), is_needed=False)
+    task.stop()
+
+    assert not task.start()
+    task.attach(lambda: started.append(2), is_needed=True)
+    assert started == []
 
 
 async def test_tasks_inherit_the_context_variables_of_the_moment_that_was_chosen() -> None:

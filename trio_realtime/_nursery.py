@@ -9,24 +9,30 @@ is a bug in the library, so it is reported as one, with the whole group as its c
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
 from functools import partial
-from typing import Any, NoReturn, TypeAlias, cast
+from types import TracebackType
+from typing import Any, NoReturn, TypeAlias, cast, final
 
 import trio
 
-__all__ = ["StartSoon", "leaves_of", "open_bare_nursery", "start_soon_in_this_context"]
+__all__ = [
+    "OnDemandTask",
+    "StartSoon",
+    "leaves_of",
+    "open_bare_nursery",
+    "start_soon_in_this_context",
+]
 
 StartSoon: TypeAlias = Callable[..., None]
 """A function like :meth:`trio.Nursery.start_soon`."""
 
 
-@asynccontextmanager
-async def open_bare_nursery(
+def open_bare_nursery(
     bug: Callable[[str], Exception],
-) -> AsyncGenerator[trio.Nursery, None]:
+) -> AbstractAsyncContextManager[trio.Nursery]:
     """Open a nursery that raises the block's own exception without wrapping it in a group.
 
     The nursery is cancelled whenever the block exits, so its tasks never outlive the block.
@@ -39,18 +45,34 @@ async def open_bare_nursery(
             SystemExit from a task is also raised unchanged.
         Exception: ``bug(message)`` if a task crashed, with the exception group as its cause.
     """
-    block_exc: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            try:
-                yield nursery
-            except BaseException as exc:
-                block_exc = exc
-                raise
-            finally:
-                nursery.cancel_scope.cancel(reason="the block of the nursery was left")
-    except BaseExceptionGroup as group:
-        _raise_unwrapped(group, block_exc, bug)
+    return _BareNursery(bug)
+
+
+@final
+class _BareNursery(AbstractAsyncContextManager[trio.Nursery]):
+    """The context manager of :func:`open_bare_nursery`. A generator would take more time and memory."""
+
+    __slots__ = ("_bug", "_manager", "_nursery")
+
+    def __init__(self, bug: Callable[[str], Exception]) -> None:
+        self._bug = bug
+        self._manager = trio.open_nursery()
+
+    async def __aenter__(self) -> trio.Nursery:
+        self._nursery = await self._manager.__aenter__()
+        return self._nursery
+
+    async def __aexit__(  # noqa: ASYNC910 - trio decides whether this is a checkpoint
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        self._nursery.cancel_scope.cancel(reason="the block of the nursery was left")
+        try:
+            return await self._manager.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102
+        except BaseExceptionGroup as group:
+            _raise_unwrapped(group, exc, self._bug)
 
 
 def start_soon_in_this_context(nursery: trio.Nursery) -> StartSoon:
@@ -66,6 +88,37 @@ def start_soon_in_this_context(nursery: trio.Nursery) -> StartSoon:
         context.run(start)
 
     return start_soon
+
+
+@final
+class OnDemandTask:
+    """A task that starts when there is something for it to do. Many sessions never need it."""
+
+    def __init__(self) -> None:
+        self._start: Callable[[], None] | None = None
+        self._is_started = False
+        self._is_stopped = False
+
+    def attach(self, start: Callable[[], None], *, is_needed: bool) -> None:
+        """Start the task with this function: now if it is needed already, or at the next :meth:`start`."""
+        self._start = start
+        if is_needed:
+            self.start()
+
+    def start(self) -> bool:
+        """Start the task once it can run.
+
+        Returns:
+            Whether it runs, or can still be attached; ``False`` after :meth:`stop`.
+        """
+        if not self._is_started and not self._is_stopped and self._start is not None:
+            self._is_started = True
+            self._start()
+        return self._is_started or not self._is_stopped
+
+    def stop(self) -> None:
+        """Do not start the task any more. One that was started goes on."""
+        self._is_stopped = True
 
 
 def _raise_unwrapped(

@@ -42,6 +42,9 @@ async def slow(context: AgentContext[None], text: str) -> bool:
     return False
 
 
+GUARDED = RealtimeAgent[None](name="Assistant", output_guardrails=[slow])
+
+
 async def test_tasks_are_named_for_their_service_tool_or_guardrail(
     autojump_clock: MockClock,
 ) -> None:
@@ -54,24 +57,32 @@ async def test_tasks_are_named_for_their_service_tool_or_guardrail(
         peer.call("resp_1", "item_2", "call_1", "endless")
         await wait_all_tasks_blocked()
         names = set(task_names())
-    assert {"reader", "writer", "guardrails", "tools"} <= names
+    assert {"reader of connection 1", "writer", "guardrails", "tools"} <= names
     assert "tool endless call_1 of resp_1" in names
     assert "guardrail slow resp_1" in names
+
+
+async def test_an_idle_session_has_no_task_for_calls_checks_and_deadlines(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_test_session(ScriptedPeer(), agent=GUARDED):
+        await wait_all_tasks_blocked()
+        assert {"guardrails", "tools", "deadlines"}.isdisjoint(task_names())
 
 
 async def test_a_single_guardrail_has_no_task_besides_its_check(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer()
-    agent = RealtimeAgent[None](name="Assistant", output_guardrails=[slow])
-    async with open_test_session(peer, agent=agent, guardrail_debounce=5):
-        await wait_all_tasks_blocked()
-        before = trio.lowlevel.current_statistics().tasks_living
+    async with open_test_session(peer, agent=GUARDED, guardrail_debounce=5):
         peer.begin_response("resp_1")
         peer.open_message("resp_1", "item_1")
         peer.text("resp_1", "item_1", "a long text")
         await wait_all_tasks_blocked()
-        assert trio.lowlevel.current_statistics().tasks_living == before + 1
+        assert [name for name in task_names() if name.startswith("guardrail")] == [
+            "guardrails",
+            "guardrail slow resp_1",
+        ]
 
 
 @pytest.mark.parametrize(

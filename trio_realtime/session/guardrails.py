@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 import trio
 
+from trio_realtime._nursery import OnDemandTask
 from trio_realtime.agents import (
     AgentContext,
     FeedbackFormatter,
@@ -64,6 +65,12 @@ class GuardrailRunner:
         self._outputs = outputs
         self._inputs = inputs
         self._send, self._receive = trio.open_memory_channel[Check](math.inf)
+        self._task = OnDemandTask()
+
+    def attach(self, start: Callable[[], None]) -> None:
+        """Start the task that runs the checks with this function, now or with the first check."""
+        waiting = self._send.statistics().current_buffer_used
+        self._task.attach(start, is_needed=waiting > 0)
 
     def is_guarded(self, agent: Any) -> bool:
         """Return whether there is a guardrail for the replies of an agent."""
@@ -73,8 +80,13 @@ class GuardrailRunner:
         """Start a check, or report at once that nothing tripped if there are no guardrails."""
         if self._guardrails(check):
             self._send.send_nowait(check)
+            self._task.start()
         elif isinstance(check, CheckReply):
             runtime.feed(_result(check, ()))
+
+    def stop_receiving(self) -> None:
+        """Start no more checks: the session is over."""
+        self._task.stop()
 
     async def run(self, runtime: Runtime) -> None:
         """Run checks until the session cancels this task."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from trio_realtime._nursery import open_bare_nursery
+from trio_realtime._nursery import open_bare_nursery, start_soon_in_this_context
 from trio_realtime.agents import (
     AgentDescription,
     InputGuardrail,
@@ -260,27 +260,30 @@ class _SessionTasks:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Run the tasks for the duration of the block: those that the session needs.
+        """Run the tasks for the duration of the block. Most of them start once there is something to do.
 
         The hooks' task ends by itself, after the last event or at the deadline of the shutdown.
         """
         runtime = self.runtime
         checking, calling, watching, limiting = (trio.CancelScope() for _ in range(4))
         async with open_bare_nursery(InternalError) as nursery:
-            nursery.start_soon(
-                _run_in_scope, checking, runtime.guardrails.run, runtime, name="guardrails"
+            start_soon = partial(start_soon_in_this_context(nursery), _run_in_scope)
+            runtime.guardrails.attach(
+                partial(start_soon, checking, runtime.guardrails.run, runtime, name="guardrails")
             )
-            nursery.start_soon(
-                _run_in_scope, calling, runtime.tools.run, self.services, name="tools"
+            runtime.tools.attach(
+                partial(start_soon, calling, runtime.tools.run, self.services, name="tools")
             )
-            nursery.start_soon(_run_in_scope, watching, runtime.watch_deadlines, name="deadlines")
+            runtime.attach(partial(start_soon, watching, runtime.watch_deadlines, name="deadlines"))
             if self.enforce_limits is not None:
-                nursery.start_soon(_run_in_scope, limiting, self.enforce_limits, name="limits")
-            self.hooks.attach(nursery)
+                start_soon(limiting, self.enforce_limits, name="limits")
+            self.hooks.attach(start_soon_in_this_context(nursery))
             try:
                 yield
             finally:
+                runtime.guardrails.stop_receiving()
                 runtime.tools.stop_receiving()
+                runtime.stop_watching()
                 for scope in (checking, calling, watching, limiting):
                     scope.cancel(reason="the session is over")
 

@@ -6,6 +6,7 @@ event bus, the tools, the guardrails and the tasks that wait for answers; none o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import attrs
 import trio
 
+from trio_realtime._nursery import OnDemandTask
 from trio_realtime.core import (
     AppendAudio,
     CancelCalls,
@@ -158,6 +160,7 @@ class SessionRuntime:
         self._numbers = count(1)
         self._changed = ChangeSignal()
         self._waiting = trio.CancelScope()
+        self._deadlines = OnDemandTask()
 
     # --- sending
 
@@ -217,6 +220,7 @@ class SessionRuntime:
             self._inputs.clear()
         if self.core.next_deadline != self._waiting.deadline:
             self._waiting.deadline = self.core.next_deadline
+            self._deadlines.start()
         self._changed.notify_all()
 
     def play(self, delta: AudioDelta | None) -> bool:
@@ -267,6 +271,14 @@ class SessionRuntime:
                 event_id=event.event_id,
             )
             self.feed(ErrorEvent(error=details))
+
+    def attach(self, start: Callable[[], None]) -> None:
+        """Start the task of :meth:`watch_deadlines` with this function, now or with the next deadline."""
+        self._deadlines.attach(start, is_needed=self.core.next_deadline < math.inf)
+
+    def stop_watching(self) -> None:
+        """Watch no more deadlines: the session is over."""
+        self._deadlines.stop()
 
     async def watch_deadlines(self) -> None:
         """Tell the core when a request was not answered in time."""

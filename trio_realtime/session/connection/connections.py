@@ -209,7 +209,7 @@ class SessionConnections:
         """Replace each connection that ends, until the session has ended."""
         with self._scope:
             async with open_bare_nursery(InternalError) as nursery:
-                await nursery.start(self._hold_first, prepare, name="connection 1")
+                await nursery.start(self._hold_first, prepare, name="reader of connection 1")
                 # From now on, no cancellation reaches the connections before the session has ended.
                 self._scope.shield = True
                 task_status.started()
@@ -242,7 +242,7 @@ class SessionConnections:
                 if self._runtime.end.is_set:
                     return
             try:
-                name = f"connection {self._runtime.core.link.number + 1}"
+                name = f"reader of connection {self._runtime.core.link.number + 1}"
                 await nursery.start(self._hold_next, name=name)
             except RealtimeError as exc:
                 error = exc
@@ -336,15 +336,11 @@ class SessionConnections:
             # Events may follow each other without a checkpoint at which the cancellation could end them.
             return self.current is live and not live.is_stopped
 
-        async def read() -> None:
-            nonlocal failure
-            failure = await read_events(live.connection, self._runtime, is_used)
-            nursery.cancel_scope.cancel(reason="the connection has ended")
-
         with live.serving:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write_messages, live.connection, self._runtime, name="writer")
-                nursery.start_soon(read, name="reader")
+                failure = await read_events(live.connection, self._runtime, is_used)
+                nursery.cancel_scope.cancel(reason="the connection has ended")
         if live.dropped is not None:
             failure = TransportClosed(reason=live.dropped)
         if failure is not None:

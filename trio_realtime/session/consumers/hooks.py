@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
 
 import trio
 
-from trio_realtime._nursery import StartSoon, start_soon_in_this_context
+from trio_realtime._nursery import OnDemandTask, StartSoon
 from trio_realtime.agents import AgentContext, AgentHooks, SessionHooks, maybe_await
 from trio_realtime.errors import ConsumerTooSlow, HookFailed
 from trio_realtime.events import (
@@ -65,7 +65,7 @@ class HookRunner:
         self._context = context
         self._hooks = hooks
         self._events: EventChannel[Any] | None = None  # once there are hooks
-        self._start_soon: StartSoon | None = None
+        self._task = OnDemandTask()
         self._max_waiting = max_waiting
         self._current = ""
         # Hooks still learn what happened before a cancellation of the user's block.
@@ -79,16 +79,12 @@ class HookRunner:
         has_hooks = self._hooks is not None or agent.hooks is not None
         if has_hooks and self._events is None and not self._end.is_set:
             self._events = self._bus.open_internal_channel(get_args(HookEvent))
-            self._start()
+            self._task.start()
 
-    def attach(self, nursery: trio.Nursery) -> None:
-        """Run the task of the hooks in this nursery, now or once there are hooks."""
-        self._start_soon = start_soon_in_this_context(nursery)
-        self._start()
-
-    def _start(self) -> None:
-        if self._start_soon is not None and self._events is not None:
-            self._start_soon(self.run, self._events, name="hooks")
+    def attach(self, start_soon: StartSoon) -> None:
+        """Start the task of the hooks with this function, now or once there are hooks."""
+        has_hooks = self._events is not None
+        self._task.attach(partial(start_soon, self.run, name="hooks"), is_needed=has_hooks)
 
     def finish(self, deadline: float) -> None:
         """End after the events so far: the session is over. Hooks are cancelled at the deadline."""
@@ -96,8 +92,10 @@ class HookRunner:
             self._events.finish()
         self._scope.deadline = deadline
 
-    async def run(self, events: EventChannel[Any]) -> None:
+    async def run(self) -> None:
         """Call the hooks until the session is over and they have been called for every event."""
+        events = self._events
+        assert events is not None
         send, receive = trio.open_memory_channel[HookEvent](self._max_waiting)
         with receive, self._scope:
             async with trio.open_nursery() as nursery:

@@ -8,10 +8,11 @@ takes too long, is rejected, or is cancelled by an interruption. A cancelled cal
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import trio
 
-from trio_realtime._nursery import leaves_of
+from trio_realtime._nursery import OnDemandTask, leaves_of
 from trio_realtime.agents import FunctionTool
 from trio_realtime.core import CANCELLED_OUTPUT, ApprovalDecided, CallFinished, ToolCall
 from trio_realtime.errors import UsageError, UserCodeError
@@ -52,6 +53,7 @@ class ToolRunner:
         self._send, self._receive = trio.open_memory_channel[RunningCall](math.inf)
         # Calls that arrive after a cancellation of the user's block are still answered.
         self._receiving = trio.CancelScope(shield=True)
+        self._task = OnDemandTask()
         self._call_ended = ChangeSignal()
         self._deadline = math.inf
 
@@ -101,6 +103,8 @@ class ToolRunner:
             scope.shield = True
         self.slots.request(call.call_id)
         self._send.send_nowait(running)
+        if not self._task.start():
+            self._running.clear()  # the session is over, so it does not begin
 
     def cancel(self, call_ids: tuple[str, ...]) -> None:
         """Cancel calls. Each is answered when its task has ended."""
@@ -143,6 +147,10 @@ class ToolRunner:
 
     # --- running
 
+    def attach(self, start: Callable[[], None]) -> None:
+        """Start the task that runs the calls with this function, now or with the first call."""
+        self._task.attach(start, is_needed=bool(self._running))
+
     async def run(self, services: ToolServices) -> None:
         """Run calls until :meth:`stop_receiving`. A cancellation from outside cancels the calls."""
         try:
@@ -158,6 +166,7 @@ class ToolRunner:
 
     def stop_receiving(self) -> None:
         """Start no more calls: the session is over."""
+        self._task.stop()
         self._receiving.cancel(reason="the session is over")
 
     async def _run(self, running: RunningCall, services: ToolServices) -> None:
