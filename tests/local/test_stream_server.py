@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeAlias, Unpack, cast
 
 import pytest
@@ -23,9 +24,12 @@ from wsproto.events import Event, Ping, TextMessage
 from trio_realtime.local import (
     Close,
     Limits,
+    Say,
+    ScriptedResponder,
     ServerConfig,
     ServerConfigDict,
 )
+from trio_realtime.local.outbox import Outbox
 from trio_realtime.local.stream_server import StreamServer
 from trio_realtime.transports._ping_timer import AFTER_MESSAGE
 
@@ -68,11 +72,12 @@ class Server:
         path: str = PATH,
         headers: Sequence[tuple[bytes, bytes]] = KEY,
         subprotocols: Sequence[str] = (),
+        make_pair: StreamPair = trio.testing.memory_stream_pair,
     ) -> AsyncGenerator[WebSocketConnection]:
         async with trio.open_nursery() as nursery:
             websocket = await wrap_client_stream(
                 nursery,
-                cast("trio.SocketStream", self.open_stream()),  # any stream will do
+                cast("trio.SocketStream", self.open_stream(make_pair)),  # any stream will do
                 "a",
                 path,
                 extra_headers=list(headers),
@@ -98,6 +103,13 @@ async def open_server(
 async def receive(websocket: WebSocketConnection) -> dict[str, Any]:
     frame: dict[str, Any] = json.loads(await websocket.get_message())
     return frame
+
+
+def socket_pair(buffer: int = 4608) -> tuple[Stream, Stream]:
+    """Return two connected sockets. By default, the server's buffer is smaller than most events."""
+    client, server = trio.socket.socketpair()
+    server.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, buffer)
+    return trio.SocketStream(client), trio.SocketStream(server)
 
 
 # -- HTTP ----------------------------------------------------------------------------------------
@@ -376,3 +388,67 @@ async def test_a_ping_during_the_close_is_no_error(
         (connection,) = server.streams.connections
         assert connection.closed is not None
     assert not [record for record in caplog.records if record.levelname != "INFO"]
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+async def test_events_to_a_client_that_reads_need_no_task_switch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queued: list[str] = []
+    send = Outbox.send
+
+    async def record(outbox: Outbox, text: str) -> None:
+        queued.append(text)
+        await send(outbox, text)
+
+    monkeypatch.setattr(Outbox, "send", record)
+    responder = ScriptedResponder([Say("Hello.")])
+    async with open_server(responder=responder) as server, server.connect() as memory:
+        await receive(memory)
+        assert len(queued) == 1  # a stream in memory cannot write without waiting
+        async with server.connect(make_pair=partial(socket_pair, 2**20)) as client:
+            await receive(client)
+            del queued[:]
+            await client.send_message('{"type":"response.create"}')
+            while (await receive(client))["type"] != "response.done":
+                pass
+            assert queued == []
+
+
+async def test_a_client_that_reads_slowly_receives_every_event_in_order() -> None:
+    responder = ScriptedResponder([Say("word " * 100)])
+    async with open_server(responder=responder, pacing=math.inf) as server:
+        async with server.connect(make_pair=socket_pair) as client, trio.open_nursery() as nursery:
+            await client.send_message('{"type":"response.create"}')
+            received: list[dict[str, Any]] = []
+            while not received or received[-1]["type"] != "rate_limits.updated":
+                received.append(await receive(client))
+                if len(received) % 5 == 0:
+                    nursery.start_soon(client.ping)  # the answer is a frame between the events
+        (connection,) = server.streams.connections
+        assert received == connection.sent
+        assert len(received) > 150
+
+
+async def test_a_client_that_is_lost_during_a_write_ends_its_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    responder = ScriptedResponder([Say("word " * 100)])
+    async with open_server(responder=responder, pacing=math.inf) as server:
+        client, remote = socket_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.streams.serve, remote)
+            async with trio.open_nursery() as reading:
+                websocket = await wrap_client_stream(
+                    reading, cast("trio.SocketStream", client), "a", PATH, extra_headers=KEY
+                )
+                await receive(websocket)
+                await websocket.send_message('{"type":"response.create"}')
+                await receive(websocket)
+                await client.aclose()
+                reading.cancel_scope.cancel()
+        (connection,) = server.streams.connections
+        assert connection.ended.is_set()
+    assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]

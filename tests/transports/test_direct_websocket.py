@@ -20,6 +20,7 @@ from hypothesis import given, strategies as st
 from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 from websockets.speedups import apply_mask
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
 from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
@@ -29,7 +30,11 @@ from trio_realtime.transports import (
     Connector,
     TransportClosed,
 )
-from trio_realtime.transports._engine import _mask_without_extension, masked_frame
+from trio_realtime.transports._engine import (
+    _mask_without_extension,
+    masked_frame,
+    unmasked_frame,
+)
 
 SMALL_BUFFER = 4608
 PEM = Path(__file__).with_name("localhost.pem")
@@ -109,6 +114,16 @@ def test_a_server_reads_what_was_masked(text: str, padding: int) -> None:
     sent = text + "x" * padding
     server.receive_data(masked_frame(sent.encode()))
     events = [event for event in server.events() if isinstance(event, TextMessage)]
+    assert "".join(event.data for event in events) == sent
+    assert events[-1].message_finished
+
+
+@given(st.text(max_size=300), st.sampled_from((0, 1, 125, 126, 65_535, 65_536)))
+def test_a_client_reads_what_a_server_framed(text: str, padding: int) -> None:
+    frames = Connection(ConnectionType.CLIENT)
+    sent = text + "x" * padding
+    frames.receive_data(unmasked_frame(sent.encode()))
+    events = [event for event in frames.events() if isinstance(event, TextMessage)]
     assert "".join(event.data for event in events) == sent
     assert events[-1].message_finished
 

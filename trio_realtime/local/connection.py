@@ -1,8 +1,8 @@
 """Serve a connection: run a :class:`ServerProtocol` over a transport.
 
-A reader task receives messages, a writer task owns the sending side of the transport, and the
-caller's task runs the protocol between them. It waits for the next message or the next deadline,
-whichever comes first.
+A reader task receives messages, a writer task waits for the client to read, and the caller's task runs the
+protocol between them. It waits for the next message or the next deadline, whichever comes first. While no event
+waits for the writer, it writes an event itself as far as the operating system takes it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import attrs
 import msgspec
 import trio
 
-from trio_realtime.transports import Transport, TransportClosed
+from trio_realtime.transports import DirectSender, Transport, TransportClosed
 from trio_realtime.wire.dialects import DialectName
 
 from . import frames
@@ -43,6 +43,8 @@ _MAX_CONNECTIONS: Final = 1000
 _MAX_LAST_ITEMS: Final = 64 * 1024
 _GOING_AWAY: Final = Close(1001, "the server is going away")
 _INTERNAL_ERROR: Final = Close(1011, "internal error")
+#: In the queue, stands for what is left of an event that was written in part. No event is empty.
+_REST: Final = ""
 _TOO_SLOW: Final = Close(1013, "the client reads too slowly")
 
 #: What the protocol handles: a message of the client, or a transcript.
@@ -211,12 +213,13 @@ async def _serve_connection(
     # Unbuffered, because a message may have megabytes.
     inbox_send, inbox = trio.open_memory_channel[_Input](0)
     outbox = Outbox()
+    direct = cast("DirectSender", transport) if hasattr(transport, "try_send") else None
     async with trio.open_nursery() as nursery:
         written = trio.Event()
         nursery.start_soon(_read, transport, inbox_send)
-        nursery.start_soon(_write, transport, outbox, written)
+        nursery.start_soon(_write, transport, direct, outbox, written)
         transcriber = TranscriberTasks(config.transcriber, nursery, inbox_send)
-        loop = _ConnectionLoop(connection, config, limits, inbox, outbox, transcriber)
+        loop = _ConnectionLoop(connection, config, limits, inbox, outbox, direct, transcriber)
         close = await loop.run()
         connection.closed = close
         outbox.close()
@@ -237,10 +240,16 @@ async def _read(transport: Transport, inbox: trio.MemorySendChannel[_Input]) -> 
                 return
 
 
-async def _write(transport: Transport, outbox: Outbox, written: trio.Event) -> None:
+async def _write(
+    transport: Transport, direct: DirectSender | None, outbox: Outbox, written: trio.Event
+) -> None:
     try:
         while True:
-            await transport.send(await outbox.receive())
+            text = await outbox.receive()
+            if direct is not None and direct.has_rest:
+                await direct.flush()
+            if text != _REST:
+                await transport.send(text)
     except trio.EndOfChannel:
         return
     except TransportClosed:
@@ -260,6 +269,7 @@ class _ConnectionLoop:
         limits: Limits,
         inbox: trio.MemoryReceiveChannel[_Input],
         outbox: Outbox,
+        direct: DirectSender | None,
         transcriber: TranscriberTasks,
     ) -> None:
         self._connection = connection
@@ -267,6 +277,7 @@ class _ConnectionLoop:
         self._limits = limits
         self._inbox = inbox
         self._outbox = outbox
+        self._direct = direct
         self._transcriber = transcriber
         self._protocol = ServerProtocol(
             config, connection=connection.request, now=trio.current_time()
@@ -357,7 +368,11 @@ class _ConnectionLoop:
         return None
 
     async def _send(self, text: str) -> bool:
-        """Return False if the client does not read for too long."""
+        """Write an event at once, or queue it. Return False if the client does not read for too long."""
+        if self._direct is not None and self._outbox.is_idle and self._direct.try_send(text):
+            if not self._direct.has_rest:
+                return True
+            text = _REST  # the writer waits for the client
         try:
             with trio.move_on_after(self._limits.read_timeout) as scope:
                 await self._outbox.send(text)

@@ -7,7 +7,7 @@ more, to the WebSocket library. A connection carries one request, so each respon
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 import h11
@@ -93,15 +93,31 @@ class _RequestRejected(Exception):
         self.response = response
 
 
-class ReplayedStream(trio.abc.Stream):
-    """A stream that first returns bytes that were received earlier.
+class CarriesBytes(Protocol):
+    """What a WebSocket needs of a byte stream."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
+        ...
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send data; see :meth:`trio.abc.SendStream.send_all`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        ...
+
+
+class ReplayedStream:
+    """A byte stream that first returns bytes that were received earlier.
 
     Args:
         stream: the stream.
         received: the bytes.
     """
 
-    def __init__(self, stream: trio.abc.Stream, received: bytes) -> None:
+    def __init__(self, stream: CarriesBytes, received: bytes) -> None:
         self._stream = stream
         self._received = received
 
@@ -117,10 +133,6 @@ class ReplayedStream(trio.abc.Stream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send data; see :meth:`trio.abc.SendStream.send_all`."""
         await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait; see :meth:`trio.abc.SendStream.wait_send_all_might_not_block`."""
-        await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
         """Close the stream."""

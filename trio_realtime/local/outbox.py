@@ -22,7 +22,13 @@ class Outbox:
     def __init__(self) -> None:
         self._send_channel, self._receive_channel = trio.open_memory_channel[str](math.inf)
         self._size = 0
+        self._is_receiving = False
         self._space = trio.lowlevel.ParkingLot()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every text was sent to the client: the receiver waits for the next one."""
+        return self._is_receiving and not self._size
 
     async def send(self, text: str) -> None:
         """Queue a text; waits while the queue is full.
@@ -45,7 +51,11 @@ class Outbox:
         Raises:
             trio.EndOfChannel: the queue was closed, and is empty.
         """
-        text = await self._receive_channel.receive()
+        self._is_receiving = True
+        try:
+            text = await self._receive_channel.receive()
+        finally:
+            self._is_receiving = False
         self._size -= len(text)
         self._space.unpark_all()
         return text

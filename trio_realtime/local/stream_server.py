@@ -5,14 +5,15 @@ An error on a stream ends only that stream. Streams may be sockets or, in tests,
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import trio
-from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
+from trio_websocket import WebSocketRequest
 from wsproto.utilities import LocalProtocolError
 
-from trio_realtime.transports.keepalive import Keepalive
+from trio_realtime.transports.keepalive import Keepalive, KeepaliveStream
+from trio_realtime.transports.server import ServerConnection
 
 from . import handshake, http_api
 from .client_secrets import ClientSecrets
@@ -27,7 +28,7 @@ from .http_requests import (
     send_response,
 )
 from .types import ConnectionRequest
-from .websocket import KeepaliveStream, ServerTransport, close_if_lost
+from .websocket import ServerTransport, close_if_lost
 
 __all__ = ["StreamServer"]
 
@@ -112,12 +113,13 @@ class StreamServer:
             await send_response(stream, response, method=request.method)
             return None
         keepalive = Keepalive(masked=True)
-        upgrade = await wrap_server_stream(
+        watched = KeepaliveStream.of(stream, keepalive)
+        upgrade = await ServerConnection.read_request(
             nursery,
-            ReplayedStream(KeepaliveStream(stream, keepalive), head + keepalive.take(frames)),
+            ReplayedStream(watched, head + keepalive.take(frames)),
+            watched,
             message_queue_size=0,  # a message may have megabytes
             max_message_size=_MAX_MESSAGE_SIZE,
-            receive_buffer_size=None,
         )
         return upgrade, request, keepalive
 
@@ -143,7 +145,7 @@ class StreamServer:
         self, upgrade: WebSocketRequest, received: HttpRequest, keepalive: Keepalive
     ) -> None:
         protocol = "realtime" if "realtime" in received.subprotocols else None
-        websocket = await upgrade.accept(subprotocol=protocol)
+        websocket = cast("ServerConnection", await upgrade.accept(subprotocol=protocol))
         request = self._authorized(received.connection_request(self._connection_count))
         self._connection_count += 1
         if request.client_secret is not None and not self._secrets.use(request.client_secret):
@@ -151,7 +153,7 @@ class StreamServer:
         await self._serve_connection(websocket, request, keepalive)
 
     async def _serve_connection(
-        self, websocket: WebSocketConnection, request: ConnectionRequest, keepalive: Keepalive
+        self, websocket: ServerConnection, request: ConnectionRequest, keepalive: Keepalive
     ) -> None:
         transport = ServerTransport(websocket, self._limits.close_timeout)
         connection = self.connections.add(request)

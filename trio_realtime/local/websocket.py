@@ -9,11 +9,12 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from trio_realtime.transports import TransportClosed
 from trio_realtime.transports.keepalive import Keepalive
+from trio_realtime.transports.server import ServerConnection
 
 from .connection import Connection, Limits
 from .types import Close
 
-__all__ = ["KeepaliveStream", "ServerTransport", "close_if_lost"]
+__all__ = ["ServerTransport", "close_if_lost"]
 
 _MAX_REASON: Final = 123
 _LOST: Final = Close(1011, "the client does not answer pings")
@@ -21,14 +22,14 @@ _LOST: Final = Close(1011, "the client does not answer pings")
 
 @final
 class ServerTransport:
-    """The server's side of a WebSocket as a :class:`Transport`.
+    """The server's side of a WebSocket: a :class:`Transport` and a :class:`DirectSender`.
 
     Args:
         websocket: the connection.
         close_timeout: seconds for the close handshake.
     """
 
-    def __init__(self, websocket: WebSocketConnection, close_timeout: float) -> None:
+    def __init__(self, websocket: ServerConnection, close_timeout: float) -> None:
         self._websocket = websocket
         self._close_timeout = close_timeout
 
@@ -36,6 +37,22 @@ class ServerTransport:
         """Send one text message; see :meth:`Transport.send`."""
         try:
             await self._websocket.send_message(text)
+        except ConnectionClosed:
+            raise self._closed() from None
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of the last message is not written yet; see :class:`DirectSender`."""
+        return self._websocket.has_rest
+
+    def try_send(self, text: str) -> bool:
+        """Write a message without waiting; see :class:`DirectSender`."""
+        return self._websocket.try_send(text)
+
+    async def flush(self) -> None:
+        """Write the rest; see :class:`DirectSender`."""
+        try:
+            await self._websocket.flush()
         except ConnectionClosed:
             raise self._closed() from None
 
@@ -61,35 +78,6 @@ class ServerTransport:
 def _truncated(reason: str) -> str:
     """Cut the reason to the 123 bytes that fit in a close frame."""
     return reason.encode()[:_MAX_REASON].decode(errors="ignore")
-
-
-class KeepaliveStream(trio.abc.Stream):
-    """A stream of frames that a :class:`Keepalive` watches.
-
-    Args:
-        stream: the stream.
-        keepalive: the pings of the connection.
-    """
-
-    def __init__(self, stream: trio.abc.Stream, keepalive: Keepalive) -> None:
-        self._stream = stream
-        self._keepalive = keepalive
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
-        return await self._keepalive.receive_some(self._stream, max_bytes)
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send data; see :meth:`trio.abc.SendStream.send_all`."""
-        await self._keepalive.send_all(self._stream, data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait; see :meth:`trio.abc.SendStream.wait_send_all_might_not_block`."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        """Close the stream."""
-        await self._stream.aclose()
 
 
 async def close_if_lost(

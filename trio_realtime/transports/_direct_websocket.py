@@ -1,8 +1,8 @@
 """A trio-websocket connection with fewer steps of the scheduler for each message.
 
 trio-websocket's reader task yields after each message, and its user takes one message at a time. Here the
-reader yields only when its queue is full, and :meth:`ClientConnection.get_messages` takes everything that
-waits. trio-websocket also needs a task switch for each message that is sent. :meth:`ClientConnection.try_send`
+reader of a client yields only when its queue is full, and :meth:`ClientConnection.get_messages` takes everything
+that waits. trio-websocket also needs a task switch for each message that is sent. :meth:`DirectConnection.try_send`
 writes to the socket at once, if nothing else is being written.
 
 This is the only module that uses private attributes of trio-websocket. The tests of the transports' contract
@@ -11,21 +11,19 @@ cover what it relies on, and ``pyproject.toml`` limits the version to what they 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, cast, final
+from typing import Protocol, cast, final
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
+from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, TextMessage
 
-from ._engine import ClientEngine, masked_frame
+from ._engine import ClientEngine, masked_frame, unmasked_frame
 
-if TYPE_CHECKING:
-    from wsproto import WSConnection
-
-__all__ = ["ClientConnection"]
+__all__ = ["ClientConnection", "ServerConnection"]
 
 
 class DirectStream(Protocol):
@@ -50,11 +48,57 @@ class DirectStream(Protocol):
         ...
 
 
-@final
-class ClientConnection(WebSocketConnection):
-    """A client's connection that receives messages in batches and sends without a task switch."""
+class DirectConnection(WebSocketConnection):
+    """A connection that sends without a task switch."""
 
     _direct: DirectStream
+    _frame: Callable[[bytes], bytes]
+    """Makes a frame of a text."""
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of the last frame of :meth:`try_send` is not written yet."""
+        return self._direct.has_rest
+
+    def try_send(self, text: str) -> bool:
+        """Write a message without waiting. Returns ``False`` if nothing was written.
+
+        The caller must call :meth:`flush` if the connection has a rest then.
+        """
+        if (
+            not self._direct.writes_at_once
+            or self._close_reason is not None
+            or self._stream_lock.locked()
+            or self._wsproto.state is not ConnectionState.OPEN
+        ):
+            return False
+        self._direct.write_now(self._frame(text.encode()))
+        return True
+
+    async def flush(self) -> None:
+        """Write the rest of the last frame.
+
+        If this is cancelled, the connection is broken.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+        """
+        async with self._stream_lock:
+            try:
+                await self._direct.write_rest()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                is_lost = True
+            else:
+                is_lost = False
+            if is_lost:
+                await self._abort_web_socket()
+                raise ConnectionClosed(self._close_reason)
+
+
+@final
+class ClientConnection(DirectConnection):
+    """A client's connection, which also receives messages in batches."""
+
     _waiting: int
     """The number of messages in the queue."""
 
@@ -95,7 +139,7 @@ class ClientConnection(WebSocketConnection):
             max_message_size=max_message_size,
             receive_buffer_size=None,
         )
-        connection._direct = stream
+        connection._direct, connection._frame = stream, masked_frame
         connection._waiting = 0
         nursery.start_soon(connection._reader_task, name="trio-websocket's reader")
         await connection._open_handshake.wait()
@@ -143,43 +187,37 @@ class ClientConnection(WebSocketConnection):
                 self._waiting -= 1
         return messages
 
-    # --- sending
 
-    @property
-    def has_rest(self) -> bool:
-        """Whether a part of the last frame of :meth:`try_send` is not written yet."""
-        return self._direct.has_rest
+@final
+class ServerConnection(DirectConnection):
+    """A server's connection."""
 
-    def try_send(self, text: str) -> bool:
-        """Write a message without waiting. Returns ``False`` if nothing was written.
+    @classmethod
+    async def read_request(
+        cls,
+        nursery: trio.Nursery,
+        stream: object,
+        direct: DirectStream,
+        *,
+        message_queue_size: int,
+        max_message_size: int,
+    ) -> WebSocketRequest:
+        """Read the upgrade request; see :func:`trio_websocket.wrap_server_stream`.
 
-        The caller must call :meth:`flush` if the connection has a rest then.
+        Args:
+            nursery: Where the reader task runs.
+            stream: The byte stream, with the methods of a :class:`trio.abc.Stream` that trio-websocket calls.
+            direct: What writes to it.
+            message_queue_size: The number of messages that wait before the reader stops reading.
+            max_message_size: The size of a message above which the connection ends with code 1009.
         """
-        if (
-            not self._direct.writes_at_once
-            or self._close_reason is not None
-            or self._stream_lock.locked()
-            or self._wsproto.state is not ConnectionState.OPEN
-        ):
-            return False
-        self._direct.write_now(masked_frame(text.encode()))
-        return True
-
-    async def flush(self) -> None:
-        """Write the rest of the last frame.
-
-        If this is cancelled, the connection is broken.
-
-        Raises:
-            ConnectionClosed: The connection is closed.
-        """
-        async with self._stream_lock:
-            try:
-                await self._direct.write_rest()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                is_lost = True
-            else:
-                is_lost = False
-            if is_lost:
-                await self._abort_web_socket()
-                raise ConnectionClosed(self._close_reason)
+        connection = cls(
+            cast("trio.SocketStream", stream),
+            WSConnection(ConnectionType.SERVER),
+            message_queue_size=message_queue_size,
+            max_message_size=max_message_size,
+            receive_buffer_size=None,
+        )
+        connection._direct, connection._frame = direct, unmasked_frame
+        nursery.start_soon(connection._reader_task, name="trio-websocket's reader")
+        return await connection._get_request()

@@ -4,7 +4,7 @@ Nearly every frame of a realtime service is one whole text message, and wsproto 
 such frames are cut out of the data directly. Every other frame (fragments, binary messages, pings, close
 frames, and whatever breaks the protocol) goes to wsproto, byte for byte, so wsproto decides about it.
 
-Messages to the server are framed here too.
+Text messages of both ends are framed here too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Event, TextMessage
 
-__all__ = ["ClientEngine", "FrameSplitter", "masked_frame"]
+__all__ = ["ClientEngine", "FrameSplitter", "masked_frame", "unmasked_frame"]
 
 _TEXT: Final = 0x81
 """The first byte of a text message in one frame (RFC 6455, section 5.2)."""
@@ -226,15 +226,21 @@ class ClientEngine:
 
 def masked_frame(payload: bytes) -> bytes:
     """Return a text frame of a client (RFC 6455, section 5)."""
-    size = len(payload)
     key = os.urandom(4)
+    return b"".join((_head(len(payload), _MASKED), key, _masked(payload, key)))
+
+
+def unmasked_frame(payload: bytes) -> bytes:
+    """Return a text frame of a server."""
+    return _head(len(payload), 0) + payload
+
+
+def _head(size: int, mask: int) -> bytes:
     if size < 126:
-        head = bytes((_TEXT, _MASKED | size))
-    elif size < 65536:
-        head = bytes((_TEXT, _MASKED | 126)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((_TEXT, _MASKED | 127)) + size.to_bytes(8, "big")
-    return b"".join((head, key, _masked(payload, key)))
+        return bytes((_TEXT, mask | size))
+    if size < 65536:
+        return bytes((_TEXT, mask | 126)) + size.to_bytes(2, "big")
+    return bytes((_TEXT, mask | 127)) + size.to_bytes(8, "big")
 
 
 def _mask_without_extension(payload: bytes, key: bytes) -> bytes:

@@ -3,7 +3,7 @@
 This module works around the following behaviour of trio-websocket:
 
 - If a send is cancelled in the middle of a frame, the connection stays open with a partial frame on
-  the wire. :class:`_GuardedStream`, which wraps the byte stream, closes the socket instead.
+  the wire. :class:`.KeepaliveStream`, which wraps the byte stream, closes the socket instead.
 - If the server closes the connection during the handshake or never completes its response,
   trio-websocket waits forever, and it does not say what is wrong with a response.
   :class:`_GuardedStream` checks the response first.
@@ -36,7 +36,6 @@ from ._buffered_stream import BufferedStream
 from ._connect import connect_deadline, host_header, open_stream, request_headers, request_target
 from ._credentials import mask_secrets
 from ._direct_websocket import ClientConnection
-from ._streams import closed_on_error
 from ._upgrade import handshake_error, receive_upgrade
 from .base import (
     ABNORMAL,
@@ -45,7 +44,7 @@ from .base import (
     TransportClosed,
     TransportError,
 )
-from .keepalive import Keepalive
+from .keepalive import Keepalive, KeepaliveStream
 
 __all__ = ["open_connection"]
 
@@ -104,55 +103,28 @@ async def _run_connection(
 
 @final
 @attrs.define(eq=False, repr=False)
-class _GuardedStream:
-    """A byte stream that checks the upgrade, and closes itself when a write is cut off.
-
-    It implements only the stream methods that trio-websocket calls. It has no pings of the peer.
+class _GuardedStream(KeepaliveStream):
+    """A byte stream that also checks the upgrade.
 
     Attributes:
         _request: The bytes of the upgrade request; ``None`` once its response was received.
         _early: Frames that came with the response.
     """
 
-    _inner: BufferedStream
     _options: ConnectOptions
-    _keepalive: Keepalive
     _request: bytes | None = attrs.field(init=False, default=b"")
     _early: bytes = attrs.field(init=False, default=b"")
-
-    def __attrs_post_init__(self) -> None:
-        self._inner.on_write = self._keepalive.wrote
 
     @property
     def writes_at_once(self) -> bool:
         """Whether :meth:`write_now` may be called: the upgrade is complete, and nothing else waits."""
         return self._request is None and self._inner.writes_at_once
 
-    @property
-    def has_rest(self) -> bool:
-        """Whether a part of what was written is still in the buffer."""
-        return self._inner.has_rest
-
-    def write_now(self, frame: bytes) -> None:
-        """Write a frame without waiting, as far as the operating system takes it."""
-        self._keepalive.begin_message()
-        self._inner.push(frame)
-
-    async def write_rest(self) -> None:
-        """Write what :meth:`write_now` has left. If this is cancelled, the stream is closed."""
-        async with closed_on_error(self._inner):
-            await self._inner.flush()
-
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        # Cancellation at this point has written nothing, so the stream stays intact.
-        await trio.lowlevel.checkpoint_if_cancelled()
         if self._request is not None:
             self._request += bytes(data)
         try:
-            if self.has_rest:
-                await self.write_rest()
-            async with closed_on_error(self._inner):
-                await self._keepalive.send_all(self._inner, data)
+            await KeepaliveStream.send_all(self, data)
         except trio.BrokenResourceError as exc:
             if self._request is None:
                 raise
@@ -169,9 +141,6 @@ class _GuardedStream:
                 await trio.lowlevel.checkpoint()
                 return early
         return await self._keepalive.receive_some(self._inner, max_bytes)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 @final
@@ -197,7 +166,7 @@ class _TrioWebSocketTransport:
     async def perform_handshake(self, nursery: trio.Nursery) -> None:
         self._ws = await ClientConnection.open(
             nursery,
-            _GuardedStream(self._stream, self._options, self._keepalive),
+            _GuardedStream(self._stream, self._keepalive, self._options),
             host_header(self._options),
             request_target(self._options),
             subprotocols=self._options.subprotocols,

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol, final
+from typing import Final, Protocol, Self, final
 
+import attrs
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from ._byte_streams import WRITE_SIZE
+from ._buffered_stream import BufferedStream
+from ._byte_streams import WRITE_SIZE, byte_stream_of
 from ._http import ReceivesSome
 from ._ping_filter import PING, PingFilter
 from ._ping_timer import PingTimer
+from ._streams import closed_on_error
 
-__all__ = ["Keepalive"]
+__all__ = ["Keepalive", "KeepaliveStream"]
 
 NO_MESSAGE: Final = 0x78
 """Bits that the first byte of a part of a message has not (RFC 6455, section 5.2).
@@ -138,3 +141,59 @@ async def _ping(websocket: WebSocketConnection, payload: bytes) -> None:
     await trio.lowlevel.checkpoint_if_cancelled()
     with suppress(ConnectionClosed):
         await websocket.ping(payload)
+
+
+@attrs.define(eq=False, repr=False)
+class KeepaliveStream:
+    """A byte stream whose pings a :class:`Keepalive` takes out, and which can write without waiting.
+
+    It implements the stream methods that trio-websocket calls.
+    """
+
+    _inner: BufferedStream
+    _keepalive: Keepalive
+
+    def __attrs_post_init__(self) -> None:
+        self._inner.on_write = self._keepalive.wrote
+
+    @classmethod
+    def of(cls, stream: trio.abc.Stream, keepalive: Keepalive) -> Self:
+        """Return the stream of an accepted connection."""
+        return cls(BufferedStream(byte_stream_of(stream)), keepalive)
+
+    @property
+    def writes_at_once(self) -> bool:
+        """Whether :meth:`write_now` may be called: it is a socket, and nothing else waits."""
+        return self._inner.writes_at_once
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of what was written is still in the buffer."""
+        return self._inner.has_rest
+
+    def write_now(self, frame: bytes) -> None:
+        """Write a message without waiting, as far as the operating system takes it."""
+        self._keepalive.begin_message()
+        self._inner.push(frame)
+
+    async def write_rest(self) -> None:
+        """Write what :meth:`write_now` has left. If this is cancelled, the stream is closed."""
+        async with closed_on_error(self._inner):
+            await self._inner.flush()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send one frame. If this is cancelled after its first byte, the stream is closed."""
+        # Cancellation at this point has written nothing, so the stream stays intact.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.has_rest:
+            await self.write_rest()
+        async with closed_on_error(self._inner):
+            await self._keepalive.send_all(self._inner, data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive data without pings; see :meth:`trio.abc.ReceiveStream.receive_some`."""
+        return await self._keepalive.receive_some(self._inner, max_bytes)
+
+    async def aclose(self) -> None:
+        """Close the stream at once."""
+        await self._inner.aclose()
