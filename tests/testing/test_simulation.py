@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import trio
@@ -22,6 +23,7 @@ from trio_realtime.testing.simulation import (
     Plan,
     Result,
     Settings,
+    TransportName,
     draw_plan,
     run_plan,
     run_seeded,
@@ -41,6 +43,14 @@ def test_sessions_keep_their_invariants(first: int) -> None:
         assert violation is None, f"seed {seed}: {violation}"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["trio-websocket", "fast"])
+def test_sessions_on_websockets_keep_their_invariants(transport: TransportName) -> None:
+    for seed in range(60):
+        violation = run_plan(draw_plan(seed), transport).violation
+        assert violation is None, f"seed {seed}: {violation}"
+
+
 def entries(result: Result) -> list[tuple[float, str, str]]:
     """Return what can be compared with another run: times, kinds and frames."""
     began = result.log.entries[0].time
@@ -51,9 +61,11 @@ def entries(result: Result) -> list[tuple[float, str, str]]:
     ]
 
 
+@pytest.mark.parametrize("transport", get_args(TransportName))
 @pytest.mark.parametrize("seed", [3, 11, 42])
-def test_the_same_plan_gives_the_same_session(seed: int) -> None:
-    assert entries(run_plan(draw_plan(seed))) == entries(run_plan(draw_plan(seed)))
+def test_the_same_plan_gives_the_same_session(seed: int, transport: TransportName) -> None:
+    first, second = (run_plan(draw_plan(seed), transport) for _ in range(2))
+    assert entries(first) == entries(second)
 
 
 @pytest.mark.slow

@@ -6,11 +6,13 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from typing import get_args
 
 from .simulation import (
     DEFAULT_STEPS,
     Coverage,
     Result,
+    TransportName,
     draw_plan,
     run_plan,
     scheduling_is_deterministic,
@@ -34,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures = 0
     began = time.perf_counter()
     for seed in range(options.seed, options.seed + options.seeds):
-        result = run_plan(draw_plan(seed, steps=options.steps))
+        result = run_plan(draw_plan(seed, steps=options.steps), options.transport)
         coverage.add(result)
         if result.violation is not None:
             failures += 1
-            _report(result, options.steps, shrink=options.shrink)
+            _report(result, options)
     _print(coverage.report())
     verdict = f"{failures} of {options.seeds} sessions broke an invariant"
     _print(f"{verdict} ({time.perf_counter() - began:.1f} s)")
@@ -56,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", type=int, default=DEFAULT_STEPS, help="actions of each session (%(default)s)"
     )
     parser.add_argument(
+        "--transport",
+        choices=get_args(TransportName),
+        default="memory",
+        help="what sessions connect with: messages in memory, or a WebSocket over simulated sockets "
+        "(%(default)s)",
+    )
+    parser.add_argument(
         "--shrink",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -64,14 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(result: Result, steps: int, *, shrink: bool) -> None:
+def _report(result: Result, options: argparse.Namespace) -> None:
     seed = result.plan.seed
     _print(f"seed {seed}: {result.violation}")
-    plan = shrink_plan(result.plan) if shrink else result.plan
+    plan = result.plan
+    if options.shrink:
+        plan = shrink_plan(plan, transport=options.transport)
     _print(plan.describe())
     _print(
         f"repeat with: python -m trio_realtime.testing.simulate --seed {seed} --seeds 1 "
-        f"--steps {steps}"
+        f"--steps {options.steps} --transport {options.transport}"
     )
 
 

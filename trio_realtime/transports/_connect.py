@@ -5,8 +5,9 @@ This module uses the network. It handles no WebSocket frames.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 import trio
@@ -20,6 +21,7 @@ from ._tls import TlsCodec
 from .base import ConnectOptions, TransportConnectTimeout
 
 __all__ = [
+    "OpenStream",
     "connect_deadline",
     "host_header",
     "open_stream",
@@ -27,6 +29,9 @@ __all__ = [
     "request_headers",
     "request_target",
 ]
+
+OpenStream: TypeAlias = Callable[[ConnectOptions], Awaitable[BufferedStream]]
+"""A function like :func:`open_stream`."""
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _USER_AGENT = "trio-realtime/0.1"

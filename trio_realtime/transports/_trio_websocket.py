@@ -33,7 +33,14 @@ from trio_websocket import ConnectionClosed
 from trio_realtime._nursery import leaves_of, open_bare_nursery
 
 from ._buffered_stream import BufferedStream
-from ._connect import connect_deadline, host_header, open_stream, request_headers, request_target
+from ._connect import (
+    OpenStream,
+    connect_deadline,
+    host_header,
+    open_stream,
+    request_headers,
+    request_target,
+)
 from ._credentials import mask_secrets
 from ._direct_websocket import ClientConnection
 from ._upgrade import handshake_error, receive_upgrade
@@ -54,17 +61,26 @@ _MESSAGE_TOO_BIG = 1009
 
 
 @asynccontextmanager
-async def open_connection(options: ConnectOptions) -> AsyncGenerator[Transport]:
-    """Open a connection; see :func:`.connect_trio_websocket`."""
+async def open_connection(
+    options: ConnectOptions, open_stream: OpenStream = open_stream
+) -> AsyncGenerator[Transport]:
+    """Open a connection; see :func:`.connect_trio_websocket`.
+
+    Args:
+        options: What to connect to.
+        open_stream: Connects.
+    """
     async with open_bare_nursery(TransportError) as nursery:
-        transport = await _connect(nursery, options)
+        transport = await _connect(nursery, options, open_stream)
         try:
             yield transport
         finally:
             await transport.aclose()
 
 
-async def _connect(nursery: trio.Nursery, options: ConnectOptions) -> _TrioWebSocketTransport:
+async def _connect(
+    nursery: trio.Nursery, options: ConnectOptions, open_stream: OpenStream
+) -> _TrioWebSocketTransport:
     with connect_deadline(options):
         stream = await open_stream(options)
         transport = await nursery.start(_run_connection, options, stream)

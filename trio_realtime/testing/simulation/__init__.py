@@ -54,3 +54,4 @@ from .scheduling import (
     scheduling_is_deterministic as scheduling_is_deterministic,
 )
 from .shrink import shrink_plan as shrink_plan
+from .websockets import TransportName as TransportName

@@ -11,7 +11,7 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import attrs
 import msgspec
@@ -24,12 +24,14 @@ from trio_realtime.local.connection import Connection, Limits, serve_connection
 from trio_realtime.local.types import Close, ConnectionRequest
 from trio_realtime.transports import (
     ConnectOptions,
+    DirectSender,
     MemoryTransport,
     Transport,
     memory_transport_pair,
 )
 
 from .log import Frame, Log, member
+from .websockets import TransportName, carry
 
 __all__ = ["DROP_ENDS_WITH", "LONG_STALL", "WEIRD_EVENTS", "Network"]
 
@@ -49,6 +51,14 @@ WEIRD_EVENTS: Final[tuple[Frame, ...]] = (
     {"type": "response.output_text.delta", "response_id": "resp_none", "item_id": None},
 )
 """Events that no version of the protocol has, and events with nulls where the schema has none."""
+
+
+class DirectTransport(Transport, DirectSender, Protocol):
+    """A transport with all optional members."""
+
+    async def receive_many(self) -> list[str | bytes]:
+        """Return all messages that have arrived, at least one."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -120,6 +130,35 @@ class _ClientTransport:
                 self._network.open_transports -= 1
 
 
+class _DirectClientTransport(_ClientTransport):
+    """The session's end of a transport that receives in batches and writes without waiting."""
+
+    def __init__(self, inner: DirectTransport, network: Network) -> None:
+        super().__init__(inner, network)
+        self._direct = inner
+
+    async def receive_many(self) -> list[str | bytes]:
+        extra = self._network.next_extra()
+        if extra is None:
+            received = await self._direct.receive_many()
+            return [self._network.received(str(message)) for message in received]
+        await trio.lowlevel.checkpoint()
+        return [self._network.received(extra)]
+
+    @property
+    def has_rest(self) -> bool:
+        return self._direct.has_rest
+
+    def try_send(self, text: str) -> bool:
+        if not self._direct.try_send(text):
+            return False
+        self._network.sent(text)
+        return True
+
+    async def flush(self) -> None:
+        await self._direct.flush()
+
+
 class Network:
     """A connector to a local server, and the faults of the way to it.
 
@@ -130,6 +169,7 @@ class Network:
         send_buffer: messages in each direction that wait to be read before a send waits.
         extra_fields: whether to add unknown fields and nulls to the server's events.
         repeat: the seed for messages to repeat; ``None`` for no repetition.
+        transport: what the session connects with.
 
     Attributes:
         connections: the server's side of each connection.
@@ -147,6 +187,7 @@ class Network:
         send_buffer: int = 1000,
         extra_fields: bool = False,
         repeat: int | None = None,
+        transport: TransportName = "memory",
     ) -> None:
         self.log = log
         self.connections: list[Connection] = []
@@ -158,6 +199,7 @@ class Network:
         self._send_buffer = send_buffer
         self._extra_fields = extra_fields
         self._repeat = repeat
+        self._transport: TransportName = transport
         self._repeater: _Repeater | None = None
         self._extra: deque[str] = deque()
         self._server_end: MemoryTransport | None = None
@@ -226,14 +268,25 @@ class Network:
         self._repeater = None if self._repeat is None else _Repeater(self._repeat)
         self._extra.clear()
         self.open_transports += 1
-        transport = _ClientTransport(_TimedTransport(client, self, up, down), self)
+        timed = _TimedTransport(client, self, up, down)
         served = _TimedTransport(server, self, down, up)
         async with open_bare_nursery(InternalError) as nursery:
             nursery.start_soon(serve_connection, served, connection, self._server, limits)
-            try:
-                yield transport
-            finally:
-                await transport.aclose()
+            async with self._open_transport(options, timed, client) as transport:
+                try:
+                    yield transport
+                finally:
+                    await transport.aclose()
+
+    @asynccontextmanager
+    async def _open_transport(
+        self, options: ConnectOptions, timed: Transport, memory: MemoryTransport
+    ) -> AsyncGenerator[_ClientTransport]:
+        if self._transport == "memory":
+            yield _ClientTransport(timed, self)
+            return
+        async with carry(self._transport, options, timed, memory, len(self.connections)) as carried:
+            yield _DirectClientTransport(cast("DirectTransport", carried), self)
 
     async def wait_flow(self) -> None:
         """Wait until a stall ends."""

@@ -44,6 +44,7 @@ from .plan import Action, ActionKind, Decision, Plan, Settings
 from .scheduling import Deadlock, run_seeded
 from .subject import API_KEY, REQUEST_TIMEOUT, WRONG_KEY, Subject
 from .user import Performer
+from .websockets import TransportName
 
 __all__ = ["Result", "run_plan"]
 
@@ -78,16 +79,17 @@ class Result:
     seconds: float
 
 
-def run_plan(plan: Plan) -> Result:
+def run_plan(plan: Plan, transport: TransportName = "memory") -> Result:
     """Run one simulated session, and check all invariants after every step.
 
     The same plan gives the same result.
 
     Args:
         plan: The plan.
+        transport: What the session connects with.
     """
     began = time.perf_counter()
-    simulation = _Simulation(plan)
+    simulation = _Simulation(plan, transport)
     with simulation.collected_records():
         try:
             run_seeded(plan.seed, simulation.run)
@@ -118,7 +120,7 @@ class _LeftOnPurpose(Exception):
 class _Simulation:
     """One session, everything around it, and the checks."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, transport: TransportName) -> None:
         self.plan = plan
         self.end = ""
         self.outcomes: Counter[str] = Counter()
@@ -132,6 +134,7 @@ class _Simulation:
             send_buffer=plan.settings.send_buffer,
             extra_fields=plan.settings.extra_fields,
             repeat=plan.settings.repeat,
+            transport=transport,
         )
         self.subject = Subject(plan, self.log, self.network)
         self._cast = Cast(self.log, deque(plan.checks))

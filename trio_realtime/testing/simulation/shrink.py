@@ -9,25 +9,30 @@ import attrs
 
 from .plan import Plan, Settings
 from .run import run_plan
+from .websockets import TransportName
 
 __all__ = ["shrink_plan"]
 
 _PARTS: Final = ("actions", "replies", "checks", "decisions", "consumers")
 
 
-def _same_invariant(plan: Plan) -> Callable[[Plan], bool]:
+def _same_invariant(plan: Plan, transport: TransportName) -> Callable[[Plan], bool]:
     """Return a function that says whether a plan breaks the invariant that this one breaks."""
-    expected = run_plan(plan).violation
+    expected = run_plan(plan, transport).violation
 
     def fails(smaller: Plan) -> bool:
-        found = run_plan(smaller).violation
+        found = run_plan(smaller, transport).violation
         return found is not None and expected is not None and found.number == expected.number
 
     return fails
 
 
 def shrink_plan(
-    plan: Plan, fails: Callable[[Plan], bool] | None = None, *, max_runs: int = 500
+    plan: Plan,
+    fails: Callable[[Plan], bool] | None = None,
+    *,
+    transport: TransportName = "memory",
+    max_runs: int = 500,
 ) -> Plan:
     """Return the smallest plan found that still fails.
 
@@ -37,9 +42,10 @@ def shrink_plan(
     Args:
         plan: A plan that fails.
         fails: Says whether a plan fails; by default, whether it breaks the same invariant.
+        transport: What the sessions of the default connect with.
         max_runs: The number of plans to try.
     """
-    fails = _same_invariant(plan) if fails is None else fails
+    fails = _same_invariant(plan, transport) if fails is None else fails
     runs = 0
     tried = {plan.describe()}
     shrinking = True

@@ -29,6 +29,9 @@ class BoundsCheck:
         self._audio: deque[tuple[float, int]] = deque()
         self._text = 0
         self._own_texts: set[str] = set()
+        # A message that nothing waits before is sent before its call returns.
+        self._sent_audio = 0
+        self._sent_texts: set[str] = set()
         self._largest = 0
         self._largest_audio = 0
         self._is_first = True
@@ -65,11 +68,16 @@ class BoundsCheck:
 
     def _sent(self, entry: Entry) -> None:
         frame: Frame = entry.about
-        if frame["type"] == "input_audio_buffer.append" and self._audio:
-            self._audio.popleft()
+        if frame["type"] == "input_audio_buffer.append":
+            if self._audio:
+                self._audio.popleft()
+            else:
+                self._sent_audio += 1
         text = message_text(frame)
         if text in self._own_texts:
             self._text -= len(text)
+        else:
+            self._sent_texts.add(text)
 
     def _connected(self, entry: Entry) -> None:
         """What is said while there is no connection is bounded in seconds, and sent again later."""
@@ -85,14 +93,16 @@ class BoundsCheck:
         size = len(entry.about)
         self._largest = max(self._largest, size)
         limit = self._subject.plan.settings.max_outgoing + self._largest
-        if entry.what == "queued audio":
+        if entry.what == "queued audio" and self._sent_audio:
+            self._sent_audio -= 1
+        elif entry.what == "queued audio":
             self._audio.append((entry.time, size))
             while self._audio[0][0] < entry.time - MAX_AUDIO_LATENCY:
                 self._audio.popleft()  # too old to be sent
             waiting = sum(size for _, size in self._audio)
             if waiting > limit:
                 raise InvariantViolation(10, f"{waiting} bytes of audio wait to be sent")
-        else:
+        elif entry.about not in self._sent_texts:
             self._own_texts.add(entry.about)
             self._text += size
             if self._text > limit:
