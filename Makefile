@@ -18,7 +18,7 @@ SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/loca
   $(PACKAGE)/session/session.py $(PACKAGE)/session/ending_methods.py \
   $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
 
-.PHONY: help demo test test-fast check lint ruff flake8-async types docs bench peers interop format clean
+.PHONY: help demo test test-fast check lint ruff flake8-async types docs bench bench-results peers interop format clean
 
 help:
 	@echo 'make demo       run a call with a voice agent; needs no API key and no network'
@@ -29,6 +29,7 @@ help:
 	@echo 'make types      run mypy and pyright in strict mode, and check the public types'
 	@echo 'make docs       build the documentation and run its examples; warnings are errors'
 	@echo 'make bench      measure sessions, and compare them with other clients'
+	@echo 'make bench-results  the same, and write the figures and the plots that the documentation shows'
 	@echo 'make peers      install the clients of other projects that make bench compares with, from the package index'
 	@echo 'make interop    test the clients of other projects with the local server; needs the package indexes'
 	@echo 'make format     fix and format the code with ruff'
@@ -66,21 +67,13 @@ docs: $(VENV)/.stamp-docs
 	$(BIN)/sphinx-build -q -b doctest -n -W --keep-going docs docs/_build/doctest
 	@echo 'built docs/_build/html/index.html'
 
-# About a quarter of an hour. The soak is not among them: it finds faults and compares nothing.
+# About half an hour. The soak is not among them: it finds faults and compares nothing.
 bench: $(VENV)/.stamp-bench
-	$(BIN)/python -m benchmarks burst
-	$(BIN)/python -m benchmarks duplex
-	$(BIN)/python -m benchmarks duplex --tls
-	$(BIN)/python -m benchmarks duplex --mode paced --sessions 100 --frames 250 --repeat 3
-	$(BIN)/python -m benchmarks capacity --sessions 25,50,75,100,125,150 --repeat 2
-	$(BIN)/python -m benchmarks interruption
-	$(BIN)/python -m benchmarks interruption --cancels service --repeat 1
-	$(BIN)/python -m benchmarks tools
-	$(BIN)/python -m benchmarks lifecycle
-	$(BIN)/python -m benchmarks memory
-	$(BIN)/python -m benchmarks growth
-	$(BIN)/python -m benchmarks consumers --repeat 2
-	$(BIN)/python -m benchmarks imports
+	$(BIN)/python -m benchmarks all
+
+bench-results: $(VENV)/.stamp-bench
+	$(BIN)/python -m benchmarks all --results benchmarks/results
+	$(BIN)/python -m benchmarks.plots
 
 # Each peer is installed into an environment of its own, in .bench, with the versions of benchmarks/peers/pins.py.
 peers: $(VENV)/.stamp-bench

@@ -10,9 +10,12 @@ import argparse
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import attrs
+
+from benchmarks.published import RUNS
 
 
 class Report(Protocol):
@@ -86,6 +89,10 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=24, width=110)
 
 
+ALL: Final = "all"
+"""The command that runs what the documentation shows."""
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Create the parser of the complete command line."""
     parser = argparse.ArgumentParser(
@@ -105,15 +112,43 @@ def make_parser() -> argparse.ArgumentParser:
             "--markdown", action="store_true", help="print the figures as a table in Markdown"
         )
         command.add_options(sub)
+    every = commands.add_parser(
+        ALL,
+        help="all comparisons with the settings of the documentation; takes half an hour",
+        formatter_class=_HelpFormatter,
+    )
+    every.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIRECTORY",
+        help="write all figures of each benchmark to a JSON file in this directory",
+    )
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one benchmark, print its report, and return the exit status."""
+    """Run one benchmark or all of them, print the reports, and return the exit status."""
     options = make_parser().parse_args(arguments)
+    if options.command == ALL:
+        return _run_all(options.results)
     report = COMMANDS[options.command].run(options)
     print(_shown(report, options))
     return report.exit_status
+
+
+def _run_all(results: Path | None) -> int:
+    """Run the published benchmarks. Returns the highest of their exit statuses."""
+    status = 0
+    for name, arguments in RUNS.items():
+        print(f"$ python -m benchmarks {arguments}", flush=True)
+        options = make_parser().parse_args(arguments.split())
+        report = COMMANDS[options.command].run(options)
+        print(report.to_text(), end="\n\n", flush=True)
+        if results is not None:
+            text = json.dumps(report.to_json(), indent=2)
+            results.joinpath(f"{name}.json").write_text(f"{text}\n")
+        status = max(status, report.exit_status)
+    return status
 
 
 def _shown(report: Report, options: argparse.Namespace) -> str:
