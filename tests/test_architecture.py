@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_nursery": set(),
     "_redaction": set(),
     "_proxies": {"errors", "_redaction", "_validation"},
+    "_declarations": {"errors"},
     "_validation": set(),
     "models": set(),
     "wire": set(),
@@ -47,11 +48,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session_end": set(),
     "items": {"wire", "errors"},
     "events": {"wire", "errors", "items", "session_end", "usage"},
-    "config": {"wire", "errors", "_validation"},
+    "config": {"wire", "errors", "_declarations", "_validation"},
     "core": {"wire", "errors", "items", "events", "config", "session_end", "usage"},
     "agents": {
         *("wire", "errors", "items", "events", "config", "usage"),
-        *("_redaction", "_validation"),
+        *("_declarations", "_redaction", "_validation"),
     },
     "testing": {"wire", "transports", "_nursery", "errors", "endpoints"},
     # It runs whole sessions with the local server.

@@ -47,7 +47,7 @@ def test_invalid_settings_are_rejected(settings: Any) -> None:
         ({"transcription": "gpt-live-transcribe"}, "transcription must be a Transcription"),
         ({"voice": 3}, "voice must be a name or a CustomVoice, got 3"),
         ({"model": 3}, "model must be the name of a model, got 3"),
-        ({"format_rejection": 3}, "format_rejection must be a function, got 3"),
+        ({"format_rejection": 3}, "format_rejection: expected a function, got 3"),
     ],
 )
 def test_rejected_setting_is_explained(setting: dict[str, Any], says: str) -> None:

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, overload
 
 from ._end_dates import warn_about_end_dates
-from .agents import RealtimeAgent
+from .agents import RealtimeAgent, check_agent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint
 from .errors import ConfigurationError
@@ -109,7 +109,13 @@ async def open_realtime_session(
         SessionExpired: The same as ``ConnectionLost``, after the service ended the session at its
             maximum duration.
     """
+    check_agent(agent)
     config = config if config is not None else SessionConfig()
+    if not isinstance(config, SessionConfig):
+        raise ConfigurationError(
+            "expected config to be a SessionConfig, such as SessionConfig(voice='marin'), "
+            f"got {type(config).__name__}"
+        )
     if endpoint is not None and not isinstance(endpoint, Endpoint):
         raise ConfigurationError(
             "expected endpoint to be an Endpoint, such as Endpoint.compatible(url), "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import attrs
 
+from ._declarations import check_callable, explains
 from ._validation import is_number
 from .errors import ConfigurationError
 from .wire import (
@@ -78,19 +79,22 @@ def _check_overflow(_config: Any, _: Any, value: OverflowPolicy) -> None:
     check_overflow(value)
 
 
-def _check_callable(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and not callable(value):
-        raise ConfigurationError(f"{attribute.name} must be a function, got {value!r}")
+def _check_format_rejection(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None:
+        check_callable(value, attribute.name, "context")
 
 
-def _check_plain_function(config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    _check_callable(config, attribute, value)
+def _check_format_feedback(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    check_callable(value, attribute.name, "context", "trips")
     if iscoroutinefunction(value):
         raise ConfigurationError(f"{attribute.name} must be a plain function, not an async one")
 
 
 def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] | Unset:
-    return value if isinstance(value, Unset) else tuple(value)
+    # Not a str, whose letters would be the modalities.
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_modalities(_config: Any, _: Any, value: tuple[str, ...] | Unset) -> None:
@@ -232,6 +236,28 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 }
 
 
+_SDK_NAMES: Mapping[str, str] = {
+    "model_settings": "its settings are arguments of SessionConfig itself",
+    "model_name": "write model=",
+    "instructions": "instructions belong to the agent: RealtimeAgent(instructions=...)",
+    "tools": "tools belong to the agent: RealtimeAgent(tools=[...])",
+    "handoffs": "handoffs belong to the agent: RealtimeAgent(handoffs=[...])",
+    "modalities": "write output_modalities=",
+    "audio": "write input_format=, output_format=, turn_detection=, transcription= and voice=",
+    "input_audio_format": "write input_format=, for example PCMU",
+    "output_audio_format": "write output_format=, for example PCMU",
+    "input_audio_transcription": "write transcription=Transcription(...)",
+    "input_audio_noise_reduction": "write noise_reduction=",
+    "guardrails_settings": "write guardrail_debounce=",
+    "tracing_disabled": "tracing is off by default",
+    "async_tool_calls": "tools never block the session",
+    "tool_execution": "write check_input_before_approval= at each tool",
+    "tool_error_formatter": "write format_rejection=",
+}
+"""Arguments and keys of the agents SDK's run configuration."""
+
+
+@explains(_SDK_NAMES)
 @attrs.frozen(kw_only=True)
 class SessionConfig:
     """Settings of one session.
@@ -341,10 +367,10 @@ class SessionConfig:
     input_guardrails: Sequence[Any] = ()
     hooks: SessionHooks[Any] | None = None
     format_rejection: RejectionFormatter | None = attrs.field(
-        default=None, validator=_check_callable
+        default=None, validator=_check_format_rejection
     )
     format_guardrail_feedback: FeedbackFormatter | None = attrs.field(
-        default=None, validator=_check_plain_function
+        default=None, validator=_check_format_feedback
     )
     guardrail_audio_gate: bool = False
     guardrail_debounce: int = attrs.field(default=100, validator=_not_negative)

@@ -31,8 +31,11 @@ async def accept_input(_context: Any, _given: Any) -> None: ...
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
-        ({"on_handoff": lambda: None}, "1 argument"),
-        ({"on_handoff": lambda _c: None, "input_type": Reason}, "2 arguments"),
+        ({"on_handoff": lambda: None}, r"called with \(context\), but is declared with \(\)"),
+        (
+            {"on_handoff": lambda _c: None, "input_type": Reason},
+            r"called with \(context, input\), but is declared with \(_c\)",
+        ),
         ({"input_type": Reason}, "requires an on_handoff"),
     ],
 )
@@ -52,7 +55,6 @@ def test_handoff_rejects_callbacks_that_do_not_match_its_input(
         ({"on_handoff": accept_input, "input_type": list[str]}, "must be an object"),
         ({"on_handoff": accept_input, "input_type": Any}, "must be an object"),
         ({"on_handoff": accept_input, "input_type": type[int]}, "no JSON"),
-        ({"on_handoff": max}, "1 argument"),
     ],
 )
 def test_handoff_rejects_declarations_that_the_service_would_reject(

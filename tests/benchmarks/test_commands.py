@@ -34,7 +34,7 @@ class FakeReport:
 
 @pytest.mark.parametrize("arguments", RUNS.values())
 def test_the_published_runs_have_valid_arguments(arguments: str) -> None:
-    assert make_parser().parse_args(arguments.split()).command == arguments.split()[0]
+    assert make_parser().parse_args(arguments.split()).command == arguments.split(maxsplit=1)[0]
 
 
 def test_each_published_run_has_its_figures_in_the_repository() -> None:
@@ -56,6 +56,8 @@ def test_all_runs_each_benchmark_and_writes_its_figures(
     assert main(["all", "--results", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     for name, arguments in RUNS.items():
-        assert f"$ python -m benchmarks {arguments}\nthe figures of {arguments.split()[0]}" in printed
+        assert (
+            f"$ python -m benchmarks {arguments}\nthe figures of {arguments.split()[0]}" in printed
+        )
         written = json.loads((tmp_path / f"{name}.json").read_text())
         assert written == {"benchmark": arguments.split()[0]}

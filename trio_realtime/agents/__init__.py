@@ -53,6 +53,7 @@ from .toolset import (
     ToolOrHandoff as ToolOrHandoff,
     Toolset as Toolset,
     build_toolset as build_toolset,
+    check_agent as check_agent,
     check_agents as check_agents,
     declared_names as declared_names,
     describe as describe,

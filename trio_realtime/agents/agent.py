@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeAlias, cast
 import attrs
 from typing_extensions import TypeVar
 
+from trio_realtime._declarations import check_callable, explains
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import UNSET, Unset
 
@@ -52,7 +53,9 @@ def _as_input_guardrails(guardrails: Iterable[Any]) -> tuple[InputGuardrail, ...
 
 
 def _check_prompt(agent: RealtimeAgent[Any], _: Any, prompt: AgentPrompt | None) -> None:
-    if not callable(prompt):
+    if callable(prompt):
+        check_callable(prompt, f"the prompt of agent {agent.name!r}", "context")
+    else:
         check_prompt(agent.name, prompt)
 
 
@@ -75,6 +78,28 @@ def check_prompt(agent_name: str, prompt: Any) -> None:
             f"the prompt of agent {agent_name!r} has no id: name a stored prompt, "
             f"such as {{'id': 'pmpt_1', 'version': '2'}}"
         )
+
+
+def _check_name(_agent: Any, _: Any, name: Any) -> None:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"the name of an agent must be a str, got {name!r:.80}")
+
+
+def _check_instructions(agent: RealtimeAgent[Any], _: Any, instructions: Any) -> None:
+    what = f"the instructions of agent {agent.name!r}"
+    if callable(instructions):
+        check_callable(instructions, what, "context")
+    elif not isinstance(instructions, str):
+        raise ConfigurationError(
+            f"{what} must be a str, or a function that returns one, got {instructions!r:.80}"
+        )
+
+
+def _check_handoffs(agent: RealtimeAgent[Any], _: Any, handoffs: Any) -> None:
+    if callable(handoffs):
+        check_callable(handoffs, f"the function for the handoffs of agent {agent.name!r}")
+    else:
+        as_tuple(handoffs, f"handoffs of agent {agent.name!r}")
 
 
 def _check_hooks(_agent: Any, _: Any, hooks: AgentHooks[Any] | None) -> None:
@@ -109,6 +134,18 @@ def _tool_names(tools: tuple[FunctionTool, ...]) -> str:
     return repr([tool.name for tool in tools])
 
 
+_SDK_NAMES: Mapping[str, str] = {
+    "handoff_description": "write handoffs=[handoff(agent, description=...)] in the agent that hands over",
+    "mcp_config": "the options of an MCP server are arguments of McpServerStdio and McpServerHttp",
+    "model": "the model is a setting of the session: SessionConfig(model=...)",
+    "model_settings": "they are settings of the session: SessionConfig(...)",
+    "output_type": "a realtime model has no structured output: let it call a tool with these fields",
+    "tool_use_behavior": "a tool that needs no answer returns BackgroundResult(...)",
+}
+"""Arguments of the agents SDK's agents."""
+
+
+@explains(_SDK_NAMES)
 @attrs.frozen(kw_only=True, eq=False)
 class RealtimeAgent(Generic[ContextT]):
     """An agent of a realtime session: instructions, and what the model may call.
@@ -142,14 +179,14 @@ class RealtimeAgent(Generic[ContextT]):
             hosted servers have the same name.
     """
 
-    name: str
-    instructions: Instructions = attrs.field(default="", repr=False)
+    name: str = attrs.field(validator=_check_name)
+    instructions: Instructions = attrs.field(default="", validator=_check_instructions, repr=False)
     prompt: AgentPrompt | None = attrs.field(default=None, validator=_check_prompt, repr=False)
     tools: tuple[FunctionTool, ...] = attrs.field(
         default=(), converter=_as_tools, validator=_check_tool_names, repr=_tool_names
     )
     voice: str | Unset = UNSET
-    handoffs: Handoffs = attrs.field(default=(), repr=False)
+    handoffs: Handoffs = attrs.field(default=(), validator=_check_handoffs, repr=False)
     output_guardrails: tuple[OutputGuardrail, ...] = attrs.field(
         default=(), converter=_as_output_guardrails
     )

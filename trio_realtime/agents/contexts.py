@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import attrs
 import trio
 
+from trio_realtime._declarations import check_callable
+from trio_realtime.errors import ConfigurationError
 from trio_realtime.items import HistoryItem
 from trio_realtime.usage import Usage
 
@@ -102,6 +104,19 @@ class ToolContext(Generic[ContextT]):
 
 
 Condition: TypeAlias = bool | Callable[[AgentContext[Any]], bool | Awaitable[bool]]
+
+
+def check_condition(condition: Any, what: str, *parameters: str) -> None:
+    """Check a bool, or a function that is called with these arguments and returns one.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if isinstance(condition, bool):
+        return
+    if not callable(condition):
+        raise ConfigurationError(f"{what} must be a bool or a function, got {condition!r:.80}")
+    check_callable(condition, what, *parameters)
 
 
 async def evaluate(condition: Condition, context: AgentContext[Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
 
 import attrs
 
+from trio_realtime._declarations import check_callable
 from trio_realtime._validation import is_number
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.events import GuardrailTrip
@@ -27,6 +28,10 @@ def check_timeout(_guardrail: Any, _attribute: Any, value: Any) -> None:
     """
     if value is not None and not (is_number(value) and value > 0):
         raise ConfigurationError(f"timeout must be a number > 0 or None, got {value!r}")
+
+
+def _check_check(guardrail: Guardrail, _attribute: Any, check: Any) -> None:
+    check_callable(check, f"guardrail {guardrail.name!r}", "context", "text")
 
 
 @attrs.frozen
@@ -69,7 +74,7 @@ class Guardrail:
     """
 
     name: str
-    check: Check = attrs.field(repr=False)
+    check: Check = attrs.field(validator=_check_check, repr=False)
     fail_closed: bool = False
     timeout: float | None = attrs.field(default=DEFAULT_TIMEOUT, validator=check_timeout)
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
+from trio_realtime._declarations import check_callable, explains
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
 from ._schema.function_schema import TypeSchema
 from ._validation import as_tuple
 from .agent import RealtimeAgent
-from .contexts import AgentContext, Condition, maybe_await
+from .contexts import AgentContext, Condition, check_condition, maybe_await
 from .tools import MAX_NAME, check_tool_name
 
 ContextT = TypeVar("ContextT")
@@ -30,6 +30,10 @@ NO_ARGUMENTS: Mapping[str, Any] = {
 def _check_agent(_handoff: Any, _: Any, agent: Any) -> None:
     if not isinstance(agent, RealtimeAgent):
         raise ConfigurationError(f"handoff: expected a RealtimeAgent, got {agent!r}")
+
+
+def _check_is_enabled(handoff: AgentHandoff[Any], _: Any, condition: Any) -> None:
+    check_condition(condition, f"is_enabled of handoff {handoff.name}", "context")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -53,7 +57,7 @@ class AgentHandoff(Generic[ContextT]):
     description: str = attrs.field(repr=False)
     on_handoff: Callable[..., Any] | None = attrs.field(default=None, repr=False)
     input_type: Any = None
-    is_enabled: Condition = True
+    is_enabled: Condition = attrs.field(default=True, validator=_check_is_enabled)
 
     on_interrupt: ClassVar[Literal["cancel"]] = "cancel"
 
@@ -87,6 +91,13 @@ class AgentHandoff(Generic[ContextT]):
         return TypeSchema(self.input_type, self.name).decode(arguments)
 
 
+@explains(
+    {
+        "tool_name_override": "write name=",
+        "tool_description_override": "write description=",
+        "input_filter": "the next agent sees the whole conversation, which the service keeps",
+    }
+)
 def handoff(
     agent: RealtimeAgent[ContextT],
     *,
@@ -123,7 +134,8 @@ def handoff(
             "handoff: input_type requires an on_handoff that accepts the input"
         )
     if on_handoff is not None:
-        _check_arity(on_handoff, 1 if input_type is None else 2)
+        parameters = ("context",) if input_type is None else ("context", "input")
+        check_callable(on_handoff, f"on_handoff of the handoff to {agent.name!r}", *parameters)
     name = name or f"transfer_to_{_snake_case(agent.name)}"[:MAX_NAME].rstrip("_")
     if input_type is not None:
         _check_input_type(input_type, name)
@@ -147,16 +159,6 @@ def _check_input_type(input_type: Any, name: str) -> None:
         raise ConfigurationError(
             f"handoff {name}: input_type must be an object in JSON: use a dataclass with fields"
         )
-
-
-def _check_arity(function: Callable[..., Any], count: int) -> None:
-    try:
-        inspect.signature(function).bind(*range(count))
-    except (TypeError, ValueError):  # ValueError for builtins without a signature
-        raise ConfigurationError(
-            f"handoff: on_handoff must accept {count} argument{'s' if count > 1 else ''}: "
-            f"the context{' and the input' if count > 1 else ''}"
-        ) from None
 
 
 def as_handoffs(agent: RealtimeAgent[Any]) -> tuple[AgentHandoff[Any], ...]:

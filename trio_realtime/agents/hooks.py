@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar as PlainTypeVar
 
 from typing_extensions import TypeVar
 
+from trio_realtime._declarations import check_overrides
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.events import AgentEnd, AgentStart, Handoff, ToolCancelled, ToolEnd, ToolStart
 
@@ -37,6 +38,10 @@ class AgentHooks(Generic[ContextT]):
     One instance may serve several agents and sessions; the ``agent`` parameter distinguishes them.
     The type parameter is the type of the session's ``context``.
     """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _check_hooks(cls)
 
     async def on_start(
         self, context: AgentContext[ContextT], agent: RealtimeAgent[ContextT], event: AgentStart
@@ -116,6 +121,10 @@ class SessionHooks(Generic[ContextT]):
     :class:`AgentHooks`.
     """
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _check_hooks(cls)
+
     async def on_agent_start(
         self, context: AgentContext[ContextT], agent: RealtimeAgent[ContextT], event: AgentStart
     ) -> None:
@@ -172,6 +181,16 @@ class SessionHooks(Generic[ContextT]):
         event: ToolCancelled,
     ) -> None:
         """Called when a call is cancelled; see :meth:`AgentHooks.on_tool_cancelled`."""
+
+
+def _check_hooks(cls: type) -> None:
+    """Check the hooks that a class overrides. It may be of both kinds.
+
+    Raises:
+        ConfigurationError: a method is no hook, or has other parameters than the hook.
+    """
+    kinds: tuple[type[Any], ...] = (AgentHooks, SessionHooks)
+    check_overrides(cls, tuple(kind for kind in kinds if kind in cls.__mro__), "on_")
 
 
 HooksT = PlainTypeVar("HooksT", AgentHooks[Any], SessionHooks[Any])

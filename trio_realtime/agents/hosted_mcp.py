@@ -7,12 +7,13 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from trio_realtime._declarations import check_callable
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.items import McpApprovalRequestItem
 from trio_realtime.wire import McpToolSpec
 
 from ._validation import as_tuple
-from .contexts import AgentContext, Condition
+from .contexts import AgentContext, Condition, check_condition
 
 HostedApproval: TypeAlias = Callable[
     [AgentContext[Any], McpApprovalRequestItem], bool | Awaitable[bool]
@@ -24,6 +25,16 @@ def _check_location(tool: HostedMcpTool, _attribute: Any, _value: Any) -> None:
         raise ConfigurationError(
             f"hosted MCP server {tool.server_label!r}: pass either a server_url or a connector_id"
         )
+
+
+def _check_on_approval(tool: HostedMcpTool, _attribute: Any, on_approval: Any) -> None:
+    if on_approval is not None:
+        what = f"on_approval of hosted MCP server {tool.server_label!r}"
+        check_callable(on_approval, what, "context", "request")
+
+
+def _check_is_enabled(tool: HostedMcpTool, _attribute: Any, condition: Any) -> None:
+    check_condition(condition, f"is_enabled of hosted MCP server {tool.server_label!r}", "context")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -63,8 +74,10 @@ class HostedMcpTool:
     server_description: str | None = attrs.field(default=None, repr=False)
     allowed_tools: Sequence[str] | None = None
     require_approval: Any = None
-    on_approval: HostedApproval | None = attrs.field(default=None, repr=False)
-    is_enabled: Condition = True
+    on_approval: HostedApproval | None = attrs.field(
+        default=None, validator=_check_on_approval, repr=False
+    )
+    is_enabled: Condition = attrs.field(default=True, validator=_check_is_enabled)
 
     def spec(self) -> McpToolSpec:
         """Return the server's entry in the ``tools`` of the session's settings."""

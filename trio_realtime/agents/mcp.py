@@ -22,6 +22,7 @@ from trio_realtime._redaction import MASK, redact_url, secret_values
 from trio_realtime._validation import HEADER_NAME, is_number
 from trio_realtime.errors import ConfigurationError
 
+from .contexts import check_condition
 from .tools import MAX_NAME, Approval, FunctionTool, InterruptPolicy
 
 ToolNames: TypeAlias = tuple[str, ...]
@@ -59,6 +60,9 @@ def _check_seconds(server: McpServer, attribute: Any, seconds: Any) -> None:
 def _check_approval(server: McpServer, attribute: Any, approval: Any) -> None:
     if not (isinstance(approval, bool) or callable(approval)):
         raise _error(server, attribute, "must be a bool or a function")
+    check_condition(
+        approval, f"needs_approval of MCP server {server.name!r}", "context", "arguments"
+    )
 
 
 def _check_policy(server: McpServer, attribute: Any, policy: InterruptPolicy) -> None:

@@ -7,11 +7,21 @@ from typing import Any, TypeAlias, overload
 
 import attrs
 
+from trio_realtime._declarations import check_callable
+
 from .contexts import ToolContext
 from .guardrails import DEFAULT_TIMEOUT, Verdict, check_timeout, decorate
 
 InputCheck: TypeAlias = Callable[[ToolContext[Any], dict[str, Any]], Verdict | Awaitable[Verdict]]
 OutputCheck: TypeAlias = Callable[[ToolContext[Any], Any], Verdict | Awaitable[Verdict]]
+
+
+def _check_input_check(guardrail: ToolInputGuardrail, _: Any, check: Any) -> None:
+    check_callable(check, f"tool guardrail {guardrail.name!r}", "context", "arguments")
+
+
+def _check_output_check(guardrail: ToolOutputGuardrail, _: Any, check: Any) -> None:
+    check_callable(check, f"tool guardrail {guardrail.name!r}", "context", "result")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -31,7 +41,7 @@ class ToolInputGuardrail:
     """
 
     name: str
-    check: InputCheck = attrs.field(repr=False)
+    check: InputCheck = attrs.field(validator=_check_input_check, repr=False)
     fail_closed: bool = False
     timeout: float | None = attrs.field(default=DEFAULT_TIMEOUT, validator=check_timeout)
 
@@ -53,7 +63,7 @@ class ToolOutputGuardrail:
     """
 
     name: str
-    check: OutputCheck = attrs.field(repr=False)
+    check: OutputCheck = attrs.field(validator=_check_output_check, repr=False)
     fail_closed: bool = False
     timeout: float | None = attrs.field(default=DEFAULT_TIMEOUT, validator=check_timeout)
 

@@ -15,12 +15,13 @@ import attrs
 import trio
 from attrs import validators
 
+from trio_realtime._declarations import check_callable, explains
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
 from ._schema.docstrings import parse_docstring
 from ._schema.function_schema import Function, FunctionSchema, check_function, function_name
-from .contexts import Condition, ToolContext, maybe_await
+from .contexts import Condition, ToolContext, check_condition, maybe_await
 from .guardrails import as_guardrails
 from .tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
@@ -68,6 +69,20 @@ def _check_limiter(tool: FunctionTool, _: Any, limiter: trio.CapacityLimiter | N
         )
 
 
+def _check_condition(tool: FunctionTool, _: Any, condition: Any) -> None:
+    check_condition(condition, f"is_enabled of tool {tool.name!r}", "context")
+
+
+def _check_approval(tool: FunctionTool, _: Any, approval: Any) -> None:
+    check_condition(approval, f"needs_approval of tool {tool.name!r}", "context", "arguments")
+
+
+def _check_format_error(tool: FunctionTool, _: Any, format_error: Any) -> None:
+    if format_error is not None:
+        what = f"format_error of tool {tool.name!r}"
+        check_callable(format_error, what, "context", "exception")
+
+
 def _as_input_guardrails(guardrails: Iterable[Any]) -> tuple[ToolInputGuardrail, ...]:
     return as_guardrails(ToolInputGuardrail, guardrails)
 
@@ -76,6 +91,28 @@ def _as_output_guardrails(guardrails: Iterable[Any]) -> tuple[ToolOutputGuardrai
     return as_guardrails(ToolOutputGuardrail, guardrails)
 
 
+_SDK_NAMES: Mapping[str, str] = {
+    "name_override": "write name=",
+    "description_override": "write description=",
+    "params_json_schema": "write parameters=",
+    "on_invoke_tool": "write invoke=",
+    "failure_error_function": "write format_error=, or on_failure='end_session' for None",
+    "strict_mode": "arguments are always checked against the schema",
+    "strict_json_schema": "arguments are always checked against the schema",
+    "docstring_style": "docstrings in Google, NumPy and reST style are all parsed",
+    "use_docstring_info": "pass description= to replace the docstring",
+    "tool_input_guardrails": "write input_guardrails=",
+    "tool_output_guardrails": "write output_guardrails=",
+    "timeout_seconds": "write timeout=",
+    "timeout_behavior": "write on_timeout=",
+    "timeout_error_function": "write format_error=",
+    "output_type": "the model receives the result as text, which needs no schema",
+    "output_json_schema": "the model receives the result as text, which needs no schema",
+}
+"""Arguments of the agents SDK's ``function_tool`` and ``FunctionTool``."""
+
+
+@explains(_SDK_NAMES)
 @attrs.frozen(kw_only=True, eq=False)
 class FunctionTool:
     """A function that the model may call. Usually made by :func:`function_tool`.
@@ -138,13 +175,13 @@ class FunctionTool:
     )
     invoke: Invoke = attrs.field(repr=False)
     timeout: float | None = attrs.field(default=None, validator=_check_timeout)
-    is_enabled: Condition = True
-    needs_approval: Approval = False
+    is_enabled: Condition = attrs.field(default=True, validator=_check_condition)
+    needs_approval: Approval = attrs.field(default=False, validator=_check_approval)
     on_interrupt: InterruptPolicy = attrs.field(
         default="cancel", validator=validators.in_(("cancel", "finish", "background"))
     )
     finish_timeout: float | None = attrs.field(default=None, validator=_check_timeout)
-    format_error: ErrorFormatter | None = None
+    format_error: ErrorFormatter | None = attrs.field(default=None, validator=_check_format_error)
     on_timeout: TimeoutPolicy = attrs.field(
         default="answer", validator=validators.in_(("answer", "failure"))
     )

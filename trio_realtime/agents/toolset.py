@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import UNSET, ToolSpec, Unset
 
 from .agent import Prompt, RealtimeAgent, check_names, check_prompt
@@ -115,14 +116,31 @@ async def build_toolset(
     return Toolset(tools=tools, hosted=hosted, specs=tuple(specs))
 
 
+def check_agent(agent: Any) -> None:
+    """Check that an object is an agent.
+
+    Raises:
+        ConfigurationError: it is anything else.
+    """
+    if isinstance(agent, RealtimeAgent):
+        return
+    module = type(agent).__module__
+    if module.partition(".")[0] == "agents":
+        given = f"one of {module}: import RealtimeAgent from trio_realtime"
+    else:
+        given = f"{agent!r:.80}"
+    raise ConfigurationError(f"expected an instance of RealtimeAgent, got {given}")
+
+
 def check_agents(first: RealtimeAgent[Any]) -> None:
     """Check an agent and every agent that it can hand over to, before the session begins.
 
     Tools and handoffs with a condition are checked when the agent is described.
 
     Raises:
-        ConfigurationError: a handoff is not valid, or a name occurs twice.
+        ConfigurationError: it is no agent, a handoff is not valid, or a name occurs twice.
     """
+    check_agent(first)
     found = [first]
     # The list grows during the loop. Handoff functions could create agents without end.
     for agent in found:
