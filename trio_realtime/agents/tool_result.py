@@ -7,6 +7,8 @@ from typing import Any
 import attrs
 import msgspec
 
+from trio_realtime.wire.plain_values import plain_value
+
 from ._schema.pydantic import is_pydantic_model
 
 
@@ -28,11 +30,11 @@ def result_text(result: Any) -> str:
     """Return the text that the model receives for a tool's result.
 
     A ``str`` is sent unchanged and anything else as JSON, including dataclasses, attrs classes,
-    pydantic models, enums and dates. If the result cannot be converted to JSON, ``str(result)`` is
+    pydantic models, enums, dates, and numbers and arrays of NumPy. If the result cannot be converted to JSON, ``str(result)`` is
     sent.
     """
     if isinstance(result, str):
-        return result
+        return str.__str__(result)  # a subclass may not be encoded later
     try:
         return msgspec.json.encode(result, enc_hook=_encode_unsupported).decode()
     except (TypeError, ValueError, RecursionError):
@@ -43,4 +45,7 @@ def _encode_unsupported(value: Any) -> Any:
     """Encode what msgspec cannot: pydantic models by their own method, the rest as ``str``."""
     if is_pydantic_model(type(value)):
         return msgspec.Raw(value.model_dump_json().encode())
-    return str(value)
+    try:
+        return plain_value(value)
+    except TypeError:
+        return str(value)

@@ -40,6 +40,7 @@ from .base import (
 from .client import CLIENT_EVENTS, InputAudioBufferAppend, UnknownClientEvent
 from .conversion import converter
 from .extra import add_extra, missing_keys, with_extra
+from .plain_values import plain_value
 from .server import (
     OTHER_SERVER_EVENTS,
     SERVER_EVENTS,
@@ -287,7 +288,7 @@ def json_copy(value: Mapping[str, Any]) -> JsonObject:
         ValueError, TypeError: JSON does not have a value in it, such as NaN, or it is nested too deeply.
     """
     try:
-        builtin = msgspec.to_builtins(dict(value), str_keys=True)
+        builtin = msgspec.to_builtins(dict(value), str_keys=True, enc_hook=plain_value)
         return parse_frame(json.dumps(builtin, allow_nan=False))
     except RecursionError:
         raise ValueError("the JSON object is nested too deeply") from None
@@ -321,7 +322,7 @@ def encoded_object(event: ClientEvent | ServerEvent) -> JsonObject:
 def to_json(value: JsonObject) -> str:
     """Return the text of a JSON object."""
     try:
-        return msgspec.json.encode(value).decode()
+        return msgspec.json.encode(value, enc_hook=plain_value).decode()
     except UnicodeEncodeError:
         # A lone surrogate cannot be encoded. Replace it and send the rest of the text.
-        return _replace_lone_surrogates(json.dumps(value))
+        return _replace_lone_surrogates(json.dumps(value, default=plain_value))

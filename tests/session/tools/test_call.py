@@ -267,3 +267,21 @@ async def test_call_without_a_response_id_runs_nothing(autojump_clock: MockClock
         peer.close_item("resp_1", item)
         await peer.expect(ITEM)
     assert runs == ["hello"]
+
+
+async def test_a_result_that_is_like_a_str_is_sent(autojump_clock: MockClock) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    @function_tool
+    async def get_text() -> str:
+        """Return text of another library."""
+        return Text("found")
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer, get_text) as session:
+        await send_call_and_wait(peer, "get_text", "{}")
+        assert await sent_types(peer) == [ITEM, CREATE]
+        assert sent_outputs(peer) == [("call_1", "found")]
+        await session.send_message(Text("hello"), respond=False)
+        assert await sent_types(peer) == [ITEM, CREATE, ITEM]
