@@ -162,7 +162,7 @@ def message(role: str, *parts: Any, item_id: str | None = None) -> MessageItem:
         ([message("user", InputText(text="a"), item_id="")], "1 to 32 characters"),
         ([message("assistant", InputText(text="a"))], "number 1: .* may have OutputText"),
         ([message("robot", InputText(text="a"))], "role 'robot'"),
-        ([UNSENDABLE, OUTPUT], "unsupported"),
+        ([UNSENDABLE, OUTPUT], "JSON has no value for object"),
         ([QUESTION, QUESTION], "question occurs twice"),
         ([OUTPUT, CALL], "output of call 'c1', which is not before it"),
     ],

@@ -24,6 +24,9 @@ from trio_realtime.wire import (
     raw_client_event,
 )
 
+_SAMPLES: Final = frozenset({"B", "b", "c", "h", "<h"})
+"""Formats of arrays whose memory is audio: bytes, and samples of PCM16."""
+
 SENDABLE_PARTS: Final = (InputText, InputImage, InputAudio)
 MessageContent: TypeAlias = str | Sequence[ContentPart | str]
 """A message of the user: text, or texts and parts."""
@@ -83,6 +86,26 @@ def check_new_ids(history: Sequence[HistoryItem], known: Sequence[HistoryItem]) 
             check_length("an item's id", item.id, MAX_ID_LENGTH)
 
 
+def audio_bytes(audio: Any) -> bytes:
+    """Return audio of the user as bytes.
+
+    Raises:
+        UsageError: it is neither bytes nor an array of 16-bit integers.
+    """
+    if isinstance(audio, bytes | bytearray):
+        return bytes(audio)
+    try:
+        view = memoryview(audio)
+    except TypeError:
+        raise UsageError(f"expected audio as bytes, got {type(audio).__name__}") from None
+    if view.format not in _SAMPLES:
+        raise UsageError(
+            f"expected audio as bytes or 16-bit integers, got an array of format {view.format!r}: convert "
+            "it to samples of the input format first, for example with (array * 32767).astype('int16')"
+        )
+    return view.tobytes()
+
+
 def message_parts(content: MessageContent) -> tuple[ContentPart, ...]:
     """Return the parts of a message of the user.
 
@@ -91,6 +114,9 @@ def message_parts(content: MessageContent) -> tuple[ContentPart, ...]:
     """
     if isinstance(content, str):
         content = (content,)
+    given: Any = content
+    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray | memoryview):
+        raise UsageError(f"expected a str, or a list of texts and parts, got {given!r:.80}")
     parts = tuple(InputText(text=p) if isinstance(p, str) else p for p in content)
     if not parts or all(isinstance(p, InputText) and not p.text for p in parts):
         raise UsageError("the message is empty: add text, an image or audio")

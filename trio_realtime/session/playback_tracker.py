@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import final
+import math
+from numbers import Real
+from typing import Any, final
 
 import trio
 
 from trio_realtime.core import ReportPlayed
+from trio_realtime.errors import UsageError
 
 from .runtime import SessionRuntime
 
@@ -34,8 +37,15 @@ class PlaybackTracker:
             item_id, content_index: the item and part, as in :class:`~trio_realtime.events.Audio`.
             ms: milliseconds from the beginning of the item. A negative value means that an interruption
                 must not truncate the item.
+
+        Raises:
+            UsageError: ``ms`` is no number.
         """
         self._runtime.guard.check()
+        given: Any = ms
+        if not isinstance(given, Real) or math.isnan(given):
+            raise UsageError(f"ms must be a number of milliseconds, got {given!r:.80}")
+        ms = float(given)
         self._runtime.feed(ReportPlayed(item_id=item_id, content_index=content_index, ms=ms))
 
     def position(self, item_id: str, content_index: int = 0) -> float:

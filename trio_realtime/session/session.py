@@ -56,6 +56,7 @@ from trio_realtime.wire.client import check_append
 from .arguments import (
     MessageContent,
     as_usage_errors,
+    audio_bytes,
     check_length,
     check_new_ids,
     history_items,
@@ -246,9 +247,10 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             commit: end the user's turn, for push-to-talk.
 
         Raises:
-            UsageError: the audio is larger than the service accepts at once (15 MiB).
+            UsageError: it is neither bytes nor an array of 16-bit integers, or is larger than the service
+                accepts at once (15 MiB).
         """
-        audio = bytes(pcm)
+        audio = pcm if type(pcm) is bytes else audio_bytes(pcm)
         try:
             check_append(audio)
         except ValueError as exc:

@@ -8,6 +8,7 @@ the same classes are used in both directions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, ClassVar, TypeAlias
 
 import attrs
@@ -156,9 +157,11 @@ class CustomVoice(WireObject):
     id: str
 
 
-def _check_speed(_instance: Any, _attribute: Any, value: float | Unset) -> None:
-    if not isinstance(value, Unset) and not 0.25 <= value <= 1.5:
-        raise ValueError(f"speed must be between 0.25 and 1.5, got {value}")
+def _check_speed(_instance: Any, _attribute: Any, value: Any) -> None:
+    if isinstance(value, Unset):
+        return
+    if not isinstance(value, Real) or not 0.25 <= float(value) <= 1.5:
+        raise ValueError(f"speed must be between 0.25 and 1.5, got {value!r}")
 
 
 @attrs.frozen(kw_only=True)
