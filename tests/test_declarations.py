@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from trio_realtime import (
     tool_output_guardrail,
 )
 from trio_realtime._declarations import check_callable
+from trio_realtime.agents.handoffs import as_handoffs
 from trio_realtime.errors import ConfigurationError
 
 BILLING = RealtimeAgent[None](name="Billing")
@@ -202,7 +204,7 @@ def test_a_function_with_other_parameters_is_refused(
         ),
         (lambda: AGENT(name="A", instructions=5), "the instructions of agent 'A' must be a str"),
         (lambda: AGENT(name=None), "the name of an agent must be a str, got None"),
-        (lambda: AGENT(name="A", handoffs=5), "handoffs of agent 'A': expected a list, got int"),
+        (lambda: AGENT(name="A", handoffs=5), "handoffs: expected a list, got int"),
         (
             lambda: tool(is_enabled="no"),
             "is_enabled of tool 'no_parameter' must be a bool or a function",
@@ -239,6 +241,26 @@ def test_a_function_whose_signature_is_unknown_is_accepted() -> None:
     check_callable(min, "check", "context", "text")
 
 
+def test_a_wrapper_is_checked_and_not_the_function_that_it_wraps() -> None:
+    @functools.wraps(three)
+    def injecting(context: Any, text: str) -> bool:
+        return three(context, text, "a database")
+
+    @functools.wraps(two)
+    def dropping(context: Any) -> bool:
+        return two(context, "")
+
+    assert output_guardrail(injecting).check is injecting
+    with pytest.raises(ConfigurationError, match=r"but is declared with \(context\)$"):
+        output_guardrail(dropping)  # type: ignore[arg-type]
+
+
+def test_handoffs_may_come_from_a_generator() -> None:
+    agent = AGENT(name="A", handoffs=(one for one in [BILLING]))
+    assert [found.agent for found in as_handoffs(agent)] == [BILLING]
+    assert [found.agent for found in as_handoffs(agent)] == [BILLING]
+
+
 # --- hooks
 
 
@@ -258,6 +280,51 @@ def test_a_hook_that_does_not_exist_is_refused_with_those_that_do() -> None:
 
         class Mine(SessionHooks[None]):
             async def on_llm(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "meant"),
+    [
+        (SessionHooks, "on_start", "did you mean on_agent_start?"),
+        (SessionHooks, "on_end", "did you mean on_agent_end?"),
+        (AgentHooks, "on_agent_start", "did you mean on_start?"),
+        (AgentHooks, "on_agent_end", "did you mean on_end?"),
+        (AgentHooks, "on_llm_start", "there are on_end, on_handoff, "),
+        (SessionHooks, "on_handof", "did you mean on_handoff?"),
+    ],
+)
+def test_the_hook_that_was_meant_is_suggested(base: type, name: str, meant: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"^Mine.{name} is never called: {re.escape(meant)}"
+    ):
+        type("Mine", (base,), {name: lambda self: None})
+
+
+def test_other_members_whose_names_begin_like_hooks_are_left_alone() -> None:
+    class Listener:
+        def on_connect(self) -> None: ...
+
+    class Registered:
+        def __init_subclass__(cls, key: str = "", **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            cls.key = key
+
+        key: str
+
+    @dataclasses.dataclass
+    class Mine(AgentHooks[None], Listener, Registered, key="mine"):
+        on_slow: Any = None
+
+        def on_connect(self) -> None: ...
+
+        def _log(self, kind: str, *details: Any) -> None: ...
+
+        on_start = functools.partialmethod(_log, "start")
+
+        @functools.lru_cache  # noqa: B019
+        def on_end(self, *details: Any) -> None: ...  # type: ignore[override]
+
+    assert Mine.key == "mine"
 
 
 def test_a_hook_of_the_other_kind_is_refused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import traceback
+import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
@@ -60,6 +63,34 @@ async def test_the_exception_of_the_block_is_raised_unchanged() -> None:
     assert caught.value is block_exc
     assert isinstance(block_exc.__context__, KeyError)
     assert block_exc.__cause__ is None
+
+
+async def test_the_exception_of_the_block_keeps_its_traceback_and_is_no_garbage() -> None:
+    class Left(Exception):
+        pass
+
+    async def leave() -> None:
+        async with open_bare_nursery(Bug):
+            await trio.lowlevel.checkpoint()
+            raise Left
+
+    gc.disable()
+    try:
+        try:
+            await leave()
+        except Left as exc:
+            frames = [frame.name for frame in traceback.extract_tb(exc.__traceback__)]
+            raised = weakref.ref(exc)
+        assert frames[1:] == ["leave"]
+        assert raised() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_block_may_raise_stop_iteration() -> None:
+    with pytest.raises(StopIteration):
+        async with open_bare_nursery(Bug):
+            raise StopIteration
 
 
 async def test_a_group_raised_by_the_block_is_raised_unchanged() -> None:

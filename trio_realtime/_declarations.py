@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 from .errors import ConfigurationError
@@ -38,8 +39,13 @@ def check_callable(function: Any, what: str, *parameters: str) -> None:
 
 def _check_signature(function: Any, what: str, parameters: tuple[str, ...]) -> None:
     try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
+        # The function that is called, not the one that a decorator has wrapped.
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (
+        TypeError,
+        ValueError,
+        NameError,
+    ):  # NameError for annotations that only type checkers have
         return
     try:
         signature.bind(*parameters)
@@ -64,28 +70,36 @@ def _bare(signature: inspect.Signature) -> inspect.Signature:
 def check_overrides(cls: type, bases: tuple[type, ...], prefix: str) -> None:
     """Check the methods that a class overrides.
 
+    Only functions are checked. Other descriptors may take any arguments.
+
     Args:
         cls: a class of the user.
         bases: the classes of the library that define the methods.
         prefix: the beginning of the names of all these methods.
 
     Raises:
-        ConfigurationError: a method has the prefix and none of the names, or takes other arguments than
-            the method that it overrides.
+        ConfigurationError: a method has the prefix and no known name, or takes other arguments than the
+            method that it overrides.
     """
     known = {name for base in bases for name in vars(base) if name.startswith(prefix)}
-    for name in vars(cls):
+    others = {name for base in cls.__mro__[1:] if base not in bases for name in vars(base)}
+    for name, member in vars(cls).items():
         if not name.startswith(prefix):
             continue
-        if name not in known:
+        is_method = isinstance(member, FunctionType | staticmethod | classmethod)
+        if name in known:
+            _check_method(cls, name, next(base for base in bases if name in vars(base)))
+        elif is_method and name not in others:
             raise ConfigurationError(
-                f"{cls.__name__}.{name} is never called: {_suggestion(name, known)}"
+                f"{cls.__name__}.{name} is never called: {_suggestion(name, prefix, known)}"
             )
-        _check_method(cls, name, next(base for base in bases if name in vars(base)))
 
 
-def _suggestion(name: str, known: set[str]) -> str:
-    close = get_close_matches(name, known, n=1)
+def _suggestion(name: str, prefix: str, known: set[str]) -> str:
+    """Name the method that was probably meant. Agents and sessions have hooks of similar names."""
+    rest = name.removeprefix(prefix).removeprefix("agent_")
+    similar = [one for one in (f"{prefix}{rest}", f"{prefix}agent_{rest}") if one in known]
+    close = similar or get_close_matches(name, known, n=1, cutoff=0.85)
     if close:
         return f"did you mean {close[0]}?"
     return f"there are {', '.join(sorted(known))}"
@@ -94,13 +108,13 @@ def _suggestion(name: str, known: set[str]) -> str:
 def _check_method(cls: type, name: str, base: type) -> None:
     what = f"{cls.__name__}.{name}"
     method: Any = inspect.getattr_static(cls, name)
-    is_function = inspect.isfunction(method)
-    if not callable(method) and not isinstance(method, staticmethod | classmethod):
-        raise ConfigurationError(f"{what}: expected a method, got {method!r:.80}")
     parameters = tuple(inspect.signature(getattr(base, name)).parameters)
-    if not is_function:
-        parameters = parameters[1:]  # ``self`` is not passed
-    _check_signature(getattr(cls, name), what, parameters)
+    if isinstance(method, FunctionType):
+        _check_signature(method, what, parameters)
+    elif isinstance(method, staticmethod | classmethod):
+        _check_signature(getattr(cls, name), what, parameters[1:])  # without ``self``
+    elif not callable(method) and not hasattr(method, "__get__"):
+        raise ConfigurationError(f"{what}: expected a method, got {method!r:.80}")
 
 
 # --- names of other libraries

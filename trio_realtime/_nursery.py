@@ -72,7 +72,17 @@ class _BareNursery(AbstractAsyncContextManager[trio.Nursery]):
         try:
             return await self._manager.__aexit__(exc_type, exc, traceback)  # noqa: ASYNC102
         except BaseExceptionGroup as group:
-            _raise_unwrapped(group, exc, self._bug)
+            failure = _unwrapped(group, exc, self._bug)
+            try:
+                if failure is exc:
+                    # Raises it as it is, with its traceback and its context.
+                    return False  # noqa: ASYNC910 - trio decides whether this is a checkpoint
+                if failure is group:
+                    raise
+                _raise_keeping_context(failure)
+            finally:
+                # An exception that its own traceback refers to is a cycle.
+                del exc, failure, traceback
 
 
 def start_soon_in_this_context(nursery: trio.Nursery) -> StartSoon:
@@ -121,11 +131,12 @@ class OnDemandTask:
         self._is_stopped = True
 
 
-def _raise_unwrapped(
+def _unwrapped(
     group: BaseExceptionGroup[BaseException],
     block_exc: BaseException | None,
     bug: Callable[[str], Exception],
-) -> NoReturn:
+) -> BaseException:
+    """Return what to raise instead of a group; the group itself if it has nothing but cancellations."""
     # Compare leaves, not groups: trio rebuilds groups when it removes a Cancelled from them.
     block_leaves = (
         {id(leaf) for leaf in leaves_of(block_exc)} if block_exc is not None else set[int]()
@@ -136,13 +147,13 @@ def _raise_unwrapped(
         if id(leaf) not in block_leaves and not isinstance(leaf, trio.Cancelled)
     ]
     if not task_failures:
-        if block_exc is None:
-            raise group
-        _raise_keeping_context(block_exc)
+        return group if block_exc is None else block_exc
     exit_exc = _find_exit(group)
     if exit_exc is not None:
-        _raise_keeping_context(exit_exc)
-    raise bug(f"a background task crashed: {task_failures[0]!r}") from group
+        return exit_exc
+    crash = bug(f"a background task crashed: {task_failures[0]!r}")
+    crash.__cause__ = group
+    return crash
 
 
 def leaves_of(exc: BaseException) -> Iterator[BaseException]:

@@ -53,9 +53,17 @@ def test_numbers_and_arrays_of_numpy_become_numbers_and_lists() -> None:
         (numpy.float32(1.5), 1.5),
         (numpy.bool_(True), True),
         (numpy.arange(3), [0, 1, 2]),
+        (numpy.datetime64("2020-01-01T10:00:00.000000000"), "2020-01-01T10:00:00.000000000"),
+        (numpy.array(["2020-01-01"], dtype="datetime64[D]"), ["2020-01-01"]),
     ]:
         found = plain_value(value)
         assert (type(found), found) == (type(plain), plain)
+
+
+def test_raw_bytes_of_numpy_are_refused() -> None:
+    numpy: Any = pytest.importorskip("numpy")
+    with pytest.raises(TypeError, match="JSON has no value for ndarray"):
+        plain_value(numpy.array([b"ab"]))
 
 
 @pytest.mark.parametrize("value", [object(), {1}, b"x".__iter__, UserDict])

@@ -95,11 +95,13 @@ def _check_instructions(agent: RealtimeAgent[Any], _: Any, instructions: Any) ->
         )
 
 
+def _as_handoffs(handoffs: Handoffs) -> Handoffs:
+    return handoffs if callable(handoffs) else as_tuple(handoffs, "handoffs")
+
+
 def _check_handoffs(agent: RealtimeAgent[Any], _: Any, handoffs: Any) -> None:
     if callable(handoffs):
         check_callable(handoffs, f"the function for the handoffs of agent {agent.name!r}")
-    else:
-        as_tuple(handoffs, f"handoffs of agent {agent.name!r}")
 
 
 def _check_hooks(_agent: Any, _: Any, hooks: AgentHooks[Any] | None) -> None:
@@ -186,7 +188,9 @@ class RealtimeAgent(Generic[ContextT]):
         default=(), converter=_as_tools, validator=_check_tool_names, repr=_tool_names
     )
     voice: str | Unset = UNSET
-    handoffs: Handoffs = attrs.field(default=(), validator=_check_handoffs, repr=False)
+    handoffs: Handoffs = attrs.field(
+        default=(), converter=_as_handoffs, validator=_check_handoffs, repr=False
+    )
     output_guardrails: tuple[OutputGuardrail, ...] = attrs.field(
         default=(), converter=_as_output_guardrails
     )

@@ -39,8 +39,8 @@ class AgentHooks(Generic[ContextT]):
     The type parameter is the type of the session's ``context``.
     """
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
         _check_hooks(cls)
 
     async def on_start(
@@ -121,8 +121,8 @@ class SessionHooks(Generic[ContextT]):
     :class:`AgentHooks`.
     """
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
         _check_hooks(cls)
 
     async def on_agent_start(

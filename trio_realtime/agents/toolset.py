@@ -125,7 +125,7 @@ def check_agent(agent: Any) -> None:
     if isinstance(agent, RealtimeAgent):
         return
     module = type(agent).__module__
-    if module.partition(".")[0] == "agents":
+    if type(agent).__name__ in ("Agent", "RealtimeAgent"):
         given = f"one of {module}: import RealtimeAgent from trio_realtime"
     else:
         given = f"{agent!r:.80}"

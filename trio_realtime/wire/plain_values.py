@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["plain_value"]
+
+
+# Kinds of arrays of NumPy. Dates may have a unit that becomes a plain number.
+_NUMBERS_AND_TEXT: Final = frozenset("biufUO")
+_DATES: Final = frozenset("mM")
 
 
 def plain_value(value: Any) -> Any:
@@ -24,6 +29,9 @@ def plain_value(value: Any) -> Any:
         return float.__float__(value)
     if isinstance(value, Mapping):
         return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if kind in _DATES:
+        return value.astype(str).tolist()
+    if kind in _NUMBERS_AND_TEXT:
         return value.tolist()
     raise TypeError(f"JSON has no value for {type(value).__name__}")
