@@ -36,6 +36,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--frame-ms", type=int, choices=[20, 100], default=20, help="milliseconds of each frame"
     )
     parser.add_argument("--tls", action="store_true", help="connect over TLS")
+    parser.add_argument(
+        "--sample",
+        action="store_true",
+        help="show in which layers each client spends its time, by samples of its stack",
+    )
     add_freeze_option(parser)
     add_round_options(parser, CLIENTS, repeat=5)
 
@@ -49,6 +54,7 @@ def run(options: argparse.Namespace) -> DuplexReport:
         frame_ms=options.frame_ms,
         tls=options.tls,
         freeze=options.freeze,
+        sample=options.sample,
     )
     names = options.only or [*CLIENTS]
     return trio.run(partial(measure, load, repeat=options.repeat, names=names))

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, final
 import attrs
 
 from benchmarks.percentiles import percentile
+from benchmarks.sampling import Sampler
 
 Mode: TypeAlias = Literal["lock", "paced"]
 
@@ -34,6 +35,7 @@ class DuplexLoad:
         frame_ms: milliseconds of audio in each.
         tls: whether the connections use TLS.
         freeze: whether the objects of the open sessions are exempt from later garbage collections.
+        sample: whether the client samples its own stack.
     """
 
     mode: Mode = "lock"
@@ -42,6 +44,7 @@ class DuplexLoad:
     frame_ms: int = 20
     tls: bool = False
     freeze: bool = False
+    sample: bool = False
 
     @property
     def frame_bytes(self) -> int:
@@ -67,6 +70,7 @@ class DuplexMeasurement:
         p50, p99, p999: latencies.
         late: p99 of the time by which the server missed the deadlines of its deltas; 0 if it has none. The
             latencies do not include it, but deltas that are late arrive together.
+        layers: the share of the CPU time in each layer; empty unless the load asks for it.
     """
 
     cpu: float
@@ -75,6 +79,7 @@ class DuplexMeasurement:
     p99: float
     p999: float
     late: float = 0.0
+    layers: dict[str, float] = attrs.field(factory=dict[str, float])
 
     def to_json(self) -> dict[str, Any]:
         return attrs.asdict(self)
@@ -93,6 +98,7 @@ class DuplexMeter:
         self._sessions_left = load.sessions
         self._latencies: list[float] = []
         self._cpu = self._wall = 0.0
+        self._sampler = Sampler()
 
     def start(self) -> None:
         """Start the clock.
@@ -106,6 +112,8 @@ class DuplexMeter:
             gc.freeze()
         self._wall = time.perf_counter()
         self._cpu = time.process_time()
+        if self._load.sample:
+            self._sampler.start()
 
     def receive(self, audio: bytes) -> None:
         """Count one delta that a consumer has received."""
@@ -118,6 +126,7 @@ class DuplexMeter:
         self._sessions_left -= 1
         if self._sessions_left:
             return False
+        self._sampler.stop()
         self._cpu = time.process_time() - self._cpu
         self._wall = time.perf_counter() - self._wall
         return True
@@ -138,4 +147,5 @@ class DuplexMeter:
             p50=percentile(ordered, 0.5),
             p99=percentile(ordered, 0.99),
             p999=percentile(ordered, 0.999),
+            layers=self._sampler.shares(),
         )

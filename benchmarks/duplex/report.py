@@ -12,6 +12,7 @@ from benchmarks.duplex.client import CLIENTS
 from benchmarks.duplex.load import DuplexLoad, DuplexMeasurement
 from benchmarks.ratios import REFERENCE, ratios_to_reference
 from benchmarks.reports import Table, TabularReport, environment, missing_notes
+from benchmarks.sampling import LAYERS
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +63,19 @@ class DuplexReport(TabularReport):
 
     def tables(self) -> Sequence[Table]:
         heads = ["client", "best", "median", *LATENCIES, f"ratio to {REFERENCE}"]
-        return [Table(heads, [self._row(name) for name in self.rounds])]
+        tables = [Table(heads, [self._row(name) for name in self.rounds])]
+        if self.load.sample:
+            tables.append(Table(["us in", *self.rounds], [self._layer(one) for one in LAYERS]))
+        return tables
+
+    def layer_us(self, name: str, layer: str) -> float:
+        """Return the microseconds of CPU time per pair in one layer, the median of the rounds."""
+        measured = self.rounds[name]
+        shares = [one.layers.get(layer, 0.0) for one in measured]
+        return median(us * share for us, share in zip(self.cpu_us(name), shares, strict=True))
+
+    def _layer(self, layer: str) -> list[str]:
+        return [layer, *(f"{self.layer_us(name, layer):.1f}" for name in self.rounds)]
 
     def notes(self) -> Sequence[str]:
         return missing_notes(self.missing)
