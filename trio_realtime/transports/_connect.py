@@ -5,12 +5,14 @@ This module uses the network. It handles no WebSocket frames.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 import trio
+
+from trio_realtime._nursery import open_bare_nursery
 
 from ._buffered_stream import BufferedStream
 from ._byte_streams import byte_stream_of
@@ -18,13 +20,14 @@ from ._credentials import basic_credentials
 from ._proxy import open_tunnel
 from ._streams import closed_on_error, default_context, open_tcp, tls_error
 from ._tls import TlsCodec
-from .base import ConnectOptions, TransportConnectTimeout
+from .base import ConnectOptions, Transport, TransportConnectTimeout, TransportError
 
 __all__ = [
     "OpenStream",
     "connect_deadline",
     "host_header",
     "open_stream",
+    "open_transport",
     "open_tunnel_stream",
     "request_headers",
     "request_target",
@@ -32,9 +35,24 @@ __all__ = [
 
 OpenStream: TypeAlias = Callable[[ConnectOptions], Awaitable[BufferedStream]]
 """A function like :func:`open_stream`."""
+Connect: TypeAlias = Callable[[trio.Nursery, ConnectOptions, OpenStream], Awaitable[Transport]]
+"""Connects a transport whose tasks run in the nursery."""
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 _USER_AGENT = "trio-realtime/0.1"
+
+
+@asynccontextmanager
+async def open_transport(
+    connect: Connect, options: ConnectOptions, open_stream: OpenStream
+) -> AsyncGenerator[Transport]:
+    """Open a transport for the duration of the block, with a nursery for its tasks."""
+    async with open_bare_nursery(TransportError) as nursery:
+        transport = await connect(nursery, options, open_stream)
+        try:
+            yield transport
+        finally:
+            await transport.aclose()
 
 
 async def open_stream(options: ConnectOptions) -> BufferedStream:

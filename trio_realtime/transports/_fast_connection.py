@@ -165,7 +165,7 @@ class FastConnection:
                 interval=interval,
                 timeout=timeout,
             )
-        if self._end is not None or self._sent_close is not None:
+        if self._is_closing:
             return  # close_timeout limits the close
         self._finish(ABNORMAL, f"the peer did not answer a ping within {timeout:g} s")
         await self._stream.aclose()

@@ -22,15 +22,14 @@ received. A task that receives continuously avoids both.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import cast, final
 
 import attrs
 import trio
 from trio_websocket import ConnectionClosed
 
-from trio_realtime._nursery import leaves_of, open_bare_nursery
+from trio_realtime._nursery import leaves_of
 
 from ._buffered_stream import BufferedStream
 from ._connect import (
@@ -38,6 +37,7 @@ from ._connect import (
     connect_deadline,
     host_header,
     open_stream,
+    open_transport,
     request_headers,
     request_target,
 )
@@ -60,22 +60,16 @@ _QUEUED_MESSAGES = 64
 _MESSAGE_TOO_BIG = 1009
 
 
-@asynccontextmanager
-async def open_connection(
+def open_connection(
     options: ConnectOptions, open_stream: OpenStream = open_stream
-) -> AsyncGenerator[Transport]:
+) -> AbstractAsyncContextManager[Transport]:
     """Open a connection; see :func:`.connect_trio_websocket`.
 
     Args:
         options: What to connect to.
         open_stream: Connects.
     """
-    async with open_bare_nursery(TransportError) as nursery:
-        transport = await _connect(nursery, options, open_stream)
-        try:
-            yield transport
-        finally:
-            await transport.aclose()
+    return open_transport(_connect, options, open_stream)
 
 
 async def _connect(
