@@ -145,13 +145,16 @@ def _run_all(results: Path | None) -> int:
         report = COMMANDS[options.command].run(options)
         print(report.to_text(), end="\n\n", flush=True)
         if results is not None:
-            text = json.dumps(report.to_json(), indent=2)
-            results.joinpath(f"{name}.json").write_text(f"{text}\n")
+            results.joinpath(f"{name}.json").write_text(f"{_as_json(report)}\n")
         status = max(status, report.exit_status)
     return status
 
 
+def _as_json(report: Report) -> str:
+    return json.dumps(report.to_json(), indent=2)
+
+
 def _shown(report: Report, options: argparse.Namespace) -> str:
     if options.json:
-        return json.dumps(report.to_json(), indent=2)
+        return _as_json(report)
     return report.to_markdown() if options.markdown else report.to_text()

@@ -41,11 +41,8 @@ def _check_signature(function: Any, what: str, parameters: tuple[str, ...]) -> N
     try:
         # The function that is called, not the one that a decorator has wrapped.
         signature = inspect.signature(function, follow_wrapped=False)
-    except (
-        TypeError,
-        ValueError,
-        NameError,
-    ):  # NameError for annotations that only type checkers have
+    except (TypeError, ValueError, NameError):
+        # Of a function in C, or with annotations that only type checkers have.
         return
     try:
         signature.bind(*parameters)
@@ -86,10 +83,9 @@ def check_overrides(cls: type, bases: tuple[type, ...], prefix: str) -> None:
     for name, member in vars(cls).items():
         if not name.startswith(prefix):
             continue
-        is_method = isinstance(member, FunctionType | staticmethod | classmethod)
         if name in known:
-            _check_method(cls, name, next(base for base in bases if name in vars(base)))
-        elif is_method and name not in others:
+            _check_method(cls, name, member, next(base for base in bases if name in vars(base)))
+        elif name not in others and isinstance(member, FunctionType | staticmethod | classmethod):
             raise ConfigurationError(
                 f"{cls.__name__}.{name} is never called: {_suggestion(name, prefix, known)}"
             )
@@ -105,9 +101,8 @@ def _suggestion(name: str, prefix: str, known: set[str]) -> str:
     return f"there are {', '.join(sorted(known))}"
 
 
-def _check_method(cls: type, name: str, base: type) -> None:
+def _check_method(cls: type, name: str, method: Any, base: type) -> None:
     what = f"{cls.__name__}.{name}"
-    method: Any = inspect.getattr_static(cls, name)
     parameters = tuple(inspect.signature(getattr(base, name)).parameters)
     if isinstance(method, FunctionType):
         _check_signature(method, what, parameters)

@@ -250,7 +250,7 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             UsageError: it is neither bytes nor an array of 16-bit integers, or is larger than the service
                 accepts at once (15 MiB).
         """
-        audio = pcm if type(pcm) is bytes else audio_bytes(pcm)
+        audio = audio_bytes(pcm)
         try:
             check_append(audio)
         except ValueError as exc:
