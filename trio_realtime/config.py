@@ -279,6 +279,11 @@ class SessionConfig:
         output_guardrails, input_guardrails: checks for every agent of the session, in addition to the
             agent's own.
         hooks: hooks for all agents; see :class:`~trio_realtime.SessionHooks`.
+        approval_timeout: seconds that a call may wait for ``approve_tool_call`` or ``reject_tool_call``.
+            After that, it is rejected, and the model is told so. ``None`` for no limit.
+        max_tool_output: characters of one tool result that the model is given. A longer result is not
+            sent: the model is told how long it was, and the call counts as ``failed``. The default is about
+            25,000 tokens, nearly the whole context of a realtime model. ``None`` for no limit.
         format_rejection: a function, sync or async, that takes the :class:`~trio_realtime.ToolContext`
             of a call that was rejected without a message. It returns the text that the model is given.
         format_guardrail_feedback: a function that makes the message for the model when output guardrails
@@ -366,6 +371,8 @@ class SessionConfig:
     output_guardrails: Sequence[Any] = ()
     input_guardrails: Sequence[Any] = ()
     hooks: SessionHooks[Any] | None = None
+    approval_timeout: float | None = attrs.field(default=None, validator=_positive_or_none)
+    max_tool_output: int | None = attrs.field(default=100_000, validator=_count_or_none)
     format_rejection: RejectionFormatter | None = attrs.field(
         default=None, validator=_check_format_rejection
     )

@@ -110,8 +110,9 @@ async def open_session(
         services = ToolServices(
             runtime=runtime,
             context=context,
-            approvals=Approvals(runtime.tools.slots),
+            approvals=Approvals(runtime.tools.slots, config.approval_timeout),
             switcher=AgentSwitcher(runtime, servers, hook_runner, context, config, described),
+            max_output=config.max_tool_output,
             format_rejection=config.format_rejection,
         )
         shutdown = _Shutdown(runtime, connections, hook_runner, servers, config.close_timeout)

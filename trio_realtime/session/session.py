@@ -505,7 +505,7 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
 
         Args:
             call_id: the call id of a ``tool_approval_required`` event.
-            always: approve later calls of this tool too.
+            always: approve all other calls of this tool too: those that wait already, and later ones.
 
         Returns:
             bool: whether the call was waiting. The first decision counts.
@@ -519,7 +519,7 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
 
         Args:
             call_id: the call id of a ``tool_approval_required`` event.
-            always: reject later calls of this tool too.
+            always: reject all other calls of this tool too: those that wait already, and later ones.
             message: the text that the model is given; by default, that the call was not approved.
 
         Returns:

@@ -15,7 +15,7 @@ from support.service import accept_create, function_call_item, send_call_and_wai
 from support.sessions import open_test_session
 from support.tools import make_note_tool
 from support.wire import CREATE, ITEM, sent_outputs
-from trio_realtime import RealtimeAgent, ToolContext, events
+from trio_realtime import RealtimeAgent, ToolContext, events, function_tool
 from trio_realtime.core.calls.function_calls import REPEATED_OUTPUT
 from trio_realtime.errors import UsageError
 from trio_realtime.testing import ScriptedPeer
@@ -338,3 +338,76 @@ async def test_lasting_approval_applies_to_tools_with_the_same_approval_key(
         send_payment_call(peer, 2)
         await wait_all_tasks_blocked()
         assert PAYMENTS == ["paid 5", "paid 5"]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_lasting_decision_applies_to_calls_that_wait_already(
+    approved: bool, autojump_clock: MockClock
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer, make_payment_tool()) as session:
+        for number in (1, 2, 3):
+            send_payment_call(peer, number)
+        for _ in range(3):
+            await next_approval_request(session)
+        assert await session.reject_tool_call("call_3", message="Not this one.")
+        if approved:
+            assert await session.approve_tool_call("call_1", always=True)
+        else:
+            assert await session.reject_tool_call("call_1", always=True, message="Never.")
+        await wait_all_tasks_blocked()
+        assert not await session.approve_tool_call("call_2")
+        others = ["paid 5"] * 2 if approved else ["Never."] * 2
+        assert sorted(payment_outputs(peer)) == sorted(["Not this one.", *others])
+
+
+async def test_lasting_decision_leaves_waiting_calls_of_other_tools_alone(
+    autojump_clock: MockClock,
+) -> None:
+    note, runs = make_note_tool(needs_approval=True)
+    peer = ScriptedPeer()
+    async with open_test_session(peer, make_payment_tool(), note) as session:
+        send_payment_call(peer, 1)
+        peer.begin_response("resp_2")
+        peer.call("resp_2", "item_2", "call_2", "note", HELLO)
+        peer.end_response("resp_2")
+        for _ in range(2):
+            await next_approval_request(session)
+        await session.approve_tool_call("call_1", always=True)
+        await wait_all_tasks_blocked()
+        assert (runs, PAYMENTS) == ([], ["paid 5"])
+        assert await session.approve_tool_call("call_2")
+
+
+# --- the time limit ----------------------------------------------------------------------------
+
+
+async def test_call_without_a_decision_in_time_is_rejected(autojump_clock: MockClock) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer, make_payment_tool(), approval_timeout=30.0) as session:
+        send_payment_call(peer, 1)
+        await trio.sleep(29)
+        assert payment_outputs(peer) == []
+        await trio.sleep(2)
+        assert payment_outputs(peer) == ["Nobody approved this call within 30 seconds."]
+        assert not await session.approve_tool_call("call_1")
+        (end,) = drain_events(session.events, events.ToolEnd)
+        assert (end.outcome, PAYMENTS) == ("rejected", [])
+
+
+async def test_decision_in_time_stops_the_time_limit(autojump_clock: MockClock) -> None:
+    """What the tool does afterwards is not limited by it."""
+    note, runs = make_note_tool(needs_approval=True)
+
+    @function_tool(needs_approval=True)
+    async def dawdle() -> str:
+        await trio.sleep(60)
+        return "at last"
+
+    peer = ScriptedPeer()
+    async with open_test_session(peer, note, dawdle, approval_timeout=30.0) as session:
+        await send_call_and_wait(peer, "dawdle")
+        await trio.sleep(29)
+        assert await session.approve_tool_call("call_1")
+        await trio.sleep(61)
+        assert (runs, sent_outputs(peer)) == ([], [("call_1", "at last")])

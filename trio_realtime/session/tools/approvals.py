@@ -6,6 +6,7 @@ something else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Any
 
@@ -42,16 +43,24 @@ class _PendingApproval:
         self.decided = trio.Event()
         self.decision: Decision | None = None
 
+    def decide(self, decision: Decision) -> None:
+        """Take a decision, unless there is one."""
+        if self.decision is None:
+            self.decision = decision
+            self.decided.set()
+
 
 class Approvals:
     """The pending approvals and the lasting decisions of a session.
 
     Args:
         slots: the slots of calls. A call that waits for its decision has none.
+        timeout: seconds after which a call without a decision is rejected; ``None`` for no limit.
     """
 
-    def __init__(self, slots: CallSlots) -> None:
+    def __init__(self, slots: CallSlots, timeout: float | None = None) -> None:
         self._slots = slots
+        self._timeout = math.inf if timeout is None else timeout
         self._pending: dict[str, _PendingApproval] = {}
         self._lasting: dict[Hashable, Decision] = {}
 
@@ -65,25 +74,35 @@ class Approvals:
         return tuple(self._pending)
 
     async def wait(self, call_id: str, key: Hashable) -> Decision:
-        """Wait for the decision about a call, and then for a slot."""
+        """Wait for the decision about a call, and then for a slot.
+
+        A call without a decision in time is rejected.
+        """
         pending = self._pending[call_id] = _PendingApproval(key)
         self._slots.give_back(call_id)
         try:
-            await pending.decided.wait()
+            with trio.move_on_after(self._timeout):
+                await pending.decided.wait()
         finally:
             del self._pending[call_id]
         self._slots.request(call_id)
         await self._slots.wait(call_id)
-        assert pending.decision is not None
-        return pending.decision
+        return pending.decision or Decision(
+            approved=False, message=f"Nobody approved this call within {self._timeout:g} seconds."
+        )
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Decide about a call. Returns whether it was waiting: the first decision counts."""
+        """Decide about a call. Returns whether it was waiting: the first decision counts.
+
+        A lasting decision also decides about all calls of the tool that wait already.
+        """
         pending = self._pending.get(call_id)
         if pending is None or pending.decision is not None:
             return False
+        decided = [pending]
         if always:
             self._lasting[pending.key] = decision
-        pending.decision = decision
-        pending.decided.set()
+            decided = [call for call in self._pending.values() if call.key == pending.key]
+        for call in decided:
+            call.decide(decision)
         return True

@@ -64,7 +64,7 @@ async def carry_out(running: RunningCall, services: ToolServices) -> ToolResult:
     if isinstance(tool, AgentHandoff):
         return await hand_off(tool, call, services)
     runtime = services.runtime
-    early = running.early = EarlyAnswer(call, runtime)
+    early = running.early = EarlyAnswer(call, runtime, services.max_output)
     context = ToolContext(
         context=services.context,
         call_id=call.call_id,

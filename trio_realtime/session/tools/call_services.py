@@ -22,6 +22,7 @@ class ToolServices:
         context: the session's ``context``.
         approvals: the calls that wait for a decision.
         switcher: makes another agent the current one.
+        max_output: characters of a result that the model is given; ``None`` for no limit.
         format_rejection: makes the text that the model is given for a rejection without a message.
     """
 
@@ -29,4 +30,5 @@ class ToolServices:
     context: Any
     approvals: Approvals
     switcher: AgentSwitcher
+    max_output: int | None = None
     format_rejection: RejectionFormatter | None = None

@@ -14,7 +14,14 @@ from trio_realtime.session.runtime_interface import Runtime
 from trio_realtime.wire import ConversationItemCreate, InputText, MessageItem
 
 from .execution import checked_result
-from .results import ToolResult, cancelled_event, completed_result, early_event, ended_event
+from .results import (
+    ToolResult,
+    cancelled_event,
+    completed_result,
+    early_event,
+    ended_event,
+    limited_result,
+)
 
 _Stage: TypeAlias = Literal["open", "checking", "given", "over"]
 _WHY_NOT: Mapping[_Stage, str] = {
@@ -34,8 +41,9 @@ class EarlyAnswer:
         was_given: whether the call is answered by it.
     """
 
-    def __init__(self, call: ToolCall, runtime: Runtime) -> None:
+    def __init__(self, call: ToolCall, runtime: Runtime, max_output: int | None = None) -> None:
         self.was_given: bool = False
+        self._max_output = max_output
         self._call = call
         self._runtime = runtime
         self._stage: _Stage = "open"
@@ -62,7 +70,7 @@ class EarlyAnswer:
             self._reopen()
             raise
         self._expect("checking")  # the call may have ended in the meantime
-        self._answer(tool, result)
+        self._answer(tool, limited_result(self._call, result, self._max_output))
 
     def give_text(self, tool: FunctionTool, text: str) -> None:
         """Answer the call with a text of the library, unless the tool has answered it.

@@ -77,6 +77,28 @@ def raised_result(
     return error_result(text, "failed", tool, failure)
 
 
+def limited_result(call: ToolCall, result: ToolResult, max_output: int | None) -> ToolResult:
+    """Return the result, or a failed one if its text has more than ``max_output`` characters.
+
+    A part of a result could be invalid JSON, or mislead the model, so nothing of it is sent.
+    """
+    size = len(result.text)
+    if max_output is None or size <= max_output:
+        return result
+    logger.warning(
+        "the result of tool %s in call %s has %d characters, and max_tool_output is %d",
+        call.name,
+        call.call_id,
+        size,
+        max_output,
+    )
+    text = (
+        f"The result of {call.name} is too long: it has {size} characters, and at most {max_output} "
+        "are allowed. Ask for less."
+    )
+    return attrs.evolve(result, text=text, outcome="failed")
+
+
 # --- events --------------------------------------------------------------------------------------
 
 

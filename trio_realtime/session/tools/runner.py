@@ -31,7 +31,7 @@ from trio_realtime.session.user_code import (
 from .call import RunningCall, carry_out
 from .call_services import ToolServices
 from .early_answer import EarlyAnswer
-from .results import ToolResult, cancelled_event, ended_event, raised_result
+from .results import ToolResult, cancelled_event, ended_event, limited_result, raised_result
 from .slots import CallSlots
 
 
@@ -183,6 +183,7 @@ class ToolRunner:
                     if isinstance(outcome, Raised)
                     else outcome.value
                 )
+                result = limited_result(call, result, services.max_output)
         except BaseException as exc:
             if not all(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(exc)):
                 self.stop_receiving()  # the loop is shielded from the end of its own nursery
