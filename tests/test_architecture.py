@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "endpoints": {"errors", "wire", "_proxies", "_redaction", "_validation"},
     "realtime_model": {"wire", "transports", "endpoints", "errors", "_redaction"},
     "usage": {"wire"},
+    "prices": {"errors", "usage", "wire"},
     "session_end": set(),
     "items": {"wire", "errors"},
     "events": {"wire", "errors", "items", "session_end", "usage"},

@@ -1,30 +1,10 @@
-"""Usage of a session: the sums over its responses."""
+"""Usage of a session: the sums over its responses and transcriptions."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from support.usage import SPOKEN, usage
 from trio_realtime.usage import Usage
-from trio_realtime.wire import ResponseUsage, converter
-
-SPOKEN: dict[str, Any] = {
-    "total_tokens": 253,
-    "input_tokens": 132,
-    "output_tokens": 121,
-    "input_token_details": {
-        "text_tokens": 119,
-        "audio_tokens": 11,
-        "image_tokens": 2,
-        "cached_tokens": 64,
-        "cached_tokens_details": {"text_tokens": 64, "audio_tokens": 0, "image_tokens": 0},
-    },
-    "output_token_details": {"text_tokens": 30, "audio_tokens": 91, "reasoning_tokens": 7},
-}
-
-
-def usage(**fields: Any) -> ResponseUsage:
-    result: ResponseUsage = converter.structure(fields, ResponseUsage)
-    return result
+from trio_realtime.wire import TranscriptionUsage
 
 
 def test_each_count_is_added_to_its_sum() -> None:
@@ -39,6 +19,7 @@ def test_each_count_is_added_to_its_sum() -> None:
         input_audio_tokens=11,
         input_image_tokens=2,
         cached_tokens=64,
+        cached_text_tokens=64,
         output_text_tokens=30,
         output_audio_tokens=91,
         reasoning_tokens=7,
@@ -70,3 +51,38 @@ def test_null_and_invalid_counts_are_zero() -> None:
     )
 
     assert sums == Usage(responses=1, total_tokens=5, output_audio_tokens=2)
+
+
+def test_cached_tokens_are_added_by_modality() -> None:
+    sums = (
+        Usage()
+        .plus(usage(**SPOKEN))
+        .plus(
+            usage(
+                input_token_details={
+                    "cached_tokens": 30,
+                    "cached_tokens_details": {"audio_tokens": 20, "image_tokens": 10},
+                }
+            )
+        )
+    )
+
+    assert sums.cached_tokens == 94
+    assert (sums.cached_text_tokens, sums.cached_audio_tokens, sums.cached_image_tokens) == (
+        64,
+        20,
+        10,
+    )
+
+
+def test_transcriptions_are_added_apart_from_responses() -> None:
+    by_duration = TranscriptionUsage(type="duration", seconds=3)
+    by_tokens = TranscriptionUsage(type="tokens", total_tokens=14, input_tokens=12, output_tokens=2)
+    sums = Usage().plus_transcription(by_duration).plus_transcription(by_tokens)
+
+    assert sums == Usage(
+        transcriptions=2,
+        transcription_seconds=3.0,
+        transcription_input_tokens=12,
+        transcription_output_tokens=2,
+    )

@@ -49,6 +49,7 @@ from .endpoints import Endpoint as Endpoint
 from .errors import RealtimeError as RealtimeError
 from .items import item_text as item_text
 from .models import ModelEndDateWarning as ModelEndDateWarning
+from .prices import PriceTable as PriceTable
 from .session import (
     EventChannel as EventChannel,
     RealtimeSession as RealtimeSession,
@@ -89,6 +90,7 @@ __all__ = [
     "PCM24K",
     "PCMA",
     "PCMU",
+    "PriceTable",
     "RealtimeAgent",
     "RealtimeError",
     "RealtimeSession",

@@ -19,7 +19,7 @@ from .errors import RealtimeError
 from .items import HistoryItem, McpCallItem
 from .session_end import LimitName, SessionEnd
 from .usage import Usage
-from .wire import RateLimit, ResponseUsage, ServerEvent, Session
+from .wire import RateLimit, ResponseUsage, ServerEvent, Session, TranscriptionUsage
 
 if TYPE_CHECKING:
     from .agents import FunctionTool, RealtimeAgent
@@ -344,12 +344,16 @@ class UserTranscriptDelta(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class UserTranscript(SessionEvent):
-    """The complete transcript of the user's audio. It may arrive after the agent's answer."""
+    """The complete transcript of the user's audio. It may arrive after the agent's answer.
+
+    ``usage`` is what the transcription costs, if the service reports it.
+    """
 
     type: ClassVar[Literal["user_transcript"]] = "user_transcript"
     transcript: str
     item_id: str
     content_index: int
+    usage: TranscriptionUsage | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -90,6 +90,7 @@ HANDLERS: Final[Mapping[type, Callable[[Components], tuple[Handler, ...]]]] = {
         c.history.on_transcription_completed,
         c.trips.on_transcription_completed,
         c.user_audio.on_transcribed,
+        c.lifecycle.on_transcription_completed,
     ),
     w.InputAudioTranscriptionFailed: lambda c: (c.history.on_transcription_failed,),
     # items of the conversation

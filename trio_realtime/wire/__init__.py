@@ -83,6 +83,7 @@ from .response import (
     ResponseParams as ResponseParams,
     ResponseUsage as ResponseUsage,
     StatusDetails as StatusDetails,
+    TranscriptionUsage as TranscriptionUsage,
 )
 from .server import (
     OTHER_SERVER_EVENTS as OTHER_SERVER_EVENTS,
@@ -272,6 +273,7 @@ __all__ = [
     "ResponseParams",
     "ResponsePart",
     "ResponseUsage",
+    "TranscriptionUsage",
     "SERVER_EVENTS",
     "SemanticVad",
     "ServerEvent",

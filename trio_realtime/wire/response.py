@@ -53,6 +53,25 @@ class ResponseUsage(WireObject):
 
 
 @attrs.frozen(kw_only=True)
+class TranscriptionUsage(WireObject):
+    """What the transcription of a part of the user's audio costs.
+
+    Attributes:
+        type: ``tokens`` or ``duration``, depending on the model.
+        seconds: the billed audio in seconds, of a model that is billed by duration.
+        total_tokens, input_tokens, output_tokens: tokens, of a model that is billed by tokens.
+        input_token_details: the input tokens by modality.
+    """
+
+    type: str | None = None
+    seconds: float = 0.0
+    total_tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_token_details: InputTokens = InputTokens()
+
+
+@attrs.frozen(kw_only=True)
 class ResponseError(WireObject):
     """The error of a failed response."""
 

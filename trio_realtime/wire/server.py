@@ -12,7 +12,7 @@ import attrs
 
 from .base import UNSET, ServerEvent, Unset, WireObject
 from .items import Item
-from .response import ResponseObject
+from .response import ResponseObject, TranscriptionUsage
 from .settings import Session
 
 
@@ -223,7 +223,7 @@ class InputAudioTranscriptionCompleted(ServerEvent):
     transcript: str = ""
     languages: Any = None
     logprobs: Any = None
-    usage: Any = None
+    usage: TranscriptionUsage | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -154,6 +154,7 @@ class HistoryUpdater:
             transcript=event.transcript,
             item_id=event.item_id,
             content_index=event.content_index,
+            usage=event.usage,
         )
         return (transcript,) if item is None else (transcript, self._updated(item))
 

@@ -16,6 +16,7 @@ from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
     FunctionCallItem,
+    InputAudioTranscriptionCompleted,
     ResponseCreated,
     ResponseDone,
     ResponseError,
@@ -36,7 +37,7 @@ class ResponseLifecycle:
     """Follows each response from its beginning to its end.
 
     Attributes:
-        usage: the tokens of all responses so far.
+        usage: what all responses and transcriptions have cost so far.
     """
 
     def __init__(
@@ -70,6 +71,14 @@ class ResponseLifecycle:
         self._playback = playback
         self._settings = settings
         self._interruption = interruption
+
+    def on_transcription_completed(
+        self, event: InputAudioTranscriptionCompleted, _now: float
+    ) -> list[Effect]:
+        """Add what the transcription costs."""
+        if event.usage is not None:
+            self.usage = self.usage.plus_transcription(event.usage)
+        return []
 
     # --- the beginning
 
