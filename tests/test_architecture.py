@@ -44,13 +44,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transports": {"_nursery", "_redaction", "_validation"},
     "endpoints": {"errors", "wire", "_proxies", "_redaction", "_validation"},
     "realtime_model": {"wire", "transports", "endpoints", "errors", "_redaction"},
+    "latency": set(),
     "usage": {"wire"},
     "prices": {"errors", "usage", "wire"},
     "session_end": set(),
     "items": {"wire", "errors"},
-    "events": {"wire", "errors", "items", "session_end", "usage"},
+    "events": {"wire", "errors", "items", "latency", "session_end", "usage"},
     "config": {"wire", "errors", "_declarations", "_validation"},
-    "core": {"wire", "errors", "items", "events", "config", "session_end", "usage"},
+    "core": {
+        *("wire", "errors", "items", "events", "config", "latency", "session_end", "usage"),
+    },
     "agents": {
         *("wire", "errors", "items", "events", "config", "usage"),
         *("_declarations", "_redaction", "_validation"),
@@ -68,7 +71,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "local": {"wire", "transports", "_nursery", "errors", "endpoints", "models"},
     "session": {
         *("wire", "transports", "_nursery", "realtime_model"),
-        *("errors", "items", "events", "config", "usage", "core", "agents", "session_end"),
+        *("errors", "items", "events", "config", "latency", "usage", "core", "agents"),
+        "session_end",
     },
     "_end_dates": {"config", "endpoints", "models"},
     # It chooses the endpoint and the transport, so it imports nearly everything.

@@ -17,6 +17,7 @@ import attrs
 
 from .errors import RealtimeError
 from .items import HistoryItem, McpCallItem
+from .latency import TurnLatency
 from .session_end import LimitName, SessionEnd
 from .usage import Usage
 from .wire import RateLimit, ResponseUsage, ServerEvent, Session, TranscriptionUsage
@@ -79,6 +80,7 @@ class AgentEnd(SessionEvent):
         output: text or transcript of the last message of the turn that has any.
         tool_calls: the number of function calls in the turn.
         usage: the tokens of all responses of the turn.
+        latency: how fast the turn was.
     """
 
     type: ClassVar[Literal["agent_end"]] = "agent_end"
@@ -91,15 +93,21 @@ class AgentEnd(SessionEvent):
     output: str = ""
     tool_calls: int = 0
     usage: Usage = Usage()
+    latency: TurnLatency = TurnLatency()
 
 
 @attrs.frozen(kw_only=True)
 class ResponseStart(SessionEvent):
-    """A response of the conversation began. A turn has one or more responses."""
+    """A response of the conversation began. A turn has one or more responses.
+
+    ``turn_ids`` are the turns that the response begins or continues: usually one, and several if their
+    requests were joined.
+    """
 
     type: ClassVar[Literal["response_start"]] = "response_start"
     agent: AnyAgent
     response_id: str
+    turn_ids: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -239,6 +247,7 @@ class ToolEnd(SessionEvent):
         output: the object that the tool returned, or the text that the model was given.
         output_text: the text that the model was given.
         error: the exception of the tool, with its traceback.
+        duration: seconds that the tool ran, its guardrails included; ``None`` if it did not run.
     """
 
     type: ClassVar[Literal["tool_end"]] = "tool_end"
@@ -252,6 +261,7 @@ class ToolEnd(SessionEvent):
     outcome: ToolOutcome
     response_id: str
     error: BaseException | None = None
+    duration: float | None = None
 
 
 @attrs.frozen(kw_only=True)

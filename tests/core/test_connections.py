@@ -582,6 +582,7 @@ LASTING = {
     "OutOfBandAudio",
     "LimitSettings",
     "SessionLimits",
+    "LatencyMeter",
 }
 """The components that outlive a connection."""
 
@@ -628,6 +629,8 @@ def test_each_connection_has_components_of_its_own() -> None:
         "CallState",
         "QueueState",
         "Turn",
+        "_TurnTimes",
+        "_Samples",
         "ResponseRequest",
         "ResponseOutcome",
     }

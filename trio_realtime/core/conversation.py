@@ -14,6 +14,7 @@ from typing import Any
 
 from trio_realtime.errors import PeerError
 from trio_realtime.events import Audio
+from trio_realtime.latency import LatencyStatistics
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     ClientEvent,
@@ -43,6 +44,7 @@ from .history.replayed import replayed_items
 from .history.updates import HistoryUpdater
 from .inputs import AppendAudio, Input
 from .interruption import Interruption
+from .latency import LatencyMeter
 from .limits import NO_LIMITS, LimitSettings, SessionLimits
 from .link import Link
 from .raw_events import RawEvents
@@ -121,6 +123,7 @@ class Conversation:
         self._timer = RequestTimer(request_timeout)
         self._settings_state = SettingsState(agent, toolset)
         self._ledger = ToolLedger()
+        self._latency = LatencyMeter()
         self._guard = ReplyGuard(
             self.playback,
             guardrail_debounce,
@@ -336,11 +339,11 @@ class Conversation:
         if handlers is None:
             handlers = self._handlers_of(kind)
         if len(handlers) == 1:
-            return handlers[0](event, now)
+            return self._latency.observe(event, handlers[0](event, now), now)
         effects: list[Effect] = []
         for handler in handlers:
             effects += handler(event, now)
-        return effects
+        return self._latency.observe(event, effects, now)
 
     def _handlers_of(self, kind: type) -> tuple[Handler, ...]:
         handlers = self._handlers[kind] = handlers_of(kind, self._components)
@@ -403,6 +406,10 @@ class Conversation:
     def usage(self) -> Usage:
         """The tokens of all responses so far."""
         return self._lifecycle.usage
+
+    def latency_statistics(self) -> LatencyStatistics:
+        """Return the percentiles of the latencies so far."""
+        return self._latency.statistics()
 
     @property
     def last_error(self) -> PeerError | None:

@@ -590,7 +590,7 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         return self._playback
 
     def statistics(self) -> SessionStatistics:
-        """Return what the session holds at this moment."""
+        """Return what the session holds at this moment, and how fast its turns were."""
         return SessionStatistics(
             events=self._events.statistics(),
             outgoing_frames=self._runtime.send_queue.waiting,
@@ -605,6 +605,7 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             running_checks=self._runtime.guardrails.running,
             superseded_checks=self._runtime.core.superseded_checks,
             history_items=len(self._runtime.core.history),
+            latency=self._runtime.core.latency_statistics(),
         )
 
     # --- play

@@ -1,15 +1,17 @@
-"""What a session holds at one moment, in numbers."""
+"""What a session holds at one moment, and how fast it has been, in numbers."""
 
 from __future__ import annotations
 
 import attrs
+
+from trio_realtime.latency import LatencyStatistics
 
 from .consumers.channel import ChannelStatistics
 
 
 @attrs.frozen(kw_only=True)
 class SessionStatistics:
-    """What a session holds at one moment.
+    """What a session holds at one moment, and how fast it has been.
 
     Attributes:
         events: the buffer of the main channel.
@@ -29,6 +31,7 @@ class SessionStatistics:
         superseded_checks: checks of replies that did not run, because a later check of the same reply saw
             more text.
         history_items: items of the conversation.
+        latency: how fast the turns of the session were.
     """
 
     events: ChannelStatistics
@@ -44,3 +47,4 @@ class SessionStatistics:
     running_checks: int
     superseded_checks: int
     history_items: int
+    latency: LatencyStatistics

@@ -129,7 +129,8 @@ class ResponseLifecycle:
         if not response.turns:
             response.turns = (Turn(response_id, agent),)
             effects.append(response.turns[0].start_event())
-        effects.append(ev.ResponseStart(agent=agent, response_id=response_id))
+        turn_ids = tuple(turn.id for turn in response.turns)
+        effects.append(ev.ResponseStart(agent=agent, response_id=response_id, turn_ids=turn_ids))
         return response, effects
 
     # --- completed output items

@@ -38,12 +38,18 @@ class RunningCall:
         scope: cancels it.
         finish_timeout: seconds that it may go on when the session ends; ``None`` for none.
         early: the early answer, once the tool runs.
+        began_at: when the tool began to run, in seconds of trio's clock; ``None`` before.
     """
 
     call: ToolCall
     scope: trio.CancelScope
     finish_timeout: float | None = None
     early: EarlyAnswer | None = None
+    began_at: float | None = None
+
+    def duration(self) -> float | None:
+        """Return the seconds since the tool began to run; ``None`` if it did not."""
+        return None if self.began_at is None else trio.current_time() - self.began_at
 
 
 async def carry_out(running: RunningCall, services: ToolServices) -> ToolResult:
@@ -83,6 +89,7 @@ async def carry_out(running: RunningCall, services: ToolServices) -> ToolResult:
     # A callback may have shielded itself: a call that was cancelled in the meantime does not run.
     await trio.lowlevel.checkpoint_if_cancelled()
     runtime.emit(started_event(call, tool))
+    running.began_at = trio.current_time()
     return await run_tool(tool, context, runtime.emit)
 
 

@@ -110,7 +110,7 @@ class EarlyAnswer:
         """Take no more answers: the call has ended."""
         self._stage = "over"
 
-    def report_end(self, result: ToolResult | None) -> None:
+    def report_end(self, result: ToolResult | None, duration: float | None) -> None:
         """Tell the model what the tool of a call that was answered early returned in the end."""
         runtime, call = self._runtime, self._call
         if self._postponed is not None:
@@ -125,4 +125,4 @@ class EarlyAnswer:
             item = MessageItem(role="system", content=(InputText(text=text),))
             respond = result.wants_response and self._postponed is None
             runtime.feed(SendItem(item=ConversationItemCreate(item=item), respond=respond))
-        runtime.emit(ended_event(call, result))
+        runtime.emit(ended_event(call, result, duration))

@@ -125,7 +125,7 @@ def early_event(call: ToolCall, tool: FunctionTool, result: ToolResult) -> ToolA
     )
 
 
-def ended_event(call: ToolCall, result: ToolResult) -> ToolEnd:
+def ended_event(call: ToolCall, result: ToolResult, duration: float | None = None) -> ToolEnd:
     """Return the event for a call that was answered."""
     return ToolEnd(
         agent=call.agent,
@@ -138,6 +138,7 @@ def ended_event(call: ToolCall, result: ToolResult) -> ToolEnd:
         outcome=result.outcome,
         response_id=call.response_id,
         error=result.error,
+        duration=duration,
     )
 
 

@@ -208,7 +208,7 @@ def _report(running: RunningCall, result: ToolResult | None, runtime: Runtime) -
     if call.server_label is not None:
         _report_decision(call, result, runtime)
     elif running.early is not None and running.early.was_given:
-        running.early.report_end(result)
+        running.early.report_end(result, running.duration())
     elif result is None:
         cancelled = cancelled_event(call)
         runtime.feed(
@@ -226,7 +226,7 @@ def _report(running: RunningCall, result: ToolResult | None, runtime: Runtime) -
                 call_id=call.call_id,
                 output=result.text,
                 wants_response=result.wants_response,
-                report=ended_event(call, result),
+                report=ended_event(call, result, running.duration()),
             )
         )
     if end is not None:
