@@ -69,7 +69,9 @@ def test_a_caller_on_the_phone_line_is_answered_and_interrupts() -> None:
 
 def test_a_sip_call_is_accepted_and_transferred_by_a_tool(repository: Path) -> None:
     out, _ = run("sip_calls.py")
-    assert out.decode() in (repository / "docs" / "phone-line.md").read_text(encoding="utf-8")
+    assert out.decode() in (repository / "docs" / "guides" / "phone-line.md").read_text(
+        encoding="utf-8"
+    )
     lines = out.decode().splitlines()
     assert [line.partition(":")[0] for line in lines] == [
         *("accept rtc_1", "refer rtc_1", "tool", "agent", "reject rtc_2"),

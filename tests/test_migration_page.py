@@ -62,7 +62,7 @@ def code(cell: str) -> list[str]:
 
 def column(*heads: str, which: int) -> list[str]:
     """All inline code in a column of the migration page's tables."""
-    return [name for cells in rows("migration.md", *heads) for name in code(cells[which])]
+    return [name for cells in rows("guides/migration.md", *heads) for name in code(cells[which])]
 
 
 SDK_NAMES = column("Python", "trio_realtime", "what differs", which=0)
@@ -160,7 +160,7 @@ def test_each_name_of_trio_realtime_is_public(name: str) -> None:
 
 def test_each_row_has_a_counterpart_or_a_dash() -> None:
     for sdk in ("Python", "JavaScript"):
-        found = list(rows("migration.md", sdk, "trio_realtime", "what differs"))
+        found = list(rows("guides/migration.md", sdk, "trio_realtime", "what differs"))
         assert len(found) > 40
         assert [cells for cells in found if not code(cells[0])] == []
         assert [cells for cells in found if not code(cells[1]) and cells[1] != NO_COUNTERPART] == []
@@ -176,7 +176,7 @@ def installed_version() -> tuple[str, ...]:
 
 def documented_version() -> tuple[str, ...]:
     """Major and minor version of openai-agents that the migration page describes."""
-    (found,) = re.findall(r"openai-agents (\d+\.\d+)", (DOCS / "migration.md").read_text())
+    (found,) = re.findall(r"openai-agents (\d+\.\d+)", (DOCS / "guides/migration.md").read_text())
     return tuple(found.split("."))
 
 
@@ -227,7 +227,7 @@ def split_arguments(name: str) -> Iterator[str]:
 
 def test_tables_of_events_have_each_event_with_its_type_and_existing_fields() -> None:
     documented: dict[str, str] = {}
-    for type_, name, _when, cell in rows("events.md", "`type`", "class", "when", "fields"):
+    for type_, name, _when, cell in rows("guides/events.md", "`type`", "class", "when", "fields"):
         kind = getattr(events, code(name)[0])
         documented[code(name)[0]] = code(type_)[0]
         known = fields(kind) | set(dir(kind))

@@ -151,7 +151,7 @@ def test_a_warning_without_a_replacement_or_without_an_end() -> None:
 
 
 def test_the_page_has_the_dates_and_replacements_of_the_table(repository: Path) -> None:
-    text = (repository / "docs" / "models.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "guides" / "models.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+?) \| (\d{4}-\d{2}-\d{2}) \| (.+?) \|$", text, re.MULTILINE)
     shown = {
         name: EndDate(date.fromisoformat(day), tuple(re.findall(r"`(.+?)`", replacements)))

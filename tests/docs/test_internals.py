@@ -15,7 +15,7 @@ INTERNALS = REPOSITORY / "docs" / "internals"
 PAGES = [*sorted(INTERNALS.glob("*.md")), REPOSITORY / "CONTRIBUTING.md"]
 GENERATOR = REPOSITORY / "docs" / "generate_internals.py"
 
-# A file or folder: `core/dispatch.py`, `docs/tools.md`, `wire/`.
+# A file or folder: `core/dispatch.py`, `docs/guides/tools.md`, `wire/`.
 PATH = re.compile(r"`([\w.]+(?:/[\w.]+)*(?:\.py|\.md|\.json|\.toml|/))`")
 # Files that a page describes as not written yet.
 PLANNED = {"session/connection/reconnecting.py"}

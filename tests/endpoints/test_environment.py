@@ -241,6 +241,6 @@ def test_every_variable_is_documented(repository: Path) -> None:
     package = repository / "trio_realtime" / "endpoints"
     source = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
     read = set(re.findall(r'"((?:OPENAI|AZURE)_[A-Z_]+)"', source))
-    page = (repository / "docs" / "endpoints.md").read_text(encoding="utf-8")
+    page = (repository / "docs" / "guides" / "endpoints.md").read_text(encoding="utf-8")
     assert {name for name in read if f"`{name}`" not in page} == set()
     assert set(SERVICE_VARIABLES) | {IN_HEADER, IN_QUERY} < read

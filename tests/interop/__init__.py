@@ -1,4 +1,4 @@
-"""Runs other projects' clients against the local server, and writes ``docs/interop.md``.
+"""Runs other projects' clients against the local server, and writes ``docs/explanation/interop.md``.
 
 ``make interop`` runs this package. It needs the package indexes, and Node.js for some clients.
 

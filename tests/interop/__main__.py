@@ -1,4 +1,4 @@
-"""Run the turns with each client, print the results, and write them to ``docs/interop.md``."""
+"""Run the turns with each client, print the results, and write them to ``docs/explanation/interop.md``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .processes import RunningServer, run_server
 from .report import PeerResult, make_table, replace_table
 from .turns import TURNS, find_mistake
 
-_PAGE = ROOT / "docs" / "interop.md"
+_PAGE = ROOT / "docs" / "explanation" / "interop.md"
 _TURN_TIMEOUT = 90.0
 
 

@@ -64,5 +64,5 @@ def test_a_page_without_the_comments_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_documentation_has_the_comments() -> None:
-    page = (ROOT / "docs" / "interop.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "interop.md").read_text(encoding="utf-8")
     assert page.index(BEGIN) < page.index(END)

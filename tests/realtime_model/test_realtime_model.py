@@ -48,7 +48,7 @@ from trio_realtime.wire import (
     structure_server_event,
 )
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "other-services.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "guides" / "other-services.md"
 
 
 def page_model() -> Any:

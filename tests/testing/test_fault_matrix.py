@@ -77,7 +77,7 @@ def test_each_case_passes_with_the_default_agent(results: list[CaseResult]) -> N
 
 def test_the_page_is_up_to_date(results: list[CaseResult]) -> None:
     generator = runpy.run_path(str(DOCS / "generate_fault_matrix.py"))
-    page = (DOCS / "fault-matrix.md").read_text(encoding="utf-8")
+    page = (DOCS / "explanation" / "fault-matrix.md").read_text(encoding="utf-8")
     assert page == generator["generated_page"](results), (
         "the page differs from the code: run python docs/generate_fault_matrix.py"
     )
