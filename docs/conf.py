@@ -88,6 +88,8 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "models",
         "errors",
         "usage",
+        "prices",
+        "latency",
         "wire",
         "transports",
         "realtime_model",
@@ -144,6 +146,8 @@ INTERNAL = {
     "TcpFaultConnection.run",
     "TcpFaultProxy.run",
     "Usage.plus",
+    "Usage.plus_transcription",
+    "percentiles_of",
     "settings_of",
 }
 

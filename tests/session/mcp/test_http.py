@@ -222,7 +222,7 @@ async def test_a_large_event_is_accepted() -> None:
     peer = ScriptedPeer()
     async with (
         open_http_server(mcp_handler(send_event)) as server,
-        open_test_session(peer, agent=agent_with(server)),
+        open_test_session(peer, agent=agent_with(server), max_tool_output=None),
     ):
         send_call(peer, "echo")
         assert await wait_real_output(peer) == text

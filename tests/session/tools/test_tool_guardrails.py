@@ -474,19 +474,3 @@ async def test_lasting_rejection_overrides_running_guardrails(
         assert requested == (["call_1"] if before else ["call_1", "call_2"])
         outcomes = [event.outcome for event in only_of(found, events.ToolEnd)]
         assert outcomes == ["rejected", "rejected"]
-
-
-async def test_approval_after_a_lasting_rejection_takes_precedence(
-    autojump_clock: MockClock,
-) -> None:
-    peer = ScriptedPeer()
-    tool = make_guarded_tool(
-        needs_approval=True, input_guardrails=[ToolCheck(False, takes=1).before()]
-    )
-    async with open_test_session(peer, tool) as session:
-        await send_pay_call(peer)
-        await send_second_call(peer)
-        await session.reject_tool_call("call_1", always=True)
-        assert await session.approve_tool_call("call_2")
-        await trio.sleep(5)
-        assert PAYMENTS == [7]
