@@ -147,6 +147,7 @@ INTERNAL = {
     "TcpFaultProxy.run",
     "Usage.plus",
     "Usage.plus_transcription",
+    "apply_interruption",
     "percentiles_of",
     "settings_of",
 }

@@ -40,6 +40,7 @@ from .agents import (
     tool_output_guardrail as tool_output_guardrail,
 )
 from .config import (
+    InterruptionPolicy as InterruptionPolicy,
     ReconnectPolicy as ReconnectPolicy,
     SessionConfig as SessionConfig,
     UsageLimits as UsageLimits,
@@ -81,6 +82,7 @@ __all__ = [
     "FunctionTool",
     "GuardrailResult",
     "HostedMcpTool",
+    "InterruptionPolicy",
     "LocalServerWarning",
     "McpServer",
     "McpServerCustom",

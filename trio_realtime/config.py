@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 import attrs
 
@@ -32,6 +32,7 @@ from .wire import (
     ToolSpec,
     Transcription,
     TurnDetection,
+    UnknownTurnDetection,
     Unset,
     json_copy,
 )
@@ -218,6 +219,101 @@ class UsageLimits:
     tool_rounds: int | None = attrs.field(default=None, validator=_count_or_none)
 
 
+def _phrases(value: Collection[str]) -> tuple[str, ...]:
+    given: Any = value
+    is_list = isinstance(given, Collection) and not isinstance(given, str)
+    if not is_list or not all(isinstance(phrase, str) for phrase in given):
+        raise ConfigurationError(f"ignored_phrases must be a list of phrases, got {value!r}")
+    return tuple(value)
+
+
+RESUME_INSTRUCTIONS: Final = (
+    "Your last answer was interrupted by a noise, not by the user. Go on exactly where it broke off, and "
+    "do not mention the interruption."
+)
+"""What the agent is asked, by default, when an interruption turns out to be none."""
+
+
+@attrs.frozen(kw_only=True)
+class InterruptionPolicy:
+    """When the user's speech interrupts the agent.
+
+    By default, speech interrupts at once: the service interrupts by itself, or else the session does.
+
+    With ``min_speech``, ``ignored_phrases`` or ``resume``, the session decides, and the service only detects
+    speech: the turn detection is sent with ``interrupt_response`` and ``create_response`` switched off, and
+    the session requests the response to each turn of the user. Speech while the agent neither speaks nor
+    works is always a turn of the user.
+
+    ===================  ==================================================================================
+    speech               what happens
+    ===================  ==================================================================================
+    of ``min_speech``    It interrupts as soon as it is known to last so long: ``server_vad`` reports the
+    or longer            end of speech only after ``silence_duration_ms``, so the interruption comes after
+                         both times. With another turn detection, it comes after ``min_speech``.
+    shorter              Without ``ignored_phrases``, it is ignored. With them, it is ignored if it
+                         consists of them, and interrupts otherwise, once the transcript is there.
+    that has             With ``resume``, an empty transcript, or one of ignored phrases, means that it was
+    interrupted          no interruption: the agent is asked to go on. The answer to other speech waits
+                         for the transcript.
+    ===================  ==================================================================================
+
+    Args:
+        min_speech: seconds of speech that interrupt.
+        ignored_phrases: what a listener says without wanting to speak, for example ``["mm-hm", "yeah"]``.
+            Case and punctuation make no difference. Needs ``transcription``.
+        resume: ask the agent to go on after an interruption that was none. Needs ``transcription``.
+        resume_instructions: what the agent is asked then, after its own instructions.
+        transcript_timeout: seconds to wait for a transcript. Speech without one is a turn of the user.
+        create_response: request the response to each turn of the user; ``False`` if your program does. Only
+            used where the session decides.
+
+    Raises:
+        ConfigurationError: a value is out of range.
+    """
+
+    min_speech: float = attrs.field(default=0.0, validator=_not_negative)
+    ignored_phrases: Sequence[str] = attrs.field(default=(), converter=_phrases)
+    resume: bool = False
+    resume_instructions: str = RESUME_INSTRUCTIONS
+    transcript_timeout: float = attrs.field(default=2.0, validator=_positive)
+    create_response: bool = True
+
+    @property
+    def waits(self) -> bool:
+        """Whether the session decides, instead of interrupting at once."""
+        return self.min_speech > 0 or self.needs_transcript
+
+    @property
+    def needs_transcript(self) -> bool:
+        """Whether a decision depends on what the user has said."""
+        return bool(self.ignored_phrases) or self.resume
+
+
+def apply_interruption(
+    policy: InterruptionPolicy | None, detection: TurnDetection | Unset | None
+) -> TurnDetection | Unset | None:
+    """Return the turn detection that a policy needs.
+
+    Raises:
+        ValueError: the turn detection contradicts the policy.
+    """
+    if detection is None or (policy is not None and not policy.waits):
+        return detection
+    off = ("interrupt_response",) if policy is None else ("interrupt_response", "create_response")
+    chosen = ServerVad() if isinstance(detection, Unset) else detection
+    for name in off:
+        given = getattr(chosen, name)
+        if given is True or (given is False and name == "create_response"):
+            raise ValueError(
+                f"turn_detection: leave {name} out, because interruption={policy!r} decides"
+            )
+    if isinstance(chosen, UnknownTurnDetection):
+        return UnknownTurnDetection(raw={**chosen.raw, **dict.fromkeys(off, False)})
+    creates = chosen.create_response if policy is None else False
+    return attrs.evolve(chosen, interrupt_response=False, create_response=creates)
+
+
 _FORMATS = ((AudioFormat,), "PCM24K, PCMU, PCMA or another AudioFormat")
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "model": ((str, type(None)), "the name of a model"),
@@ -233,6 +329,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "reasoning": ((Reasoning, Unset), "a Reasoning"),
     "reconnect": ((ReconnectPolicy, type(None)), "a ReconnectPolicy, or None"),
     "limits": ((UsageLimits,), "a UsageLimits"),
+    "interruption": ((InterruptionPolicy, type(None)), "an InterruptionPolicy, or None"),
 }
 
 
@@ -274,8 +371,8 @@ class SessionConfig:
             session.
         extra: keys of the service's session that the library does not know. They are merged into what is
             sent, deeply and last, in the spelling of the service.
-        barge_in: interrupt the agent on the user's speech also where the service does not
-            (``interrupt_response`` is off). With ``False``, such speech has no effect.
+        interruption: when the user's speech interrupts the agent. ``None`` for never: the turn detection is
+            then sent with ``interrupt_response`` switched off.
         output_guardrails, input_guardrails: checks for every agent of the session, in addition to the
             agent's own.
         hooks: hooks for all agents; see :class:`~trio_realtime.SessionHooks`.
@@ -367,7 +464,7 @@ class SessionConfig:
     include: tuple[str, ...] | Unset | None = UNSET
     extra: Mapping[str, Any] | Unset = attrs.field(default=UNSET, converter=_extra)
 
-    barge_in: bool = True
+    interruption: InterruptionPolicy | None = InterruptionPolicy()
     output_guardrails: Sequence[Any] = ()
     input_guardrails: Sequence[Any] = ()
     hooks: SessionHooks[Any] | None = None
@@ -411,6 +508,12 @@ class SessionConfig:
             rate = getattr(self, name).rate
             if rate is not None and not (is_number(rate) and rate > 0):
                 raise ConfigurationError(f"{name}: the rate must be in Hz and > 0, got {rate!r}")
+        needs_transcript = self.interruption is not None and self.interruption.needs_transcript
+        if needs_transcript and not isinstance(self.transcription, Transcription):
+            raise ConfigurationError(
+                "ignored_phrases and resume of the InterruptionPolicy need transcripts: give "
+                "transcription=Transcription(model=...)"
+            )
         try:
             self.session_settings(instructions="", tools=())
         except (ValueError, TypeError) as exc:
@@ -429,6 +532,7 @@ class SessionConfig:
         The list of tools is always sent, even if empty: otherwise the service keeps the old one.
         """
         own = {name: getattr(self, name) for name in SettingsChanges.__annotations__}
+        own["turn_detection"] = apply_interruption(self.interruption, self.turn_detection)
         if isinstance(self.voice, Unset):
             own["voice"] = voice
         if prompt is not None:
@@ -488,6 +592,7 @@ def settings_of(changes: Mapping[str, Any]) -> Session:
 
 
 __all__ = [
+    "InterruptionPolicy",
     "OverflowPolicy",
     "ReconnectPolicy",
     "SemanticVad",

@@ -343,6 +343,24 @@ class SpeechStopped(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class SpeechIgnored(SessionEvent):
+    """The user's speech did not count as an interruption, by the session's ``InterruptionPolicy``.
+
+    It is not answered, and its message stays in the conversation.
+
+    Attributes:
+        item_id: the message.
+        transcript: what was said; ``None`` for speech that was ignored because it was short.
+        resumed: whether the speech had interrupted the agent, who was asked to go on.
+    """
+
+    type: ClassVar[Literal["speech_ignored"]] = "speech_ignored"
+    item_id: str
+    transcript: str | None = None
+    resumed: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class UserTranscriptDelta(SessionEvent):
     """More of the transcript of the user's audio. It may arrive before the item."""
 
@@ -654,6 +672,7 @@ AnyEvent: TypeAlias = (
     | McpToolCallCompleted
     | SpeechStarted
     | SpeechStopped
+    | SpeechIgnored
     | UserTranscriptDelta
     | UserTranscript
     | UserTranscriptFailed

@@ -60,9 +60,9 @@ async def test_interrupt_cancels_by_id_whatever_the_service_does(
         assert truncate["type"] == TRUNCATE
 
 
-async def test_barge_in_false_ignores_speech(autojump_clock: MockClock) -> None:
+async def test_speech_does_not_interrupt_without_a_policy(autojump_clock: MockClock) -> None:
     peer = ScriptedPeer(session=server_vad_session(interrupts=False))
-    async with open_test_session(peer, barge_in=False) as session:
+    async with open_test_session(peer, interruption=None) as session:
         await start_audio_response(peer, "resp_1", "item_1", audio=1)
         peer.start_user_speech()
         peer.audio("resp_1", "item_1", silence(1))

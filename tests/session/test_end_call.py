@@ -374,7 +374,10 @@ async def test_speech_that_interrupts_nothing_does_not_stop_the_end(
     autojump_clock: MockClock,
 ) -> None:
     peer = ScriptedPeer(session=server_vad_session(interrupts=False))
-    async with open_test_session(peer, barge_in=False) as session, trio.open_nursery() as nursery:
+    async with (
+        open_test_session(peer, interruption=None) as session,
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(say_goodbye, peer)
 
         async def speak() -> None:

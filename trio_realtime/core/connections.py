@@ -29,6 +29,7 @@ from trio_realtime.wire import ConversationItemCreate, InputAudio, MessageItem
 
 from .audio.retention import RetainedAudio
 from .audio.user_audio import UserAudio
+from .barge_in import BargeIn
 from .calls.hosted_mcp import HostedMcpCalls
 from .effects import DropConnection, Effect
 from .history.edits import HistoryEdits
@@ -65,6 +66,7 @@ class Connections:
         responses: RunningResponses,
         requests: ResponseRequests,
         interruption: Interruption,
+        barge_in: BargeIn,
         hosted: HostedMcpCalls,
         lifecycle: ResponseLifecycle,
         renew: Callable[[], None],
@@ -81,6 +83,7 @@ class Connections:
         self._responses = responses
         self._requests = requests
         self._interruption = interruption
+        self._barge_in = barge_in
         self._hosted = hosted
         self._lifecycle = lifecycle
         self._renew = renew
@@ -99,6 +102,8 @@ class Connections:
             effects += self._lifecycle.end_disconnected(response, event.message, now)
         effects += self._hosted.connection_lost()
         is_heard_again = self._user_audio.enabled and self._user_audio.is_in_turn
+        if self._barge_in.is_answer_due and not is_heard_again:
+            effects += self._barge_in.request_answer()
         effects += self._requests.connection_lost(is_heard_again=is_heard_again)
         effects += self._requests.after_call_finished()
         self._settings.connection_lost()

@@ -10,8 +10,9 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
+from trio_realtime.config import InterruptionPolicy
 from trio_realtime.errors import PeerError
 from trio_realtime.events import Audio
 from trio_realtime.latency import LatencyStatistics
@@ -28,6 +29,7 @@ from trio_realtime.wire.audio_delta import AudioDelta
 from .audio.playback import Playback
 from .audio.retention import RetainedAudio
 from .audio.user_audio import UserAudio
+from .barge_in import BargeIn
 from .calls.function_calls import FunctionCalls
 from .calls.hosted_mcp import HostedMcpCalls
 from .calls.ledger import ToolLedger
@@ -61,6 +63,8 @@ from .responses.running import RunningResponses
 from .settings import SessionSettings
 from .settings_state import SettingsState
 
+DEFAULT_INTERRUPTION: Final = InterruptionPolicy()
+
 
 class Conversation:
     """The state of one conversation, and everything that is decided about it.
@@ -70,7 +74,7 @@ class Conversation:
         toolset: the tools that the service knows for that agent: an object whose ``tools`` maps names to
             tools with an ``on_interrupt`` policy, and whose ``hosted`` maps labels to hosted MCP servers;
             ``None`` for no tools.
-        barge_in: interrupt on the user's speech also where the service does not.
+        interruption: when the user's speech interrupts the agent; ``None`` for never.
         guardrail_debounce: characters between two checks of a reply; ``None`` for no checks.
         history_update_interval: seconds between two history events of a growing item.
         audio_gate: hold audio until the text that covers it was checked.
@@ -100,7 +104,7 @@ class Conversation:
         agent: Any,
         toolset: Any = None,
         *,
-        barge_in: bool = True,
+        interruption: InterruptionPolicy | None = DEFAULT_INTERRUPTION,
         guardrail_debounce: int | None = None,
         history_update_interval: float = 0.1,
         audio_gate: bool = False,
@@ -114,7 +118,7 @@ class Conversation:
         max_audio: int = sys.maxsize,
     ) -> None:
         self._numbers = count(1)
-        self._barge_in = barge_in
+        self._interruption_policy = interruption
         token = self._new_token
         # What outlives a connection:
         self.link: Link = Link()
@@ -182,11 +186,9 @@ class Conversation:
             self.playback,
             self._guard,
             ledger,
-            settings,
             edits,
             link,
             token,
-            barge_in=self._barge_in,
             count=interruptions,
         )
         requests = ResponseRequests(
@@ -204,6 +206,9 @@ class Conversation:
             token,
             self._open_turns,
             self._waiting_out_of_band,
+        )
+        self._barge_in = barge_in = BargeIn(
+            self._interruption_policy, interruption, requests, settings, self._is_active
         )
         calls = FunctionCalls(ledger, self._outgoing, requests, token)
         hosted = HostedMcpCalls(
@@ -252,6 +257,7 @@ class Conversation:
             playback=self.playback,
             retention=self._retention,
             interruption=interruption,
+            barge_in=barge_in,
             requests=requests,
             lifecycle=lifecycle,
             output=OutputStream(
@@ -291,6 +297,7 @@ class Conversation:
                 responses,
                 requests,
                 interruption,
+                barge_in,
                 hosted,
                 lifecycle,
                 self._renew,
@@ -439,7 +446,9 @@ class Conversation:
     @property
     def next_deadline(self) -> float:
         """When :class:`~.inputs.DeadlinePassed` is due, in seconds; ``math.inf`` if nothing waits."""
-        return min(self._timer.next_deadline, self._limits.next_deadline)
+        return min(
+            self._timer.next_deadline, self._limits.next_deadline, self._barge_in.next_deadline
+        )
 
     @property
     def is_quiet(self) -> bool:
@@ -450,6 +459,10 @@ class Conversation:
             and not self._ledger.is_busy
             and not self._responses.running
         )
+
+    def _is_active(self, now: float) -> bool:
+        """Return whether the agent speaks or works."""
+        return not self.is_quiet or self.playback.finishes_at(now) > now
 
     @property
     def unanswered_calls(self) -> tuple[str, ...]:

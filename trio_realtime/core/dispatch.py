@@ -17,6 +17,7 @@ from . import forwarded_events, inputs as i
 from .audio.playback import Playback
 from .audio.retention import RetainedAudio
 from .audio.user_audio import UserAudio
+from .barge_in import BargeIn
 from .calls.function_calls import FunctionCalls
 from .calls.hosted_mcp import HostedMcpCalls
 from .connections import Connections
@@ -49,6 +50,7 @@ class Components:
     playback: Playback
     retention: RetainedAudio
     interruption: Interruption
+    barge_in: BargeIn
     requests: ResponseRequests
     lifecycle: ResponseLifecycle
     output: OutputStream
@@ -71,18 +73,22 @@ HANDLERS: Final[Mapping[type, Callable[[Components], tuple[Handler, ...]]]] = {
     # the user's audio
     w.InputAudioBufferSpeechStarted: lambda c: (
         c.user_audio.on_speech_started,
-        c.interruption.on_speech_started,
+        c.barge_in.on_speech_started,
     ),
     w.InputAudioBufferSpeechStopped: lambda c: (
         c.user_audio.on_speech_stopped,
         forwarded_events.speech_stopped,
         c.requests.on_user_turn_ended,
+        c.barge_in.on_speech_stopped,
     ),
     w.InputAudioBufferTimeoutTriggered: lambda c: (
         forwarded_events.timeout_triggered,
         c.requests.on_user_turn_ended,
     ),
-    w.InputAudioBufferCommitted: lambda c: (c.user_audio.on_committed,),
+    w.InputAudioBufferCommitted: lambda c: (
+        c.user_audio.on_committed,
+        c.barge_in.on_committed,
+    ),
     w.InputAudioBufferCleared: lambda c: (c.user_audio.on_cleared,),
     w.InputAudioBufferDtmfEventReceived: lambda _: (forwarded_events.dtmf_received,),
     w.InputAudioTranscriptionDelta: lambda c: (c.history.on_transcription_delta,),
@@ -91,14 +97,19 @@ HANDLERS: Final[Mapping[type, Callable[[Components], tuple[Handler, ...]]]] = {
         c.trips.on_transcription_completed,
         c.user_audio.on_transcribed,
         c.lifecycle.on_transcription_completed,
+        c.barge_in.on_transcription_completed,
     ),
-    w.InputAudioTranscriptionFailed: lambda c: (c.history.on_transcription_failed,),
+    w.InputAudioTranscriptionFailed: lambda c: (
+        c.history.on_transcription_failed,
+        c.barge_in.on_transcription_failed,
+    ),
     # items of the conversation
     w.ConversationItemAdded: lambda c: (
         c.history.on_item_added,
         c.outgoing.on_item_added,
         c.edits.on_item_added,
         c.user_audio.on_item_added,
+        c.barge_in.on_item_added,
     ),
     w.ConversationItemDone: lambda c: (
         c.history.on_item_done,
@@ -169,7 +180,11 @@ HANDLERS: Final[Mapping[type, Callable[[Components], tuple[Handler, ...]]]] = {
     i.ReplyChecked: lambda c: (c.trips.on_reply_checked,),
     i.InputChecked: lambda c: (c.trips.on_input_checked,),
     # connections
-    i.DeadlinePassed: lambda c: (c.connections.on_deadline_passed, c.limits.on_deadline_passed),
+    i.DeadlinePassed: lambda c: (
+        c.connections.on_deadline_passed,
+        c.barge_in.on_deadline_passed,
+        c.limits.on_deadline_passed,
+    ),
     i.ConnectionLost: lambda c: (c.connections.on_connection_lost,),
     i.ConnectionRestored: lambda c: (c.connections.on_connection_restored,),
     i.Disconnected: lambda c: (c.connections.on_disconnected,),

@@ -14,7 +14,6 @@ import attrs
 from trio_realtime import events as ev
 from trio_realtime.wire import (
     ConversationItemTruncate,
-    InputAudioBufferSpeechStarted,
     MessageItem,
     ResponseCancel,
 )
@@ -30,7 +29,6 @@ from .inputs import Interrupt
 from .link import Link
 from .responses.queue import ResponseQueue
 from .responses.running import RunningResponse, RunningResponses
-from .settings import SessionSettings
 
 
 class Interruption:
@@ -43,12 +41,10 @@ class Interruption:
         playback: knows how much of each item was heard.
         guard: holds back audio that is not checked yet.
         ledger: knows which calls run.
-        settings: say whether the service interrupts by itself.
         edits: replace items whose audio came over an earlier connection.
         link: whether anything can be sent now.
         token: makes event ids.
         count: how often everything was interrupted on earlier connections.
-        barge_in: interrupt on the user's speech also where the service does not.
 
     Attributes:
         count: how often everything was interrupted: by the user, or for the user.
@@ -62,12 +58,10 @@ class Interruption:
         playback: Playback,
         guard: ReplyGuard,
         ledger: ToolLedger,
-        settings: SessionSettings,
         edits: HistoryEdits,
         link: Link,
         token: Callable[[str], str],
         *,
-        barge_in: bool,
         count: int = 0,
     ) -> None:
         self._responses = responses
@@ -76,11 +70,9 @@ class Interruption:
         self._playback = playback
         self._guard = guard
         self._ledger = ledger
-        self._settings = settings
         self._edits = edits
         self._link = link
         self._token = token
-        self._barge_in = barge_in
         self._cancelled_in_advance: set[str] = set()
         self.count: int = count
 
@@ -89,16 +81,6 @@ class Interruption:
     def on_interrupt(self, _event: Interrupt, now: float) -> list[Effect]:
         """Stop all current and pending speech of the agent."""
         return self.interrupt_all(now)
-
-    def on_speech_started(self, event: InputAudioBufferSpeechStarted, now: float) -> list[Effect]:
-        """Stop the agent because the user speaks."""
-        started = ev.SpeechStarted(item_id=event.item_id, audio_start_ms=event.audio_start_ms)
-        session = self._settings.session
-        service_cancels = session is not None and session.interrupts_response
-        if not (service_cancels or self._barge_in):
-            return [started]
-        # Where the service cancels by itself, a second cancel could hit the next response.
-        return [started, *self.interrupt_all(now, cancel=not service_cancels)]
 
     # --- requests that were sent
 

@@ -198,7 +198,7 @@ def _make_runtime(
     core = Conversation(
         agent.agent,
         agent.toolset,
-        barge_in=config.barge_in,
+        interruption=config.interruption,
         guardrail_debounce=config.guardrail_debounce,
         audio_gate=config.guardrail_audio_gate,
         history_update_interval=config.history_update_interval,

@@ -13,6 +13,7 @@ from trio_realtime.config import (
     OverflowPolicy,
     SessionConfig,
     SettingsChanges,
+    apply_interruption,
     checked_extra,
     settings_of,
 )
@@ -429,6 +430,9 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         if unknown:
             raise UsageError(f"unknown settings: {', '.join(sorted(unknown))}")
         with as_usage_errors():
+            if "turn_detection" in changes:
+                detection = apply_interruption(self._config.interruption, changes["turn_detection"])
+                changes["turn_detection"] = detection
             wanted = settings_of(changes)
         warn_about_unnamed_trace(wanted.tracing)
         return await self._runtime.change_settings(wanted)

@@ -148,6 +148,10 @@ class ResponseRequests:
         )
         return self._request(request)
 
+    def request_automatically(self, params: ResponseParams | None = None) -> list[Effect]:
+        """Queue a request that no caller has made."""
+        return self._request(ResponseRequest(token=self._token("create"), params=params))
+
     def _request(self, request: ResponseRequest) -> list[Effect]:
         if request.params is not None and request.params.conversation == "none":
             self._waiting_out_of_band.append(request)

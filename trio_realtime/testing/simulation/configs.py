@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from trio_realtime import PCM24K, PCMU, ServerVad, SessionConfig, Transcription
-from trio_realtime.config import ReconnectPolicy
+from trio_realtime.config import InterruptionPolicy, ReconnectPolicy
 from trio_realtime.local import ServerConfig
 
 from .model import PlannedResponder, PlannedTranscriber, QuietSynthesizer
@@ -34,14 +34,16 @@ def server_config(plan: Plan) -> ServerConfig:
 def session_config(settings: Settings) -> SessionConfig:
     """Return the configuration of the session of a plan."""
     audio_format = PCMU if settings.audio_format == "pcmu" else PCM24K
-    detection = ServerVad(interrupt_response=settings.interrupt_response)
+    detection = ServerVad(
+        interrupt_response=settings.interrupt_response if settings.barge_in else None
+    )
     return SessionConfig(
         output_modalities=(settings.modality,),
         input_format=audio_format,
         output_format=audio_format,
         turn_detection=detection if settings.vad else None,
         transcription=Transcription(model="gpt-4o-transcribe"),
-        barge_in=settings.barge_in,
+        interruption=InterruptionPolicy() if settings.barge_in else None,
         guardrail_audio_gate=settings.gated,
         guardrail_debounce=settings.debounce,
         reconnect=ReconnectPolicy(max_duration=math.inf, jitter=0.0)
