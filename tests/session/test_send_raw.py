@@ -9,10 +9,16 @@ import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.events import drain_channel
-from support.service import accept_create
+from support.hosted_mcp import (
+    make_librarian,
+    send_approval_request,
+    sent_decisions,
+    start_turn,
+)
+from support.service import accept_create, send_call_and_wait
 from support.sessions import open_test_session
 from support.tools import make_note_tool
-from support.wire import CREATE, sent_creates, sent_frames, sent_settings
+from support.wire import CREATE, sent_creates, sent_frames, sent_outputs, sent_settings
 from trio_realtime import SessionConfig, events
 from trio_realtime.errors import ConfigurationError, UsageError
 from trio_realtime.testing import ScriptedPeer
@@ -109,6 +115,34 @@ async def test_a_tool_that_was_answered_by_hand_ends_with_its_event(
         ends = [e for e in drain_channel(session.events) if isinstance(e, events.ToolEnd)]
         assert [end.outcome for end in ends] == ["completed"]
     assert runs == ["hello"]
+
+
+async def test_call_is_not_answered_by_hand_after_its_tool(autojump_clock: MockClock) -> None:
+    """The tool may end while ``send_raw`` waits for space."""
+    note, _ = make_note_tool()
+    peer = ScriptedPeer()
+    async with open_test_session(peer, note) as session:
+        await send_call_and_wait(peer, "note", '{"text": "hello"}')
+        output = {"type": "function_call_output", "call_id": "call_1", "output": "by hand"}
+        with pytest.raises(UsageError, match="call 'call_1' was answered already"):
+            await session.send_raw({"type": "conversation.item.create", "item": output})
+        assert len(sent_outputs(peer)) == 1
+
+
+async def test_hosted_call_is_not_decided_by_hand_after_its_decision(
+    autojump_clock: MockClock,
+) -> None:
+    peer = ScriptedPeer()
+    async with open_test_session(peer, agent=make_librarian()) as session:
+        await start_turn(peer, session)
+        send_approval_request(peer)
+        await wait_all_tasks_blocked()
+        await session.approve_tool_call("ask_1")
+        await wait_all_tasks_blocked()
+        answer = {"type": "mcp_approval_response", "approval_request_id": "ask_1", "approve": False}
+        with pytest.raises(UsageError, match="call 'ask_1' was answered already"):
+            await session.send_raw({"type": "conversation.item.create", "item": answer})
+        assert len(await sent_decisions(peer)) == 1
 
 
 # --- extra ----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from trio_realtime.errors import UsageError
 from trio_realtime.items import item_text
 from trio_realtime.wire import (
     ConversationItemCreate,
@@ -78,7 +79,11 @@ class RawEvents:
         self._token = token
 
     def on_send_raw(self, command: SendRaw, now: float) -> Sequence[Effect]:
-        """Send an event, and do what it implies."""
+        """Send an event, and do what it implies.
+
+        Raises:
+            UsageError: it is a second answer to a call, or a ``response.create`` whose event id is in use.
+        """
         match command.event:
             case ResponseCreate() as create:
                 return self._requests.request_raw(create)
@@ -107,6 +112,14 @@ class RawEvents:
 
     def _create_item(self, create: ConversationItemCreate, now: float) -> Sequence[Effect]:
         item = create.item
+        match item:
+            case (
+                FunctionCallOutputItem(call_id=call_id)
+                | McpApprovalResponseItem(approval_request_id=call_id)
+            ) if self._ledger.is_answered(call_id):
+                raise UsageError(f"call {call_id!r} was answered already")
+            case _:
+                pass
         is_said = isinstance(item, MessageItem) and item.role == "user"
         text = item_text(item) if is_said else None
         effects = self._requests.on_send_item(

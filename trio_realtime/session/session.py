@@ -348,8 +348,9 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
                 ``error`` event has its ``event_id``.
 
         Raises:
-            UsageError: the event has no ``type``, is no JSON object, has too many metadata pairs, or is a
-                ``response.create`` with the ``event_id`` of one that is not answered yet.
+            UsageError: the event has no ``type``, is no JSON object, has too many metadata pairs, is a
+                ``response.create`` with the ``event_id`` of one that is not answered yet, or answers a call
+                that was answered already.
         """
         typed = raw_event(event)
         self._runtime.encode(typed)

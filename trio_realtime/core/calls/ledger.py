@@ -124,6 +124,10 @@ class ToolLedger:
         call = self._calls.get(call_id)
         return None if call is None else call.state
 
+    def is_answered(self, call_id: str) -> bool:
+        """Return whether a call was answered, as far as it is remembered."""
+        return self.state(call_id) is CallState.ANSWERED
+
     def begin(
         self, call_id: str, response_id: str, fingerprint: tuple[str, str] = ("", "")
     ) -> bool:
