@@ -65,3 +65,21 @@ def test_first_settings_always_name_the_tools() -> None:
     assert with_tool.audio
     assert with_tool.audio.output
     assert with_tool.audio.output.voice == "marin"
+
+
+@pytest.mark.parametrize("name", ["output_guardrail", "input_guardrail"])
+def test_function_must_be_decorated_to_be_a_guardrail(name: str) -> None:
+    def check(_context: Any, text: str) -> bool:
+        return "secret" in text
+
+    settings: dict[str, Any] = {f"{name}s": [check]}
+    with pytest.raises(
+        ConfigurationError, match=f"{name}s: <function .* is not a guardrail: .* with @{name}$"
+    ):
+        SessionConfig(**settings)
+
+
+@pytest.mark.parametrize("value", ["all", 5, None])
+def test_guardrails_must_be_a_list(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="output_guardrails must be a list, got"):
+        SessionConfig(output_guardrails=value)

@@ -93,6 +93,19 @@ def _check_format_feedback(_config: Any, attribute: attrs.Attribute[Any], value:
         raise ConfigurationError(f"{attribute.name} must be a plain function, not an async one")
 
 
+def _check_guardrails(_config: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    # The session checks the kinds: this module does not know the classes of guardrails.
+    if not isinstance(value, list | tuple):
+        raise ConfigurationError(f"{attribute.name} must be a list, got {value!r:.80}")
+    for guardrail in value:
+        if not hasattr(guardrail, "fail_closed"):
+            decorator = attribute.name.removesuffix("s")
+            raise ConfigurationError(
+                f"{attribute.name}: {guardrail!r:.80} is not a guardrail: decorate the function with "
+                f"@{decorator}"
+            )
+
+
 def _modalities(value: tuple[str, ...] | list[str] | Unset) -> tuple[str, ...] | Unset:
     # Not a str, whose letters would be the modalities.
     return tuple(value) if isinstance(value, list) else value
@@ -465,8 +478,8 @@ class SessionConfig:
     extra: Mapping[str, Any] | Unset = attrs.field(default=UNSET, converter=_extra)
 
     interruption: InterruptionPolicy | None = InterruptionPolicy()
-    output_guardrails: Sequence[Any] = ()
-    input_guardrails: Sequence[Any] = ()
+    output_guardrails: Sequence[Any] = attrs.field(default=(), validator=_check_guardrails)
+    input_guardrails: Sequence[Any] = attrs.field(default=(), validator=_check_guardrails)
     hooks: SessionHooks[Any] | None = None
     approval_timeout: float | None = attrs.field(default=None, validator=_positive_or_none)
     max_tool_output: int | None = attrs.field(default=100_000, validator=_count_or_none)

@@ -9,6 +9,7 @@ import trio
 from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from support.core import SESSION, CoreScenario, effects_of
 from support.events import drain_events
 from support.service import message_item, start_audio_response
 from support.sessions import open_test_session
@@ -26,11 +27,13 @@ from trio_realtime import (
     open_realtime_session,
 )
 from trio_realtime.config import RESUME_INSTRUCTIONS
+from trio_realtime.core import Effect
 from trio_realtime.core.barge_in import MAX_UTTERANCES, consists_of
+from trio_realtime.core.responses.requests import ResponseRequests
 from trio_realtime.errors import ConfigurationError, UsageError
 from trio_realtime.local import Say, ScriptedResponder, local_connector
 from trio_realtime.testing import ScriptedPeer
-from trio_realtime.wire import UnknownTurnDetection
+from trio_realtime.wire import ResponseCreate, UnknownTurnDetection
 
 TRANSCRIPTION = Transcription(model="gpt-live-transcribe")
 INTERRUPTS = [CANCEL, TRUNCATE]
@@ -480,3 +483,121 @@ async def test_backchannel_of_a_real_turn_detection_is_ignored(
                 assert isinstance(await channel.receive(), events.SpeechIgnored)
             await session.drain()
             assert drain_events(session.events, events.AudioInterrupted) == []
+
+
+# --- any order of events -------------------------------------------------------------------------
+
+POLICIES = st.builds(
+    InterruptionPolicy,
+    min_speech=st.sampled_from([0.0, 0.5, 2.0]),
+    ignored_phrases=st.sampled_from([(), ("mm",)]),
+    resume=st.booleans(),
+    create_response=st.just(True),
+)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["start", "stop", "commit", "hears mm", "hears no", "failed", "wait", "agent"]
+        ),
+        st.integers(0, 2),
+    ),
+    max_size=40,
+)
+
+
+class Utterances:
+    """Feeds reports about utterances to a conversation, and counts what became of each."""
+
+    def __init__(self, policy: InterruptionPolicy) -> None:
+        self.scenario = CoreScenario(interruption=policy)
+        detection = {"type": "server_vad", "create_response": False, "interrupt_response": False}
+        session = {**SESSION, "audio": {"input": {"turn_detection": detection}}}
+        self.scenario.receive("session.updated", session=session)
+        self.begun: set[str] = set()
+        self.ended: set[str] = set()
+        self.items: set[str] = set()
+        self.heard: set[str] = set()
+        self.ignored: list[str] = []
+        self._responses = 0
+
+    def _take(self, effects: list[Effect]) -> None:
+        self.ignored += [event.item_id for event in effects_of(effects, events.SpeechIgnored)]
+        for create in effects_of(effects, ResponseCreate):
+            self._responses += 1
+            name = f"r{self._responses}"
+            self._take(self.scenario.response_created(name, create))
+            self._take(self.scenario.response_done(name, create))
+
+    def step(self, what: str, number: int) -> None:
+        item_id, receive = f"item_{number}", self.scenario.receive
+        if what == "start" and item_id not in self.begun:
+            self.begun.add(item_id)
+            self._take(
+                receive("input_audio_buffer.speech_started", item_id=item_id, audio_start_ms=0)
+            )
+        elif what == "stop" and item_id in self.begun - self.ended:
+            self.ended.add(item_id)
+            self._take(
+                receive("input_audio_buffer.speech_stopped", item_id=item_id, audio_end_ms=0)
+            )
+        elif what == "commit" and item_id in self.ended - self.items:
+            self.items.add(item_id)
+            self._take(receive("input_audio_buffer.committed", item_id=item_id))
+        elif what in {"hears mm", "hears no", "failed"} and item_id in self.items - self.heard:
+            self.heard.add(item_id)
+            self._hear(what, item_id)
+        elif what == "wait":
+            self._wait(1.0)
+        elif what == "agent":
+            self._responses += 1
+            self._take(self.scenario.response_created(f"r{self._responses}"))
+            self._take(self.scenario.audio(f"r{self._responses}", f"a{self._responses}"))
+            self._take(self.scenario.response_done(f"r{self._responses}"))
+
+    def _hear(self, what: str, item_id: str) -> None:
+        kind = "conversation.item.input_audio_transcription"
+        if what == "failed":
+            fields: dict[str, Any] = {"error": {"message": "noise"}}
+            self._take(self.scenario.receive(f"{kind}.failed", item_id=item_id, **fields))
+        else:
+            text = what.removeprefix("hears ")
+            self._take(self.scenario.receive(f"{kind}.completed", item_id=item_id, transcript=text))
+
+    def _wait(self, seconds: float) -> None:
+        end = self.scenario.now + seconds
+        while (deadline := self.scenario.core.next_deadline) <= end:
+            self.scenario.now = max(self.scenario.now, deadline)
+            self._take(self.scenario.core.deadline_passed(self.scenario.now))
+        self.scenario.now = end
+
+    def finish(self) -> None:
+        for item_id in sorted(self.begun):
+            self.step("stop", int(item_id[-1]))
+            self.step("commit", int(item_id[-1]))
+        self._wait(10.0)
+
+
+@given(policy=POLICIES, steps=STEPS)
+def test_each_utterance_is_ignored_or_answered_once(
+    policy: InterruptionPolicy, steps: list[tuple[str, int]]
+) -> None:
+    utterances = Utterances(policy)
+    created: list[Any] = []
+    request = ResponseRequests.request_automatically
+
+    def count(requests: ResponseRequests, params: Any = None) -> list[Effect]:
+        effects = request(requests, params)
+        created.append(params)
+        return effects
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ResponseRequests, "request_automatically", count)
+        for what, number in steps:
+            utterances.step(what, number)
+        utterances.finish()
+
+    assert len(utterances.ignored) == len(set(utterances.ignored))
+    answers = sum(params is None for params in created)
+    decided = utterances.begun if policy.waits else set()
+    assert answers + len(utterances.ignored) == len(decided)
+    assert not utterances.scenario.core._barge_in._utterances
