@@ -55,10 +55,12 @@ ruff: $(VENV)/.stamp-lint
 
 flake8-async: $(VENV)/.async-everywhere $(VENV)/.async-library $(VENV)/.async-surface
 
-# The tests are checked too, so their dependencies must be installed.
+# The tests are checked too, so their dependencies must be installed. So are the programs of the documentation.
 types: $(VENV)/.stamp-test $(VENV)/.stamp-lint
-	$(BIN)/mypy --strict $(CODE)
+	$(BIN)/python tests/support/page_programs.py build/page_programs
+	$(BIN)/mypy --strict $(CODE) build/page_programs
 	$(BIN)/pyright
+	$(BIN)/pyright --project build/page_programs
 	# --verifytypes finds the package with the first python on PATH.
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes $(PACKAGE) --ignoreexternal
 

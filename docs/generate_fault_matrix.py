@@ -34,17 +34,17 @@ service itself.
 TAIL = """
 ## Run it with your agent
 
-The tests are part of the library. They run with any agent and any configuration:
+The tests are part of the library. They run with any agent and any configuration. This is a test file for pytest;
+replace the import by that of your agent:
 
-```python
+```py
 import pytest
-
 from my_application import my_agent
-from trio_realtime.testing.fault_matrix import CASES, run_case
+from trio_realtime.testing.fault_matrix import CASES, FaultCase, run_case
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_fault(case):
+def test_fault(case: FaultCase) -> None:
     run_case(case, agent=my_agent)
 ```
 

@@ -32,12 +32,10 @@ def _environment(**extra: str) -> dict[str, str]:
     return {**inherited, **extra}
 
 
-def test_example_runs_unchanged(tmp_path: Path) -> None:
-    # The example leaves `play` to the reader, so define it here.
-    program = "played = []\nplay = played.append\n" + blocks("python")[0]
-    program += "\nprint('played', sum(map(len, played)))\n"
+@pytest.mark.slow
+def test_example_warns_that_it_uses_the_local_server(tmp_path: Path) -> None:
     path = tmp_path / "example.py"
-    path.write_text(program)
+    path.write_text(blocks("python")[0])
     result = subprocess.run(
         [sys.executable, str(path)],
         capture_output=True,
@@ -47,8 +45,7 @@ def test_example_runs_unchanged(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    size = int(result.stdout.split("played")[1])
-    assert size > 24_000, "the example played less than half a second of audio"
+    assert result.stdout == "Sunny in Oslo"
     assert "LocalServerWarning" in result.stderr
 
 

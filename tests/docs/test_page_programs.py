@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from support.page_programs import Program, blocks, programs_of, write_programs
 
 PAGE = Path("docs/guides/x.md")

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from support.page_programs import REPOSITORY, Program, all_programs, write_programs
+from support.page_programs import (
+    REPOSITORY,
+    Program,
+    all_programs,
+    has_doctests,
+    pages,
+    write_programs,
+)
 
 RUNNER = REPOSITORY / "tests" / "support" / "run_programs.py"
 PROGRAMS = all_programs()
@@ -60,3 +67,8 @@ def equal(shown: str, printed: str) -> bool:
     """Whether both are equal, where ``...`` in what the page shows stands for anything."""
     end = "" if printed.endswith("\n") else "\n"
     return doctest.OutputChecker().check_output(shown, printed + end, doctest.ELLIPSIS)
+
+
+def test_no_other_page_uses_the_doctest_builder() -> None:
+    found = {page.name for page in pages() if has_doctests(page.read_text(encoding="utf-8"))}
+    assert found <= {"migration.md"}

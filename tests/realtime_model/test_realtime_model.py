@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from support.events import drain_channel
+from support.page_programs import blocks
 from trio_realtime import (
     AgentContext,
     GuardrailResult,
@@ -53,15 +53,10 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "guides" / "other-services
 
 def page_model() -> Any:
     """Return the model of the documentation."""
-    block = next(
-        block
-        for block in re.findall(
-            r"^```\{testcode\}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE
-        )
-        if "class RepeatingModel" in block
-    )
+    page = PAGE.read_text(encoding="utf-8")
+    code = next(block.code for block in blocks(page) if "class RepeatingModel" in block.code)
     namespace: dict[str, Any] = {}
-    exec(compile(block, str(PAGE), "exec"), namespace)
+    exec(compile(code, str(PAGE), "exec"), namespace)
     return namespace["RepeatingModel"]()
 
 

@@ -149,7 +149,7 @@ def pages() -> list[Path]:
 
 def has_doctests(text: str) -> bool:
     """Whether a page still has blocks for the doctest builder of Sphinx, which then runs its code."""
-    return any(block.language == "{testcode}" for block in blocks(text))
+    return any(block.language in ("{testcode}", "{doctest}") for block in blocks(text))
 
 
 def all_programs() -> list[Program]:
