@@ -13,13 +13,18 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from docutils.nodes import Element, Text, TextElement, document
+from docutils.nodes import Element, Node, Text, TextElement, document
+from docutils.statemachine import StringList
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import TypeAliasForwardRef
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
+
+from signatures import AUTODOC_ALIASES, definition_of, tidy_signature
 
 project = "trio_realtime"
 author = "trio_realtime contributors"
@@ -52,6 +57,8 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
+# A longer signature has one line for each argument.
+python_maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -90,6 +97,7 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "usage",
         "prices",
         "latency",
+        "session_end",
         "wire",
         "transports",
         "realtime_model",
@@ -106,6 +114,11 @@ PUBLIC_MODULES = ["trio_realtime"] + [
 ]
 
 
+autodoc_type_aliases = AUTODOC_ALIASES
+# Inside a union, Sphinx shows an alias as its repr. A tilde shows the last part of a name as a link to the name.
+TypeAliasForwardRef.__repr__ = lambda alias: f"~{alias.name}"  # type: ignore[method-assign]
+
+
 # Names that annotations use only under TYPE_CHECKING.
 ALIASES = {"AnyAgent": "RealtimeAgent", "AnyTool": "FunctionTool"}
 
@@ -120,8 +133,13 @@ CREATED_BY_LIBRARY = {
     "EventChannel",
     "PacedAudio",
     "PlaybackTracker",
+    "Connection",
+    "HistoryUpdated",
     "LocalConnector",
     "LocalServer",
+    "Log",
+    "Network",
+    "WebSocketConnection",
     "MemoryTransport",
     "Dial",
     "FaultyConnector",
@@ -134,18 +152,44 @@ INTERNAL = {
     "AgentHandoff.begin",
     "AgentHandoff.spec",
     "Connection.of",
+    "Connection.serves",
+    "Connection.serves_no_more",
+    "DirectSender",
+    "DirectSender.flush",
+    "DirectSender.has_rest",
+    "DirectSender.try_send",
+    "Endpoint.max_duration",
     "EventChannel.discard_audio",
     "EventChannel.finish",
+    "EventChannel.is_being_read",
     "EventChannel.put",
+    "EventChannel.put_last",
     "EventChannel.wake",
     "FaultyLink.run",
     "FunctionTool.spec",
+    "HistoryUpdated.shares_text",
+    "HostedMcpTool.spec",
     "LocalServer.run",
     "LocalServer.stop",
+    "McpServer.secrets",
+    "McpServer.without_secrets",
+    "McpServerHttp.secrets",
+    "McpServerHttp.shown_url",
+    "McpServerStdio.secrets",
+    "Network.next_extra",
+    "Network.received",
+    "Network.sent",
     "SessionConfig.session_settings",
     "TcpFaultConnection.run",
     "TcpFaultProxy.run",
     "Usage.plus",
+    "WebSocketConnection.has_message",
+    "WebSocketConnection.peek_audio",
+    "WebSocketConnection.skip_audio",
+    "WebSocketConnection.wait_message",
+    "WebSocketModel.encode_audio",
+    "WebSocketModel.has_custom_connector",
+    "WebSocketModel.max_duration",
     "Usage.plus_transcription",
     "apply_interruption",
     "percentiles_of",
@@ -194,6 +238,8 @@ def resolve_public(
         return None
     name = public_name(node.get("reftarget", ""))
     domain = env.domains["py"]
+    if name in domain.data["objects"]:  # an alias on the page of types, which belongs to no module
+        return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, contnode)
     for module in PUBLIC_MODULES:
         if f"{module}.{name}" in domain.data["objects"]:
             return domain.resolve_xref(
@@ -227,6 +273,24 @@ def is_in_package(module: str) -> bool:
     return module.partition(".")[0] == "trio_realtime"
 
 
+class TypeAlias(SphinxDirective):
+    """Describe an alias: ``.. type-alias:: Condition``. What it stands for comes from the source."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[Node]:
+        """Return the nodes of a ``py:type`` directive."""
+        name = self.arguments[0]
+        lines = [
+            f".. py:type:: {name}",
+            f"   :canonical: {definition_of(name)}",
+            "",
+            *(f"   {line}" for line in self.content),
+        ]
+        return self.parse_text_to_nodes(StringList(lines, name))
+
+
 def unlink_builtins(app: Sphinx, doctree: document) -> None:
     """Keep ``type`` and ``object`` in annotations from linking to attributes with these names."""
     for node in list(doctree.findall(pending_xref)):
@@ -234,7 +298,7 @@ def unlink_builtins(app: Sphinx, doctree: document) -> None:
             node.replace_self(Text(node["reftarget"]))
 
 
-def hide_signature(
+def show_signature(
     app: Sphinx,
     what: str,
     name: str,
@@ -243,15 +307,17 @@ def hide_signature(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str, str | None] | None:
-    """Leave out the signature of classes that users do not instantiate."""
-    return ("", returns) if name.rpartition(".")[2] in CREATED_BY_LIBRARY else None
+    """Leave out the signature of classes that users do not instantiate, and shorten others."""
+    if name.rpartition(".")[2] in CREATED_BY_LIBRARY or getattr(obj, "_is_protocol", False):
+        return "", returns
+    return (tidy_signature(name, signature), returns) if signature else None
 
 
 def skip_internal(
     app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: object
 ) -> bool | None:
     """Leave out names that only the library itself uses."""
-    function = getattr(obj, "__func__", obj)  # the function of a class method
+    function = getattr(obj, "__func__", None) or getattr(obj, "fget", None) or obj
     return True if getattr(function, "__qualname__", None) in INTERNAL else None
 
 
@@ -282,10 +348,11 @@ def _expand(match: re.Match[str]) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the hooks with Sphinx."""
+    """Register the hooks and the directive with Sphinx."""
+    app.add_directive("type-alias", TypeAlias)
     app.connect("missing-reference", resolve_public)
     app.connect("doctree-read", unlink_builtins)
-    app.connect("autodoc-process-signature", hide_signature)
+    app.connect("autodoc-process-signature", show_signature)
     app.connect("autodoc-skip-member", skip_internal)
     app.connect("autodoc-process-docstring", protect_first_line, priority=400)
     app.connect("autodoc-process-docstring", split_shared_attributes, priority=400)

@@ -215,7 +215,9 @@ class UsageLimits:
     session after the grace period (:class:`SessionConfig`, ``limit_grace``).
 
     Args:
-        total_tokens, input_tokens, output_tokens: tokens of all responses, as the service reports them.
+        total_tokens: tokens of all responses, input and output, as the service reports them.
+        input_tokens: tokens that the model has read. Each response reads the conversation again.
+        output_tokens: tokens that the model has generated, as audio, text and calls.
         tool_calls: calls that the model makes, including handoffs. The last one is still answered.
         tool_rounds: responses in a row that call functions and say nothing, within one turn of the
             agent. The response that follows is created with ``tool_choice="none"``, so that the model
@@ -372,22 +374,56 @@ _SDK_NAMES: Mapping[str, str] = {
 class SessionConfig:
     """Settings of one session.
 
+    The settings up to ``extra`` are those of the service. One that is left out is not sent, so the
+    service uses its own default. ``None``, where it is allowed, turns a setting off. The settings after
+    ``extra`` are those of the library.
+
     Args:
-        model: the name of the model; the endpoint's default if ``None``.
-        output_modalities: ``("audio",)`` or ``("text",)``.
-        input_format, output_format: the encoding of audio: PCM16 at 24 kHz, or G.711 for phone lines.
-            They are always sent, except to a call that the session joins: it has negotiated its own.
-        turn_detection: :class:`ServerVad`, :class:`SemanticVad`, or ``None`` for push-to-talk.
-        transcription: how the user's audio is transcribed; ``None`` for no transcription.
-        noise_reduction, voice, speed, tool_choice, parallel_tool_calls: settings of the service's session.
-        max_output_tokens, reasoning, tracing, truncation, prompt, include: settings of the service's
-            session.
+        model: the name of the model, for example ``"gpt-realtime-2.1"``; the endpoint's default if
+            ``None``.
+        output_modalities: what the agent produces: ``("audio",)`` for speech with its transcript,
+            or ``("text",)``.
+        input_format: the encoding of the user's audio: ``PCM24K``, or ``PCMU`` or ``PCMA`` for
+            phone lines. It is always sent, except to a call that the session joins, which has
+            negotiated its format.
+        output_format: the encoding of the agent's audio, like ``input_format``. The two may differ.
+        turn_detection: how the service finds the end of the user's turn: :class:`ServerVad` by the
+            volume, :class:`SemanticVad` by the words. ``None`` for push-to-talk: your program calls
+            ``commit_audio``.
+        transcription: how the user's speech is transcribed; ``None`` for no transcription. The
+            model listens to the audio, so only your program needs the transcript.
+        noise_reduction: a filter for the user's audio, which the service applies before turn
+            detection and the model; ``None`` for no filter.
+        voice: the voice of the agent: a name such as ``"marin"``, or a ``CustomVoice``. It
+            overrides the voices of the agents. The service cannot change it once the agent has
+            spoken.
+        speed: how fast the agent speaks, as a multiple of the voice's own speed, from 0.25 to 1.5.
+            It changes only between responses.
+        tool_choice: whether the model calls tools: ``"auto"`` when it wants to, ``"none"`` never,
+            ``"required"`` always, ``{"type": "function", "name": "..."}`` this one.
+        parallel_tool_calls: whether one response may call several functions. For models that
+            reason.
+        max_output_tokens: the most tokens that one response may have, calls included: 1 to 4096, or
+            ``"inf"`` for what the model allows. A response that reaches it ends as ``incomplete``.
+        reasoning: how much the model reasons before it answers. For models that reason.
+        tracing: whether OpenAI records a trace of the session: ``"auto"``, an object with
+            ``workflow_name``, ``group_id`` and ``metadata``, or ``None`` for no trace.
+        truncation: what the service does with a conversation that is too long for the model:
+            ``"auto"`` drops the oldest messages, ``"disabled"`` fails the response, and ``{"type":
+            "retention_ratio", "retention_ratio": 0.8}`` drops more at once, so that it happens less
+            often.
+        prompt: a stored prompt of the service, with ``id``, ``version`` and ``variables``. An
+            agent's own prompt replaces it.
+        include: names of additional fields that the service sends, for example
+            ``("item.input_audio_transcription.logprobs",)``.
         extra: keys of the service's session that the library does not know. They are merged into what is
             sent, deeply and last, in the spelling of the service.
         interruption: when the user's speech interrupts the agent. ``None`` for never: the turn detection is
             then sent with ``interrupt_response`` switched off.
-        output_guardrails, input_guardrails: checks for every agent of the session, in addition to the
-            agent's own.
+        output_guardrails: checks of what the agents say, in addition to the guardrails of the
+            current agent.
+        input_guardrails: checks of what the user writes or says, in addition to those of the
+            current agent.
         hooks: hooks for all agents; see :class:`~trio_realtime.SessionHooks`.
         approval_timeout: seconds that a call may wait for ``approve_tool_call`` or ``reject_tool_call``.
             After that, it is rejected, and the model is told so. ``None`` for no limit.
@@ -554,7 +590,11 @@ class SessionConfig:
 
 
 class SettingsChanges(TypedDict, total=False):
-    """The settings that may change while a session runs; see :class:`SessionConfig`."""
+    """The settings that may change while a session runs: the arguments of ``update_settings``.
+
+    Each key means the same as the argument of :class:`SessionConfig` with its name. A key that is left
+    out leaves the setting unchanged.
+    """
 
     output_modalities: tuple[str, ...] | Unset
     input_format: AudioFormat

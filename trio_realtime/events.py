@@ -692,4 +692,7 @@ AnyEvent: TypeAlias = (
     | LimitReached
     | SessionEnded
 )
-"""Every session event. A channel yields these; ``event.type`` and ``match`` narrow them."""
+"""The union of all event classes. A channel yields these; ``event.type`` and ``match`` narrow them.
+
+:meta hide-value:
+"""

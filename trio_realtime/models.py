@@ -87,7 +87,6 @@ _REALTIME_END = EndDate(date(2027, 1, 20), ("gpt-realtime-2.1",))
 _REALTIME_MINI_END = EndDate(date(2027, 1, 20), ("gpt-realtime-2.1-mini",))
 _TRANSCRIPTION_END = EndDate(date(2027, 2, 26), ("gpt-live-transcribe", "gpt-transcribe"))
 
-#: The models with an end date. A snapshot that is not listed has the date of its model.
 END_DATES: Mapping[str, EndDate] = MappingProxyType(
     {
         "gpt-realtime": _REALTIME_END,
@@ -98,9 +97,13 @@ END_DATES: Mapping[str, EndDate] = MappingProxyType(
         "gpt-4o-transcribe-diarize": _TRANSCRIPTION_END,
     }
 )
+"""The models with an end date. A snapshot that is not listed has the date of its model.
 
-#: The stored prompts of ``v1/prompts``, to which :attr:`SessionConfig.prompt` refers.
+:meta hide-value:
+"""
+
 PROMPTS_END = EndDate(date(2026, 11, 30))
+"""When the stored prompts of ``v1/prompts`` end, to which ``SessionConfig(prompt=...)`` refers."""
 
 _NOTICE_DAYS = 30
 

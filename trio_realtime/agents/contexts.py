@@ -56,8 +56,6 @@ class ToolContext(Generic[ContextT]):
             gets the same items. The user's last message may not have a transcript yet, because
             transcription can finish later. To create a context, pass the items.
         usage: the tokens used in the session so far.
-        early: internal; the session sets it to receive early answers. Leave it out: without it,
-            :meth:`answer_early` does nothing.
     """
 
     context: ContextT
@@ -70,6 +68,7 @@ class ToolContext(Generic[ContextT]):
         default=(), alias="history", repr=False
     )
     usage: Usage = Usage()
+    # The session sets it to receive early answers. Without it, answer_early does nothing.
     early: EarlyAnswerCallback | None = attrs.field(default=None, repr=False, eq=False)
 
     @cached_property
@@ -93,6 +92,8 @@ class ToolContext(Generic[ContextT]):
         Args:
             value: the answer, converted to text like a tool's result.
             respond: whether to ask the model to respond to the answer.
+
+        In a context that you created for a test, it does nothing.
 
         Raises:
             UsageError: if the call was already answered early, or if it has ended, which can happen

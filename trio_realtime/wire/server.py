@@ -559,7 +559,13 @@ SERVER_EVENTS: tuple[type[ServerEvent], ...] = (
     OutputAudioBufferStopped,
     OutputAudioBufferCleared,
 )
-"""The events of the protocol."""
+"""The events of the protocol.
+
+:meta hide-value:
+"""
 
 OTHER_SERVER_EVENTS: tuple[type[ServerEvent], ...] = (WarningEvent,)
-"""Events that only other services send."""
+"""Events that only other services send.
+
+:meta hide-value:
+"""

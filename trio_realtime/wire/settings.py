@@ -23,10 +23,13 @@ def _number_between(low: float, high: float) -> Any:
 
 @attrs.frozen(kw_only=True)
 class AudioFormat(WireObject):
-    """``audio/pcm`` (16 bit little-endian mono), ``audio/pcmu`` or ``audio/pcma``.
+    """The encoding of audio, which is always mono.
 
-    ``rate`` is in Hz. OpenAI supports PCM at 24000 Hz only; other services support other rates. G.711
-    always has 8000 Hz.
+    Args:
+        type: ``audio/pcm`` for 16-bit little-endian samples, ``audio/pcmu`` for G.711 µ-law,
+            ``audio/pcma`` for G.711 A-law.
+        rate: Samples per second of PCM. OpenAI supports 24000 only; other services support other
+            rates. G.711 always has 8000 and needs no rate.
     """
 
     type: str = "audio/pcm"
@@ -57,13 +60,21 @@ class ServerVad(WireObject):
     """Turn detection based on the volume of the user's audio.
 
     Args:
-        threshold: The activation threshold, from 0 to 1. Noisy environments need a higher value.
-        prefix_padding_ms: Milliseconds of audio to include from before the start of speech.
-        silence_duration_ms: Milliseconds of silence that end a turn.
-        idle_timeout_ms: Milliseconds of silence, from 5000 to 30000, after which the service
-            creates a response on its own. ``None`` disables this.
-        create_response: Whether the service creates a response at the end of a turn.
-        interrupt_response: Whether the service cancels the running response when the user speaks.
+        threshold: How loud speech must be, from 0 to 1; 0.5 by default. Noisy surroundings need a
+            higher value.
+        prefix_padding_ms: Milliseconds of audio before the start of speech that belong to the turn,
+            so that its first sound is not lost; 300 by default.
+        silence_duration_ms: Milliseconds of silence that end a turn; 200 or 500 by default,
+            depending on the model. With less, the agent answers sooner, and speaks into the pauses
+            of slow speakers.
+        idle_timeout_ms: Milliseconds, from 5000 to 30000, that the user may be silent after the
+            agent has spoken. Then the service creates a response by itself. ``None``, the default,
+            disables this.
+        create_response: Whether the service creates a response at the end of a turn; true by
+            default. If false, your program calls ``create_response``.
+        interrupt_response: Whether the service cancels the running response when the user begins to
+            speak; true by default. If false, ``barge_in`` of :class:`~trio_realtime.SessionConfig`
+            decides.
     """
 
     type: ClassVar[str] = "server_vad"
@@ -83,7 +94,17 @@ class ServerVad(WireObject):
 class SemanticVad(WireObject):
     """Turn detection based on the content of the user's speech.
 
-    ``eagerness`` is ``low``, ``medium``, ``high`` or ``auto``.
+    The service decides from the words whether the user has finished, so a pause within a sentence does
+    not end the turn.
+
+    Args:
+        eagerness: How soon the agent answers. ``low`` waits up to 8 seconds for the user to go on,
+            ``medium`` up to 4, ``high`` up to 2. ``auto``, the default, is ``medium``.
+        create_response: Whether the service creates a response at the end of a turn; true by
+            default. If false, your program calls ``create_response``.
+        interrupt_response: Whether the service cancels the running response when the user begins to
+            speak; true by default. If false, ``barge_in`` of :class:`~trio_realtime.SessionConfig`
+            decides.
     """
 
     type: ClassVar[str] = "semantic_vad"
@@ -119,7 +140,19 @@ TurnDetection: TypeAlias = ServerVad | SemanticVad | UnknownTurnDetection
 
 @attrs.frozen(kw_only=True)
 class Transcription(WireObject):
-    """Settings of the transcription of user audio, such as the model and hints for it."""
+    """How the service transcribes the user's speech.
+
+    Args:
+        model: The name of the transcription model, for example ``gpt-live-transcribe``.
+        language: The language of the speech, as an ISO 639-1 code such as ``en``. It improves
+            accuracy and latency.
+        languages: Several possible languages, as ISO 639-1 codes, for models that support this.
+        keywords: Words and phrases that may occur, such as names of products, for models that
+            support this.
+        prompt: A text that guides the transcription, for example the subject of the conversation.
+        delay: How long the model waits before it emits text; more improves accuracy. Only for
+            models that document it.
+    """
 
     model: str | None = None
     language: str | None = None
@@ -131,9 +164,13 @@ class Transcription(WireObject):
 
 @attrs.frozen(kw_only=True)
 class NoiseReduction(WireObject):
-    """Noise reduction: ``near_field`` for headsets, ``far_field`` for distant microphones.
+    """A filter that removes noise from the user's audio.
 
-    ``strength`` is a number, whose range the service defines.
+    Args:
+        type: ``near_field`` for headsets and other close microphones, ``far_field`` for laptops and
+            conference rooms.
+        strength: How much the filter removes, for services that have this; the service defines the
+            range.
     """
 
     type: str | None = None
@@ -142,7 +179,14 @@ class NoiseReduction(WireObject):
 
 @attrs.frozen(kw_only=True)
 class AudioInput(WireObject):
-    """Settings of the user's audio."""
+    """Settings of the user's audio.
+
+    Args:
+        format: The encoding of the audio that the client sends.
+        transcription: How the audio is transcribed; ``None`` for no transcription.
+        noise_reduction: The filter for the audio; ``None`` for no filter.
+        turn_detection: How the end of a turn is found; ``None`` if the client commits the audio.
+    """
 
     format: AudioFormat | Unset = UNSET
     transcription: Transcription | Unset | None = UNSET
@@ -152,7 +196,11 @@ class AudioInput(WireObject):
 
 @attrs.frozen(kw_only=True)
 class CustomVoice(WireObject):
-    """A custom voice, selected by id."""
+    """A voice of your own, which the service has created.
+
+    Args:
+        id: The id that the service gave the voice.
+    """
 
     id: str
 
@@ -166,7 +214,13 @@ def _check_speed(_instance: Any, _attribute: Any, value: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class AudioOutput(WireObject):
-    """Settings of the assistant's audio. ``speed`` ranges from 0.25 to 1.5."""
+    """Settings of the assistant's audio.
+
+    Args:
+        format: The encoding of the audio that the service sends.
+        voice: The name of a voice, or a custom voice.
+        speed: The speed of the speech, from 0.25 to 1.5; 1.0 is normal.
+    """
 
     format: AudioFormat | Unset = UNSET
     voice: str | CustomVoice | Unset = UNSET
@@ -175,7 +229,12 @@ class AudioOutput(WireObject):
 
 @attrs.frozen(kw_only=True)
 class AudioSettings(WireObject):
-    """Audio settings of both directions."""
+    """Audio settings of both directions.
+
+    Args:
+        input: Settings of the user's audio.
+        output: Settings of the assistant's audio.
+    """
 
     input: AudioInput | Unset = UNSET
     output: AudioOutput | Unset = UNSET
@@ -222,7 +281,12 @@ ToolSpec: TypeAlias = FunctionToolSpec | McpToolSpec | UnknownToolSpec
 
 @attrs.frozen(kw_only=True)
 class Reasoning(WireObject):
-    """Settings of a reasoning model. ``effort`` is, for example, ``none``, ``low`` or ``high``."""
+    """How a reasoning model reasons.
+
+    Args:
+        effort: How much it reasons before it answers, for example ``none``, ``low`` or ``high``.
+            More takes longer and costs more tokens.
+    """
 
     effort: str | None = None
 

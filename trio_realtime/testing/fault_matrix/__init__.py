@@ -30,4 +30,7 @@ from .table import (
 )
 
 CASES: tuple[FaultCase, ...] = (*CONNECTION_CASES, *PROTOCOL_CASES, *CLAIMS)
-"""All cases: first the faults of connections, then those of the protocol, then the guarantees."""
+"""All cases: first the faults of connections, then those of the protocol, then the guarantees.
+
+:meta hide-value:
+"""
