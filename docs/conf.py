@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from docutils.nodes import Element, Node, Text, TextElement, document
+from docutils.nodes import Element, Node, Text, TextElement, document, paragraph
 from docutils.statemachine import StringList
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -45,6 +45,8 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"trio_realtime {version}"
+html_static_path = ["static"]
+html_css_files = ["custom.css"]
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 # `make docs` runs the examples, so that the pages stay true.
@@ -291,6 +293,13 @@ class TypeAlias(SphinxDirective):
         return self.parse_text_to_nodes(StringList(lines, name))
 
 
+def remove_plain_bases(app: Sphinx, doctree: document) -> None:
+    """Leave out ``Bases: object`` and the like, which say nothing about a class."""
+    for node in list(doctree.findall(paragraph)):
+        if re.match(r"Bases: (object|Generic\[\w+\]|Protocol)$", node.astext()):
+            node.parent.remove(node)
+
+
 def unlink_builtins(app: Sphinx, doctree: document) -> None:
     """Keep ``type`` and ``object`` in annotations from linking to attributes with these names."""
     for node in list(doctree.findall(pending_xref)):
@@ -352,6 +361,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("type-alias", TypeAlias)
     app.connect("missing-reference", resolve_public)
     app.connect("doctree-read", unlink_builtins)
+    app.connect("doctree-read", remove_plain_bases)
     app.connect("autodoc-process-signature", show_signature)
     app.connect("autodoc-skip-member", skip_internal)
     app.connect("autodoc-process-docstring", protect_first_line, priority=400)
