@@ -292,8 +292,12 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         (``conversation="none"``) is requested at once and runs in parallel.
 
         Args:
-            instructions, tools, tool_choice, output_modalities, max_output_tokens: settings that replace
-                those of the session for this response.
+            instructions: replace the agent's instructions, only for this response like all arguments.
+            tools: the tools that the model may call instead of the agent's.
+            tool_choice: ``"auto"``, ``"none"``, ``"required"`` or one tool, as in
+                :class:`~trio_realtime.SessionConfig`.
+            output_modalities: ``["audio"]`` or ``["text"]``.
+            max_output_tokens: the most tokens that the response may have, calls included.
             conversation: ``"none"`` for an out-of-band response, which is not part of the conversation.
             input: the context to use instead of the conversation; ``[]`` for no context.
             metadata: up to 15 pairs, which the service echoes.
