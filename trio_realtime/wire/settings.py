@@ -73,8 +73,8 @@ class ServerVad(WireObject):
         create_response: Whether the service creates a response at the end of a turn; true by
             default. If false, your program calls ``create_response``.
         interrupt_response: Whether the service cancels the running response when the user begins to
-            speak; true by default. If false, ``barge_in`` of :class:`~trio_realtime.SessionConfig`
-            decides.
+            speak; true by default. If false, the session interrupts the agent as
+            ``interruption`` of :class:`~trio_realtime.SessionConfig` says.
     """
 
     type: ClassVar[str] = "server_vad"
@@ -103,8 +103,8 @@ class SemanticVad(WireObject):
         create_response: Whether the service creates a response at the end of a turn; true by
             default. If false, your program calls ``create_response``.
         interrupt_response: Whether the service cancels the running response when the user begins to
-            speak; true by default. If false, ``barge_in`` of :class:`~trio_realtime.SessionConfig`
-            decides.
+            speak; true by default. If false, the session interrupts the agent as
+            ``interruption`` of :class:`~trio_realtime.SessionConfig` says.
     """
 
     type: ClassVar[str] = "semantic_vad"
