@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, cast, get_args
 
 import attrs
 
@@ -97,7 +97,7 @@ def _check_guardrails(_config: Any, attribute: attrs.Attribute[Any], value: Any)
     # The session checks the kinds: this module does not know the classes of guardrails.
     if not isinstance(value, list | tuple):
         raise ConfigurationError(f"{attribute.name} must be a list, got {value!r:.80}")
-    for guardrail in value:
+    for guardrail in cast("Sequence[Any]", value):
         if not hasattr(guardrail, "fail_closed"):
             decorator = attribute.name.removesuffix("s")
             raise ConfigurationError(
@@ -236,10 +236,11 @@ class UsageLimits:
 
 def _phrases(value: Collection[str]) -> tuple[str, ...]:
     given: Any = value
-    is_list = isinstance(given, Collection) and not isinstance(given, str)
-    if not is_list or not all(isinstance(phrase, str) for phrase in given):
-        raise ConfigurationError(f"ignored_phrases must be a list of phrases, got {value!r}")
-    return tuple(value)
+    if isinstance(given, Collection) and not isinstance(given, str):
+        phrases = tuple(cast("Collection[Any]", given))
+        if all(isinstance(phrase, str) for phrase in phrases):
+            return phrases
+    raise ConfigurationError(f"ignored_phrases must be a list of phrases, got {value!r}")
 
 
 RESUME_INSTRUCTIONS: Final = (
