@@ -236,10 +236,10 @@ class UsageLimits:
 
 def _phrases(value: Collection[str]) -> tuple[str, ...]:
     given: Any = value
-    if isinstance(given, Collection) and not isinstance(given, str):
-        phrases = tuple(cast("Collection[Any]", given))
+    if isinstance(given, list | tuple | set | frozenset):
+        phrases = cast("Collection[Any]", given)
         if all(isinstance(phrase, str) for phrase in phrases):
-            return phrases
+            return tuple(phrases)
     raise ConfigurationError(f"ignored_phrases must be a list of phrases, got {value!r}")
 
 
