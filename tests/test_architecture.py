@@ -58,7 +58,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("wire", "errors", "items", "events", "config", "usage"),
         *("_declarations", "_redaction", "_validation"),
     },
-    "testing": {"wire", "transports", "_nursery", "errors", "endpoints"},
+    "testing": {
+        *("", "wire", "transports", "_nursery", "errors", "endpoints"),
+        *("events", "items", "usage"),
+    },
     # It runs whole sessions with the local server.
     "testing.simulation": {
         *("", "testing", "wire", "transports", "_nursery", "config", "errors", "events", "items"),

@@ -15,6 +15,17 @@ from trio_realtime.transports import (
 
 from . import faults as faults
 from .clock import run_virtual as run_virtual
+from .collect import (
+    SessionRecord as SessionRecord,
+    collect_turn as collect_turn,
+    record_session as record_session,
+)
+from .collected_turn import (
+    CallOutcome as CallOutcome,
+    CollectedCall as CollectedCall,
+    CollectedTurn as CollectedTurn,
+)
+from .conversation_log import ConversationLog as ConversationLog, LogEntry as LogEntry
 from .faults import (
     FaultPlan as FaultPlan,
     FaultyConnector as FaultyConnector,
@@ -27,6 +38,10 @@ from .peer import (
     ScriptedPeer as ScriptedPeer,
     message as message,
     response_object as response_object,
+)
+from .recorded_peer import (
+    RecordedPeer as RecordedPeer,
+    replay_recording as replay_recording,
 )
 
 TEST_ENDPOINT = Endpoint.compatible("ws://test.invalid/v1/realtime", api_key="test-key", proxy="")

@@ -1,0 +1,185 @@
+"""Read the events of a session in a test: one turn as a value, or the whole conversation as text."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import trio
+from trio.testing import MockClock
+
+from trio_realtime import RealtimeSession, events as ev
+from trio_realtime._nursery import open_bare_nursery
+from trio_realtime.errors import InternalError, RealtimeError
+from trio_realtime.wire import ContentPart
+
+from .collected_turn import CollectedTurn, collected_calls
+from .conversation_log import ConversationLog
+
+__all__ = ["SessionRecord", "collect_turn", "record_session"]
+
+THREAD_SECONDS: Final = 10.0
+"""Real seconds that a virtual clock waits for a tool that does not run on trio."""
+
+
+async def collect_turn(
+    session: RealtimeSession[Any],
+    message: str | Sequence[str | ContentPart] | None = None,
+    *,
+    approve: bool | None = None,
+    timeout: float = 60.0,
+) -> CollectedTurn:
+    """Wait for the next turn of the agent to end, and return what happened.
+
+    The turn is read from the session's main channel, so nothing else may read that channel at the same
+    time; other tasks subscribe. A turn that has ended already, and that nothing has read, is the next one.
+
+    Args:
+        session: the session.
+        message: a message of the user to send first. Unread events of earlier turns are dropped then.
+        approve: approve (``True``) or reject (``False``) every call of the turn that needs approval;
+            ``None`` to leave the decision to another task.
+        timeout: seconds to wait for the end of the turn.
+
+    Raises:
+        AssertionError: the turn did not end in time, or the session ended before. The message shows the
+            conversation.
+        RealtimeError: the session failed.
+    """
+    if message is not None:
+        _discard_unread(session)
+        await session.send_message(message)
+    log = ConversationLog(trio.current_time())
+    events: list[ev.SessionEvent] = []
+    turns: set[str] = set()
+    with trio.move_on_after(timeout) as scope:
+        async for event in session.events:
+            events.append(event)
+            log.add(event, trio.current_time())
+            match event:
+                case ev.AgentStart(turn_id=turn_id):
+                    turns.add(turn_id)
+                case ev.AgentEnd(turn_id=turn_id) if turn_id in turns:
+                    return CollectedTurn(events=tuple(events), outcome=event, conversation=str(log))
+                case ev.ToolApprovalRequired(call_id=call_id) if approve is not None:
+                    await _decide(session, call_id, approve=approve)
+                case _:
+                    pass
+    if scope.cancelled_caught:
+        waiting = [str(call) for call in collected_calls(events) if call.outcome == "pending"]
+        suffix = f"; these calls have not ended: {', '.join(waiting)}" if waiting else ""
+        raise AssertionError(f"the turn did not end within {timeout:g} s{suffix}\n\n{log}")
+    raise AssertionError(f"the session ended before the turn\n\n{log}")
+
+
+def _discard_unread(session: RealtimeSession[Any]) -> None:
+    try:
+        while True:
+            session.events.receive_nowait()
+    except trio.WouldBlock:
+        pass
+    except trio.EndOfChannel:
+        pass  # sending raises what ended the session
+
+
+async def _decide(session: RealtimeSession[Any], call_id: str, *, approve: bool) -> None:
+    if approve:
+        await session.approve_tool_call(call_id)
+    else:
+        await session.reject_tool_call(call_id)
+
+
+class SessionRecord:
+    """The events of a session so far, with their times. :func:`record_session` fills it.
+
+    Args:
+        session: the session.
+
+    Attributes:
+        session: the session.
+        events: every event except the audio and the raw ones, each with its time in seconds of trio's
+            clock.
+        log: the conversation as text.
+    """
+
+    def __init__(self, session: RealtimeSession[Any]) -> None:
+        self.session: RealtimeSession[Any] = session
+        self.events: list[tuple[float, ev.SessionEvent]] = []
+        self.log: ConversationLog = ConversationLog(trio.current_time())
+        self._changed = trio.lowlevel.ParkingLot()
+        self._clock = _PatientClock()
+
+    def add(self, event: ev.SessionEvent) -> None:
+        """Add an event that was received now."""
+        now = trio.current_time()
+        self.log.add(event, now)
+        self._clock.add(event)
+        if not isinstance(event, ev.Audio):
+            self.events.append((now, event))
+            self._changed.unpark_all()
+
+    async def wait_more(self) -> None:
+        """Wait for the next event."""
+        await self._changed.park()
+
+
+class _PatientClock:
+    """Keeps an autojump clock from jumping while a tool runs that trio does not know to be running.
+
+    A thread or another process blocks no task of trio, so the clock would jump at once to the timeout of
+    the tool. It does so only after :data:`THREAD_SECONDS` of real time.
+    """
+
+    def __init__(self) -> None:
+        clock = trio.lowlevel.current_clock()
+        self._clock = clock if isinstance(clock, MockClock) else None
+        self._threshold = self._clock.autojump_threshold if self._clock is not None else math.inf
+        self._running: set[str] = set()
+
+    def add(self, event: ev.SessionEvent) -> None:
+        """Note the beginning or the end of a tool."""
+        match event:
+            case ev.ToolStart(tool=tool, call_id=call_id) if not _runs_on_trio(tool.function):
+                self._running.add(call_id)
+            case ev.ToolEnd(call_id=call_id) | ev.ToolCancelled(call_id=call_id):
+                self._running.discard(call_id)
+            case _:
+                return
+        if self._clock is not None and self._threshold < THREAD_SECONDS:
+            threshold = THREAD_SECONDS if self._running else self._threshold
+            self._clock.autojump_threshold = threshold
+
+
+def _runs_on_trio(function: object) -> bool:
+    return inspect.iscoroutinefunction(function)
+
+
+@asynccontextmanager
+async def record_session(session: RealtimeSession[Any]) -> AsyncGenerator[SessionRecord]:
+    """Record what happens in a session for the duration of an ``async with`` block.
+
+    On a virtual clock, time stands still while a tool that is a plain function runs in its thread, for up
+    to 10 seconds of real time.
+
+    Args:
+        session: the session. Its main channel is not read.
+    """
+    record = SessionRecord(session)
+    async with open_bare_nursery(InternalError) as nursery:
+        await nursery.start(_follow, record)
+        yield record
+
+
+async def _follow(
+    record: SessionRecord, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with record.session.subscribe(overflow="drop_oldest_audio") as channel:
+        task_status.started()
+        try:
+            async for event in channel:
+                record.add(event)
+        except RealtimeError:
+            return  # what ended the session reaches the test where it uses the session
