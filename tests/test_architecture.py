@@ -60,9 +60,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "testing": {
         *("", "wire", "transports", "_nursery", "errors", "endpoints"),
-        *("events", "items", "usage"),
+        *("events", "items", "usage", "local"),
     },
-    # It runs whole sessions with the local server.
+    # These run whole sessions with the local server.
+    "testing.scenarios": {
+        *("", "testing", "local", "endpoints", "errors", "events", "items"),
+    },
     "testing.simulation": {
         *("", "testing", "wire", "transports", "_nursery", "config", "errors", "events", "items"),
         "local",
@@ -87,7 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("wire", "endpoints", "errors", "config", "agents", "session"),
         *("_end_dates", "_redaction", "_validation"),
     },
-    "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing"},
+    "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "testing.scenarios"},
 }
 
 # Modules that need an extra. They are imported only when they are used.

@@ -37,6 +37,7 @@ _SERVICE = Group(
     "Service",
     help="By default, the service configured in the environment, or else a local server.",
 )
+_TESTED_SERVICE = Group("Tested service")
 _AGENT = Group("Agent")
 
 Local = Annotated[
@@ -186,6 +187,33 @@ async def serve(
         model=model, pace=pace, voice=voice, api_keys=api_key, dialect=dialect
     )
     return await run_until_signal(partial(run_serve, options, server_config), on_signal=OK)
+
+
+@app.command(name="test")
+def run_scenario_files(
+    files: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
+    /,
+    *,
+    url: Annotated[str | None, Parameter(group=_TESTED_SERVICE)] = None,
+    api_key: Annotated[str | None, Parameter(group=_TESTED_SERVICE)] = None,
+    model: Annotated[str | None, Parameter(group=_TESTED_SERVICE)] = None,
+    junit: Path | None = None,
+) -> int:
+    """Run scenario files: conversations with an agent, and what should happen in them.
+
+    By default, they run on the local server in memory and in virtual time, whatever the environment
+    configures. The exit status is 0 if all passed, and 1 if one failed.
+
+    Args:
+        files: Scenario files, or folders with files whose names end in .scenario.yaml.
+        url: URL of a service to test with, in real time.
+        api_key: API key of that service; by default, the variable TRIO_REALTIME_API_KEY.
+        model: Name of its model.
+        junit: File for the results as JUnit XML.
+    """
+    from .scenarios import run_scenarios
+
+    return run_scenarios(files, url=url, api_key=api_key, model=model, junit=junit)
 
 
 @app.meta.default

@@ -43,6 +43,7 @@ from .recorded_peer import (
     RecordedPeer as RecordedPeer,
     replay_recording as replay_recording,
 )
+from .session_opener import SessionOpener as SessionOpener
 
 TEST_ENDPOINT = Endpoint.compatible("ws://test.invalid/v1/realtime", api_key="test-key", proxy="")
 """An endpoint for tests whose transport ignores the endpoint."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -110,13 +109,19 @@ class SessionRecord:
         self.events: list[tuple[float, ev.SessionEvent]] = []
         self.log: ConversationLog = ConversationLog(trio.current_time())
         self._changed = trio.lowlevel.ParkingLot()
-        self._clock = _PatientClock()
+        self._pause = _clock_pause()
 
     def add(self, event: ev.SessionEvent) -> None:
         """Add an event that was received now."""
         now = trio.current_time()
         self.log.add(event, now)
-        self._clock.add(event)
+        match event:
+            case ev.ToolStart(tool=tool, call_id=call_id) if not _runs_on_trio(tool.function):
+                self._pause.begin(self, call_id)
+            case ev.ToolEnd(call_id=call_id) | ev.ToolCancelled(call_id=call_id):
+                self._pause.end(self, call_id)
+            case _:
+                pass
         if not isinstance(event, ev.Audio):
             self.events.append((now, event))
             self._changed.unpark_all()
@@ -125,32 +130,57 @@ class SessionRecord:
         """Wait for the next event."""
         await self._changed.park()
 
+    def finish(self) -> None:
+        """End the record: no further event is added."""
+        self._pause.end_all(self)
 
-class _PatientClock:
+
+class _ClockPause:
     """Keeps an autojump clock from jumping while a tool runs that trio does not know to be running.
 
     A thread or another process blocks no task of trio, so the clock would jump at once to the timeout of
-    the tool. It does so only after :data:`THREAD_SECONDS` of real time.
+    the tool. It jumps only after :data:`THREAD_SECONDS` of real time.
     """
 
     def __init__(self) -> None:
         clock = trio.lowlevel.current_clock()
         self._clock = clock if isinstance(clock, MockClock) else None
-        self._threshold = self._clock.autojump_threshold if self._clock is not None else math.inf
-        self._running: set[str] = set()
+        self._threshold = self._clock.autojump_threshold if self._clock is not None else 0.0
+        self._calls: set[tuple[SessionRecord, str]] = set()
 
-    def add(self, event: ev.SessionEvent) -> None:
-        """Note the beginning or the end of a tool."""
-        match event:
-            case ev.ToolStart(tool=tool, call_id=call_id) if not _runs_on_trio(tool.function):
-                self._running.add(call_id)
-            case ev.ToolEnd(call_id=call_id) | ev.ToolCancelled(call_id=call_id):
-                self._running.discard(call_id)
-            case _:
-                return
+    def begin(self, owner: SessionRecord, call_id: str) -> None:
+        """Note that a tool runs."""
+        self._calls.add((owner, call_id))
+        self._set_threshold()
+
+    def end(self, owner: SessionRecord, call_id: str) -> None:
+        """Note that a tool has ended."""
+        self._calls.discard((owner, call_id))
+        self._set_threshold()
+
+    def end_all(self, owner: SessionRecord) -> None:
+        """Forget the tools of a session that nobody observes any more."""
+        self._calls = {call for call in self._calls if call[0] is not owner}
+        self._set_threshold()
+
+    def _set_threshold(self) -> None:
         if self._clock is not None and self._threshold < THREAD_SECONDS:
-            threshold = THREAD_SECONDS if self._running else self._threshold
-            self._clock.autojump_threshold = threshold
+            threshold = THREAD_SECONDS if self._calls else self._threshold
+            if self._clock.autojump_threshold != threshold:
+                self._clock.autojump_threshold = threshold
+
+
+_pauses: trio.lowlevel.RunVar[_ClockPause] = trio.lowlevel.RunVar("clock pauses")
+
+
+def _clock_pause() -> _ClockPause:
+    """Return the only object of the trio run that changes its clock."""
+    try:
+        return _pauses.get()
+    except LookupError:
+        pause = _ClockPause()
+        _pauses.set(pause)
+        return pause
 
 
 def _runs_on_trio(function: object) -> bool:
@@ -170,7 +200,10 @@ async def record_session(session: RealtimeSession[Any]) -> AsyncGenerator[Sessio
     record = SessionRecord(session)
     async with open_bare_nursery(InternalError) as nursery:
         await nursery.start(_follow, record)
-        yield record
+        try:
+            yield record
+        finally:
+            record.finish()
 
 
 async def _follow(

@@ -181,7 +181,9 @@ class CollectedTurn:
             if call.name == tool_name and arguments_match(arguments, call.arguments):
                 return call
         given = f" with {json.dumps(arguments, default=repr)}" if arguments else ""
-        raise self._failure(f"a call of {tool_name}{given}", f"the calls were: {_listed(self.tool_calls)}")
+        raise self._failure(
+            f"a call of {tool_name}{given}", f"the calls were: {_listed(self.tool_calls)}"
+        )
 
     def assert_not_called(self, tool_name: str, /) -> None:
         """Check that the agent did not call a tool.
@@ -200,7 +202,9 @@ class CollectedTurn:
             AssertionError: it did not.
         """
         if agent_name not in self.handoffs:
-            raise self._failure(f"a handoff to {agent_name}", f"the handoffs were: {_listed(self.handoffs)}")
+            raise self._failure(
+                f"a handoff to {agent_name}", f"the handoffs were: {_listed(self.handoffs)}"
+            )
 
     def _failure(self, expected: str, happened: str) -> AssertionError:
         return AssertionError(f"expected: {expected}\nbut {happened}\n\n{self.conversation}")
