@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PACKAGE := trio_realtime
-CODE := $(wildcard $(PACKAGE) tests benchmarks examples)
+CODE := $(wildcard $(PACKAGE) pytest_trio_realtime tests benchmarks examples)
 # Modules whose methods users await.
 SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/local/server.py \
   $(PACKAGE)/session/session.py $(PACKAGE)/session/ending_methods.py \
