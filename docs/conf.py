@@ -109,6 +109,7 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "core",
         "local",
         "testing.faults",
+        "testing.scenarios",
         "testing.simulation",
         "testing",
     )

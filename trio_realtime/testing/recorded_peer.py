@@ -61,7 +61,7 @@ class RecordedPeer(ScriptedPeer):
 
     An answer of the service waits until the session has sent as many frames of the type that it answers as
     the recorded client had: a ``response.created`` waits for its ``response.create``. What these frames
-    contain is not compared: check it with :attr:`~ScriptedPeer.received`.
+    contain is not compared: check it with ``received``.
 
     Args:
         path: the file.
