@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trio_realtime.testing import SessionOpener
 
 
-async def _connected_session(
+async def _connected_session(  # noqa: ASYNC900 - pytest-trio ends the generator
     open_session: SessionOpener,
     realtime_agent: RealtimeAgent[Any],
     realtime_config: SessionConfig | None,
@@ -22,7 +22,7 @@ async def _connected_session(
     async with open_session(
         realtime_agent, config=realtime_config, context=realtime_context
     ) as session:
-        yield session  # noqa: ASYNC119 - pytest-trio ends the generator after the test
+        yield session  # noqa: ASYNC119
 
 
 connected_session = cast("Any", pytest_trio).trio_fixture(_connected_session)

@@ -11,6 +11,7 @@ import trio.lowlevel
 from trio_realtime import (
     PCMU,
     RealtimeAgent,
+    RealtimeSession,
     SessionConfig,
     ToolContext,
     Transcription,
@@ -46,8 +47,34 @@ async def who(context: ToolContext[str]) -> str:
     return context.context
 
 
-agent = RealtimeAgent[None](name="Clerk", tools=[get_weather, read_file, pay])
+@function_tool(on_failure="end_session")
+async def explode() -> str:
+    """Fail, and end the session."""
+    raise ConnectionError("boom")
+
+
+agent = RealtimeAgent[None](name="Clerk", tools=[get_weather, read_file, pay, explode])
 caller = "Ada"
+
+
+class Line:
+    """The context of an agent that hangs up."""
+
+    session: RealtimeSession[Line]
+
+
+@function_tool
+async def hang_up(context: ToolContext[Line]) -> None:
+    """End the call."""
+    await context.context.session.end_call(instructions=None)
+
+
+async def connect(session: RealtimeSession[Line]) -> None:
+    """Let the tools find the session."""
+    session.context.session = session
+
+
+polite_agent = RealtimeAgent[Line](name="Clerk", tools=[hang_up])
 phone = SessionConfig(
     input_format=PCMU, output_format=PCMU, transcription=Transcription(model="gpt-4o-transcribe")
 )

@@ -10,9 +10,9 @@ from typing import Any, Final
 import trio
 from trio.testing import MockClock
 
-from trio_realtime import RealtimeSession, events as ev
+from trio_realtime import FunctionTool, RealtimeSession, events as ev
 from trio_realtime._nursery import open_bare_nursery
-from trio_realtime.errors import InternalError, RealtimeError
+from trio_realtime.errors import InternalError
 from trio_realtime.wire import ContentPart
 
 from .collected_turn import CollectedTurn, collected_calls
@@ -21,7 +21,7 @@ from .conversation_log import ConversationLog
 __all__ = ["SessionRecord", "collect_turn", "record_session"]
 
 THREAD_SECONDS: Final = 10.0
-"""Real seconds that a virtual clock waits for a tool that does not run on trio."""
+"""Real seconds that a virtual clock waits for a tool that runs in a thread."""
 
 
 async def collect_turn(
@@ -102,10 +102,12 @@ class SessionRecord:
         events: every event except the audio and the raw ones, each with its time in seconds of trio's
             clock.
         log: the conversation as text.
+        is_complete: whether no further event will be added, because the session or the block has ended.
     """
 
     def __init__(self, session: RealtimeSession[Any]) -> None:
         self.session: RealtimeSession[Any] = session
+        self.is_complete: bool = False
         self.events: list[tuple[float, ev.SessionEvent]] = []
         self.log: ConversationLog = ConversationLog(trio.current_time())
         self._changed = trio.lowlevel.ParkingLot()
@@ -116,7 +118,7 @@ class SessionRecord:
         now = trio.current_time()
         self.log.add(event, now)
         match event:
-            case ev.ToolStart(tool=tool, call_id=call_id) if not _runs_on_trio(tool.function):
+            case ev.ToolStart(tool=tool, call_id=call_id) if _runs_in_thread(tool):
                 self._pause.begin(self, call_id)
             case ev.ToolEnd(call_id=call_id) | ev.ToolCancelled(call_id=call_id):
                 self._pause.end(self, call_id)
@@ -127,19 +129,22 @@ class SessionRecord:
             self._changed.unpark_all()
 
     async def wait_more(self) -> None:
-        """Wait for the next event."""
-        await self._changed.park()
+        """Wait for the next event, or until the record is complete."""
+        if not self.is_complete:
+            await self._changed.park()
 
     def finish(self) -> None:
-        """End the record: no further event is added."""
+        """Complete the record."""
+        self.is_complete = True
+        self._changed.unpark_all()
         self._pause.end_all(self)
 
 
 class _ClockPause:
-    """Keeps an autojump clock from jumping while a tool runs that trio does not know to be running.
+    """Keeps an autojump clock from jumping while a tool runs in a thread.
 
-    A thread or another process blocks no task of trio, so the clock would jump at once to the timeout of
-    the tool. It jumps only after :data:`THREAD_SECONDS` of real time.
+    Trio counts a task that waits for a thread as blocked, so the clock would jump at once to the timeout
+    of the tool. It jumps only after :data:`THREAD_SECONDS` of real time.
     """
 
     def __init__(self) -> None:
@@ -183,8 +188,8 @@ def _clock_pause() -> _ClockPause:
         return pause
 
 
-def _runs_on_trio(function: object) -> bool:
-    return inspect.iscoroutinefunction(function)
+def _runs_in_thread(tool: FunctionTool) -> bool:
+    return tool.function is not None and not inspect.iscoroutinefunction(tool.function)
 
 
 @asynccontextmanager
@@ -200,10 +205,7 @@ async def record_session(session: RealtimeSession[Any]) -> AsyncGenerator[Sessio
     record = SessionRecord(session)
     async with open_bare_nursery(InternalError) as nursery:
         await nursery.start(_follow, record)
-        try:
-            yield record
-        finally:
-            record.finish()
+        yield record
 
 
 async def _follow(
@@ -214,5 +216,7 @@ async def _follow(
         try:
             async for event in channel:
                 record.add(event)
-        except RealtimeError:
-            return  # what ended the session reaches the test where it uses the session
+                if isinstance(event, ev.SessionEnded):
+                    return  # reading on would raise here what ended the session, and not in the test
+        finally:
+            record.finish()

@@ -66,7 +66,6 @@ def test_every_step_and_expectation(tmp_path: Path) -> None:
         agent: shop:clerk
         context: shop:context
         config: shop:config
-        modality: text
         python_path: [.., src]
         transcripts: [Hello]
         clock: real
@@ -96,7 +95,7 @@ def test_every_step_and_expectation(tmp_path: Path) -> None:
           - expect_no: {call: pay, within_ms: 100}
         """,
     )
-    assert (scenario.name, scenario.modality, scenario.clock) == ("All", "text", "real")
+    assert (scenario.name, scenario.config, scenario.clock) == ("All", "shop:config", "real")
     assert (scenario.timeout, scenario.judge) == (5.0, ("shop:polite", "shop:brief"))
     assert (scenario.python_path, scenario.transcripts) == (("..", "src"), ("Hello",))
     assert scenario.steps == (
@@ -123,7 +122,7 @@ def test_every_step_and_expectation(tmp_path: Path) -> None:
         Expect(expect=ExpectEvent(event="agent_end", fields={"status": "completed"})),
         ExpectNo(expect_no=ExpectCall(call="pay", within_ms=100.0)),
     )
-    assert scenario.step_lines[:4] == (13, 14, 16, 17)
+    assert scenario.step_lines[:4] == (12, 13, 15, 16)
 
 
 def test_every_reply(tmp_path: Path) -> None:
@@ -227,6 +226,10 @@ def test_all_mistakes_are_reported_by_line(tmp_path: Path) -> None:
         ("agent: a:b\nsteps: []", ["1: the file: steps must have at least one entry"]),
         ("agent: a:b\nsteps: {user: x}", ["2: steps: expected a list, got {'user': 'x'}"]),
         ("agent: a:b\npath: x\nsteps: [{user: x}]", ["2: path: unknown key"]),
+        (
+            "agent: a:b\nconfig: a:c\nmodality: text\nsteps: [{user: x}]",
+            ["1: the file: give config or modality: a config has its own output_modalities"],
+        ),
         (
             "agent: a:b\ntimeout: 0\nsteps: [{user: x}]",
             ["1: the file: timeout must be greater than 0, got 0.0"],

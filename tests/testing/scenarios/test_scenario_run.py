@@ -29,7 +29,9 @@ def run(tmp_path: Path) -> Run:
     """Return a function that runs steps with some keys of a scenario."""
 
     def run_steps(steps: str, **keys: str) -> ScenarioResult:
-        given = {"agent": "support.scenario_agents:agent", "modality": "text", **keys}
+        given = {"agent": "support.scenario_agents:agent", **keys}
+        if "config" not in keys:
+            given.setdefault("modality", "text")
         lines = [f"{key}: {value}" for key, value in given.items()]
         path = tmp_path / "case.scenario.yaml"
         path.write_text("\n".join([*lines, "steps:", indent(dedent(steps), "  ")]))
@@ -274,6 +276,38 @@ def test_a_script_that_is_too_short_fails_the_scenario(run: Run) -> None:
     assert failure_of(result)[0] == "no error that is not expected"
 
 
+def test_a_session_may_end_as_expected(run: Run) -> None:
+    result = run(
+        "- user: Bye\n- expect: {event: session_ended}",
+        agent="support.scenario_agents:polite_agent",
+        context="support.scenario_agents:Line",
+        setup="support.scenario_agents:connect",
+        responder="[[{say: Bye}, {call: hang_up}]]",
+    )
+    assert result.passed, result.report
+    result = run("- user: Hi\n- expect: {event: session_ended}", responder="[{call: explode}]")
+    assert result.passed, result.report
+
+
+def test_a_session_that_fails_fails_the_scenario(run: Run) -> None:
+    steps = "- user: Hi\n- expect: {call: explode}\n- wait_ms: 100"
+    expected, happened = failure_of(run(steps, responder="[{call: explode}]"))
+    assert expected == "the session goes on"
+    assert happened.startswith("ToolFailed: ")
+    steps = "- user: Hi\n- expect: {call: explode, outcome: failed}\n- user: Again"
+    result = run(steps, responder="[{call: explode}]")
+    assert failure_of(result)[0] == "the session goes on"
+    assert result.failure is not None
+    assert result.failure.line == 7
+
+
+def test_an_expectation_fails_at_once_when_the_session_has_ended(run: Run) -> None:
+    steps = "- user: Hi\n- expect: {said: never}"
+    result = run(steps, responder="[{call: explode}]", timeout="1000")
+    assert failure_of(result)[0].endswith("'never'")
+    assert result.seconds < 10
+
+
 def test_judges_get_the_conversation(run: Run) -> None:
     scenario_agents.judged.clear()
     result = run("- user: Hi\n- expect: {said: Hi}", judge="support.scenario_agents:accept")
@@ -318,6 +352,7 @@ def test_a_judge_can_fail_a_scenario(run: Run, judge: str, happened: str) -> Non
         ({"agent": "support.scenario_agents:number"}, "agent: expected a RealtimeAgent, .* got 5"),
         ({"config": "support.scenario_agents:number"}, "config: expected a SessionConfig, got 5"),
         ({"responder": "support.scenario_agents:number"}, "responder: expected a Responder, got 5"),
+        ({"setup": "support.scenario_agents:number"}, "setup: expected a function, got 5"),
         ({"judge": "support.scenario_agents:number"}, "judge: expected a function, got 5"),
     ],
 )
@@ -348,6 +383,12 @@ def test_folders_to_import_from_are_relative_to_the_file(run: Run, tmp_path: Pat
         python_path="[inner]",
     )
     assert result.passed, result.report
+
+
+def test_another_module_of_the_same_name_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "wave.py").write_text("agent = 5\n")
+    with pytest.raises(ConfigurationError, match=r"'wave' was imported from .* before, so"):
+        run("- user: Hi", agent="wave:agent")
 
 
 # --- real time -----------------------------------------------------------------------------------

@@ -103,7 +103,8 @@ class ExpectEvent:
         kind = _EVENTS.get(self.event)
         if kind is None:
             raise ValueError(f"{self.event!r} is not the type of a session event")
-        names = {field.name.removeprefix("_") for field in attrs.fields(kind)}
+        fields = (field.name.removeprefix("_") for field in attrs.fields(kind))
+        names = {name for name in fields if hasattr(kind, name)}
         for name in self.fields.keys() - names:
             raise ValueError(
                 f"the event {self.event} has no field {name!r}, only {', '.join(sorted(names))}"
@@ -241,9 +242,6 @@ Reply: TypeAlias = SayReply | CallReply | HostedCallReply | FailReply | Incomple
 Script: TypeAlias = Sequence[Sequence[Reply]] | str
 """The replies of each response, or the import path of a responder."""
 
-ImportPaths: TypeAlias = Sequence[str] | str
-"""Import paths. A single one needs no list."""
-
 
 def _not_empty(_: Any, attribute: attrs.Attribute[Any], value: Sequence[Any]) -> None:
     if not value:
@@ -265,8 +263,9 @@ class Scenario:
         name: what is tested; the name of the file by default.
         agent: import path of a :class:`~trio_realtime.RealtimeAgent`, or of a function that returns one.
         context: import path of the session's context, or of a function that returns it.
+        setup: import path of a function that gets the session before the first step.
         config: import path of a :class:`~trio_realtime.SessionConfig`.
-        modality: what the agent produces, if there is no ``config``.
+        modality: what the agent produces, if there is no ``config``: audio by default.
         python_path: folders to import from.
         responder: what the model of the local server says and calls: one entry for each response, or the
             import path of a :class:`~trio_realtime.local.Responder`. By default, it follows rules.
@@ -282,12 +281,17 @@ class Scenario:
     name: str
     agent: str
     context: str | None = None
+    setup: str | None = None
     config: str | None = None
-    modality: Literal["audio", "text"] = "audio"
+    modality: Literal["audio", "text"] | None = None
     python_path: Sequence[str] = (".",)
     responder: Script | None = None
     transcripts: Sequence[str] = ()
     clock: Literal["virtual", "real"] = "virtual"
     timeout: float = attrs.field(default=30.0, validator=_positive)
     steps: Sequence[Step] = attrs.field(validator=_not_empty)
-    judge: ImportPaths = ()
+    judge: Sequence[str] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if self.config is not None and self.modality is not None:
+            raise ValueError("give config or modality: a config has its own output_modalities")

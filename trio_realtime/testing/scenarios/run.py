@@ -53,19 +53,18 @@ def run_scenario(scenario: Scenario, *, endpoint: Endpoint | None = None) -> Sce
         ConfigurationError: the scenario names something that cannot be imported or read.
         RealtimeError: the session could not be opened.
     """
-    subject = load_subject(scenario)
-    is_virtual = endpoint is None and scenario.clock == "virtual"
-    clock = MockClock(autojump_threshold=0) if is_virtual else None
-    run = _Run(scenario, subject)
-    failure = trio.run(run.converse, endpoint, clock=clock)
+    run = _Run(scenario, load_subject(scenario), endpoint)
+    conversation, failure = trio.run(
+        run.converse, clock=MockClock(autojump_threshold=0) if run.is_virtual else None
+    )
     if failure is None:
         # A judge may wait for a model elsewhere, so it runs in real time.
-        failure = trio.run(_judge, run.conversation, subject.judges)
+        failure = trio.run(_judge, conversation, run.subject.judges)
     return ScenarioResult(
         path=scenario.path,
         name=scenario.name,
         failure=failure,
-        conversation=run.conversation.text,
+        conversation=conversation.text,
         seconds=run.seconds,
     )
 
@@ -85,54 +84,66 @@ class _Run:
     Args:
         scenario: the scenario.
         subject: what it names.
+        endpoint: the service to test with; ``None`` for the local server.
 
     Attributes:
-        conversation: the conversation, at its end.
-        seconds: how long it took.
+        subject: what the scenario names.
+        is_virtual: whether the conversation needs a virtual clock.
+        seconds: how long the conversation took.
     """
 
-    conversation: JudgedConversation
-    seconds: float
-
-    def __init__(self, scenario: Scenario, subject: Subject) -> None:
+    def __init__(self, scenario: Scenario, subject: Subject, endpoint: Endpoint | None) -> None:
+        self.subject: Subject = subject
+        self.is_virtual: bool = endpoint is None and scenario.clock == "virtual"
+        self.seconds: float = 0.0
         self._scenario = scenario
-        self._subject = subject
+        self._endpoint = endpoint
         self._expected: list[ev.SessionEvent] = []
         self._decided: set[str] = set()
         # The events since the last action, and the time at which it was complete.
         self._first = 0
         self._since = 0.0
 
-    async def converse(self, endpoint: Endpoint | None) -> Failure | None:
-        """Open the session and take the steps. Returns why the scenario failed."""
-        subject = self._subject
+    async def converse(self) -> tuple[JudgedConversation, Failure | None]:
+        """Open the session and take the steps. Returns also why the scenario failed."""
+        subject = self.subject
         service = local_connector(
             responder=subject.responder, transcripts=self._scenario.transcripts
         )
-        async with (
-            open_realtime_session(
-                subject.agent,
-                endpoint=service.endpoint if endpoint is None else endpoint,
-                transport=service if endpoint is None else None,
-                config=subject.config,
-                context=subject.context,
-            ) as session,
-            record_session(session) as record,
-        ):
-            start = self._since = trio.current_time()
-            failure = await self._take_steps(session, record, uses_script=endpoint is None)
-            self.seconds = trio.current_time() - start
-            self.conversation = JudgedConversation(
-                name=self._scenario.name,
-                text=str(record.log),
-                entries=record.log.entries,
-                history=tuple(session.history),
-                events=tuple((time - start, event) for time, event in record.events),
-            )
-        return failure
+        conversation, failure = None, None
+        try:
+            async with (
+                open_realtime_session(
+                    subject.agent,
+                    endpoint=self._endpoint or service.endpoint,
+                    transport=None if self._endpoint else service,
+                    config=subject.config,
+                    context=subject.context,
+                ) as session,
+                record_session(session) as record,
+            ):
+                for prepare in subject.setup:
+                    await _awaited(prepare(session))
+                start = self._since = trio.current_time()
+                failure = await self._take_steps(session, record)
+                self.seconds = trio.current_time() - start
+                conversation = JudgedConversation(
+                    name=self._scenario.name,
+                    text=str(record.log),
+                    entries=record.log.entries,
+                    history=tuple(session.history),
+                    events=tuple((time - start, event) for time, event in record.events),
+                )
+        except RealtimeError as exc:
+            if conversation is None:
+                raise  # the session could not be opened
+            # Otherwise leaving the block raised what ended the session.
+            if failure is None and not any(e.type == "session_ended" for e in self._expected):
+                failure = _session_failure(exc)
+        return conversation, failure
 
     async def _take_steps(
-        self, session: RealtimeSession[Any], record: SessionRecord, *, uses_script: bool
+        self, session: RealtimeSession[Any], record: SessionRecord
     ) -> Failure | None:
         line: int | None = None
         try:
@@ -140,16 +151,14 @@ class _Run:
                 line = self._scenario.step_lines[index]
                 await self._take(step, session, record)
             line = None
-            if uses_script:
-                await self._check_script(session)
-            with trio.move_on_after(1):
-                await trio.testing.wait_all_tasks_blocked()  # until the record has every event
+            if self._endpoint is None:
+                await self._check_script(session, record)
+            await _catch_up()
             self._check_errors(record)
         except _StepFailed as exc:
             return Failure(line=line, expected=exc.expected, happened=exc.happened)
         except RealtimeError as exc:
-            happened = f"{type(exc).__name__}: {exc}"
-            return Failure(line=line, expected="the session goes on", happened=happened)
+            return _session_failure(exc, line)
         return None
 
     async def _take(self, step: Step, session: RealtimeSession[Any], record: SessionRecord) -> None:
@@ -162,24 +171,25 @@ class _Run:
                 await self._expect_no(expectation, record)
             case Approve(approve=name) | Reject(reject=name):
                 call_id = await self._wait_approval(name, record)
-                self._begin_action(record)
+                await self._begin_action(record)
                 await _decide(step, call_id, session)
             case User(user=text):
-                self._begin_action(record)
+                await self._begin_action(record)
                 await session.send_message(text)
             case Interrupt():
-                self._begin_action(record)
+                await self._begin_action(record)
                 await session.interrupt()
             case Play(play=name, silence_ms=silence_ms):
-                self._begin_action(record)
-                await self._play(session, self._subject.audio[name], silence_ms)
+                await self._begin_action(record)
+                await self._play(session, self.subject.audio[name], silence_ms)
 
-    def _begin_action(self, record: SessionRecord) -> None:
+    async def _begin_action(self, record: SessionRecord) -> None:
+        await _catch_up()
         self._first = len(record.events)
         self._since = trio.current_time()
 
     async def _play(self, session: RealtimeSession[Any], audio: bytes, silence_ms: float) -> None:
-        wire = self._subject.config.input_format
+        wire = self.subject.config.input_format
         size = int(FRAME_MS * wire.bytes_per_ms)
         for place in range(0, len(audio), size):
             await session.send_audio(audio[place : place + size])
@@ -198,7 +208,7 @@ class _Run:
         deadline = min(self._since + limit, trio.current_time() + timeout)
         with trio.move_on_at(deadline):
             while (found := self._find(expectation, record)) is None:
-                if record.session.end is not None:
+                if record.is_complete:
                     break
                 await record.wait_more()
         found = self._find(expectation, record)
@@ -218,7 +228,7 @@ class _Run:
         assert expectation.within_ms is not None
         end = self._since + expectation.within_ms / 1000
         with trio.move_on_at(end):
-            while record.session.end is None and self._find(expectation, record) is None:
+            while not record.is_complete and self._find(expectation, record) is None:
                 await record.wait_more()
         found = self._find(expectation, record)
         if found is not None and found[0] <= end:
@@ -234,7 +244,7 @@ class _Run:
     async def _wait_approval(self, name: str, record: SessionRecord) -> str:
         """Return the id of the oldest call of a tool that waits for approval."""
         with trio.move_on_after(self._scenario.timeout):
-            while record.session.end is None:
+            while not record.is_complete:
                 for _, event in record.events:
                     if (
                         isinstance(event, ev.ToolApprovalRequired)
@@ -249,9 +259,10 @@ class _Run:
 
     # --- the end
 
-    async def _check_script(self, session: RealtimeSession[Any]) -> None:
-        await session.drain(timeout=self._scenario.timeout)
-        responder = self._subject.responder
+    async def _check_script(self, session: RealtimeSession[Any], record: SessionRecord) -> None:
+        if not record.is_complete:
+            await session.drain(timeout=self._scenario.timeout)
+        responder = self.subject.responder
         if isinstance(responder, ScriptedResponder) and responder.remaining:
             raise _StepFailed(
                 "every entry of the responder is used", f"{responder.remaining} were not requested"
@@ -279,6 +290,22 @@ class _Run:
         )
 
 
+async def _catch_up() -> None:
+    """Wait until the record has every event that the session has received."""
+    with trio.move_on_after(1):
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def _awaited(result: Any) -> Any:
+    """Return the result of a function that may be async."""
+    return await result if inspect.isawaitable(result) else result
+
+
+def _session_failure(error: RealtimeError, line: int | None = None) -> Failure:
+    happened = f"{type(error).__name__}: {error}"
+    return Failure(line=line, expected="the session goes on", happened=happened)
+
+
 async def _decide(step: Approve | Reject, call_id: str, session: RealtimeSession[Any]) -> None:
     match step:
         case Approve():
@@ -292,8 +319,7 @@ async def _judge(conversation: JudgedConversation, judges: Sequence[Any]) -> Fai
         name = getattr(judge, "__name__", repr(judge))
         wanted = f"the judge {name} passes the conversation"
         try:
-            given = judge(conversation)
-            verdict: Any = await given if inspect.isawaitable(given) else given
+            verdict = await _awaited(judge(conversation))
         except Exception as exc:  # noqa: BLE001 - the other scenarios go on
             return Failure(line=None, expected=wanted, happened=f"{type(exc).__name__}: {exc}")
         if isinstance(verdict, bool):

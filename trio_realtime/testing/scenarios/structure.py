@@ -13,7 +13,7 @@ import cattrs
 
 from trio_realtime.testing.matching import TextMatch
 
-from .model import Expectation, ImportPaths, Reply, Script, Step
+from .model import Expectation, Reply, Script, Step
 from .yaml_source import KeyPath
 
 __all__ = ["Invalid", "structure"]
@@ -98,7 +98,7 @@ def _converter() -> cattrs.Converter:
     register(Mapping[str, Any], _make_mapping)
     register(Mapping[str, Any] | str, _text_or(_make_mapping))
     register(Script | None, _text_or(partial(_make_script, converter)))
-    register(ImportPaths, _make_import_paths)
+    register(Sequence[str], partial(_make_texts, converter))
     converter.register_structure_hook(str, lambda value, _: _make_text(value))
     converter.register_structure_hook(float, lambda value, _: _make_number(value))
     for union in (Step, Expectation, Reply):
@@ -205,9 +205,9 @@ def _text_or(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: value if isinstance(value, str) else make(value)
 
 
-def _make_import_paths(value: Any) -> tuple[str, ...]:
-    values: list[Any] = value if _is_list(value) else [value]
-    return tuple(_make_text(each) for each in values)
+def _make_texts(converter: cattrs.Converter, value: Any) -> tuple[str, ...]:
+    """Make a list of texts. A single text needs no list."""
+    return _make_list(converter, [value] if isinstance(value, str) else value, Sequence[str])
 
 
 def _make_text_match(converter: cattrs.Converter, value: Any) -> TextMatch:

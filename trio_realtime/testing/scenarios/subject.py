@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
-from trio_realtime import RealtimeAgent, SessionConfig, Transcription
+from trio_realtime import RealtimeAgent, RealtimeSession, SessionConfig, Transcription
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.local import (
     Call,
@@ -38,6 +39,7 @@ from .model import (
     SayReply,
     Scenario,
 )
+from .result import JudgedConversation
 
 __all__ = ["Subject", "load_subject"]
 
@@ -49,6 +51,7 @@ class Subject:
     Attributes:
         agent: the agent under test.
         context: the context of the session.
+        setup: the functions that get the session before the first step.
         config: the settings of the session.
         responder: what the model of the local server says and calls.
         audio: the audio of each ``play`` step, in the input format of the session.
@@ -57,10 +60,11 @@ class Subject:
 
     agent: RealtimeAgent[Any]
     context: Any
+    setup: Sequence[Callable[[RealtimeSession[Any]], Any]]
     config: SessionConfig
     responder: Responder
     audio: dict[str, bytes] = attrs.field(repr=False)
-    judges: Sequence[Any]
+    judges: Sequence[Callable[[JudgedConversation], Any]]
 
 
 def load_subject(scenario: Scenario) -> Subject:
@@ -72,10 +76,11 @@ def load_subject(scenario: Scenario) -> Subject:
     """
     _extend_path(scenario)
     config = _config_of(scenario)
-    judges = [scenario.judge] if isinstance(scenario.judge, str) else scenario.judge
+    setup = () if scenario.setup is None else (scenario.setup,)
     return Subject(
         agent=_agent_of(scenario),
         context=_made(_find(scenario, "context", scenario.context)),
+        setup=[_function_of(scenario, "setup", path) for path in setup],
         config=config,
         responder=_responder_of(scenario),
         audio={
@@ -83,15 +88,18 @@ def load_subject(scenario: Scenario) -> Subject:
             for step in scenario.steps
             if isinstance(step, Play)
         },
-        judges=[_judge_of(scenario, path) for path in judges],
+        judges=[_function_of(scenario, "judge", path) for path in scenario.judge],
     )
 
 
+def _folders(scenario: Scenario) -> list[Path]:
+    return [(scenario.path.parent / folder).resolve() for folder in scenario.python_path]
+
+
 def _extend_path(scenario: Scenario) -> None:
-    for folder in reversed(scenario.python_path):
-        path = str((scenario.path.parent / folder).resolve())
-        if path not in sys.path:
-            sys.path.insert(0, path)
+    for folder in reversed(_folders(scenario)):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
 
@@ -105,6 +113,7 @@ def _find(scenario: Scenario, key: str, import_path: str | None) -> Any:
         raise _error(scenario, key, f"expected module:name, got {import_path!r}")
     try:
         found: Any = importlib.import_module(module_name)
+        _check_file(scenario, key, module_name, getattr(found, "__file__", None))
         for part in name.split("."):
             found = getattr(found, part)
     except ImportError as exc:
@@ -114,14 +123,29 @@ def _find(scenario: Scenario, key: str, import_path: str | None) -> Any:
     return found
 
 
+def _check_file(scenario: Scenario, key: str, name: str, file: str | None) -> None:
+    """Check that a module is the one in the folders of the scenario, if they have one of this name."""
+    for folder in _folders(scenario):
+        path = folder.joinpath(*name.split("."))
+        for candidate in (path / "__init__.py", path.with_suffix(".py")):
+            if candidate.is_file():
+                if file is None or not candidate.samefile(file):
+                    raise _error(
+                        scenario,
+                        key,
+                        f"{name!r} was imported from {file} before, so {candidate} cannot be imported; "
+                        "rename one of them",
+                    )
+                return
+
+
 def _error(scenario: Scenario, key: str, message: str) -> ConfigurationError:
     return ConfigurationError(f"{scenario.path}: {key}: {message}")
 
 
 def _made(found: Any) -> Any:
-    """Call a function without arguments; return anything else as it is."""
-    is_function = callable(found) and hasattr(found, "__code__")
-    return found() if is_function else found
+    """Call a function or a class without arguments; return anything else as it is."""
+    return found() if isinstance(found, type) or inspect.isfunction(found) else found
 
 
 def _agent_of(scenario: Scenario) -> RealtimeAgent[Any]:
@@ -141,17 +165,17 @@ def _config_of(scenario: Scenario) -> SessionConfig:
         if not isinstance(config, SessionConfig):
             raise _error(scenario, "config", f"expected a SessionConfig, got {config!r:.80}")
         return config
-    config = SessionConfig(output_modalities=(scenario.modality,), reconnect=None)
+    config = SessionConfig(output_modalities=(scenario.modality or "audio",), reconnect=None)
     if scenario.transcripts:
         config = attrs.evolve(config, transcription=Transcription(model="gpt-4o-transcribe"))
     return config
 
 
-def _judge_of(scenario: Scenario, path: str) -> Any:
-    judge = _find(scenario, "judge", path)
-    if not callable(judge):
-        raise _error(scenario, "judge", f"expected a function, got {judge!r:.80}")
-    return judge
+def _function_of(scenario: Scenario, key: str, path: str) -> Callable[[Any], Any]:
+    function = _find(scenario, key, path)
+    if not callable(function):
+        raise _error(scenario, key, f"expected a function, got {function!r:.80}")
+    return cast("Callable[[Any], Any]", function)
 
 
 # --- the local server --------------------------------------------------------------------------
@@ -162,11 +186,10 @@ def _responder_of(scenario: Scenario) -> Responder:
     if given is None:
         return RuleResponder()
     if isinstance(given, str):
-        found = _made(_find(scenario, "responder", given))
-        responder: Responder = found() if isinstance(found, type) else found
+        responder = _made(_find(scenario, "responder", given))
         if not callable(getattr(responder, "respond", None)):
             raise _error(scenario, "responder", f"expected a Responder, got {responder!r:.80}")
-        return responder
+        return cast("Responder", responder)
     return ScriptedResponder([[_step_of(reply) for reply in replies] for replies in given])
 
 
