@@ -212,7 +212,9 @@ async def test_a_record_has_every_event_with_its_time(autojump_clock: MockClock)
         assert (await collect_turn(session)).transcript == "One"
 
 
-async def test_a_record_leaves_the_failure_of_its_session_to_the_session(autojump_clock: MockClock) -> None:
+async def test_a_record_leaves_the_failure_of_its_session_to_the_session(
+    autojump_clock: MockClock,
+) -> None:
     peer = ScriptedPeer()
     with pytest.raises(errors.ClosedByService):
         async with (

@@ -97,6 +97,10 @@ def test_messages_of_the_assistant_are_logged_once() -> None:
             "(handoff from Clerk to Boss)",
         ),
         (
+            events.SpeechIgnored(item_id="i", resumed=True),
+            "(the user's speech was ignored, and the agent goes on)",
+        ),
+        (
             events.GuardrailTripped(
                 guardrail_results=(events.GuardrailTrip(name="a"), events.GuardrailTrip(name="b")),
                 message="x",

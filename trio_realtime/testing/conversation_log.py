@@ -137,6 +137,10 @@ def _other_line(event: ev.SessionEvent) -> tuple[str, str] | None:
             return "", f"interrupted: {played_ms} ms were heard"
         case ev.SpeechStarted():
             return "", "the user begins to speak"
+        case ev.SpeechIgnored(resumed=resumed):
+            return "", "the user's speech was ignored" + (
+                ", and the agent goes on" if resumed else ""
+            )
         case ev.GuardrailTripped(guardrail_results=results):
             return "", f"guardrail {_names(results)} tripped"
         case ev.Error(error=error):

@@ -175,7 +175,7 @@ def test_all_mistakes_are_reported_by_line(tmp_path: Path) -> None:
           - expect: {said: {regex: "("}}
           - expect:
               event: audio_interruptd
-          - expect: {event: agent_end, fields: {stats: x}}
+          - expect: {event: handoff, fields: {agent: x}}
           - expect_no: {call: x}
           - interrupt: now
           - wait_ms: -1
@@ -200,10 +200,7 @@ def test_all_mistakes_are_reported_by_line(tmp_path: Path) -> None:
             "subpattern at position 0"
         ),
         "16: steps[3].expect: 'audio_interruptd' is not the type of a session event",
-        (
-            "18: steps[4].expect: the event agent_end has no field 'stats', only agent, message, output, "
-            "reason, response_id, status, tool_calls, turn_id, usage"
-        ),
+        "18: steps[4].expect: the event handoff has no field 'agent', only from_agent, to_agent",
         "19: steps[5]: expect_no needs within_ms: the time in which nothing of this may happen",
         "20: steps[6].interrupt: expected no value, got 'now'",
         "21: steps[7]: wait_ms must be at least 0, got -1.0",
