@@ -5,8 +5,6 @@ The log is a function of the session's events and their times, so it does no I/O
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 
 from trio_realtime import events as ev
@@ -84,9 +82,11 @@ class ConversationLog:
             self._replace(item.id or "", now, USER, item_text(item) or "(audio)")
 
     def _add_line(self, event: ev.SessionEvent, now: float) -> None:
-        line = _call_line(event) or _other_line(event)
-        if line is not None:
-            self._append(now, *line)
+        call = _call_line(event)
+        if call is not None:
+            self._append(now, *call)
+        elif (text := _happening(event)) is not None:
+            self._append(now, "", text)
 
     def _append(self, now: float, speaker: str, text: str) -> int:
         self._entries.append(LogEntry(now - self._start, speaker, text))
@@ -125,39 +125,39 @@ def _call_line(event: ev.SessionEvent) -> tuple[str, str] | None:
             return None
 
 
-def _other_line(event: ev.SessionEvent) -> tuple[str, str] | None:
+def _happening(event: ev.SessionEvent) -> str | None:
+    """Return the text of what happened in the conversation; ``None`` for other events."""
     match event:
         case ev.AgentEnd(agent=agent, status=status, reason=reason, message=message):
             why = ", ".join(filter(None, (reason, message)))
-            suffix = f": {why}" if why else ""
-            return ("", f"the turn of {agent.name} was {status}{suffix}") if why else None
+            return f"the turn of {agent.name} was {status}: {why}" if why else None
         case ev.Handoff(from_agent=old, to_agent=new):
-            return "", f"handoff from {old.name} to {new.name}"
+            return f"handoff from {old.name} to {new.name}"
         case ev.AudioInterrupted(played_ms=played_ms):
-            return "", f"interrupted: {played_ms} ms were heard"
+            return f"interrupted: {played_ms} ms were heard"
         case ev.SpeechStarted():
-            return "", "the user begins to speak"
+            return "the user begins to speak"
         case ev.SpeechIgnored(resumed=resumed):
-            return "", "the user's speech was ignored" + (
-                ", and the agent goes on" if resumed else ""
-            )
+            return "the user's speech was ignored" + (", and the agent goes on" if resumed else "")
         case ev.GuardrailTripped(guardrail_results=results):
-            return "", f"guardrail {_names(results)} tripped"
+            return f"guardrail {', '.join(result.name for result in results)} tripped"
+        case _:
+            return _problem(event)
+
+
+def _problem(event: ev.SessionEvent) -> str | None:
+    match event:
         case ev.Error(error=error):
-            return "", f"error: {type(error).__name__}: {error}"
+            return f"error: {type(error).__name__}: {error}"
         case ev.UserTranscriptFailed(message=message):
-            return "", f"the user's audio was not transcribed: {message}"
+            return f"the user's audio was not transcribed: {message}"
         case ev.Reconnecting(error=error):
-            return "", f"connecting again: {error}"
+            return f"connecting again: {error}"
         case ev.SessionEnded(end=end) if end.error is not None:
-            return "", f"the session ended: {type(end.error).__name__}: {end.error}"
+            return f"the session ended: {type(end.error).__name__}: {end.error}"
         case _:
             return None
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _names(results: Iterable[ev.GuardrailTrip]) -> str:
-    return ", ".join(result.name for result in results)
