@@ -113,11 +113,12 @@ def _find(scenario: Scenario, key: str, import_path: str | None) -> Any:
         raise _error(scenario, key, f"expected module:name, got {import_path!r}")
     try:
         found: Any = importlib.import_module(module_name)
-        _check_file(scenario, key, module_name, getattr(found, "__file__", None))
-        for part in name.split("."):
-            found = getattr(found, part)
     except ImportError as exc:
         raise _error(scenario, key, f"cannot import {module_name!r}: {exc}") from exc
+    _check_file(scenario, key, module_name, getattr(found, "__file__", None))
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
     except AttributeError as exc:
         raise _error(scenario, key, f"{module_name} has no {name!r}") from exc
     return found
