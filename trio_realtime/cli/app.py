@@ -216,6 +216,26 @@ def run_scenario_files(
     return run_scenarios(files, url=url, api_key=api_key, model=model, junit=junit)
 
 
+@app.command
+def migrate(
+    *files: Annotated[Path, Parameter(required=True)],
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Say what the names in a program of the OpenAI Agents SDKs become with this library.
+
+    For each name, prints the lines that use it, its counterpart, and what differs or what to do instead.
+    Programs are read, not executed. In JavaScript and TypeScript the command finds less than in Python.
+    The exit status is 1 if a name has no counterpart or is unknown.
+
+    Args:
+        files: Programs: .py for openai-agents; .js, .ts and the like for @openai/agents.
+        json: Print one JSON object instead of text.
+    """
+    from .migrate import migrate as run_migrate
+
+    return run_migrate(files, as_json=json)
+
+
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
