@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from support.examples import EXAMPLES, SILENCE, TONE, run_example
+
 pytestmark = pytest.mark.slow
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-TIMEOUT = 20
-"""Seconds that an example may take."""
-
-SILENCE = bytes(960)  # 20 ms
-TONE = (b"\x00\x20" * 30 + b"\x00\xe0" * 30) * 8  # 20 ms of 400 Hz
-
-
-def run(name: str, sound: Sequence[bytes] = ()) -> tuple[bytes, str]:
-    """Run an example, write ``sound`` to its stdin in real time, return its stdout and stderr."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "AZURE_"))}
-    with subprocess.Popen(
-        [sys.executable, "-X", "dev", str(EXAMPLES / name)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-    ) as process:
-        try:
-            speak(process, sound)
-            out, err = process.communicate(timeout=TIMEOUT)
-        finally:
-            process.kill()
-    assert process.returncode == 0, err.decode()
-    assert b"Traceback" not in err, err.decode()
-    return out, err.decode()
-
-
-def speak(process: subprocess.Popen[bytes], sound: Sequence[bytes]) -> None:
-    assert process.stdin is not None
-    start = time.monotonic()
-    for number, frame in enumerate(sound):
-        time.sleep(max(0.0, start + number * 0.02 - time.monotonic()))
-        process.stdin.write(frame)
-        process.stdin.flush()
 
 
 def test_a_caller_on_the_phone_line_is_answered_and_interrupts() -> None:
-    out, _ = run("phone_line.py")
+    out, _ = run_example("phone_line.py")
     lines = out.decode().splitlines()
     assert lines[0] == "caller: What about order 42?"
     assert lines[1] == '  lookup_order({"number":42})'
@@ -68,7 +29,7 @@ def test_a_caller_on_the_phone_line_is_answered_and_interrupts() -> None:
 
 
 def test_a_sip_call_is_accepted_and_transferred_by_a_tool(repository: Path) -> None:
-    out, _ = run("sip_calls.py")
+    out, _ = run_example("sip_calls.py")
     assert out.decode() in (repository / "docs" / "guides" / "phone-line.md").read_text(
         encoding="utf-8"
     )
@@ -79,7 +40,7 @@ def test_a_sip_call_is_accepted_and_transferred_by_a_tool(repository: Path) -> N
 
 
 def test_speech_from_the_microphone_is_answered_through_the_player() -> None:
-    out, err = run("full_duplex.py", [TONE] * 50 + [SILENCE] * 75)
+    out, err = run_example("full_duplex.py", [TONE] * 50 + [SILENCE] * 75)
     heard = re.search(r"agent: I heard (\d\.\d) seconds of audio", err)
     assert heard is not None, err
     assert float(heard[1]) >= 1
@@ -87,7 +48,7 @@ def test_speech_from_the_microphone_is_answered_through_the_player() -> None:
 
 
 def test_the_travel_agency_shows_tools_handoffs_approvals_and_guardrails() -> None:
-    out, _ = run("travel_agency.py")
+    out, _ = run_example("travel_agency.py")
     lines = out.decode().splitlines()
     assert lines == [
         # Three parallel tools with three outcomes; the interruption waits for the third.
@@ -118,5 +79,5 @@ def test_the_travel_agency_shows_tools_handoffs_approvals_and_guardrails() -> No
 def test_this_module_runs_every_example() -> None:
     source = Path(__file__).read_text()
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(
-        set(re.findall(r'run\("(\w+\.py)"', source))
+        set(re.findall(r'run_example\("(\w+\.py)"', source))
     )

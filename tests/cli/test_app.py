@@ -440,7 +440,9 @@ async def test_serve_reports_a_port_in_use_in_one_line() -> None:
 async def test_version_and_help_need_no_service() -> None:
     assert (await run("--version")).out == f"{trio_realtime.__version__}\n"
     help_text = (await run("--help")).out
-    assert all(name in help_text for name in ("demo", "chat", "talk", "serve", "migrate", "--debug"))
+    assert all(
+        name in help_text for name in ("demo", "chat", "talk", "serve", "migrate", "--debug")
+    )
     assert "--no-realtime" in (await run("talk", "--help")).out
 
 

@@ -106,6 +106,8 @@ def test_asyncio_is_reported_in_programs_of_the_sdk() -> None:
         "async def f():\n    if (s := await RealtimeRunner(a).run()): await s.interrupt()",
         "async def f():\n    await get().interrupt()\ndef get() -> RealtimeSession: ...",
         "async def f():\n    s = await get()\n    await s.interrupt()\nasync def get():\n    return await RealtimeRunner(a).run()",
+        "async def f(all: list[RealtimeSession]): [await s.interrupt() for s in all if s.interrupt]",
+        "async def f(all: list[RealtimeSession]): {s: await s.interrupt() for s in all}",
         "async def f(session): await session.interrupt()",
         "async def f(x): await x.my_session.interrupt()",
         "class C:\n    def __init__(self, s: RealtimeSession): self.s = s\n    async def f(self): await self.s.interrupt()",

@@ -147,7 +147,7 @@ def describe(event: RealtimeSessionEvent) -> dict[str, Any]:
     elif event.type == "history_added":
         base["item"] = describe_item(event.item)
     elif event.type == "guardrail_tripped":
-        base["guardrails"] = [result.guardrail.name for result in event.guardrail_results]
+        base["guardrails"] = [result.guardrail.get_name() for result in event.guardrail_results]
     elif event.type == "raw_model_event":
         base["raw"] = event.data.type
         if isinstance(event.data, RealtimeModelUsageEvent):

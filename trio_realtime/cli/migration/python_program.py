@@ -379,11 +379,32 @@ class _Visitor(ast.NodeVisitor):
 
     visit_AsyncWith = visit_With  # noqa: N815
 
-    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
-        value = self.visit(node.iter)
-        if isinstance(node, ast.AsyncFor) and isinstance(value, Instance):
+    def _iterate(self, target: ast.expr, iterable: ast.expr, *, is_async: bool) -> None:
+        value = self.visit(iterable)
+        if is_async and isinstance(value, Instance):
             value = Instance(MEMBER_TYPES.get(f"{value.of}.__aiter__", value.of))
-        self._bind(node.target, value)
+        self._bind(target, value)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        self._iterate(node.target, node.iter, is_async=bool(node.is_async))
+        for condition in node.ifs:
+            self.visit(condition)
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> Known:
+        for generator in node.generators:
+            self.visit(generator)
+        return self.visit(node.elt)
+
+    visit_SetComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
+
+    def visit_DictComp(self, node: ast.DictComp) -> Known:
+        for generator in node.generators:
+            self.visit(generator)
+        self.visit(node.key)
+        return self.visit(node.value)
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
+        self._iterate(node.target, node.iter, is_async=isinstance(node, ast.AsyncFor))
         for statement in (*node.body, *node.orelse):
             self.visit(statement)
 

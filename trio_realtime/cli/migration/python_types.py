@@ -36,6 +36,7 @@ MEMBER_TYPES = {
     "RealtimeRawModelEvent.data": "RealtimeModelEvent",
     "RealtimeHistoryAdded.item": "RealtimeItem",
     "RealtimeHistoryUpdated.history": "RealtimeItem",
+    "RealtimeGuardrailTripped.guardrail_results": "agents.OutputGuardrailResult",
     "asyncio.create_task": "asyncio.Task",
 }
 """What a field is, what a method returns or yields, and what an argument takes."""
