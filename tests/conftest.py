@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,15 @@ import trustme
 from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Restore SIGINT, which `nohup make test &` and the like start with ignored.
+
+    An ignored signal stays ignored in the child processes that tests interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

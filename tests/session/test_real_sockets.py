@@ -36,11 +36,8 @@ pytestmark = pytest.mark.slow
 AGENT = RealtimeAgent[None](name="A")
 
 INTERRUPTED_PROGRAM = """
-    import signal, sys, trio
+    import sys, trio
     from trio_realtime import Endpoint, RealtimeAgent, function_tool, open_realtime_session
-
-    # A shell without job control starts its background processes with SIGINT ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @function_tool
     async def wait_long() -> str:
