@@ -18,12 +18,13 @@ SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/loca
   $(PACKAGE)/session/session.py $(PACKAGE)/session/ending_methods.py \
   $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
 
-.PHONY: help demo test test-fast check lint ruff flake8-async types docs bench bench-results peers interop format clean
+.PHONY: help demo test test-fast test-all check lint ruff flake8-async types docs bench bench-results peers interop format clean
 
 help:
-	@echo 'make demo       run a call with a voice agent; needs no API key and no network'
-	@echo 'make test       run all tests and measure branch coverage'
+	@echo 'make demo       run a call with a voice agent; needs no API key'
+	@echo 'make test       run all tests and measure branch coverage; takes about 12 minutes'
 	@echo 'make test-fast  run the tests that take less than 30 seconds together'
+	@echo 'make test-all   run the tests without processes and sockets on each installed Python from 3.11 to 3.14'
 	@echo 'make check      run lint and types'
 	@echo 'make lint       run ruff, the format check and flake8-async'
 	@echo 'make types      run mypy and pyright in strict mode, and check the public types'
@@ -34,16 +35,23 @@ help:
 	@echo 'make interop    test the clients of other projects with the local server; needs the package indexes'
 	@echo 'make format     fix and format the code with ruff'
 	@echo 'make clean      delete everything that make created'
+	@echo
+	@echo 'The first run of a target installs what it needs into $(VENV), from the package index.'
 
 demo: $(VENV)/.stamp-cli
 	$(BIN)/trio-realtime demo
 
 test: $(VENV)/.stamp-test
+	@echo 'running all tests; this takes about 12 minutes. make test-fast takes 30 seconds'
 	$(BIN)/python -m pytest --cov
 
 # Without child processes, real sockets and property-based tests.
 test-fast: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -m 'not slow and not hypothesis'
+
+# tox installs the library into an environment for each version, in .tox, and skips the missing versions.
+test-all: $(VENV)/.stamp-matrix
+	$(BIN)/tox run
 
 check: lint types
 
@@ -90,7 +98,7 @@ format: $(VENV)/.stamp-lint
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .interop .bench build dist docs/_build htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .tox .interop .bench build dist docs/_build htmlcov .coverage .coverage.* \
 	  .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- flake8-async --------------------------------------------------------------------------------
@@ -141,7 +149,7 @@ ASYNC_SURFACE := --enable=$(ASYNC_COMMON),ASYNC900,ASYNC111,ASYNC910,ASYNC911
 # --- the environment -----------------------------------------------------------------------------
 
 $(VENV)/.stamp-venv:
-	@for python in python3.11 python3 python3.13 python3.12; do \
+	@for python in python3.11 python3 python3.14 python3.13 python3.12; do \
 	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    echo "creating $(VENV) with $$($$python --version)"; \
 	    "$$python" -m venv $(VENV); \
