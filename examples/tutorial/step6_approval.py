@@ -1,0 +1,196 @@
+"""Step 6: a tool call that needs approval."""
+
+import json
+import wave
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+
+import trio_realtime
+from trio_realtime import (
+    RealtimeAgent,
+    RealtimeSession,
+    ServerVad,
+    SessionConfig,
+    ToolContext,
+    Transcription,
+    events,
+    function_tool,
+    handoff,
+    open_realtime_session,
+    serve_local,
+)
+from trio_realtime.local import Call, Say, ScriptedResponder, Step
+
+RATE = 24_000  # samples per second, of two bytes each
+FRAME = RATE * 2 * 20 // 1000  # bytes: 20 ms
+SILENCE = bytes(30 * FRAME)  # 600 ms; the service ends the caller's turn after 500 ms
+
+# --- the agents
+
+
+@dataclass
+class Hotel:
+    """What the tools of a call share.
+
+    Attributes:
+        bookings: one line for each booking.
+    """
+
+    bookings: list[str] = field(default_factory=list[str])
+
+
+@function_tool
+async def find_room(nights: int) -> str:
+    """Find a free room.
+
+    Args:
+        nights: how many nights the guest stays.
+    """
+    return f"Room 12 is free. {nights} nights are {80 * nights} euros."
+
+
+@function_tool(needs_approval=True)
+async def book_room(room: int, nights: int, guest: str, context: ToolContext[Hotel]) -> str:
+    """Book a room.
+
+    Args:
+        room: the number of the room.
+        nights: how many nights the guest stays.
+        guest: the name of the guest.
+        context: not seen by the model.
+    """
+    context.context.bookings.append(f"{guest}: room {room}, {nights} nights")
+    return "Booked."
+
+
+bookings = RealtimeAgent[Hotel](
+    name="Bookings",
+    instructions="You book rooms. Ask for the name of the guest. Be brief.",
+    tools=[book_room],
+)
+reception = RealtimeAgent[Hotel](
+    name="Reception",
+    instructions="You answer the phone of a hotel. Be brief.",
+    tools=[find_room],
+    handoffs=[handoff(bookings, description="Books a room.")],
+)
+config = SessionConfig(
+    turn_detection=ServerVad(), transcription=Transcription(model="gpt-live-transcribe")
+)
+
+# --- its end of the line
+
+
+async def report(session: RealtimeSession[Any]) -> None:
+    """Print what happens."""
+    async for event in session:
+        match event:
+            case events.UserTranscript(transcript=text):
+                print(f"caller: {text}")
+            case events.ToolEnd(tool_name=name, arguments=arguments, output_text=output):
+                print(f"  {name}({arguments}) -> {output}")
+            case events.ToolApprovalRequired(tool_name=name, arguments=arguments):
+                print(f"  may it call {name}({arguments})?")
+            case events.AgentEnd(agent=agent, output=text):
+                print(f"{agent.name}: {text}")
+            case events.Handoff(from_agent=old, to_agent=new):
+                print(f"  {old.name} -> {new.name}")
+            case events.AudioInterrupted(played_ms=ms):
+                print(f"  (interrupted after {ms / 1000:.0f} s)")
+            case _:
+                pass
+
+
+async def decide(session: RealtimeSession[Any]) -> None:
+    """Approve bookings of up to two weeks, and reject longer ones. A person may decide instead."""
+    with session.subscribe(events.ToolApprovalRequired) as requests:
+        async for request in requests:
+            if json.loads(request.arguments)["nights"] <= 14:
+                await session.approve_tool_call(request.call_id)
+            else:
+                await session.reject_tool_call(request.call_id, message="At most 14 nights.")
+
+
+async def play(session: RealtimeSession[Any], recording: bytearray) -> None:
+    """Record each frame of the agent's voice when it is due, as a loudspeaker would play it."""
+    async with session.paced_audio(frame_ms=20) as frames:
+        async for frame in frames:
+            recording += frame.data
+
+
+# --- the caller
+
+
+def read_wav(path: Path) -> bytes:
+    """Return the samples of a WAV file: 16 bits, mono, 24 kHz."""
+    with path.open("rb") as file, wave.open(file) as source:
+        if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, RATE):
+            raise ValueError(f"{path} must be 16-bit mono at {RATE} Hz")
+        return bytes(source.readframes(source.getnframes()))
+
+
+def write_wav(path: Path, samples: bytes | bytearray) -> None:
+    """Write 16-bit mono samples at 24 kHz to a WAV file."""
+    with path.open("wb") as file, wave.open(file, "wb") as target:
+        target.setnchannels(1)
+        target.setsampwidth(2)
+        target.setframerate(RATE)
+        target.writeframes(samples)
+
+
+async def say(session: RealtimeSession[Any], speech: bytes) -> None:
+    """Send speech in real time, as a microphone would, and then silence, which ends the turn."""
+    samples = speech + SILENCE
+    start = trio.current_time()
+    for number, offset in enumerate(range(0, len(samples), FRAME)):
+        await trio.sleep_until(start + number * 0.02)
+        await session.send_audio(samples[offset : offset + FRAME])
+
+
+async def call(session: RealtimeSession[Any], speech: bytes, questions: int) -> None:
+    """Ask questions, and listen to each answer."""
+    for _ in range(questions):
+        with session.subscribe(events.AgentEnd) as answers:
+            await say(session, speech)
+            await answers.receive()
+        await session.drain()
+
+
+# --- what the local server hears and says
+
+SPEECH = Path(trio_realtime.__file__).parent / "cli" / "speech.wav"
+HEARD = ["I am Kim. Please book room 12 for thirty nights.", "Then for two nights."]
+SAID: list[Step] = [
+    Call("transfer_to_bookings"),
+    Call("book_room", {"room": 12, "nights": 30, "guest": "Kim"}),
+    Say("I can book 14 nights at most."),
+    Call("book_room", {"room": 12, "nights": 2, "guest": "Kim"}),
+    Say("Thank you. The room is yours."),
+]
+
+
+async def main() -> None:
+    """Make one call, write the agents' voices to reply.wav, and print the bookings."""
+    speech, recording, hotel = read_wav(SPEECH), bytearray(), Hotel()
+    async with (
+        serve_local(transcripts=HEARD, responder=ScriptedResponder(SAID)) as server,
+        open_realtime_session(
+            reception, endpoint=server.endpoint, config=config, context=hotel
+        ) as session,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(report, session)
+        nursery.start_soon(decide, session)
+        nursery.start_soon(play, session, recording)
+        await call(session, speech, len(HEARD))
+        nursery.cancel_scope.cancel()
+    write_wav(Path("reply.wav"), recording)
+    print(f"reply.wav: {len(recording) / RATE / 2:.0f} seconds")
+    print("bookings:", *hotel.bookings)
+
+
+if __name__ == "__main__":
+    trio.run(main)
