@@ -18,7 +18,10 @@ from xml.sax.saxutils import escape
 
 import attrs
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]
+
+from svg import HEAD
 
 from trio_realtime.core import Conversation
 from trio_realtime.core.calls import ledger
@@ -28,7 +31,7 @@ from trio_realtime.core.responses import queue
 from trio_realtime.wire import UnknownEvent
 from trio_realtime.wire.server import OTHER_SERVER_EVENTS, SERVER_EVENTS
 
-INTERNALS = Path(__file__).resolve().parent / "internals"
+INTERNALS = DOCS / "internals"
 
 # --- state diagrams ------------------------------------------------------------------------------
 
@@ -60,19 +63,6 @@ STYLE = """\
     .stays { fill: #9da7b3; }
   }
 """
-
-HEAD = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
-  width="{width}" height="{height}" role="img">
-<title>{title}</title>
-<style>
-{style}</style>
-<defs>
-  <marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto">
-    <path class="tip" d="M0,0 L10,5 L0,10 z"/>
-  </marker>
-</defs>
-<rect class="background" width="{width}" height="{height}" rx="8"/>"""
 
 
 @attrs.frozen(kw_only=True)
