@@ -130,7 +130,7 @@ async def main() -> None:
         await call(session, speech)
         nursery.cancel_scope.cancel()
     write_wav(Path("reply.wav"), recording)
-    print(f"reply.wav: {len(recording) / RATE / 2:.0f} seconds")
+    print("recorded reply.wav")
 
 
 if __name__ == "__main__":

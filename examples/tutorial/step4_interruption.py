@@ -67,11 +67,13 @@ async def report(session: RealtimeSession[Any]) -> None:
                 pass
 
 
-async def play(session: RealtimeSession[Any], recording: bytearray) -> None:
+async def play(session: RealtimeSession[Any], recording: bytearray, heard: trio.Event) -> None:
     """Record each frame of the agent's voice when it is due, as a loudspeaker would play it."""
     async with session.paced_audio(frame_ms=20) as frames:
         async for frame in frames:
             recording += frame.data
+            if len(recording) >= RATE * 2:  # a second
+                heard.set()
 
 
 def print_history(session: RealtimeSession[Any]) -> None:
@@ -117,15 +119,11 @@ async def say(session: RealtimeSession[Any], speech: bytes) -> None:
         await session.send_audio(samples[offset : offset + FRAME])
 
 
-async def call(session: RealtimeSession[Any], speech: bytes) -> None:
+async def call(session: RealtimeSession[Any], speech: bytes, heard: trio.Event) -> None:
     """Ask a question, interrupt the answer after a second, and listen to the next answer."""
-    with (
-        session.subscribe(events.AudioStart) as starts,
-        session.subscribe(events.AgentEnd) as answers,
-    ):
+    with session.subscribe(events.AgentEnd) as answers:
         await say(session, speech)
-        await starts.receive()
-        await trio.sleep(0.9)
+        await heard.wait()
         await say(session, speech)
         await answers.receive()
         await answers.receive()
@@ -147,18 +145,19 @@ SAID: list[Step] = [
 async def main() -> None:
     """Make one call, write the agent's voice to reply.wav, and print the conversation."""
     speech, recording = read_wav(SPEECH), bytearray()
+    heard = trio.Event()
     async with (
         serve_local(transcripts=HEARD, responder=ScriptedResponder(SAID)) as server,
         open_realtime_session(reception, endpoint=server.endpoint, config=config) as session,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(report, session)
-        nursery.start_soon(play, session, recording)
-        await call(session, speech)
+        nursery.start_soon(play, session, recording, heard)
+        await call(session, speech, heard)
         print_history(session)
         nursery.cancel_scope.cancel()
     write_wav(Path("reply.wav"), recording)
-    print(f"reply.wav: {len(recording) / RATE / 2:.0f} seconds")
+    print("recorded reply.wav")
 
 
 if __name__ == "__main__":

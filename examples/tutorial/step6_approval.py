@@ -188,7 +188,7 @@ async def main() -> None:
         await call(session, speech, len(HEARD))
         nursery.cancel_scope.cancel()
     write_wav(Path("reply.wav"), recording)
-    print(f"reply.wav: {len(recording) / RATE / 2:.0f} seconds")
+    print("recorded reply.wav")
     print("bookings:", *hotel.bookings)
 
 
