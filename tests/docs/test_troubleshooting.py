@@ -135,6 +135,7 @@ async def used_after_its_block() -> None:
 
 async def task_of_a_nursery_raises() -> None:
     async with session(), trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
         nursery.start_soon(no_endpoint_in_the_environment)
 
 
