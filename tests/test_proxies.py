@@ -7,7 +7,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 import pytest
 from hypothesis import given, strategies as st
 
-from trio_realtime._proxies import check_proxy, proxy_for
+from trio_realtime._proxies import check_proxy, proxy_for, proxy_variable
 from trio_realtime.errors import ConfigurationError
 
 WSS = "wss://api.example.com/v1/realtime"
@@ -199,3 +199,11 @@ def test_names_are_exempt_as_in_the_standard_library(host: str, entries: list[st
     no_proxy = ",".join(entries)
     expected = bool(proxy_bypass_environment(host, {"no": no_proxy}))
     assert is_direct(f"wss://{host}/", no_proxy) is expected
+
+
+def test_the_variable_with_the_proxy_is_found_by_its_spelling() -> None:
+    environ = {"https_proxy": "", "HTTPS_PROXY": "http://upper", "ALL_PROXY": "http://all"}
+    assert proxy_variable(WSS, environ) == "ALL_PROXY"
+    assert proxy_variable(WSS, {**environ, "https_proxy": "http://lower"}) == "https_proxy"
+    assert proxy_variable(WS, {"HTTPS_PROXY": "http://upper"}) is None
+    assert proxy_variable(WSS, {"HTTPS_PROXY": "http://h", "NO_PROXY": "*"}) == "HTTPS_PROXY"

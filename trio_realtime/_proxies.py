@@ -17,7 +17,7 @@ from ._redaction import redact_url
 from ._validation import PROXY_SCHEMES, is_socks_user
 from .errors import ConfigurationError
 
-__all__ = ["check_proxy", "proxy_for"]
+__all__ = ["check_proxy", "proxy_for", "proxy_variable"]
 
 _VARIABLES = {
     "ws": ("http_proxy", "all_proxy"),
@@ -37,12 +37,16 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     Raises:
         ConfigurationError: The variable that applies is not the URL of a supported proxy.
     """
-    parts = urlsplit(url)
-    for name in _VARIABLES[parts.scheme]:
-        variable = _name_in(environ, name)
-        if variable is not None:
-            return None if _is_exempt(parts, environ) else check_proxy(environ[variable], variable)
-    return None
+    variable = proxy_variable(url, environ)
+    if variable is None or _is_exempt(urlsplit(url), environ):
+        return None
+    return check_proxy(environ[variable], variable)
+
+
+def proxy_variable(url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the name of the variable with the proxy for ``url``, also if ``NO_PROXY`` has the host."""
+    names = (_name_in(environ, name) for name in _VARIABLES[urlsplit(url).scheme])
+    return next(filter(None, names), None)
 
 
 def _name_in(environ: Mapping[str, str], name: str) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trio_realtime.endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint, ResolvedEndpoint
+from trio_realtime.endpoints.environment import recorded_variables
 from trio_realtime.errors import ConfigurationError
 
 KEY = "sk-test-0123456789"
@@ -244,3 +245,58 @@ def test_every_variable_is_documented(repository: Path) -> None:
     page = (repository / "docs" / "guides" / "endpoints.md").read_text(encoding="utf-8")
     assert {name for name in read if f"`{name}`" not in page} == set()
     assert set(SERVICE_VARIABLES) | {IN_HEADER, IN_QUERY} < read
+
+
+# --- arguments of from_env ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variable", SERVICE_VARIABLES)
+async def test_a_key_that_is_passed_replaces_that_of_the_environment(
+    variable: str, environment: Environment
+) -> None:
+    environment.set(
+        OPENAI_API_KEY=KEY,
+        AZURE_OPENAI_API_KEY=AZURE_KEY,
+        AZURE_VOICELIVE_API_KEY=AZURE_KEY,
+        OPENAI_REALTIME_MODEL="m",
+    )
+    if variable != "OPENAI_API_KEY":
+        environment.set(**{variable: "wss://voice.test/v1/realtime"})
+    resolved = await Endpoint.from_env(api_key="given-key").resolve()
+    values = [value.removeprefix("Bearer ") for _, value in resolved.headers]
+    assert values == ["given-key"]
+
+
+def test_the_dialect_of_a_configured_service_can_be_chosen(environment: Environment) -> None:
+    environment.set(OPENAI_API_KEY=KEY)
+    endpoint = Endpoint.from_env(dialect="beta")
+    assert endpoint.dialect == "beta"
+    assert ("OpenAI-Beta", "realtime=v1") in endpoint.headers
+    environment.set(AZURE_OPENAI_ENDPOINT=AZURE, AZURE_OPENAI_API_KEY=KEY)
+    environment.set(OPENAI_REALTIME_MODEL="m")
+    assert Endpoint.from_env(dialect="beta").dialect == "beta"
+
+
+def test_voice_live_speaks_only_its_own_dialect(environment: Environment) -> None:
+    environment.set(
+        AZURE_VOICELIVE_ENDPOINT=AZURE, AZURE_VOICELIVE_API_KEY=KEY, AZURE_VOICELIVE_MODEL="m"
+    )
+    assert Endpoint.from_env(dialect="voice_live").dialect == "voice_live"
+    with pytest.raises(ConfigurationError, match="AZURE_VOICELIVE_ENDPOINT speaks no other"):
+        Endpoint.from_env(dialect="beta")
+
+
+# --- recording ------------------------------------------------------------------------------------
+
+
+def test_the_variables_that_are_read_and_set_are_recorded(environment: Environment) -> None:
+    environment.set(
+        OPENAI_API_KEY=KEY, OPENAI_ORG_ID="", OPENAI_PROJECT_ID="p", AZURE_OPENAI_API_KEY=KEY
+    )
+    environment.set(**{IN_QUERY: "1", IN_HEADER: ""})
+    with recorded_variables() as names:
+        Endpoint.from_env()
+    assert names == {"OPENAI_API_KEY", "OPENAI_PROJECT_ID", IN_QUERY}
+    names.clear()
+    Endpoint.from_env()
+    assert not names

@@ -365,6 +365,8 @@ class Endpoint:
     def from_env(
         cls,
         *,
+        api_key: Key | None = None,
+        dialect: DialectName | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         ca_file: str | os.PathLike[str] | None = None,
@@ -384,7 +386,8 @@ class Endpoint:
         configured with a URL needs no key.
 
         Args:
-            proxy, ssl_context, ca_file: See :class:`Endpoint`.
+            api_key: The key, instead of the one in the environment.
+            dialect, proxy, ssl_context, ca_file: See :class:`Endpoint`.
 
         Raises:
             ConfigurationError: None of these variables is set, or a value is invalid.
@@ -395,12 +398,19 @@ class Endpoint:
                 f"no endpoint in the environment: set OPENAI_API_KEY, or one of "
                 f"{', '.join(SERVICE_VARIABLES[:-1])}"
             )
+        network = _Network(proxy=proxy, ssl_context=ssl_context, ca_file=ca_file)
         if name == "AZURE_OPENAI_ENDPOINT":
-            return cls.azure(proxy=proxy, ssl_context=ssl_context, ca_file=ca_file)
+            return cls.azure(api_key=api_key, dialect=dialect, **network)
         if name == "AZURE_VOICELIVE_ENDPOINT":
-            return cls.voice_live(proxy=proxy, ssl_context=ssl_context, ca_file=ca_file)
-        auth: Auth | None = None if _openai_key(_openai_address()) else "none"
-        return cls.openai(auth=auth, proxy=proxy, ssl_context=ssl_context, ca_file=ca_file)
+            if dialect not in (None, "voice_live"):
+                raise ConfigurationError(
+                    f"the service of AZURE_VOICELIVE_ENDPOINT speaks no other dialect than "
+                    f"'voice_live', got dialect={dialect!r}"
+                )
+            return cls.voice_live(api_key=api_key, **network)
+        needs_no_key = api_key is None and _openai_key(_openai_address()) is None
+        auth: Auth | None = "none" if needs_no_key else None
+        return cls.openai(api_key, auth=auth, dialect=dialect, **network)
 
     def attach(self, call_id: str) -> Endpoint:
         """Return an endpoint that joins the running WebRTC or SIP call ``call_id`` (``rtc_...``).
@@ -563,6 +573,14 @@ def _azure_url(
         )
     in_path = in_path or url.deployment_in_path
     return attrs.evolve(url, deployment=name, deployment_in_path=in_path)
+
+
+class _Network(TypedDict):
+    """The arguments of the constructors that are about the network."""
+
+    proxy: str | None
+    ssl_context: ssl.SSLContext | None
+    ca_file: str | os.PathLike[str] | None
 
 
 class _Credentials(TypedDict):

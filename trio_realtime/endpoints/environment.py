@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from trio_realtime.errors import ConfigurationError
 
 from .credentials import Auth
 
-__all__ = ["SERVICE_VARIABLES", "auth_from_environment", "env", "env_flag", "given_or_env"]
+__all__ = [
+    "SERVICE_VARIABLES",
+    "auth_from_environment",
+    "env",
+    "env_flag",
+    "given_or_env",
+    "recorded_variables",
+]
 
 #: If one of these variables is set, ``Endpoint.from_env`` creates an endpoint. The first one that
 #: is set decides which.
@@ -29,9 +39,30 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 
+_record: ContextVar[set[str] | None] = ContextVar("_record", default=None)
+
+
+@contextmanager
+def recorded_variables() -> Generator[set[str]]:
+    """Collect the names of the variables that the block reads and that are set."""
+    names: set[str] = set()
+    token = _record.set(names)
+    try:
+        yield names
+    finally:
+        _record.reset(token)
+
+
+def _read(name: str) -> str:
+    value = os.environ.get(name, "")
+    if value and (record := _record.get()) is not None:
+        record.add(name)
+    return value
+
+
 def env(*names: str) -> str | None:
     """Return the value of the first of these variables that is set."""
-    return next(filter(None, map(os.environ.get, names)), None)
+    return next(filter(None, map(_read, names)), None)
 
 
 def env_flag(name: str) -> bool:
@@ -40,7 +71,7 @@ def env_flag(name: str) -> bool:
     Raises:
         ConfigurationError: The value is none of the accepted words. The message does not quote it.
     """
-    value = os.environ.get(name, "").strip().lower()
+    value = _read(name).strip().lower()
     if value not in _TRUE | _FALSE:
         raise ConfigurationError(f"{name} must be 1, true, yes or on, or 0, false, no or off")
     return value in _TRUE
