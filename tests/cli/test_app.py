@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -9,9 +10,11 @@ import signal
 import ssl
 import subprocess
 import sys
+import termios
 import wave
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +66,10 @@ async def run(*arguments: str | Path, stdin: str = "", cwd: Path | None = None) 
 
 @asynccontextmanager
 async def running(
-    *arguments: str | Path, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE
+    *arguments: str | Path,
+    stdin: int = subprocess.PIPE,
+    stdout: int = subprocess.PIPE,
+    controls_terminal: bool = False,
 ) -> AsyncGenerator[Any]:
     """Run the command in the background and kill it at the end of the block."""
     process = await trio.lowlevel.open_process(
@@ -72,6 +78,8 @@ async def running(
         stdout=stdout,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
+        start_new_session=controls_terminal,
+        preexec_fn=partial(fcntl.ioctl, stdin, termios.TIOCSCTTY, 0) if controls_terminal else None,
     )
     try:
         yield process
@@ -232,32 +240,122 @@ async def test_chat_uses_the_agent_of_the_option(tmp_path: Path) -> None:
     assert done.out.splitlines()[-1] == "Clerk: a six"
 
 
-async def test_chat_streams_an_answer_before_it_is_complete() -> None:
+async def test_ctrl_c_interrupts_an_answer_then_quits() -> None:
     # At this pace the answer takes minutes.
-    responder = ScriptedResponder([Say("once upon a time " * 200)])
+    story = Say("once upon a time " * 200)
     async with (
-        serve_local(responder=responder, pacing=1.0) as server,
+        serve_local(responder=ScriptedResponder([story, story]), pacing=1.0) as server,
         running("chat", "--url", server.url) as process,
     ):
-        await process.stdin.send_all(b"Tell me a story\n")
+        await process.stdin.send_all(b"Tell me a story\nAnother one\n")
         await read_until(process.stdout, b"Assistant: once upon")
-        assert await stop(process, signal.SIGINT) == 130
+        process.send_signal(signal.SIGINT)
+        await read_until(process.stdout, b"[interrupted]\nAssistant: once upon")
+        assert await stop(process, signal.SIGTERM) == 128 + signal.SIGTERM
         assert await read_all(process.stderr) == ""
         with trio.fail_after(2):
             await server.connections[0].ended.wait()
 
 
-async def test_ctrl_c_ends_a_chat_at_a_terminal() -> None:
+class TerminalWindow:
+    """The user's side of a pseudo-terminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    async def read_until(self, end: str) -> str:
+        return await read_terminal_until(self._descriptor, end)
+
+    def type(self, keys: str) -> None:
+        os.write(self._descriptor, keys.encode())
+
+
+@asynccontextmanager
+async def in_terminal(*arguments: str) -> AsyncGenerator[tuple[Any, TerminalWindow]]:
+    """Run the command in a pseudo-terminal, as the process group that gets its Ctrl-C."""
     terminal, process_end = pty.openpty()
     try:
-        async with running("chat", "--local", stdin=process_end, stdout=process_end) as process:
-            seen = await read_terminal_until(terminal, "you> ")
-            assert "Quit with /quit or Ctrl-D" in seen
-            assert await stop(process, signal.SIGINT) == 130
-            assert await read_all(process.stderr) == ""
+        async with running(
+            *arguments, stdin=process_end, stdout=process_end, controls_terminal=True
+        ) as process:
+            yield process, TerminalWindow(terminal)
     finally:
         os.close(terminal)
         os.close(process_end)
+
+
+CTRL_C, CTRL_D, LEFT = "\x03", "\x04", "\x1b[D"
+
+
+async def test_a_line_is_edited_at_a_terminal_and_ctrl_d_quits() -> None:
+    async with in_terminal("chat", "--local") as (process, window):
+        assert "/help lists the commands, Ctrl-D quits" in await window.read_until("you>")
+        window.type(f"helo{LEFT}l\r")
+        await window.read_until("You said: hello")
+        await window.read_until("you>")
+        window.type("/tools\r")
+        await window.read_until("get_weather: ")
+        await window.read_until("you>")
+        window.type(CTRL_D)
+        assert await status_of(process) == 0
+        assert await read_all(process.stderr) == ""
+
+
+async def test_ctrl_c_at_a_terminal_interrupts_an_answer_and_quits_at_the_prompt() -> None:
+    responder = ScriptedResponder([Say("once upon a time " * 200)])
+    async with (
+        serve_local(responder=responder, pacing=1.0) as server,
+        in_terminal("chat", "--url", server.url) as (process, window),
+    ):
+        await window.read_until("you>")
+        window.type("Tell me a story\r")
+        await window.read_until("once upon a")
+        window.type(CTRL_C)
+        await window.read_until("[interrupted]")
+        await window.read_until("you>")
+        window.type(CTRL_C)
+        assert await status_of(process) == 130
+        assert await read_all(process.stderr) == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_at_the_prompt_restores_the_terminal(number: signal.Signals) -> None:
+    async with in_terminal("chat", "--local") as (process, window):
+        await window.read_until("you>")
+        window.type("half a li")
+        await window.read_until("half a li")
+        assert await stop(process, number) == 128 + number
+        assert await read_all(process.stderr) == ""
+        window.type("x")  # the terminal echoes again
+        await window.read_until("x")
+
+
+async def test_lines_of_a_pipe_approve_a_call_and_its_end_rejects_one(tmp_path: Path) -> None:
+    (tmp_path / "guarded.py").write_text(
+        "from trio_realtime import RealtimeAgent, function_tool\n"
+        "@function_tool(needs_approval=True)\n"
+        "async def open_vault() -> str:\n"
+        "    return 'it is open'\n"
+        "clerk = RealtimeAgent(name='Clerk', tools=[open_vault])\n"
+    )
+    done = await run(
+        "chat",
+        "--local",
+        "--agent",
+        "guarded:clerk",
+        stdin="open the vault\ny\nopen the vault\n",
+        cwd=tmp_path,
+    )
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "Allow open_vault {}? [y/n]",
+        "[open_vault {}]",
+        "[open_vault: completed: it is open]",
+        "Clerk: it is open",
+        "Allow open_vault {}? [y/n]",
+        "[open_vault: rejected: Tool execution was not approved.]",
+        "Clerk: Tool execution was not approved.",
+    ]
 
 
 async def test_chat_reports_a_failed_connection_in_one_line() -> None:
@@ -434,6 +532,36 @@ async def test_serve_reports_a_port_in_use_in_one_line() -> None:
     assert "--port" in done.err
 
 
+# --- closed pipes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["demo"],
+        ["demo", "--json"],
+        ["chat", "--local"],
+        ["talk", "--local", "--input", str(SPEECH)],
+        ["serve", "--port", "0"],
+    ],
+    ids=" ".join,
+)
+async def test_a_reader_that_ends_early_ends_the_command_quietly(
+    arguments: Sequence[str], tmp_path: Path
+) -> None:
+    if arguments[0] in ("demo", "talk"):
+        arguments = [*arguments, "--output", str(tmp_path / "reply.wav")]
+    async with running(*arguments) as process:
+        await process.stdout.aclose()
+        if arguments[0] == "chat":
+            await process.stdin.send_all(b"Hello\n")
+        with trio.fail_after(40):
+            assert await process.wait() == 141
+        assert await read_all(process.stderr) == ""
+
+
 # --- options -------------------------------------------------------------------------------------
 
 
@@ -454,6 +582,9 @@ async def test_version_and_help_need_no_service() -> None:
         (["chat", "--loud"], "--loud"),
         (["chat", "--local", "--url", "ws://localhost"], "contradict each other"),
         (["chat", "--url", "ftp://localhost"], "the URL must begin with"),
+        (["chat", "--url", "ws://localhost", "--proxy", "ftp://h"], "proxy= names a proxy of"),
+        (["chat", "--url", "ws://localhost", "--ca-file", "no.pem"], "ca_file cannot be read: no."),
+        (["chat", "--url", "ws://localhost", "--dialect", "old"], "--dialect"),
         (["chat", "--agent", "clerk"], "--agent must be module:name"),
         (["chat", "--agent", "no_such_module:x"], "No module named 'no_such_module'"),
         (["chat", "--agent", "trio_realtime:Endpoint"], "no RealtimeAgent named 'Endpoint'"),

@@ -26,14 +26,39 @@ def test_the_terminal_streams_each_item_on_its_own_line(capsys: pytest.CaptureFi
 
 
 def test_the_terminal_ends_at_the_beginning_of_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal("Clerk", prompt=False)
+    terminal.show(text("Hel"))
+    terminal.finish()
+    terminal.finish()
+    assert capsys.readouterr().out == "Clerk: Hel\n"
+
+
+def test_a_user_at_a_terminal_sees_words_that_are_not_split(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("NO_COLOR", "1")
     terminal = Terminal("Clerk", prompt=True)
-    terminal.show_prompt()
-    terminal.finish()
-    assert capsys.readouterr().out == "you> \n"
-    terminal.show_prompt()
-    terminal.line_entered()
-    terminal.finish()
-    assert capsys.readouterr().out == "you> "
+    terminal.show_greeting()
+    for event in (text("Good morn"), text("ing, dear"), text(" customer"), end()):
+        terminal.show(event)
+    greeting = "Write to Clerk.\n/help lists the\ncommands, Ctrl-D\nquits.\n"
+    assert capsys.readouterr().out == f"{greeting}Clerk: Good morning,\ndear customer\n"
+
+
+def test_a_handoff_and_a_guardrail_have_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal("Clerk", prompt=False)
+    terminal.show(events.Handoff(from_agent=AGENT, to_agent=RealtimeAgent(name="Boss")))
+    terminal.show(text("Yes?"))
+    trips = (events.GuardrailTrip(name="politeness"),)
+    terminal.show(events.GuardrailTripped(guardrail_results=trips, message="", response_id=None))
+    assert capsys.readouterr().out.splitlines() == [
+        "[Clerk hands over to Boss]",
+        "Boss: Yes?",
+        "[stopped by the guardrail politeness]",
+    ]
 
 
 def test_errors_go_to_stderr_and_end_the_current_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import warnings
 
 import pytest
 import trio
 
-from trio_realtime import errors
+from trio_realtime import ModelEndDateWarning, errors
 from trio_realtime.cli.exit import (
+    CLOSED_PIPE,
     FAILED,
     INTERRUPTED,
     OK,
@@ -17,6 +19,7 @@ from trio_realtime.cli.exit import (
     main_cause,
     report_error,
     run_until_signal,
+    warnings_on_stderr,
 )
 
 
@@ -43,6 +46,7 @@ def group(*inner: BaseException) -> BaseExceptionGroup[BaseException]:
 FIXABLE = UserFacingError("fix it")
 BUG = KeyError("bug")
 EXIT = KeyboardInterrupt()
+PIPE = BrokenPipeError(32, "Broken pipe")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,8 @@ EXIT = KeyboardInterrupt()
         (group(FIXABLE), FIXABLE),
         (group(FIXABLE, BUG), BUG),
         (group(FIXABLE, BUG, EXIT), EXIT),
+        (group(PIPE, BUG), BUG),
+        (group(PIPE), PIPE),
     ],
 )
 def test_the_main_cause_is_the_most_severe_of_a_group(
@@ -71,6 +77,7 @@ def test_the_main_cause_is_the_most_severe_of_a_group(
             "trio-realtime: it failed\n",
         ),
         (EXIT, INTERRUPTED, ""),
+        (PIPE, CLOSED_PIPE, ""),
     ],
 )
 def test_errors_become_one_line_and_a_status(
@@ -92,3 +99,9 @@ def test_the_notes_of_an_error_are_printed(capsys: pytest.CaptureFixture[str]) -
 def test_a_bug_is_raised_again(bug: Exception) -> None:
     with pytest.raises(type(bug)):
         report_error(bug, debug=False)
+
+
+def test_a_warning_about_a_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_on_stderr():
+        warnings.warn("the model m ends soon", ModelEndDateWarning, stacklevel=1)
+    assert capsys.readouterr().err == "trio-realtime: warning: the model m ends soon\n"

@@ -6,19 +6,20 @@ terminal. The ``cli`` extra installs its dependencies.
 
 from __future__ import annotations
 
+import os
 import sys
 
-_EXTRA = frozenset({"cyclopts", "rich", "numpy", "soxr"})
+_EXTRA = frozenset({"cyclopts", "rich", "prompt_toolkit", "numpy", "soxr"})
 
 
 def main() -> None:
     """Run the command line of this process, and exit.
 
     The exit status is 0 on success, 1 if the work failed, 2 if the user has to correct something
-    first (a line on stderr says what), and 130 after Ctrl-C.
+    first (a line on stderr says what), 130 after Ctrl-C, and 141 if the reader of a pipe has closed it.
     """
     try:
-        from .app import run
+        from .app import CLOSED_PIPE, run
     except ModuleNotFoundError as exc:
         if exc.name not in _EXTRA:
             raise
@@ -28,4 +29,8 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    if status == CLOSED_PIPE:
+        # Otherwise the interpreter tries to write the rest at its exit, and reports that it cannot.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,41 +17,61 @@ from trio_realtime.wire import UNSET, ServerVad
 
 from .assistant import load_agent
 from .endpoints import EndpointOptions
-from .exit import OK, USER_ERROR, print_message, report_error, run_until_signal, warnings_on_stderr
+from .exit import (
+    CLOSED_PIPE as CLOSED_PIPE,
+    OK,
+    USER_ERROR,
+    print_message,
+    report_error,
+    run_until_signal,
+    warnings_on_stderr,
+)
+from .output import OutputConsole
+
+RECONNECT = ReconnectPolicy(max_attempts=3)
+"""Somebody watches a command, so it gives up after about two seconds."""
+
+
+_MORE = (
+    "The page *Command line* of the documentation (docs/guides/command-line.md) says more. "
+    "Every command accepts `--debug`, which shows the traceback of an error."
+)
+
+
+def _epilogue(*examples: str) -> str:
+    """Return what follows the options in the help of a command, in Markdown."""
+    lines = [f"    trio-realtime {example}" for example in examples]
+    return "\n\n".join(
+        [
+            "**Examples**",
+            "\n".join(lines),
+            _MORE,
+        ]
+    )
+
 
 app: App = App(
     name="trio-realtime",
     help="Realtime voice agents on trio. Start with `trio-realtime demo`: it needs no API key.",
-    help_epilogue="Every command accepts `--debug`, which shows the traceback of an error.",
+    help_epilogue=_epilogue("demo", "chat --local", "COMMAND --help"),
     version=__version__,
+    console=OutputConsole(),
     backend="trio",
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
     print_error=False,
     result_action="return_value",
 )
-
-RECONNECT = ReconnectPolicy(max_attempts=3)
-"""Somebody watches a command, so it gives up after about two seconds."""
-
-_SERVICE = Group(
-    "Service",
-    help="By default, the service configured in the environment, or else a local server.",
+app.register_install_completion_command(
+    add_to_startup=False,
+    help="Install completion of commands and options in this shell.",
+    help_epilogue="",
 )
+
 _TESTED_SERVICE = Group("Tested service")
 _AGENT = Group("Agent")
+_NO_OPTIONS = EndpointOptions()
 
-Local = Annotated[
-    bool, Parameter(group=_SERVICE, negative="", help="Use a local server; needs no API key.")
-]
-Url = Annotated[
-    str | None, Parameter(group=_SERVICE, help="URL of any server: ws://, wss:// or https://.")
-]
-Key = Annotated[
-    str | None,
-    Parameter(group=_SERVICE, env_var="TRIO_REALTIME_API_KEY", help="API key of the service."),
-]
-Model = Annotated[str | None, Parameter(group=_SERVICE, help="Name of the model.")]
 AgentSpec = Annotated[
     str | None,
     Parameter(
@@ -60,59 +81,70 @@ AgentSpec = Annotated[
 VoiceName = Annotated[str | None, Parameter(group=_AGENT, help="Voice of the agent.")]
 
 
-@app.command
+@app.command(sort_key=1, help_epilogue=_epilogue("demo", "demo --voice espeak", "demo --json"))
 async def demo(
     *,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     output: Path = Path("reply.wav"),
     voice: Literal["auto", "tone", "espeak"] = "auto",
 ) -> int:
-    """Watch a call with an agent on a local server: text, a tool, speech, an interruption.
+    """Watch a call with an agent: text, a tool, speech, an interruption.
+
+    The call runs on this machine, with a local server that has no model. It needs no API key, no
+    network and no sound card, and takes about 15 seconds.
 
     Args:
         json: Print the measurements as one JSON object, and nothing else.
         output: WAV file for the agent's speech, as far as it was heard.
-        voice: Voice of the agent; auto uses espeak if it is installed.
+        voice: Voice of the agent: tones, or words with espeak-ng. By default words, if it is installed.
     """
     from .demo import demo as run_demo
 
     return await run_until_signal(partial(run_demo, as_json=json, output=output, voice=voice))
 
 
-@app.command
+@app.command(
+    sort_key=2,
+    help_epilogue=_epilogue(
+        "chat --local",
+        "chat --agent my_agents:clerk",
+        "chat --url wss://voice.example/v1 --api-key KEY",
+    ),
+)
 async def chat(
     *,
-    local: Local = False,
-    url: Url = None,
-    api_key: Key = None,
-    model: Model = None,
+    service: EndpointOptions = _NO_OPTIONS,
     agent: AgentSpec = None,
     voice: VoiceName = None,
 ) -> int:
-    """Chat with an agent in text, line by line. Quit with /quit or end-of-file."""
+    """Chat with an agent in text, line by line.
+
+    Ctrl-C interrupts the agent while it answers, and quits otherwise. `/help` lists the commands of
+    the chat, such as `/tools` and `/quit`. If the input is a pipe or a file, each line is a message.
+    """
     from .chat import chat as run_chat
 
-    options = EndpointOptions(local=local, url=url, api_key=api_key)
     config = SessionConfig(
         reconnect=RECONNECT,
-        model=model,
         output_modalities=("text",),
         voice=UNSET if voice is None else voice,
     )
-    return await run_until_signal(partial(run_chat, load_agent(agent), options, config))
+    return await run_until_signal(partial(run_chat, load_agent(agent), service, config))
 
 
-@app.command
+@app.command(
+    sort_key=3,
+    help_epilogue=_epilogue(
+        "talk --local --input question.wav", "talk --input question.wav --output answer.wav"
+    ),
+)
 async def talk(
     *,
     input: Path,  # noqa: A002 - the option's name
     output: Path = Path("reply.wav"),
     realtime: bool = True,
     timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0,
-    local: Local = False,
-    url: Url = None,
-    api_key: Key = None,
-    model: Model = None,
+    service: EndpointOptions = _NO_OPTIONS,
     agent: AgentSpec = None,
     voice: VoiceName = None,
 ) -> int:
@@ -128,7 +160,6 @@ async def talk(
 
     config = SessionConfig(
         reconnect=RECONNECT,
-        model=model,
         output_modalities=("audio",),
         turn_detection=ServerVad(),
         voice=UNSET if voice is None else voice,
@@ -136,7 +167,7 @@ async def talk(
     command = partial(
         run_talk,
         load_agent(agent),
-        EndpointOptions(local=local, url=url, api_key=api_key),
+        service,
         config,
         source=input,
         target=output,
@@ -146,39 +177,43 @@ async def talk(
     return await run_until_signal(command)
 
 
-@app.command
+@app.command(
+    sort_key=4,
+    help_epilogue=_epilogue(
+        "serve",
+        "serve --host 0.0.0.0 --api-key SECRET",
+        "serve --certfile cert.pem --keyfile key.pem",
+    ),
+)
 async def serve(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8765,
-    model: str = DEFAULT_MODEL,
     certfile: Path | None = None,
     keyfile: Path | None = None,
-    dialect: Literal["ga", "beta"] = "ga",
-    pace: str = "8",
-    voice: Literal["tone", "espeak"] = "tone",
     api_key: Annotated[
         tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)
     ] = (),
+    model: str = DEFAULT_MODEL,
+    dialect: Literal["ga", "beta"] = "ga",
+    pace: str = "8",
+    voice: Literal["tone", "espeak"] = "tone",
 ) -> int:
     """Run the local server for other clients, until Ctrl-C or SIGTERM.
 
     Prints the server's URL, and nothing else on stdout, once clients can connect. With
-    `--host 0.0.0.0` it prints one URL for this machine and one for other machines.
-
-    For example, `trio-realtime serve --host 0.0.0.0 --api-key secret` also serves other machines, and
-    `trio-realtime serve --certfile cert.pem --keyfile key.pem` serves clients that require TLS.
+    `--host 0.0.0.0`, other machines can connect too, and the server prints a second URL for them.
 
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
-        model: Model of clients that name none. It is part of the printed URL.
-        certfile: PEM file with the certificate, to serve wss:// and https://.
+        certfile: PEM file with a certificate, for clients that connect to `wss://` or `https://`.
         keyfile: PEM file with the private key, if it is not in the certificate's file.
-        dialect: Spelling of the protocol: that of OpenAI, or the older one of Azure's preview API.
-        pace: Speed of generated speech as a multiple of real time, or unlimited.
-        voice: Voice of the responses.
-        api_key: API keys to accept; by default, any key or none.
+        api_key: API keys to accept; by default, clients may send any key or none.
+        model: Model of clients that name none. It is part of the printed URL.
+        dialect: Variant of the protocol: ga is that of OpenAI, beta the older one of Azure's preview API.
+        pace: Speed of the generated speech: 8 is eight times real time, and `unlimited` sends it at once.
+        voice: Voice of the responses: tones, or words with espeak-ng.
     """
     from .serve import ServeOptions, make_server_config, serve as run_serve
 
@@ -254,7 +289,11 @@ def _launch(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
-    status = app.meta(
-        list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
-    )
+    try:
+        status = app.meta(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:  # from the help, or from the flush
+        return CLOSED_PIPE
     return status if isinstance(status, int) else OK

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import attrs
 import trio
-from rich.console import Console
 from trio.testing import wait_all_tasks_blocked
 
 from trio_realtime import (
@@ -43,6 +42,7 @@ from .audio_io import FRAME_MS, Recorder, send_speech
 from .demo_metrics import DemoMetrics
 from .event_log import EventLog
 from .exit import FAILED, OK, is_user_facing, main_cause
+from .output import OutputConsole
 from .report import CallMetrics, DemoReport, InterruptionMetrics, TurnKind, TurnMetrics
 from .serve import make_synthesizer
 from .wav import bundled_speech, check_writable, write_pcm
@@ -111,7 +111,7 @@ async def demo(*, as_json: bool, output: Path, voice: str) -> int:
         UserFacingError: the output cannot be written, or the voice is not installed.
     """
     check_writable(output)
-    console = Console(quiet=as_json, highlight=False)
+    console = OutputConsole(quiet=as_json, highlight=False)
     call = DemoCall(EventLog(console), make_synthesizer(voice))
     report = await call.run(output)
     if as_json:
@@ -122,7 +122,7 @@ async def demo(*, as_json: bool, output: Path, voice: str) -> int:
     return OK if report.ok else FAILED
 
 
-def _print_summary(report: DemoReport, console: Console, seconds: float) -> None:
+def _print_summary(report: DemoReport, console: OutputConsole, seconds: float) -> None:
     console.print()
     interrupted = report.interrupted
     if interrupted is not None:

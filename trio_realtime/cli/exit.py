@@ -16,13 +16,16 @@ from typing import TextIO, cast
 
 import trio
 
-from trio_realtime import LocalServerWarning, RealtimeError
+from trio_realtime import LocalServerWarning, ModelEndDateWarning, RealtimeError
 from trio_realtime.errors import ClosedByService, InternalError, NetworkError, ResponseFailed
 
 OK = 0
 FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 128 + signal.SIGINT
+CLOSED_PIPE = 128 + 13
+"""The reader of the output has ended. Shells show this status after SIGPIPE, which has the number 13."""
+NO_SERVICE = "no service is configured; using the local server (see --help)"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -77,12 +80,15 @@ def warnings_on_stderr() -> Generator[None]:
         line: str | None = None,
     ) -> None:
         if issubclass(category, LocalServerWarning):
-            print_message("no service is configured; using the local server (see --help)")
+            print_message(NO_SERVICE)
+        elif issubclass(category, ModelEndDateWarning):
+            print_message(f"warning: {message}")
         else:
             original_showwarning(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", LocalServerWarning)
+        for category in (LocalServerWarning, ModelEndDateWarning):
+            warnings.simplefilter("always", category)
         warnings.showwarning = show
         yield
 
@@ -100,6 +106,8 @@ def report_error(error: BaseException, *, debug: bool) -> int:
     cause = main_cause(error)
     if isinstance(cause, KeyboardInterrupt):
         return INTERRUPTED
+    if isinstance(cause, BrokenPipeError):
+        return CLOSED_PIPE
     if isinstance(cause, SystemExit) or not is_user_facing(cause):
         raise error
     if debug:
@@ -119,7 +127,7 @@ def _is_exit(error: BaseException) -> bool:
 
 
 def _is_bug(error: BaseException) -> bool:
-    return not isinstance(error, trio.Cancelled) and not is_user_facing(error)
+    return not isinstance(error, trio.Cancelled | BrokenPipeError) and not is_user_facing(error)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

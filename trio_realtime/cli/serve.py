@@ -7,6 +7,7 @@ import math
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NoReturn
@@ -56,20 +57,21 @@ async def serve(options: ServeOptions, config: ServerConfigDict) -> NoReturn:
             be used.
     """
     ssl_context = make_ssl_context(options.certfile, options.keyfile)
-    try:
-        async with serve_local(
-            host=options.host, port=options.port, ssl_context=ssl_context, **config
-        ) as server:
-            for url in reachable_urls(server, options.host):
-                print(url, flush=True)
-            if "api_keys" not in config and not _is_loopback(options.host):
-                print_message(
-                    f"warning: anyone who can reach port {server.port} can use this server; "
-                    "require a key with --api-key, or listen on --host 127.0.0.1"
-                )
-            await trio.sleep_forever()
-    except OSError as exc:
-        raise UserFacingError(f"{exc.strerror or exc}; {_hint(exc)}") from exc
+    async with AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(
+                serve_local(host=options.host, port=options.port, ssl_context=ssl_context, **config)
+            )
+        except OSError as exc:
+            raise UserFacingError(f"{exc.strerror or exc}; {_hint(exc)}") from exc
+        for url in reachable_urls(server, options.host):
+            print(url, flush=True)
+        if "api_keys" not in config and not _is_loopback(options.host):
+            print_message(
+                f"warning: anyone who can reach port {server.port} can use this server; "
+                "require a key with --api-key, or listen on --host 127.0.0.1"
+            )
+        await trio.sleep_forever()
 
 
 def _hint(error: OSError) -> str:
