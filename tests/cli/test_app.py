@@ -187,6 +187,16 @@ async def test_demo_meets_every_guarantee(tmp_path: Path) -> None:
     assert loudness(samples) > 1000
 
 
+async def test_demo_says_what_happens_and_what_to_do_next(tmp_path: Path) -> None:
+    done = await run("demo", "--output", tmp_path / "reply.wav")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("A call with a voice agent")
+    assert done.out.count("✓") == 7
+    assert "✗" not in done.out
+    assert "all checks passed" in done.out
+    assert "python -m trio_realtime.cli chat --local" in done.out
+
+
 async def test_ctrl_c_ends_a_demo_without_a_report(tmp_path: Path) -> None:
     async with running("demo", "--output", tmp_path / "reply.wav") as process:
         await read_until(process.stdout, b"get_weather")
@@ -541,7 +551,6 @@ async def test_serve_reports_a_port_in_use_in_one_line() -> None:
         ["--help"],
         ["--version"],
         ["demo"],
-        ["demo", "--json"],
         ["chat", "--local"],
         ["talk", "--local", "--input", str(SPEECH)],
         ["serve", "--port", "0"],

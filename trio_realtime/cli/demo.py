@@ -14,6 +14,8 @@ from pathlib import Path
 
 import attrs
 import trio
+from rich.table import Table
+from rich.text import Text
 from trio.testing import wait_all_tasks_blocked
 
 from trio_realtime import (
@@ -42,7 +44,7 @@ from .audio_io import FRAME_MS, Recorder, send_speech
 from .demo_metrics import DemoMetrics
 from .event_log import EventLog
 from .exit import FAILED, OK, is_user_facing, main_cause
-from .output import OutputConsole
+from .output import OutputConsole, program_name
 from .report import CallMetrics, DemoReport, InterruptionMetrics, TurnKind, TurnMetrics
 from .serve import make_synthesizer
 from .wav import bundled_speech, check_writable, write_pcm
@@ -56,6 +58,12 @@ _TRAILING_SILENCE_MS = 640
 _INTERRUPT_AFTER_MS = 1000
 #: Seconds that the call may take.
 _TIMEOUT = 25.0
+_TITLE = "A call with a voice agent, on this machine"
+_INTRODUCTION = (
+    "It takes about 15 seconds and needs no API key, no network and no sound card. A local server "
+    "stands in for the realtime service. It has no model: it repeats your words and calls tools by "
+    "simple rules. The numbers at the left are seconds."
+)
 _STORY = (
     "While I look, let me tell you what an archive is. It is a place where people keep what they "
     "may want to look up again, and then never find, because they did not note where it was put."
@@ -92,7 +100,7 @@ def _make_agent(state: _SlowToolState) -> RealtimeAgent[None]:
             return f"Nothing on {topic}."
         finally:
             state.cleaned_up = True
-            state.log.write("tool", "search_archive: the finally block ran")
+            state.log.write("tool", "search_archive cleans up (its finally block runs)")
 
     return RealtimeAgent(
         name="Assistant", instructions=INSTRUCTIONS, tools=[get_weather, search_archive]
@@ -111,7 +119,9 @@ async def demo(*, as_json: bool, output: Path, voice: str) -> int:
         UserFacingError: the output cannot be written, or the voice is not installed.
     """
     check_writable(output)
-    console = OutputConsole(quiet=as_json, highlight=False)
+    console = OutputConsole(quiet=as_json, highlight=False, markup=False)
+    console.print(_TITLE, style="bold")
+    console.print(_INTRODUCTION)
     call = DemoCall(EventLog(console), make_synthesizer(voice))
     report = await call.run(output)
     if as_json:
@@ -123,24 +133,29 @@ async def demo(*, as_json: bool, output: Path, voice: str) -> int:
 
 
 def _print_summary(report: DemoReport, console: OutputConsole, seconds: float) -> None:
-    console.print()
-    interrupted = report.interrupted
-    if interrupted is not None:
-        console.print(
-            f"heard before the interruption: {interrupted.heard_ms} ms; "
-            f"truncated at: {interrupted.truncated_at_ms} ms"
-        )
-        console.print(
-            f"late audio events: {interrupted.stale_audio_events}; "
-            f"leftover tasks: {report.leftover_tasks}"
-        )
-    for call in report.tool_calls:
-        console.print(f"{call.name}: {call.outcome}, answered {call.outputs_sent} time(s)")
+    console.print("\nWhat was checked", style="bold")
+    checks = Table.grid(padding=(0, 1))
+    for check in report.checks():
+        mark = Text("✗", "bold red") if check.problems else Text("✓", "bold green")
+        checks.add_row(mark, check.guarantee)
+    console.print(checks)
     for problem in report.problems():
         console.print(f"problem: {problem}", style="bold red")
-    console.print(f"recording of the agent: {report.reply_wav}")
-    verdict = "[bold green]all checks passed[/]" if report.ok else "[bold red]checks failed[/]"
-    console.print(f"{verdict} in {seconds:.1f} s")
+    if report.reply_wav is not None:
+        console.print(f"\nWhat the agent said is in {report.reply_wav}", soft_wrap=True)
+    console.print(
+        f"all checks passed in {seconds:.1f} s"
+        if report.ok
+        else f"checks failed in {seconds:.1f} s",
+        style="bold green" if report.ok else "bold red",
+    )
+    command = program_name()
+    console.print("\nNext: write to the agent yourself, with")
+    console.print(f"  {command} chat --local", soft_wrap=True)
+    console.print(
+        "To write your own agent, begin with the page Quickstart of the documentation "
+        "(docs/quickstart.md)."
+    )
 
 
 class DemoCall:
@@ -191,8 +206,7 @@ class DemoCall:
             # at the end of the response.
             interleave=False,
         ) as server:
-            self.log.write("", f"local server: {server.url}")
-            self.log.write("", "it has no model: it repeats your words and calls tools by rules")
+            self.log.write("", f"the local server runs at {server.url}")
             await wait_all_tasks_blocked()  # until the server has started all its tasks
             tasks_before = _count_tasks()
             config = SessionConfig(turn_detection=ServerVad())
@@ -209,6 +223,7 @@ class DemoCall:
                 nursery.start_soon(self._metrics.follow, session.events)
                 nursery.start_soon(self._metrics.follow, raw)
                 nursery.start_soon(self._play_audio, session)
+                nursery.start_soon(self.log.show_activity)
                 await self._text_turn(session)
                 await self._tool_turn(session)
                 await self._speech_turn(session)
@@ -225,36 +240,45 @@ class DemoCall:
     # --- the turns
 
     async def _text_turn(self, session: RealtimeSession[None]) -> None:
-        self.log.heading("A text question")
+        self.log.heading("1 of 4: you write a question")
         await self._send_text(session, "Hello, who are you?")
         await session.create_response(output_modalities=["text"])
         await self._record_turn("text", 1)
 
     async def _tool_turn(self, session: RealtimeSession[None]) -> None:
-        self.log.heading("A question that needs a tool")
+        self.log.heading("2 of 4: you write a question that the agent answers aloud, with a tool")
         await self._send_text(session, "What is the weather in Oslo?")
         await session.create_response()
         await self._record_turn("tool", 2)
-        await session.drain()
+        await self._hear_the_rest(session)
 
     async def _speech_turn(self, session: RealtimeSession[None]) -> None:
-        self.log.heading("A spoken question")
-        await send_speech(session, bundled_speech(), silence_ms=_TRAILING_SILENCE_MS)
+        self.log.heading("3 of 4: you speak")
+        await self._speak(session)
         await self._record_turn("speech", 3)
-        await session.drain()
+        await self._hear_the_rest(session)
 
     async def _barge_in_turn(self, session: RealtimeSession[None]) -> None:
-        self.log.heading("An interruption while the agent speaks and a slow tool runs")
+        self.log.heading("4 of 4: you interrupt the agent, who speaks while a slow tool runs")
         await self._send_text(session, "Please search the archive for lighthouses.")
         heard_before = self._recorder.total_ms
         await session.create_response()
         await self._metrics.wait_until(
             lambda: self._recorder.total_ms - heard_before >= _INTERRUPT_AFTER_MS
         )
-        await send_speech(session, bundled_speech(), silence_ms=_TRAILING_SILENCE_MS)
+        await self._speak(session)
         await self._record_turn("barge_in", 4)
         # The agent answers the speech that interrupted it.
         await self._record_turn("speech", 5)
+        await self._hear_the_rest(session)
+
+    async def _speak(self, session: RealtimeSession[None]) -> None:
+        self.log.activity = "you are speaking"
+        await send_speech(session, bundled_speech(), silence_ms=_TRAILING_SILENCE_MS)
+        self.log.activity = "the agent is speaking"
+
+    async def _hear_the_rest(self, session: RealtimeSession[None]) -> None:
+        self.log.activity = "the agent is speaking"
         await session.drain()
 
     async def _send_text(self, session: RealtimeSession[None], text: str) -> None:

@@ -78,12 +78,14 @@ class DemoMetrics:
             case events.AgentEnd():
                 self._handle_turn_end(event)
             case events.SpeechStarted():
-                self._log.write("you", "(start speaking)")
+                self._log.write("you", "(you begin to speak; the voice is a recording)")
             case events.SpeechStopped():
-                self._log.write("you", "(stop speaking)")
+                self._log.write("you", "(you stop speaking)")
             case events.RawModelEvent(data=ConversationItemTruncated() as truncated):
                 self.truncated_ms[truncated.item_id] = truncated.audio_end_ms
-                self._log.write("", f"the server truncated the item at {truncated.audio_end_ms} ms")
+                self._log.write(
+                    "", f"the server keeps the {truncated.audio_end_ms} ms that were heard"
+                )
             case events.Error():
                 self.errors.append(str(event.error))
                 self._log.write("!", str(event.error))
@@ -95,32 +97,32 @@ class DemoMetrics:
         if event.response_id in self._interrupted_responses:
             self.stale_audio_events += 1
         if event.response_id not in self._audio_bytes:
-            self._log.write("agent", "(starts speaking)")
+            self._log.write("agent", "(begins to speak)")
         self._audio_bytes[event.response_id] += len(event.data)
 
     def _handle_interruption(self, event: events.AudioInterrupted) -> None:
         self._interrupted_responses.add(event.response_id)
         self.interruption = event
-        self._log.write("agent", f"(interrupted after {event.played_ms} ms)")
+        self._log.write("agent", f"(stops after {event.played_ms} ms, because you speak)")
 
     def _handle_turn_end(self, event: events.AgentEnd) -> None:
         self.turn_ends.append(event)
         if event.status == "completed" and event.output:
             self._log.write("agent", event.output)
-        elif event.status != "completed":
+        elif event.status not in ("completed", "cancelled"):
             self._log.write("agent", f"({event.status}: {event.reason})")
 
     def _handle_call(self, event: events.SessionEvent) -> None:
         match event:
             case events.ToolStart():
                 self.calls[event.call_id] = CallRecord(event.tool.name)
-                self._log.write("tool", f"{event.tool.name} {event.arguments} …")
+                self._log.write("tool", f"{event.tool.name} starts with {event.arguments}")
             case events.ToolEnd():
                 self._record_of(event).outcome = event.outcome
-                self._log.write("tool", f"{event.tool_name}: {event.output_text}")
+                self._log.write("tool", f"{event.tool_name} returns: {event.output_text}")
             case events.ToolCancelled():
                 self._record_of(event).outcome = "cancelled"
-                self._log.write("tool", f"{event.tool_name}: cancelled")
+                self._log.write("tool", f"{event.tool_name} was stopped")
             case _:
                 pass
 

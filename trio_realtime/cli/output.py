@@ -1,9 +1,12 @@
-"""The console that commands print with."""
+"""The console that commands print with, and the name of the program in what they print."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sys
+from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
@@ -22,3 +25,16 @@ class OutputConsole(Console):
             BrokenPipeError: always.
         """
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def program_name() -> str:
+    """Return what the user writes to run the command: a path, if it is not on ``PATH``."""
+    program = Path(sys.argv[0])
+    if program.stem != "trio-realtime":
+        return "python -m trio_realtime.cli"
+    found = shutil.which(program.stem)
+    on_path = found is not None and Path(found).resolve() == program.resolve()
+    if on_path:
+        return program.stem
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)

@@ -52,6 +52,14 @@ class InterruptionMetrics:
     cleaned_up: bool = attrs.field(metadata={"shown": False})
 
 
+@attrs.frozen
+class Check:
+    """One guarantee of the library. ``problems`` say where the run did not meet it."""
+
+    guarantee: str
+    problems: tuple[str, ...]
+
+
 @attrs.frozen(kw_only=True)
 class DemoReport:
     """All measurements of one demo run."""
@@ -79,13 +87,38 @@ class DemoReport:
     def problems(self) -> Iterator[str]:
         """Yield one sentence for each error and each guarantee that was not met."""
         yield from self.errors
-        yield from self._turn_problems()
-        yield from self._call_problems()
-        yield from self._interruption_problems()
+        for check in self.checks():
+            yield from check.problems
+
+    def checks(self) -> tuple[Check, ...]:
+        """Return what was checked, in words for readers who do not know the library."""
+        heard = "" if self.interrupted is None else f" ({self.interrupted.heard_ms} ms)"
+        return (
+            Check(
+                "The agent answered every question, in text and in speech.",
+                tuple(self._turn_problems()),
+            ),
+            Check("Each tool call got exactly one result.", tuple(self._call_problems())),
+            Check(
+                f"When you interrupted, the conversation kept what you had heard{heard}, and no more.",
+                tuple(self._interruption_problems()),
+            ),
+            Check("No sound of the interrupted answer came after that.", tuple(self._late_audio())),
+            Check(
+                "The tool that was running was stopped, and its cleanup code ran.",
+                tuple(self._cleanup_problems()),
+            ),
+            Check("After the call, no background task was left.", tuple(self._leftover_problems())),
+            Check("The agent's speech was recorded.", tuple(self._recording_problems())),
+        )
+
+    def _leftover_problems(self) -> Iterator[str]:
         if self.leftover_tasks is None:
             yield "the tasks left after the session were not counted"
         elif self.leftover_tasks:
             yield f"{self.leftover_tasks} task(s) were left after the session"
+
+    def _recording_problems(self) -> Iterator[str]:
         if self.reply_wav is None:
             yield "the agent's speech was not written"
 
@@ -112,14 +145,12 @@ class DemoReport:
                 yield f"the call of {call.name} was answered {call.outputs_sent} times"
 
     def _interruption_problems(self) -> Iterator[str]:
-        """No audio came after the interruption, and the server knows exactly what was heard."""
+        """The server knows exactly what was heard."""
         interrupted = self.interrupted
         if interrupted is None:
             yield "no item was interrupted"
             return
         heard_ms, played_ms = interrupted.heard_ms, interrupted.played_ms
-        if interrupted.stale_audio_events:
-            yield f"{interrupted.stale_audio_events} audio event(s) came after the interruption"
         if interrupted.truncated_at_ms != heard_ms:
             yield (
                 f"{heard_ms} ms were heard, but the server truncated the item at "
@@ -128,5 +159,12 @@ class DemoReport:
         # The frame that was playing at the interruption was handed out, but not heard.
         if not 0 <= played_ms - heard_ms <= FRAME_MS:
             yield f"the client played {played_ms} ms, but the session reported {heard_ms} ms"
-        if not interrupted.cleaned_up:
+
+    def _late_audio(self) -> Iterator[str]:
+        if self.interrupted is not None and self.interrupted.stale_audio_events:
+            late = self.interrupted.stale_audio_events
+            yield f"{late} audio event(s) came after the interruption"
+
+    def _cleanup_problems(self) -> Iterator[str]:
+        if self.interrupted is not None and not self.interrupted.cleaned_up:
             yield "the finally block of the cancelled tool did not run"
