@@ -542,6 +542,32 @@ async def test_serve_reports_a_port_in_use_in_one_line() -> None:
     assert "--port" in done.err
 
 
+# --- doctor --------------------------------------------------------------------------------------
+
+
+async def test_doctor_tests_the_local_server_if_no_service_is_configured() -> None:
+    done = await run("doctor")
+    assert (done.status, done.err) == (0, "")
+    assert "The local server works." in done.out
+
+
+async def test_doctor_fails_if_a_step_fails_unless_it_is_offline() -> None:
+    arguments = ("doctor", "--url", "ws://127.0.0.1:9", "--json")
+    done = await run(*arguments)
+    assert (done.status, done.err) == (1, "")
+    assert json.loads(done.out)["problem"]["step"] == "tcp"
+    done = await run(*arguments, "--offline")
+    assert (done.status, done.err) == (0, "")
+    assert json.loads(done.out)["connection"] is None
+
+
+async def test_doctor_reports_invalid_settings() -> None:
+    done = await run("doctor", "--url", "ftp://user:secret@host")
+    assert (done.status, done.err) == (1, "")
+    assert "The step that failed: settings" in done.out
+    assert "secret" not in done.out
+
+
 # --- closed pipes --------------------------------------------------------------------------------
 
 
@@ -554,6 +580,7 @@ async def test_serve_reports_a_port_in_use_in_one_line() -> None:
         ["chat", "--local"],
         ["talk", "--local", "--input", str(SPEECH)],
         ["serve", "--port", "0"],
+        ["doctor"],
     ],
     ids=" ".join,
 )
@@ -577,9 +604,8 @@ async def test_a_reader_that_ends_early_ends_the_command_quietly(
 async def test_version_and_help_need_no_service() -> None:
     assert (await run("--version")).out == f"{trio_realtime.__version__}\n"
     help_text = (await run("--help")).out
-    assert all(
-        name in help_text for name in ("demo", "chat", "talk", "serve", "migrate", "--debug")
-    )
+    names = ("demo", "chat", "talk", "serve", "doctor", "test", "migrate", "--debug")
+    assert all(name in help_text for name in names)
     assert "--no-realtime" in (await run("talk", "--help")).out
 
 

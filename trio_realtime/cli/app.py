@@ -53,7 +53,7 @@ def _epilogue(*examples: str) -> str:
 app: App = App(
     name="trio-realtime",
     help="Realtime voice agents on trio. Start with `trio-realtime demo`: it needs no API key.",
-    help_epilogue=_epilogue("demo", "chat --local", "COMMAND --help"),
+    help_epilogue=_epilogue("demo", "chat --local", "doctor", "COMMAND --help"),
     version=__version__,
     console=OutputConsole(),
     backend="trio",
@@ -224,7 +224,38 @@ async def serve(
     return await run_until_signal(partial(run_serve, options, server_config), on_signal=OK)
 
 
-@app.command(name="test")
+@app.command(
+    sort_key=5,
+    help_epilogue=_epilogue(
+        "doctor", "doctor --offline", "doctor --url wss://voice.example/v1 --api-key KEY"
+    ),
+)
+async def doctor(
+    *,
+    service: EndpointOptions = _NO_OPTIONS,
+    offline: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Find out why a session cannot be opened: versions, settings, and a test of the connection.
+
+    Shows where each setting of the service is from, without keys and passwords. Opens a session and
+    closes it, which costs no tokens. Without a service, it tests the local server. The exit status is 1 if
+    a step failed.
+
+    Args:
+        offline: Do not connect.
+        json: Print one JSON object, and nothing else.
+    """
+    from .doctor.command import doctor as run_doctor
+
+    return await run_until_signal(partial(run_doctor, service, offline=offline, as_json=json))
+
+
+@app.command(
+    name="test",
+    sort_key=6,
+    help_epilogue=_epilogue("test scenarios", "test scenarios --junit results.xml"),
+)
 def run_scenario_files(
     files: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
     /,
@@ -251,7 +282,9 @@ def run_scenario_files(
     return run_scenarios(files, url=url, api_key=api_key, model=model, junit=junit)
 
 
-@app.command
+@app.command(
+    sort_key=7, help_epilogue=_epilogue("migrate my_agent.py", "migrate --json src/*.ts")
+)
 def migrate(
     *files: Annotated[Path, Parameter(required=True)],
     json: Annotated[bool, Parameter(negative="")] = False,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 import trio
@@ -23,6 +23,7 @@ from ._tls import TlsCodec
 from .base import ConnectOptions, Transport, TransportConnectTimeout, TransportError
 
 __all__ = [
+    "ConnectStep",
     "OpenStream",
     "connect_deadline",
     "host_header",
@@ -33,6 +34,8 @@ __all__ = [
     "request_target",
 ]
 
+ConnectStep: TypeAlias = Literal["lookup", "tcp", "proxy", "tls", "upgrade", "session"]
+"""What a connection consists of, in this order. ``proxy`` replaces ``tcp``."""
 OpenStream: TypeAlias = Callable[[ConnectOptions], Awaitable[BufferedStream]]
 """A function like :func:`open_stream`."""
 Connect: TypeAlias = Callable[[trio.Nursery, ConnectOptions, OpenStream], Awaitable[Transport]]
@@ -55,19 +58,32 @@ async def open_transport(
             await transport.aclose()
 
 
-async def open_stream(options: ConnectOptions) -> BufferedStream:
+def _ignore(_step: ConnectStep) -> None: ...
+
+
+async def open_stream(
+    options: ConnectOptions, begin: Callable[[ConnectStep], None] = _ignore
+) -> BufferedStream:
     """Connect, through the proxy if there is one, with TLS for ``wss``.
 
     Failure and cancellation leave no socket open.
+
+    Args:
+        options: The options of the connection.
+        begin: Called before each step.
 
     Raises:
         TransportConnectError: The message contains the host, the port and the system's error text.
         MissingPackage: The proxy needs an optional package.
     """
     tls = _tls_of(options)
+    begin("tcp" if options.proxy is None else "proxy")
     stream = BufferedStream(byte_stream_of(await open_tunnel_stream(options)), tls)
     async with closed_on_error(stream):
+        if tls is not None:
+            begin("tls")
         await stream.do_handshake(_peer_name(options))
+    begin("upgrade")
     return stream
 
 
