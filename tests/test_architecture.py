@@ -90,7 +90,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("wire", "endpoints", "errors", "config", "agents", "session"),
         *("_end_dates", "_redaction", "_validation"),
     },
-    "cli": {"", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "testing.scenarios"},
+    "cli": {
+        *("", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "testing.scenarios"),
+        *("_proxies", "_redaction"),  # the doctor explains settings
+    },
 }
 
 # Modules that need an extra. They are imported only when they are used.

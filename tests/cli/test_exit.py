@@ -17,6 +17,7 @@ from trio_realtime.cli.exit import (
     USER_ERROR,
     UserFacingError,
     main_cause,
+    print_message,
     report_error,
     run_until_signal,
     warnings_on_stderr,
@@ -99,6 +100,17 @@ def test_the_notes_of_an_error_are_printed(capsys: pytest.CaptureFixture[str]) -
 def test_a_bug_is_raised_again(bug: Exception) -> None:
     with pytest.raises(type(bug)):
         report_error(bug, debug=False)
+
+
+def test_a_message_is_wrapped_for_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    print_message("many words, more than fit")
+    assert capsys.readouterr().err == "trio-realtime: many words, more than fit\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    print_message("many words, more than fit")
+    assert capsys.readouterr().err == "trio-realtime: many words,\nmore than fit\n"
 
 
 def test_a_warning_about_a_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

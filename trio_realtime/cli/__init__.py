@@ -1,7 +1,7 @@
 """The ``trio-realtime`` command: talk to an agent from a terminal, or run a local server.
 
-The command uses only the public API of the library, and is the only package that prints to the
-terminal. The ``cli`` extra installs its dependencies.
+The command uses the public API of the library, except for the doctor, which looks inside. It is the
+only package that prints to the terminal. The ``cli`` extra installs its dependencies.
 """
 
 from __future__ import annotations

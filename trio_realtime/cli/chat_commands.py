@@ -49,8 +49,8 @@ _SAME = {"/exit": Command.QUIT, "/?": Command.HELP}
 _HELP: Final = {
     Command.HELP: "show this list",
     Command.TOOLS: "list what the agent can do",
-    Command.HISTORY: "show the conversation as the service has it",
-    Command.QUIT: "end the chat; Ctrl-D does the same",
+    Command.HISTORY: "show the conversation so far",
+    Command.QUIT: "end the chat, like Ctrl-D",
 }
 
 
@@ -89,7 +89,7 @@ def help_lines() -> Iterator[str]:
     """Yield the help of the chat."""
     for command, text in _HELP.items():
         yield f"{command.value:<10}{text}"
-    yield f"{'Ctrl-C':<10}interrupt the answer; while the agent is silent, quit"
+    yield f"{'Ctrl-C':<10}interrupt an answer, or quit"
     yield "Everything else is sent to the agent."
 
 

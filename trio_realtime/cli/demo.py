@@ -121,7 +121,7 @@ async def demo(*, as_json: bool, output: Path, voice: str) -> int:
     check_writable(output)
     console = OutputConsole(quiet=as_json, highlight=False, markup=False)
     console.print(_TITLE, style="bold")
-    console.print(_INTRODUCTION)
+    console.print(f"{_INTRODUCTION}\n")
     call = DemoCall(EventLog(console), make_synthesizer(voice))
     report = await call.run(output)
     if as_json:

@@ -69,7 +69,7 @@ class EndpointOptions:
     model: Annotated[str | None, Parameter(help="Name of the model.")] = None
     dialect: Annotated[
         DialectName | None,
-        Parameter(help="Variant of the protocol that the server speaks; the URL says it usually."),
+        Parameter(help="Variant of the protocol that the server speaks; by default, the URL decides."),
     ] = None
     proxy: Annotated[
         str | None,

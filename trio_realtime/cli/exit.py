@@ -6,8 +6,10 @@ trio code. A second signal ends the process at once.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
+import textwrap
 import traceback
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -62,8 +64,12 @@ async def run_until_signal(
 
 
 def print_message(line: str) -> None:
-    """Print one line to stderr, prefixed with the name of the command."""
-    print(f"trio-realtime: {line}", file=sys.stderr, flush=True)
+    """Print one line to stderr, prefixed with the name of the command. A terminal gets it wrapped."""
+    text = f"trio-realtime: {line}"
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -8,11 +8,13 @@ import pytest
 
 from trio_realtime.cli.app import run
 
+#: Nothing listens there.
+NOWHERE = {"OPENAI_BASE_URL": "ws://127.0.0.1:9"}
 SECRET_PLACES: list[tuple[list[str], dict[str, str]]] = [
-    ([], {"OPENAI_API_KEY": "sk-SECRET-1"}),
-    ([], {"OPENAI_API_KEY": "sk-SECRET-1", "OPENAI_REALTIME_API_KEY_IN_QUERY": "1"}),
-    ([], {"OPENAI_API_KEY": "sk-SECRET-1", "OPENAI_REALTIME_FORCE_API_KEY_HEADER": "1"}),
-    ([], {"OPENAI_API_KEY": "sk-SECRET-1\n"}),
+    ([], NOWHERE | {"OPENAI_API_KEY": "sk-SECRET-1"}),
+    ([], NOWHERE | {"OPENAI_API_KEY": "sk-SECRET-1", "OPENAI_REALTIME_API_KEY_IN_QUERY": "1"}),
+    ([], NOWHERE | {"OPENAI_API_KEY": "sk-SECRET-1", "OPENAI_REALTIME_FORCE_API_KEY_HEADER": "1"}),
+    ([], NOWHERE | {"OPENAI_API_KEY": "sk-SECRET-1\n"}),
     ([], {"OPENAI_REALTIME_URL": "ws://user:SECRET-2@127.0.0.1:9/?key=SECRET-3"}),
     ([], {"OPENAI_BASE_URL": "ws://127.0.0.1:9/?SECRET-4"}),
     ([], {"OPENAI_BASE_URL": "ws://127.0.0.1:9", "OPENAI_ORG_ID": "SECRET-5"}),

@@ -40,7 +40,7 @@ def text(report: DoctorReport, width: int = 80) -> str:
 def test_a_good_report_says_that_the_service_works() -> None:
     shown = text(GOOD)
     assert "✓ name lookup: 20 ms" in shown
-    assert "from: --url" in shown
+    assert "(--url)" in shown
     assert "sip: SIP calls; not installed: pip install 'trio-realtime[sip]'" in shown
     assert "USB (1 in, 2 out)" in shown
     assert "The service works." in shown

@@ -106,7 +106,7 @@ def _grid(rows: Iterable[tuple[RenderableType, RenderableType]]) -> Table:
 
 
 def _with_source(setting: Setting) -> Text:
-    return Text.assemble(setting.value, (f"\nfrom: {setting.source}", "dim"))
+    return Text.assemble(setting.value, (f"\n({setting.source})", "dim"))
 
 
 def _mark(status: str) -> Text:
