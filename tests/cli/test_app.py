@@ -609,6 +609,21 @@ async def test_version_and_help_need_no_service() -> None:
     assert "--no-realtime" in (await run("talk", "--help")).out
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_completion_is_installed_without_a_change_of_startup_files(
+    shell: str, tmp_path: Path
+) -> None:
+    with trio.fail_after(40):
+        done = await trio.run_process(
+            [*COMMAND, "--install-completion", "--shell", shell],
+            capture_stdout=True,
+            env=ENVIRONMENT | {"HOME": str(tmp_path)},
+        )
+    (script,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert str(script) in "".join(done.stdout.decode().split("\n"))
+    assert "trio-realtime" in script.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -104,7 +104,7 @@ class Chat:
         self._all = trio.CancelScope()
         self._prompt = trio.CancelScope()
         self._question = trio.CancelScope()
-        self._interruptions: trio.MemorySendChannel[None]
+        self._nursery: trio.Nursery
 
     async def run(self, interrupts: AsyncIterator[int]) -> int:
         """Chat until the user quits, and return the exit status.
@@ -116,14 +116,11 @@ class Chat:
             RealtimeError: the session failed.
             UserFacingError: the service ended the session.
         """
-        # Two interruptions cannot wait: the second Ctrl-C quits.
-        self._interruptions, waiting = trio.open_memory_channel[None](1)
         with self._all:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._follow_ctrl_c, interrupts)
-                nursery.start_soon(self._interrupt_when_asked, waiting)
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._follow_ctrl_c, interrupts)
                 await self._converse()
-                nursery.cancel_scope.cancel(reason="the chat is over")
+                self._nursery.cancel_scope.cancel(reason="the chat is over")
         return self._status
 
     async def _follow_ctrl_c(self, interrupts: AsyncIterator[int]) -> None:
@@ -134,15 +131,11 @@ class Chat:
         if self._activity is _Activity.ANSWERING:
             self._activity = _Activity.INTERRUPTED
             self._question.cancel(reason="Ctrl-C")
-            self._interruptions.send_nowait(None)
+            # In a task of its own, because it waits for the ``finally`` blocks of tools.
+            self._nursery.start_soon(self._session.interrupt)
         else:
             self._status = INTERRUPTED
             self._all.cancel(reason="Ctrl-C")
-
-    async def _interrupt_when_asked(self, waiting: trio.MemoryReceiveChannel[None]) -> None:
-        # A task of its own, because it waits for the ``finally`` blocks of tools.
-        async for _ in waiting:
-            await self._session.interrupt()
 
     # --- lines
 

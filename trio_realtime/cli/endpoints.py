@@ -69,7 +69,9 @@ class EndpointOptions:
     model: Annotated[str | None, Parameter(help="Name of the model.")] = None
     dialect: Annotated[
         DialectName | None,
-        Parameter(help="Variant of the protocol that the server speaks; by default, the URL decides."),
+        Parameter(
+            help="Variant of the protocol that the server speaks; by default, the URL decides."
+        ),
     ] = None
     proxy: Annotated[
         str | None,
