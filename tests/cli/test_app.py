@@ -619,9 +619,10 @@ async def test_completion_is_installed_without_a_change_of_startup_files(
             capture_stdout=True,
             env=ENVIRONMENT | {"HOME": str(tmp_path)},
         )
-    (script,) = (path for path in tmp_path.rglob("*") if path.is_file())
-    assert str(script) in "".join(done.stdout.decode().split("\n"))
-    assert "trio-realtime" in script.read_text()
+    scripts = [Path(folder, name) for folder, _, names in os.walk(tmp_path) for name in names]
+    assert len(scripts) == 1
+    assert str(scripts[0]) in "".join(done.stdout.decode().split("\n"))
+    assert "trio-realtime" in scripts[0].read_text()
 
 
 @pytest.mark.parametrize(
