@@ -102,15 +102,6 @@ async def read_until(stream: trio.abc.ReceiveStream, end: bytes) -> str:
     return seen.decode()
 
 
-async def read_terminal_until(descriptor: int, end: str) -> str:
-    seen = ""
-    with trio.fail_after(20):
-        while end not in seen:
-            await trio.lowlevel.wait_readable(descriptor)
-            seen += os.read(descriptor, 4096).decode()
-    return seen
-
-
 async def read_all(stream: trio.abc.ReceiveStream) -> str:
     return b"".join([piece async for piece in stream]).decode()
 
@@ -272,12 +263,25 @@ class TerminalWindow:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._unread = ""
 
     async def read_until(self, end: str) -> str:
-        return await read_terminal_until(self._descriptor, end)
+        """Return what was printed up to ``end``. The next call continues after it."""
+        with trio.fail_after(20):
+            while end not in self._unread:
+                await trio.lowlevel.wait_readable(self._descriptor)
+                self._unread += os.read(self._descriptor, 4096).decode()
+        before, _, self._unread = self._unread.partition(end)
+        return before + end
 
     def type(self, keys: str) -> None:
         os.write(self._descriptor, keys.encode())
+
+    @property
+    def edits_and_echoes(self) -> bool:
+        """Whether the terminal is in its usual mode."""
+        flags = termios.ECHO | termios.ICANON
+        return bool(termios.tcgetattr(self._descriptor)[3] & flags == flags)
 
 
 @asynccontextmanager
@@ -334,10 +338,10 @@ async def test_a_signal_at_the_prompt_restores_the_terminal(number: signal.Signa
         await window.read_until("you>")
         window.type("half a li")
         await window.read_until("half a li")
+        assert not window.edits_and_echoes
         assert await stop(process, number) == 128 + number
         assert await read_all(process.stderr) == ""
-        window.type("x")  # the terminal echoes again
-        await window.read_until("x")
+        assert window.edits_and_echoes
 
 
 async def test_lines_of_a_pipe_approve_a_call_and_its_end_rejects_one(tmp_path: Path) -> None:
