@@ -62,7 +62,7 @@ app: App = App(
     print_error=False,
     result_action="return_value",
 )
-app.register_install_completion_command(
+app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]
     add_to_startup=False,
     help="Install completion of commands and options in this shell.",
     help_epilogue="",

@@ -96,13 +96,17 @@ def help_lines() -> Iterator[str]:
 def tool_lines(agent: RealtimeAgent[Any]) -> list[str]:
     """Return one line for each tool, handoff and MCP server of an agent."""
     lines = [_tool_line(tool) for tool in agent.tools]
-    handoffs = () if callable(agent.handoffs) else agent.handoffs
-    targets = (target if isinstance(target, RealtimeAgent) else target.agent for target in handoffs)
-    lines += [f"handoff to {target.name}" for target in targets]
+    handoffs: Iterable[Any] = () if callable(agent.handoffs) else agent.handoffs
+    lines += [f"handoff to {_target_name(handoff)}" for handoff in handoffs]
     servers = [server.name for server in agent.mcp_servers]
     servers += [server.server_label for server in agent.hosted_tools]
     lines += [f"the tools of the MCP server {name}" for name in servers]
     return lines or [f"{agent.name} has no tools."]
+
+
+def _target_name(handoff: Any) -> str:
+    """Return the name of the agent of a handoff, which may be the agent itself."""
+    return str(getattr(handoff, "agent", handoff).name)
 
 
 def _tool_line(tool: FunctionTool) -> str:

@@ -129,6 +129,7 @@ class TerminalReader:
         """Ask for a line; see :meth:`LineReader.read_line`. A second task waits for the first line."""
         async with self._turn:
             self._closing.clear()
+            line: str | End = End.OF_INPUT
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._close_when_cancelled)
                 with trio.CancelScope(shield=True):

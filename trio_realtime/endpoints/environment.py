@@ -62,7 +62,7 @@ def _read(name: str) -> str:
 
 def env(*names: str) -> str | None:
     """Return the value of the first of these variables that is set."""
-    return next(filter(None, map(_read, names)), None)
+    return next((value for name in names if (value := _read(name))), None)
 
 
 def env_flag(name: str) -> bool:
