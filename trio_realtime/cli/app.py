@@ -282,9 +282,7 @@ def run_scenario_files(
     return run_scenarios(files, url=url, api_key=api_key, model=model, junit=junit)
 
 
-@app.command(
-    sort_key=7, help_epilogue=_epilogue("migrate my_agent.py", "migrate --json src/*.ts")
-)
+@app.command(sort_key=7, help_epilogue=_epilogue("migrate my_agent.py", "migrate --json src/*.ts"))
 def migrate(
     *files: Annotated[Path, Parameter(required=True)],
     json: Annotated[bool, Parameter(negative="")] = False,
