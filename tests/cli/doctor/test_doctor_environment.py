@@ -15,7 +15,7 @@ from trio_realtime.cli.doctor import environment
 from trio_realtime.cli.doctor.environment import FEATURES, audio_devices, extras, versions
 
 #: Extras for the development of the library, which users do not need.
-DEVELOPMENT = {"test", "lint", "docs", "interop", "bench", "dev"}
+DEVELOPMENT = {"test", "lint", "docs", "interop", "bench", "matrix", "dev"}
 
 
 def test_each_extra_for_users_has_a_description(repository: Path) -> None:

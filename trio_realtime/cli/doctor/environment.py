@@ -22,6 +22,7 @@ FEATURES: Final[Mapping[str, str]] = {
     "mcp": "MCP servers of agents",
     "sip": "answering and transferring SIP calls",
     "socks": "SOCKS proxies",
+    "testing": "tests of agents, and scenario files",
     "devices": "microphone and speaker",
 }
 
