@@ -68,13 +68,14 @@ def test_the_sdist_has_every_file_of_the_repository(repository: Path, distributi
     assert sorted(expected - packed) == []
 
 
-def test_the_wheel_has_the_package_and_nothing_else(repository: Path, distributions: Path) -> None:
+def test_the_wheel_has_the_two_packages_and_nothing_else(repository: Path, distributions: Path) -> None:
     with zipfile.ZipFile(only(distributions, "*.whl")) as archive:
         names = archive.namelist()
     packed = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
-    tracked = {name for name in tracked_files(repository) if name.startswith("trio_realtime/")}
+    packages = ("trio_realtime/", "pytest_trio_realtime/")
+    tracked = {name for name in tracked_files(repository) if name.startswith(packages)}
     assert sorted(tracked - packed) == []
-    assert [name for name in packed if not name.startswith("trio_realtime/")] == []
+    assert [name for name in packed if not name.startswith(packages)] == []
 
 
 @pytest.fixture(scope="module")
