@@ -72,3 +72,18 @@ def equal(shown: str, printed: str) -> bool:
 def test_no_other_page_uses_the_doctest_builder() -> None:
     found = {page.name for page in pages() if has_doctests(page.read_text(encoding="utf-8"))}
     assert found <= {"migration.md"}
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "expected"),
+    [
+        ("a\n", "a\n", True),
+        ("a\n", "a", True),
+        ("a...c\n", "a\nb\nc\n", True),
+        ("a\n", "b\n", False),
+        ("a\n", "a\nb\n", False),
+        ("a\n", "", False),
+    ],
+)
+def test_three_dots_stand_for_anything(shown: str, printed: str, *, expected: bool) -> None:
+    assert equal(shown, printed) is expected
