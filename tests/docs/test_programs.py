@@ -35,7 +35,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("OPENAI_", "AZURE_", "TRIO_REALTIME_", "PYTHON"))
+        if not name.upper().startswith(("OPENAI_", "AZURE_", "PYTHON"))
+        and not name.upper().endswith("_PROXY")
     }
     subprocess.run(
         [sys.executable, RUNNER, folder],
