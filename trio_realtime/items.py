@@ -13,20 +13,20 @@ from typing import Final, TypeAlias
 import attrs
 
 from .wire import (
-    ContentPart,
+    ContentPart as ContentPart,
     FunctionCallItem as FunctionCallItem,
     FunctionCallOutputItem as FunctionCallOutputItem,
     InputAudio as InputAudio,
     InputImage as InputImage,
     InputText as InputText,
-    Item,
+    Item as Item,
     McpApprovalRequestItem as McpApprovalRequestItem,
     McpApprovalResponseItem as McpApprovalResponseItem,
     McpCallItem as McpCallItem,
     McpListToolsItem as McpListToolsItem,
-    MessageItem,
-    OutputAudio,
-    OutputText,
+    MessageItem as MessageItem,
+    OutputAudio as OutputAudio,
+    OutputText as OutputText,
     UnknownItem as UnknownItem,
     UnknownPart as UnknownPart,
 )
