@@ -172,6 +172,8 @@ INTERNAL = {
     "FunctionTool.spec",
     "HistoryUpdated.shares_text",
     "HostedMcpTool.spec",
+    "InterruptionPolicy.needs_transcript",
+    "InterruptionPolicy.waits",
     "LocalServer.run",
     "LocalServer.stop",
     "McpServer.secrets",

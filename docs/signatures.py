@@ -1,7 +1,7 @@
 """How the reference shows signatures: aliases by name, short defaults, and only what users pass.
 
-Sphinx resolves the aliases of this page's table to their names. The functions work on the text of signatures, and
-know nothing of Sphinx.
+`conf.py` passes the table of aliases to Sphinx, which then shows them by name. The functions work on the text of
+signatures, and know nothing of Sphinx.
 """
 
 from __future__ import annotations
@@ -55,18 +55,24 @@ NAMED_ALIASES = {
 AUTODOC_ALIASES = {name: f"trio_realtime.{module}.{name}" for name, module in NAMED_ALIASES.items()}
 
 # Arguments that only the library passes, by the name of the class.
-INTERNAL_ARGUMENTS = {"ToolContext": {"early"}}
+INTERNAL_ARGUMENTS = {"ToolContext": frozenset({"early"})}
 
 SHORTENED = (
     # names that annotations use only under TYPE_CHECKING, or that stand for a function of the library
     (re.compile(r"\bAnyAgent\b"), "RealtimeAgent"),
     (re.compile(r"\bAnyTool\b"), "FunctionTool"),
     (re.compile(r" \| ReadItems\b| \| Callable\[\[\], Sequence\[~?[\w.]*HistoryItem\]\]"), ""),
-    # defaults: the fields of a value that has only defaults, a factory, a function
-    (re.compile(r"= (Usage|Percentiles|UsageLimits|LatencyStatistics)\([^()]*\)"), r"= \1()"),
-    (re.compile(r"= AudioFormat\(type='audio/pcm', rate=24000\)"), "= PCM24K"),
-    (re.compile(r"= NOTHING\b"), "= ..."),
-    (re.compile(r"= <function ([\w.]+)>"), r"= \1"),
+    # defaults: a constant, a value whose fields all have their defaults, a factory, a function
+    (re.compile(r"= AudioFormat\(type='audio/pcm', rate=24000\)$"), "= PCM24K"),
+    (
+        re.compile(
+            r"= (CachedTokens|InputTokens|OutputTokens|InterruptionPolicy|LatencyStatistics"
+            r"|Percentiles|Usage|UsageLimits)\(.*\)$"
+        ),
+        r"= \1()",
+    ),
+    (re.compile(r"= NOTHING$"), "= ..."),
+    (re.compile(r"= <function ([\w.]+)>$"), r"= \1"),
 )
 
 
@@ -77,17 +83,20 @@ def tidy_signature(name: str, signature: str) -> str:
         name: the full name of the function or class.
         signature: its arguments, with the parentheses.
     """
+    internal = INTERNAL_ARGUMENTS.get(name.rpartition(".")[2], frozenset())
+    shown = [
+        shorten(argument)
+        for argument in split_arguments(signature[1:-1])
+        if argument.partition(":")[0].strip() not in internal
+    ]
+    return f"({', '.join(shown)})"
+
+
+def shorten(argument: str) -> str:
+    """Return an argument with short names and a short default."""
     for pattern, replacement in SHORTENED:
-        signature = pattern.sub(replacement, signature)
-    internal = INTERNAL_ARGUMENTS.get(name.rpartition(".")[2])
-    if internal:
-        kept = [
-            argument
-            for argument in split_arguments(signature[1:-1])
-            if argument.partition(":")[0].strip() not in internal
-        ]
-        signature = f"({', '.join(kept)})"
-    return signature
+        argument = pattern.sub(replacement, argument)
+    return argument
 
 
 def split_arguments(arguments: str) -> Iterator[str]:

@@ -261,18 +261,14 @@ class InterruptionPolicy:
     the session requests the response to each turn of the user. Speech while the agent neither speaks nor
     works is always a turn of the user.
 
-    ===================  ==================================================================================
-    speech               what happens
-    ===================  ==================================================================================
-    of ``min_speech``    It interrupts as soon as it is known to last so long: ``server_vad`` reports the
-    or longer            end of speech only after ``silence_duration_ms``, so the interruption comes after
-                         both times. With another turn detection, it comes after ``min_speech``.
-    shorter              Without ``ignored_phrases``, it is ignored. With them, it is ignored if it
-                         consists of them, and interrupts otherwise, once the transcript is there.
-    that has             With ``resume``, an empty transcript, or one of ignored phrases, means that it was
-    interrupted          no interruption: the agent is asked to go on. The answer to other speech waits
-                         for the transcript.
-    ===================  ==================================================================================
+    - Speech of ``min_speech`` or longer interrupts as soon as it is known to last so long.
+      ``server_vad`` reports the end of speech only after ``silence_duration_ms``, so the interruption
+      comes after both times. With another turn detection, it comes after ``min_speech``.
+    - Shorter speech is ignored without ``ignored_phrases``. With them, it is ignored if it consists of
+      them, and interrupts otherwise, once the transcript is there.
+    - Speech that has interrupted may turn out to be no interruption, with ``resume``: its transcript is
+      empty, or one of the ignored phrases. Then the agent is asked to go on. The answer to other speech
+      waits for the transcript.
 
     Args:
         min_speech: seconds of speech that interrupt.

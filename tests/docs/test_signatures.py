@@ -40,6 +40,10 @@ def test_internal_arguments_are_left_out() -> None:
             "(format: AudioFormat = AudioFormat(type='audio/pcm', rate=24000))",
             "(format: AudioFormat = PCM24K)",
         ),
+        (
+            "(policy: InterruptionPolicy = InterruptionPolicy(text='a (b', size=(1, 2)), x: int = 1)",
+            "(policy: InterruptionPolicy = InterruptionPolicy(), x: int = 1)",
+        ),
         ("(env: Any = NOTHING)", "(env: Any = ...)"),
         ("(connector: Connector = <function connect>)", "(connector: Connector = connect)"),
         ("(pcm: bytes, *, commit: bool = False)", "(pcm: bytes, *, commit: bool = False)"),
