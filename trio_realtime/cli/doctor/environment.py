@@ -24,6 +24,7 @@ FEATURES: Final[Mapping[str, str]] = {
     "socks": "SOCKS proxies",
     "testing": "tests of agents, and scenario files",
     "devices": "microphone and speaker",
+    "testing": "the pytest plugin, and scenario files",
 }
 
 
