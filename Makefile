@@ -16,7 +16,7 @@ CODE := $(wildcard $(PACKAGE) pytest_trio_realtime tests benchmarks examples)
 # Modules whose methods users await.
 SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/local/server.py \
   $(PACKAGE)/session/session.py $(PACKAGE)/session/ending_methods.py \
-  $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
+  $(PACKAGE)/session/audio_methods.py $(PACKAGE)/session/response_handle.py $(PACKAGE)/session/consumers/bus.py)
 
 .PHONY: help demo test test-fast test-all check lint ruff flake8-async types docs bench bench-results peers interop format clean
 

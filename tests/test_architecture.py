@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_validation": set(),
     "models": set(),
     "wire": set(),
+    "audio": {"wire", "errors"},
     "transports": {"_nursery", "_redaction", "_validation"},
     "endpoints": {"errors", "wire", "_proxies", "_redaction", "_validation"},
     "realtime_model": {"wire", "transports", "endpoints", "errors", "_redaction"},
@@ -74,9 +75,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing.fault_matrix": {
         *("", "testing", "wire", "errors", "events", "items", "local", "realtime_model", "session"),
     },
-    "local": {"wire", "transports", "_nursery", "errors", "endpoints", "models"},
+    "local": {"wire", "transports", "_nursery", "errors", "endpoints", "models", "audio"},
     "session": {
-        *("wire", "transports", "_nursery", "realtime_model"),
+        *("wire", "transports", "_nursery", "realtime_model", "audio"),
         *("errors", "items", "events", "config", "latency", "usage", "core", "agents"),
         "session_end",
     },
@@ -92,6 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "testing.scenarios"),
+        "audio",
         *("_proxies", "_redaction"),  # the doctor explains settings
     },
 }
@@ -250,9 +252,9 @@ def test_imported_packages_are_dependencies(path: Path) -> None:
 def test_optional_packages_are_not_imported_with_the_library() -> None:
     child = (
         "import sys\n"
-        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents, {PACKAGE}.sip\n"
+        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents, {PACKAGE}.sip, {PACKAGE}.audio\n"
         f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]\n"
-        "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2', 'python_socks'} & sys.modules.keys()))\n"
+        "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2', 'python_socks', 'numpy', 'soxr'} & sys.modules.keys()))\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", child], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Audio conversion: G.711, RMS levels, speed, duration and rates."""
+"""Audio of the local server: loudness, speed, duration and rates."""
 
 from __future__ import annotations
 
@@ -18,47 +18,11 @@ from trio_realtime.local.audio import (
     change_speed,
     decode,
     encode,
-    encoding_table,
     fit_duration,
     loudness,
     split,
 )
 from trio_realtime.local.harness import ProtocolHarness
-
-# -- G.711 ---------------------------------------------------------------------------------------
-
-
-# Codes of the standard for a few samples of 16 bits.
-KNOWN_ULAW = {0: 0xFF, 32635: 0x80, -32635: 0x00, 1000: 0xCE, -1000: 0x4E, 8: 0xFE, -8: 0x7E}
-
-
-KNOWN_ALAW = {0: 0xD5, 32767: 0xAA, -32768: 0x2A, 1000: 0xFA, -1000: 0x7A, 8: 0xD5, -8: 0x55}
-
-
-@pytest.mark.parametrize(
-    ("name", "known"), [("audio/pcmu", KNOWN_ULAW), ("audio/pcma", KNOWN_ALAW)]
-)
-def test_g711_codes_match_the_standard(name: str, known: dict[int, int]) -> None:
-    table = encoding_table(name)
-    assert {sample: table[sample & 0xFFFF] for sample in known} == known
-
-
-def test_g711_decodes_to_the_values_of_the_standard() -> None:
-    ulaw = decode(bytes([0x00, 0x7F, 0x80, 0xFF, 0xCE]), FORMATS["audio/pcmu"])
-    assert list(ulaw) == [-32124, 0, 32124, 0, 988]
-    alaw = decode(bytes([0x2A, 0xAA, 0xD5, 0x55, 0xFA]), FORMATS["audio/pcma"])
-    assert list(alaw) == [-32256, 32256, 8, -8, 1008]
-
-
-@pytest.mark.parametrize("name", ["audio/pcmu", "audio/pcma"])
-def test_every_g711_code_survives_a_round_trip(name: str) -> None:
-    codes = bytes(range(256))
-    table = encoding_table(name)
-    again = bytes(table[sample & 0xFFFF] for sample in decode(codes, FORMATS[name]))
-    # Negative zero of mu-law is encoded as positive zero.
-    expected = codes.replace(b"\x7f", b"\xff") if name == "audio/pcmu" else codes
-    assert again == expected
-
 
 # -- levels and duration -------------------------------------------------------------------------
 

@@ -9,13 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from trio_realtime.audio.samples import samples
 from trio_realtime.local import EspeakSynthesizer, Speech, ToneSynthesizer
-from trio_realtime.local.audio import (
-    FORMATS,
-    loudness,
-    samples,
-)
-from trio_realtime.local.synthesizer import split_wave
+from trio_realtime.local.audio import FORMATS, loudness
 
 PCM = FORMATS["audio/pcm"]
 
@@ -49,16 +45,6 @@ def wave_of(pcm: bytes, rate: int, length: int) -> bytes:
         + struct.pack("<I", length)
         + pcm
     )
-
-
-def test_lengths_in_the_header_of_a_wav_stream_are_ignored() -> None:
-    assert split_wave(wave_of(b"\1\0\2\0", 22050, 0x7FFFF000)) == (22050, b"\1\0\2\0")
-
-
-@pytest.mark.parametrize("wave", [b"", b"RIFF", wave_of(b"", 8000, 0).replace(b"data", b"none")])
-def test_an_invalid_wav_stream_is_rejected(wave: bytes) -> None:
-    with pytest.raises(ValueError, match="WAV"):
-        split_wave(wave)
 
 
 def fake_program(folder: Path, body: str) -> str:

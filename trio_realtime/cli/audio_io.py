@@ -4,34 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import trio
-
 from trio_realtime import RealtimeSession, events
+from trio_realtime.audio import PcmAudio
 
 from .wav import BYTES_PER_MS
 
 FRAME_MS = 20
-_FRAME_BYTES = FRAME_MS * BYTES_PER_MS
 _PAUSE = bytes(300 * BYTES_PER_MS)
 
 
-async def send_speech(
-    session: RealtimeSession[None], pcm: bytes, *, silence_ms: int, realtime: bool = True
-) -> None:
+async def send_speech(session: RealtimeSession[None], pcm: bytes, *, silence_ms: int) -> None:
     """Send speech in frames, as a microphone would, followed by silence that ends the turn.
 
     Args:
         session: the session to send to.
         pcm: PCM16 mono at 24 kHz.
         silence_ms: milliseconds of silence to send after the speech.
-        realtime: send each frame when it is due; otherwise as fast as the session accepts them.
     """
-    audio = pcm + bytes(silence_ms * BYTES_PER_MS)
-    start = trio.current_time()
-    for number, offset in enumerate(range(0, len(audio), _FRAME_BYTES)):
-        if realtime:
-            await trio.sleep_until(start + number * FRAME_MS / 1000)
-        await session.send_audio(audio[offset : offset + _FRAME_BYTES])
+    await session.send_file(PcmAudio(pcm), frame_ms=FRAME_MS, silence_ms=silence_ms)
 
 
 class Recorder:

@@ -8,14 +8,12 @@ import trio
 
 from trio_realtime import RealtimeAgent, RealtimeSession, SessionConfig, events
 
-from .audio_io import Recorder, send_speech
+from .audio_io import Recorder
 from .console import Terminal
 from .endpoints import EndpointOptions, open_session
 from .exit import FAILED, OK, UserFacingError, print_message
-from .wav import check_writable, read_pcm, write_pcm
+from .wav import check_writable, read_speech, write_pcm
 
-#: Longer than the 500 ms of silence after which voice activity detection ends a turn.
-TRAILING_SILENCE_MS = 1000
 #: Seconds that the service may take to detect speech after all audio was sent.
 _SPEECH_DETECTION_TIMEOUT = 5.0
 
@@ -38,12 +36,12 @@ async def talk(
         RealtimeError: the session could not be opened, or it failed.
     """
     check_writable(target)
-    pcm = await trio.to_thread.run_sync(read_pcm, source)
+    audio = await trio.to_thread.run_sync(read_speech, source)
     async with open_session(agent, options, config) as session:
         reply = ReplyTracker(Terminal(agent.name, prompt=False))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_follow_events, session, reply)
-            await send_speech(session, pcm, silence_ms=TRAILING_SILENCE_MS, realtime=realtime)
+            await session.send_file(audio, realtime=realtime)
             await _wait_reply(reply, source, timeout)
             nursery.cancel_scope.cancel(reason="the reply is complete")
     await trio.to_thread.run_sync(write_pcm, target, reply.recorder.pcm())

@@ -1,4 +1,4 @@
-"""Audio conversion: the wire formats, G.711, RMS levels and duration.
+"""The audio of the local server: the wire formats, their conversion, and its duration.
 
 Internally audio is signed 16-bit little-endian mono PCM, at 24 kHz for output. Output audio passes
 through iterators, so that the server generates it piece by piece, as it sends it. The live service
@@ -7,14 +7,15 @@ has PCM at 24 kHz only; here it may have other rates.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
-from operator import mul
 from typing import Final
 
 import attrs
+
+from trio_realtime.audio.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
+from trio_realtime.audio.levels import root_mean_square
+from trio_realtime.audio.samples import samples, to_bytes
 
 from .types import Json
 
@@ -76,84 +77,25 @@ FORMATS: Final[Mapping[str, AudioFormat]] = {
 }
 
 
-def samples(pcm: bytes | bytearray) -> array[int]:
-    """Decode little-endian PCM16. Ignores an odd last byte."""
-    numbers = array("h", bytes(pcm[: len(pcm) // 2 * 2]))
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
-
-
-def to_bytes(numbers: array[int]) -> bytes:
-    """Return samples as PCM16 bytes, little-endian. The inverse of :func:`samples`."""
-    if sys.byteorder == "big":
-        numbers = array("h", numbers)
-        numbers.byteswap()
-    return numbers.tobytes()
-
-
-# -- G.711 ---------------------------------------------------------------------------------------
-
-
-def _ulaw_to_linear(code: int) -> int:
-    code = ~code & 0xFF
-    magnitude = (((code & 0x0F) << 3) + 0x84) << (code >> 4 & 7)
-    return 0x84 - magnitude if code & 0x80 else magnitude - 0x84
-
-
-def _alaw_to_linear(code: int) -> int:
-    code ^= 0x55
-    segment = code >> 4 & 7
-    magnitude = ((code & 0x0F) << 4) + 8
-    if segment:
-        magnitude = (magnitude + 0x100) << (segment - 1)
-    return magnitude if code & 0x80 else -magnitude
-
-
-def _linear_to_ulaw(sample: int) -> int:
-    sign = 0x80 if sample < 0 else 0
-    magnitude = min(abs(sample), 32635) + 0x84
-    exponent = magnitude.bit_length() - 8
-    return ~(sign | exponent << 4 | magnitude >> (exponent + 3) & 0x0F) & 0xFF
-
-
-def _linear_to_alaw(sample: int) -> int:
-    # The standard encodes negative samples as ~x, which is one step closer to zero.
-    sign, magnitude = (0x80, sample) if sample >= 0 else (0, ~sample)
-    magnitude >>= 4
-    exponent = max(0, magnitude.bit_length() - 4)
-    mantissa = (magnitude >> max(0, exponent - 1)) & 0x0F
-    return (sign | exponent << 4 | mantissa) ^ 0x55
-
-
-_DECODERS: Final = {"audio/pcmu": _ulaw_to_linear, "audio/pcma": _alaw_to_linear}
-_ENCODERS: Final = {"audio/pcmu": _linear_to_ulaw, "audio/pcma": _linear_to_alaw}
-
-
-@lru_cache
-def decoding_table(name: str) -> tuple[int, ...]:
-    """Return the samples of the 256 codes of a G.711 format."""
-    return tuple(map(_DECODERS[name], range(256)))
-
-
-@lru_cache
-def encoding_table(name: str) -> bytes:
-    """Return the codes of all 65536 samples, indexed by ``sample & 0xFFFF``."""
-    coder = _ENCODERS[name]
-    return bytes(coder(s if s < 0x8000 else s - 0x10000) for s in range(0x10000))
-
-
 # -- conversion ----------------------------------------------------------------------------------
+
+_ENCODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "audio/pcm": bytes,
+    "audio/pcmu": encode_ulaw,
+    "audio/pcma": encode_alaw,
+}
+_DECODERS: Final[Mapping[str, Callable[[bytes | bytearray], bytes]]] = {
+    "audio/pcm": bytes,
+    "audio/pcmu": decode_ulaw,
+    "audio/pcma": decode_alaw,
+}
 
 
 def encode(pcm: bytes, audio_format: AudioFormat) -> bytes:
     """Encode PCM16 at 24 kHz in a wire format."""
-    if audio_format.name == "audio/pcm":
-        if audio_format.sample_rate == SAMPLE_RATE:
-            return pcm
-        return to_bytes(_resample(samples(pcm), audio_format.sample_rate))
-    table = encoding_table(audio_format.name)
-    return bytes(table[sample & 0xFFFF] for sample in _resample(samples(pcm), 8_000))
+    if audio_format.sample_rate != SAMPLE_RATE:
+        pcm = to_bytes(_resample(samples(pcm), audio_format.sample_rate))
+    return _ENCODERS[audio_format.name](pcm)
 
 
 def _resample(numbers: array[int], rate: int) -> array[int]:
@@ -180,18 +122,12 @@ def _interleave(even: array[int], odd: array[int]) -> array[int]:
 
 def decode(data: bytes | bytearray, audio_format: AudioFormat) -> array[int]:
     """Decode samples, at the sample rate of the format."""
-    if audio_format.name == "audio/pcm":
-        return samples(data)
-    table = decoding_table(audio_format.name)
-    return array("h", [table[code] for code in data])
+    return samples(_DECODERS[audio_format.name](data))
 
 
 def loudness(data: bytes | bytearray, audio_format: AudioFormat) -> float:
     """Return the root mean square of the samples, from 0 (silence) to 32768."""
-    numbers = decode(data, audio_format)
-    if not numbers:
-        return 0.0
-    return float((sum(map(mul, numbers, numbers)) / len(numbers)) ** 0.5)
+    return root_mean_square(decode(data, audio_format))
 
 
 # -- pieces of audio -----------------------------------------------------------------------------

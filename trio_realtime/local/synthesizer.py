@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import io
 import math
 import re
 import shutil
-import struct
 import subprocess
 from array import array
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
 
-from .audio import FORMATS, SAMPLE_RATE, to_bytes
+from trio_realtime.audio import read_wav
+from trio_realtime.audio.samples import to_bytes
+
+from .audio import FORMATS, SAMPLE_RATE
 
 __all__ = ["EspeakSynthesizer", "Speech", "Synthesizer", "ToneSynthesizer"]
 
@@ -136,7 +139,7 @@ class EspeakSynthesizer:
         path = shutil.which(program)
         if path is None:
             raise FileNotFoundError(f"the speech program {program!r} is not installed")
-        self._resampler: Any = importlib.import_module("soxr")
+        importlib.import_module("soxr")  # fail here, not when the agent begins to speak
         self._command = (path, "-v", voice, "-s", str(words_per_minute), "--stdin", "--stdout")
         self._ms_per_character = 60_000 / (words_per_minute * _CHARACTERS_PER_WORD)
         self._cached_speech = lru_cache(maxsize=_CACHED_SENTENCES)(self._run)
@@ -168,31 +171,4 @@ class EspeakSynthesizer:
             check=True,
             timeout=_SYNTHESIS_TIMEOUT,
         )
-        rate, pcm = split_wave(done.stdout)
-        return self._resample(pcm, rate)
-
-    def _resample(self, pcm: bytes, rate: int) -> bytes:
-        numpy: Any = importlib.import_module("numpy")
-        numbers = numpy.frombuffer(pcm, dtype="<i2")
-        spoken: bytes = self._resampler.resample(numbers, rate, SAMPLE_RATE).astype("<i2").tobytes()
-        return spoken
-
-
-def split_wave(wave: bytes) -> tuple[int, bytes]:
-    """Return the sample rate and the samples of a mono 16-bit WAV stream.
-
-    A program that writes to a pipe does not know the length in advance, so the lengths in the
-    header are ignored, and the samples extend to the end.
-
-    Raises:
-        ValueError: this is not a mono 16-bit WAV stream.
-    """
-    head = wave.find(b"fmt ")
-    data = wave.find(b"data")
-    if wave[:4] != b"RIFF" or head < 0 or data < 0:
-        raise ValueError("expected a WAV stream from the speech program")
-    _, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", wave, head + 8)
-    if (channels, bits) != (1, 16):
-        raise ValueError(f"expected mono 16-bit samples, got {channels} channel(s) of {bits} bits")
-    pcm = wave[data + 8 :]
-    return rate, pcm[: len(pcm) // 2 * 2]
+        return read_wav(io.BytesIO(done.stdout)).resample(SAMPLE_RATE).data

@@ -19,8 +19,6 @@ from trio_realtime.config import (
 )
 from trio_realtime.core import (
     ROOT,
-    ClearAudio,
-    CommitAudio,
     CreateResponse,
     HistoryEdited,
     Interrupt,
@@ -37,11 +35,8 @@ from trio_realtime.items import MAX_ID_LENGTH, HistoryItem, item_text
 from trio_realtime.usage import Usage
 from trio_realtime.wire import (
     UNSET,
-    AudioFormat,
     ConversationItemCreate,
     InputAudioBufferAppend,
-    InputAudioBufferClear,
-    InputAudioBufferCommit,
     InputImage,
     InputItem,
     InputText,
@@ -52,12 +47,10 @@ from trio_realtime.wire import (
     ToolSpec,
     Unset,
 )
-from trio_realtime.wire.client import check_append
 
 from .arguments import (
     MessageContent,
     as_usage_errors,
-    audio_bytes,
     check_length,
     check_new_ids,
     history_items,
@@ -65,11 +58,11 @@ from .arguments import (
     raw_event,
     tool_spec,
 )
+from .audio_methods import AudioMethods
 from .connection.connections import SessionConnections
 from .consumers.channel import EventChannel
 from .consumers.paced_audio import PACED_EVENTS, PacedAudio
 from .end_call import ShutDown
-from .ending_methods import EndingMethods
 from .playback_tracker import PlaybackTracker
 from .response_handle import Response
 from .runtime import SessionRuntime
@@ -83,7 +76,7 @@ EventT = TypeVar("EventT", bound=SessionEvent)
 
 
 @final
-class RealtimeSession(EndingMethods, Generic[ContextT]):
+class RealtimeSession(AudioMethods, Generic[ContextT]):
     """A running session. :func:`~trio_realtime.open_realtime_session` makes it.
 
     Iterate the session, or :attr:`events`, for its events. All methods may be called from any task of
@@ -101,14 +94,12 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         connections: SessionConnections,
         shut_down: ShutDown,
     ) -> None:
-        super().__init__(runtime, shut_down)
+        super().__init__(runtime, shut_down, config)
         self._connections = connections
         self._services = services
-        self._config = config
         self._context = context
         self._events: EventChannel[AnyEvent] = runtime.bus.open_channel()
         self._playback = PlaybackTracker(runtime)
-        self._muted = False
 
     def __repr__(self) -> str:
         session = self._runtime.core.session
@@ -233,45 +224,6 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         )
         message = SendEncoded(event=event, message=self._runtime.encode(event))
         return message, content if isinstance(content, str) else item_text(item)
-
-    async def send_audio(
-        self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
-    ) -> None:
-        """Send audio of the user.
-
-        Waits while too many bytes of audio are queued (``max_outgoing_audio``). Cancelling that wait
-        sends nothing.
-
-        Args:
-            pcm: raw bytes in the input format (PCM16, mono, 24 kHz by default), of any length; 20 to
-                100 ms are usual.
-            commit: end the user's turn, for push-to-talk.
-
-        Raises:
-            UsageError: it is neither bytes nor an array of 16-bit integers, or is larger than the service
-                accepts at once (15 MiB).
-        """
-        audio = audio_bytes(pcm)
-        try:
-            check_append(audio)
-        except ValueError as exc:
-            raise UsageError(str(exc)) from None
-        self._runtime.guard.check()
-        await self._runtime.send_queue.wait_for_audio_space()
-        if audio and not self._muted:
-            self._runtime.send_audio(audio)
-        if commit:
-            self._runtime.feed(CommitAudio(InputAudioBufferCommit()))
-
-    async def commit_audio(self) -> None:
-        """End the user's turn, for push-to-talk. This does not request a response."""
-        await self._ready()
-        self._runtime.feed(CommitAudio(InputAudioBufferCommit()))
-
-    async def clear_audio(self) -> None:
-        """Drop the audio in the service's input buffer that is not part of a turn yet."""
-        await self._ready()
-        self._runtime.feed(ClearAudio(InputAudioBufferClear()))
 
     async def create_response(
         self,
@@ -561,15 +513,6 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         self._runtime.guard.check()
         await self._connections.reconnect()
 
-    def mute(self, muted: bool) -> None:  # noqa: FBT001 - the one thing it says
-        """Stop sending the user's audio, or send it again. Muted audio is dropped."""
-        self._muted = muted
-
-    @property
-    def is_muted(self) -> bool:
-        """Whether the user's audio is dropped."""
-        return self._muted
-
     # --- look
 
     @property
@@ -641,7 +584,7 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
         """
         if frame_ms < 1:
             raise UsageError(f"frame_ms must be at least 1, got {frame_ms}")
-        encoding = self._output_format()
+        encoding = self.output_format
         return PacedAudio(
             lambda: self._runtime.bus.open_channel(PACED_EVENTS),
             self._playback.played,
@@ -653,8 +596,3 @@ class RealtimeSession(EndingMethods, Generic[ContextT]):
             max_audio=self._config.max_buffered_audio,
             overflow=self._config.overflow,
         )
-
-    def _output_format(self) -> AudioFormat:
-        session = self._runtime.core.session
-        effective = session.output_format if session is not None else None
-        return effective if effective is not None else self._config.output_format
