@@ -81,6 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("errors", "items", "events", "config", "latency", "usage", "core", "agents"),
         "session_end",
     },
+    "devices": {"_nursery", "audio", "errors", "events", "session", "wire"},
     "_end_dates": {"config", "endpoints", "models"},
     # It chooses the endpoint and the transport, so it imports nearly everything.
     "_open_session": {
@@ -93,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "testing.scenarios"),
-        "audio",
+        *("audio", "devices"),
         *("_proxies", "_redaction"),  # the doctor explains settings
     },
 }
@@ -252,9 +253,9 @@ def test_imported_packages_are_dependencies(path: Path) -> None:
 def test_optional_packages_are_not_imported_with_the_library() -> None:
     child = (
         "import sys\n"
-        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents, {PACKAGE}.sip, {PACKAGE}.audio\n"
+        f"import {PACKAGE}.local, {PACKAGE}.session, {PACKAGE}.agents, {PACKAGE}.sip, {PACKAGE}.devices\n"
         f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]\n"
-        "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2', 'python_socks', 'numpy', 'soxr'} & sys.modules.keys()))\n"
+        "print(*sorted({'mcp', 'pydantic', 'anyio', 'httpx2', 'python_socks', 'numpy', 'soxr', 'sounddevice'} & sys.modules.keys()))\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", child], capture_output=True, text=True, check=False

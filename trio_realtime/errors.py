@@ -28,6 +28,7 @@
     │       └── ClosedByService      the service closed it, also with code 1000
     ├── McpServerFailed        an MCP server did not start or was disconnected
     │   └── McpCallFailed         a call of one of its tools failed
+    ├── DeviceError            a microphone or a speaker is missing or has stopped
     ├── ConsumerTooSlow        a consumer left too many events unread
     └── InternalError          a bug of this library: please report it
 """
@@ -45,6 +46,7 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionLost",
     "ConsumerTooSlow",
+    "DeviceError",
     "GuardrailFailed",
     "HookFailed",
     "InternalError",
@@ -255,6 +257,10 @@ class McpServerFailed(RealtimeError):
 
 class McpCallFailed(McpServerFailed):
     """A call of an MCP server's tool failed. Its text is given to the model. The session goes on."""
+
+
+class DeviceError(RealtimeError):
+    """A microphone or a speaker cannot be opened, or has stopped. The message says what to do."""
 
 
 class ConsumerTooSlow(RealtimeError):

@@ -18,7 +18,7 @@ from array import array
 from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import IO, TypeAlias
 
 import attrs
 
@@ -30,7 +30,7 @@ from .samples import samples, to_bytes
 
 __all__ = ["WavSource", "read_wav", "write_wav"]
 
-WavSource: TypeAlias = str | os.PathLike[str] | BinaryIO
+WavSource: TypeAlias = str | os.PathLike[str] | IO[bytes]
 """A WAV file: its path, or a binary file."""
 
 

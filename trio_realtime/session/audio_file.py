@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
 import trio
 
@@ -22,7 +22,7 @@ from trio_realtime.wire import PCM24K, AudioFormat, SemanticVad, ServerVad
 
 __all__ = ["AudioSource", "check_pace", "read_audio", "send_paced", "silence_that_ends_turn"]
 
-AudioSource: TypeAlias = str | os.PathLike[str] | BinaryIO | PcmAudio
+AudioSource: TypeAlias = str | os.PathLike[str] | IO[bytes] | PcmAudio
 """A WAV file, as its path or as a binary file, or audio."""
 
 _DEFAULT_SERVER_VAD_MS: Final = 500

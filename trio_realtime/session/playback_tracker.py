@@ -8,7 +8,7 @@ from typing import Any, final
 
 import trio
 
-from trio_realtime.core import ReportPlayed
+from trio_realtime.core import ReportPlayed, StopPlaybackReports
 from trio_realtime.errors import UsageError
 
 from .runtime import SessionRuntime
@@ -47,6 +47,11 @@ class PlaybackTracker:
             raise UsageError(f"ms must be a number of milliseconds, got {given!r:.80}")
         ms = float(given)
         self._runtime.feed(ReportPlayed(item_id=item_id, content_index=content_index, ms=ms))
+
+    def stop_reports(self) -> None:
+        """Let audio play in real time from its arrival again. What was not reported is dropped."""
+        self._runtime.guard.check()
+        self._runtime.feed(StopPlaybackReports())
 
     def position(self, item_id: str, content_index: int = 0) -> float:
         """Return how many milliseconds of an item were heard; 0 for an item that is not in the queue."""

@@ -26,7 +26,6 @@ from trio_realtime.core import (
     SendEncoded,
     SendItem,
     SendRaw,
-    StopPlaybackReports,
     UpdateHistory,
 )
 from trio_realtime.errors import UsageError
@@ -588,7 +587,7 @@ class RealtimeSession(AudioMethods, Generic[ContextT]):
         return PacedAudio(
             lambda: self._runtime.bus.open_channel(PACED_EVENTS),
             self._playback.played,
-            lambda: self._runtime.feed(StopPlaybackReports()),
+            self._playback.stop_reports,
             bytes_per_ms=encoding.bytes_per_ms,
             frame_ms=frame_ms,
             pad=pad,
