@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -24,6 +25,7 @@ import trio
 
 import trio_realtime
 from trio_realtime import Endpoint, RealtimeAgent, SessionConfig, open_realtime_session
+from trio_realtime.audio import read_wav
 from trio_realtime.cli import wav
 from trio_realtime.endpoints import DEFAULT_MODEL
 from trio_realtime.errors import ConnectionLost
@@ -412,15 +414,16 @@ async def test_chat_ends_when_the_service_ends_the_session_during_a_prompt() -> 
 async def test_talk_sends_speech_in_real_time_and_records_the_reply(tmp_path: Path) -> None:
     reply = tmp_path / "reply.wav"
     started = trio.current_time()
-    done = await run("talk", "--local", "--input", SPEECH, "--output", reply)
+    done = await run("talk", "--local", SPEECH, "--output", reply)
     assert trio.current_time() - started > len(samples_of(SPEECH)) / 24_000
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("Assistant: I heard 2.")
+    you, agent, wrote = done.out.splitlines()
+    assert you.startswith("you: ")
+    assert agent.startswith("Assistant: I heard 2.")
     samples = samples_of(reply)
+    assert wrote == f"wrote {reply}: {len(samples) / 24_000:.1f} s of speech"
     # The local server speaks for 60 ms per character.
-    assert len(samples) / 24 == pytest.approx(
-        60 * len(done.out.strip().removeprefix("Assistant: "))
-    )
+    assert len(samples) / 24 == pytest.approx(60 * len(agent.removeprefix("Assistant: ")))
     assert loudness(samples) > 1000
 
 
@@ -434,15 +437,38 @@ async def test_talk_accepts_stereo_at_another_rate_faster_than_real_time(tmp_pat
         "talk", "--local", "--no-realtime", "--input", source, "--output", tmp_path / "reply.wav"
     )
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("Assistant: I heard 2.")
+    assert "\nAssistant: I heard 2." in done.out
+
+
+async def test_talk_reads_and_writes_the_standard_streams() -> None:
+    with trio.fail_after(40):
+        done = await trio.run_process(
+            [*COMMAND, "talk", "--local", "--no-realtime", "-", "--output", "-"],
+            stdin=SPEECH.read_bytes(),
+            capture_stdout=True,
+            capture_stderr=True,
+            env=ENVIRONMENT,
+        )
+    assert read_wav(io.BytesIO(done.stdout)).duration_ms > 1000
+    assert b"\nAssistant: I heard 2." in done.stderr
+
+
+async def test_talk_refuses_to_overwrite_without_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "reply.wav").write_bytes(b"old")
+    done = await run("talk", "--local", SPEECH, cwd=tmp_path)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == (
+        "trio-realtime: reply.wav exists; overwrite it with --force, or name another --output\n"
+    )
+    assert (tmp_path / "reply.wav").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize(
     ("content", "line"),
     [
         (None, "No such file or directory"),
-        (b"hello", "is not a PCM WAV file"),
-        (b"", "is not a PCM WAV file (the file is truncated)"),
+        (b"hello", "is not a WAV file"),
+        (b"", "is not a WAV file"),
         (
             b"RIFF$\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\0\0\0",
             "contains no audio",
@@ -456,7 +482,7 @@ async def test_talk_reports_an_unusable_file_in_one_line(
     source = tmp_path / "source.wav"
     if content is not None:
         source.write_bytes(content)
-    done = await run("talk", "--local", "--input", source, "--output", tmp_path / "reply.wav")
+    done = await run("talk", "--local", source, "--output", tmp_path / "reply.wav")
     assert (done.status, done.out) == (2, "")
     assert line in done.err
     assert str(source) in done.err
@@ -633,7 +659,7 @@ async def test_completion_is_installed_without_a_change_of_startup_files(
     ("arguments", "line"),
     [
         (["bogus"], 'Unknown command "bogus"'),
-        (["talk"], "--input"),
+        (["talk", "--loud"], "Unknown option: --loud"),
         (["chat", "--loud"], "--loud"),
         (["chat", "--local", "--url", "ws://localhost"], "contradict each other"),
         (["chat", "--url", "ftp://localhost"], "the URL must begin with"),

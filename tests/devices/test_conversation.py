@@ -137,7 +137,7 @@ async def test_the_formats_of_the_session_are_used(
     autojump_clock: MockClock, audio_format: AudioFormat
 ) -> None:
     host, peer = FakeHost(), ScriptedPeer()
-    settings = {"input_format": audio_format, "output_format": audio_format}
+    settings: dict[str, Any] = {"input_format": audio_format, "output_format": audio_format}
     async with opened(host, peer, **settings) as (session, _):
         rate = audio_format.rate or 8_000
         assert host.microphone.rate == host.speaker.rate == rate
@@ -185,6 +185,15 @@ async def test_an_exception_of_the_block_is_raised_unchanged(autojump_clock: Moc
         async with opened(host, ScriptedPeer()):
             raise KeyError
     assert all(stream.closed for stream in host.streams)
+
+
+async def test_a_cancelled_block_closes_the_devices(autojump_clock: MockClock) -> None:
+    host = FakeHost()
+    with trio.move_on_after(1) as scope:
+        async with opened(host, ScriptedPeer()):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert [stream.closed for stream in host.streams] == [True, True]
 
 
 @pytest.mark.parametrize("direction", ["microphone", "speaker"])

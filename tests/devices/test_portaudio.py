@@ -175,7 +175,7 @@ async def test_cancelling_while_a_device_opens_leaves_it_closed(
             trio.from_thread.run_sync(scope.cancel)
             return original(sounddevice, **options)
 
-        sounddevice.RawInputStream = opened  # type: ignore[method-assign, assignment]
+        sounddevice.RawInputStream = opened  # type: ignore[method-assign]
         await open_and_sleep()
     assert sounddevice.streams[0].calls == ["start", "abort", "close"]
 

@@ -51,6 +51,7 @@ class FakeHost:
         self._devices = devices or (MICROPHONE, SPEAKER, HEADSET)
         self._refuses = refuses
         self.streams: list[FakeStream] = []
+        self._opened = trio.lowlevel.ParkingLot()
 
     async def devices(self) -> Sequence[Device]:
         await trio.lowlevel.checkpoint()
@@ -83,7 +84,13 @@ class FakeHost:
         if stream.device.name == self._refuses:
             raise DeviceError(f"cannot open {stream.device.name}")
         self.streams.append(stream)
+        self._opened.unpark_all()
         return stream
+
+    async def wait_open(self, count: int) -> None:
+        """Wait until so many devices were opened."""
+        while len(self.streams) < count:
+            await self._opened.park()
 
     @property
     def microphone(self) -> FakeStream:

@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 
 from trio_realtime import ReconnectPolicy, SessionConfig, __version__
 from trio_realtime.endpoints import DEFAULT_MODEL
-from trio_realtime.wire import UNSET, ServerVad
+from trio_realtime.wire import UNSET, ServerVad, Transcription
 
 from .assistant import load_agent
 from .endpoints import EndpointOptions
@@ -71,6 +71,7 @@ app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberT
 _TESTED_SERVICE = Group("Tested service")
 _AGENT = Group("Agent")
 _NO_OPTIONS = EndpointOptions()
+_DEVICES = Group("Devices", help="For a conversation without a file.")
 
 AgentSpec = Annotated[
     str | None,
@@ -132,49 +133,80 @@ async def chat(
     return await run_until_signal(partial(run_chat, load_agent(agent), service, config))
 
 
+def _check_path(_type: object, path: Path | None) -> None:
+    """Refuse an unknown option where `-` is allowed."""
+    if path is not None and str(path).startswith("-") and str(path) != "-":
+        raise ValueError(f"Unknown option: {path}.")
+
+
 @app.command(
     sort_key=3,
     help_epilogue=_epilogue(
-        "talk --local --input question.wav", "talk --input question.wav --output answer.wav"
+        "talk", "talk --local question.wav", "talk question.wav --output answer.wav"
     ),
 )
 async def talk(
+    file: Annotated[
+        Path | None,
+        Parameter(alias="--input", allow_leading_hyphen=True, validator=_check_path),
+    ] = None,
     *,
-    input: Path,  # noqa: A002 - the option's name
-    output: Path = Path("reply.wav"),
+    output: Annotated[Path, Parameter(allow_leading_hyphen=True, validator=_check_path)] = Path(
+        "reply.wav"
+    ),
+    force: Annotated[bool, Parameter(negative="")] = False,
     realtime: bool = True,
     timeout: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0,
+    transcription_model: str = "gpt-live-transcribe",
+    input_device: Annotated[str | None, Parameter(group=_DEVICES)] = None,
+    output_device: Annotated[str | None, Parameter(group=_DEVICES)] = None,
+    half_duplex: Annotated[bool, Parameter(group=_DEVICES, negative="")] = False,
+    list_devices: Annotated[bool, Parameter(group=_DEVICES, negative="")] = False,
     service: EndpointOptions = _NO_OPTIONS,
     agent: AgentSpec = None,
     voice: VoiceName = None,
 ) -> int:
-    """Send the speech in a WAV file; record the reply and print its transcript.
+    """Talk with an agent: with the microphone and the speaker, or with the speech in a WAV file.
+
+    With a file, the reply is recorded and its transcript printed. Without one, Ctrl-C ends the
+    conversation.
 
     Args:
-        input: PCM WAV file with the speech, mono or stereo, at any sample rate.
-        output: WAV file for the reply: 16-bit mono PCM at 24 kHz.
-        realtime: Send the audio at the speed of speech, or as fast as the connection takes it.
-        timeout: Seconds to wait for the reply.
+        file: WAV file with the speech, at any sample rate; `-` for standard input. Without a file, the
+            microphone and the speaker are used.
+        output: WAV file for the reply to a file: 16-bit mono PCM at 24 kHz; `-` for standard output.
+        force: Overwrite the output without asking.
+        realtime: Send the file at the speed of speech, or as fast as the connection takes it.
+        timeout: Seconds to wait for the reply to a file.
+        transcription_model: Model of the service that transcribes your speech; `""` for none.
+        input_device: Number of a microphone, or a part of its name.
+        output_device: Number of a speaker, or a part of its name.
+        half_duplex: Be silent while the agent is heard. Use it without headphones: otherwise, the agent
+            hears itself.
+        list_devices: Print the sound devices, those of the system with a `*`, and exit.
     """
-    from .talk import talk as run_talk
+    from .talk import TalkOptions, talk as run_talk
+    from .talk_live import DeviceOptions, print_devices, talk_live
 
+    if list_devices:
+        return await print_devices()
     config = SessionConfig(
         reconnect=RECONNECT,
         output_modalities=("audio",),
         turn_detection=ServerVad(),
+        transcription=Transcription(model=transcription_model) if transcription_model else UNSET,
         voice=UNSET if voice is None else voice,
     )
-    command = partial(
-        run_talk,
-        load_agent(agent),
-        service,
-        config,
-        source=input,
-        target=output,
-        realtime=realtime,
-        timeout=timeout,
+    if file is None:
+        devices = DeviceOptions(
+            input_device=input_device, output_device=output_device, half_duplex=half_duplex
+        )
+        command = partial(talk_live, load_agent(agent), service, config, devices)
+        return await run_until_signal(command, on_signal=OK)
+    options = TalkOptions(
+        source=file, target=output, force=force, realtime=realtime, timeout=timeout
     )
-    return await run_until_signal(command)
+    return await run_until_signal(partial(run_talk, load_agent(agent), service, config, options))
 
 
 @app.command(

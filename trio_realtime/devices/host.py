@@ -7,9 +7,10 @@ The protocol is small, so that tests and other audio systems can implement it. P
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import attrs
+import trio
 
 from trio_realtime.errors import DeviceError
 
@@ -45,12 +46,25 @@ class Device:
     is_default_output: bool = False
 
 
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that a driver has to close a device. Then it is abandoned."""
+
+
 class AudioStream(Protocol):
     """An open device, which runs until it is closed."""
 
     async def aclose(self) -> None:
-        """Stop at once, and close the device. No callback is called after this."""
+        """Stop at once, and close the device. No callback is called after this.
+
+        It is cancelled after a second.
+        """
         ...
+
+
+async def close_stream(stream: AudioStream) -> None:
+    """Close a device, also in a task that is cancelled."""
+    with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+        await stream.aclose()
 
 
 class AudioHost(Protocol):

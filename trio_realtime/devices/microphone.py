@@ -16,7 +16,7 @@ from trio_realtime.audio import frame_size
 from trio_realtime.errors import DeviceError, UsageError
 from trio_realtime.wire import AudioFormat
 
-from .host import AudioHost, select_device
+from .host import AudioHost, close_stream, select_device
 from .portaudio import PortAudioHost
 from .signal import ThreadSignal
 
@@ -83,10 +83,11 @@ class Microphone(trio.abc.ReceiveChannel[bytes]):
 
     async def aclose(self) -> None:
         """Drop what was not received, and receive no more."""
-        self._close()
+        self.close()
         await trio.lowlevel.checkpoint()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Drop what was not received, and receive no more."""
         with self._lock:
             self._end = trio.ClosedResourceError("this microphone was closed")
             self._frames.clear()
@@ -158,5 +159,5 @@ async def open_microphone(
     try:
         yield microphone
     finally:
-        await microphone.aclose()
-        await stream.aclose()
+        microphone.close()
+        await close_stream(stream)

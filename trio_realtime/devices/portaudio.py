@@ -14,12 +14,12 @@ import trio
 
 from trio_realtime.errors import DeviceError
 
-from .host import AudioHost, AudioStream, Device, FillOutput, TakeInput
+from .host import AudioHost, AudioStream, Device, FillOutput, TakeInput, close_stream
 
 T = TypeVar("T")
 
-CLOSE_TIMEOUT: Final = 1.0
-"""Seconds that a driver has to close a device. Then its thread is abandoned."""
+OUTPUT_LATENCY: Final = 0.1
+"""Seconds of audio that the device is given ahead. With less, a busy computer plays gaps."""
 
 
 async def list_devices(*, host: AudioHost | None = None) -> Sequence[Device]:
@@ -55,7 +55,7 @@ class PortAudioHost:
         def callback(data: Any, _frames: int, _time: Any, status: Any) -> None:
             take(bytes(data), bool(status.input_overflow))
 
-        options = {"callback": callback, "finished_callback": on_end, "latency": "low"}
+        options = {"callback": callback, "finished_callback": on_end, "latency": "high"}
         return await _open("RawInputStream", device, rate, frame_size, options)
 
     async def open_output(
@@ -77,7 +77,7 @@ class PortAudioHost:
                 len(data), delay if delay > 0 else latency, bool(status.output_underflow)
             )
 
-        options = {"callback": callback, "finished_callback": on_end, "latency": "high"}
+        options = {"callback": callback, "finished_callback": on_end, "latency": OUTPUT_LATENCY}
         stream = await _open("RawOutputStream", device, rate, frame_size, options)
         latency = float(stream.stream.latency)
         return stream
@@ -91,11 +91,10 @@ class _Stream:
 
     async def aclose(self) -> None:
         """Close the device; see :class:`AudioStream`."""
-        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-            # abort() does not wait until the queued audio has played, which stop() does.
-            await trio.to_thread.run_sync(self._close, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(self._close, abandon_on_cancel=True)
 
     def _close(self) -> None:
+        # Not stop(), which waits until the queued audio has played.
         self.stream.abort(ignore_errors=True)
         self.stream.close(ignore_errors=True)
 
@@ -127,7 +126,7 @@ async def _open(
     try:
         await trio.lowlevel.checkpoint_if_cancelled()
     except trio.Cancelled:
-        await stream.aclose()
+        await close_stream(stream)
         raise
     return stream
 

@@ -14,7 +14,7 @@ from trio_realtime.audio import frame_size
 from trio_realtime.errors import DeviceError, UsageError
 from trio_realtime.wire import AudioFormat
 
-from .host import AudioHost, select_device
+from .host import AudioHost, close_stream, select_device
 from .playback_buffer import PlaybackBuffer
 from .portaudio import PortAudioHost
 from .signal import ThreadSignal
@@ -172,4 +172,4 @@ async def open_speaker(
         yield speaker
     finally:
         speaker.close()
-        await stream.aclose()
+        await close_stream(stream)
