@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-_EXTRA = frozenset({"cyclopts", "rich", "prompt_toolkit"})
+_EXTRA = frozenset({"cyclopts", "rich", "prompt_toolkit", "numpy", "soxr"})
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ FEATURES: Final[Mapping[str, str]] = {
     "mcp": "MCP servers of agents",
     "sip": "answering and transferring SIP calls",
     "socks": "SOCKS proxies",
-    "testing": "tests of agents, and scenario files",
+    "audio": "converting between sample rates",
     "devices": "microphone and speaker",
     "testing": "the pytest plugin, and scenario files",
 }
