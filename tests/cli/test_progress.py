@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 import trio
@@ -18,18 +20,26 @@ async def test_without_a_terminal_nothing_is_shown(capsys: pytest.CaptureFixture
     assert capsys.readouterr() == ("", "")
 
 
-async def test_the_bar_fills_while_the_block_runs(
-    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, TextIO]]:
+    """Return both ends of a terminal."""
     ours, theirs = pty.openpty()
-    monkeypatch.setenv("TERM", "xterm")
     with os.fdopen(theirs, "w") as stderr:
-        monkeypatch.setattr("sys.stderr", stderr)
-        async with progress_bar("sending", 2):
-            await trio.sleep(1.05)
-        stderr.flush()
-        shown = os.read(ours, 100_000).decode()
+        yield ours, stderr
     os.close(ours)
+
+
+async def test_the_bar_fills_while_the_block_runs(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, TextIO]
+) -> None:
+    ours, stderr = terminal
+    monkeypatch.setenv("TERM", "xterm")
+    # Not in the fixture: pytest replaces stderr before the test.
+    monkeypatch.setattr("sys.stderr", stderr)
+    async with progress_bar("sending", 2):
+        await trio.sleep(1.05)
+    os.set_blocking(ours, False)
+    shown = os.read(ours, 100_000).decode()
     assert "sending" in shown
     assert "50%" in shown
     assert "100%" not in shown

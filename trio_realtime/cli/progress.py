@@ -26,7 +26,9 @@ async def progress_bar(what: str, seconds: float) -> AsyncGenerator[None]:
         yield
         return
     # Text that is written to the terminal meanwhile appears above the bar.
-    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
+    with Progress(
+        console=console, transient=True, auto_refresh=False, redirect_stdout=sys.stdout.isatty()
+    ) as progress:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_move, progress, progress.add_task(what, total=seconds))
             yield
@@ -36,5 +38,5 @@ async def progress_bar(what: str, seconds: float) -> AsyncGenerator[None]:
 async def _move(progress: Progress, task: TaskID) -> None:
     start = trio.current_time()
     while True:
-        progress.update(task, completed=trio.current_time() - start)
+        progress.update(task, completed=trio.current_time() - start, refresh=True)
         await trio.sleep(_INTERVAL)
