@@ -153,7 +153,7 @@ async def test_drain_inside_a_tool_raises(autojump_clock: MockClock) -> None:
         outputs = dict(sent_outputs(peer))
     assert [event.outcome for event in ended] == ["failed", "failed"]
     assert "drain() inside a tool" in outputs["call_1"]
-    assert "ExceptionGroup" in outputs["call_2"]
+    assert "drain() inside a tool" in outputs["call_2"]
 
 
 async def test_drain_in_a_task_that_outlives_its_tool_is_allowed(autojump_clock: MockClock) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - its CancelledError is what is raised here
 
-__all__ = ["UNUSUAL_EXCEPTIONS", "Panic", "UnprintableError"]
+from trio_realtime._nursery import leaves_of
+
+__all__ = ["UNUSUAL_EXCEPTIONS", "Panic", "UnprintableError", "name_in_messages"]
 
 
 class Panic(BaseException):
@@ -29,3 +31,8 @@ UNUSUAL_EXCEPTIONS: dict[str, BaseException] = {
         "of a nursery", [Panic("all is lost"), ValueError("and more")]
     ),
 }
+
+
+def name_in_messages(failure: BaseException) -> str:
+    """Return the class that a message about a failure begins with: of a group, its first exception's."""
+    return type(next(leaves_of(failure))).__name__

@@ -15,7 +15,11 @@ from typing import Any, Final, Generic, TypeVar, cast
 import attrs
 import trio
 
+from trio_realtime._nursery import leaves_of
+
 T = TypeVar("T")
+
+MAX_DESCRIBED: Final = 3
 
 logger: logging.Logger = logging.getLogger("trio_realtime")
 
@@ -85,7 +89,18 @@ def split_exception(exc: BaseException) -> tuple[BaseException | None, BaseExcep
 
 
 def describe_exception(exc: BaseException) -> str:
-    """Return an exception's class and text on one line."""
+    """Return an exception's class and text on one line.
+
+    A nursery of the user wraps exceptions in groups, which say nothing about the cause: of a group, the
+    exceptions inside are described, at most :data:`MAX_DESCRIBED` different ones.
+    """
+    described = list(dict.fromkeys(map(_describe_leaf, leaves_of(exc))))
+    more = len(described) - MAX_DESCRIBED
+    rest = [f"{more} more"] if more > 0 else []
+    return "; ".join(described[:MAX_DESCRIBED] + rest)
+
+
+def _describe_leaf(exc: BaseException) -> str:
     try:
         return f"{type(exc).__name__}: {exc}"
     except trio.Cancelled:

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.events import drain_channel, drain_events
-from support.failures import UNUSUAL_EXCEPTIONS
+from support.failures import UNUSUAL_EXCEPTIONS, name_in_messages
 from support.service import accept_create, function_call_item, send_call, send_call_and_wait
 from support.sessions import open_test_session
 from support.tools import make_note_tool
@@ -241,7 +241,7 @@ async def test_every_kind_of_exception_of_on_handoff_prevents_the_handoff(
         send_call(peer, "transfer")
         await trio.sleep(1)
         ((_, output),) = sent_outputs(peer)
-        assert output.startswith(f"The handoff failed: {type(failure).__name__}")
+        assert output.startswith(f"The handoff failed: {name_in_messages(failure)}")
         assert session.current_agent is agent
 
 

@@ -27,7 +27,7 @@ from trio_realtime.agents import (
 from trio_realtime.errors import ConfigurationError, RealtimeError
 from trio_realtime.events import Error, McpToolsChanged, SessionEvent
 from trio_realtime.session.ending import copy_exception
-from trio_realtime.session.user_code import supervise_task
+from trio_realtime.session.user_code import describe_exception, supervise_task
 from trio_realtime.wire import Session
 
 from .connection import McpConnector
@@ -202,7 +202,8 @@ class McpServers:
             except RealtimeError as exc:
                 host.emit(Error(error=exc))
             except Exception as exc:  # noqa: BLE001 - the user's conditions may raise anything
-                text = f"cannot update the tools of agent {host.current_agent.name!r}: {exc!r}"
+                name, reason = host.current_agent.name, describe_exception(exc)
+                text = f"cannot update the tools of agent {name!r}: {reason}"
                 host.emit(Error(error=ConfigurationError(text)))
         self._is_refreshing = False
 
