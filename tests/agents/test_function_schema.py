@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import json
 import threading
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
+from pathlib import Path, PurePosixPath
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+)
 
+import annotated_types
 import attrs
 import jsonschema
 import msgspec
@@ -37,6 +51,58 @@ if TYPE_CHECKING:
 class Stop(TypedDict):
     name: str
     minutes: NotRequired[int]
+
+
+@dataclass
+class Circle:
+    radius: float = 1
+
+
+@dataclass
+class Square:
+    side: float = 1
+
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Box(Generic[T]):
+    content: T
+
+
+@attrs.frozen
+class PathBox(Box[Path]):
+    name: str
+
+
+@attrs.frozen
+class Trip:
+    start: str | dt.date
+    map: Path = Path("none")
+    next: Trip | None = None
+
+
+class File(msgspec.Struct, tag="file", rename="camel"):
+    file_path: Path
+
+
+class Files(TypedDict):
+    main: Path
+    other: NotRequired[Path]
+
+
+class Move(NamedTuple):
+    source: Path
+    target: Path = Path()
+
+
+class Tree(NamedTuple):
+    value: int
+    children: tuple[Tree, ...] = ()
+
+
+Meters = NewType("Meters", int)
 
 
 def property_of(tool: FunctionTool) -> Any:
@@ -92,6 +158,54 @@ KINDS: dict[str, tuple[Any, Any, Any]] = {
     "decimal": (decimal.Decimal, "1.10", decimal.Decimal("1.10")),
     "bounded": (Annotated[int, msgspec.Meta(ge=0, le=10)], 10, 10),
     "anything": (Any, {"a": [None]}, {"a": [None]}),
+    "duration": (dt.timedelta, "P1DT2H", dt.timedelta(days=1, hours=2)),
+    "bytes": (bytes, "YQ==", b"a"),
+    "an integer as 3.0": (int, 3.0, 3),
+    "integers as 3.0": (dict[str, list[int] | None], {"a": [3.0, 4]}, {"a": [3, 4]}),
+    "a literal as 3.0": (Literal[3, 4], 3.0, 3),
+    "an int enum as 2.0": (Level, 2.0, Level.HIGH),
+    "a fraction in a union": (int | float, 2.5, 2.5),
+    "a float that is no literal": (float | Literal[1], 3, 3.0),
+    "path": (Path, "a/b", Path("a/b")),
+    "pure path": (PurePosixPath, "a", PurePosixPath("a")),
+    "optional path": (Path | None, None, None),
+    "paths": (list[Path], ["a"], [Path("a")]),
+    "text or path": (str | Path, "a", Path("a")),
+    "text or date, a date": (str | dt.date, "2026-01-02", dt.date(2026, 1, 2)),
+    "text or date, a text": (str | dt.date, "tomorrow", "tomorrow"),
+    "date or number": (dt.date | decimal.Decimal | None, "1.5", decimal.Decimal("1.5")),
+    "text or enum": (str | Colour, "red", Colour.RED),
+    "one or several": (Address | list[Address], [{"street": "S"}], [Address("S")]),
+    "classes": (Address | Point | None, {"x": 1, "y": 2}, Point(1.0, 2.0)),
+    "classes with defaults": (Circle | Square, {"side": 3}, Square(3)),
+    "classes in a list": (list[Circle | Square], [{"side": 3}, {}], [Square(3), Circle()]),
+    "literal of an enum": (Literal[Colour.RED], "red", Colour.RED),
+    "literal of several types": (Literal[Level.LOW, "x", 5], 1, Level.LOW),
+    "keys that are integers": (dict[int, str], {"1": "a"}, {1: "a"}),
+    "keys that are dates": (dict[dt.date, int], {"2026-01-02": 1}, {dt.date(2026, 1, 2): 1}),
+    "keys that are enums": (dict[Colour, int], {"red": 1}, {Colour.RED: 1}),
+    "generic class": (Box[int], {"content": 3.0}, Box(3)),
+    "generic class with a path": (Box[Path], {"content": "a"}, Box(Path("a"))),
+    "subclass of a generic class": (
+        PathBox,
+        {"content": "a", "name": "b"},
+        PathBox(Path("a"), "b"),
+    ),
+    "class that msgspec does not decode": (
+        Trip,
+        {"start": "today", "map": "a", "next": {"start": "2026-01-02"}},
+        Trip("today", Path("a"), Trip(dt.date(2026, 1, 2))),
+    ),
+    "struct that msgspec does not decode": (
+        File,
+        {"type": "file", "filePath": "a"},
+        File(Path("a")),
+    ),
+    "typed dict that msgspec does not decode": (Files, {"main": "a"}, {"main": Path("a")}),
+    "named tuple that msgspec does not decode": (Move, ["a"], Move(Path("a"))),
+    "named tuple in itself": (Tree, [1, [[2]]], Tree(1, (Tree(2),))),
+    "annotated types": (Annotated[int | None, annotated_types.Ge(1)], None, None),
+    "new type": (Meters, 3.0, 3),
 }
 
 each_kind = pytest.mark.parametrize(
@@ -132,6 +246,14 @@ def test_the_schema_is_valid_and_accepts_what_the_function_accepts(
         (Literal["c", "f"], {"enum": ["c", "f"]}),
         (str | None, {"anyOf": [{"type": "string"}, {"type": "null"}]}),
         (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+        (dt.date, {"type": "string", "format": "date"}),
+        (dt.datetime, {"type": "string", "format": "date-time"}),
+        (dt.time, {"type": "string", "format": "time"}),
+        (dt.timedelta, {"type": "string", "format": "duration"}),
+        (uuid.UUID, {"type": "string", "format": "uuid"}),
+        (Path, {"type": "string", "format": "path"}),
+        (str | dt.date, {"anyOf": [{"type": "string"}, {"type": "string", "format": "date"}]}),
+        (Literal[Colour.RED, 5], {"enum": ["red", 5]}),
     ],
 )
 def test_simple_annotations_have_simple_schemas(annotation: Any, schema: Any) -> None:
@@ -234,7 +356,52 @@ async def test_a_default_without_a_json_representation_is_supported() -> None:
     json.dumps(dict(paint.parameters))
 
 
-@pytest.mark.parametrize("arguments", ["", "  ", "{}"])
+@pytest.mark.parametrize(
+    ("annotation", "default", "shown"),
+    [
+        (Colour, Colour.BLUE, "blue"),
+        (Level, Level.HIGH, 2),
+        (Literal[Colour.RED], Colour.RED, "red"),
+        (dt.date, dt.date(2026, 1, 2), "2026-01-02"),
+        (uuid.UUID, uuid.UUID(int=7), str(uuid.UUID(int=7))),
+        (Path, Path("a"), "a"),
+        (list[Colour], [Colour.RED], ["red"]),
+        (Point, Point(1, 2), {"x": 1, "y": 2}),
+        (str | None, None, None),
+    ],
+)
+async def test_a_default_is_in_the_schema_as_the_model_would_write_it(
+    annotation: Any, default: Any, shown: Any
+) -> None:
+    tool = tool_with_parameter(annotation, default)
+    assert tool.parameters["properties"]["value"]["default"] == shown
+    jsonschema.validate({"value": shown}, dict(tool.parameters))
+    assert await call_tool(tool, "{}") == default
+    assert await call_tool(tool, json.dumps({"value": shown})) == default
+
+
+@pytest.mark.parametrize("default", [float("nan"), float("inf"), [float("nan")], 1j])
+async def test_a_default_that_is_not_json_is_left_out_of_the_schema(default: Any) -> None:
+    tool = tool_with_parameter(Any, default)
+    assert tool.parameters["properties"]["value"] == {}
+    assert repr(await call_tool(tool, "{}")) == repr(default)
+
+
+def test_a_field_default_that_is_not_json_is_left_out_of_the_schema() -> None:
+    @dataclass
+    class Limit:
+        seconds: float = float("inf")
+
+    assert property_of(tool_with_parameter(Limit))["properties"]["seconds"] == {"type": "number"}
+
+
+async def test_a_default_of_none_makes_a_parameter_optional() -> None:
+    tool = tool_with_parameter(int, None)
+    assert await call_tool(tool, '{"value": null}') is None
+    jsonschema.validate({"value": None}, dict(tool.parameters))
+
+
+@pytest.mark.parametrize("arguments", ["", "  ", "{}", "null", " null\n"])
 async def test_a_tool_without_parameters_takes_no_arguments(arguments: str) -> None:
     @function_tool
     async def ping() -> str:
@@ -262,6 +429,18 @@ async def test_a_tool_without_parameters_takes_no_arguments(arguments: str) -> N
         (Address, {"number": 1}, "street"),
         (dt.date, "tomorrow", "RFC3339"),
         (Annotated[int, msgspec.Meta(le=10)], 11, "10"),
+        (int, 1e300, "int"),
+        (Path, 3, "Expected `str`, got `int`"),
+        (Literal[Colour.RED], "blue", "Invalid value 'blue'"),
+        (str | dt.date, 3, "Expected `date`, got `int` - at `$.value`; Expected `str`, got `int`"),
+        (Trip, {"start": "x", "next": {"start": 1}}, "at `$.value.next.start`"),
+        (
+            list[Address | Point],
+            [{"x": 1, "y": "2"}],
+            "Expected `float`, got `str` - at `$.value[0].y`",
+        ),
+        (dict[int, str], {"a": "b"}, "Expected `int`, got `str` - at `key` in `$.value`"),
+        (Move, ["a", 3], "Expected `str`, got `int` - at `$.value[1]`"),
     ],
 )
 async def test_an_invalid_value_is_rejected_with_its_location_and_not_coerced(
@@ -281,16 +460,41 @@ class Picky:
         {1: "one"}[self.number]
 
 
+@attrs.frozen
+class Checked:
+    path: Path = attrs.field()
+
+    @path.validator
+    def _check(self, _attribute: Any, path: Path) -> None:
+        if not path.is_absolute():
+            raise ValueError("path must be absolute")
+
+
 @pytest.mark.parametrize(
     ("annotation", "arguments", "says"),
-    [(str, '{"value": "\ud800"}', "surrogates"), (Picky, '{"value": {"number": 2}}', "KeyError")],
-    ids=["invalid text", "post init"],
+    [
+        (str, '{"value": "\ud800"}', "surrogates"),
+        (Picky, '{"value": {"number": 2}}', "KeyError"),
+        (Checked, '{"value": {"path": "a"}}', r"path must be absolute - at `\$.value`"),
+    ],
+    ids=["invalid text", "post init", "check of a field"],
 )
 async def test_every_error_in_decoding_is_reported_to_the_model(
     annotation: Any, arguments: str, says: str
 ) -> None:
     with pytest.raises(InvalidArguments, match=f"Invalid arguments for tool.*{says}"):
         await call_tool(tool_with_parameter(annotation), arguments)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [(Colour, "x" * 5000), (Address | Point | Trip | Box[int] | list[int], {"first": 1})],
+)
+async def test_an_error_is_short(annotation: Any, value: Any) -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        await call_tool(tool_with_parameter(annotation), json.dumps({"value": value}))
+    assert len(str(caught.value)) < 500
+    assert "$.value" in str(caught.value)
 
 
 # --- the context -------------------------------------------------------------------------------
@@ -311,6 +515,16 @@ async def test_the_context_is_passed_in_and_hidden_from_the_model(annotation: An
     assert await call_tool(made, '{"about": "it"}') == ("it", "call_1")
     with pytest.raises(InvalidArguments):
         await call_tool(made, '{"about": "it", "call_context": {}}')
+
+
+async def test_a_parameter_may_have_the_usual_name_of_the_context() -> None:
+    @function_tool
+    async def tool(context: str, about: ToolContext[None], schema: int = 1) -> tuple[str, str, int]:
+        """Do it."""
+        return context, about.call_id, schema
+
+    assert list(tool.parameters["properties"]) == ["context", "schema"]
+    assert await call_tool(tool, '{"context": "a"}') == ("a", "call_1", 1)
 
 
 async def test_every_context_parameter_receives_the_context() -> None:
@@ -355,6 +569,13 @@ class Opaque:
     pass
 
 
+NoType = attrs.make_class("NoType", ["field"])
+
+
+class Weight(enum.Enum):
+    LIGHT = 0.5
+
+
 @dataclass
 class Payment:
     amount: Money
@@ -366,13 +587,14 @@ class Payment:
         (Opaque, ".*Opaque.* has no JSON representation"),
         (type[int], ".*type.* has no JSON representation"),
         (list[complex], ".*complex.* has no JSON representation"),
-        (str | dt.date, r".*str \| datetime.date.* cannot be distinguished in JSON"),
         (Payment, "'Money' is not defined: import it at run time"),
         (Annotated[str, pydantic.Field(pattern="[")], "unterminated"),
         (Annotated[str, pydantic.Field(ge=1)], "numeric"),
-        (Annotated[int, pydantic.AfterValidator(abs)], "AfterValidator works only in a model"),
         ("Nowhere", "'Nowhere' is not defined"),
         ("list[", "SyntaxError"),
+        (NoType, r"NoType.field has no annotation: add one"),
+        (Opaque | str, "no JSON representation"),
+        (Weight, "Enums must contain either all str or all int values"),
         ("enum.nothing_such", "nothing_such"),
     ],
 )
@@ -382,6 +604,23 @@ def test_an_annotation_without_a_schema_is_rejected_with_parameter_and_reason(
     with pytest.raises(ConfigurationError, match=f"tool tool: .*parameter value.*{says}") as caught:
         tool_with_parameter(annotation)
     assert "schema_hook" not in str(caught.value)  # users of this package cannot set one
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"type": "object", "properties": {"amont": {}}}, r"\['amount'\], got \['amont'\]"),
+        ({"type": "object"}, r"the properties \['amount'\], got \[\]"),
+        ({"properties": {"amount": {}}}, "the schema of an object"),
+        ({"type": "object", "properties": {"amount": {}}}, r"must require \['amount'\]"),
+    ],
+)
+def test_a_schema_has_the_parameters_of_the_function(parameters: Any, says: str) -> None:
+    async def pay(amount: Opaque) -> None:
+        """Pay."""
+
+    with pytest.raises(ConfigurationError, match=says):
+        function_tool(parameters=parameters)(pay)
 
 
 def test_the_return_annotation_need_not_be_resolvable() -> None:

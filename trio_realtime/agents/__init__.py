@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ._schema.function_schema import InvalidArguments as InvalidArguments
 from .agent import RealtimeAgent as RealtimeAgent
+from .arguments import (
+    InvalidArguments as InvalidArguments,
+    decode_arguments as decode_arguments,
+)
 from .contexts import (
     AgentContext as AgentContext,
     EarlyAnswerCallback as EarlyAnswerCallback,

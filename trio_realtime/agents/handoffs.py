@@ -12,7 +12,7 @@ from trio_realtime._declarations import check_callable, explains
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
-from ._schema.function_schema import TypeSchema
+from ._schema.type_schema import TypeSchema
 from ._validation import as_tuple
 from .agent import RealtimeAgent
 from .contexts import AgentContext, Condition, check_condition, maybe_await

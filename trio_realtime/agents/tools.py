@@ -20,7 +20,8 @@ from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire import FunctionToolSpec
 
 from ._schema.docstrings import parse_docstring
-from ._schema.function_schema import Function, FunctionSchema, check_function, function_name
+from ._schema.function_schema import FunctionSchema, check_function, function_name
+from ._schema.names import Function
 from .contexts import Condition, ToolContext, check_condition, maybe_await
 from .guardrails import as_guardrails
 from .tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
@@ -231,7 +232,11 @@ def function_tool(function: Function, /) -> FunctionTool: ...
 
 @overload
 def function_tool(
-    *, name: str | None = None, description: str | None = None, **options: Unpack[ToolOptions]
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    **options: Unpack[ToolOptions],
 ) -> Callable[[Function], FunctionTool]: ...
 
 
@@ -241,6 +246,7 @@ def function_tool(
     *,
     name: str | None = None,
     description: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
     **options: Unpack[ToolOptions],
 ) -> FunctionTool | Callable[[Function], FunctionTool]:
     """Make a tool of a function.
@@ -260,6 +266,8 @@ def function_tool(
         function: the function.
         name: the tool's name; the function's name by default.
         description: what the tool does, for the model; by default the docstring without its sections.
+        parameters: the JSON Schema of the arguments object, instead of one made of the annotations. Only
+            the names of the arguments are checked then, and the function receives the values of JSON.
         options: the other arguments of :class:`FunctionTool`, such as ``timeout`` and
             ``needs_approval``.
 
@@ -271,7 +279,9 @@ def function_tool(
     def make(function: Function) -> FunctionTool:
         check_function(function)
         tool_name = name or function_name(function)
-        schema = FunctionSchema(function, tool_name, ToolContext)
+        if tool_name == "<lambda>":
+            raise ConfigurationError("a lambda has no name: pass name= to function_tool")
+        schema = FunctionSchema(function, tool_name, ToolContext, parameters)
         return FunctionTool(
             name=tool_name,
             description=description or parse_docstring(function).description,

@@ -27,7 +27,7 @@ from trio_realtime.testing import ScriptedPeer
         ('{"amount": ', "truncated"),
         ("not json", "malformed"),
         ("[]", "object"),
-        ("null", "object"),
+        ("null", "amount"),
         ('{"amount": "five"}', "amount"),
         ('{"amount": 1.5}', "int"),
         ("{}", "amount"),

@@ -1,247 +1,220 @@
-"""Translate annotations that use pydantic into annotations that msgspec understands.
+"""Translate annotations into types that msgspec understands.
 
-msgspec reads its own metadata only: it ignores the constraints of ``pydantic.Field`` and treats a
-pydantic dataclass as a plain one. :func:`to_msgspec` therefore turns constraints into
-``msgspec.Meta`` and pydantic dataclasses into proxies, for which msgspec calls the hooks in
-``pydantic``.
-
-The fields of a user's class cannot be rewritten in place. :func:`schema_type` returns a copy of such a
-class with translated annotations. The copy provides the schema and checks the JSON; the value itself
-is an instance of the original class.
+msgspec reads its own metadata only, and does not decode paths, unions of several types of strings or of
+several classes, enums in ``Literal``, and pydantic's types. For these, :class:`Translator` puts
+constraints into ``msgspec.Meta``, and converted types (see ``conversion``) in place of types.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import collections.abc
+import datetime as dt
+import enum
+import pathlib
 import types
 import typing
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, TypeAlias, cast
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from .pydantic import is_pydantic_dataclass, is_pydantic_model, make_dataclass_proxy
+from .conversion import converted_type, rule_of
+from .fields import (
+    COMPUTED,
+    Field,
+    fields_of,
+    has_fields,
+    is_typed_dict,
+    map_arguments,
+    struct_field,
+)
+from .metadata import as_meta, constraints_of
+from .pydantic import pydantic_rule
+from .rules import OMITTED, LiteralRule, ObjectRule, PathRule, UnionRule
 
-TypeTransform: TypeAlias = Callable[[Any], Any]
-_CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+_UNIONS: Final = (typing.Union, types.UnionType)
+_PATHS: Final = (pathlib.Path, pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath)
+_MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+# msgspec gives a time a format only if it requires a time zone.
+_FORMATS: Final = {dt.datetime: "date-time", dt.time: "time"}
+# msgspec does not describe keys that are no strings in Python.
+_KEYS: Final[dict[Any, dict[str, str]]] = {
+    int: {"pattern": "^-?(0|[1-9][0-9]*)$"},
+    dt.date: {"format": "date"},
+    dt.datetime: {"format": "date-time"},
+    uuid.UUID: {"format": "uuid"},
+}
 
 
-def unchanged(type_: Any) -> Any:
-    """Return the type as it is."""
-    return type_
+class Translator:
+    """Translates annotations. It keeps the classes it has seen, because a class may contain itself."""
 
+    def __init__(self) -> None:
+        self._objects: dict[Any, Any] = {}
+        self._aliases: list[Any] = []
 
-def to_msgspec(annotation: Any, transform_class: TypeTransform = unchanged) -> Any:
-    """Translate an annotation into one that msgspec understands.
+    def translate(self, annotation: Any) -> Any:
+        """Return a type for msgspec.
 
-    Args:
-        annotation: the user's annotation.
-        transform_class: applied to each class with fields in the annotation.
+        Raises:
+            Exception: a part of the annotation has no JSON, or cannot be resolved.
+        """
+        if hasattr(annotation, "__value__"):
+            return self._alias(annotation)
+        rule = pydantic_rule(annotation)
+        if rule is not None:
+            return self._with_own_metadata(converted_type("pydantic", rule), annotation)
+        origin = typing.get_origin(annotation)
+        if origin is Annotated:
+            return self._annotated(annotation)
+        if origin in _UNIONS:
+            return _union([self.translate(member) for member in typing.get_args(annotation)])
+        if origin is Literal:
+            return _literal(annotation)
+        if has_fields(origin or annotation):
+            return self._object(annotation)
+        return self._simple(annotation, origin)
 
-    Raises:
-        TypeError, ValueError: if msgspec cannot express a part of the annotation.
-    """
-    if typing.get_origin(annotation) is Annotated:
+    def _simple(self, annotation: Any, origin: Any) -> Any:
+        if isinstance(annotation, type) and annotation in _PATHS:
+            return converted_type(annotation.__name__, PathRule(annotation))
+        if isinstance(annotation, type) and annotation in _FORMATS:
+            return _described(annotation, {"format": _FORMATS[annotation]})
+        translated = map_arguments(annotation, self.translate)
+        if origin in _MAPPINGS and typing.get_args(annotation)[0] in _KEYS:
+            return _described(translated, {"propertyNames": _KEYS[typing.get_args(annotation)[0]]})
+        return translated
+
+    def _alias(self, alias: Any) -> Any:
+        if alias in self._aliases:
+            raise TypeError(f"the type {alias} contains itself: use a class")
+        self._aliases.append(alias)
+        try:
+            return self.translate(alias.__value__)
+        finally:
+            self._aliases.pop()
+
+    # --- metadata
+
+    def _annotated(self, annotation: Any) -> Any:
         inner, *metadata = typing.get_args(annotation)
-        constraints = _constraints(metadata)
-        translated = _constrain(
-            to_msgspec(inner, transform_class),
-            msgspec.Meta(**constraints) if constraints else None,
-        )
-        extra = tuple(_msgspec_metadata(metadata))
-        return Annotated[(translated, *extra)] if extra else translated
-    if is_pydantic_dataclass(annotation):
-        return make_dataclass_proxy(annotation)
-    if _has_fields(annotation):
-        return transform_class(annotation)
-    return _map_arguments(annotation, lambda argument: to_msgspec(argument, transform_class))
+        found = constraints_of(metadata)
+        members = typing.get_args(inner) if typing.get_origin(inner) in _UNIONS else (inner,)
+        constrained = [self._constrained(member, found) for member in members]
+        translated = constrained[0] if len(members) == 1 else _union(constrained)
+        return self._with_own_metadata(translated, annotation)
 
+    def _constrained(self, type_: Any, found: dict[str, Any]) -> Any:
+        """Constrain a type; of a union each member except ``None``, as pydantic does."""
+        translated = self.translate(type_)
+        if not found or type_ is types.NoneType:
+            return translated
+        return Annotated[translated, msgspec.Meta(**found)]
 
-def _description(metadata: Any) -> str | None:
-    text = metadata if isinstance(metadata, str) else getattr(metadata, "description", None)
-    return text if isinstance(text, str) else None
-
-
-def _msgspec_metadata(metadata: list[Any]) -> Iterator[msgspec.Meta]:
-    """Yield msgspec's own metadata as it is, and descriptions from any other metadata."""
-    for item in metadata:
-        if isinstance(item, msgspec.Meta):
-            yield item
-        elif (text := _description(item)) is not None:
-            yield msgspec.Meta(description=text)
-
-
-def _constraints(metadata: list[Any]) -> dict[str, Any]:
-    """Collect the constraints from metadata that is not msgspec's own."""
-    found: dict[str, Any] = {}
-    for item in metadata:
-        for part in () if isinstance(item, msgspec.Meta) else _flatten(item):
-            if hasattr(part, "__get_pydantic_core_schema__"):
-                name = type(part).__name__
-                raise TypeError(f"pydantic's {name} works only in a model: move it into one")
-            found |= _constraints_of(part)
-    return found
-
-
-def _constrain(type_: Any, meta: msgspec.Meta | None) -> Any:
-    """Add constraints to a type; to each type of a union except ``None``, as pydantic does."""
-    if meta is None or type_ is types.NoneType:
+    def _with_own_metadata(self, type_: Any, annotation: Any) -> Any:
+        """Add msgspec's own metadata as it is, and descriptions from any other metadata."""
+        for meta in map(as_meta, getattr(annotation, "__metadata__", ())):
+            type_ = type_ if meta is None else Annotated[type_, meta]
         return type_
-    if typing.get_origin(type_) in (typing.Union, types.UnionType):
-        return _map_arguments(type_, lambda argument: _constrain(argument, meta))
-    return Annotated[type_, meta]
+
+    # --- classes
+
+    def _object(self, type_: Any) -> Any:
+        """Return a class with fields, or a converted type if msgspec cannot decode the class itself."""
+        if type_ in self._objects:
+            return self._objects[type_]
+        cls = typing.get_origin(type_) or type_
+        rule = ObjectRule(cls)
+        self._objects[type_] = converted = converted_type(cls.__name__, rule)
+        fields = fields_of(type_)
+        translated = [self.translate(field.type) for field in fields]
+        if _is_supported(type_) and all(
+            new is field.type for new, field in zip(translated, fields, strict=True)
+        ):
+            self._objects[type_] = type_
+            return type_
+        rule.fields = {field.name: field.argument for field in fields}
+        rule.names = frozenset(field.json_name for field in fields)
+        rule.mirror = _mirror(cls, list(zip(fields, translated, strict=True)))
+        return converted
 
 
-def _constraints_of(part: Any) -> dict[str, Any]:
-    values = {name: getattr(part, name, None) for name in _CONSTRAINTS}
-    # A pattern may be compiled.
-    return {
-        name: getattr(value, "pattern", value)
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _map_arguments(annotation: Any, transform: TypeTransform) -> Any:
-    """Apply a function to the arguments of a generic type or union."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is None or origin is typing.Literal:
-        return annotation
-    mapped = tuple(map(transform, arguments))
-    if all(new is old for new, old in zip(mapped, arguments, strict=True)):
-        return annotation
-    if origin in (typing.Union, types.UnionType):
-        return typing.Union[mapped]  # noqa: UP007 - the number of members varies
-    if hasattr(annotation, "copy_with"):  # typing's own generics: NotRequired, List, Sequence
-        return annotation.copy_with(mapped)
-    return origin[mapped]
-
-
-# --- classes with fields -----------------------------------------------------------------------
-
-
-def _has_fields(type_: Any) -> bool:
-    """Return whether msgspec decodes a type field by field."""
-    if not isinstance(type_, type) or is_pydantic_model(type_) or is_pydantic_dataclass(type_):
-        return False
-    cls = cast("type[Any]", type_)
-    return (
-        issubclass(cls, msgspec.Struct)
-        or dataclasses.is_dataclass(cls)
-        or hasattr(cls, "__attrs_attrs__")
-        or _is_typed_dict(cls)
-        or _is_named_tuple(cls)
+def _mirror(cls: Any, fields: list[tuple[Field, Any]]) -> Any:
+    """Return a class that msgspec can decode, with the same JSON as ``cls``."""
+    if is_typed_dict(cls):
+        types_ = {field.name: _qualified(cls, field.name, type_) for field, type_ in fields}
+        make: Any = typing.TypedDict
+        return make(cls.__name__, types_)
+    is_generated = (cls.__doc__ or "").startswith(f"{cls.__name__}(")  # by a decorator
+    options: dict[str, Any] = {"array_like": issubclass(cls, tuple)}
+    if issubclass(cls, msgspec.Struct):
+        config = cls.__struct_config__
+        names = ("tag", "tag_field", "forbid_unknown_fields", "array_like")
+        options = {name: getattr(config, name) for name in names}
+    return msgspec.defstruct(
+        cls.__name__,
+        [_mirror_field(field, type_) for field, type_ in fields],
+        module=cls.__module__,
+        namespace={} if is_generated else {"__doc__": cls.__doc__},
+        rename={field.name: field.json_name for field, _ in fields},
+        kw_only=True,
+        **options,
     )
 
 
-def _is_typed_dict(cls: Any) -> bool:
-    return hasattr(cls, "__total__") and issubclass(cls, dict)
+def _mirror_field(field: Field, type_: Any) -> Any:
+    if field.default is msgspec.NODEFAULT:
+        return struct_field(field.name, type_)
+    default = msgspec.NODEFAULT if field.default is COMPUTED else field.default
+    return struct_field(field.name, type_, default, lambda: OMITTED)
 
 
-def _is_named_tuple(cls: Any) -> bool:
-    return hasattr(cls, "_fields") and issubclass(cls, tuple)
+def _qualified(cls: Any, name: str, type_: Any) -> Any:
+    if typing.get_origin(type_) in (typing.Required, typing.NotRequired):
+        return type_
+    qualifier: Any = typing.Required if name in cls.__required_keys__ else typing.NotRequired
+    return qualifier[type_]
 
 
-def _type_hints(cls: type[Any]) -> dict[str, Any]:
+def _union(members: Sequence[Any]) -> Any:
+    """Return a union, as a converted type if msgspec cannot tell its members apart."""
+    union: Any = typing.Union[tuple(members)]  # noqa: UP007 - the number of members varies
+    if _is_supported(union) and not _has_overlapping_numbers(members):
+        return union
+    flat: list[Any] = []
+    for member in members:
+        rule = rule_of(member)
+        flat += rule.types if isinstance(rule, UnionRule) else [member]
+    return converted_type("union", UnionRule(tuple(flat)))
+
+
+def _has_overlapping_numbers(members: Sequence[Any]) -> bool:
+    """Return whether a whole number may be a float although it is none of the allowed integers.
+
+    msgspec does not try the float then.
+    """
+    bases = [getattr(member, "__origin__", member) for member in members]
+    return float in bases and any(
+        (base is int and member is not int) or base is Literal or isinstance(base, enum.EnumMeta)
+        for base, member in zip(bases, members, strict=True)
+    )
+
+
+def _literal(annotation: Any) -> Any:
+    values = typing.get_args(annotation)
+    if not any(isinstance(value, enum.Enum | bool) for value in values):
+        return annotation
+    return converted_type("literal", LiteralRule(values))
+
+
+def _is_supported(type_: Any) -> bool:
     try:
-        return typing.get_type_hints(cls, include_extras=True)
-    except Exception:  # noqa: BLE001 - msgspec reports unresolvable annotations more clearly
-        return {}
+        msgspec.json.Decoder(type_)
+    except Exception:  # noqa: BLE001 - unresolvable annotations raise anything
+        return False
+    return True
 
 
-def schema_type(type_: Any) -> Any:
-    """Return the type that provides the schema of ``type_`` and checks its JSON.
-
-    This is ``type_`` itself if msgspec understands all of its annotations.
-
-    Raises:
-        TypeError, ValueError: if msgspec cannot express an annotation.
-    """
-    return _AnnotatedClassCopies().convert(type_)
-
-
-class _AnnotatedClassCopies:
-    """Copies classes, giving the copies translated annotations.
-
-    Each class is copied once, so a class may contain itself.
-    """
-
-    def __init__(self) -> None:
-        self._copies: dict[Any, Any] = {}
-
-    def convert(self, type_: Any) -> Any:
-        """Translate an annotation, with copies in place of the classes that need one."""
-        return to_msgspec(type_, self._convert_class)
-
-    def _convert_class(self, cls: type[Any]) -> Any:
-        if cls in self._copies:
-            return self._copies[cls]
-        if not any(map(_needs_translation, _walk(cls, set()))):
-            return cls
-        if _is_typed_dict(cls):
-            return self._copy_typed_dict(cls)
-        copy = self._copies[cls] = _make_subclass(cls)
-        copy.__annotations__ = {
-            name: self._convert_field(cls, name, hint) for name, hint in _type_hints(cls).items()
-        }
-        return copy
-
-    def _copy_typed_dict(self, cls: Any) -> Any:
-        """Copy a TypedDict.
-
-        Its fields cannot be added after its creation, so a TypedDict that contains itself refers to
-        the original there.
-        """
-        self._copies[cls] = cls
-        fields: dict[str, Any] = {}
-        for name, hint in _type_hints(cls).items():
-            converted = self._convert_field(cls, name, hint)
-            is_qualified = typing.get_origin(hint) in (typing.Required, typing.NotRequired)
-            qualifier = typing.Required if name in cls.__required_keys__ else typing.NotRequired
-            fields[name] = converted if is_qualified else qualifier[converted]
-        copy = self._copies[cls] = typing.TypedDict(cls.__name__, fields)  # type: ignore[operator]
-        return copy
-
-    def _convert_field(self, cls: type[Any], name: str, hint: Any) -> Any:
-        if any(map(is_pydantic_dataclass, _walk(hint, {cls}))):
-            raise TypeError(
-                f"{cls.__name__}.{name} is a pydantic dataclass, which {cls.__name__} would not "
-                f"validate: make {cls.__name__} a pydantic dataclass too"
-            )
-        return self.convert(hint)
-
-
-def _make_subclass(cls: type[Any]) -> Any:
-    if issubclass(cls, msgspec.Struct):
-        return msgspec.defstruct(cls.__name__, [], bases=(cls,), module=cls.__module__)
-    namespace = {"__slots__": (), "__module__": cls.__module__, "__doc__": cls.__doc__}
-    return type(cls.__name__, (cls,), namespace)
-
-
-def _needs_translation(annotation: Any) -> bool:
-    if typing.get_origin(annotation) is not Annotated:
-        return is_pydantic_dataclass(annotation)
-    foreign = [item for item in annotation.__metadata__ if not isinstance(item, msgspec.Meta)]
-    return any(_has_description_or_constraints(item) for item in foreign)
-
-
-def _has_description_or_constraints(metadata: Any) -> bool:
-    return _description(metadata) is not None or any(map(_constraints_of, _flatten(metadata)))
-
-
-def _flatten(metadata: Any) -> tuple[Any, ...]:
-    """Return the metadata and the parts that it collects, as ``pydantic.Field`` does."""
-    return (metadata, *getattr(metadata, "metadata", ()))
-
-
-def _walk(annotation: Any, seen: set[Any]) -> Iterator[Any]:
-    """Yield an annotation and every annotation nested in it, including those of class fields."""
-    yield annotation
-    if typing.get_origin(annotation) is typing.Literal:
-        return
-    inside: list[Any] = [*typing.get_args(annotation)]
-    if _has_fields(annotation) and annotation not in seen:
-        seen.add(annotation)
-        inside += _type_hints(annotation).values()
-    for part in inside:
-        yield from _walk(part, seen)
+def _described(type_: Any, schema: dict[str, Any]) -> Any:
+    return Annotated[type_, msgspec.Meta(extra_json_schema=schema)]

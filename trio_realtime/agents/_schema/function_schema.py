@@ -1,126 +1,23 @@
-"""The schema of a function's parameters, and conversion of the model's JSON to arguments.
-
-msgspec derives both from the annotations. Decoding is strict: values are not coerced, and the error
-messages are meant for the model. ``annotations`` and ``pydantic`` add support for pydantic.
-"""
+"""The schema of a function's parameters, and conversion of the model's JSON to arguments."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import inspect
-import types
-import typing
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Union
 
 import msgspec
 
 from trio_realtime.errors import ConfigurationError
 
-from .annotations import schema_type, to_msgspec
+from .conversion import Schema
 from .docstrings import parse_docstring
-from .pydantic import (
-    REF_PREFIX,
-    Schema,
-    decode_pydantic,
-    is_pydantic_field,
-    json_schemas,
-    parameter_default,
-)
-
-Function: TypeAlias = Callable[..., Any]
-_Field: TypeAlias = tuple[str, Any] | tuple[str, Any, Any]
-
-
-class InvalidArguments(ValueError):
-    """The model's arguments do not match the tool's parameters. The model receives the message."""
-
-
-class TypeSchema:
-    """The JSON Schema of a type, and the decoder of its JSON.
-
-    Args:
-        type_: the type.
-        owner: the name of the tool or handoff, for error messages.
-
-    Raises:
-        ConfigurationError: if the type has no JSON Schema.
-    """
-
-    def __init__(self, type_: Any, owner: str) -> None:
-        self._owner = owner
-        try:
-            value_type = to_msgspec(type_)
-            checked_type = schema_type(value_type)
-            (self._schema,), self._definitions = json_schemas([checked_type])
-            self._decoder = _decoder(value_type)
-            self._checks = () if checked_type is value_type else (_decoder(checked_type),)
-        except Exception as exc:  # noqa: BLE001 - the user's classes may raise anything
-            raise ConfigurationError(
-                f"tool {owner}: no JSON Schema can be made: {_explain(exc)}"
-            ) from None
-
-    def json_schema(self) -> Schema:
-        """Return the JSON Schema, including the definitions that it references."""
-        name = self._schema.get("$ref", "").removeprefix(REF_PREFIX)
-        if name not in self._definitions:
-            return _add_definitions(self._schema, self._definitions)
-        top, others = self._definitions[name], {**self._definitions}
-        # A type that contains itself has to stay among the definitions.
-        if not _is_referenced(REF_PREFIX + name, self._definitions):
-            del others[name]
-        return _add_definitions(top, others)
-
-    def decode(self, text: str) -> Any:
-        """Return a value of the type from JSON text. Empty text is an empty object.
-
-        Raises:
-            InvalidArguments: if the text does not match the type, or if the type's own validation
-                raises any exception.
-        """
-        json_text = text.strip() or "{}"
-        try:
-            for check in self._checks:
-                check.decode(json_text)
-            return self._decoder.decode(json_text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-            raise InvalidArguments(f"Invalid arguments for {self._owner}: {exc}") from None
-        except Exception as exc:
-            raise InvalidArguments(
-                f"Invalid arguments for {self._owner}: {type(exc).__name__}: {exc}"
-            ) from exc
-
-
-def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(type_, dec_hook=decode_pydantic)
-
-
-def _add_definitions(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    return {**schema, "$defs": definitions} if definitions else {**schema}
-
-
-def _is_referenced(ref: str, definitions: dict[str, Schema]) -> bool:
-    return msgspec.json.encode(ref) in msgspec.json.encode(definitions)
-
-
-def _explain(exc: Exception) -> str:
-    """Say what is wrong with a type and what to use instead.
-
-    msgspec's own advice applies only to direct users of msgspec, so it is replaced.
-    """
-    text = str(exc)
-    type_ = text.rpartition("type ")[2].removesuffix(" is not supported")
-    if "schema_hook" in text:
-        return f"{type_} has no JSON representation: use strings, numbers, lists, dataclasses or models"
-    if text.startswith("Type unions"):
-        return (
-            f"the members of {type_} cannot be distinguished in JSON: use one of them, or put the "
-            f"union into a pydantic model ({text.partition(' - ')[0]})"
-        )
-    if isinstance(exc, NameError):
-        return f"{text}: import it at run time, not only for type checkers"
-    return text if type(exc) is TypeError else f"{type(exc).__name__}: {text}"
+from .fields import struct_field
+from .names import Function, refers_to, resolve_annotation, signature_of
+from .pydantic import is_pydantic_field, parameter_default
+from .type_schema import TypeSchema, explain
 
 
 class FunctionSchema:
@@ -133,32 +30,56 @@ class FunctionSchema:
         name: the name under which the model knows the function.
         context_type: parameters annotated with this class are hidden from the model and receive the
             call's context.
+        parameters: the schema, instead of one made of the annotations. The function receives the values
+            of JSON.
 
     Raises:
         ConfigurationError: if a model cannot call the function; the message says what to change.
     """
 
-    def __init__(self, function: Function, name: str, context_type: type[Any]) -> None:
+    def __init__(
+        self,
+        function: Function,
+        name: str,
+        context_type: type[Any],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
         self._name = name
+        self._parameters = parameters
+        self._context_type = context_type
         self._context_parameters: list[str] = []
         self._descriptions = dict(parse_docstring(function).parameters)
-        annotated = _annotated_function(function)
-        fields: list[_Field] = []
+        fields: list[tuple[Any, ...]] = []
         for parameter in self._visible_parameters(function):
-            annotation = self._annotation(parameter, annotated)
-            if _is_class(annotation, context_type):
+            annotation = self._annotation(parameter, function)
+            if annotation is self._context_type:
                 self._context_parameters.append(parameter.name)
             else:
                 fields.append(self._make_field(parameter, annotation))
+        if parameters is not None:
+            self._check_parameters(parameters, fields)
         self._struct = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True
         )
         self._type_schema = self._make_type_schema(fields)
 
+    def _check_parameters(self, schema: Mapping[str, Any], fields: list[tuple[Any, ...]]) -> None:
+        """Check that a schema of the user has the function's parameters."""
+        declared, described = {name for name, *_ in fields}, set(schema.get("properties", ()))
+        required = {name for name, *optional in fields if len(optional) == 1}
+        if schema.get("type") != "object" or declared != described:
+            raise self._error(
+                f"parameters= must be the schema of an object with the properties "
+                f"{sorted(declared)}, got {sorted(described)}"
+            )
+        if not required <= set(schema.get("required", ())):
+            missing = sorted(required.difference(schema.get("required", ())))
+            raise self._error(f"parameters= must require {missing}, which have no default")
+
     def _visible_parameters(self, function: Function) -> Iterator[inspect.Parameter]:
         """Yield the parameters that are not bound; raise if one cannot be passed by name."""
         try:
-            signature = inspect.signature(function)
+            signature = signature_of(function)
         except (TypeError, ValueError) as exc:
             raise self._error(f"its signature cannot be determined: {exc}") from None
         bound = _bound_names(function)
@@ -167,7 +88,11 @@ class FunctionSchema:
             if name in bound:
                 continue
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise self._error(f"*{name} is not supported: declare each parameter by name")
+                stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+                raise self._error(
+                    f"{stars}{name} is not supported: declare each parameter by name, or use "
+                    f"functools.wraps if this is a decorator"
+                )
             if _is_positional_only(parameter):
                 raise self._error(
                     f"parameter {name} is positional-only: a model passes arguments by name"
@@ -179,32 +104,47 @@ class FunctionSchema:
                 )
             yield parameter
 
-    def _annotation(self, parameter: inspect.Parameter, annotated: Any) -> Any:
-        name = parameter.name
-        if name not in getattr(annotated, "__annotations__", {}):
+    def _annotation(self, parameter: inspect.Parameter, function: Function) -> Any:
+        """Return the annotation; the class of the context for a parameter that receives it."""
+        name, declared = parameter.name, parameter.annotation
+        if declared is parameter.empty:
+            if self._parameters is not None:
+                return Any
             raise self._error(f"parameter {name} has no annotation: add one, as in {name}: str")
         try:
-            annotation = _resolve_annotation(annotated, name)
+            annotation = resolve_annotation(declared, function)
         except Exception as exc:  # noqa: BLE001 - evaluating an annotation may raise anything
+            if refers_to(declared, self._context_type):
+                return self._context_type
+            if self._parameters is not None:
+                return Any
             raise self._error(
-                f"the annotation of parameter {name} cannot be resolved: {_explain(exc)}"
+                f"the annotation of parameter {name} cannot be resolved: {explain(exc)}"
             ) from None
+        if refers_to(annotation, self._context_type):
+            return self._context_type
+        if self._parameters is not None:
+            return Any
         if is_pydantic_field(parameter.default):
             return Annotated[annotation, parameter.default]
-        return annotation
+        # ``x: int = None`` means an optional parameter.
+        return Union[annotation, None] if parameter.default is None else annotation  # noqa: UP007
 
-    def _make_field(self, parameter: inspect.Parameter, annotation: Any) -> _Field:
-        name = parameter.name
+    def _make_field(self, parameter: inspect.Parameter, annotation: Any) -> tuple[Any, ...]:
+        default = parameter_default(parameter)
+        if default is parameter.empty:
+            return struct_field(parameter.name, annotation)
         try:
-            type_ = to_msgspec(annotation)
-            default = parameter_default(parameter)
-            if default is inspect.Parameter.empty:
-                return (name, type_)
-            return (name, type_, _field_default(default))
-        except Exception as exc:  # noqa: BLE001 - from invalid constraints, or copying a default
-            raise self._error(f"parameter {name}: {_explain(exc)}") from None
+            copy.deepcopy(default)
+        except Exception as exc:  # noqa: BLE001 - the user's class may raise anything
+            raise self._error(
+                f"parameter {parameter.name}: its default cannot be copied for each call: {exc}"
+            ) from None
+        # A mutable default is copied deeply for each call.
+        make = functools.partial(copy.deepcopy, default)
+        return struct_field(parameter.name, annotation, default, make)
 
-    def _make_type_schema(self, fields: list[_Field]) -> TypeSchema:
+    def _make_type_schema(self, fields: list[tuple[Any, ...]]) -> TypeSchema:
         try:
             return TypeSchema(self._struct, self._name)
         except ConfigurationError:
@@ -218,6 +158,8 @@ class FunctionSchema:
 
     def json_schema(self) -> Schema:
         """Return the JSON Schema of the arguments object, including its definitions."""
+        if self._parameters is not None:
+            return dict(self._parameters)
         schema = self._type_schema.json_schema()
         schema.pop("title", None)
         schema["properties"] = {
@@ -293,43 +235,3 @@ def _is_positional_only(parameter: inspect.Parameter) -> bool:
     # For type checkers, two leading underscores mean the same.
     private = parameter.name.startswith("__") and not parameter.name.endswith("__")
     return parameter.kind is parameter.POSITIONAL_ONLY or private
-
-
-def _annotated_function(function: Function) -> Any:
-    """Return the function that has the annotations: a class's ``__init__``, or ``__call__``."""
-    function = _unwrap_partial(function)
-    if inspect.isclass(function):
-        return function.__init__
-    return function if inspect.isroutine(function) else type(function).__call__
-
-
-def _resolve_annotation(function: Any, name: str) -> Any:
-    """Resolve one annotation, since others may name what only type checkers import."""
-    inner = inspect.unwrap(function)
-    namespace = types.SimpleNamespace(
-        __annotations__={name: function.__annotations__[name]},
-        __globals__=getattr(inner, "__globals__", {}),
-        __type_params__=getattr(inner, "__type_params__", ()),
-    )
-    return typing.get_type_hints(namespace, include_extras=True)[name]
-
-
-def _field_default(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return msgspec.field(default=value)  # appears in the schema
-    # A mutable default is copied deeply for each call.
-    try:
-        copy.deepcopy(value)
-    except Exception as exc:  # noqa: BLE001 - the user's class may raise anything
-        raise TypeError(f"its default cannot be copied for each call: {exc}") from None
-    return msgspec.field(default_factory=functools.partial(copy.deepcopy, value))
-
-
-def _is_class(annotation: Any, cls: type[Any]) -> bool:
-    """Return whether an annotation is a class, possibly optional, generic or ``Annotated``."""
-    origin = typing.get_origin(annotation)
-    if origin is Annotated:
-        return _is_class(typing.get_args(annotation)[0], cls)
-    if origin in (typing.Union, types.UnionType):
-        return any(_is_class(argument, cls) for argument in typing.get_args(annotation))
-    return annotation is cls or origin is cls

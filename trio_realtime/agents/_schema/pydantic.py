@@ -1,25 +1,26 @@
-"""Support for pydantic models and pydantic dataclasses, which pydantic validates and describes.
+"""Annotations that involve pydantic, which describes and validates them with its ``TypeAdapter``.
 
-msgspec handles every other type; its decode and schema hooks call the functions here. Nothing here
-imports pydantic unless the user has declared such a class, and so has imported pydantic already.
+Nothing here imports pydantic unless the user's code has imported it.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import contextlib
 import inspect
-from collections.abc import Mapping, Sequence
+import sys
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, TypeAlias, TypeGuard, cast
+from itertools import chain
+from typing import Annotated, Any, TypeGuard
 
+import attrs
 import msgspec
 
-Schema: TypeAlias = dict[str, Any]
-REF_PREFIX = "#/$defs/"
-
-
-# --- recognize pydantic's classes --------------------------------------------------------------
+from .conversion import REF_PREFIX, Mismatch, Problem, Rule, Schema, replace_references
+from .fields import fields_of, has_fields
+from .metadata import is_own, needs_pydantic
 
 
 def is_pydantic_model(type_: Any) -> TypeGuard[type[Any]]:
@@ -27,34 +28,9 @@ def is_pydantic_model(type_: Any) -> TypeGuard[type[Any]]:
     return hasattr(type_, "__pydantic_core_schema__") and hasattr(type_, "model_json_schema")
 
 
-def is_pydantic_dataclass(type_: Any) -> TypeGuard[type[Any]]:
+def is_pydantic_dataclass(type_: Any) -> bool:
     """Return whether ``type_`` is a pydantic dataclass, which validates its fields."""
-    return (
-        isinstance(type_, type)
-        and dataclasses.is_dataclass(type_)
-        and hasattr(type_, "__pydantic_validator__")
-    )
-
-
-class _PydanticDataclassProxy(type):
-    """Stand-in for a pydantic dataclass in the types that msgspec sees.
-
-    msgspec would decode the dataclass as a plain one and skip pydantic's validation. It does not know
-    the proxy, so it calls the hooks.
-
-    Attributes:
-        target: the pydantic dataclass.
-    """
-
-    target: type[Any]
-
-    def __instancecheck__(cls, value: Any) -> bool:
-        return isinstance(value, cls.target)
-
-
-def make_dataclass_proxy(type_: type[Any]) -> Any:
-    """Return the type to give to msgspec in place of a pydantic dataclass."""
-    return _PydanticDataclassProxy(type_.__name__, (), {"target": type_})
+    return isinstance(type_, type) and hasattr(type_, "__pydantic_validator__")
 
 
 def is_pydantic_field(default: Any) -> bool:
@@ -72,112 +48,44 @@ def parameter_default(parameter: inspect.Parameter) -> Any:
     return field.get_default(call_default_factory=True)
 
 
-# --- decode ------------------------------------------------------------------------------------
+# --- the rule ------------------------------------------------------------------------------------
 
 
-def decode_pydantic(type_: Any, value: Any) -> Any:
-    """Validate a decoded JSON value with pydantic. A ``dec_hook`` of msgspec.
+@attrs.frozen(eq=False)
+class PydanticRule(Rule):
+    """An annotation that pydantic describes and validates."""
 
-    Raises:
-        ValueError: if the value is invalid; the text names each field and its problem.
-        NotImplementedError: if ``type_`` is not a pydantic class.
-    """
-    cls = _pydantic_class(type_)
-    try:
-        # Validate JSON text: in strict mode, pydantic accepts a date as a string only from JSON.
-        return _validate_json(cls, msgspec.json.encode(value))
-    except ValueError as exc:
-        raise ValueError(_format_errors(exc)) from None
+    adapter: Any
+    names: frozenset[str] = frozenset()
 
-
-def _pydantic_class(type_: Any) -> type[Any]:
-    if isinstance(type_, _PydanticDataclassProxy):
-        return type_.target
-    if not is_pydantic_model(type_):
-        raise NotImplementedError
-    return type_
+    def decode(self, value: Any) -> Any:
+        """Return what pydantic makes of a JSON value, without coercion of numbers and strings."""
+        # From JSON text, strict mode accepts a date as a string, and a list for a tuple.
+        text = msgspec.json.encode(value)
+        try:
+            return self.adapter.validate_json(text, strict=True)
+        except ValueError as exc:
+            raise Mismatch(_problems(exc, value)) from None
 
 
-def _validate_json(cls: Any, data: bytes) -> Any:
-    if is_pydantic_model(cls):
-        return cls.model_validate_json(data)
-    return _type_adapter(cls).validate_json(data)
-
-
-@functools.lru_cache(maxsize=256)
-def _type_adapter(cls: type[Any]) -> Any:
-    return import_module("pydantic").TypeAdapter(cls)
-
-
-def _format_errors(exc: Any) -> str:
-    if not hasattr(exc, "errors"):
-        return str(exc)
-    errors = exc.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(_format_error(error) for error in errors)
-
-
-def _format_error(error: Mapping[str, Any]) -> str:
-    location = ".".join(str(part) for part in error["loc"])
-    return f"{location}: {error['msg']}" if location else str(error["msg"])
-
-
-# --- JSON Schema -------------------------------------------------------------------------------
-
-
-def json_schemas(types: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
-    """Return the JSON Schema of each type, and the definitions they reference by name.
-
-    Raises:
-        TypeError: if a type has no JSON Schema.
-    """
-    found: list[type[Any]] = []
-
-    def schema_hook(type_: type[Any]) -> Schema:
-        cls = _pydantic_class(type_)
-        found.append(cls)
-        return {"$ref": _placeholder(cls)}
-
-    schemas, definitions = msgspec.json.schema_components(
-        types, schema_hook=schema_hook, ref_template=f"{REF_PREFIX}{{name}}"
-    )
-    if not found:
-        return list(schemas), definitions
-    refs, pydantic_definitions = _pydantic_definitions(found, definitions)
-    return (
-        [_replace_refs(schema, refs) for schema in schemas],
-        {name: _replace_refs(schema, refs) for name, schema in definitions.items()}
-        | pydantic_definitions,
-    )
-
-
-def _placeholder(cls: type[Any]) -> str:
-    """Return the reference that stands for a class until its definition has a name."""
-    return f"model:{id(cls)}"
-
-
-def _pydantic_definitions(
-    classes: Sequence[type[Any]], taken: Mapping[str, Any]
-) -> tuple[dict[str, str], dict[str, Schema]]:
-    """Describe pydantic classes under names that are not taken.
-
-    Returns:
-        The reference that replaces each placeholder, and the definitions by name.
-    """
+def describe(
+    rules: Sequence[PydanticRule], taken: Mapping[str, Any]
+) -> tuple[list[Schema], dict[str, Schema]]:
+    """Return the schema of each rule, and the definitions they reference, under names not taken."""
+    if not rules:
+        return [], {}
+    adapters = [(number, "validation", rule.adapter) for number, rule in enumerate(rules)]
     # Pydantic keeps the names of its own definitions distinct.
-    json_schema = import_module("pydantic.json_schema")
-    unique = list(dict.fromkeys(classes))
-    schemas, document = json_schema.models_json_schema(
-        [(cls, "validation") for cls in unique], ref_template=f"{REF_PREFIX}{{model}}"
-    )
+    schemas, document = import_module("pydantic").TypeAdapter.json_schemas(adapters)
     definitions: dict[str, Schema] = document.get("$defs", {})
     names: dict[str, str] = {}
     for name in definitions:
         names[name] = _unused_name(name, {*taken, *names.values()})
-    renamed = {REF_PREFIX + old: REF_PREFIX + new for old, new in names.items()}
-    refs = {_placeholder(cls): renamed[schemas[cls, "validation"]["$ref"]] for cls in unique}
-    return refs, {
-        names[name]: _replace_refs(schema, renamed) for name, schema in definitions.items()
-    }
+    renamed = {REF_PREFIX + old: {"$ref": REF_PREFIX + new} for old, new in names.items()}.get
+    return (
+        [replace_references(schemas[number, "validation"], renamed) for number, *_ in adapters],
+        {names[name]: replace_references(one, renamed) for name, one in definitions.items()},
+    )
 
 
 def _unused_name(name: str, taken: set[str]) -> str:
@@ -186,15 +94,102 @@ def _unused_name(name: str, taken: set[str]) -> str:
     return name
 
 
-def _replace_refs(schema: Any, refs: Mapping[str, str]) -> Any:
-    """Return a copy of a schema with its references replaced."""
-    if isinstance(schema, dict):
-        return {
-            key: refs.get(value, value)
-            if key == "$ref" and isinstance(value, str)
-            else _replace_refs(value, refs)
-            for key, value in cast("Schema", schema).items()
-        }
-    if isinstance(schema, list):
-        return [_replace_refs(item, refs) for item in cast("Any", schema)]
-    return schema
+def _problems(exc: Any, value: Any) -> list[Problem]:
+    if not hasattr(exc, "errors"):
+        return [Problem("", str(exc))]
+    errors = exc.errors(include_url=False, include_context=False, include_input=False)
+    return [Problem(_path(error, value), error["msg"]) for error in errors]
+
+
+def _path(error: Mapping[str, Any], value: Any) -> str:
+    """Return where the error is in the JSON value.
+
+    Pydantic's locations name the members of unions and the validators too, which are left out.
+    """
+    path = ""
+    for part in error["loc"]:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            if error["type"] != "missing" or part != error["loc"][-1]:
+                continue
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path
+
+
+# --- which annotations ---------------------------------------------------------------------------
+
+
+def pydantic_rule(annotation: Any) -> PydanticRule | None:
+    """Return the rule for an annotation that pydantic has to handle; ``None`` for any other.
+
+    Pydantic handles unions and classes as a whole, if it can. It knows neither attrs classes nor Structs,
+    and ignores the metadata of msgspec: then only parts of the annotation are pydantic's.
+
+    Raises:
+        TypeError: pydantic has to handle the annotation, and cannot.
+    """
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is None:
+        return None
+    parts = list(_walk(annotation, []))
+    if not any(map(_is_for_pydantic, parts)):
+        return None
+    is_needed = _is_for_pydantic(annotation)
+    if is_needed:
+        annotation = _without_own_metadata(annotation)
+    elif _is_container(annotation) or any(map(is_own, chain(*map(_metadata, parts)))):
+        return None
+    try:
+        adapter = pydantic.TypeAdapter(annotation)
+        schema = adapter.json_schema()
+    except Exception as exc:
+        if is_needed:
+            reason = str(exc).partition("\n")[0]
+            raise TypeError(f"pydantic does not accept it: {reason}") from exc
+        return None
+    return PydanticRule(adapter, frozenset(schema.get("properties", ())))
+
+
+def _is_for_pydantic(annotation: Any) -> bool:
+    return (
+        hasattr(annotation, "__get_pydantic_core_schema__")
+        or is_pydantic_dataclass(annotation)
+        or any(map(needs_pydantic, _metadata(annotation)))
+    )
+
+
+def _is_container(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    return isinstance(origin, type) and origin is not types.UnionType and not has_fields(origin)
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    is_annotated = typing.get_origin(annotation) is Annotated
+    return annotation.__metadata__ if is_annotated else ()
+
+
+def _without_own_metadata(annotation: Any) -> Any:
+    metadata = _metadata(annotation)
+    others = tuple(item for item in metadata if not is_own(item))
+    if others == metadata:
+        return annotation
+    return Annotated[(annotation.__origin__, *others)] if others else annotation.__origin__
+
+
+def _walk(annotation: Any, seen: list[Any]) -> Iterator[Any]:
+    """Yield an annotation and every annotation nested in it, including those of class fields."""
+    yield annotation
+    if typing.get_origin(annotation) is typing.Literal:
+        return
+    inside: list[Any] = [*typing.get_args(annotation)]
+    cls = typing.get_origin(annotation) or annotation
+    contains_more = hasattr(cls, "__value__") or (has_fields(cls) and not _is_for_pydantic(cls))
+    if contains_more and annotation not in seen:
+        seen.append(annotation)
+        # The translation reports names that cannot be resolved.
+        with contextlib.suppress(Exception):
+            is_alias = hasattr(cls, "__value__")
+            inside += [cls.__value__] if is_alias else [one.type for one in fields_of(annotation)]
+    for part in inside:
+        yield from _walk(part, seen)

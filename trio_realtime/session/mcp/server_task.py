@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
 import trio
 
 from trio_realtime.agents import (
     FunctionTool,
-    InvalidArguments,
     McpServer,
     ToolContext,
+    decode_arguments,
     tool_name,
 )
 from trio_realtime.errors import McpCallFailed, McpServerFailed
@@ -234,7 +233,7 @@ class McpServerTask:
         )
 
     async def _invoke(self, name: str, context: ToolContext[Any], arguments: str) -> Any:
-        decoded = _decode_arguments(context.tool_name, arguments)
+        decoded = decode_arguments(arguments, context.tool_name)
         try:
             return await self._call_over(await self._wait_connected(), name, decoded)
         except CallNotAccepted:
@@ -273,10 +272,3 @@ def _next_delay(delay: float) -> float:
 
 def _format_error(_context: ToolContext[Any], exc: Exception) -> str:
     return str(exc)
-
-
-def _decode_arguments(name: str, arguments: str) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(arguments.strip() or "{}", type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise InvalidArguments(f"Invalid arguments for {name}: {exc}") from None

@@ -19,9 +19,14 @@ from collections.abc import Hashable
 from typing import Any
 
 import attrs
-import msgspec
 
-from trio_realtime.agents import FunctionTool, ToolContext, maybe_await
+from trio_realtime.agents import (
+    FunctionTool,
+    InvalidArguments,
+    ToolContext,
+    decode_arguments,
+    maybe_await,
+)
 from trio_realtime.core import ToolCall
 from trio_realtime.events import ToolApprovalRequired
 from trio_realtime.session.user_code import Raised, as_text, call_user_code
@@ -85,7 +90,7 @@ class CallPermission:
         condition = self.tool.needs_approval
         if not callable(condition):
             return condition
-        arguments = _json_object(self.context.arguments)
+        arguments = self._arguments()
         if arguments is None:  # the condition cannot judge them
             return True
 
@@ -94,6 +99,13 @@ class CallPermission:
 
         outcome = await call_user_code(evaluate)
         return outcome if isinstance(outcome, Raised) else outcome.value
+
+    def _arguments(self) -> dict[str, Any] | None:
+        """Return the arguments; ``None`` if they are not a JSON object."""
+        try:
+            return decode_arguments(self.context.arguments, self.tool.name)
+        except InvalidArguments:
+            return None
 
     async def _wait_for_decision(self) -> Decision:
         self.services.runtime.emit(
@@ -130,8 +142,7 @@ class CallPermission:
     # --- guardrails
 
     async def _run_guardrails_before_approval(self) -> ToolResult | None:
-        is_valid = _json_object(self.context.arguments) is not None
-        if not (self.tool.check_input_before_approval and is_valid):
+        if not self.tool.check_input_before_approval or self._arguments() is None:
             return None
         return await self._run_input_guardrails()
 
@@ -139,20 +150,7 @@ class CallPermission:
         if not self.tool.input_guardrails:
             return None
         try:
-            arguments = _arguments(self.context.arguments)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-            # A call whose arguments the guardrails cannot read does not run.
-            text = f"Invalid arguments for {self.tool.name}: {exc}"
-            return error_result(text, "failed", self.tool)
+            arguments = decode_arguments(self.context.arguments, self.tool.name)
+        except InvalidArguments as exc:  # the guardrails cannot check them
+            return error_result(str(exc), "failed", self.tool)
         return await check_input(self.tool, self.context, arguments, self.services.runtime.emit)
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    return msgspec.json.decode(text.strip() or "{}", type=dict[str, Any])
