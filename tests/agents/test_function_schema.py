@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import enum
 import json
+import sys
 import threading
 import uuid
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ import jsonschema
 import msgspec
 import pydantic
 import pytest
+from typing_extensions import TypeAliasType
 
 from support.function_tools import (
     Address,
@@ -103,6 +105,7 @@ class Tree(NamedTuple):
 
 
 Meters = NewType("Meters", int)
+Pair = TypeAliasType("Pair", tuple[T, T], type_params=(T,))
 
 
 def property_of(tool: FunctionTool) -> Any:
@@ -206,6 +209,18 @@ KINDS: dict[str, tuple[Any, Any, Any]] = {
     "named tuple in itself": (Tree, [1, [[2]]], Tree(1, (Tree(2),))),
     "annotated types": (Annotated[int | None, annotated_types.Ge(1)], None, None),
     "new type": (Meters, 3.0, 3),
+    "type alias": (Pair[Path], ["a", "b"], (Path("a"), Path("b"))),
+    "class twice": (tuple[Point, Point], [{"x": 1, "y": 2}] * 2, (Point(1, 2), Point(1, 2))),
+    "keys with a constraint": (
+        dict[Annotated[str, pydantic.Field(pattern="^a")], Path],
+        {"a": "b"},
+        {"a": Path("b")},
+    ),
+    "generic class with a constraint": (
+        Box[Annotated[int, pydantic.Field(json_schema_extra={"unit": "m"}, ge=1)]],
+        {"content": 1},
+        Box(1),
+    ),
 }
 
 each_kind = pytest.mark.parametrize(
@@ -604,6 +619,14 @@ def test_an_annotation_without_a_schema_is_rejected_with_parameter_and_reason(
     with pytest.raises(ConfigurationError, match=f"tool tool: .*parameter value.*{says}") as caught:
         tool_with_parameter(annotation)
     assert "schema_hook" not in str(caught.value)  # users of this package cannot set one
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the statement is new in Python 3.12")
+def test_a_type_alias_that_contains_itself_is_rejected() -> None:
+    names: dict[str, Any] = {}
+    exec("type Endless = list[Endless]", names)
+    with pytest.raises(ConfigurationError, match="the type Endless contains itself: use a class"):
+        tool_with_parameter(names["Endless"])
 
 
 @pytest.mark.parametrize(

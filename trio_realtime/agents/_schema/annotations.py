@@ -23,6 +23,7 @@ from .conversion import converted_type, rule_of
 from .fields import (
     COMPUTED,
     Field,
+    alias_value,
     fields_of,
     has_fields,
     is_typed_dict,
@@ -30,6 +31,7 @@ from .fields import (
     struct_field,
 )
 from .metadata import as_meta, constraints_of
+from .names import is_alias
 from .pydantic import pydantic_rule
 from .rules import OMITTED, LiteralRule, ObjectRule, PathRule, UnionRule
 
@@ -51,7 +53,8 @@ class Translator:
     """Translates annotations. It keeps the classes it has seen, because a class may contain itself."""
 
     def __init__(self) -> None:
-        self._objects: dict[Any, Any] = {}
+        # A list, because metadata in the arguments of a generic class may have no hash.
+        self._objects: list[tuple[Any, Any]] = []
         self._aliases: list[Any] = []
 
     def translate(self, annotation: Any) -> Any:
@@ -60,7 +63,7 @@ class Translator:
         Raises:
             Exception: a part of the annotation has no JSON, or cannot be resolved.
         """
-        if hasattr(annotation, "__value__"):
+        if is_alias(annotation):
             return self._alias(annotation)
         rule = pydantic_rule(annotation)
         if rule is not None:
@@ -82,8 +85,9 @@ class Translator:
         if isinstance(annotation, type) and annotation in _FORMATS:
             return _described(annotation, {"format": _FORMATS[annotation]})
         translated = map_arguments(annotation, self.translate)
-        if origin in _MAPPINGS and typing.get_args(annotation)[0] in _KEYS:
-            return _described(translated, {"propertyNames": _KEYS[typing.get_args(annotation)[0]]})
+        key = typing.get_args(annotation)[0] if origin in _MAPPINGS else None
+        if isinstance(key, type) and key in _KEYS:
+            return _described(translated, {"propertyNames": _KEYS[key]})
         return translated
 
     def _alias(self, alias: Any) -> Any:
@@ -91,7 +95,7 @@ class Translator:
             raise TypeError(f"the type {alias} contains itself: use a class")
         self._aliases.append(alias)
         try:
-            return self.translate(alias.__value__)
+            return self.translate(alias_value(alias))
         finally:
             self._aliases.pop()
 
@@ -122,17 +126,19 @@ class Translator:
 
     def _object(self, type_: Any) -> Any:
         """Return a class with fields, or a converted type if msgspec cannot decode the class itself."""
-        if type_ in self._objects:
-            return self._objects[type_]
+        for known, made in self._objects:
+            if known == type_:
+                return made
         cls = typing.get_origin(type_) or type_
         rule = ObjectRule(cls)
-        self._objects[type_] = converted = converted_type(cls.__name__, rule)
+        converted = converted_type(cls.__name__, rule)
+        self._objects.append((type_, converted))
         fields = fields_of(type_)
         translated = [self.translate(field.type) for field in fields]
         if _is_supported(type_) and all(
             new is field.type for new, field in zip(translated, fields, strict=True)
         ):
-            self._objects[type_] = type_
+            self._objects.remove((type_, converted))
             return type_
         rule.fields = {field.name: field.argument for field in fields}
         rule.names = frozenset(field.json_name for field in fields)

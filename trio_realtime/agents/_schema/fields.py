@@ -130,6 +130,12 @@ def _type_variables(cls: Any, arguments: tuple[Any, ...]) -> dict[Any, Any]:
     return found
 
 
+def alias_value(alias: Any) -> Any:
+    """Return the type that an alias stands for, with the arguments of the alias."""
+    arguments = typing.get_args(alias)
+    return substitute(alias.__value__, dict(zip(alias.__type_params__, arguments, strict=False)))
+
+
 def substitute(annotation: Any, variables: Mapping[Any, Any]) -> Any:
     """Replace type variables in an annotation."""
     if isinstance(annotation, TypeVar):

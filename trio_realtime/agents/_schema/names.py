@@ -103,6 +103,11 @@ def _encloses(qualname: str, around: str) -> bool:
     return f"{around}.".startswith((f"{qualname}.<locals>.", f"{qualname}."))
 
 
+def is_alias(annotation: Any) -> bool:
+    """Return whether an annotation was made by ``type Name = ...``."""
+    return hasattr(annotation, "__value__") and hasattr(annotation, "__type_params__")
+
+
 def refers_to(annotation: Any, cls: type[Any]) -> bool:
     """Return whether an annotation is a class, possibly optional, generic, ``Annotated`` or an alias.
 
@@ -112,7 +117,7 @@ def refers_to(annotation: Any, cls: type[Any]) -> bool:
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
         return _text_refers_to(annotation, cls.__name__)
-    if hasattr(annotation, "__value__"):  # type Alias = ...
+    if is_alias(annotation):
         return refers_to(annotation.__value__, cls)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:

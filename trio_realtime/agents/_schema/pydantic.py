@@ -19,8 +19,9 @@ import attrs
 import msgspec
 
 from .conversion import REF_PREFIX, Mismatch, Problem, Rule, Schema, replace_references
-from .fields import fields_of, has_fields
+from .fields import alias_value, fields_of, has_fields
 from .metadata import is_own, needs_pydantic
+from .names import is_alias
 
 
 def is_pydantic_model(type_: Any) -> TypeGuard[type[Any]]:
@@ -184,12 +185,14 @@ def _walk(annotation: Any, seen: list[Any]) -> Iterator[Any]:
         return
     inside: list[Any] = [*typing.get_args(annotation)]
     cls = typing.get_origin(annotation) or annotation
-    contains_more = hasattr(cls, "__value__") or (has_fields(cls) and not _is_for_pydantic(cls))
+    contains_more = is_alias(annotation) or (has_fields(cls) and not _is_for_pydantic(cls))
     if contains_more and annotation not in seen:
         seen.append(annotation)
         # The translation reports names that cannot be resolved.
         with contextlib.suppress(Exception):
-            is_alias = hasattr(cls, "__value__")
-            inside += [cls.__value__] if is_alias else [one.type for one in fields_of(annotation)]
+            if is_alias(annotation):
+                inside.append(alias_value(annotation))
+            else:
+                inside += [field.type for field in fields_of(annotation)]
     for part in inside:
         yield from _walk(part, seen)
