@@ -68,9 +68,7 @@ def test_the_sdist_has_every_file_of_the_repository(repository: Path, distributi
     assert sorted(expected - packed) == []
 
 
-def test_the_wheel_has_the_two_packages_and_nothing_else(
-    repository: Path, distributions: Path
-) -> None:
+def test_the_wheel_has_the_packages_and_nothing_else(repository: Path, distributions: Path) -> None:
     with zipfile.ZipFile(only(distributions, "*.whl")) as archive:
         names = archive.namelist()
     packed = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
