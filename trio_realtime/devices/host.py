@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
 import attrs
-import trio
 
 from trio_realtime.errors import DeviceError
 
@@ -59,12 +58,6 @@ class AudioStream(Protocol):
         It is cancelled after a second.
         """
         ...
-
-
-async def close_stream(stream: AudioStream) -> None:
-    """Close a device, also in a task that is cancelled."""
-    with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-        await stream.aclose()
 
 
 class AudioHost(Protocol):

@@ -16,7 +16,7 @@ from trio_realtime.audio import frame_size
 from trio_realtime.errors import DeviceError, UsageError
 from trio_realtime.wire import AudioFormat
 
-from .host import AudioHost, close_stream, select_device
+from .host import CLOSE_TIMEOUT, AudioHost, select_device
 from .portaudio import PortAudioHost
 from .signal import ThreadSignal
 
@@ -160,4 +160,5 @@ async def open_microphone(
         yield microphone
     finally:
         microphone.close()
-        await close_stream(stream)
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await stream.aclose()

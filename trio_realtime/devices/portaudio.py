@@ -14,7 +14,7 @@ import trio
 
 from trio_realtime.errors import DeviceError
 
-from .host import AudioHost, AudioStream, Device, FillOutput, TakeInput, close_stream
+from .host import CLOSE_TIMEOUT, AudioHost, AudioStream, Device, FillOutput, TakeInput
 
 T = TypeVar("T")
 
@@ -126,7 +126,8 @@ async def _open(
     try:
         await trio.lowlevel.checkpoint_if_cancelled()
     except trio.Cancelled:
-        await close_stream(stream)
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await stream.aclose()
         raise
     return stream
 

@@ -14,7 +14,7 @@ from trio_realtime.audio import frame_size
 from trio_realtime.errors import DeviceError, UsageError
 from trio_realtime.wire import AudioFormat
 
-from .host import AudioHost, close_stream, select_device
+from .host import CLOSE_TIMEOUT, AudioHost, select_device
 from .playback_buffer import PlaybackBuffer
 from .portaudio import PortAudioHost
 from .signal import ThreadSignal
@@ -172,4 +172,5 @@ async def open_speaker(
         yield speaker
     finally:
         speaker.close()
-        await close_stream(stream)
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await stream.aclose()
