@@ -12,6 +12,9 @@ import trustme
 
 from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
 
+collect_ignore = ["data"]
+"""A scenario file among the data fails on purpose."""
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -17,6 +17,7 @@ import attrs
 import jsonschema
 import msgspec
 import pydantic
+import pytest
 from hypothesis import given, strategies as st
 
 from support.function_tools import Colour, Level
@@ -145,3 +146,17 @@ def test_the_parser_accepts_exactly_what_the_schema_accepts(
             assert len(str(exc)) < 1500
         else:
             assert accepted, (annotation, value, schema)
+
+
+def test_members_of_a_union_that_differ_in_constraints_are_tried_one_by_one() -> None:
+    short, long = (
+        ANNOTATED[str, msgspec.Meta(max_length=2)],
+        ANNOTATED[str, msgspec.Meta(min_length=4)],
+    )
+    schema = TypeSchema(UNION[short, long], "tool")
+
+    assert schema.decode('"ab"') == "ab"
+    assert schema.decode('"abcd"') == "abcd"
+    with pytest.raises(InvalidArguments):
+        schema.decode('"abc"')
+    assert TypeSchema(UNION[str, short], "tool").decode('"abc"') == "abc"

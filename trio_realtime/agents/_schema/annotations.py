@@ -186,7 +186,11 @@ def _qualified(cls: Any, name: str, type_: Any) -> Any:
 def _union(members: Sequence[Any]) -> Any:
     """Return a union, as a converted type if msgspec cannot tell its members apart."""
     union: Any = typing.Union[tuple(members)]  # noqa: UP007 - the number of members varies
-    if _is_supported(union) and not _has_overlapping_numbers(members):
+    if (
+        _is_supported(union)
+        and not _has_overlapping_numbers(members)
+        and not _has_one_type_twice(union)
+    ):
         return union
     flat: list[Any] = []
     for member in members:
@@ -205,6 +209,13 @@ def _has_overlapping_numbers(members: Sequence[Any]) -> bool:
         (base is int and member is not int) or base is Literal or isinstance(base, enum.EnumMeta)
         for base, member in zip(bases, members, strict=True)
     )
+
+
+def _has_one_type_twice(union: Any) -> bool:
+    """Return whether members differ only in their constraints, of which msgspec applies one."""
+    members = typing.get_args(union) or (union,)
+    bases = [member.__origin__ for member in members if typing.get_origin(member) is Annotated]
+    return any(base in members or bases.count(base) > 1 for base in bases)
 
 
 def _literal(annotation: Any) -> Any:
