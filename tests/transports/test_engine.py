@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import (
@@ -125,6 +125,7 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
     return [piece for piece in (*pieces, data) if piece]
 
 
+@settings(deadline=None)
 @given(traffic, st.lists(st.integers(1, 400) | st.integers(1, 60_000), max_size=30))
 def test_the_events_are_those_of_wsproto(frames: list[list[bytes]], sizes: list[int]) -> None:
     data = b"".join(part for group in frames for part in group)

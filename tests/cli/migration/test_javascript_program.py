@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trio_realtime.cli.migration import load_mapping
 from trio_realtime.cli.migration.javascript_program import find_uses, tokenize
@@ -35,6 +35,7 @@ def test_a_program_is_split_into_tokens() -> None:
     assert [token.line for token in tokens if token.kind == "string"] == [3, 3, 4]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab'\"`/*\\\n(){}[]=,:.?$ "))
 def test_any_text_can_be_split(program: str) -> None:
     tokens = tokenize(program)
