@@ -47,9 +47,9 @@ class Speaker:
     """
 
     def __init__(self, name: str, rate: int) -> None:
-        self.name = name
-        self.rate = rate
-        self.buffer = PlaybackBuffer(rate)
+        self.name: str = name
+        self.rate: int = rate
+        self.buffer: PlaybackBuffer = PlaybackBuffer(rate)
         self._end: Exception | None = None
         self._signal = ThreadSignal()
 
