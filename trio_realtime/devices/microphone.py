@@ -46,8 +46,8 @@ class Microphone(trio.abc.ReceiveChannel[bytes]):
     """
 
     def __init__(self, name: str, rate: int, frame_ms: float, max_frames: float) -> None:
-        self.name = name
-        self.rate = rate
+        self.name: str = name
+        self.rate: int = rate
         self._frame_ms = frame_ms
         self._max_frames = max_frames
         self._frames: deque[bytes] = deque()
