@@ -11,11 +11,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, overload
 
+from trio.lowlevel import in_trio_task
+
 from ._end_dates import warn_about_end_dates
 from .agents import RealtimeAgent, check_agent
 from .config import SessionConfig
 from .endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint
-from .errors import ConfigurationError
+from .errors import ConfigurationError, UsageError
 from .items import HistoryItem
 from .realtime_model import RealtimeModel, WebSocketModel
 from .session import RealtimeSession, open_session
@@ -95,6 +97,7 @@ async def open_realtime_session(
             transcript, and what only the service can create is left out.
 
     Raises:
+        UsageError: The caller is not a task of trio.
         ConfigurationError: An argument or setting is invalid. Nothing was sent.
         McpServerFailed: A required MCP server did not start within its own ``connect_timeout``.
             MCP servers start before the session connects to the service.
@@ -109,6 +112,11 @@ async def open_realtime_session(
         SessionExpired: The same as ``ConnectionLost``, after the service ended the session at its
             maximum duration.
     """
+    if not in_trio_task():
+        raise UsageError(
+            "a session needs trio: run the program with trio.run(main). In an asyncio program, run the "
+            "session in a thread of its own, as the guide to asyncio programs shows"
+        )
     check_agent(agent)
     config = config if config is not None else SessionConfig()
     if not isinstance(config, SessionConfig):
