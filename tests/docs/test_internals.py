@@ -17,8 +17,6 @@ GENERATOR = REPOSITORY / "docs" / "generate_internals.py"
 
 # A file or folder: `core/dispatch.py`, `docs/guides/tools.md`, `wire/`.
 PATH = re.compile(r"`([\w.]+(?:/[\w.]+)*(?:\.py|\.md|\.json|\.toml|/))`")
-# Files that a page describes as not written yet.
-PLANNED = {"session/connection/reconnecting.py"}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +71,7 @@ def exists(path: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_named_source_files_exist(page: Path) -> None:
-    sources = {path for path in named_paths(page) if not path.startswith("tests/")}
-    assert {path for path in sources if not exists(path)} == PLANNED & sources
+    assert {path for path in named_paths(page) if not exists(path)} == set()
 
 
 def test_the_architecture_page_names_every_package_and_every_module_of_core_and_session() -> None:

@@ -7,7 +7,6 @@ these as failures, and they end nothing else. Only cancellation and the end of t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final, Generic, TypeVar, cast
@@ -21,7 +20,6 @@ T = TypeVar("T")
 
 MAX_DESCRIBED: Final = 3
 
-logger: logging.Logger = logging.getLogger("trio_realtime")
 
 _CONTROL_FLOW = (trio.Cancelled, KeyboardInterrupt, SystemExit)
 
