@@ -19,7 +19,7 @@ from trio_realtime._nursery import leaves_of
 T = TypeVar("T")
 
 MAX_DESCRIBED: Final = 3
-
+"""How many exceptions of a group are described. The model needs no more to correct a call."""
 
 _CONTROL_FLOW = (trio.Cancelled, KeyboardInterrupt, SystemExit)
 
