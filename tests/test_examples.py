@@ -47,6 +47,28 @@ def test_speech_from_the_microphone_is_answered_through_the_player() -> None:
     assert len(out) > 48_000, "more than a second of the answer was played"
 
 
+def test_a_button_ends_the_turns_of_the_user(tmp_path: Path) -> None:
+    """The lines of the terminal come in real time: the button is down for 0.6 seconds, then for 20 ms."""
+    pause = [b""] * 30
+    lines = [b"\n", *pause, b"\n", *pause, *pause, b"\n", b"\n", *pause, b"q\n"]
+    out, _ = run_example("push_to_talk.py", lines, directory=tmp_path)
+    printed = out.decode().splitlines()
+    assert "you: Is it going to rain in Oslo, and what should I wear?" in printed
+    assert any(line.startswith("  (interrupted after") for line in printed)
+    assert "too short" in printed
+    assert (tmp_path / "reply.wav").stat().st_size > 10_000
+
+
+def test_a_call_over_json_is_cleared_when_the_caller_interrupts() -> None:
+    """The program itself checks what its telephone hears."""
+    out, _ = run_example("media_stream.py")
+    printed = out.decode().splitlines()
+    assert printed[0] == "bridge: caller: What are your opening hours?"
+    assert printed[1].startswith("bridge: agent: We are open from nine to five")
+    assert re.fullmatch(r"bridge: interrupted after \d+ ms", printed[2])
+    assert [line.partition(" ")[0] for line in printed[-3:]] == ["client:"] * 3
+
+
 def test_the_travel_agency_shows_tools_handoffs_approvals_and_guardrails() -> None:
     out, _ = run_example("travel_agency.py")
     lines = out.decode().splitlines()
@@ -76,8 +98,26 @@ def test_the_travel_agency_shows_tools_handoffs_approvals_and_guardrails() -> No
     ]
 
 
+def test_a_web_bridge_serves_several_browsers_and_stops() -> None:
+    """One session fails, one is interrupted, one sends garbage, and one is on the line at the end."""
+    out, _ = run_example("web_bridge_client.py")
+    printed = out.decode().splitlines()
+    assert "Cat: {'type': 'ended', 'reason': 'tool_failed'}" in printed
+    assert "Dan: still there" in printed
+    assert 'Bob: refund {"order":7} completed Order 7 was refunded.' in printed
+    assert 'Bob: refund {"order":7} rejected Not today.' in printed
+    assert "Ann: bytes of interrupted answers that came too late: 0" in printed
+    assert "Eve: {'type': 'ended', 'reason': 'drained'}" in printed
+    assert "the bridge has stopped, open calls: 0" in printed
+    assert "a bug of the bridge" not in out.decode()
+
+
+MODULES = {"web_bridge.py"}
+"""Modules of other examples."""
+
+
 def test_this_module_runs_every_example() -> None:
     source = Path(__file__).read_text()
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(
+    assert sorted({path.name for path in EXAMPLES.glob("*.py")} - MODULES) == sorted(
         set(re.findall(r'run_example\("(\w+\.py)"', source))
     )

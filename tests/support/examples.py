@@ -17,8 +17,13 @@ SILENCE = bytes(960)  # 20 ms
 TONE = (b"\x00\x20" * 30 + b"\x00\xe0" * 30) * 8  # 20 ms of 400 Hz
 
 
-def run_example(name: str, sound: Sequence[bytes] = ()) -> tuple[bytes, str]:
-    """Run an example, write ``sound`` to its stdin in real time, return its stdout and stderr."""
+def run_example(
+    name: str, sound: Sequence[bytes] = (), *, directory: Path | None = None
+) -> tuple[bytes, str]:
+    """Run an example, write ``sound`` to its stdin in real time, return its stdout and stderr.
+
+    The example runs in ``directory``, where it may write files.
+    """
     env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "AZURE_"))}
     with subprocess.Popen(
         [sys.executable, "-X", "dev", str(EXAMPLES / name)],
@@ -26,6 +31,7 @@ def run_example(name: str, sound: Sequence[bytes] = ()) -> tuple[bytes, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=env,
+        cwd=directory,
     ) as process:
         try:
             _speak(process, sound)
