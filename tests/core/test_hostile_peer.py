@@ -125,6 +125,8 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trio_realtime.core.calls.ledger.MAX_ANSWERED", 50)
     monkeypatch.setattr("trio_realtime.core.history.outgoing.MAX_UNACKNOWLEDGED", 50)
     monkeypatch.setattr("trio_realtime.core.audio.guardrail_gate.MAX_ENDS", 50)
+    monkeypatch.setattr("trio_realtime.core.latency.MAX_VALUES", 50)
+    monkeypatch.setattr("trio_realtime.core.latency.MAX_RESPONSES", 50)
     for module in ("history.items", "responses.running", "audio.retention"):
         monkeypatch.setattr(f"trio_realtime.core.{module}.MAX_PARTS", 50)
 
