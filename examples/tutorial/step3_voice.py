@@ -1,6 +1,5 @@
 """Step 3: speech from a WAV file in, the agent's voice to a WAV file out."""
 
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,8 @@ from trio_realtime import (
     open_realtime_session,
     serve_local,
 )
+from trio_realtime.audio import PcmAudio, write_wav
 from trio_realtime.local import Call, Say, ScriptedResponder, Step
-
-RATE = 24_000  # samples per second, of two bytes each
-FRAME = RATE * 2 * 20 // 1000  # bytes: 20 ms
-SILENCE = bytes(30 * FRAME)  # 600 ms; the service ends the caller's turn after 500 ms
 
 # --- the agent
 
@@ -73,36 +69,10 @@ async def play(session: RealtimeSession[Any], recording: bytearray) -> None:
 # --- the caller
 
 
-def read_wav(path: Path) -> bytes:
-    """Return the samples of a WAV file: 16 bits, mono, 24 kHz."""
-    with path.open("rb") as file, wave.open(file) as source:
-        if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, RATE):
-            raise ValueError(f"{path} must be 16-bit mono at {RATE} Hz")
-        return bytes(source.readframes(source.getnframes()))
-
-
-def write_wav(path: Path, samples: bytes | bytearray) -> None:
-    """Write 16-bit mono samples at 24 kHz to a WAV file."""
-    with path.open("wb") as file, wave.open(file, "wb") as target:
-        target.setnchannels(1)
-        target.setsampwidth(2)
-        target.setframerate(RATE)
-        target.writeframes(samples)
-
-
-async def say(session: RealtimeSession[Any], speech: bytes) -> None:
-    """Send speech in real time, as a microphone would, and then silence, which ends the turn."""
-    samples = speech + SILENCE
-    start = trio.current_time()
-    for number, offset in enumerate(range(0, len(samples), FRAME)):
-        await trio.sleep_until(start + number * 0.02)
-        await session.send_audio(samples[offset : offset + FRAME])
-
-
-async def call(session: RealtimeSession[Any], speech: bytes) -> None:
+async def call(session: RealtimeSession[Any]) -> None:
     """Ask a question, and listen to the answer."""
     with session.subscribe(events.AgentEnd) as answers:
-        await say(session, speech)
+        await session.send_file(SPEECH)
         await answers.receive()
     await session.drain()
 
@@ -119,7 +89,7 @@ SAID: list[Step] = [
 
 async def main() -> None:
     """Make one call, and write the agent's voice to reply.wav."""
-    speech, recording = read_wav(SPEECH), bytearray()
+    recording = bytearray()
     async with (
         serve_local(transcripts=HEARD, responder=ScriptedResponder(SAID)) as server,
         open_realtime_session(reception, endpoint=server.endpoint, config=config) as session,
@@ -127,9 +97,9 @@ async def main() -> None:
     ):
         nursery.start_soon(report, session)
         nursery.start_soon(play, session, recording)
-        await call(session, speech)
+        await call(session)
         nursery.cancel_scope.cancel()
-    write_wav(Path("reply.wav"), recording)
+    write_wav("reply.wav", PcmAudio(bytes(recording)))
     print("recorded reply.wav")
 
 

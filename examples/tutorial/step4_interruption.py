@@ -1,6 +1,5 @@
 """Step 4: the caller interrupts the agent."""
 
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,9 @@ from trio_realtime import (
     open_realtime_session,
     serve_local,
 )
+from trio_realtime.audio import PcmAudio, write_wav
 from trio_realtime.local import Call, Say, ScriptedResponder, Step
 from trio_realtime.wire import MessageItem, OutputAudio
-
-RATE = 24_000  # samples per second, of two bytes each
-FRAME = RATE * 2 * 20 // 1000  # bytes: 20 ms
-SILENCE = bytes(30 * FRAME)  # 600 ms; the service ends the caller's turn after 500 ms
 
 # --- the agent
 
@@ -72,7 +68,7 @@ async def play(session: RealtimeSession[Any], recording: bytearray, heard: trio.
     async with session.paced_audio(frame_ms=20) as frames:
         async for frame in frames:
             recording += frame.data
-            if len(recording) >= RATE * 2:  # a second
+            if len(recording) >= 48_000:  # a second
                 heard.set()
 
 
@@ -93,38 +89,12 @@ def print_history(session: RealtimeSession[Any]) -> None:
 # --- the caller
 
 
-def read_wav(path: Path) -> bytes:
-    """Return the samples of a WAV file: 16 bits, mono, 24 kHz."""
-    with path.open("rb") as file, wave.open(file) as source:
-        if (source.getnchannels(), source.getsampwidth(), source.getframerate()) != (1, 2, RATE):
-            raise ValueError(f"{path} must be 16-bit mono at {RATE} Hz")
-        return bytes(source.readframes(source.getnframes()))
-
-
-def write_wav(path: Path, samples: bytes | bytearray) -> None:
-    """Write 16-bit mono samples at 24 kHz to a WAV file."""
-    with path.open("wb") as file, wave.open(file, "wb") as target:
-        target.setnchannels(1)
-        target.setsampwidth(2)
-        target.setframerate(RATE)
-        target.writeframes(samples)
-
-
-async def say(session: RealtimeSession[Any], speech: bytes) -> None:
-    """Send speech in real time, as a microphone would, and then silence, which ends the turn."""
-    samples = speech + SILENCE
-    start = trio.current_time()
-    for number, offset in enumerate(range(0, len(samples), FRAME)):
-        await trio.sleep_until(start + number * 0.02)
-        await session.send_audio(samples[offset : offset + FRAME])
-
-
-async def call(session: RealtimeSession[Any], speech: bytes, heard: trio.Event) -> None:
+async def call(session: RealtimeSession[Any], heard: trio.Event) -> None:
     """Ask a question, interrupt the answer after a second, and listen to the next answer."""
     with session.subscribe(events.AgentEnd) as answers:
-        await say(session, speech)
+        await session.send_file(SPEECH)
         await heard.wait()
-        await say(session, speech)
+        await session.send_file(SPEECH)
         await answers.receive()
         await answers.receive()
     await session.drain()
@@ -144,7 +114,7 @@ SAID: list[Step] = [
 
 async def main() -> None:
     """Make one call, write the agent's voice to reply.wav, and print the conversation."""
-    speech, recording = read_wav(SPEECH), bytearray()
+    recording = bytearray()
     heard = trio.Event()
     async with (
         serve_local(transcripts=HEARD, responder=ScriptedResponder(SAID)) as server,
@@ -153,10 +123,10 @@ async def main() -> None:
     ):
         nursery.start_soon(report, session)
         nursery.start_soon(play, session, recording, heard)
-        await call(session, speech, heard)
+        await call(session, heard)
         print_history(session)
         nursery.cancel_scope.cancel()
-    write_wav(Path("reply.wav"), recording)
+    write_wav("reply.wav", PcmAudio(bytes(recording)))
     print("recorded reply.wav")
 
 

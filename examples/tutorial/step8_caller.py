@@ -3,26 +3,28 @@
 import sys
 
 import trio
-from step6_approval import FRAME, RATE, SILENCE, SPEECH, read_wav
+from step6_approval import SPEECH
 from trio_websocket import WebSocketConnection, open_websocket_url
+
+from trio_realtime.audio import frames, read_wav, silence
 
 
 async def ask(line: WebSocketConnection) -> None:
     """Send speech in real time, and then silence, which ends the turn."""
-    samples = read_wav(SPEECH) + SILENCE
+    samples = read_wav(SPEECH).data + silence(1000)
     start = trio.current_time()
-    for number, offset in enumerate(range(0, len(samples), FRAME)):
+    for number, frame in enumerate(frames(samples, frame_ms=20)):
         await trio.sleep_until(start + number * 0.02)
-        await line.send_message(samples[offset : offset + FRAME])
+        await line.send_message(frame)
 
 
 async def listen(line: WebSocketConnection) -> int:
     """Receive audio until the agent has been silent for a second; return the number of bytes."""
     heard = len(await line.get_message())
     while True:
-        with trio.move_on_after(1) as silence:
+        with trio.move_on_after(1) as pause:
             heard += len(await line.get_message())
-        if silence.cancelled_caught:
+        if pause.cancelled_caught:
             return heard
 
 
@@ -31,7 +33,7 @@ async def main() -> None:
     async with open_websocket_url(sys.argv[1]) as line:
         await ask(line)
         heard = await listen(line)
-    print(f"heard {heard / RATE / 2:.1f} seconds")
+    print(f"heard {heard / 48_000:.1f} seconds")
 
 
 if __name__ == "__main__":

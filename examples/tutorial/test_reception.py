@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import trio
-from step6_approval import SPEECH, Hotel, config, decide, read_wav, reception, say
+from step6_approval import SPEECH, Hotel, config, decide, reception
 
 from trio_realtime import events, open_realtime_session
+from trio_realtime.audio import read_wav
 from trio_realtime.local import Call, Say, ScriptedResponder, Step, local_connector
 from trio_realtime.testing import run_virtual
 
@@ -50,7 +51,7 @@ def test_the_caller_interrupts_the_agent() -> None:
         ) as session:
             await session.ask("Good morning!")
             with session.subscribe(events.AudioInterrupted) as interruptions:
-                await say(session, read_wav(SPEECH))
+                await session.send_file(read_wav(SPEECH))
                 return (await interruptions.receive()).played_ms
 
     assert run_virtual(main) < 2000
