@@ -78,6 +78,8 @@ async def report(session: RealtimeSession[None]) -> None:
                 print(f"agent: {text}", file=sys.stderr)
             case events.Error(error=error):
                 print(f"  error: {error}", file=sys.stderr)
+            case _:
+                pass
 
 
 if __name__ == "__main__":

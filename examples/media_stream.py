@@ -171,6 +171,8 @@ class Phone:
                 case {"event": "clear"}:
                     self.dropped += FRAME_MS * len(self._buffer)
                     self._buffer.clear()
+                case _:
+                    pass
 
     async def play(self) -> None:
         """Play a frame every 20 ms, once the jitter buffer is full."""

@@ -99,6 +99,8 @@ async def report(session: RealtimeSession[None]) -> None:
                 print(f"agent:  {text}")
             case events.Error(error=error):
                 print(f"  error: {error}")
+            case _:
+                pass
 
 
 # --- the caller's end of the line

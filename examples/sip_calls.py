@@ -67,6 +67,8 @@ async def answer(call_id: str, endpoint: Endpoint, calls: SipCalls) -> None:
                 case events.AgentEnd(output=text):
                     print(f"agent:  {text}")
                     break
+                case _:
+                    pass
 
 
 # --- the simulated service
