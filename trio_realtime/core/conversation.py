@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Any
 
 from trio_realtime.config import InterruptionPolicy
 from trio_realtime.errors import PeerError
@@ -63,8 +63,6 @@ from .responses.running import RunningResponses
 from .settings import SessionSettings
 from .settings_state import SettingsState
 
-DEFAULT_INTERRUPTION: Final = InterruptionPolicy()
-
 
 class Conversation:
     """The state of one conversation, and everything that is decided about it.
@@ -104,7 +102,7 @@ class Conversation:
         agent: Any,
         toolset: Any = None,
         *,
-        interruption: InterruptionPolicy | None = DEFAULT_INTERRUPTION,
+        interruption: InterruptionPolicy | None = InterruptionPolicy(),
         guardrail_debounce: int | None = None,
         history_update_interval: float = 0.1,
         audio_gate: bool = False,

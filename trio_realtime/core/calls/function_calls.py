@@ -19,7 +19,7 @@ from trio_realtime.wire import (
     Item,
 )
 
-from .ledger import CallState, ToolLedger
+from .ledger import ToolLedger
 
 CANCELLED_OUTPUT: Final = "The call was cancelled: the user interrupted before it finished."
 """What the model is given for a call that an interruption cancelled."""
@@ -125,7 +125,7 @@ class FunctionCalls:
         if not self._ledger.note_repeated(call_id, response.id):
             return []
         effects: list[Effect] = []
-        if self._ledger.state(call_id) is CallState.ANSWERED:
+        if self._ledger.is_answered(call_id):
             self._ledger.answered_at_once(response.id, wants_response=not response.audio_suppressed)
             effects += self._output(call_id, REPEATED_OUTPUT)
         problem = (
