@@ -50,7 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "prices": {"errors", "usage", "wire"},
     "session_end": set(),
     "items": {"wire", "errors"},
-    "events": {"wire", "errors", "items", "latency", "session_end", "usage"},
+    "events": {"wire", "errors", "items", "latency", "session_end", "usage", "_event_json"},
+    "_event_json": {"wire"},
     "config": {"wire", "errors", "_declarations", "_validation"},
     "core": {
         *("wire", "errors", "items", "events", "config", "latency", "session_end", "usage"),
@@ -92,15 +93,49 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("wire", "endpoints", "errors", "config", "agents", "session"),
         *("_end_dates", "_redaction", "_validation"),
     },
+    "server": {"server.managed", "server.rpc", "server.service", "server.spec"},
+    "server.spec": {
+        *("", "agents", "audio", "config", "errors", "session", "wire"),
+        *("_declarations", "_redaction", "_validation"),
+    },
+    "server.service": {"", "config", "endpoints", "errors", "wire", "_redaction", "_validation"},
+    "server.rpc": {"", "_event_json", "errors", "events", "wire"},
+    "server.recording": {"", "audio", "errors", "wire", "_validation"},
+    "server.objects": {"errors", "_redaction"},
+    "server.store": {"", "errors", "wire", "server.rpc", "_redaction", "_validation"},
+    "server.managed": {
+        *("", "config", "endpoints", "errors", "events", "items", "local", "session"),
+        *("session_end", "transports", "usage", "wire", "_nursery", "_redaction", "_validation"),
+        *("server.spec", "server.service", "server.rpc"),
+        *("server.recording", "server.objects", "server.store"),
+    },
+    "server.gateway": {
+        *("", "endpoints", "errors", "events", "local", "wire", "_redaction", "_validation"),
+        *("server.managed", "server.rpc", "server.service", "server.spec"),
+        *("server.recording", "server.objects", "server.store", "server.twilio"),
+    },
+    "server.twilio": {
+        *("", "audio", "config", "errors", "events", "session", "wire", "_redaction"),
+    },
+    "server.asyncio_bridge": {
+        *("", "agents", "config", "endpoints", "errors", "events", "session", "transports"),
+    },
     "cli": {
         *("", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "testing.scenarios"),
         *("audio", "devices"),
         *("_proxies", "_redaction"),  # the doctor explains settings
+        "server.gateway",
     },
 }
 
 # Modules that need an extra. They are imported only when they are used.
 OPTIONAL = {f"{PACKAGE}.session.mcp.{name}": ("mcp",) for name in ("sdk", "http", "stdio")}
+
+
+def extras_of(module: str) -> tuple[str, ...]:
+    """Return the extras whose packages a module may import when it is imported."""
+    layer = layer_of(module).partition(".")[0]
+    return (layer,) if layer in ("cli", "server") else OPTIONAL.get(module, ())
 
 
 def layer_of(module: str) -> str:
@@ -246,8 +281,7 @@ def module_level_packages(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imported_packages_are_dependencies(path: Path) -> None:
-    extras = ("cli",) if layer_of(name_of(path)) == "cli" else OPTIONAL.get(name_of(path), ())
-    assert module_level_packages(path) <= declared_packages(*extras)
+    assert module_level_packages(path) <= declared_packages(*extras_of(name_of(path)))
 
 
 def test_optional_packages_are_not_imported_with_the_library() -> None:

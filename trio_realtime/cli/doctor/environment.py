@@ -25,6 +25,10 @@ FEATURES: Final[Mapping[str, str]] = {
     "audio": "converting between sample rates",
     "devices": "microphone and speaker",
     "testing": "the pytest plugin, and scenario files",
+    "server": "managed sessions, stores and the gateway",
+    "postgresql": "a PostgreSQL database for the history",
+    "objects": "artifacts in S3, Azure or Google Cloud",
+    "opus": "recordings as Opus in Ogg",
 }
 
 

@@ -1,0 +1,1 @@
+"""Session events as JSON-safe dicts."""

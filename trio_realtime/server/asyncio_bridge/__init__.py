@@ -1,0 +1,1 @@
+"""Sessions in a program that runs on asyncio: one trio thread serves all of them."""

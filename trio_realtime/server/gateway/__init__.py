@@ -1,0 +1,1 @@
+"""The gateway: managed sessions over HTTP and WebSocket."""

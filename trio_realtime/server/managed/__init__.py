@@ -1,0 +1,1 @@
+"""Managed sessions: an agent spec, a service, stores and clients joined for one call."""

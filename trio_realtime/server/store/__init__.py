@@ -1,0 +1,1 @@
+"""The history of sessions in a SQL database."""
