@@ -75,3 +75,6 @@ async def test_playback_tracker_reports_position_and_remaining_time(
         assert session.playback.position("item_1") == pytest.approx(500)
         assert session.playback.remaining == pytest.approx(1.5)
         assert session.playback.position("unknown") == 0
+        [item] = session.playback.positions()
+        assert (item.item_id, item.content_index) == ("item_1", 0)
+        assert (item.played_ms, item.received_ms) == (pytest.approx(500), pytest.approx(2000))

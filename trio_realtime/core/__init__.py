@@ -7,6 +7,7 @@ the session carries them out. The same inputs always give the same effects.
 
 from __future__ import annotations
 
+from .audio.playback import PlaybackPosition as PlaybackPosition
 from .calls.function_calls import CANCELLED_OUTPUT as CANCELLED_OUTPUT
 from .conversation import Conversation as Conversation
 from .effects import (

@@ -7,6 +7,8 @@ to the wire. :mod:`.lifecycle` starts and stops the parts.
 
 from __future__ import annotations
 
+from trio_realtime.core import PlaybackPosition as PlaybackPosition
+
 from .consumers.channel import (
     ChannelStatistics as ChannelStatistics,
     EventChannel as EventChannel,

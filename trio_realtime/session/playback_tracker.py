@@ -8,7 +8,7 @@ from typing import Any, final
 
 import trio
 
-from trio_realtime.core import ReportPlayed, StopPlaybackReports
+from trio_realtime.core import PlaybackPosition, ReportPlayed, StopPlaybackReports
 from trio_realtime.errors import UsageError
 
 from .runtime import SessionRuntime
@@ -57,6 +57,14 @@ class PlaybackTracker:
         """Return how many milliseconds of an item were heard; 0 for an item that is not in the queue."""
         playback = self._runtime.core.playback
         return playback.played_ms(item_id, content_index, trio.current_time())
+
+    def positions(self) -> tuple[PlaybackPosition, ...]:
+        """Return how much was heard of each item that was not heard to its end, in order of arrival.
+
+        An item that is missing was heard to its end, or interrupted: an ``audio_interrupted`` event says
+        how much of it was heard.
+        """
+        return self._runtime.core.playback.positions(trio.current_time())
 
     @property
     def remaining(self) -> float:

@@ -13,7 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from support.core import CoreScenario, effects_of
 from trio_realtime import events as ev
-from trio_realtime.core.audio.playback import ItemKey, Playback, TruncatePoint
+from trio_realtime.core.audio.playback import (
+    ItemKey,
+    Playback,
+    PlaybackPosition,
+    TruncatePoint,
+)
 from trio_realtime.wire import PCM24K, PCMA, PCMU, AudioFormat
 
 SECOND = 48_000  # bytes of PCM at 24 kHz
@@ -60,6 +65,17 @@ def test_the_second_item_plays_after_the_first() -> None:
     assert playback.current(7.5) == B
     assert playback.current(12.0) is None
     assert playback.finishes_at(7.5) == pytest.approx(12.0)
+
+
+def test_the_positions_name_the_items_in_the_order_of_arrival_until_they_are_forgotten() -> None:
+    playback = queued(A, B)
+
+    assert playback.positions(7.5) == (
+        PlaybackPosition("a", 0, 6000, 6000),
+        PlaybackPosition("b", 0, 1500, 6000),
+    )
+    playback.advance(7.5, ENDED)
+    assert [position.item_id for position in playback.positions(7.5)] == ["b"]
 
 
 def test_late_audio_leaves_a_gap() -> None:

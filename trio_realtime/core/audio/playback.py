@@ -42,6 +42,22 @@ class TruncatePoint:
     received_ms: float
 
 
+@attrs.frozen
+class PlaybackPosition:
+    """How much of one item was heard.
+
+    Attributes:
+        item_id, content_index: the item and part, as in :class:`~trio_realtime.events.Audio`.
+        played_ms: milliseconds that were heard.
+        received_ms: milliseconds that were received.
+    """
+
+    item_id: str
+    content_index: int
+    played_ms: float
+    received_ms: float
+
+
 class _ItemAudio:
     """The audio of one item: how much was received, played and reported, in milliseconds.
 
@@ -215,6 +231,13 @@ class Playback:
             elif entry.start > now:
                 break
         return min(heard, item.received)
+
+    def positions(self, now: float) -> tuple[PlaybackPosition, ...]:
+        """Return the items of the queue in order. An item that was heard to its end may be missing."""
+        return tuple(
+            PlaybackPosition(*item.key, self._heard(item, now), item.received)
+            for item in self._items.values()
+        )
 
     def current(self, now: float) -> ItemKey | None:
         """Return the item that is playing, ``None`` in silence."""
