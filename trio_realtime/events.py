@@ -1,11 +1,9 @@
 """The events of a session: one frozen class per event.
 
 ``event.type`` is the name that the agents SDKs use, so ``event.type == "audio"`` and
-``match event: case events.Audio(data=pcm)`` select the same events. Type checkers narrow
-:data:`AnyEvent` with both.
+``match event: case events.Audio(data=pcm)`` select the same events. Type checkers narrow :data:`AnyEvent` with both.
 
-Names that end in ``_ms`` are milliseconds of audio. ``response_id`` and ``item_id`` are the service's
-ids.
+Names that end in ``_ms`` are milliseconds of audio. ``response_id`` and ``item_id`` are ids of the service.
 """
 
 from __future__ import annotations
@@ -15,19 +13,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
+from ._event_json import event_dict
 from .errors import RealtimeError
 from .items import HistoryItem, McpCallItem
 from .latency import TurnLatency
 from .session_end import LimitName, SessionEnd
 from .usage import Usage
-from .wire import RateLimit, ResponseUsage, ServerEvent, Session, TranscriptionUsage
+from .wire import RateLimit, ResponseUsage, ServerEvent, Session, TranscriptionUsage, parse_frame
 
 if TYPE_CHECKING:
     from .agents import FunctionTool, RealtimeAgent
 
     AnyAgent: TypeAlias = RealtimeAgent[Any]
     AnyTool: TypeAlias = FunctionTool
-
 
 ResponseStatus: TypeAlias = Literal["completed", "cancelled", "failed", "incomplete"]
 """How a response ended."""
@@ -43,6 +41,13 @@ class SessionEvent:
     """Base class of all session events."""
 
     type: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as a JSON object: its ``type``, and its fields by their names.
+
+        Agents and tools are names, items are wire objects, errors have ``type`` and ``message``, audio is base64.
+        """
+        return event_dict(self)
 
 
 # --- turns of the agent ------------------------------------------------------------------------
@@ -520,10 +525,8 @@ class GuardrailTrip:
 
     Attributes:
         name: the guardrail's name.
-        info: what the guardrail returned as :attr:`GuardrailResult.info
-            <trio_realtime.GuardrailResult.info>`.
-        feedback: what the guardrail returned as :attr:`GuardrailResult.feedback
-            <trio_realtime.GuardrailResult.feedback>`.
+        info: what the guardrail returned as :attr:`.GuardrailResult.info`.
+        feedback: what the guardrail returned as :attr:`.GuardrailResult.feedback`.
     """
 
     name: str
@@ -620,8 +623,6 @@ class RawModelEvent(SessionEvent):
 
     def json(self) -> Mapping[str, Any]:
         """Return the frame's JSON object. Each call parses the frame again."""
-        from .wire import parse_frame
-
         return parse_frame(self.frame)
 
 
