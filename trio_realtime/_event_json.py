@@ -30,6 +30,9 @@ from .wire import UNSET, JsonObject, McpToolSpec, UnknownToolSpec, Unset, WireOb
 from .wire.plain_values import plain_value
 
 __all__ = [
+    "ALWAYS",
+    "AUDIO_KEY",
+    "OMIT_NONE",
     "JsonField",
     "JsonType",
     "event_audio",
@@ -354,16 +357,21 @@ class JsonField:
         read: returns the value from an object.
         type: how the value is converted.
         absent: the value for which the key is left out: ``None``, ``UNSET``, or :data:`ALWAYS`.
+        limits: keywords of JSON Schema that limit the value further.
     """
 
     key: str
     read: Callable[[Any], Any]
     type: JsonType
     absent: Any
+    limits: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
 
 
 ALWAYS: Final = object()
 """Marks a key that is always there."""
+
+OMIT_NONE: Final = {"omit_none": True}
+"""Metadata of a field whose key is left out if its value is ``None``."""
 
 # Fields of wire objects that are not on the wire, and that clients need all the same.
 _LOCAL_KEYS: Final = frozenset({"heard_ms"})
@@ -408,12 +416,14 @@ def _declared_fields(cls: type[Any]) -> tuple[JsonField, ...]:
 
 
 def _field(cls: type[Any], field: attrs.Attribute[Any], key: str, annotation: Any) -> JsonField:
-    leaves_out = issubclass(cls, WireObject) and (field.default is None or field.default is UNSET)
+    is_optional = issubclass(cls, WireObject) or "omit_none" in field.metadata
+    leaves_out = is_optional and (field.default is None or field.default is UNSET)
     return JsonField(
         key=key,
         read=operator.attrgetter(key),
         type=_secret_type(cls, key) or json_type(annotation),
         absent=field.default if leaves_out else ALWAYS,
+        limits=field.metadata.get("schema", {}),
     )
 
 
