@@ -38,6 +38,7 @@ __all__ = [
     "event_audio",
     "event_data",
     "event_dict",
+    "is_raw",
     "json_fields",
     "json_safe",
     "json_type",
@@ -332,6 +333,8 @@ def _optional(encode: Encode) -> Encode:
 
 
 def _union_schema(schemas: list[JsonObject], *, nullable: bool) -> JsonObject:
+    if len(schemas) == 1 and not nullable:
+        return schemas[0]
     if nullable and len(schemas) == 1:
         (schema,) = schemas
         kind, choices = schema.get("type"), schema.get("enum")
@@ -377,6 +380,11 @@ OMIT_NONE: Final = {"omit_none": True}
 _LOCAL_KEYS: Final = frozenset({"heard_ms"})
 
 
+def is_raw(cls: type[Any]) -> bool:
+    """Return whether the objects of a wire class contain their JSON."""
+    return issubclass(cls, WireObject) and "raw" in attrs.fields_dict(cls)
+
+
 def wire_tag(cls: type[Any]) -> str | None:
     """Return the ``type`` of a wire class whose objects have one."""
     tag = getattr(cls, "type", None) if issubclass(cls, WireObject) else None
@@ -388,7 +396,7 @@ def _hints(value: Any) -> dict[str, Any]:
 
 
 @cache
-def json_fields(cls: type[Any]) -> tuple[JsonField, ...]:
+def json_fields(cls: Any) -> tuple[JsonField, ...]:
     """Return the keys of the JSON object of an attrs class.
 
     A private field is read through the public property of the same name, and left out if there is none.
@@ -437,7 +445,7 @@ def object_encoder(cls: Any) -> Callable[[Any], JsonObject]:
     """Return the function that converts the objects of an attrs class."""
     if issubclass(cls, UnknownToolSpec):
         return _encode_unknown_tool
-    if issubclass(cls, WireObject) and "raw" in attrs.fields_dict(cls):
+    if is_raw(cls):
         return _encode_raw
     fields = json_fields(cls)
     if not issubclass(cls, WireObject) and all(field.absent is ALWAYS for field in fields):

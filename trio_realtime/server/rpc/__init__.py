@@ -2,11 +2,89 @@
 
 from __future__ import annotations
 
+from .documents import load_asyncapi as load_asyncapi, load_schema as load_schema
 from .encoder import RpcEncoder as RpcEncoder
 from .event import (
     PROTOCOL_VERSION as PROTOCOL_VERSION,
     RpcEvent as RpcEvent,
     RpcEventError as RpcEventError,
 )
+from .messages import (
+    Ack as Ack,
+    Approve as Approve,
+    Clear as Clear,
+    ClientMessage as ClientMessage,
+    Commit as Commit,
+    End as End,
+    ErrorReply as ErrorReply,
+    EventsMissed as EventsMissed,
+    Hello as Hello,
+    Interrupt as Interrupt,
+    Message as Message,
+    Mute as Mute,
+    Ping as Ping,
+    Playback as Playback,
+    Pong as Pong,
+    Reject as Reject,
+    SendAudio as SendAudio,
+    SendText as SendText,
+    ServerMessage as ServerMessage,
+    Welcome as Welcome,
+)
+from .parsing import (
+    MessageError as MessageError,
+    UnknownMessageType as UnknownMessageType,
+    parse_client_message as parse_client_message,
+)
+from .run_events import (
+    ClientAttached as ClientAttached,
+    ClientDetached as ClientDetached,
+    RunConnected as RunConnected,
+    RunEnded as RunEnded,
+    RunError as RunError,
+    RunEvent as RunEvent,
+    RunFailure as RunFailure,
+    RunStarted as RunStarted,
+    RunWarning as RunWarning,
+)
 
-__all__ = ["PROTOCOL_VERSION", "RpcEncoder", "RpcEvent", "RpcEventError"]
+__all__ = [
+    "PROTOCOL_VERSION",
+    "Ack",
+    "Approve",
+    "Clear",
+    "ClientAttached",
+    "ClientDetached",
+    "ClientMessage",
+    "Commit",
+    "End",
+    "ErrorReply",
+    "EventsMissed",
+    "Hello",
+    "Interrupt",
+    "Message",
+    "MessageError",
+    "Mute",
+    "Ping",
+    "Playback",
+    "Pong",
+    "Reject",
+    "RpcEncoder",
+    "RpcEvent",
+    "RpcEventError",
+    "RunConnected",
+    "RunEnded",
+    "RunError",
+    "RunEvent",
+    "RunFailure",
+    "RunStarted",
+    "RunWarning",
+    "SendAudio",
+    "SendText",
+    "ServerMessage",
+    "UnknownMessageType",
+    "Welcome",
+    "load_asyncapi",
+    "load_schema",
+    "parse_client_message",
+]
