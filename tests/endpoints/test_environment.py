@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trio_realtime.endpoints import DEFAULT_MODEL, SERVICE_VARIABLES, Endpoint, ResolvedEndpoint
-from trio_realtime.endpoints.environment import recorded_variables
+from trio_realtime.endpoints.environment import parse_flag, recorded_variables
 from trio_realtime.errors import ConfigurationError
 
 KEY = "sk-test-0123456789"
@@ -300,3 +300,19 @@ def test_the_variables_that_are_read_and_set_are_recorded(environment: Environme
     names.clear()
     Endpoint.from_env()
     assert not names
+
+
+# --- booleans -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", True), (" YES ", True), ("on", True), ("", False), ("off", False)]
+)
+def test_the_words_of_a_boolean(value: str, expected: bool) -> None:
+    assert parse_flag(value, "NAME") is expected
+
+
+def test_another_word_is_no_boolean_and_is_not_quoted() -> None:
+    with pytest.raises(ConfigurationError, match=r"^NAME must be 1, true") as caught:
+        parse_flag(KEY, "NAME")
+    assert KEY not in str(caught.value)

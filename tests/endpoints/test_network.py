@@ -74,6 +74,18 @@ async def test_the_environment_is_read_for_each_connection(
     assert (await make(proxy=PROXY).resolve()).proxy == PROXY
 
 
+async def test_the_proxy_may_come_from_another_environment(
+    make: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://other.test:1")
+    assert (await make().with_proxy_from({"ALL_PROXY": PROXY}).resolve()).proxy == PROXY
+    assert (await make().with_proxy_from({}).resolve()).proxy is None
+    with pytest.raises(
+        ConfigurationError, match=r"^all_proxy names a proxy of an unsupported kind"
+    ):
+        make().with_proxy_from({"all_proxy": "socks4://proxy.test"})
+
+
 async def test_an_invalid_proxy_is_a_configuration_error(
     make: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:

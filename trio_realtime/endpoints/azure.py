@@ -27,7 +27,20 @@ from .urls import (
     remove_query_parameters,
 )
 
-__all__ = ["AzureUrl", "dialect_of", "is_azure_host", "is_voice_live", "voice_live_url"]
+__all__ = [
+    "VOICE_LIVE_VERSION",
+    "VOICE_LIVE_VERSION_FOR_AGENT_NAMES",
+    "AzureUrl",
+    "dialect_of",
+    "is_azure_host",
+    "is_voice_live",
+    "voice_live_url",
+]
+
+#: The default version of Voice Live. It selects agents by id only.
+VOICE_LIVE_VERSION: Final = "2025-10-01"
+#: The default version of Voice Live for an agent that is selected by its name.
+VOICE_LIVE_VERSION_FOR_AGENT_NAMES: Final = "2026-07-15"
 
 _HOST = re.compile(
     r".+\.(?:(?:openai|cognitiveservices|services\.ai)\.azure\.(?:com|us|cn)"

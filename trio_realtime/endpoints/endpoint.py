@@ -17,7 +17,14 @@ from trio_realtime.errors import ConfigurationError
 from trio_realtime.wire.dialects import DialectName
 
 from .addresses import Address, address_of_azure, address_of_base, complete_address
-from .azure import AzureUrl, dialect_of, is_azure_host, voice_live_url
+from .azure import (
+    VOICE_LIVE_VERSION,
+    VOICE_LIVE_VERSION_FOR_AGENT_NAMES,
+    AzureUrl,
+    dialect_of,
+    is_azure_host,
+    voice_live_url,
+)
 from .credentials import (
     PRINTABLE,
     Auth,
@@ -38,9 +45,6 @@ __all__ = ["DEFAULT_MODEL", "Endpoint", "ResolvedEndpoint"]
 DEFAULT_MODEL = "gpt-realtime-2.1"
 
 _OPENAI = "https://api.openai.com/v1"
-# Version 2025-10-01 of Voice Live selects agents by id only.
-_VOICE_LIVE_VERSION = "2025-10-01"
-_VOICE_LIVE_VERSION_FOR_AGENT_NAMES = "2026-07-15"
 
 
 @final
@@ -287,7 +291,7 @@ class Endpoint:
         url = voice_live_url(
             resource,
             given_or_env(api_version, "AZURE_VOICELIVE_API_VERSION"),
-            _VOICE_LIVE_VERSION_FOR_AGENT_NAMES if agent_name else _VOICE_LIVE_VERSION,
+            VOICE_LIVE_VERSION_FOR_AGENT_NAMES if agent_name else VOICE_LIVE_VERSION,
         )
         for name, value in agent.items():
             url = add_query_pair(url, name, value)
@@ -418,6 +422,17 @@ class Endpoint:
         The URL names no model, because the call already has one.
         """
         return attrs.evolve(self, call_id=_validate_call_id(call_id))
+
+    def with_proxy_from(self, environ: Mapping[str, str]) -> Endpoint:
+        """Return an endpoint with the proxy that these variables configure, or none.
+
+        Args:
+            environ: The variables to read now, instead of those of the process for each connection.
+
+        Raises:
+            ConfigurationError: The variable that applies is not the URL of a supported proxy.
+        """
+        return attrs.evolve(self, proxy=proxy_for(self.url, environ) or "")
 
     async def resolve(self, model: str | None = None) -> ResolvedEndpoint:
         """Return what one connection needs. A key function is called each time.

@@ -18,6 +18,7 @@ __all__ = [
     "env",
     "env_flag",
     "given_or_env",
+    "parse_flag",
     "recorded_variables",
 ]
 
@@ -71,10 +72,23 @@ def env_flag(name: str) -> bool:
     Raises:
         ConfigurationError: The value is none of the accepted words. The message does not quote it.
     """
-    value = _read(name).strip().lower()
-    if value not in _TRUE | _FALSE:
+    return parse_flag(_read(name), name)
+
+
+def parse_flag(value: str, name: str) -> bool:
+    """Return the boolean that the value of a variable means. An empty value is false.
+
+    Args:
+        value: The value.
+        name: The name of the variable, for the message.
+
+    Raises:
+        ConfigurationError: The value is none of the accepted words. The message does not quote it.
+    """
+    word = value.strip().lower()
+    if word not in _TRUE | _FALSE:
         raise ConfigurationError(f"{name} must be 1, true, yes or on, or 0, false, no or off")
-    return value in _TRUE
+    return word in _TRUE
 
 
 def given_or_env(argument: str | None, *names: str) -> str | None:
