@@ -1,0 +1,1 @@
+"""The revisions. Each module has one step."""
