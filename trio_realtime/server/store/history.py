@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -393,7 +393,7 @@ def _wrong_revision(database: Database, revision: str | None) -> str:
 
 
 @contextmanager
-def _described_failures(database: Database) -> Iterator[None]:
+def _described_failures(database: Database) -> Generator[None]:
     """Raise the failures of a database in the block as :class:`HistoryStoreError`, without secrets."""
     try:
         yield
