@@ -1,0 +1,167 @@
+"""Instructions as Jinja2 templates, in a sandbox.
+
+A template reads its variables, and nothing else. It has no loader, so it cannot include files. The
+sandbox refuses attributes that lead to the interpreter. What one rendering may do is limited.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final
+
+from jinja2 import (
+    ChainableUndefined,
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+    Undefined,
+    UndefinedError,
+    meta,
+)
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from trio_realtime.errors import ConfigurationError
+
+__all__ = ["MAX_INSTRUCTIONS", "InstructionsTemplate", "TemplateFailed", "VariableMissing"]
+
+MAX_INSTRUCTIONS: Final = 100_000
+"""Characters that instructions may have, before and after rendering."""
+
+_MAX_ITERATIONS: Final = 100_000
+_MAX_REPEATED: Final = 10_000
+_MAX_EXPONENT: Final = 1_000
+_FILE: Final = "<template>"
+
+
+class TemplateFailed(Exception):
+    """A template failed while it was rendered. The message has no values of variables."""
+
+
+class VariableMissing(ConfigurationError):
+    """A variable of a template is undefined, and the spec has ``strict_variables``."""
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, with limits that Jinja2 leaves to the application."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Multiply or raise to a power, unless the result would be huge."""
+        if operator == "**" and not (
+            isinstance(left, int | float) and abs(left) <= _MAX_REPEATED and right <= _MAX_EXPONENT
+        ):
+            raise SecurityError("the result of ** is too large")
+        for factor, times in ((left, right), (right, left)):
+            if isinstance(factor, str | list | tuple) and isinstance(times, int):
+                size = len(factor) * times  # pyright: ignore[reportUnknownArgumentType]
+                if size > _MAX_REPEATED:
+                    raise SecurityError("the result of * is too long")
+        return super().call_binop(context, operator, left, right)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """Refuse the attribute at once, instead of when its value is used."""
+        raise SecurityError(
+            f"access to attribute {attribute!r} of {type(obj).__name__!r} is unsafe"
+        )
+
+
+def _environment(*, strict: bool) -> _Environment:
+    environment = _Environment(
+        undefined=StrictUndefined if strict else ChainableUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # the text is for a model, not for a browser
+        optimized=False,  # so that nothing is evaluated before a template is rendered
+    )
+    del environment.globals["lipsum"]
+    return environment
+
+
+_LENIENT: Final = _environment(strict=False)
+_STRICT: Final = _environment(strict=True)
+
+
+class _Ranges:
+    """``range`` for one rendering, with a limit for all of its ranges together."""
+
+    def __init__(self) -> None:
+        self._remaining = _MAX_ITERATIONS
+
+    def range(self, *args: int) -> Sequence[int]:
+        """Return a range.
+
+        Raises:
+            SecurityError: all ranges together are too long.
+        """
+        numbers = range(*args)
+        # Not len(), which fails for a range that is longer than a list can be.
+        self._remaining -= max(0, -(-(numbers.stop - numbers.start) // numbers.step))
+        if self._remaining < 0:
+            raise SecurityError(f"range() counts to more than {_MAX_ITERATIONS} in total")
+        return numbers
+
+
+class InstructionsTemplate:
+    """The template of instructions.
+
+    Args:
+        source: the text of the template.
+        strict: whether an undefined variable is an error; by default, it is empty.
+
+    Raises:
+        ConfigurationError: the syntax is wrong, the text is too long, or it includes other templates.
+    """
+
+    def __init__(self, source: str, *, strict: bool = False) -> None:
+        if len(source) > MAX_INSTRUCTIONS:
+            raise ConfigurationError(f"longer than {MAX_INSTRUCTIONS} characters")
+        environment = _STRICT if strict else _LENIENT
+        try:
+            parsed = environment.parse(source)
+            if any(True for _ in meta.find_referenced_templates(parsed)):
+                raise ConfigurationError("a template cannot include, import or extend another one")
+            self._template = environment.from_string(parsed)
+        except TemplateSyntaxError as exc:
+            raise ConfigurationError(f"line {exc.lineno}: {exc.message}") from None
+        except RecursionError:
+            raise ConfigurationError("the template is nested too deeply") from None
+
+    def render(self, variables: Mapping[str, Any]) -> str:
+        """Return the text for these variables.
+
+        Raises:
+            VariableMissing: a variable is undefined, and the template is strict.
+            TemplateFailed: the template, or an object that it uses, raised, or the text is too long.
+        """
+        values = {"range": _Ranges().range, **variables}
+        parts: list[str] = []
+        size = 0
+        try:
+            for part in self._template.generate(values):
+                size += len(part)
+                if size > MAX_INSTRUCTIONS:
+                    break
+                parts.append(part)
+        except Exception as exc:
+            raise self._failure(exc) from exc
+        if size > MAX_INSTRUCTIONS:
+            raise TemplateFailed(f"the text is longer than {MAX_INSTRUCTIONS} characters")
+        return "".join(parts)
+
+    def _failure(self, exc: Exception) -> Exception:
+        where = _line_of(exc.__traceback__)
+        if isinstance(exc, UndefinedError) and self._template.environment is _STRICT:
+            return VariableMissing(f"{where}{exc.message}")
+        if isinstance(exc, TemplateError):
+            return TemplateFailed(f"{where}{exc.message}")
+        # The text of other exceptions comes from the objects of the application.
+        return TemplateFailed(f"{where}{type(exc).__name__}")
+
+
+def _line_of(tb: TracebackType | None) -> str:
+    """Return the last line of the template in a traceback."""
+    lines = [frame.lineno for frame in traceback.extract_tb(tb) if frame.filename == _FILE]
+    return f"line {lines[-1]}: " if lines else ""
