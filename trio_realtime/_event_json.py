@@ -19,7 +19,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, Final, Literal, TypeAlias, Union, cast
+from typing import Any, Final, Literal, TypeAlias, Union, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -585,29 +585,23 @@ _SPECIAL_FIELDS: Final[dict[str, Callable[[type[Any]], tuple[JsonField, ...]]]] 
 }
 
 
-# --- events ------------------------------------------------------------------------------------
+# --- events: objects of the classes in `trio_realtime.events`, which imports this module -------
 
 
-class _Event(typing.Protocol):
-    """What is common to all session events."""
-
-    type: ClassVar[str]
-
-
-def event_data(event: _Event) -> JsonObject:
+def event_data(event: Any) -> JsonObject:
     """Return the fields of an event as a JSON object, without the bytes of audio."""
-    value: Any = event
-    return object_encoder(value.__class__)(value)
+    return object_encoder(event.__class__)(event)
 
 
-def event_audio(event: _Event) -> bytes | None:
+def event_audio(event: Any) -> bytes | None:
     """Return the bytes of an event with audio of the agent, else ``None``."""
     if event.type != _AUDIO_TYPE:
         return None
-    return cast("Any", event).data  # type: ignore[no-any-return]
+    audio: bytes = event.data
+    return audio
 
 
-def event_dict(event: _Event) -> JsonObject:
+def event_dict(event: Any) -> JsonObject:
     """Return an event as a JSON object with its ``type``, and its audio as base64."""
     encoded: JsonObject = {"type": event.type, **event_data(event)}
     audio = event_audio(event)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, cast
 
-from .documents import ASYNCAPI_FILE, write_document
+from .documents import ASYNCAPI_FILE, DIRECTORY, write_document
 from .event import AUDIO_TYPE, PROTOCOL_VERSION
 from .messages import CLIENT_MESSAGES, SERVER_MESSAGES
 from .run_events import RUN_EVENTS
@@ -122,9 +123,9 @@ def _with_references(value: Any) -> Any:
     return {key: _with_references(inner) for key, inner in pairs.items()}
 
 
-def main(write: Callable[[str], object] = sys.stdout.write) -> None:
-    """Write the document into the package."""
-    write(f"{write_document(ASYNCAPI_FILE, generate_asyncapi())}\n")
+def main(write: Callable[[str], object] = sys.stdout.write, directory: Path = DIRECTORY) -> None:
+    """Write the document into the package, or into another directory."""
+    write(f"{write_document(directory, ASYNCAPI_FILE, generate_asyncapi())}\n")
 
 
 if __name__ == "__main__":

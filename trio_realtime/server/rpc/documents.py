@@ -12,6 +12,9 @@ __all__ = ["load_asyncapi", "load_schema"]
 SCHEMA_FILE: Final = "events.schema.json"
 ASYNCAPI_FILE: Final = "asyncapi.json"
 
+DIRECTORY: Final = Path(__file__).parent
+"""Where the documents are in the sources."""
+
 
 def load_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of all events: one definition for each type, joined by ``oneOf``."""
@@ -34,8 +37,8 @@ def document_text(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_document(name: str, document: dict[str, Any]) -> Path:
-    """Write a document into the package, and return its path. For the scripts that generate it."""
-    path = Path(__file__).with_name(name)
+def write_document(directory: Path, name: str, document: dict[str, Any]) -> Path:
+    """Write a document into a directory, and return its path."""
+    path = directory / name
     path.write_text(document_text(document), encoding="utf-8")
     return path

@@ -204,7 +204,7 @@ class Playback(_ClientMessage):
     type: ClassVar[Literal["playback"]] = "playback"
     item_id: str = attrs.field(metadata=_limits(minLength=1, maxLength=512))
     content_index: int = attrs.field(metadata=_limits(minimum=0, maximum=1_000_000))
-    played_ms: float = attrs.field(metadata=_limits(minimum=0, maximum=1e12))
+    played_ms: float = attrs.field(metadata=_limits(minimum=0, maximum=10**12))
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, get_args
+
+import attrs
 
 from trio_realtime._event_json import (
     ALWAYS,
@@ -22,8 +25,9 @@ from trio_realtime._event_json import (
 from trio_realtime.events import AnyEvent, Audio, SessionEvent
 
 from .descriptions import Descriptions, describe
-from .documents import SCHEMA_FILE, write_document
+from .documents import DIRECTORY, SCHEMA_FILE, write_document
 from .event import PROTOCOL_VERSION, RpcEvent
+from .messages import CLIENT_MESSAGES
 from .run_events import RUN_EVENTS
 
 __all__ = ["SchemaBuilder", "event_schema", "generate_schema", "main"]
@@ -84,7 +88,7 @@ class SchemaBuilder:
         self.add_class(cls)
         schema = self.definitions[cls.__name__]
         schema["properties"] = {"type": {"const": cls.type}, **schema["properties"]}
-        schema["required"] = ["type", *schema.get("required", ())]
+        schema["required"] = ["type", *_required_of(cls, schema)]
         for value in schema["properties"].values():
             if value.get("type") == ["number", "null"]:
                 value["type"] = "number"  # numbers of messages are finite
@@ -120,6 +124,16 @@ class SchemaBuilder:
             self.add_class(kind.refers_to)
         for inner in kind.inner:
             self._add_referred(inner)
+
+
+def _required_of(cls: Any, schema: JsonSchema) -> list[str]:
+    """Return the keys that a message must have. A client may leave out what has a default."""
+    if cls not in CLIENT_MESSAGES:
+        return list(schema.get("required", ()))
+    for field in attrs.fields(cls):
+        if field.default is not attrs.NOTHING and field.default is not None:
+            schema["properties"][field.name]["default"] = field.default
+    return [field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING]
 
 
 def definition_name(cls: type[Any]) -> str:
@@ -223,9 +237,9 @@ def event_schema(kind: str, data: str, description: str) -> JsonSchema:
     }
 
 
-def main(write: Callable[[str], object] = sys.stdout.write) -> None:
-    """Write the schema into the package."""
-    write(f"{write_document(SCHEMA_FILE, generate_schema())}\n")
+def main(write: Callable[[str], object] = sys.stdout.write, directory: Path = DIRECTORY) -> None:
+    """Write the schema into the package, or into another directory."""
+    write(f"{write_document(directory, SCHEMA_FILE, generate_schema())}\n")
 
 
 if __name__ == "__main__":
