@@ -39,10 +39,9 @@ def join(path: str, key: object) -> str:
 
 def under(prefix: str, path: str) -> str:
     """Return a path in the table that has this prefix, which may end with the name of a file."""
-    if not prefix or prefix.endswith(": "):
-        return f"{prefix}{path}"
-    separator = "" if path.startswith("[") or not path else "."
-    return f"{prefix}{separator}{path}"
+    if not path:
+        return prefix.removesuffix(": ")
+    return f"{prefix}{path}" if not prefix or prefix.endswith(": ") else f"{prefix}.{path}"
 
 
 def describe(value: object) -> str:
