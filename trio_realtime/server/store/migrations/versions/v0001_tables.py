@@ -99,7 +99,7 @@ def upgrade() -> None:
         sa.Column("response_id", sa.String(), nullable=True),
         sa.Column("agent", sa.String(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=True),
-        sa.Column("deleted", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("deleted", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("session_id", "item_id", name=op.f("pk_items")),
     )
     op.create_table(
