@@ -6,6 +6,7 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
+from typing import TypeAlias
 
 import attrs
 import pytest
@@ -371,6 +372,10 @@ def frame_arrivals(
         yield last
 
 
+_Event: TypeAlias = tuple[float, int, str, tuple[object, ...]]
+"""When, in which order at the same moment, what, and with which arguments."""
+
+
 @attrs.frozen
 class _Item:
     """A simulated item: when it begins to play, and how many samples are heard of it."""
@@ -395,6 +400,25 @@ def simulated_items(rng: random.Random, minutes: float, rate: int) -> list[_Item
     return items
 
 
+def play(call: Call, events: list[_Event]) -> int:
+    """Carry out the events in order. Returns the most bytes that were in memory."""
+    largest = 0
+    for time, _, name, arguments in sorted(events, key=lambda event: event[:2]):
+        match name, arguments:
+            case "user", (bytes() as data,):
+                call.user(data, time)
+            case "agent", (str() as item_id, bytes() as data):
+                call.agent(data, time, item=item_id)
+            case "played", (str() as item_id, float() as ms):
+                call.played(ms, time, item=item_id)
+            case _, (str() as item_id, float() as ms):
+                call.interrupted(ms, time, item=item_id)
+            case _:
+                raise AssertionError(name)
+        largest = max(largest, call.timeline.pending_bytes)
+    return largest
+
+
 def run_call(*, ppm: float, minutes: float, seed: int) -> None:
     """Simulate a call, and compare both tracks with what really happened."""
     rng = random.Random(seed)
@@ -405,7 +429,7 @@ def run_call(*, ppm: float, minutes: float, seed: int) -> None:
     # Muted for 20 seconds of each 3 minutes, and half of the time the user speaks.
     ends = [end for end in ends if end % 180 < 160 or end > minutes * 60 - 20]
     voice, noise = speech(frame), pcm(20, -20) * (frame // 2)
-    events: list[tuple[float, int, str, tuple[object, ...]]] = [
+    events: list[_Event] = [
         (arrival, 0, "user", (voice if end % 6 < 4 else noise,))
         for end, arrival in zip(
             ends, frame_arrivals(ends, rng, jitter=0.15, stall=1.5), strict=True
@@ -424,20 +448,7 @@ def run_call(*, ppm: float, minutes: float, seed: int) -> None:
                 events.append((arrival, 1, "played", (item.name, report * 1000)))
         ending = "interrupted" if item.is_interrupted else "played"
         events.append((end, 2, ending, (item.name, item.heard * 1000 / rate)))
-    largest = 0
-    for time, _, name, arguments in sorted(events, key=lambda event: event[:2]):
-        match name, arguments:
-            case "user", (bytes() as data,):
-                call.user(data, time)
-            case "agent", (str() as item_id, bytes() as data):
-                call.agent(data, time, item=item_id)
-            case "played", (str() as item_id, float() as ms):
-                call.played(ms, time, item=item_id)
-            case _, (str() as item_id, float() as ms):
-                call.interrupted(ms, time, item=item_id)
-            case _:
-                raise AssertionError(name)
-        largest = max(largest, call.timeline.pending_bytes)
+    largest = play(call, events)
     call.outputs += call.timeline.finish()
 
     # The agent's track has the samples that were heard, and nothing else.

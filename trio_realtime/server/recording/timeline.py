@@ -203,7 +203,7 @@ class CallTimeline:
     def duration_ms(self, now: float) -> float:
         """Return the milliseconds from the beginning to ``now``, or to the end of the last audio."""
         ends = (self._formats[track].ms(self._clocks[track].position) for track in TRACKS)
-        return max(self._seconds(now) * 1000, *ends)
+        return round(max(self._seconds(now) * 1000, *ends), 3)
 
     def redacted(self, start_ms: float, end_ms: float) -> Sequence[SilencedRange]:
         """Return what becomes silence on both tracks if this range is redacted."""
