@@ -102,7 +102,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server.rpc": {"", "_event_json", "errors", "events", "wire"},
     "server.recording": {"", "audio", "errors", "wire", "_validation"},
     "server.objects": {"errors", "_redaction"},
-    "server.store": {"", "errors", "wire", "server.rpc", "_redaction", "_validation"},
+    "server.store": {
+        *("", "errors", "wire", "server.rpc", "_nursery", "_redaction", "_validation"),
+    },
     "server.managed": {
         *("", "config", "endpoints", "errors", "events", "items", "local", "session"),
         *("session_end", "transports", "usage", "wire", "_nursery", "_redaction", "_validation"),
@@ -110,10 +112,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("server.recording", "server.objects", "server.store"),
     },
     "server.gateway": {
-        *("", "endpoints", "errors", "events", "local", "wire", "_redaction", "_validation"),
+        *("", "endpoints", "errors", "events", "local", "wire"),
+        *("_nursery", "_redaction", "_validation"),
         *("server.managed", "server.rpc", "server.service", "server.spec"),
-        *("server.recording", "server.objects", "server.store", "server.twilio"),
+        *("server.recording", "server.objects", "server.store", "server.twilio", "server.web"),
+        *("latency", "transports"),
     },
+    "server.web": set(),
     "server.twilio": {
         *("", "audio", "config", "errors", "events", "session", "wire", "_redaction"),
     },

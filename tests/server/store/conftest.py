@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+
 from support.postgresql import PostgresqlServer, find_programs, postgresql_server
 
 

@@ -48,6 +48,8 @@ class Grant:
 
 @attrs.define
 class _Issued:
+    """A token that was issued."""
+
     grant: Grant
     expires_at: float
     is_used: bool = False

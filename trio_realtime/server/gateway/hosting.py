@@ -1,0 +1,109 @@
+"""One session of the gateway, and the clients that are attached to it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Final, final
+
+import trio
+
+from trio_realtime.errors import RealtimeError
+from trio_realtime.server.managed import ManagedSession
+from trio_realtime.server.rpc.run_events import ClientAttached, ClientDetached
+
+from .attachments import Attachments, Client
+from .tokens import Role
+
+__all__ = ["HostedSession"]
+
+_log: Final = logging.getLogger("trio_realtime.server.gateway")
+
+
+@final
+class HostedSession:
+    """A session that clients attach to. It ends when its owner is away for too long.
+
+    Args:
+        session: the session, which was started.
+        nursery: connects the session.
+        attach_timeout: seconds that the owner has to attach for the first time.
+        grace: seconds that the session goes on after the owner was detached.
+
+    Attributes:
+        session: the session.
+        grace: as given.
+    """
+
+    def __init__(
+        self,
+        session: ManagedSession,
+        nursery: trio.Nursery,
+        *,
+        attach_timeout: float,
+        grace: float,
+    ) -> None:
+        self.session: ManagedSession = session
+        self.grace: float = grace
+        self._nursery = nursery
+        self._attachments = Attachments(
+            trio.current_time(), attach_timeout=attach_timeout, grace=grace
+        )
+        self._absence = trio.CancelScope()
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._update_deadline()
+
+    @property
+    def attachments(self) -> Attachments:
+        """Who is attached."""
+        return self._attachments
+
+    async def watch(self) -> None:
+        """Wait for the end of the session, and end it if its owner is away for too long."""
+        with self._absence:
+            await self.session.wait_ended()
+            return
+        await self.session.stop("client_lost")
+
+    def attach(self, role: Role, scope: trio.CancelScope) -> Client:
+        """Attach a client. The first owner connects the session.
+
+        Args:
+            role: what the client may do.
+            scope: what to cancel when another owner replaces the client.
+        """
+        client, replaced = self._attachments.attach(role)
+        self._scopes[client.id] = scope
+        if replaced is not None:
+            self._scopes.pop(replaced.id).cancel(reason="another client became the owner")
+            self._emit(ClientDetached(client_id=replaced.id, role=replaced.role, reason="replaced"))
+        self._update_deadline()
+        self._emit(ClientAttached(client_id=client.id, role=role))
+        if role == "owner" and self.session.state == "started":
+            self._nursery.start_soon(self._connect)
+        return client
+
+    def detach(self, client: Client, reason: str) -> None:
+        """Detach a client, unless it was replaced."""
+        self._scopes.pop(client.id, None)
+        if self._attachments.detach(client, trio.current_time()):
+            self._update_deadline()
+            self._emit(ClientDetached(client_id=client.id, role=client.role, reason=reason))
+
+    def _emit(self, event: ClientAttached | ClientDetached) -> None:
+        if self.session.end is None:  # nothing follows the end of the run
+            self.session.emit(event)
+
+    async def _connect(self) -> None:
+        if self.session.state != "started":  # another owner was faster, or the run was stopped
+            return
+        try:
+            await self.session.connect()
+        except RealtimeError as exc:
+            _log.warning("session %s: not connected: %s", self.session.session_id, exc)
+        except Exception:  # noqa: BLE001 - one session fails, and the gateway goes on
+            _log.exception("session %s: not connected", self.session.session_id)
+
+    def _update_deadline(self) -> None:
+        deadline = self._attachments.deadline
+        self._absence.deadline = math.inf if deadline is None else deadline

@@ -1,0 +1,118 @@
+"""JSON responses of the gateway, and how exceptions become responses."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from trio_realtime.errors import RealtimeError, UsageError
+
+from .access import AccessDenied
+from .admission import NotAdmitted
+from .gateway import SessionNotFound
+
+__all__ = ["Handler", "RequestError", "error_response", "handles_errors", "json_response"]
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+_log: Final = logging.getLogger("trio_realtime.server.gateway")
+
+
+class RequestError(Exception):
+    """A request is not valid. The message says what to change.
+
+    Attributes:
+        status: the HTTP status.
+        code: what is wrong, for programs.
+    """
+
+    def __init__(self, message: str, *, status: int = 400, code: str = "invalid_request") -> None:
+        super().__init__(message)
+        self.status: int = status
+        self.code: str = code
+
+
+def json_response(
+    value: object, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Return a response with a JSON value."""
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type="application/json",
+    )
+
+
+def error_response(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """Return a response that says what is wrong."""
+    body = {"error": {"code": code, "message": message}}
+    return json_response(body, status=status, headers=headers)
+
+
+def handles_errors(handler: Handler) -> Handler:
+    """Turn the exceptions of a handler into responses. Only a bug of the server is a 500."""
+
+    @wraps(handler)
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as exc:  # noqa: BLE001 - a request fails, and the server goes on
+            return _response_to(exc)
+
+    return handle
+
+
+def _response_to(exc: Exception) -> Response:
+    match exc:
+        case RequestError(status=status, code=code):
+            return error_response(status, code, str(exc))
+        case AccessDenied(status=status):
+            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+            return error_response(
+                status, "not_authenticated" if status == 401 else "forbidden", str(exc), headers
+            )
+        case NotAdmitted(code=code, retry_after=seconds):
+            status = 503 if code in ("server_full", "draining") else 429
+            return error_response(status, code, str(exc), {"Retry-After": str(math.ceil(seconds))})
+        case SessionNotFound():
+            return error_response(404, "not_found", str(exc))
+        case UsageError():
+            return error_response(400, "invalid_request", str(exc))
+        case RealtimeError():
+            return error_response(502, "service_failed", str(exc))
+        case _:
+            _log.error("a request failed", exc_info=exc)
+            return error_response(500, "internal_error", "the server failed")
+
+
+async def read_json(request: Request, *, limit: int = 256 * 1024) -> dict[str, Any]:
+    """Return the JSON object of a request; an empty one if the request has no body.
+
+    Raises:
+        RequestError: the body is too large, or no JSON object.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise RequestError(f"the body may have {limit} bytes", status=413, code="too_large")
+    if not body:
+        return {}
+    try:
+        value: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise RequestError("the body is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise RequestError("the body must be a JSON object")
+    found: dict[str, Any] = value
+    return found

@@ -1,0 +1,122 @@
+"""The WebSocket of a client, whichever server accepted it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+import trio
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from trio_websocket import ConnectionClosed
+
+if TYPE_CHECKING:
+    from trio_websocket import WebSocketConnection
+
+__all__ = ["ClientGone", "ClientSocket", "StarletteSocket", "TrioSocket"]
+
+#: A close reason has at most 123 bytes (RFC 6455, 5.5).
+_MAX_REASON: Final = 123
+
+
+class ClientGone(Exception):
+    """The client has closed its WebSocket, or the network has."""
+
+
+class ClientSocket(Protocol):
+    """An accepted WebSocket. One task may receive while others send."""
+
+    async def receive(self) -> str | bytes:
+        """Return the next message.
+
+        Raises:
+            ClientGone: there is none.
+        """
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message: text as a text frame, bytes as a binary frame.
+
+        Raises:
+            ClientGone: the WebSocket is closed.
+        """
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the WebSocket, unless it is closed."""
+        ...
+
+
+@final
+class StarletteSocket:
+    """A WebSocket of an ASGI server, with the methods of :class:`ClientSocket`."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._lock = trio.Lock()
+
+    async def receive(self) -> str | bytes:
+        """Return the next message."""
+        try:
+            message = await self._socket.receive()
+        except (WebSocketDisconnect, RuntimeError):  # RuntimeError: after a disconnect
+            raise ClientGone from None
+        if message["type"] != "websocket.receive":
+            raise ClientGone
+        text: str | None = message.get("text")
+        data: bytes | None = message.get("bytes")
+        return text if text is not None else data or b""
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message."""
+        async with self._lock:
+            self._check()
+            try:
+                if isinstance(message, str):
+                    await self._socket.send_text(message)
+                else:
+                    await self._socket.send_bytes(message)
+            except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError):
+                raise ClientGone from None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the WebSocket, unless it is closed."""
+        try:
+            self._check()
+            await self._socket.close(code, _short(reason))
+        except (ClientGone, WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError):
+            await trio.lowlevel.checkpoint()
+
+    def _check(self) -> None:
+        states = (self._socket.application_state, self._socket.client_state)
+        if states != (WebSocketState.CONNECTED, WebSocketState.CONNECTED):
+            raise ClientGone
+
+
+@final
+class TrioSocket:
+    """A WebSocket of trio-websocket, with the methods of :class:`ClientSocket`."""
+
+    def __init__(self, socket: WebSocketConnection) -> None:
+        self._socket = socket
+
+    async def receive(self) -> str | bytes:
+        """Return the next message."""
+        try:
+            message: str | bytes = await self._socket.get_message()
+        except ConnectionClosed:
+            raise ClientGone from None
+        return message
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message."""
+        try:
+            await self._socket.send_message(message)
+        except ConnectionClosed:
+            raise ClientGone from None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the WebSocket, unless it is closed."""
+        await self._socket.aclose(code, _short(reason))
+
+
+def _short(reason: str) -> str:
+    return reason.encode()[:_MAX_REASON].decode(errors="ignore")

@@ -1,0 +1,65 @@
+"""The recording of one run: what a session says and hears, as calls of the recorder."""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+import trio
+
+from trio_realtime import RealtimeSession
+from trio_realtime.events import Audio, AudioInterrupted
+from trio_realtime.server.recording import CallRecorder
+
+__all__ = ["RunRecorder"]
+
+#: Seconds between two looks at how much was heard. What was heard is placed before the look, so a longer
+#: interval makes the recording no less exact.
+_INTERVAL: Final = 0.1
+
+
+@final
+class RunRecorder:
+    """Tells a recorder what the user says, what the agent says, and how much of that is heard.
+
+    Args:
+        recorder: records the call.
+    """
+
+    def __init__(self, recorder: CallRecorder) -> None:
+        self.recorder: CallRecorder = recorder
+        # Milliseconds that were received of each item that was not heard to its end.
+        self._received: dict[tuple[str, int], float] = {}
+
+    def user_audio(self, data: bytes) -> None:
+        """Record audio of the user."""
+        self.recorder.user_audio(data, trio.current_time())
+
+    def agent_audio(self, event: Audio, bytes_per_ms: float) -> None:
+        """Take audio of the agent, until it is heard."""
+        key = (event.item_id, event.content_index)
+        self._received[key] = self._received.get(key, 0.0) + len(event.data) / bytes_per_ms
+        self.recorder.agent_audio(*key, event.data, trio.current_time())
+
+    def agent_interrupted(self, event: AudioInterrupted) -> None:
+        """Cut an item of the agent."""
+        key = (event.item_id, event.content_index)
+        self._received.pop(key, None)
+        self.recorder.agent_interrupted(*key, event.played_ms, trio.current_time())
+
+    def record_heard(self, session: RealtimeSession[Any]) -> None:
+        """Record what has been heard since the last call."""
+        now = trio.current_time()
+        positions = {(p.item_id, p.content_index): p for p in session.playback.positions()}
+        for key, received in list(self._received.items()):
+            position = positions.get(key)
+            if position is None:  # heard to its end
+                del self._received[key]
+            self.recorder.agent_played(
+                *key, received if position is None else position.played_ms, now
+            )
+
+    async def follow_playback(self, session: RealtimeSession[Any]) -> None:
+        """Record what is heard, until cancelled."""
+        while True:
+            await trio.sleep(_INTERVAL)
+            self.record_heard(session)

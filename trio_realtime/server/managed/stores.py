@@ -1,0 +1,226 @@
+"""Where managed sessions are stored: the history, the recordings, and the storage of artifacts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import attrs
+import trio
+
+from trio_realtime.errors import RealtimeError
+from trio_realtime.server.recording import AudioChunk, Recording, open_recorder, sweep
+from trio_realtime.server.rpc import RpcEvent
+from trio_realtime.server.store import (
+    HistoryStore,
+    SessionFacts,
+    SessionJournal,
+    audio_chunk_row,
+)
+from trio_realtime.wire import AudioFormat
+
+from .recording import RunRecorder
+
+if TYPE_CHECKING:
+    from trio_realtime.server.objects import ObjectStorage
+
+__all__ = ["RunFacts", "RunHistory", "SessionStores"]
+
+_WAV = "audio/wav"
+
+
+@attrs.frozen(kw_only=True)
+class RunFacts:
+    """What a run tells its stores.
+
+    Attributes:
+        session_id, run_id: the ids.
+        input_format, output_format: the formats of the user's and the agent's audio.
+        fail: reports a part that has failed, by its name, with a message without secrets.
+    """
+
+    session_id: str
+    run_id: str
+    input_format: AudioFormat
+    output_format: AudioFormat
+    fail: Callable[[str, str], None]
+
+
+@final
+class RunHistory:
+    """Turns the events of a run into rows, and hands them to the writer. It never waits.
+
+    Args:
+        store: where the rows go.
+        journal: turns events into rows.
+    """
+
+    def __init__(self, store: HistoryStore, journal: SessionJournal) -> None:
+        self._writer = store.writer
+        self._journal = journal
+        self._chunks = {"user": count(1), "agent": count(1)}
+
+    def register(self, session_id: str, time: float) -> None:
+        """Store that the session exists."""
+        self._writer.put([self._journal.session_row(session_id, time=time)])
+
+    def record(self, event: RpcEvent) -> None:
+        """Store an event."""
+        self._writer.put(self._journal.record(event))
+
+    def record_chunk(self, facts: RunFacts, chunk: AudioChunk) -> None:
+        """Store where a piece of recorded audio is."""
+        audio_format = chunk.audio_format
+        rate = f";rate={audio_format.rate}" if audio_format.rate else ""
+        row = audio_chunk_row(
+            facts.session_id,
+            facts.run_id,
+            chunk.track,
+            next(self._chunks[chunk.track]),
+            file=chunk.file,
+            offset=chunk.offset,
+            size=chunk.size,
+            audio_format=f"{audio_format.type}{rate}",
+            position_ms=chunk.position_ms,
+            duration_ms=chunk.duration_ms,
+            delta_ms=chunk.delta_ms,
+            item_id=chunk.item_id,
+            content_index=chunk.content_index,
+        )
+        self._writer.put([row])
+
+
+@attrs.frozen(kw_only=True)
+class SessionStores:
+    """Where managed sessions are stored. What is ``None`` is not stored.
+
+    Args:
+        history: the database of sessions.
+        recordings: the directory of recordings. Segments are written there while a call runs.
+        objects: where finished recordings are moved. Without it, they stay in ``recordings``.
+        opt_out: store that things happened, and nothing of what was said.
+        owner_node: the name of this process in the history, to find its sessions after a crash.
+    """
+
+    history: HistoryStore | None = None
+    recordings: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
+    objects: ObjectStorage | None = None
+    opt_out: bool = False
+    owner_node: str | None = None
+
+    def open_history(self, facts: SessionFacts) -> RunHistory | None:
+        """Return the history of a new run."""
+        if self.history is None:
+            return None
+        facts = attrs.evolve(facts, owner_node=self.owner_node)
+        return RunHistory(self.history, SessionJournal(facts, opt_out=self.opt_out))
+
+    @asynccontextmanager
+    async def record(
+        self, facts: RunFacts, history: RunHistory | None
+    ) -> AsyncGenerator[RunRecorder | None]:
+        """Record a run for the duration of a block. Leaving the block makes the recording.
+
+        A failure of the recording does not end the run. Cancellation leaves the segments for
+        :meth:`recover`.
+        """
+        if self.recordings is None:
+            yield None
+            return
+        on_chunk = partial(history.record_chunk, facts) if history is not None else None
+        async with open_recorder(
+            self.recordings,
+            session_id=facts.session_id,
+            run_id=facts.run_id,
+            input_format=facts.input_format,
+            output_format=facts.output_format,
+            on_chunk=on_chunk,
+            on_failure=lambda error: facts.fail("recording", str(error)),
+        ) as recorder:
+            try:
+                yield RunRecorder(recorder)
+            finally:
+                await trio.lowlevel.checkpoint()
+            try:
+                recording = await recorder.finish(trio.current_time())
+            except RealtimeError as exc:
+                facts.fail("recording", str(exc))
+                return
+        try:
+            await self._add_recording(recording)
+        except RealtimeError as exc:
+            facts.fail("artifacts", str(exc))
+
+    async def recover(self) -> list[Recording]:
+        """Finish what a crash has left: recordings without an end, and sessions that seem to run.
+
+        Call it when the process starts, before its first session.
+
+        Raises:
+            RealtimeError: the directory of recordings or the database cannot be used.
+        """
+        if self.history is not None:
+            await self.history.mark_interrupted_sessions(self.owner_node)
+        if self.recordings is None:
+            return []
+        recordings = await sweep(self.recordings)
+        for recording in recordings:
+            await self._add_recording(recording)
+        return recordings
+
+    async def recording_of(self, session_id: str) -> Path | None:
+        """Return the file of the latest recording of a session; ``None`` if there is none here."""
+        if self.history is None:
+            return None
+        for artifact in reversed(await self.history.artifacts(session_id, kind="recording")):
+            path = _local_path(artifact)
+            if path is not None and await trio.Path(path).is_file():
+                return path
+        return None
+
+    async def delete_artifacts(self, artifacts: Iterable[Mapping[str, Any]]) -> None:
+        """Delete the files of artifacts, as ``HistoryStore.delete_session`` returns them."""
+        for artifact in artifacts:
+            path = _local_path(artifact)
+            if path is not None:
+                await trio.Path(path).unlink(missing_ok=True)
+            elif self.objects is not None:
+                await self.objects.delete(_key_of(artifact))
+
+    async def _add_recording(self, recording: Recording) -> None:
+        stereo = recording.stereo
+        url = stereo.path.as_uri()
+        if self.objects is not None:
+            key = f"{recording.session_id}/{recording.run_id}/{stereo.path.name}"
+            await self.objects.put(key, stereo.path, content_type=_WAV)
+            await trio.to_thread.run_sync(os.unlink, stereo.path)
+            url = f"object:{key}"
+        if self.history is not None:
+            await self.history.add_artifact(
+                recording.session_id,
+                artifact_id=f"{recording.run_id}_recording",
+                run_id=recording.run_id,
+                kind="recording",
+                url=url,
+                size=stereo.size,
+                sha256=stereo.sha256,
+                content_type=_WAV,
+                duration_ms=round(recording.duration_ms),
+                state="complete" if recording.is_complete else "recovered",
+            )
+
+
+def _local_path(artifact: Mapping[str, Any]) -> Path | None:
+    url = str(artifact["url"])
+    return Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else None
+
+
+def _key_of(artifact: Mapping[str, Any]) -> str:
+    return str(artifact["url"]).removeprefix("object:")
