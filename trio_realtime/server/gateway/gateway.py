@@ -18,7 +18,7 @@ from trio_realtime._nursery import open_bare_nursery
 from trio_realtime._validation import is_number
 from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import ConfigurationError, InternalError, UsageError
-from trio_realtime.server.managed import ManagedSession, RunEnd, SessionStores
+from trio_realtime.server.managed import ManagedSession, RunEnd, SessionStores, StopReason
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.spec import AgentSpec
@@ -240,6 +240,13 @@ class Gateway:
         """Return a token with which a client may come back until the session ends."""
         return self.issue_token(session, role, ttl=math.inf)
 
+    def end_unstored_session(self, session_id: str) -> None:
+        """End a session, because its history cannot be stored."""
+        hosted = self._sessions.get(session_id)
+        if hosted is not None:
+            hosted.session.fail_part("history", "the history cannot be stored")
+            self._nursery.start_soon(_stop_safely, hosted.session, "store_failed")
+
     async def drain(self, timeout: float, *, agent_timeout: float = 5.0) -> None:
         """Shut down: admit no session any more, wait for those that run, and end the rest.
 
@@ -248,13 +255,16 @@ class Gateway:
             agent_timeout: seconds that the agents have after that to finish what they say.
         """
         self.admission.drain()
+        for hosted in list(self._sessions.values()):
+            if hosted.session.state == "started":  # it waits for its owner
+                await hosted.session.stop("server_drain")
         if not self._sessions:
             self._idle.set()
         with trio.move_on_after(timeout):
             await self._idle.wait()
         async with trio.open_nursery() as nursery:
             for hosted in list(self._sessions.values()):
-                nursery.start_soon(_stop_for_drain, hosted.session, agent_timeout)
+                nursery.start_soon(_stop_safely, hosted.session, "server_drain", agent_timeout)
 
     def _reserve(self, session_id: str) -> None:
         if session_id in self._sessions or session_id in self._creating:
@@ -278,10 +288,12 @@ class Gateway:
             self._idle.set()
 
 
-async def _stop_for_drain(session: ManagedSession, agent_timeout: float) -> None:
+async def _stop_safely(
+    session: ManagedSession, reason: StopReason, drain_timeout: float | None = None
+) -> None:
     try:
-        await session.stop("server_drain", drain_timeout=agent_timeout)
-    except Exception:  # noqa: BLE001 - the other sessions are drained nevertheless
+        await session.stop(reason, drain_timeout=drain_timeout)
+    except Exception:  # noqa: BLE001 - the other sessions go on
         _log.exception("session %s: not stopped", session.session_id)
 
 

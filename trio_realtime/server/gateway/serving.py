@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -56,6 +57,7 @@ async def serve_app(
     config.websocket_ping_interval = _PING_INTERVAL
     config.graceful_timeout = _GRACEFUL_TIMEOUT
     config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     if certfile is not None:
         _check_certificate(certfile, keyfile)

@@ -1,0 +1,170 @@
+"""Runs a gateway: opens its stores, recovers what a crash has left, serves, and shuts down in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+import attrs
+import trio
+from starlette.applications import Starlette
+
+from trio_realtime.endpoints import SERVICE_VARIABLES, Endpoint
+from trio_realtime.local import local_connector
+from trio_realtime.server.managed import SessionStores
+from trio_realtime.server.service import ServiceSettings
+from trio_realtime.server.store import HistoryStore, WriteOptions, open_history_store
+from trio_realtime.transports import Connector
+
+from .app import create_app
+from .config import GatewayConfig, StorageConfig
+from .gateway import Gateway, open_gateway
+from .metrics import GatewayMetrics
+from .serving import serve_app
+
+__all__ = ["RunningGateway", "run_gateway", "uses_local_server"]
+
+_log: Final = logging.getLogger("trio_realtime.server.gateway")
+
+
+@attrs.frozen
+class RunningGateway:
+    """A gateway that serves.
+
+    Attributes:
+        gateway: the gateway.
+        urls: the URLs that it listens on.
+    """
+
+    gateway: Gateway
+    urls: tuple[str, ...]
+
+
+def uses_local_server(config: GatewayConfig) -> bool:
+    """Return whether nothing chooses a service, so that the gateway uses the embedded local server."""
+    return (
+        config.service == ServiceSettings()
+        and not any(map(os.environ.get, SERVICE_VARIABLES))
+        and not any(set(spec.service) - {"model"} for spec in config.specs.values())
+    )
+
+
+async def run_gateway(
+    config: GatewayConfig,
+    *,
+    stop: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    task_status: trio.TaskStatus[RunningGateway] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a gateway until ``stop`` returns, and then until its sessions have ended.
+
+    After ``stop``, no session is admitted any more, and ``/readyz`` says so. The sessions that run may go on
+    for ``drain_timeout`` seconds. Cancelling this ends them at once.
+
+    Args:
+        config: the configuration.
+        stop: returns when the gateway should shut down.
+
+    Raises:
+        RealtimeError: a store cannot be opened, or a value of the configuration cannot work.
+        OSError: the server cannot listen on the address.
+    """
+    metrics = GatewayMetrics()
+    watch = _HistoryWatch()
+    endpoint, connector = _local_service() if uses_local_server(config) else (None, None)
+    async with (
+        _open_stores(config.storage, watch) as stores,
+        open_gateway(
+            config.specs,
+            default_agent=config.default_agent,
+            service=config.service,
+            endpoint=endpoint,
+            connector=connector,
+            stores=stores,
+            settings=config.settings,
+            admission=config.admission(),
+            on_event=metrics.count_event,
+        ) as gateway,
+        trio.open_nursery() as background,
+    ):
+        watch.gateway = gateway
+        for recording in await stores.recover():
+            _log.info("recovered the recording of session %s", recording.session_id)
+        background.start_soon(metrics.measure_loop_lag)
+        drained = trio.Event()
+        async with trio.open_nursery() as serving:
+            urls = await serving.start(
+                partial(
+                    serve_app,
+                    _create_app(gateway, config, metrics),
+                    host=config.host,
+                    port=config.port,
+                    certfile=config.certfile,
+                    keyfile=config.keyfile,
+                    max_message_size=config.settings.max_message_size,
+                    shutdown=drained.wait,
+                )
+            )
+            task_status.started(RunningGateway(gateway, tuple(urls)))
+            await stop()
+            await gateway.drain(config.drain_timeout)
+            drained.set()
+        background.cancel_scope.cancel(reason="the gateway has shut down")
+
+
+class _HistoryWatch:
+    """Ends sessions whose history cannot be stored. The store is opened before the gateway."""
+
+    def __init__(self) -> None:
+        self.gateway: Gateway | None = None
+
+    def on_failure(self, session_id: str) -> None:
+        if self.gateway is not None:
+            self.gateway.end_unstored_session(session_id)
+
+
+def _create_app(gateway: Gateway, config: GatewayConfig, metrics: GatewayMetrics) -> Starlette:
+    return create_app(
+        gateway,
+        keys=config.keys(),
+        origins=config.origins(),
+        metrics=metrics,
+        metrics_key_needed=config.metrics_key_needed,
+        web=config.web,
+    )
+
+
+def _local_service() -> tuple[Endpoint, Connector]:
+    connector = local_connector()
+    return connector.endpoint, connector
+
+
+@asynccontextmanager
+async def _open_stores(
+    config: StorageConfig, watch: _HistoryWatch
+) -> AsyncGenerator[SessionStores]:
+    from trio_realtime.server.objects import open_object_storage
+
+    async with AsyncExitStack() as stack:
+        history: HistoryStore | None = None
+        if config.database is not None:
+            overflow = "fail" if config.on_failure == "end_session" else "degrade"
+            history = await stack.enter_async_context(
+                open_history_store(
+                    config.database,
+                    options=WriteOptions(overflow=overflow),
+                    on_failure=watch.on_failure,
+                )
+            )
+        objects = open_object_storage(config.objects) if config.objects is not None else None
+        yield SessionStores(
+            history=history,
+            recordings=config.recordings,
+            objects=objects,
+            opt_out=config.opt_out,
+            owner_node=socket.gethostname(),
+        )
