@@ -71,9 +71,10 @@ async def gateway(options: GatewayOptions) -> int:
     from trio_realtime.server.gateway import load_config, run_gateway, uses_local_server
 
     config = _built_in_config() if options.config is None else load_config(options.config)
-    given = {"host": options.host, "port": options.port}
     config = attrs.evolve(
-        config, **{name: value for name, value in given.items() if value is not None}
+        config,
+        host=config.host if options.host is None else options.host,
+        port=config.port if options.port is None else options.port,
     )
     config.keys()  # whether requests need a key may depend on the host
     logging.basicConfig(

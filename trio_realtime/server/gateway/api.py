@@ -52,6 +52,8 @@ class Api:
         self._keys = keys
         self._metrics = metrics
         self._metrics_key_needed = metrics_key_needed
+        self._schema = load_schema()
+        self._asyncapi = load_asyncapi()
 
     def routes(self) -> list[Route]:
         """Return the routes of the interface."""
@@ -114,10 +116,12 @@ class Api:
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _get_schema(self, _request: Request) -> Response:
-        return json_response(await trio.to_thread.run_sync(load_schema))
+        await trio.lowlevel.checkpoint()
+        return json_response(self._schema)
 
     async def _get_asyncapi(self, _request: Request) -> Response:
-        return json_response(await trio.to_thread.run_sync(load_asyncapi))
+        await trio.lowlevel.checkpoint()
+        return json_response(self._asyncapi)
 
     async def _list_agents(self, request: Request) -> Response:
         self._tenant(request)

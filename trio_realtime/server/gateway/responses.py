@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import wraps
 from typing import Any, Final, TypeAlias
 
@@ -101,11 +102,12 @@ async def read_json(request: Request, *, limit: int = 256 * 1024) -> dict[str, A
     Raises:
         RequestError: the body is too large, or no JSON object.
     """
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise RequestError(f"the body may have {limit} bytes", status=413, code="too_large")
+    body = bytearray()
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                raise RequestError(f"the body may have {limit} bytes", status=413, code="too_large")
     if not body:
         return {}
     try:

@@ -1,0 +1,383 @@
+"""The HTTP interface of the gateway."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jsonschema
+import pytest
+import trio
+from trio.testing import MockClock
+
+from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
+from trio_realtime import SessionConfig, function_tool
+from trio_realtime.server.gateway import (
+    Admission,
+    GatewayMetrics,
+    OriginPolicy,
+    TenantKeys,
+    TenantLimits,
+    create_app,
+)
+from trio_realtime.server.managed import SessionStores
+from trio_realtime.server.rpc import RpcEvent
+from trio_realtime.server.store import open_history_store
+
+ACME = {"Authorization": "Bearer acme-key"}
+OTHER = {"Authorization": "Bearer other-key"}
+KEYS = TenantKeys(
+    {hashlib.sha256(f"{name}-key".encode()).hexdigest(): name for name in ("acme", "other")},
+    allow_anonymous=False,
+)
+
+
+class Api:
+    """An HTTP client of a gateway, and the gateway."""
+
+    def __init__(self, http: httpx2.AsyncClient, under_test: GatewayUnderTest) -> None:
+        self.http = http
+        self.under_test = under_test
+        self.gateway = under_test.gateway
+
+    async def get(self, path: str, status: int = 200, **options: Any) -> Any:
+        options.setdefault("headers", ACME)
+        response = await self.http.get(path, **options)
+        assert response.status_code == status, response.text
+        return response.json()
+
+    async def post(self, path: str, body: Any = None, status: int = 200, **options: Any) -> Any:
+        options.setdefault("headers", ACME)
+        response = await self.http.post(path, json=body, **options)
+        assert response.status_code == status, response.text
+        return response.json()
+
+    async def call(self, **body: Any) -> Any:
+        """Create a session and attach its owner."""
+        created = await self.post("/v1/sessions", body, 201)
+        owner = await self.under_test.attach(created["session_id"], created["token"])
+        await owner.receive_until("run_connected")
+        return owner
+
+
+@asynccontextmanager
+async def open_api(*specs: Any, **options: Any) -> AsyncGenerator[Api]:
+    metrics = GatewayMetrics()
+    origins = OriginPolicy(options.pop("origins", ()))
+    async with open_test_gateway(*specs, on_event=metrics.count_event, **options) as under_test:
+        app = create_app(under_test.gateway, keys=KEYS, metrics=metrics, origins=origins, web=False)
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            yield Api(http, under_test)
+
+
+# --- access -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/agents"),
+        ("GET", "/v1/sessions"),
+        ("POST", "/v1/sessions"),
+        ("GET", "/v1/sessions/sess_1"),
+        ("DELETE", "/v1/sessions/sess_1"),
+        ("GET", "/v1/sessions/sess_1/events"),
+        ("GET", "/v1/sessions/sess_1/recording"),
+        ("POST", "/v1/sessions/sess_1/tokens"),
+        ("POST", "/v1/sessions/sess_1/message"),
+        ("POST", "/v1/sessions/sess_1/interrupt"),
+        ("POST", "/v1/sessions/sess_1/approve"),
+        ("POST", "/v1/sessions/sess_1/reject"),
+        ("POST", "/v1/sessions/sess_1/end"),
+    ],
+)
+async def test_every_request_about_sessions_needs_a_key(
+    method: str, path: str, autojump_clock: MockClock
+) -> None:
+    async with open_api() as api:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            response = await api.http.request(method, path, headers=headers)
+            assert response.status_code == 401
+            assert response.json()["error"]["code"] == "not_authenticated"
+            assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_tenant_does_not_see_the_sessions_of_another_one(autojump_clock: MockClock) -> None:
+    async with open_api() as api:
+        created = await api.post("/v1/sessions", {}, 201)
+        path = f"/v1/sessions/{created['session_id']}"
+        assert (await api.get(path))["live"]["state"] == "started"
+        await api.get(path, 404, headers=OTHER)
+        await api.post(f"{path}/tokens", {}, 404, headers=OTHER)
+        await api.post(f"{path}/end", {}, 404, headers=OTHER)
+        assert await api.get("/v1/sessions", headers=OTHER) == {"sessions": [], "next_cursor": None}
+        [listed] = (await api.get("/v1/sessions"))["sessions"]
+        assert listed["id"] == created["session_id"]
+
+
+async def test_pages_of_allowed_origins_may_send_requests(autojump_clock: MockClock) -> None:
+    async with open_api(origins=["https://app.example"]) as api:
+        allowed = await api.http.get("/healthz", headers={"Origin": "https://app.example"})
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        foreign = await api.http.get("/healthz", headers={"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in foreign.headers
+
+
+# --- sessions -----------------------------------------------------------------------------------
+
+
+async def test_a_session_is_created_and_used(autojump_clock: MockClock) -> None:
+    async with open_api(make_spec(), make_spec(name="Clerk")) as api:
+        assert await api.get("/v1/agents") == {
+            "agents": [{"name": "Assistant"}, {"name": "Clerk"}],
+            "default": "Assistant",
+        }
+        owner = await api.call(agent="Clerk", metadata={"order": 7})
+        session_id = owner.welcome["session_id"]
+        path = f"/v1/sessions/{session_id}"
+        await api.post(f"{path}/message", {"text": "Hello!"})
+        end = await owner.receive_until("realtime_agent_end")
+        assert (end.data["agent"], end.data["output"]) == ("Clerk", "You said: Hello!")
+        live = (await api.get(path))["live"]
+        assert live["agent"] == "Clerk"
+        assert (live["state"], live["has_owner"], live["observers"]) == ("connected", True, 0)
+        assert (await api.post(f"{path}/end"))["reason"] == "stopped"
+        await api.get(path, 404)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("[]", "the body must be a JSON object"),
+        ("{", "the body is not valid JSON"),
+        ('{"agnet": "x"}', "unknown key 'agnet'"),
+        ('{"agent": 5}', "agent must be a string"),
+        ('{"agent": "nobody"}', "there is no agent 'nobody'"),
+        ('{"variables": []}', "variables must be a JSON object"),
+        ('{"session_id": "sess_unknown"}', "there is no session 'sess_unknown' to continue"),
+        ("[" * 100_000, "the body is not valid JSON"),
+    ],
+)
+async def test_a_wrong_request_is_refused_and_takes_no_place(
+    body: str, message: str, autojump_clock: MockClock
+) -> None:
+    async with open_api() as api:
+        response = await api.http.post("/v1/sessions", content=body, headers=ACME)
+        assert response.status_code == 400
+        assert message in response.json()["error"]["message"]
+        assert api.gateway.admission.running == 0
+
+
+# httpx2 leaves the generator of a body that the application does not read.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_large_body_is_refused(autojump_clock: MockClock) -> None:
+    async with open_api() as api:
+        response = await api.http.post("/v1/sessions", content=b" " * 300_000, headers=ACME)
+        assert response.status_code == 413
+
+
+async def test_sessions_above_a_limit_are_refused(autojump_clock: MockClock) -> None:
+    admission = Admission(max_sessions=2, tenants={"acme": TenantLimits(max_sessions=1)})
+    async with open_api(admission=admission) as api:
+        await api.post("/v1/sessions", {}, 201)
+        refused = await api.http.post("/v1/sessions", headers=ACME)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+        assert refused.json()["error"]["code"] == "tenant_full"
+        await api.post("/v1/sessions", {}, 201, headers=OTHER)
+        refused = await api.http.post("/v1/sessions", headers=OTHER)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_full")
+        await trio.sleep(61)  # nobody attached
+        await api.post("/v1/sessions", {}, 201)
+
+
+async def test_calls_are_decided_by_http(autojump_clock: MockClock) -> None:
+    @function_tool(needs_approval=True)
+    async def pay(amount: int) -> str:
+        """Pay an amount."""
+        return "paid"
+
+    async with open_api(make_spec(pay)) as api:
+        owner = await api.call()
+        path = f"/v1/sessions/{owner.welcome['session_id']}"
+        await api.post(f"{path}/message", {"text": "pay amount 5"})
+        required = await owner.receive_until("realtime_tool_approval_required")
+        decision = {"call_id": required.data["call_id"]}
+        assert await api.post(f"{path}/approve", decision) == {"was_waiting": True}
+        assert await api.post(f"{path}/reject", decision) == {"was_waiting": False}
+        assert (await owner.receive_until("realtime_tool_end")).data["outcome"] == "completed"
+        await api.post(f"{path}/approve", {"call_id": 5}, 400)
+        await api.post(f"{path}/interrupt")
+
+
+async def test_tokens_admit_observers(autojump_clock: MockClock) -> None:
+    async with open_api() as api:
+        owner = await api.call()
+        session_id = owner.welcome["session_id"]
+        created = await api.post(f"/v1/sessions/{session_id}/tokens", {}, 201)
+        assert created["role"] == "observer"
+        await api.under_test.attach(session_id, created["token"], role="observer")
+        assert (await api.get(f"/v1/sessions/{session_id}"))["live"]["observers"] == 1
+        await api.post(f"/v1/sessions/{session_id}/tokens", {"role": "king"}, 400)
+
+
+# --- history ------------------------------------------------------------------------------------
+
+
+async def wait_until_stored(api: Api, session_id: str) -> Any:
+    """Return a session once its end is stored. The writer works in a thread, in real time."""
+    history = api.gateway.stores.history
+    assert history is not None
+    await history.writer.flush()
+    return await api.get(f"/v1/sessions/{session_id}")
+
+
+async def test_an_ended_session_is_read_from_the_history(tmp_path: Path) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history, recordings=tmp_path / "recordings")) as api,
+    ):
+        owner = await api.call(metadata={"order": 7})
+        session_id = owner.welcome["session_id"]
+        path = f"/v1/sessions/{session_id}"
+        await owner.send("text", text="Hello!")
+        await owner.receive_until("realtime_agent_end")
+        response = await api.http.delete(path, headers=ACME)
+        assert (response.status_code, response.json()["error"]["code"]) == (409, "conflict")
+        await owner.send("end")
+        await owner.receive_all()
+
+        stored = await wait_until_stored(api, session_id)
+        assert "live" not in stored
+        assert stored["tenant"] == "acme"
+        assert (stored["status"], stored["end_reason"]) == ("ended", "client_ended")
+        assert stored["metadata"] == {"order": 7}
+        assert stored["transcript"] == "User: Hello!\nAgent: You said: Hello!"
+        await api.get(path, 404, headers=OTHER)
+
+        events = (await api.get(f"{path}/events"))["events"]
+        seqs = [event["seq"] for event in events]
+        assert seqs == sorted(set(seqs))
+        later = (await api.get(f"{path}/events?after={seqs[3]}&limit=2"))["events"]
+        assert [event["seq"] for event in later] == seqs[4:6]
+        await api.get(f"{path}/events?limit=0", 400)
+        await api.get(f"{path}/events?after=x", 400)
+        await api.get(f"{path}/events", 404, headers=OTHER)
+
+        recording = await api.http.get(f"{path}/recording", headers=ACME)
+        assert recording.headers["content-type"] == "audio/wav"
+        assert recording.content[:4] == b"RIFF"
+        assert (await api.http.get(f"{path}/recording", headers=OTHER)).status_code == 404
+
+        [listed] = (await api.get("/v1/sessions"))["sessions"]
+        assert listed["id"] == session_id
+        assert (await api.get("/v1/sessions", headers=OTHER))["sessions"] == []
+
+        assert (await api.http.delete(path, headers=OTHER)).status_code == 404
+        assert (await api.http.delete(path, headers=ACME)).status_code == 204
+        await api.get(path, 404)
+        assert list((tmp_path / "recordings").rglob("*.wav")) == []
+
+
+async def test_a_session_is_continued_with_its_numbers(tmp_path: Path) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        first = await api.call()
+        session_id = first.welcome["session_id"]
+        running = await api.http.post("/v1/sessions", json={"session_id": session_id}, headers=ACME)
+        assert "runs already" in running.json()["error"]["message"]
+        await first.send("end")
+        await first.receive_all()
+        await wait_until_stored(api, session_id)
+
+        stolen = await api.http.post("/v1/sessions", json={"session_id": session_id}, headers=OTHER)
+        assert stolen.status_code == 400
+        second = await api.call(session_id=session_id)
+        assert second.welcome["session_id"] == session_id
+        assert second.welcome["run_id"] != first.welcome["run_id"]
+        assert min(second.seqs) > first.last_seq
+        await second.send("end")
+        await second.receive_all()
+        stored = await wait_until_stored(api, session_id)
+        assert [run["run_id"] for run in stored["runs"]] == [
+            first.welcome["run_id"],
+            second.welcome["run_id"],
+        ]
+
+
+async def test_the_events_of_a_running_session_are_a_stream(autojump_clock: MockClock) -> None:
+    async with open_api() as api:
+        owner = await api.call()
+        session = api.gateway.find(owner.welcome["session_id"]).session
+        reader = session.stream_events(0)
+        expected = [await anext(reader) for _ in range(3)]
+        await owner.send("end")
+        await owner.receive_all()
+        assert all(isinstance(event, RpcEvent) for event in expected)
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+
+async def test_health_and_readiness(tmp_path: Path) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        assert await api.get("/healthz") == {"status": "ok"}
+        assert await api.get("/readyz") == {"status": "ready", "problems": []}
+        api.gateway.admission.drain()
+        assert (await api.get("/readyz", 503))["problems"] == ["the server is shutting down"]
+        assert await api.get("/healthz") == {"status": "ok"}
+        refused = await api.post("/v1/sessions", {}, 503)
+        assert refused["error"]["code"] == "draining"
+
+
+async def test_metrics_count_what_happened(autojump_clock: MockClock) -> None:
+    config = SessionConfig(turn_detection=None)
+    async with open_api(make_spec(config=config)) as api:
+        owner = await api.call()
+        await owner.send("text", text="Hello!")
+        await owner.receive_until("realtime_agent_end")
+        text = (await api.http.get("/metrics")).text
+        assert 'trio_realtime_sessions_started_total{agent="Assistant"} 1.0' in text
+        assert "trio_realtime_sessions_running 1.0" in text
+        assert 'trio_realtime_clients_attached{role="owner"} 1.0' in text
+        assert 'trio_realtime_agent_turns_total{status="completed"} 1.0' in text
+        await owner.send("end")
+        await owner.receive_all()
+        text = (await api.http.get("/metrics")).text
+        ended = 'trio_realtime_sessions_ended_total{by="client",reason="client_ended"} 1.0'
+        assert ended in text
+        assert "trio_realtime_sessions_running 0.0" in text
+
+
+async def test_the_schemas_are_served(autojump_clock: MockClock) -> None:
+    async with open_api() as api:
+        schema = await api.get("/v1/events.schema.json", headers={})
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert (await api.get("/v1/asyncapi.json", headers={}))["asyncapi"] == "3.0.0"
+
+
+async def test_a_bug_of_the_server_is_an_internal_error(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_api() as api:
+
+        def crash(*_: Any, **__: Any) -> None:
+            raise RuntimeError("secret details")
+
+        monkeypatch.setattr(type(api.gateway), "create_session", crash)
+        response = await api.http.post("/v1/sessions", headers=ACME)
+        assert (response.status_code, response.json()) == (
+            500,
+            {"error": {"code": "internal_error", "message": "the server failed"}},
+        )
+        assert "secret details" in caplog.text
+        assert await api.get("/healthz") == {"status": "ok"}
