@@ -1,0 +1,192 @@
+"""Instructions as templates: variables, the sandbox and its limits."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, strategies as st
+
+from trio_realtime.errors import ConfigurationError
+from trio_realtime.server.spec.templates import (
+    MAX_INSTRUCTIONS,
+    InstructionsTemplate,
+    TemplateFailed,
+    VariableMissing,
+)
+
+
+def render(source: str, **variables: Any) -> str:
+    return InstructionsTemplate(source).render(variables)
+
+
+def failure_of(source: str, **variables: Any) -> str:
+    with pytest.raises(TemplateFailed) as caught:
+        render(source, **variables)
+    return str(caught.value)
+
+
+@attrs.frozen
+class Customer:
+    """A customer."""
+
+    name: str = "Ada"
+    _key: str = "s3cr3t"
+
+    def orders(self) -> list[str]:
+        return ["one", "two"]
+
+    def fail(self) -> None:
+        raise RuntimeError("s3cr3t")
+
+
+# --- rendering ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("Hello {{ name }}!", "Hello Ada!"),
+        ("{{ name | upper }}{# comment #}", "ADA"),
+        ("{% for one in orders %}{{ loop.index }}{{ one }} {% endfor %}", "1a 2b "),
+        ("{% for i in range(3) %}{{ i }}{% endfor %}", "012"),
+        ("{{ range(2, 8, 3) | list }} {{ range(9, 0, -4) | length }}", "[2, 5] 3"),
+        ("{{ customer.name }}: {{ customer.orders() | join(', ') }}", "Ada: one, two"),
+        ("{{ '<' }}{{ html }}", "<<b>"),
+        ("{{ 'a' * 3 }}{{ 2 * 3 }}{{ 2 ** 8 }}", "aaa6256"),
+        ("{% set x = 1 %}{{ x }}\n", "1\n"),
+    ],
+)
+def test_templates_are_rendered(source: str, expected: str) -> None:
+    variables = {"name": "Ada", "orders": ["a", "b"], "customer": Customer(), "html": "<b>"}
+    assert render(source, **variables) == expected
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="{}\r", exclude_categories=["Cs"])))
+def test_text_without_braces_is_unchanged(text: str) -> None:
+    assert render(text) == text
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_the_value_of_a_variable_is_not_a_template(value: str) -> None:
+    assert render("<{{ value }}>", value=value) == f"<{value}>"
+
+
+@given(st.text(alphabet="{}%#ab =.()[]'|\n", max_size=30))
+def test_every_source_is_refused_or_rendered_or_fails(source: str) -> None:
+    try:
+        template = InstructionsTemplate(source)
+    except ConfigurationError:
+        return
+    with contextlib.suppress(TemplateFailed):
+        assert isinstance(template.render({"a": "b"}), str)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ a }}", "{{ a.b.c }}", "{{ a | upper }}", "{{ a[0] }}", "{% for x in a %}x{% endfor %}"],
+)
+def test_undefined_variables_are_empty_unless_strict(source: str) -> None:
+    assert render(f"<{source}>") == "<>"
+    template = InstructionsTemplate(f"\n{source}", strict=True)
+    with pytest.raises(VariableMissing, match=r"^line 2: 'a' is undefined$"):
+        template.render({})
+
+
+def test_a_condition_on_an_undefined_variable() -> None:
+    source = "{% if a is defined and a %}x{% else %}y{% endif %}"
+    assert render(source) == "y"
+    assert InstructionsTemplate(source, strict=True).render({}) == "y"
+
+
+def test_a_variable_may_be_called_range() -> None:
+    assert render("{{ range }}", range="3 km") == "3 km"
+
+
+# --- the sandbox --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__ }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ customer.orders.__globals__ }}",
+        "{{ customer.orders.__func__.__code__ }}",
+        "{{ customer._key }}",
+        "{{ ''['__class__'] }}",
+        "{{ '' | attr('__class__') }}",
+        "{{ '{0.__class__}'.format('') }}",
+        "{{ '{x.__class__}'.format_map({'x': 1}) }}",
+        "{{ namespace.__init__.__globals__ }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ orders.append('x') }}",
+        "{{ orders.clear() }}",
+        "{{ data.update({'a': 1}) }}",
+    ],
+)
+def test_the_sandbox_refuses(source: str) -> None:
+    variables: dict[str, Any] = {"customer": Customer(), "orders": ["a"], "data": {}}
+    message = failure_of(source, **variables)
+    assert "unsafe" in message or "not safely callable" in message
+    assert (variables["orders"], variables["data"]) == (["a"], {})
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{% for i in range(100001) %}{% endfor %}", "range() counts to more than 100000"),
+        ("{{ range(10 ** 300) }}", "range() counts to more than 100000"),
+        ("{{ range(0, -200000, -1) }}", "range() counts to more than 100000"),
+        (
+            "{% for i in range(999) %}{% for j in range(999) %}{% endfor %}{% endfor %}",
+            "range() counts to more than 100000 in total",
+        ),
+        ("{{ 'a' * 10001 }}", "the result of * is too long"),
+        ("{{ 10001 * 'a' }}", "the result of * is too long"),
+        ("{{ ([0] * 100) * 101 }}", "the result of * is too long"),
+        ("{{ 9 ** 9 ** 9 }}", "the result of ** is too large"),
+        ("{{ 'a' ** 2 }}", "the result of ** is too large"),
+        ("{{ lipsum(100) }}", "'lipsum' is undefined"),
+        (
+            "{% for i in range(1000) %}{{ 'a' * 1000 }}{% endfor %}",
+            f"the text is longer than {MAX_INSTRUCTIONS} characters",
+        ),
+    ],
+)
+def test_what_a_rendering_may_do_is_limited(source: str, expected: str) -> None:
+    assert expected in failure_of(source)
+
+
+def test_the_limits_are_those_of_one_rendering() -> None:
+    template = InstructionsTemplate("{% for i in range(60000) %}{% endfor %}x")
+    assert [template.render({}), template.render({})] == ["x", "x"]
+
+
+def test_a_value_that_is_too_long() -> None:
+    assert render("{{ a }}", a="x" * MAX_INSTRUCTIONS) == "x" * MAX_INSTRUCTIONS
+    assert "longer than" in failure_of("{{ a }}", a="x" * (MAX_INSTRUCTIONS + 1))
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+def test_failures_name_the_line_and_no_values() -> None:
+    assert failure_of("a\n\n{{ customer.fail() }}", customer=Customer()) == "line 3: RuntimeError"
+    assert failure_of("a\n{{ 1 + 's3cr3t' }}") == "line 2: TypeError"
+    assert failure_of("{{ 1 / 0 }}") == "line 1: ZeroDivisionError"
+    assert failure_of("{{ a() }}") == "line 1: 'a' is undefined"
+
+
+def test_endless_recursion_is_a_failure() -> None:
+    assert "RecursionError" in failure_of("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}")
+
+
+@pytest.mark.parametrize("source", ["{% import 'a' as b %}", "{% from a import b %}"])
+def test_templates_have_no_files(source: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape("cannot include, import or extend")):
+        InstructionsTemplate(source)
