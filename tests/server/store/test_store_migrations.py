@@ -89,13 +89,13 @@ async def test_tables_of_a_newer_version_are_refused(database_url: str) -> None:
     with pytest.raises(HistoryStoreError, match="newer"):
         async with open_history_store(database_url):
             raise AssertionError
-    with pytest.raises(HistoryStoreError, match="revision newer, and .* needs 0001"):
+    with pytest.raises(HistoryStoreError, match=r"revision newer, and .* needs 0001"):
         async with open_history_store(database_url, migrate=False):
             raise AssertionError
 
 
 async def test_missing_tables_are_created_only_by_a_migration(database_url: str) -> None:
-    with pytest.raises(HistoryStoreError, match="revision None.*migrate=True"):
+    with pytest.raises(HistoryStoreError, match=r"revision None.*migrate=True"):
         async with open_history_store(database_url, migrate=False):
             raise AssertionError
     async with open_history_store(database_url) as store:

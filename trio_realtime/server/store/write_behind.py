@@ -321,13 +321,26 @@ async def open_write_behind(
         InternalError: ``write`` raised something else.
     """
     writer = WriteBehind(write, options, on_report=on_report, on_failure=on_failure, now=now)
+    # The task goes on while a cancelled block is left.
+    running = trio.CancelScope(shield=True)
+    draining = trio.CancelScope(shield=True)
+
+    async def run() -> None:
+        try:
+            with running:
+                await writer._run()  # noqa: SLF001
+        finally:
+            draining.cancel(reason="no rows are written any more")
+
     try:
         async with open_bare_nursery(InternalError) as nursery:
-            nursery.start_soon(writer._run)  # noqa: SLF001
+            nursery.start_soon(run, name="write history")
             try:
                 yield writer
             finally:
-                with trio.move_on_after(options.close_timeout, shield=True):
+                draining.deadline = trio.current_time() + options.close_timeout
+                with draining:
                     await writer._drain()  # noqa: SLF001
+                running.cancel(reason="the history store was closed")
     finally:
         writer._close()  # noqa: SLF001
