@@ -167,16 +167,14 @@ def _choice_check(name: str, choices: tuple[str, ...]) -> Check:
 
 def _number_check(name: str, kind: Any, limits: Mapping[str, Any]) -> Check:
     low, high = limits.get("minimum", -math.inf), limits.get("maximum", _MAX_INTEGER)
-    expected = "an integer" if kind is int else "a number"
+    expected, kinds = ("an integer", (int,)) if kind is int else ("a number", (int, float))
 
     def check(value: Any) -> Any:
-        is_number = isinstance(value, int if kind is int else int | float)
-        if not is_number or isinstance(value, bool) or not math.isfinite(value):
+        is_special = isinstance(value, float) and not math.isfinite(value)
+        if not isinstance(value, kinds) or isinstance(value, bool) or is_special:
             raise MessageError(_wrong(name, expected, value), key=name)
         if not low <= value <= high:
-            raise MessageError(
-                _wrong(name, f"{expected} from {low} to {high:.15g}", value), key=name
-            )
+            raise MessageError(_wrong(name, f"{expected} from {low} to {high}", value), key=name)
         return value
 
     return check
@@ -237,5 +235,5 @@ def _wrong(name: str, expected: str, value: Any, source: Mapping[str, Any] | Non
         return f"{name}: expected {expected}, got null"
     if isinstance(value, bool):
         return f"{name}: expected {expected}, got {str(value).lower()}"
-    is_short = isinstance(value, int | float) and abs(value) < 1e300
+    is_short = isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64)
     return f"{name}: expected {expected}, got {value if is_short else type(value).__name__}"
