@@ -29,7 +29,7 @@ async def encode_opus(
     wav_path: str | os.PathLike[str],
     ogg_path: str | os.PathLike[str],
     *,
-    quality: float = 0.5,
+    bit_rate: int = 64_000,
     limiter: trio.CapacityLimiter | None = None,
 ) -> None:
     """Encode a WAV file as Opus in Ogg, in a thread and in bounded memory.
@@ -39,23 +39,23 @@ async def encode_opus(
     Args:
         wav_path: a WAV file with PCM16 in one or two channels, such as ``recording.wav``.
         ogg_path: the file to write.
-        quality: from 0 (the smallest file) to 1.
+        bit_rate: bits per second, of both channels together: 64000 is transparent for speech.
         limiter: limits the threads; by default, all recordings share eight.
 
     Raises:
         ConfigurationError: the extra ``opus`` is not installed.
-        UsageError: the file is not a WAV file with PCM16, or the quality is not between 0 and 1.
+        UsageError: the file is not a WAV file with PCM16, or the bit rate is not between 12000 and 500000.
         RecordingFailed: a file cannot be read or written.
     """
-    if not 0 <= quality <= 1:
-        raise UsageError(f"quality must be between 0 and 1, got {quality!r:.40}")
+    if not 12_000 <= bit_rate <= 500_000:
+        raise UsageError(f"bit_rate must be from 12000 to 500000, got {bit_rate!r:.40}")
     try:
         libraries = importlib.import_module("numpy"), importlib.import_module("soundfile")
     except (ImportError, OSError) as exc:  # OSError: libsndfile is missing
         raise ConfigurationError(
             "encoding Opus needs soundfile and numpy: pip install 'trio-realtime[opus]'"
         ) from exc
-    steps = _encode(Path(wav_path), Path(ogg_path), quality, *libraries)
+    steps = _encode(Path(wav_path), Path(ogg_path), bit_rate, *libraries)
     try:
         await run_steps(steps, default_limiter() if limiter is None else limiter)
     except (wave.Error, EOFError) as exc:
@@ -65,7 +65,7 @@ async def encode_opus(
 
 
 def _encode(
-    wav_path: Path, ogg_path: Path, quality: float, numpy: Any, soundfile: Any
+    wav_path: Path, ogg_path: Path, bit_rate: int, numpy: Any, soundfile: Any
 ) -> Generator[None, None, None]:
     with wave.open(str(wav_path), "rb") as source:
         channels, rate = source.getnchannels(), source.getframerate()
@@ -83,7 +83,7 @@ def _encode(
                 channels=channels,
                 format="OGG",
                 subtype="OPUS",
-                compression_level=1 - quality,
+                compression_level=_compression_level(bit_rate / channels),
             ) as target,
         ):
             while left > 0:
@@ -101,3 +101,8 @@ def _encode(
                     break
                 if source.tell() % (rate * _STEP_SECONDS) < rate:
                     yield
+
+
+def _compression_level(bit_rate: float) -> float:
+    """Return the level for a bit rate of one channel: libsndfile has 6 kbit/s at 1 and 256 kbit/s at 0."""
+    return min(max(1 - (bit_rate - 6_000) / 250_000, 0.0), 1.0)
