@@ -192,7 +192,7 @@ class _Call:
                 nursery.start_soon(self._read)
                 await self._converse(start)
                 nursery.cancel_scope.cancel(reason="the call is over")
-        except* Exception as group:
+        except* Exception as group:  # noqa: BLE001 - it is logged and returned
             self._error = _first_failure(group)
         if self._error is not None:
             _logger.error("call %s failed", start.call_sid, exc_info=self._error)

@@ -6,7 +6,7 @@ ignored. Messages to Twilio have exactly the keys that Twilio documents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
@@ -149,7 +149,7 @@ def _start(message: dict[str, Any]) -> StreamStart:
     given = start.get("customParameters")
     parameters = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     tracks = start.get("tracks")
-    names: list[Any] = tracks if isinstance(tracks, list) else ["inbound"]
+    names = cast("Sequence[Any]", tracks) if isinstance(tracks, list) else ("inbound",)
     encoding, rate = audio.get("encoding", "audio/x-mulaw"), _number(audio, "sampleRate")
     channels = _number(audio, "channels")
     return StreamStart(
