@@ -57,6 +57,8 @@ class Calls:
 
     async def serve(self, websocket: Any) -> None:
         self.ends.append(await run_media_stream(websocket, self.open_session, on_session=greet))
+        if len(self.ends) == 2:
+            self.two_ended.set()
 
     async def serve_request(self, request: WebSocketRequest) -> None:
         await self.serve(await request.accept())
