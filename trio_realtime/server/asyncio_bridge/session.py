@@ -1,0 +1,309 @@
+"""A session as tasks of asyncio use it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from trio_realtime import RealtimeAgent, RealtimeSession, Response, ResponseOutcome, SessionEnd
+from trio_realtime.config import OverflowPolicy
+from trio_realtime.errors import SessionClosed
+from trio_realtime.events import AnyEvent, Audio, SessionEvent
+from trio_realtime.session import PacedAudio, PlaybackTracker, SessionStatistics
+
+from .channels import AsyncioChannel, Pump
+from .crossing import TrioSide
+
+if TYPE_CHECKING:
+    from trio_realtime.items import HistoryItem
+    from trio_realtime.usage import Usage
+    from trio_realtime.wire import AudioFormat
+
+__all__ = ["AsyncioPlayback", "AsyncioResponse", "AsyncioSession"]
+
+ContextT = TypeVar("ContextT")
+EventT = TypeVar("EventT", bound=SessionEvent)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+StartPump = Callable[[Pump[Any]], None]
+"""Starts a pump on trio."""
+
+
+def _on_trio(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[AsyncioSession[Any], P], Coroutine[Any, Any, T]]:
+    """Return a method of the session on asyncio that calls one of the session on trio."""
+
+    @functools.wraps(method)
+    async def call(self: AsyncioSession[Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.call(functools.partial(method, self.trio_session, *args, **kwargs))
+
+    return call
+
+
+class AsyncioSession(Generic[ContextT]):
+    """A session for tasks of asyncio. :meth:`AsyncioBridge.open_session` makes it.
+
+    It has the methods of :class:`~trio_realtime.RealtimeSession`, with the same arguments, results and
+    exceptions. Iterate it for its events. What takes a moment on trio's side is a coroutine here:
+    :meth:`history`, :meth:`statistics`, :meth:`mute`, and the methods of :attr:`playback`.
+
+    Cancelling a call cancels it on trio too, and waits until it has ended there.
+
+    Attributes:
+        trio_session: the session, which only functions on trio may use; see :meth:`AsyncioBridge.run`.
+    """
+
+    def __init__(
+        self, side: TrioSide, session: RealtimeSession[ContextT], start_pump: StartPump
+    ) -> None:
+        self.trio_session = session
+        self._side = side
+        self._start_pump = start_pump
+        self._playback = AsyncioPlayback(side, session.playback)
+        self._events = self._channel(session.events)
+
+    def __repr__(self) -> str:
+        return f"<AsyncioSession, agent {self.current_agent.name!r}>"
+
+    async def call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run an async function on trio. It may use :attr:`trio_session`."""
+        return await self._side.call(function)
+
+    def _channel(self, channel: Any) -> AsyncioChannel[Any]:
+        pump: Pump[Any] = Pump(channel)
+
+        async def read() -> Any:
+            return channel.statistics()
+
+        self._side.post(self._start_pump, pump)
+        return AsyncioChannel(self._side, pump, read)
+
+    # --- consume
+
+    @property
+    def events(self) -> AsyncioChannel[AnyEvent]:
+        """The main channel, with every event except the raw ones. Tasks that read it share the events."""
+        return self._events
+
+    def __aiter__(self) -> AsyncioChannel[AnyEvent]:
+        return self._events
+
+    @overload
+    def subscribe(
+        self, *, overflow: OverflowPolicy | None = None
+    ) -> AbstractAsyncContextManager[AsyncioChannel[AnyEvent]]: ...
+
+    @overload
+    def subscribe(
+        self, *event_types: type[EventT], overflow: OverflowPolicy | None = None
+    ) -> AbstractAsyncContextManager[AsyncioChannel[EventT]]: ...
+
+    def subscribe(
+        self, *event_types: type[Any], overflow: OverflowPolicy | None = None
+    ) -> AbstractAsyncContextManager[AsyncioChannel[Any]]:
+        """Open an independent channel for the duration of an ``async with`` block.
+
+        Args:
+            event_types, overflow: as in :meth:`.RealtimeSession.subscribe`.
+        """
+        manager = self.trio_session.subscribe(*event_types, overflow=overflow)
+
+        async def enter() -> Any:
+            return manager.__enter__()
+
+        async def leave() -> None:
+            manager.__exit__(None, None, None)
+
+        return self._open(enter, leave)
+
+    def paced_audio(
+        self, *, frame_ms: int = 20, pad: bool = False
+    ) -> AbstractAsyncContextManager[AsyncioChannel[Audio]]:
+        """Open a channel with the agent's audio in frames, each delivered when it is time to play it.
+
+        Args:
+            frame_ms, pad: as in :meth:`.RealtimeSession.paced_audio`.
+        """
+        opened: list[PacedAudio] = []
+
+        async def enter() -> Any:
+            opened.append(self.trio_session.paced_audio(frame_ms=frame_ms, pad=pad))
+            return await opened[0].__aenter__()
+
+        async def leave() -> None:
+            await opened[0].aclose()
+
+        return self._open(enter, leave)
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        enter: Callable[[], Coroutine[Any, Any, Any]],
+        leave: Callable[[], Coroutine[Any, Any, None]],
+    ) -> AsyncGenerator[AsyncioChannel[Any]]:
+        channel = self._channel(await self.call(enter))
+        try:
+            yield channel
+        finally:
+            channel.close()
+            with suppress(SessionClosed):
+                await self.call(leave)
+
+    # --- speak, steer and end
+
+    send_message = _on_trio(RealtimeSession[Any].send_message)
+    send_audio = _on_trio(RealtimeSession[Any].send_audio)
+    send_file = _on_trio(RealtimeSession[Any].send_file)
+    commit_audio = _on_trio(RealtimeSession[Any].commit_audio)
+    clear_audio = _on_trio(RealtimeSession[Any].clear_audio)
+    send_raw = _on_trio(RealtimeSession[Any].send_raw)
+    ask = _on_trio(RealtimeSession[Any].ask)
+    interrupt = _on_trio(RealtimeSession[Any].interrupt)
+    update_settings = _on_trio(RealtimeSession[Any].update_settings)
+    update_history = _on_trio(RealtimeSession[Any].update_history)
+    approve_tool_call = _on_trio(RealtimeSession[Any].approve_tool_call)
+    reject_tool_call = _on_trio(RealtimeSession[Any].reject_tool_call)
+    reconnect = _on_trio(RealtimeSession[Any].reconnect)
+    drain = _on_trio(RealtimeSession[Any].drain)
+    end_call = _on_trio(RealtimeSession[Any].end_call)
+    aclose = _on_trio(RealtimeSession[Any].aclose)
+
+    _create_response = _on_trio(RealtimeSession[Any].create_response)
+
+    async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
+        """Make another agent current; see :meth:`.RealtimeSession.update_agent`."""
+        await self.call(functools.partial(self.trio_session.update_agent, agent))
+
+    async def create_response(self, **settings: Any) -> AsyncioResponse:
+        """Request a response with its own settings; see :meth:`.RealtimeSession.create_response`."""
+        return AsyncioResponse(self._side, await self._create_response(**settings))
+
+    async def mute(self, muted: bool) -> None:  # noqa: FBT001 - as that of the session
+        """Stop sending the user's audio, or send it again. Muted audio is dropped."""
+
+        async def mute() -> None:
+            self.trio_session.mute(muted)
+
+        await self.call(mute)
+
+    # --- look
+
+    async def history(self) -> Sequence[HistoryItem]:
+        """Return the items of the conversation, in the service's order."""
+
+        async def read() -> Sequence[HistoryItem]:
+            return self.trio_session.history
+
+        return await self.call(read)
+
+    async def statistics(self) -> SessionStatistics:
+        """Return what the session holds at this moment, and how fast its turns were."""
+
+        async def read() -> SessionStatistics:
+            return self.trio_session.statistics()
+
+        return await self.call(read)
+
+    # Each of these is a reference to an immutable object, which any thread may read.
+
+    @property
+    def playback(self) -> AsyncioPlayback:
+        """How much of the agent's audio was heard."""
+        return self._playback
+
+    @property
+    def end(self) -> SessionEnd | None:
+        """How the session ended; ``None`` while it runs."""
+        return self.trio_session.end
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all responses so far."""
+        return self.trio_session.usage
+
+    @property
+    def current_agent(self) -> RealtimeAgent[ContextT]:
+        """The agent that the next response begins with."""
+        return self.trio_session.current_agent
+
+    @property
+    def context(self) -> ContextT:
+        """The ``context`` object of the session. Tools on trio use it in trio's thread."""
+        return self.trio_session.context
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether the user's audio is dropped."""
+        return self.trio_session.is_muted
+
+    @property
+    def input_format(self) -> AudioFormat:
+        """The format of the user's audio."""
+        return self.trio_session.input_format
+
+    @property
+    def output_format(self) -> AudioFormat:
+        """The format of the agent's audio."""
+        return self.trio_session.output_format
+
+
+class AsyncioResponse:
+    """A response that was requested. ``await`` it, or :meth:`wait`, for its outcome."""
+
+    def __init__(self, side: TrioSide, response: Response) -> None:
+        self._side = side
+        self._response = response
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the outcome is known."""
+        return self._response.is_done
+
+    async def wait(self) -> ResponseOutcome:
+        """Wait for the response to complete; see :meth:`.Response.wait`."""
+        return await self._side.call(self._response.wait)
+
+    def __await__(self) -> Generator[Any, Any, ResponseOutcome]:
+        return self.wait().__await__()
+
+    async def cancel(self) -> None:
+        """Stop the response, whether it has begun or not."""
+
+        async def cancel() -> None:
+            self._response.cancel()
+
+        await self._side.call(cancel)
+
+
+class AsyncioPlayback:
+    """How much of the agent's audio was heard; see :class:`.PlaybackTracker`."""
+
+    def __init__(self, side: TrioSide, tracker: PlaybackTracker) -> None:
+        self._side = side
+        self._tracker = tracker
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def call() -> T:
+            return function(*args, **kwargs)
+
+        return await self._side.call(call)
+
+    async def played(self, item_id: str, content_index: int, ms: float) -> None:
+        """Report how much of an item has been played; see :meth:`.PlaybackTracker.played`."""
+        await self._call(self._tracker.played, item_id, content_index, ms)
+
+    async def stop_reports(self) -> None:
+        """Let audio play in real time from its arrival again."""
+        await self._call(self._tracker.stop_reports)
+
+    async def position(self, item_id: str, content_index: int = 0) -> float:
+        """Return how many milliseconds of an item were heard."""
+        return await self._call(self._tracker.position, item_id, content_index)
+
+    async def remaining(self) -> float:
+        """Return the seconds until all received audio has been heard."""
+        return await self._call(lambda: self._tracker.remaining)
