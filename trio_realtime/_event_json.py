@@ -317,7 +317,8 @@ def _union_type(annotation: Any) -> JsonType:
 
 
 def _encode_member(members: tuple[JsonType, ...]) -> Encode:
-    by_class = tuple((kind.classes, kind.encode) for kind in members)
+    ordered = sorted(members, key=lambda kind: bool not in kind.classes)  # True is an int too
+    by_class = tuple((kind.classes, kind.encode) for kind in ordered)
 
     def encode(value: Any) -> Any:
         for classes, encode_member in by_class:

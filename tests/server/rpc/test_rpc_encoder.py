@@ -134,6 +134,14 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_deeply_nested_data_survives_a_frame() -> None:
+    value: list[Any] = []
+    for _ in range(300):  # more than a frame may have
+        value = [value]
+    encoded = RpcEncoder("s", "r").make("own", {"value": value}, time=1.0)
+    assert RpcEvent.from_frame(encoded.to_frame()) == encoded
+
+
 def test_the_data_is_independent_of_the_event() -> None:
     trip = events.GuardrailTrip(name="g", info={"a": [1]})
     event = events.GuardrailTripped(guardrail_results=(trip,), message="m", response_id=None)

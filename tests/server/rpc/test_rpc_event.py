@@ -207,6 +207,7 @@ def frame_of(header: bytes, audio: bytes = b"") -> bytes:
         ("text", "expected a binary frame, got str"),
         (b"", "the frame has 0 bytes, which is no complete length"),
         (b"\0\0\0", "the frame has 3 bytes, which is no complete length"),
+        (b"\0\0\0\3{}", "the header has 3 bytes, and the frame only 2 more"),
         (b"\0\0\0\5{}", "the header has 5 bytes, and the frame only 2 more"),
         (b"\xff\xff\xff\xff{}", "the header has 4294967295 bytes, and the frame only 2 more"),
         (frame_of(b"[]"), "the header is not a JSON object: expected"),
