@@ -120,7 +120,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "server.web": set(),
     "server.twilio": {
-        *("", "audio", "config", "errors", "events", "session", "wire", "_redaction"),
+        *("", "audio", "config", "errors", "events", "session", "session_end", "wire"),
+        "_redaction",
     },
     "server.asyncio_bridge": {
         *("", "agents", "config", "endpoints", "errors", "events", "session", "transports"),
