@@ -621,6 +621,15 @@ VOICE_LIVE_CASES = [
         dialect="voice_live",
     ),
     Case(
+        name="deployment of the spec as the model of Voice Live",
+        env=VOICE_ENV,
+        spec={"deployment": "d"},
+        url=f"{VOICE}2025-10-01&model=d",
+        headers={"api-key": VOICE_KEY},
+        model="d",
+        dialect="voice_live",
+    ),
+    Case(
         name="base URL of Voice Live",
         given={"base_url": f"{FOUNDRY}/voice-live"},
         env=VOICE_ENV,
@@ -877,7 +886,7 @@ ERROR_CASES = [
     Case(
         name="wrong type in the spec",
         spec={"deployment": [OTHER]},
-        error=("deployment_name: expected a str, got list",),
+        error=("service.deployment: expected a str, got list",),
     ),
     Case(
         name="wrong type of a header",

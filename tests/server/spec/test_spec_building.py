@@ -164,7 +164,7 @@ async def test_sync_and_async_builders(app: Any, builder: str) -> None:
     spec = make(
         context_builder=name,
         variables={"customer_id": 3, "name": "-"},
-        instructions="{{ name }} {{ customer_name }} {{ _secret }}",
+        instructions="{{ name }} {{ customer_name }} {{ _secret }}{{ changed }}",
     )
     built = await build(spec)
     assert [(builder, {"customer_id": 3, "name": "-"}, SETTINGS)] == app.CALLS
@@ -514,6 +514,12 @@ async def test_the_first_spec_may_be_a_changed_copy() -> None:
     a = (await build_agent(changed, specs=specs)).agent
     back = handoffs_of(handoffs_of(a)["transfer_to_b"].agent)["transfer_to_a"].agent
     assert (a.instructions, back) == ("new", a)
+
+
+async def test_the_first_spec_need_not_be_among_the_others() -> None:
+    a = (await build_agent(make("a", handoffs=["b"]), specs={"b": make("b", handoffs=["a"])})).agent
+    b = handoffs_of(a)["transfer_to_b"].agent
+    assert handoffs_of(b)["transfer_to_a"].agent is a
 
 
 async def test_sessions_do_not_share_agents() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from trio_realtime.errors import ConfigurationError
+from trio_realtime.server.spec import templates
 from trio_realtime.server.spec.templates import (
     MAX_INSTRUCTIONS,
     InstructionsTemplate,
@@ -100,6 +101,16 @@ def test_a_condition_on_an_undefined_variable() -> None:
     source = "{% if a is defined and a %}x{% else %}y{% endif %}"
     assert render(source) == "y"
     assert InstructionsTemplate(source, strict=True).render({}) == "y"
+
+
+def test_nothing_is_evaluated_before_a_template_is_rendered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setitem(templates._LENIENT.filters, "probe", calls.append)
+    template = InstructionsTemplate("{{ 'a' | probe }}")
+    assert calls == []
+    assert (template.render({}), calls) == ("None", ["a"])
 
 
 def test_a_variable_may_be_called_range() -> None:

@@ -138,7 +138,6 @@ def _merge_headers(lookup: Lookup, details: list[Found | None]) -> dict[str, str
     merged: dict[str, tuple[str, str]] = {}
     for headers in (own, *lookup.spec.all_headers(), *lookup.explicit.all_headers()):
         for name, value in headers.items():
-            merged.pop(name.lower(), None)
             merged[name.lower()] = (name, value)
     return dict(merged.values())
 

@@ -63,10 +63,16 @@ def settings_of_spec(service: Mapping[str, Any] | None) -> ServiceSettings:
             names = f"did you mean {close[0]}?" if close else f"there are {', '.join(SPEC_KEYS)}"
             raise ConfigurationError(f"service.{key}: unknown key: {names}")
         _check_credentials(key, value)
+        _check_type(key, value)
+    return ServiceSettings(**{SPEC_KEYS[key]: value for key, value in given.items()})
+
+
+def _check_type(key: str, value: Any) -> None:
+    name = SPEC_KEYS[key]
     try:
-        return ServiceSettings(**{SPEC_KEYS[key]: value for key, value in given.items()})
+        ServiceSettings(**{name: value})
     except ConfigurationError as exc:
-        raise ConfigurationError(f"service of the spec: {exc}") from None
+        raise ConfigurationError(f"service.{key}{str(exc).removeprefix(name)}") from None
 
 
 def _check_credentials(key: str, value: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
+import trio
 
 from trio_realtime.agents import (
     AgentHandoff,
@@ -122,6 +123,7 @@ async def build_agent(
         on_context_error=on_context_error,
         environ=os.environ if environ is None else environ,
     )
+    await trio.lowlevel.checkpoint()
     agent = await builder.build()
     voice = spec.realtime.voice
     config = attrs.evolve(spec.realtime, voice=UNSET) if isinstance(voice, str) else spec.realtime
@@ -185,11 +187,11 @@ class _Builder:
         if name is None:
             return None
         found = find_spec(self.specs, name)
-        # The first spec may be a changed copy of the one in `specs`.
-        if name == self.first.name or (found is not None and found.name == self.first.name):
+        if found is None and name == self.first.name:
             return self.first
         if found is None:
             raise unknown_handoff(spec, index, name, self.specs)
+        # Agents are found by the names of their specs: the first spec may be a changed copy.
         return found
 
     # --- agents ---
@@ -242,7 +244,7 @@ class _Builder:
         is_first = spec is self.first
         if builder is None:
             if is_first:
-                self.context = _copy(base)
+                self.context = base
             return {**base, **self._shared_variables}
         if not is_first and builder == self._references[self.first.name].context_builder:
             return {**base, **self._shared_variables}

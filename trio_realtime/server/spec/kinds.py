@@ -163,7 +163,7 @@ class Number:
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
         )
-        if not is_in_range or value != value:  # NaN # noqa: PLR0124
+        if not is_in_range:
             raise _wrong(self, value, path)
         return value
 

@@ -19,6 +19,7 @@ from jinja2 import (
     Undefined,
     UndefinedError,
     meta,
+    pass_context,
 )
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -69,12 +70,20 @@ class _Environment(ImmutableSandboxedEnvironment):
         )
 
 
+@pass_context
+def _finalize(_context: Any, value: Any) -> Any:
+    """Return the value. Jinja2 does not evaluate constants early if this needs the context."""
+    return value
+
+
 def _environment(*, strict: bool) -> _Environment:
     environment = _Environment(
         undefined=StrictUndefined if strict else ChainableUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # the text is for a model, not for a browser
-        optimized=False,  # so that nothing is evaluated before a template is rendered
+        # So that nothing is evaluated before a template is rendered:
+        optimized=False,
+        finalize=_finalize,
     )
     del environment.globals["lipsum"]
     return environment
