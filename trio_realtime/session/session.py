@@ -520,6 +520,12 @@ class RealtimeSession(AudioMethods, Generic[ContextT]):
         return self._runtime.core.history.snapshot()
 
     @property
+    def settings(self) -> Session:
+        """The whole session object that the service has accepted last, with its defaults."""
+        session = self._runtime.core.session
+        return session if session is not None else Session()
+
+    @property
     def current_agent(self) -> RealtimeAgent[ContextT]:
         """The agent that the next response begins with."""
         agent: RealtimeAgent[ContextT] = self._runtime.core.agent

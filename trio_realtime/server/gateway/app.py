@@ -20,10 +20,14 @@ from .access import AccessDenied, OriginPolicy, TenantKeys
 from .api import Api
 from .gateway import Gateway
 from .metrics import GatewayMetrics
+from .openai_mode import serve_openai_client
 from .sockets import StarletteSocket
 from .stream import serve_client
 
 __all__ = ["create_app"]
+
+#: The subprotocol with which the clients of OpenAI send a key.
+_KEY_PROTOCOL: Final = "openai-insecure-api-key."
 
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -42,6 +46,7 @@ def create_app(
     metrics: GatewayMetrics | None = None,
     metrics_key_needed: bool = False,
     web: bool = True,
+    openai_protocol: bool = True,
 ) -> Starlette:
     """Return the ASGI application of a gateway. It needs a server that runs on trio, such as Hypercorn.
 
@@ -54,6 +59,7 @@ def create_app(
         metrics: what ``/metrics`` shows; pass its ``count_event`` to :func:`.open_gateway`.
         metrics_key_needed: whether ``/metrics`` needs the key of a tenant.
         web: whether to serve the web client at ``/``.
+        openai_protocol: whether to serve the OpenAI Realtime protocol at ``/v1/realtime``.
     """
     policy = origins if origins is not None else OriginPolicy()
     metrics = metrics if metrics is not None else GatewayMetrics()
@@ -70,9 +76,21 @@ def create_app(
         session_id: str = socket.path_params["session_id"]
         await serve_client(gateway, StarletteSocket(socket), session_id)
 
+    async def openai(socket: WebSocket) -> None:
+        try:
+            policy.check(socket.headers.get("origin"), socket.headers.get("host"))
+            tenant, protocol = _authenticate(keys, socket)
+        except AccessDenied:
+            await socket.close(1008)
+            return
+        await socket.accept(protocol)
+        model = socket.query_params.get("model", "")
+        await serve_openai_client(gateway, StarletteSocket(socket), tenant=tenant, model=model)
+
     routes = [
         *api.routes(),
         WebSocketRoute("/v1/sessions/{session_id}/stream", stream),
+        *([WebSocketRoute("/v1/realtime", openai)] if openai_protocol else []),
         *(_page_routes() if web else []),
     ]
     cors = Middleware(
@@ -82,6 +100,22 @@ def create_app(
         allow_headers=["Authorization", "Content-Type"],
     )
     return Starlette(routes=routes, middleware=[cors] if policy.allowed else [])
+
+
+def _authenticate(keys: TenantKeys, socket: WebSocket) -> tuple[str, str | None]:
+    """Return the tenant of a WebSocket, and the subprotocol to accept.
+
+    A browser cannot send headers, so the clients of OpenAI send the key as a subprotocol there.
+
+    Raises:
+        AccessDenied: there is no valid key.
+    """
+    offered: list[str] = socket.scope.get("subprotocols", [])
+    authorization = socket.headers.get("authorization")
+    for protocol in offered:
+        if protocol.startswith(_KEY_PROTOCOL):
+            authorization = f"Bearer {protocol.removeprefix(_KEY_PROTOCOL)}"
+    return keys.tenant_of(authorization), "realtime" if "realtime" in offered else None
 
 
 def _page_routes() -> list[Route]:

@@ -15,7 +15,17 @@ import attrs
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.spec import AgentSpec, load_specs
-from trio_realtime.server.spec.kinds import Choice, Flag, ListOf, MapOf, Number, Table, Text
+from trio_realtime.server.spec.kinds import (
+    Choice,
+    Field,
+    Flag,
+    Kind,
+    ListOf,
+    MapOf,
+    Number,
+    Table,
+    Text,
+)
 from trio_realtime.server.spec.paths import SpecError
 from trio_realtime.server.spec.service_table import SERVICE
 
@@ -187,7 +197,7 @@ _TENANT: Final = Table(
     },
     refused={"key": "write key_sha256, the SHA-256 hash of the key, or key_env, a variable"},
 )
-_SETTINGS: Final = {
+_SETTINGS: Final[Mapping[str, Kind | Field]] = {
     "attach_timeout": _SECONDS,
     "grace": _SECONDS,
     "hello_timeout": _SECONDS,

@@ -18,7 +18,12 @@ from trio_realtime.endpoints import SERVICE_VARIABLES, Endpoint
 from trio_realtime.local import local_connector
 from trio_realtime.server.managed import SessionStores
 from trio_realtime.server.service import ServiceSettings
-from trio_realtime.server.store import HistoryStore, WriteOptions, open_history_store
+from trio_realtime.server.store import (
+    HistoryStore,
+    HistoryStoreError,
+    WriteOptions,
+    open_history_store,
+)
 from trio_realtime.transports import Connector
 
 from .app import create_app
@@ -122,7 +127,7 @@ class _HistoryWatch:
     def __init__(self) -> None:
         self.gateway: Gateway | None = None
 
-    def on_failure(self, session_id: str) -> None:
+    def on_failure(self, session_id: str, _error: HistoryStoreError) -> None:
         if self.gateway is not None:
             self.gateway.end_unstored_session(session_id)
 
@@ -135,6 +140,7 @@ def _create_app(gateway: Gateway, config: GatewayConfig, metrics: GatewayMetrics
         metrics=metrics,
         metrics_key_needed=config.metrics_key_needed,
         web=config.web,
+        openai_protocol=config.openai,
     )
 
 
@@ -147,20 +153,22 @@ def _local_service() -> tuple[Endpoint, Connector]:
 async def _open_stores(
     config: StorageConfig, watch: _HistoryWatch
 ) -> AsyncGenerator[SessionStores]:
-    from trio_realtime.server.objects import open_object_storage
-
     async with AsyncExitStack() as stack:
         history: HistoryStore | None = None
         if config.database is not None:
-            overflow = "fail" if config.on_failure == "end_session" else "degrade"
+            ends = config.on_failure == "end_session"
             history = await stack.enter_async_context(
                 open_history_store(
                     config.database,
-                    options=WriteOptions(overflow=overflow),
+                    options=WriteOptions(overflow="fail" if ends else "degrade"),
                     on_failure=watch.on_failure,
                 )
             )
-        objects = open_object_storage(config.objects) if config.objects is not None else None
+        objects = None
+        if config.objects is not None:
+            from trio_realtime.server.objects import open_object_storage
+
+            objects = open_object_storage(config.objects)
         yield SessionStores(
             history=history,
             recordings=config.recordings,

@@ -137,6 +137,7 @@ class ManagedSession:
         self._state: RunState = "new"
         self._end: RunEnd | None = None
         self._ended = trio.Event()
+        self._settled = trio.Event()  # connected, or ended before that
         self._failures: list[PartFailure] = []
         self._stop_reason: StopReason | None = None
         self._connect_scope = trio.CancelScope()
@@ -260,6 +261,11 @@ class ManagedSession:
         else:
             self._connect_scope.cancel(reason=f"the run was stopped: {reason}")
         return await self.wait_ended()
+
+    async def wait_connected(self) -> RunEnd | None:
+        """Wait until the session is connected. Returns how the run ended if it ends before that."""
+        await self._settled.wait()
+        return self._end
 
     async def wait_ended(self) -> RunEnd:
         """Wait until the run has ended and all its parts are closed."""
@@ -552,6 +558,7 @@ class ManagedSession:
                 RunConnected(input_format=session.input_format, output_format=session.output_format)
             )
             task_status.started()
+            self._settled.set()
             async with open_bare_nursery(InternalError) as nursery:
                 if self._recorder is not None:
                     nursery.start_soon(self._recorder.follow_playback, session)
@@ -588,6 +595,7 @@ class ManagedSession:
         self._state = "ended"
         self.emit(_event_of(self._end))
         self._events.finish()
+        self._settled.set()
         self._ended.set()
         if self._on_end is not None:
             self._on_end(self, self._end)

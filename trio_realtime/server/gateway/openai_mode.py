@@ -1,0 +1,225 @@
+"""Serves a client that speaks the OpenAI Realtime protocol, as if the gateway were the service."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any, Final, final
+from uuid import uuid4
+
+import msgspec
+import trio
+
+from trio_realtime.errors import ConsumerTooSlow, RealtimeError, UsageError
+from trio_realtime.events import Audio, RawModelEvent, SessionEvent
+from trio_realtime.server.managed import ManagedSession
+from trio_realtime.session import EventChannel
+from trio_realtime.wire import SessionUpdate, TurnDetection, structure_client_event
+
+from .admission import NotAdmitted
+from .gateway import Gateway
+from .openai_view import (
+    ChangeSettings,
+    InterruptAgent,
+    OpenAIView,
+    RequestRefused,
+    SendAudioBytes,
+    SendEvent,
+    TruncateItem,
+    request_of,
+    session_for_client,
+)
+from .sockets import ClientGone, ClientSocket
+
+__all__ = ["serve_openai_client"]
+
+_log: Final = logging.getLogger("trio_realtime.server.gateway")
+
+
+async def serve_openai_client(
+    gateway: Gateway, socket: ClientSocket, *, tenant: str, model: str
+) -> None:
+    """Serve one client until it has gone or its session has ended. Whatever fails ends only this client.
+
+    The client gets a session of its own, which ends with its connection: this protocol has no resuming.
+
+    Args:
+        gateway: the gateway.
+        socket: the accepted WebSocket of the client.
+        tenant: whose session it is.
+        model: the model that the client asks for: the name of an agent, or any other name for the default
+            agent.
+    """
+    code, reason = 1000, "the session has ended"
+    try:
+        await _serve(gateway, socket, tenant, model)
+    except ClientGone:
+        return
+    except NotAdmitted as exc:
+        code, reason = 1013, str(exc)
+    except ConsumerTooSlow:
+        code, reason = 1013, "the client reads too slowly"
+    except RealtimeError as exc:
+        code, reason = 1011, "the session failed"
+        _log.warning("a session for a client of the OpenAI protocol failed: %s", exc)
+    except Exception:  # noqa: BLE001 - the other clients and sessions go on
+        code, reason = 1011, "the server failed"
+        _log.exception("serving a client of the OpenAI protocol failed")
+    if code != 1000:
+        failure = RequestRefused(reason, code="server_error").event(None)
+        with suppress(ClientGone):
+            await socket.send(msgspec.json.encode(failure).decode())
+    await socket.close(code, reason)
+
+
+async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str) -> None:
+    agent = model if model in gateway.specs else None
+    created = await gateway.create_session(tenant=tenant, agent=agent, transport="openai")
+    hosted = gateway.find(created.session_id)
+    session = hosted.session
+    scope = trio.CancelScope()
+    client = hosted.attach("owner", scope)
+    try:
+        with scope:
+            end = await session.wait_connected()
+            if end is not None:
+                raise end.error if isinstance(end.error, RealtimeError) else UsageError(end.reason)
+            await _OpenAIClient(session, socket, model).run()
+    finally:
+        hosted.detach(client, "closed")
+        with trio.CancelScope(shield=True):
+            await session.stop("client_ended")
+
+
+@final
+class _OpenAIClient:
+    """A client, and the session that it speaks with."""
+
+    def __init__(self, session: ManagedSession, socket: ClientSocket, model: str) -> None:
+        self._session = session
+        self._socket = socket
+        self._model = model
+        self._view = OpenAIView()
+        self._sending = trio.Lock()
+
+    async def run(self) -> None:
+        """Serve the client until it has gone or the session has ended.
+
+        Raises:
+            ClientGone: the client has gone.
+        """
+        with self._session.session.subscribe(RawModelEvent, Audio) as events:
+            await self._send_session("session.created")
+            is_gone = False
+            async with trio.open_nursery() as nursery:
+
+                async def receive() -> None:
+                    nonlocal is_gone
+                    try:
+                        await self._receive_events()
+                    except ClientGone:
+                        is_gone = True
+                    nursery.cancel_scope.cancel(reason="the client has gone")
+
+                nursery.start_soon(receive)
+                try:
+                    await self._send_events(events)
+                except ClientGone:
+                    is_gone = True
+                nursery.cancel_scope.cancel(reason="the session has ended")
+        if is_gone:
+            raise ClientGone
+
+    # --- to the client
+
+    async def _send_events(self, events: EventChannel[SessionEvent]) -> None:
+        try:
+            async for event in events:
+                if isinstance(event, Audio):
+                    await self._send(self._view.audio(event))
+                elif isinstance(event, RawModelEvent):
+                    shown = self._view.event(dict(event.json()))
+                    if shown is not None:
+                        await self._send(shown)
+        except ConsumerTooSlow:
+            raise
+        except RealtimeError:
+            if self._session.session.end is None:
+                raise
+
+    async def _send_session(self, kind: str) -> None:
+        settings = self._session.session.settings
+        session = session_for_client(settings, self._model)
+        await self._send({"type": kind, "event_id": f"event_{uuid4().hex}", "session": session})
+
+    async def _send(self, event: dict[str, Any]) -> None:
+        async with self._sending:
+            await self._socket.send(msgspec.json.encode(event).decode())
+
+    # --- from the client
+
+    async def _receive_events(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            event: Any = None
+            try:
+                event = msgspec.json.decode(message)
+                if not isinstance(event, dict):
+                    raise RequestRefused("an event is a JSON object", code="invalid_json")
+                self._view.sent(event.get("event_id"))
+                await self._carry_out(event)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                await self._send(RequestRefused("the event is not valid JSON").event(None))
+            except RequestRefused as exc:
+                await self._send(exc.event(_id_of(event)))
+            except UsageError as exc:
+                await self._send(RequestRefused(str(exc)).event(_id_of(event)))
+            except RealtimeError as exc:
+                if self._session.session.end is not None:
+                    return
+                await self._send(RequestRefused(str(exc), code="failed").event(_id_of(event)))
+
+    async def _carry_out(self, event: dict[str, Any]) -> None:
+        session = self._session.session
+        match request_of(event):
+            case SendAudioBytes(audio=audio):
+                await self._session.send_audio(audio)
+            case SendEvent(event=allowed):
+                await session.send_raw(allowed)
+            case ChangeSettings(changes=changes):
+                if "turn_detection" in changes:
+                    changes["turn_detection"] = _turn_detection(changes["turn_detection"])
+                if changes:
+                    await session.update_settings(**changes)
+                await self._send_session("session.updated")
+            case TruncateItem(item_id=item_id, content_index=index, played_ms=played_ms):
+                await self._truncate(item_id, index, played_ms)
+            case InterruptAgent():
+                await session.interrupt()
+
+    async def _truncate(self, item_id: str, index: int, played_ms: float) -> None:
+        """Cut an item where the client has stopped playing, unless the session has cut it already."""
+        session = self._session.session
+        playing = {(item.item_id, item.content_index) for item in session.playback.positions()}
+        if (item_id, index) not in playing:
+            return
+        self._session.report_played(item_id, index, played_ms)
+        await session.interrupt()
+        session.playback.stop_reports()
+
+
+def _id_of(event: Any) -> str | None:
+    found: Any = event.get("event_id") if isinstance(event, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _turn_detection(value: Any) -> TurnDetection | None:
+    update = {"type": "realtime", "audio": {"input": {"turn_detection": value}}}
+    try:
+        event = structure_client_event({"type": "session.update", "session": update})
+    except ValueError as exc:
+        raise RequestRefused(str(exc), param="session.audio.input.turn_detection") from None
+    assert isinstance(event, SessionUpdate)
+    audio = event.session.audio
+    detection = audio.input.turn_detection if audio and audio.input else None
+    return detection or None
