@@ -309,8 +309,8 @@ def test_a_lock_is_exclusive_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
-    program = Path(__file__).with_name("crash_program.py")
+async def test_what_was_written_survives_a_kill(repository: Path, tmp_path: Path) -> None:
+    program = repository / "tests" / "support" / "recording_program.py"
     process = await trio.lowlevel.open_process(
         [sys.executable, str(program), str(tmp_path)], stdout=subprocess.PIPE
     )

@@ -1,1 +1,0 @@
-"""Storage of artifacts by URL: a directory, S3, Azure Blob Storage or Google Cloud Storage."""
