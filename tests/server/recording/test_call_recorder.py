@@ -52,29 +52,34 @@ def read_tracks(path: Path) -> tuple[int, bytes, bytes]:
         return file.getframerate(), numbers[0::2].tobytes(), numbers[1::2].tobytes()
 
 
-async def speak(
-    recorder: CallRecorder,
-    seconds: float,
-    *,
-    first: int = 0,
-    limiter: trio.CapacityLimiter | None = None,
-) -> None:
-    """Send numbered samples of the user at 8 kHz in real time.
-
-    Virtual time goes on while a thread writes. A limiter with one thread, which the recorder uses too, lets it
-    wait for that.
-    """
+async def speak(recorder: CallRecorder, seconds: float, *, first: int = 0) -> None:
+    """Send numbered samples of the user at 8 kHz in real time."""
     for index in range(round(seconds * 50)):
         await trio.sleep(0.02)
-        if limiter is not None:
-            await writes_are_done(limiter)
         recorder.user_audio(numbered(first + index * 160, 160), trio.current_time())
 
 
-async def writes_are_done(limiter: trio.CapacityLimiter) -> None:
-    """Wait until the thread of a recorder with this limiter has nothing to do."""
-    assert limiter.total_tokens == 1
-    await trio.to_thread.run_sync(lambda: None, limiter=limiter)
+class SteppedClock:
+    """Lets time pass only after all that was to be written has been written.
+
+    With ``autojump_clock``, time goes on while a thread writes. The recorder needs the limiter, which has one
+    thread.
+    """
+
+    def __init__(self, clock: trio.testing.MockClock) -> None:
+        self._clock = clock
+        self.limiter = trio.CapacityLimiter(1)
+
+    async def sleep(self, seconds: float) -> None:
+        self._clock.jump(seconds)
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.to_thread.run_sync(lambda: None, limiter=self.limiter)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def speak(self, recorder: CallRecorder, seconds: float, *, first: int = 0) -> None:
+        for index in range(round(seconds * 50)):
+            await self.sleep(0.02)
+            recorder.user_audio(numbered(first + index * 160, 160), trio.current_time())
 
 
 def files_in(directory: Path) -> list[str]:
@@ -383,16 +388,16 @@ class _LimitedFile:
 
 
 async def test_a_full_disk_does_not_end_the_call(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
+    tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
+    stepped = SteppedClock(mock_clock)
     disk = FullDisk(50_001)  # about three seconds, and not whole samples
-    limiter = trio.CapacityLimiter(1)
     failures: list[Exception] = []
     call = partial(open_call, tmp_path, segment_seconds=1, on_failure=failures.append)
-    async with call(open_file=disk.open, limiter=limiter) as recorder:
-        await speak(recorder, 5, limiter=limiter)
+    async with call(open_file=disk.open, limiter=stepped.limiter) as recorder:
+        await stepped.speak(recorder, 5)
         disk.space = 10_000_000
-        await speak(recorder, 5, first=40_000, limiter=limiter)
+        await stepped.speak(recorder, 5, first=40_000)
         recording = await recorder.finish(trio.current_time())
     assert [str(failure) for failure in failures] == ["[Errno 28] No space left on device"]
     assert 0 < recording.dropped_bytes < 16_000 * 5
@@ -408,13 +413,13 @@ async def test_a_full_disk_does_not_end_the_call(
 
 
 async def test_a_disk_that_is_full_from_the_beginning_is_reported(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
+    tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
-    disk, limiter = FullDisk(0), trio.CapacityLimiter(1)
+    stepped, disk = SteppedClock(mock_clock), FullDisk(0)
     failures: list[Exception] = []
     call = partial(open_call, tmp_path, segment_seconds=1, on_failure=failures.append)
-    async with call(open_file=disk.open, limiter=limiter) as recorder:
-        await speak(recorder, 3, limiter=limiter)
+    async with call(open_file=disk.open, limiter=stepped.limiter) as recorder:
+        await stepped.speak(recorder, 3)
         assert recorder.statistics().dropped_bytes > 0
         with pytest.raises(RecordingFailed, match="could not be made: No such file"):
             await recorder.finish(trio.current_time())
@@ -449,23 +454,22 @@ async def test_audio_that_a_slow_disk_cannot_take_is_dropped(
 
 @pytest.mark.slow
 async def test_memory_is_bounded_in_a_long_call(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
+    tmp_path: Path, mock_clock: trio.testing.MockClock
 ) -> None:
     """Thirty minutes of both tracks at 8 kHz: more than 57 MB, of which half a minute is 1 MB."""
+    stepped = SteppedClock(mock_clock)
     second, memory = pcm(1000) * 8000, list[int]()
-    limiter = trio.CapacityLimiter(1)
     tracemalloc.start()
     try:
-        async with open_call(tmp_path, limiter=limiter) as recorder:
+        async with open_call(tmp_path, limiter=stepped.limiter, segment_seconds=60) as recorder:
             for index in range(1800):
                 # The agent speaks for two seconds each time, and the second half is not heard.
                 item = f"item_{index}"
                 recorder.agent_audio(item, 0, second + second, trio.current_time())
                 for part in (1, 2):
-                    await trio.sleep(0.5)
+                    await stepped.sleep(0.5)
                     recorder.user_audio(second[:8000], trio.current_time())
                     recorder.agent_played(item, 0, part * 500, trio.current_time())
-                await writes_are_done(limiter)
                 if index % 300 == 60:
                     memory.append(tracemalloc.get_traced_memory()[0])
             before = tracemalloc.get_traced_memory()[0]
@@ -475,6 +479,6 @@ async def test_memory_is_bounded_in_a_long_call(
     finally:
         tracemalloc.stop()
     assert recording.dropped_bytes == 0
-    assert recording.stereo.size >= 44 + 1800 * 32_000
+    assert recording.stereo.size == 44 + 1800 * 32_000
     assert max(memory) - min(memory) < 500_000
     assert peak < 1_500_000

@@ -305,6 +305,20 @@ def test_frames_never_overlap_and_keep_their_order(frames: list[tuple[int, float
     assert abs(data.count(pcm(LOUD)) - sent) <= sent / 500 + 5
 
 
+@given(st.lists(st.floats(0, 0.15), min_size=100, max_size=180))
+def test_jitter_makes_no_gaps(delays: list[float]) -> None:
+    """For as long as nothing is known about the clock of the microphone."""
+    call = Call()
+    arrival = 0.0
+    for index, delay in enumerate(delays):
+        arrival = max(arrival, (index + 1) * 0.02 + delay)
+        call.user(speech(160), arrival)
+    first = starts(call.outputs)[0]
+    assert first <= 0.15 * 8000
+    assert starts(call.outputs) == list(range(first, first + 160 * len(starts(call.outputs)), 160))
+    assert len(starts(call.outputs)) > 40
+
+
 @attrs.frozen
 class _Step:
     action: str

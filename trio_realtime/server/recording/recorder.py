@@ -149,8 +149,10 @@ class CallRecorder:
         self._queue.put(self._timeline.advance(now))
         self._queue.put(self._timeline.finish())
         self._end = now
-        dropped = self.statistics().dropped_bytes
-        await self._queue.close(duration_ms=self._timeline.duration_ms(now), dropped_bytes=dropped)
+        await self._queue.close(
+            duration_ms=self._timeline.duration_ms(now),
+            dropped_bytes=self._timeline.dropped_bytes,
+        )
         steps = render(self.directory, separate_tracks=separate_tracks)
         try:
             return await run_steps(steps, self._queue.limiter)
@@ -259,7 +261,7 @@ async def _task(run: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
         nursery.start_soon(run)
         try:
             yield
-        except BaseException as exc:  # noqa: BLE001 - raised below, outside of the nursery
+        except BaseException as exc:  # noqa: ASYNC103, BLE001 - raised below
             failure = exc
         nursery.cancel_scope.cancel(reason="the block of the recorder was left")
     if failure is not None:

@@ -77,6 +77,8 @@ class Placed:
 
 @attrs.frozen
 class _Frame:
+    """A frame, with the moment at which it arrived."""
+
     data: bytes
     time: float
     source: Source | None

@@ -90,10 +90,11 @@ class WriteQueue:
 
         Args:
             duration_ms: how long the run was, if it was finished.
-            dropped_bytes: bytes of audio that are missing, for the manifest.
+            dropped_bytes: bytes of audio that were dropped before they came here, for the manifest.
         """
         await self._write()
-        end = b"" if duration_ms is None else end_line(duration_ms, dropped_bytes)
+        dropped = dropped_bytes + self.dropped_bytes
+        end = b"" if duration_ms is None else end_line(duration_ms, dropped)
         async with self._writing:
             error = await trio.to_thread.run_sync(
                 lambda: self._writer.close(end=end), limiter=self.limiter
