@@ -282,6 +282,23 @@ async def test_a_cancelled_block_leaves_what_was_recorded(
     assert read_tracks(recording.stereo.path)[1] == numbered(0, 12_000)
 
 
+async def test_what_was_waiting_for_a_thread_is_written_at_the_end(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    limiter, other = trio.CapacityLimiter(1), object()
+
+    async def release_later() -> None:
+        await trio.sleep(5)
+        limiter.release_on_behalf_of(other)
+
+    async with trio.open_nursery() as nursery, open_call(tmp_path, limiter=limiter) as recorder:
+        await limiter.acquire_on_behalf_of(other)
+        nursery.start_soon(release_later)
+        await speak(recorder, 3)  # the task waits for a thread now, and is cancelled
+    (recording,) = await sweep(tmp_path)
+    assert read_tracks(recording.stereo.path)[1] == numbered(0, 24_000)
+
+
 @pytest.mark.parametrize("steps", range(4))
 async def test_a_cancelled_finish_leaves_the_segments(
     tmp_path: Path,
@@ -365,8 +382,10 @@ class FullDisk:
 
     def __init__(self, space: int) -> None:
         self.space = space
+        self.attempts = 0
 
     def open(self, path: Path) -> SegmentFile:
+        self.attempts += 1
         if self.space <= 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         return _LimitedFile(open_unbuffered(path), self)
@@ -401,6 +420,7 @@ async def test_a_full_disk_does_not_end_the_call(
         recording = await recorder.finish(trio.current_time())
     assert [str(failure) for failure in failures] == ["[Errno 28] No space left on device"]
     assert 0 < recording.dropped_bytes < 16_000 * 5
+    assert disk.attempts < 20  # once a second, and not with each frame
     _, user, _ = read_tracks(recording.stereo.path)
     got, sent = array("h", user), array("h", numbered(0, 80_000))
     # What is there is where it belongs, and the rest is silence.

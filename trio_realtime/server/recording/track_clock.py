@@ -225,10 +225,6 @@ class TrackClock:
             self._position += round(gap * self._rate)
             self._offsets.reset()
             self._early = 0.0
-        early = smallest - gap
-        if early < self._early - AHEAD:
-            self._early = early
-            self._offsets.reset()
         self._is_first = False
 
     # --- drift ----------------------------------------------------------------------------------
