@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import trio
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from support.fake_s3 import FakeS3, serve_s3
 from trio_realtime.errors import ConfigurationError, UsageError
@@ -177,6 +177,7 @@ def test_keys_are_relative_paths(key: str) -> None:
         check_key(key)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=30))
 def test_a_valid_key_stays_within_its_directory(key: str) -> None:
     root = Path("/root/objects")

@@ -446,6 +446,35 @@ async def test_a_disk_that_is_full_from_the_beginning_is_reported(
     assert len(failures) == 1
 
 
+async def test_a_disk_that_is_full_at_the_end_leaves_the_segments(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with open_call(tmp_path) as recorder:
+        await speak(recorder, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr("trio_realtime.server.recording.render._WavFile.write", fail)
+            with pytest.raises(RecordingFailed, match=r"No space left on device; its segments are"):
+                await recorder.finish(trio.current_time())
+    assert files_of(recorder) == ["lock", "manifest.jsonl", "user-000001-0.pcm"]
+    (recording,) = await sweep(tmp_path)
+    assert recording.is_complete
+    assert read_tracks(recording.stereo.path)[1] == numbered(0, 16_000)
+
+
+async def test_one_piece_may_be_larger_than_the_buffer(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_call(tmp_path, max_buffered_bytes=1000) as recorder:
+        await trio.sleep(10)
+        recorder.user_audio(numbered(0, 80_000), trio.current_time())
+        recording = await recorder.finish(trio.current_time())
+    assert recording.dropped_bytes == 0
+    assert read_tracks(recording.stereo.path)[1] == numbered(0, 80_000)
+
+
 async def test_audio_that_a_slow_disk_cannot_take_is_dropped(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

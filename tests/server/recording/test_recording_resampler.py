@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trio_realtime.audio import rms_dbfs
 from trio_realtime.errors import ConfigurationError, UsageError
@@ -46,6 +46,7 @@ def test_audio_stays_where_it_was(kind: Any, rate: int, new_rate: int) -> None:
     assert max(abs(a - b) for a, b in pairs) < 200
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-32768, 32767), min_size=1, max_size=50),
     st.integers(1, 20),

@@ -271,6 +271,7 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
     assert (manifest.duration_ms, manifest.dropped_bytes, manifest.damaged_lines) == (1.5, 2, 0)
 
 
+@settings(deadline=None)
 @given(length=st.integers(len(HEADER.line()) - 1, len(LINES)))
 def test_a_manifest_that_was_cut_is_read_as_far_as_it_goes(length: int) -> None:
     manifest = parse_manifest(LINES[:length])
@@ -283,7 +284,7 @@ def test_a_manifest_that_was_cut_is_read_as_far_as_it_goes(length: int) -> None:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=40), st.integers(0, len(LINES)), st.integers(0, len(LINES)))
 def test_damaged_manifests_raise_nothing_else(data: bytes, first: int, last: int) -> None:
     try:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import attrs
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trio_realtime.errors import UsageError
 from trio_realtime.server.recording.timeline import (
@@ -285,6 +285,7 @@ def test_unknown_formats_and_tracks_are_refused() -> None:
 # --- properties ---------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     frames=st.lists(
         st.tuples(st.integers(1, 4000), st.floats(0, 3)),
@@ -305,6 +306,7 @@ def test_frames_never_overlap_and_keep_their_order(frames: list[tuple[int, float
     assert abs(data.count(pcm(LOUD)) - sent) <= sent / 500 + 5
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 0.15), min_size=100, max_size=180))
 def test_jitter_makes_no_gaps(delays: list[float]) -> None:
     """For as long as nothing is known about the clock of the microphone."""
@@ -334,6 +336,7 @@ STEPS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(steps=st.lists(STEPS, max_size=60))
 def test_the_agents_track_has_exactly_what_was_heard(steps: list[_Step]) -> None:
     """A model with one item at a time: what was heard of each, in order."""

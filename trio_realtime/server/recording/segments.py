@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -97,6 +98,12 @@ def write_all(file: SegmentFile, data: bytes) -> None:
         if not written:
             raise OSError("the file takes no more bytes")
         view = view[written:]
+
+
+def _close_anyway(file: SegmentFile) -> None:
+    """Close a file. Its data is durable or lost already, so an error does not matter."""
+    with suppress(OSError):
+        file.close()
 
 
 class _Segment:
@@ -203,7 +210,7 @@ class SegmentWriter:
             self._lines.append(end)
         self._write_lines(errors)
         if self._manifest is not None:
-            self._manifest.close()
+            _close_anyway(self._manifest)
             self._manifest = None
         return errors[0] if errors else None
 
@@ -269,7 +276,7 @@ class SegmentWriter:
         errors.append(exc)
         self.dropped_bytes += len(audio.data)
         if state.segment is not None:
-            state.segment.file.close()
+            _close_anyway(state.segment.file)
             state.segment = None
         state.retry_at = audio.start + round(self._seconds * state.format.rate)
 
@@ -280,11 +287,11 @@ class SegmentWriter:
             return
         try:
             os.fsync(segment.file.fileno())
+            segment.file.close()
         except OSError as exc:
             errors.append(exc)
+            _close_anyway(segment.file)
             return
-        finally:
-            segment.file.close()
         done = SegmentLine(
             track=track,
             index=segment.index,

@@ -62,7 +62,8 @@ class WriteQueue:
         """Add what is to be written. Audio beyond the limit is dropped."""
         for output in outputs:
             size = _size(output)
-            if size and self.buffered_bytes + size > self._max_bytes:
+            # A single piece that is larger is in memory anyway.
+            if self.buffered_bytes and self.buffered_bytes + size > self._max_bytes and size:
                 self._dropped += size
                 self._report(OSError("the disk is too slow for the recording"))
                 continue
