@@ -117,13 +117,18 @@ class ItemRows:
             place = after - 1.0 if before is None else (before + after) / 2
             if before is not None and not before < place < after:
                 # There is no number between them.
-                for other in self._order[index:]:
-                    self._places[other] += 1.0
+                place = before + _STEP
+                self._move(self._order[index:], place)
                 changed += self._order[index:]
-                place = before + 0.5
         self._order.insert(index, item_id)
         self._places[item_id] = place
         return changed
+
+    def _move(self, item_ids: list[str], before: float) -> None:
+        """Give items that follow one another later places, with space between them."""
+        for item_id in item_ids:
+            before = max(self._places[item_id] + _STEP, before + _STEP)
+            self._places[item_id] = before
 
     def _index_after(self, previous: str | None) -> int:
         if previous == _ROOT:
