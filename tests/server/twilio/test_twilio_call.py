@@ -490,15 +490,24 @@ async def test_a_cancelled_call_closes_its_session_and_its_websocket(
     autojump_clock: MockClock,
 ) -> None:
     shop = Shop(GREETING)
+    sessions: list[RealtimeSession[None]] = []
+
+    async def remember(session: RealtimeSession[None]) -> None:
+        sessions.append(session)
+
+    serve = partial(run_media_stream, on_session=remember)
     client, served = FakeWebSocket.pair()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_media_stream, served, shop.open_session)
+            nursery.start_soon(serve, served, shop.open_session)
             await client.send('{"event": "start", "start": {"streamSid": "MZ1"}}')
             await trio.sleep(1)
             scope.cancel()
     assert scope.cancelled_caught
     assert client.close_code == 1011
+    end = sessions[0].end
+    assert end is not None
+    assert end.reason == "cancelled"
     (connection,) = shop.service.connections
     assert connection.ended.is_set()
 

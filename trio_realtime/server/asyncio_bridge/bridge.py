@@ -53,7 +53,8 @@ class AsyncioBridge:
     """Sessions in an asyncio program: one thread that runs trio, for all sessions of the process.
 
     Enter it with ``async with``, for example in the lifespan of a web application. Leaving the block closes
-    the sessions that are open, and waits for the thread. A bridge is used once.
+    the sessions that are open, and waits for the thread. Where another task uses such a session, iteration
+    ends, and methods raise :class:`~trio_realtime.errors.SessionClosed`. A bridge is used once.
     """
 
     def __init__(self) -> None:
@@ -320,36 +321,44 @@ class _SessionHost:
 
     async def run(self) -> None:
         """Open the session, and close it when the block is left."""
-        outcome: Outcome[None] = Raised(bridge_closed())
         self._prepare()
+        outcome: Outcome[None] = Raised(bridge_closed())
+        try:
+            # Around the session: a nursery in its block would wrap a cancellation in a group.
+            async with trio.open_nursery() as pumps:
+                self._pumps = pumps
+                outcome = await self._run_session()
+                self._pumps = None
+                pumps.cancel_scope.cancel(reason="the block of the session was left")
+        finally:
+            self._pumps = None
+            self._deliver(outcome)
+
+    async def _run_session(self) -> Outcome[None]:
         try:
             with self._scope:
                 await self._hold()
-            outcome = Returned(None)
         except trio.Cancelled:
             raise
         except BaseException as exc:  # noqa: BLE001 - it is raised where the block is left
-            outcome = Raised(exc)
-        finally:
-            if not self._is_open:
-                self._opened(outcome if isinstance(outcome, Raised) else Raised(bridge_closed()))
-                outcome = Returned(None)
-            self._ended(outcome)
+            return Raised(exc)
+        return Returned(None)
+
+    def _deliver(self, outcome: Outcome[None]) -> None:
+        if not self._is_open:
+            self._opened(outcome if isinstance(outcome, Raised) else Raised(bridge_closed()))
+            outcome = Returned(None)
+        self._ended(outcome)
 
     async def _hold(self) -> None:
         async with self._open_session() as session:
-            async with trio.open_nursery() as pumps:
-                self._pumps = pumps
-                self._is_open = True
-                self._opened(Returned(session))
-                await self._left.wait()
-                if self._failure is None:
-                    # Before the pumps stop: those that wait for an event get the end of the session.
-                    await session.aclose()
-                self._pumps = None
-                pumps.cancel_scope.cancel(reason="the block of the session was left")
+            self._is_open = True
+            self._opened(Returned(session))
+            await self._left.wait()
             if self._failure is not None:
                 raise self._failure
+            # While the pumps run: those that wait for an event get the end of the session.
+            await session.aclose()
 
     def start_pump(self, pump: Pump[Any]) -> None:
         """Start a pump of one of the session's channels."""

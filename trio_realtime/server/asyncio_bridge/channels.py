@@ -114,16 +114,19 @@ class AsyncioChannel(Generic[EventT]):
         Cancelling the wait loses no event. Several tasks may receive; each event goes to one of them.
 
         Raises:
-            trio.EndOfChannel: the session is over and all events were received.
-            ConsumerTooSlow: too much was left unread.
+            trio.EndOfChannel: the session is over and all events were received, or the session's block or
+                the bridge was left.
             trio.ClosedResourceError: the channel was closed.
-            SessionClosed: the bridge was closed.
+            ConsumerTooSlow: too much was left unread.
             RealtimeError: what ended the session, after all events that came before it.
         """
         async with self._lock:
             if self._next is None:
                 future: asyncio.Future[Outcome[EventT]] = self._side.asyncio_side.future()
-                self._side.post(self._pump.request, self._side.asyncio_side.deliver_to(future))
+                try:
+                    self._side.post(self._pump.request, self._side.asyncio_side.deliver_to(future))
+                except SessionClosed:
+                    raise trio.EndOfChannel from None  # the bridge was closed, and so the session
                 self._next = future
             # After a cancellation, the next call waits for the same event.
             await asyncio.wait([self._next])

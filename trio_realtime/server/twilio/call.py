@@ -193,7 +193,7 @@ class _Call:
                 await self._converse(start)
                 nursery.cancel_scope.cancel(reason="the call is over")
         except* Exception as group:  # noqa: BLE001 - it is logged and returned
-            self._error = _first_failure(group)
+            self._error = cast("Exception", _first_leaf(group))
         if self._error is not None:
             _logger.error("call %s failed", start.call_sid, exc_info=self._error)
             if not self._hung_up:
@@ -328,6 +328,9 @@ class _Call:
                 if self._hung_up:
                     await hang_up(session)
                 nursery.cancel_scope.cancel(reason="the call is over")
+        except BaseExceptionGroup as group:
+            # The session reports what ended its block, and tells a cancellation from a failure.
+            raise _first_leaf(group) from None
         finally:
             self._session_end = session.end
 
@@ -474,8 +477,8 @@ def _without_token(start: StreamStart) -> StreamStart:
     return attrs.evolve(start, parameters=parameters)
 
 
-def _first_failure(exc: Exception) -> Exception:
-    """Return the first exception of a group of groups."""
-    while isinstance(exc, ExceptionGroup):
-        exc = cast("ExceptionGroup[Exception]", exc).exceptions[0]
+def _first_leaf(exc: BaseException) -> BaseException:
+    """Return the first exception of a group of groups, or the exception if it is no group."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = cast("BaseExceptionGroup[BaseException]", exc).exceptions[0]
     return exc

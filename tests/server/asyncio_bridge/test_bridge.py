@@ -1,0 +1,749 @@
+"""Sessions on asyncio, with the local server in memory. Trio's thread runs in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import pytest
+import trio
+
+from trio_realtime import (
+    PCM24K,
+    FunctionTool,
+    RealtimeAgent,
+    RealtimeSession,
+    SessionConfig,
+    errors,
+    events,
+    function_tool,
+)
+from trio_realtime.local import Call, LocalConnector, Pause, Say, ScriptedResponder, local_connector
+from trio_realtime.server.asyncio_bridge import AsyncioBridge, AsyncioSession, asyncio_tool
+from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
+from trio_realtime.transports import ConnectOptions
+
+T = TypeVar("T")
+TIMEOUT = 30
+
+
+def run(main: Callable[[], Awaitable[T]]) -> T:
+    """Run a program on asyncio that leaves no task and no thread behind."""
+
+    async def checked() -> T:
+        async with asyncio.timeout(TIMEOUT):
+            result = await main()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return result
+
+    result = asyncio.run(checked())
+    assert bridge_threads() == []
+    return result
+
+
+def bridge_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "bridge" in thread.name]
+
+
+def service(*script: Any, **settings: Any) -> LocalConnector:
+    if script:
+        settings["responder"] = ScriptedResponder(script)
+    return local_connector(pacing=float("inf"), **settings)
+
+
+@asynccontextmanager
+async def open_session(
+    bridge: AsyncioBridge,
+    server: LocalConnector,
+    *tools: FunctionTool,
+    config: SessionConfig | None = None,
+    **settings: Any,
+) -> AsyncGenerator[AsyncioSession[None]]:
+    agent = RealtimeAgent[None](name="Assistant", tools=tools, **settings)
+    async with bridge.open_session(
+        agent, endpoint=server.endpoint, transport=server, config=config
+    ) as session:
+        yield session
+
+
+# --- the session's methods
+
+
+def test_a_conversation() -> None:
+    async def main() -> None:
+        server = service(Say("Hello!"), Say("Bye!"))
+        async with AsyncioBridge() as bridge, open_session(bridge, server) as session:
+            assert "AsyncioSession" in repr(session)
+            assert (await session.ask("Hi")).text == "Hello!"
+            await session.send_message("And now?")
+            seen: list[str] = []
+            async for event in session:
+                seen.append(event.type)
+                if isinstance(event, events.AgentEnd) and event.output == "Bye!":
+                    break
+            assert seen.count("agent_start") == 2
+            assert [item.type for item in await session.history()] == ["message"] * 4
+            assert session.usage.output_tokens > 0
+            assert session.end is None
+            await session.aclose()
+            assert session.end is not None
+            rest = [event async for event in session]
+            assert isinstance(rest[-1], events.SessionEnded)
+            with pytest.raises(errors.SessionClosed):
+                await session.send_audio(bytes(960))
+
+    run(main)
+
+
+def test_every_public_member_of_a_session_is_there() -> None:
+    def names(cls: type) -> set[str]:
+        return {name for name in dir(cls) if not name.startswith("_")}
+
+    assert names(RealtimeSession) <= names(AsyncioSession)
+
+
+def test_methods_have_the_arguments_of_the_session() -> None:
+    for name, method in inspect.getmembers(RealtimeSession, inspect.iscoroutinefunction):
+        if not name.startswith("_") and name not in ("create_response", "update_agent"):
+            assert inspect.signature(getattr(AsyncioSession, name)) == inspect.signature(method)
+
+
+def test_state_and_responses() -> None:
+    async def main() -> None:
+        server = service(Say("One."), Pause(float("inf")), Say("Three."))
+        async with AsyncioBridge() as bridge, open_session(bridge, server) as session:
+            response = await session.create_response(instructions="Speak.")
+            assert (await response).text == "One."
+            assert response.is_done
+            waiting = await session.create_response()
+            await waiting.cancel()
+            with pytest.raises(errors.ResponseFailed):
+                await waiting.wait()
+            await session.mute(True)
+            assert session.is_muted
+            other = RealtimeAgent[None](name="Other")
+            await session.update_agent(other)
+            assert session.current_agent is other
+            assert session.context is None
+            assert session.input_format == session.output_format == PCM24K
+            assert (await session.statistics()).running_tools == 0
+            await session.interrupt()
+            with pytest.raises(errors.UsageError, match="voices"):
+                await session.update_settings(voices="x")  # type: ignore[call-arg]
+
+    run(main)
+
+
+def test_playback_is_reported() -> None:
+    async def main() -> None:
+        server = service(Say("Hello!", audio_ms=2000))
+        async with AsyncioBridge() as bridge, open_session(bridge, server) as session:
+            await session.send_message("Hi")
+            async for event in session:
+                if isinstance(event, events.Audio):
+                    await session.playback.played(event.item_id, 0, 50)
+                    assert await session.playback.position(event.item_id) == 50
+                if isinstance(event, events.AudioEnd):
+                    break
+            assert await session.playback.remaining() == pytest.approx(1.95)
+            await session.playback.stop_reports()
+            assert await session.playback.remaining() == 0
+
+    run(main)
+
+
+def test_subscriptions_and_paced_audio() -> None:
+    async def main() -> None:
+        server = service(Say("Hello!", audio_ms=100))
+        async with AsyncioBridge() as bridge, open_session(bridge, server) as session:
+            async with session.subscribe(events.AgentEnd) as ends, session.paced_audio() as frames:
+                await session.send_message("Hi")
+                assert [len((await frames.receive()).data) for _ in range(5)] == [960] * 5
+                assert (await ends.receive()).output == "Hello!"
+                assert (await ends.statistics()).buffered_events == 0
+            with pytest.raises(trio.ClosedResourceError):
+                await ends.receive()
+            with pytest.raises(errors.UsageError, match="event class"):
+                async with session.subscribe(int):  # type: ignore[type-var]
+                    pass
+
+    run(main)
+
+
+def test_a_tool_waits_for_approval() -> None:
+    @function_tool(needs_approval=True)
+    async def refund(order: int) -> str:
+        """Refund an order."""
+        return f"refunded {order}"
+
+    async def main() -> None:
+        script = [
+            Call("refund", {"order": 1}),
+            Say("Done."),
+            Call("refund", {"order": 2}),
+            Say("No."),
+        ]
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, service(*script), refund) as session,
+            asyncio.TaskGroup() as group,
+        ):
+
+            async def decide() -> list[str]:
+                outputs: list[str] = []
+                async for event in session:
+                    match event:
+                        case events.ToolApprovalRequired(call_id=call_id):
+                            if outputs:
+                                assert await session.reject_tool_call(call_id, message="no")
+                            else:
+                                assert await session.approve_tool_call(call_id)
+                        case events.ToolEnd(output_text=text):
+                            outputs.append(text)
+                        case _:
+                            pass
+                    if len(outputs) == 2:
+                        break
+                return outputs
+
+            decisions = group.create_task(decide())
+            assert (await session.ask("Refund 1")).text == "Done."
+            assert (await session.ask("Refund 2")).text == "No."
+            assert await decisions == ["refunded 1", "no"]
+
+    run(main)
+
+
+# --- back-pressure
+
+
+@pytest.mark.parametrize("overflow", ["fail", "drop_oldest_audio"])
+def test_a_slow_consumer_is_bounded_by_the_policy_of_the_session(overflow: Any) -> None:
+    async def main() -> None:
+        config = SessionConfig(max_buffered_audio=48_000, overflow=overflow)
+        server = service(Say("Hello!", audio_ms=20_000))
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, server, config=config) as session,
+        ):
+            async with session.subscribe(events.AgentEnd, overflow="fail") as ends:
+                await session.send_message("Hi")
+                await ends.receive()
+            assert (await session.statistics()).events.buffered_audio <= 48_000
+            audio = 0
+            with pytest.raises(errors.ConsumerTooSlow) if overflow == "fail" else no_error():
+                async for event in session:
+                    if isinstance(event, events.Audio):
+                        audio += len(event.data)
+                    if isinstance(event, events.AgentEnd):
+                        break
+            # One event may have crossed before.
+            assert audio <= 2 * 48_000
+
+    run(main)
+
+
+class no_error:  # noqa: N801 - as a function
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_the_history_of_an_event_is_safe_to_read() -> None:
+    async def main() -> None:
+        async with AsyncioBridge() as bridge, open_session(bridge, service(Say("a"))) as session:
+            await session.ask("Hi")
+            updates: list[events.HistoryUpdated] = []
+            async for event in session:
+                if isinstance(event, events.HistoryUpdated):
+                    updates.append(event)
+                if isinstance(event, events.AgentEnd):
+                    break
+            assert not any(update.shares_text for update in updates)
+            assert updates[-1].history[-1].type == "message"
+
+    run(main)
+
+
+# --- cancellation and exceptions
+
+
+def test_a_cancelled_call_is_cancelled_on_trio() -> None:
+    async def main() -> None:
+        started, ended = asyncio.Event(), []
+        loop = asyncio.get_running_loop()
+
+        async def wait() -> None:
+            try:
+                loop.call_soon_threadsafe(started.set)
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.lowlevel.checkpoint()
+                ended.append(True)
+
+        async with AsyncioBridge() as bridge:
+            task = asyncio.create_task(bridge.run(wait))
+            await started.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert ended == [True]
+            task = asyncio.create_task(bridge.run(wait))
+            await asyncio.sleep(0)
+            task.cancel()  # perhaps before trio has started it
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    run(main)
+
+
+def test_cancelling_a_receive_loses_no_event() -> None:
+    async def main() -> None:
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, service(Say("Hello!", audio_ms=300))) as session,
+            session.subscribe() as reference,
+        ):
+            task = asyncio.create_task(session.ask("Hi"))
+            expected: list[events.AnyEvent] = []
+            async for event in reference:
+                expected.append(event)
+                if isinstance(event, events.AgentEnd):
+                    break
+            await task
+            received: list[events.AnyEvent] = []
+            while not received or received[-1] != expected[-1]:
+                receiving = asyncio.create_task(session.events.receive())
+                await asyncio.sleep(0)
+                receiving.cancel()
+                try:
+                    received.append(await receiving)
+                except asyncio.CancelledError:
+                    received.append(await session.events.receive())
+            assert received[-len(expected) :] == expected
+
+    run(main)
+
+
+def test_a_timeout_around_a_receive_works() -> None:
+    async def main() -> None:
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, service()) as session,
+            session.subscribe(events.AgentEnd) as ends,
+        ):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await ends.receive()
+            await session.ask("Hi")
+            assert (await ends.receive()).status == "completed"
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LookupError("a bug"),
+        lambda: ExceptionGroup("several", [LookupError("a"), ValueError("b")]),
+        StopAsyncIteration,
+        trio.EndOfChannel,
+    ],
+)
+def test_an_exception_of_the_block_closes_the_session_and_comes_out_unchanged(
+    make: Callable[[], Exception],
+) -> None:
+    async def main() -> None:
+        failure = make()
+        async with AsyncioBridge() as bridge:
+            with pytest.raises(type(failure)) as caught:
+                async with open_session(bridge, service()) as session:
+                    raise failure
+            assert caught.value is failure
+            assert session.end is not None
+            assert (session.end.reason, session.end.error) == ("block_raised", failure)
+            assert "_hold" not in [entry.name for entry in caught.traceback]
+
+    run(main)
+
+
+def test_a_cancelled_block_closes_the_session_as_cancelled() -> None:
+    async def main() -> None:
+        opened = asyncio.Event()
+        sessions: list[AsyncioSession[None]] = []
+
+        async def hold(bridge: AsyncioBridge) -> None:
+            async with open_session(bridge, service()) as session:
+                sessions.append(session)
+                opened.set()
+                await asyncio.sleep(TIMEOUT)
+
+        async with AsyncioBridge() as bridge:
+            task = asyncio.create_task(hold(bridge))
+            await opened.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            end = sessions[0].end
+            assert end is not None
+            assert end.reason == "cancelled"
+
+    run(main)
+
+
+def test_opening_can_be_cancelled() -> None:
+    async def main() -> None:
+        peer = ScriptedPeer(greet=False)
+        agent = RealtimeAgent[None](name="Assistant")
+        async with AsyncioBridge() as bridge:
+            with pytest.raises(TimeoutError):
+                async with (
+                    asyncio.timeout(0.05),
+                    bridge.open_session(agent, endpoint=TEST_ENDPOINT, transport=peer.connect),
+                ):
+                    pytest.fail("it was opened")
+
+    run(main)
+
+
+def test_exceptions_of_opening_come_out() -> None:
+    async def main() -> None:
+        server = service(api_keys={"right"})
+        agent = RealtimeAgent[None](name="Assistant")
+        async with AsyncioBridge() as bridge:
+            with pytest.raises(errors.ConfigurationError):
+                async with bridge.open_session(agent, endpoint="ws://"):  # type: ignore[call-overload]
+                    pass
+            with pytest.raises(errors.AuthenticationFailed):
+                async with bridge.open_session(agent, endpoint=TEST_ENDPOINT, transport=server):
+                    pass
+            async with open_session(bridge, service(Say("Still there."))) as session:
+                assert (await session.ask("Hi")).text == "Still there."
+
+    run(main)
+
+
+@pytest.mark.parametrize("notices", [True, False])
+def test_a_lost_session_raises_where_it_is_noticed_or_at_the_end(notices: bool) -> None:
+    async def main() -> None:
+        peer = ScriptedPeer()
+        agent = RealtimeAgent[None](name="Assistant")
+        config = SessionConfig(reconnect=None)
+        async with AsyncioBridge() as bridge:
+
+            async def close() -> None:
+                peer.close(4000, "gone")
+
+            with pytest.raises(errors.ClosedByService):
+                async with bridge.open_session(
+                    agent, endpoint=TEST_ENDPOINT, transport=peer.connect, config=config
+                ) as session:
+                    async with session.subscribe(events.SessionEnded) as ends:
+                        await bridge.run(close)
+                        await ends.receive()
+                    if notices:
+                        async for _ in session:
+                            pass
+                        pytest.fail("it has ended normally")
+
+    run(main)
+
+
+# --- the end of the bridge
+
+
+def test_closing_the_bridge_ends_the_sessions_of_other_tasks() -> None:
+    async def main() -> None:
+        opened = asyncio.Event()
+        reasons: list[str] = []
+
+        async def follow(bridge: AsyncioBridge) -> None:
+            async with open_session(bridge, service()) as session:
+                opened.set()
+                async for _ in session:
+                    pass
+                assert session.end is not None
+                reasons.append(session.end.reason)
+                with pytest.raises(errors.SessionClosed):
+                    await session.send_message("Hi")
+
+        async def wait(bridge: AsyncioBridge) -> None:
+            with pytest.raises(errors.SessionClosed, match="bridge"):
+                await bridge.run(trio.sleep_forever)
+
+        async with asyncio.TaskGroup() as group, AsyncioBridge() as bridge:
+            group.create_task(follow(bridge))
+            group.create_task(wait(bridge))
+            await opened.wait()
+        assert reasons == ["closed"]
+        with pytest.raises(errors.SessionClosed, match="bridge"):
+            await bridge.run(trio.sleep, 0)
+        with pytest.raises(errors.SessionClosed, match="bridge"):
+            async with open_session(bridge, service()):
+                pass
+
+    run(main)
+
+
+def test_closing_the_bridge_stops_a_session_that_is_opening() -> None:
+    async def main() -> None:
+        peer = ScriptedPeer(greet=False)
+        agent = RealtimeAgent[None](name="Assistant")
+        connecting, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def connect(options: ConnectOptions) -> Any:
+            loop.call_soon_threadsafe(connecting.set)
+            return peer.connect(options)
+
+        async def hold(bridge: AsyncioBridge) -> None:
+            with pytest.raises(errors.SessionClosed, match="bridge"):
+                async with bridge.open_session(agent, endpoint=TEST_ENDPOINT, transport=connect):
+                    pytest.fail("it was opened")
+
+        async with asyncio.TaskGroup() as group, AsyncioBridge() as bridge:
+            group.create_task(hold(bridge))
+            await connecting.wait()
+
+    run(main)
+
+
+def test_the_bridge_can_be_cancelled_at_any_moment() -> None:
+    async def use() -> None:
+        async with AsyncioBridge() as bridge, open_session(bridge, service()) as session:
+            await session.ask("Hi")
+
+    async def main() -> None:
+        for steps in range(40):
+            task = asyncio.create_task(use())
+            for _ in range(steps):
+                await asyncio.sleep(0.0005)
+            task.cancel()
+            await asyncio.wait([task])
+            assert bridge_threads() == []
+            assert task.cancelled() or task.exception() is None
+
+    run(main)
+
+
+def test_a_keyboard_interrupt_closes_everything() -> None:
+    """As asyncio.run handles it: the main task is cancelled."""
+    sessions: list[AsyncioSession[None]] = []
+
+    async def main() -> None:
+        async with AsyncioBridge() as bridge, open_session(bridge, service()) as session:
+            sessions.append(session)
+            asyncio.get_running_loop().call_soon(raise_interrupt)
+            await asyncio.sleep(TIMEOUT)
+
+    def raise_interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert bridge_threads() == []
+    end = sessions[0].end
+    assert end is not None
+    assert end.reason == "cancelled"
+
+
+def test_a_bridge_is_entered_once() -> None:
+    async def main() -> None:
+        bridge = AsyncioBridge()
+        with pytest.raises(errors.UsageError, match="enter the bridge"):
+            await bridge.run(trio.sleep, 0)
+        async with bridge:
+            assert await bridge.run(trio.sleep, 0) is None  # type: ignore[func-returns-value]
+        with pytest.raises(errors.UsageError, match="used once"):
+            async with bridge:
+                pass
+
+    run(main)
+
+
+def test_exceptions_and_results_of_functions_cross() -> None:
+    class Odd(BaseException):
+        pass
+
+    async def fail(error: BaseException) -> None:
+        raise error
+
+    async def main() -> None:
+        async with AsyncioBridge() as bridge:
+            for error in (ValueError("x"), Odd("y"), trio.WouldBlock()):
+                with pytest.raises(type(error)) as caught:
+                    await bridge.run(fail, error)
+                assert caught.value is error
+
+            async def add(a: int, b: int) -> int:
+                return a + b
+
+            assert await asyncio.gather(*(bridge.run(add, n, 1) for n in range(100))) == list(
+                range(1, 101)
+            )
+
+    run(main)
+
+
+# --- tools on asyncio
+
+user: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+def asyncio_tools() -> Sequence[FunctionTool]:
+    """Tools that run on asyncio, and need it."""
+
+    @function_tool
+    @asyncio_tool
+    async def lookup(number: int) -> str:
+        """Look up an order.
+
+        Args:
+            number: the number of the order.
+        """
+        await asyncio.sleep(0)
+        user.set(user.get() + "!")
+        return f"{user.get()} {number} {threading.current_thread() is threading.main_thread()}"
+
+    @function_tool
+    @asyncio_tool
+    async def fail() -> str:
+        """Fail."""
+        await asyncio.sleep(0)
+        raise LookupError("no such order")
+
+    return [lookup, fail]
+
+
+def test_a_tool_runs_on_asyncio_with_its_context_variables() -> None:
+    async def main() -> None:
+        lookup, fail = asyncio_tools()
+        assert lookup.description == "Look up an order."
+        script = [
+            *([Call("lookup", {"number": 1}), Call("fail")], Say("ok")),
+            *(Call("lookup", {"number": 2}), Say("ok")),
+        ]
+        user.set("Ann")
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, service(*script), lookup, fail) as session,
+            session.subscribe(events.ToolEnd) as ends,
+        ):
+            await session.ask("Look up 1")
+            await session.ask("Look up 2")
+            results = [await ends.receive() for _ in range(3)]
+            outputs = {result.output_text for result in results if result.outcome == "completed"}
+            assert outputs == {"Ann! 1 True", "Ann! 2 True"}
+            (failed,) = [result for result in results if result.outcome == "failed"]
+            assert isinstance(failed.error, LookupError)
+        assert user.get() == "Ann"
+
+    run(main)
+
+
+def test_an_interruption_cancels_the_task_of_a_tool() -> None:
+    async def main() -> None:
+        started = asyncio.Event()
+        steps: list[str] = []
+
+        @function_tool
+        @asyncio_tool
+        async def wait() -> str:
+            """Wait."""
+            started.set()
+            try:
+                await asyncio.sleep(TIMEOUT)
+            finally:
+                await asyncio.sleep(0)
+                steps.append("cleaned up")
+            return ""
+
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, service(Call("wait"), Say("ok")), wait) as session,
+            session.subscribe(events.ToolCancelled) as cancelled,
+        ):
+            await session.send_message("Wait")
+            await started.wait()
+            await session.interrupt()
+            steps.append("interrupted")
+            assert (await cancelled.receive()).tool_name == "wait"
+        assert steps == ["cleaned up", "interrupted"]
+
+    run(main)
+
+
+def test_a_task_that_asyncio_cancels_fails_its_call() -> None:
+    async def main() -> None:
+        @function_tool
+        @asyncio_tool
+        async def give_up() -> str:
+            """Give up."""
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(TIMEOUT)
+            return ""
+
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, service(Call("give_up"), Say("ok")), give_up) as session,
+            session.subscribe(events.ToolEnd) as ends,
+        ):
+            assert (await session.ask("Hi")).text == "ok"
+            end = await ends.receive()
+            assert (end.outcome, str(end.error)) == ("failed", "asyncio has cancelled the task")
+
+    run(main)
+
+
+@pytest.mark.parametrize("method", ["end_call", "interrupt", "drain"])
+def test_a_tool_on_asyncio_may_call_its_session(method: str) -> None:
+    """The session knows that the call comes from a tool, so it does not wait for that tool."""
+
+    async def main() -> None:
+        sessions: list[AsyncioSession[None]] = []
+        results: list[Any] = []
+
+        @function_tool
+        @asyncio_tool
+        async def use_session() -> str:
+            """Use the session."""
+            try:
+                results.append(await getattr(sessions[0], method)())
+            except errors.UsageError as exc:
+                results.append(exc)
+            return ""
+
+        script = [Call("use_session"), Say("Bye.", audio_ms=20), Say("Bye.", audio_ms=20)]
+        async with (
+            AsyncioBridge() as bridge,
+            open_session(bridge, service(*script), use_session) as session,
+        ):
+            sessions.append(session)
+            await session.send_message("Hi")
+            if method == "end_call":
+                async for _ in session:
+                    pass
+                assert session.end is not None
+                assert session.end.reason == "end_call"
+                return
+            async with session.subscribe(events.AgentEnd) as ends:
+                await ends.receive()
+        if method == "drain":
+            assert isinstance(results[0], errors.UsageError)
+
+    run(main)
+
+
+async def test_a_tool_on_asyncio_needs_a_bridge() -> None:
+    @asyncio_tool
+    async def tool() -> str:
+        return ""
+
+    with pytest.raises(errors.UsageError, match="AsyncioBridge"):
+        await tool()
