@@ -112,6 +112,23 @@ def test_a_web_bridge_serves_several_browsers_and_stops() -> None:
     assert "a bug of the bridge" not in out.decode()
 
 
+def test_fastapi_serves_browsers_with_tools_on_asyncio() -> None:
+    """The program itself calls its application, and stops it."""
+    out, err = run_example("fastapi_bridge.py")
+    assert out.decode().splitlines() == [
+        "browser: What about order 42?",
+        "  tool: lookup_order, Ann, order 42 was shipped on Monday.",
+        "  agent: Order 42 was shipped on Monday.",
+        "  1000 ms of audio",
+        "browser: And what about order 43?",
+        "  tool: lookup_order, Bob, order 43 is being packed.",
+        "  agent: Order 43 is being packed.",
+        "  1000 ms of audio",
+        "the application has stopped",
+    ]
+    assert err == ""
+
+
 MODULES = {"web_bridge.py"}
 """Modules of other examples."""
 
