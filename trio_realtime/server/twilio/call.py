@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 import trio
 
-from trio_realtime import PCMU, RealtimeSession
+from trio_realtime import PCMU, RealtimeSession, SessionEnd
 from trio_realtime.errors import (
     ConfigurationError,
     ConsumerTooSlow,
@@ -31,7 +31,6 @@ from trio_realtime.errors import (
 from trio_realtime.events import Audio, AudioEnd, AudioInterrupted, ResponseEnd, SessionEvent
 from trio_realtime.session import EventChannel
 from trio_realtime.session.ending import EndCause
-from trio_realtime.session_end import SessionEnd
 
 from .caller_audio import BYTES_PER_MS, CallerAudio
 from .playout import Heard, MediaMessage, Message, Playout

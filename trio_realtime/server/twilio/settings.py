@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
+from trio_realtime import SessionEnd
 from trio_realtime.errors import ConfigurationError
-from trio_realtime.session_end import SessionEnd
 
 from .stream import StreamStart
 
