@@ -85,7 +85,10 @@ page.startForm.addEventListener("submit", (event) => {
 });
 page.agent.addEventListener("change", describeAgent);
 page.key.addEventListener("change", () => void loadAgents());
-page.again.addEventListener("click", showStart);
+page.again.addEventListener("click", () => {
+  showStart();
+  page.startButton.focus();
+});
 window.addEventListener("hashchange", () => {
   if (call === null || call.state === "ended") takeInvitation();
 });
@@ -104,7 +107,7 @@ function showStart() {
   page.startTitle.textContent = isObserver ? "Listen to a call" : "Talk to an agent";
   page.startText.textContent = isObserver
     ? "You hear and read the call, and take no part in it."
-    : "Speak or write. The agent answers with its voice.";
+    : "Speak or write. The agent answers aloud.";
   page.startButton.textContent = isObserver ? "Listen" : invitation ? "Join call" : "Start call";
   page.agentField.hidden = invitation !== null;
   page.microphoneField.hidden = isObserver;
@@ -115,7 +118,6 @@ function showStart() {
   page.title.textContent = "Voice agent";
   showProblem("");
   if (invitation === null) void loadAgents();
-  page.startButton.focus();
 }
 
 async function loadAgents() {
@@ -322,10 +324,7 @@ function showEnd(current) {
   setText(page.endedText, current.endMessage);
   page.ended.hidden = false;
   page.endedText.focus();
-  transcript.clear(false);
-  const keys = new Set(current.conversation.entries.map(({ key }) => key));
-  transcript.update(current.conversation, keys);
-  transcript.scrollToEnd();
+  transcript.endDecisions();
   void wakeLock?.release();
   void context?.suspend();
 }

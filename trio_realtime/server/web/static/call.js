@@ -48,7 +48,7 @@ export class Call {
    */
   constructor(invitation, audio, handlers, counters) {
     this.role = invitation.role;
-    this.conversation = new Conversation();
+    this.conversation = new Conversation(invitation.agent);
     /** @type {CallState} */
     this.state = "connecting";
     this.endMessage = "";

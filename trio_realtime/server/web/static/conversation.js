@@ -44,16 +44,19 @@ const MAX_ENTRIES = 1000;
 
 /** Applies events, and says which entries changed. */
 export class Conversation {
-  constructor() {
+  /** @param {string} [agent] the agent that the call begins with, if it is known */
+  constructor(agent = "") {
     /** @type {Entry[]} */
     this.entries = [];
     /** The current agent. */
-    this.agent = "";
+    this.agent = agent;
     /** @type {Map<string, Entry>} */
     this._byKey = new Map();
     /** @type {Map<string, {deltas: string, text: string, receivedMs: number, playedMs: number | null}>} */
     this._messages = new Map();
     this._notices = 0;
+    /** The latest call without a tool. */
+    this._handoffKey = "";
     /** @type {Set<string>} */
     this._changed = new Set();
   }
@@ -322,7 +325,10 @@ export class Conversation {
     const entry = this._byKey.get(toolKey(item.call_id));
     if (entry?.kind !== "tool") return;
     if (entry.output === "") entry.output = asText(item.output);
-    if (entry.state === "writing") entry.state = "done"; // a handoff: no tool has run
+    if (entry.state === "writing") {
+      entry.state = "done"; // no tool has run: a handoff, or a call of an earlier run
+      this._handoffKey = entry.key;
+    }
     this._changed.add(entry.key);
   }
 
@@ -379,6 +385,7 @@ const HANDLERS = new Map(
     },
     realtime_handoff: (c, data) => {
       c.agent = data.to_agent;
+      c._remove(c._handoffKey); // a notice says the same
     },
     realtime_text_delta: (c, data) => c._grow(data.item_id, "assistant", data.delta, false),
     realtime_transcript_delta: (c, data) => c._grow(data.item_id, "assistant", data.delta, true),

@@ -20,5 +20,5 @@ export function cutText(text, playedMs, receivedMs) {
   if (share >= COMPLETE) return "";
   const position = Math.round(text.length * share);
   const start = text.lastIndexOf(" ", position);
-  return start < 0 ? text : text.slice(start);
+  return start < 0 ? text : text.slice(start + 1);
 }

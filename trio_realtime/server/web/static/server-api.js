@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{name: string, description?: string}} Agent
- * @typedef {{sessionId: string, token: string, role: "owner" | "observer"}} Invitation
+ * @typedef {{sessionId: string, token: string, role: "owner" | "observer", agent?: string}} Invitation
  */
 
 /** The server refused a request. */
@@ -40,7 +40,7 @@ export async function createSession(agent, key) {
     headers: { "Content-Type": "application/json", ...authorization(key) },
     body: JSON.stringify(agent === "" ? {} : { agent }),
   });
-  return { sessionId: created.session_id, token: created.token, role: "owner" };
+  return { sessionId: created.session_id, token: created.token, role: "owner", agent };
 }
 
 /**

@@ -9,6 +9,8 @@
  */
 
 const NEAR_END_PX = 80;
+/** Characters of JSON that are shown in one line. */
+const ONE_LINE = 64;
 
 /** @type {Record<import("./conversation.js").ToolState, string>} */
 const TOOL_STATES = {
@@ -34,6 +36,11 @@ export class TranscriptView {
     this._scroller = scroller;
     this._onDecision = onDecision;
     this._canDecide = true;
+    this._isAtEnd = true;
+    scroller.addEventListener("scroll", () => {
+      this._isAtEnd = this._isNearEnd();
+    });
+    new ResizeObserver(() => this._follow()).observe(scroller);
     /** @type {Map<string, HTMLElement>} */
     this._elements = new Map();
   }
@@ -45,8 +52,15 @@ export class TranscriptView {
    */
   clear(canDecide) {
     this._canDecide = canDecide;
+    this._isAtEnd = true;
     this._elements.clear();
     this._list.replaceChildren();
+  }
+
+  /** Offer no decisions any more. */
+  endDecisions() {
+    this._canDecide = false;
+    for (const element of this._elements.values()) show(element, ".tool-decision", false);
   }
 
   /**
@@ -57,19 +71,22 @@ export class TranscriptView {
    */
   update(conversation, changed) {
     if (changed.size === 0) return;
-    const { scrollHeight, scrollTop, clientHeight } = this._scroller;
-    const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
     for (const key of changed) {
       const entry = conversation.get(key);
       if (entry === undefined) this._remove(key);
       else this._show(conversation, entry);
     }
-    if (isAtEnd) this.scrollToEnd();
+    this._follow();
   }
 
-  /** Scroll to the newest entry. */
-  scrollToEnd() {
-    this._scroller.scrollTop = this._scroller.scrollHeight;
+  /** Show the newest entry, unless the user reads older ones. */
+  _follow() {
+    if (this._isAtEnd) this._scroller.scrollTop = this._scroller.scrollHeight;
+  }
+
+  _isNearEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this._scroller;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
   }
 
   /** @param {string} key */
@@ -113,10 +130,10 @@ export class TranscriptView {
     element.dataset.state = entry.state;
     element.setAttribute("aria-busy", String(entry.state === "writing"));
     setText(element, ".tool-name", entry.server ? `${entry.server} · ${entry.name}` : entry.name);
-    const duration = entry.duration === null ? "" : ` · ${seconds(entry.duration)}`;
+    const duration = (entry.duration ?? 0) < 0.001 ? "" : ` · ${seconds(entry.duration ?? 0)}`;
     setText(element, ".tool-state", TOOL_STATES[entry.state] + duration);
     setText(element, ".tool-arguments", pretty(entry.arguments));
-    setText(element, ".tool-output", entry.output);
+    setText(element, ".tool-output", pretty(entry.output));
     show(element, ".tool-arguments-part", !isEmptyJson(entry.arguments));
     show(element, ".tool-output-part", entry.output !== "");
     const isWaiting = entry.state === "waiting" || entry.state === "deciding";
@@ -218,7 +235,7 @@ function placeholderOf(entry) {
  */
 function showNotice(element, entry) {
   element.className = `entry notice ${entry.level}`;
-  const label = entry.level === "info" ? "" : entry.level === "warning" ? "Warning. " : "Error. ";
+  const label = entry.level === "warning" ? "Warning: " : "";
   const text = make("p", "notice-text");
   if (entry.level === "error") text.setAttribute("role", "alert");
   text.append(make("span", "visually-hidden", label), make("span", "", entry.text));
@@ -276,14 +293,17 @@ function isEmptyJson(json) {
 }
 
 /**
- * Return JSON text with line breaks; text that is no JSON yet stays as it is.
+ * Return JSON text in a readable form; text that is no JSON object stays as it is.
  *
  * @param {string} json
  * @returns {string}
  */
 function pretty(json) {
+  if (!/^\s*[[{]/.test(json)) return json;
   try {
-    return JSON.stringify(JSON.parse(json), null, 2);
+    const lines = JSON.stringify(JSON.parse(json), null, 2);
+    const line = lines.replace(/\n\s*/g, " ");
+    return line.length <= ONE_LINE ? line : lines;
   } catch {
     return json;
   }
