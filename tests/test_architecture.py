@@ -112,7 +112,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("server.recording", "server.objects", "server.store"),
     },
     "server.gateway": {
-        *("", "endpoints", "errors", "events", "local", "wire"),
+        *("", "core", "endpoints", "errors", "events", "local", "session", "wire"),
         *("_nursery", "_redaction", "_validation"),
         *("server.managed", "server.rpc", "server.service", "server.spec"),
         *("server.recording", "server.objects", "server.store", "server.twilio", "server.web"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trio_realtime.config import SessionConfig
@@ -35,6 +36,7 @@ class AudioMethods(EndingMethods):
         super().__init__(runtime, shut_down)
         self._config = config
         self._muted = False
+        self._input_observer: Callable[[bytes], object] | None = None
 
     async def send_audio(
         self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
@@ -62,6 +64,8 @@ class AudioMethods(EndingMethods):
         await self._runtime.send_queue.wait_for_audio_space()
         if audio and not self._muted:
             self._runtime.send_audio(audio)
+            if self._input_observer is not None:
+                self._input_observer(audio)
         if commit:
             self._runtime.feed(CommitAudio(InputAudioBufferCommit()))
 
@@ -118,6 +122,18 @@ class AudioMethods(EndingMethods):
         """Drop the audio in the service's input buffer that is not part of a turn yet."""
         await self._ready()
         self._runtime.feed(ClearAudio(InputAudioBufferClear()))
+
+    def observe_input_audio(self, observer: Callable[[bytes], object] | None) -> None:
+        """Call a function with each piece of the user's audio, for example to record it.
+
+        It is called when the audio is queued to be sent, in the input format. Muted audio and that of
+        ``send_raw`` are not included.
+
+        Args:
+            observer: the function, which must not block or raise; ``None`` to call none any more. It
+                replaces an earlier one.
+        """
+        self._input_observer = observer
 
     def mute(self, muted: bool) -> None:  # noqa: FBT001 - the one thing it says
         """Stop sending the user's audio, or send it again. Muted audio is dropped."""

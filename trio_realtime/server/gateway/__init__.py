@@ -41,6 +41,7 @@ from .sockets import (
     TrioSocket as TrioSocket,
 )
 from .stream import serve_client as serve_client
+from .telephone import TwilioLine as TwilioLine
 from .tokens import (
     Grant as Grant,
     Role as Role,

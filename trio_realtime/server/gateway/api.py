@@ -19,6 +19,7 @@ from trio_realtime.server.store import HistoryStoreError
 
 from .access import TenantKeys
 from .gateway import Gateway, SessionNotFound
+from .json_values import is_object
 from .metrics import CONTENT_TYPE, GatewayMetrics
 from .responses import Handler, RequestError, handles_errors, json_response, read_json
 from .tokens import Role
@@ -341,10 +342,9 @@ def _text_of(body: Mapping[str, Any], key: str, *, max_length: int = 500) -> str
 
 def _object_of(body: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     value: Any = body.get(key)
-    if value is not None and not isinstance(value, dict):
-        raise RequestError(f"{key} must be a JSON object")
-    found: dict[str, Any] | None = value
-    return found
+    if value is None or is_object(value):
+        return value
+    raise RequestError(f"{key} must be a JSON object")
 
 
 def _number_of(request: Request, name: str, default: int) -> int:

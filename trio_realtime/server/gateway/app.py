@@ -23,6 +23,7 @@ from .metrics import GatewayMetrics
 from .openai_mode import serve_openai_client
 from .sockets import StarletteSocket
 from .stream import serve_client
+from .telephone import TwilioLine
 
 __all__ = ["create_app"]
 
@@ -47,6 +48,7 @@ def create_app(
     metrics_key_needed: bool = False,
     web: bool = True,
     openai_protocol: bool = True,
+    twilio: TwilioLine | None = None,
 ) -> Starlette:
     """Return the ASGI application of a gateway. It needs a server that runs on trio, such as Hypercorn.
 
@@ -60,6 +62,7 @@ def create_app(
         metrics_key_needed: whether ``/metrics`` needs the key of a tenant.
         web: whether to serve the web client at ``/``.
         openai_protocol: whether to serve the OpenAI Realtime protocol at ``/v1/realtime``.
+        twilio: answers calls of Twilio at ``/twilio/voice``.
     """
     policy = origins if origins is not None else OriginPolicy()
     metrics = metrics if metrics is not None else GatewayMetrics()
@@ -91,6 +94,7 @@ def create_app(
         *api.routes(),
         WebSocketRoute("/v1/sessions/{session_id}/stream", stream),
         *([WebSocketRoute("/v1/realtime", openai)] if openai_protocol else []),
+        *(twilio.routes() if twilio is not None else []),
         *(_page_routes() if web else []),
     ]
     cors = Middleware(

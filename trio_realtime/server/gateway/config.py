@@ -23,6 +23,7 @@ from trio_realtime.server.spec.kinds import (
     ListOf,
     MapOf,
     Number,
+    OrNone,
     Table,
     Text,
 )
@@ -79,10 +80,14 @@ class TwilioConfig:
     Attributes:
         auth_token: the token of the account, with which Twilio signs requests.
         agent: the agent that answers; the default agent if it is ``None``.
+        greeting: what the agent is asked to say first; ``None`` to let the caller speak first.
+        tenant: whose sessions the calls are.
     """
 
     auth_token: str = attrs.field(repr=False)
     agent: str | None = None
+    greeting: str | None = "Greet the caller, and ask how you can help."
+    tenant: str = "default"
 
 
 @attrs.frozen(kw_only=True)
@@ -234,7 +239,14 @@ _CONFIG: Final = Table(
         "service": SERVICE,
         "storage": _STORAGE,
         "tenants": MapOf(_TENANT),
-        "twilio": Table(fields={"auth_token_env": _ENV_NAME, "agent": Text()}),
+        "twilio": Table(
+            fields={
+                "auth_token_env": _ENV_NAME,
+                "agent": Text(),
+                "greeting": OrNone(Text()),
+                "tenant": Text(),
+            }
+        ),
     },
     places={
         "database": "storage.database",
@@ -311,7 +323,8 @@ def _make_twilio(
         raise SpecError("twilio.agent", f"there is no such agent; there are {', '.join(specs)}")
     variable = table.get("auth_token_env", "TWILIO_AUTH_TOKEN")
     token = _secret("twilio.auth_token_env", variable, environ)
-    return TwilioConfig(auth_token=token, agent=agent)
+    options = {name: table[name] for name in ("greeting", "tenant") if name in table}
+    return TwilioConfig(auth_token=token, agent=agent, **options)
 
 
 def _secret(path: str, variable: str, environ: Mapping[str, str]) -> str:

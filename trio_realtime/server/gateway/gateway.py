@@ -23,6 +23,7 @@ from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.spec import AgentSpec
 from trio_realtime.transports import Connector
+from trio_realtime.wire import AudioFormat
 
 from .admission import Admission
 from .hosting import HostedSession
@@ -164,6 +165,7 @@ class Gateway:
         transport: str = "web",
         variables: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        audio_format: AudioFormat | None = None,
     ) -> CreatedSession:
         """Create a session that waits for its owner.
 
@@ -174,6 +176,7 @@ class Gateway:
             transport: how the user is connected.
             variables: variables for the instructions.
             metadata: JSON-safe values that are stored with the session.
+            audio_format: the format of the audio in both directions, instead of that of the agent spec.
 
         Raises:
             NotAdmitted: a limit is reached, or the server shuts down.
@@ -183,6 +186,11 @@ class Gateway:
         spec = self.specs.get(agent or self.default_agent)
         if spec is None:
             raise UsageError(f"there is no agent {agent!r:.80}")
+        if audio_format is not None:
+            config = attrs.evolve(
+                spec.realtime, input_format=audio_format, output_format=audio_format
+            )
+            spec = attrs.evolve(spec, realtime=config)
         self.admission.admit(tenant, trio.current_time())
         session = ManagedSession(
             spec,

@@ -18,6 +18,7 @@ from trio_realtime.wire import SessionUpdate, TurnDetection, structure_client_ev
 
 from .admission import NotAdmitted
 from .gateway import Gateway
+from .json_values import is_object
 from .openai_view import (
     ChangeSettings,
     InterruptAgent,
@@ -164,7 +165,7 @@ class _OpenAIClient:
             event: Any = None
             try:
                 event = msgspec.json.decode(message)
-                if not isinstance(event, dict):
+                if not is_object(event):
                     raise RequestRefused("an event is a JSON object", code="invalid_json")
                 self._view.sent(event.get("event_id"))
                 await self._carry_out(event)
@@ -209,7 +210,7 @@ class _OpenAIClient:
 
 
 def _id_of(event: Any) -> str | None:
-    found: Any = event.get("event_id") if isinstance(event, dict) else None
+    found = event.get("event_id") if is_object(event) else None
     return found if isinstance(found, str) else None
 
 

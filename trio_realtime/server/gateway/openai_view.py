@@ -17,6 +17,8 @@ from trio_realtime.core import METADATA_KEY
 from trio_realtime.events import Audio
 from trio_realtime.wire import Session, unstructure
 
+from .json_values import is_object, object_at
+
 __all__ = [
     "ChangeSettings",
     "ClientRequest",
@@ -137,11 +139,9 @@ def request_of(event: JsonObject) -> ClientRequest:
         case "conversation.item.truncate":
             return _truncation_of(event)
         case "response.create":
-            response = event.get("response") or {}
-            if not isinstance(response, dict):
-                raise RequestRefused("response must be an object", param="response")
-            kept = {name: response[name] for name in _RESPONSE_KEYS if name in response}
-            return SendEvent({**event, "response": kept})
+            response = _object(event, "response") if event.get("response") is not None else {}
+            allowed = {name: response[name] for name in _RESPONSE_KEYS if name in response}
+            return SendEvent({**event, "response": allowed})
         case "output_audio_buffer.clear":
             return InterruptAgent()
         case str():
@@ -156,10 +156,9 @@ def request_of(event: JsonObject) -> ClientRequest:
 
 def _object(event: JsonObject, key: str) -> JsonObject:
     value: Any = event.get(key)
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise RequestRefused(f"{key} must be an object", param=key)
-    found: JsonObject = value
-    return found
+    return value
 
 
 def _audio_of(event: JsonObject) -> bytes:
@@ -191,12 +190,10 @@ def _truncation_of(event: JsonObject) -> TruncateItem:
 def _changes_of(session: JsonObject) -> JsonObject:
     """Return the settings that a client may change. The others stay as the agent spec says."""
     changes: JsonObject = {}
-    modalities: Any = session.get("output_modalities")
-    if isinstance(modalities, list):
-        changes["output_modalities"] = tuple(modalities)
-    audio: Any = session.get("audio")
-    inputs: Any = audio.get("input") if isinstance(audio, dict) else None
-    if isinstance(inputs, dict) and "turn_detection" in inputs:
+    if "output_modalities" in session:
+        changes["output_modalities"] = session["output_modalities"]
+    inputs = object_at(object_at(session, "audio"), "input")
+    if "turn_detection" in inputs:
         changes["turn_detection"] = inputs["turn_detection"]
     return changes
 
@@ -271,11 +268,11 @@ class OpenAIView:
         if event.get("response_id") in self._hidden_responses:
             return None
         if kind == "error":
-            error = event.get("error") or {}
-            return event if error.get("event_id") in self._client_events else None
-        if isinstance(event.get("response"), dict):
+            about = object_at(event, "error").get("event_id")
+            return event if about in self._client_events else None
+        if is_object(event.get("response")):
             return self._response(event)
-        if isinstance(event.get("item"), dict):
+        if is_object(event.get("item")):
             return self._item(kind, event)
         return None if event.get("item_id") in self._hidden_items else event
 
@@ -288,8 +285,8 @@ class OpenAIView:
             return None
         output: Any = response.get("output") or []
         response["output"] = [item for item in output if item.get("type") == "message"]
-        metadata: Any = response.get("metadata")
-        if isinstance(metadata, dict):
+        metadata = object_at(response, "metadata")
+        if METADATA_KEY in metadata:
             own = {name: value for name, value in metadata.items() if name != METADATA_KEY}
             response["metadata"] = own or None
         for name in ("instructions", "tools"):

@@ -18,8 +18,17 @@ from trio_realtime.errors import RealtimeError, UsageError
 from .access import AccessDenied
 from .admission import NotAdmitted
 from .gateway import SessionNotFound
+from .json_values import is_object
 
-__all__ = ["Handler", "RequestError", "error_response", "handles_errors", "json_response"]
+__all__ = [
+    "Handler",
+    "RequestError",
+    "error_response",
+    "handles_errors",
+    "json_response",
+    "read_body",
+    "read_json",
+]
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -96,11 +105,11 @@ def _response_to(exc: Exception) -> Response:
             return error_response(500, "internal_error", "the server failed")
 
 
-async def read_json(request: Request, *, limit: int = 256 * 1024) -> dict[str, Any]:
-    """Return the JSON object of a request; an empty one if the request has no body.
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """Return the body of a request.
 
     Raises:
-        RequestError: the body is too large, or no JSON object.
+        RequestError: the body has more than ``limit`` bytes.
     """
     body = bytearray()
     async with aclosing(request.stream()) as chunks:
@@ -108,13 +117,22 @@ async def read_json(request: Request, *, limit: int = 256 * 1024) -> dict[str, A
             body += chunk
             if len(body) > limit:
                 raise RequestError(f"the body may have {limit} bytes", status=413, code="too_large")
+    return bytes(body)
+
+
+async def read_json(request: Request, *, limit: int = 256 * 1024) -> dict[str, Any]:
+    """Return the JSON object of a request; an empty one if the request has no body.
+
+    Raises:
+        RequestError: the body is too large, or no JSON object.
+    """
+    body = await read_body(request, limit=limit)
     if not body:
         return {}
     try:
         value: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise RequestError("the body is not valid JSON") from None
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise RequestError("the body must be a JSON object")
-    found: dict[str, Any] = value
-    return found
+    return value

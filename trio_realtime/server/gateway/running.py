@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from trio_realtime.endpoints import SERVICE_VARIABLES, Endpoint
 from trio_realtime.local import local_connector
 from trio_realtime.server.managed import SessionStores
+from trio_realtime.server.objects import open_object_storage
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.store import (
     HistoryStore,
@@ -31,6 +32,7 @@ from .config import GatewayConfig, StorageConfig
 from .gateway import Gateway, open_gateway
 from .metrics import GatewayMetrics
 from .serving import serve_app
+from .telephone import TwilioLine
 
 __all__ = ["RunningGateway", "run_gateway", "uses_local_server"]
 
@@ -141,6 +143,11 @@ def _create_app(gateway: Gateway, config: GatewayConfig, metrics: GatewayMetrics
         metrics_key_needed=config.metrics_key_needed,
         web=config.web,
         openai_protocol=config.openai,
+        twilio=(
+            TwilioLine(gateway, config.twilio, public_url=config.public_url)
+            if config.twilio is not None
+            else None
+        ),
     )
 
 
@@ -164,11 +171,7 @@ async def _open_stores(
                     on_failure=watch.on_failure,
                 )
             )
-        objects = None
-        if config.objects is not None:
-            from trio_realtime.server.objects import open_object_storage
-
-            objects = open_object_storage(config.objects)
+        objects = open_object_storage(config.objects) if config.objects is not None else None
         yield SessionStores(
             history=history,
             recordings=config.recordings,

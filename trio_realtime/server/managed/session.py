@@ -307,7 +307,7 @@ class ManagedSession:
         await self.session.send_message(text, respond=respond)
 
     async def send_audio(self, audio: bytes | str, *, commit: bool = False) -> None:
-        """Send audio of the user, and record it.
+        """Send audio of the user.
 
         Args:
             audio: raw bytes in :attr:`input_format`, or the same as base64.
@@ -317,11 +317,8 @@ class ManagedSession:
             UsageError: the session is not connected, or the audio is not valid.
             RealtimeError: the session has ended.
         """
-        session = self.session
         data = _decode(audio) if isinstance(audio, str) else audio
-        await session.send_audio(data, commit=commit)
-        if self._recorder is not None and not session.is_muted:
-            self._recorder.user_audio(data)
+        await self.session.send_audio(data, commit=commit)
 
     async def commit_audio(self) -> None:
         """End the user's turn, for push-to-talk.
@@ -561,6 +558,7 @@ class ManagedSession:
             self._settled.set()
             async with open_bare_nursery(InternalError) as nursery:
                 if self._recorder is not None:
+                    session.observe_input_audio(self._recorder.user_audio)
                     nursery.start_soon(self._recorder.follow_playback, session)
                 await self._distribute(session)
 

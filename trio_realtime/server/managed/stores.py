@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from trio_realtime.errors import RealtimeError
+from trio_realtime.server.objects import ObjectStorage
 from trio_realtime.server.recording import AudioChunk, Recording, open_recorder, sweep
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.store import (
@@ -27,9 +28,6 @@ from trio_realtime.server.store import (
 from trio_realtime.wire import AudioFormat
 
 from .recording import RunRecorder
-
-if TYPE_CHECKING:
-    from trio_realtime.server.objects import ObjectStorage
 
 __all__ = ["RunFacts", "RunHistory", "SessionStores"]
 
