@@ -74,6 +74,7 @@ NAMES: Final = (
     "imports",
     "growth",
     "consumers",
+    "gateway",
     "soak",
     "peers",
 )

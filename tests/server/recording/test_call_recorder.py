@@ -182,11 +182,15 @@ async def test_each_chunk_is_described(
         assert all(chunk.duration_ms * 16 == chunk.size for chunk in mine)
         assert all(chunk.delta_ms == chunk.duration_ms for chunk in mine)
     user = [chunk for chunk in chunks if chunk.track == "user"]
-    assert [chunk.position_ms for chunk in user] == [20.0 * index for index in range(150)]
+    # Frames that follow each other are joined, up to a second.
+    assert [(chunk.position_ms, chunk.duration_ms) for chunk in user] == [
+        (0, 1000),
+        (1000, 1000),
+        (2000, 1000),
+    ]
     agent = [chunk for chunk in chunks if chunk.track == "agent"]
-    assert [(c.item_id, c.content_index, c.item_ms) for c in agent] == [
-        ("item_1", 2, 0.0),
-        ("item_1", 2, 50.0),
+    assert [(c.item_id, c.content_index, c.item_ms, c.duration_ms) for c in agent] == [
+        ("item_1", 2, 0, 100),
     ]
     assert (user[0].item_id, user[0].item_ms) == (None, None)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -32,7 +32,7 @@ MAX_STORED_SILENCE: Final = 1.0
 
 @attrs.frozen(kw_only=True)
 class AudioChunk:
-    """A piece of audio that was written to a segment.
+    """A piece of audio that was written to a segment. Frames that follow each other are one piece.
 
     Attributes:
         track: ``user`` or ``agent``.
@@ -185,7 +185,7 @@ class SegmentWriter:
         """Write audio and ranges. Nothing is raised for an error of the operating system."""
         chunks: list[AudioChunk] = []
         errors: list[OSError] = []
-        for output in outputs:
+        for output in self._joined(outputs):
             match output:
                 case PlacedAudio():
                     chunk = self._write_audio(output, errors)
@@ -194,6 +194,37 @@ class SegmentWriter:
                 case SilencedRange():
                     self._add_line(silence_line(output), errors)
         return Written(chunks, errors[0] if errors else None)
+
+    def _joined(self, outputs: Iterable[Output]) -> Iterator[Output]:
+        """Join pieces of audio that follow each other, so that frames of 20 ms are not written one by one."""
+        pieces: dict[Track, list[PlacedAudio]] = {}
+        for output in outputs:
+            if isinstance(output, SilencedRange):
+                yield from map(_joined_pieces, pieces.values())
+                pieces.clear()
+                yield output
+                continue
+            earlier = pieces.get(output.track)
+            if earlier is None:
+                pieces[output.track] = [output]
+            elif self._continues(earlier, output):
+                earlier.append(output)
+            else:
+                yield _joined_pieces(earlier)
+                pieces[output.track] = [output]
+        yield from map(_joined_pieces, pieces.values())
+
+    def _continues(self, pieces: Sequence[PlacedAudio], audio: PlacedAudio) -> bool:
+        """Return whether audio follows these pieces of one item, which stay shorter than a second."""
+        first, last, track_format = pieces[0], pieces[-1], self._tracks[audio.track].format
+        if (audio.item_id, audio.content_index) != (first.item_id, first.content_index):
+            return False
+        count = track_format.count(last.data)
+        is_next_in_item = audio.item_sample is None or (
+            last.item_sample is not None and audio.item_sample == last.item_sample + count
+        )
+        is_short = audio.start - first.start < track_format.rate
+        return audio.start == last.start + count and is_next_in_item and is_short
 
     def open(self) -> OSError | None:
         """Create the manifest. Returns the error if that fails; it is tried again with each segment."""
@@ -329,3 +360,13 @@ def end_line(duration_ms: float, dropped_bytes: int) -> bytes:
     """Return the line that says that a run was finished."""
     members: dict[str, Any] = {"duration_ms": duration_ms, "dropped_bytes": dropped_bytes}
     return line("end", **members)
+
+
+def _joined_pieces(pieces: Sequence[PlacedAudio]) -> PlacedAudio:
+    if len(pieces) == 1:
+        return pieces[0]
+    return attrs.evolve(
+        pieces[0],
+        data=b"".join(piece.data for piece in pieces),
+        received=sum(piece.received for piece in pieces),
+    )
