@@ -31,14 +31,21 @@ class _Event(msgspec.Struct):
 class Load:
     """Clients of a gateway, and what they have measured.
 
+    Args:
+        url: the URL of the gateway.
+        clients: how many clients there will be.
+
     Attributes:
+        all_connected: set when the sessions of all clients are connected.
         latencies: ``event`` from the gateway to the client, and ``ping`` there and back, in seconds.
         counts: what was sent and received.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clients: int) -> None:
         self.latencies = Latencies()
         self.counts: Counter[str] = Counter()
+        self.all_connected = trio.Event()
+        self._waiting = clients
         self._url = url.replace("http", "ws", 1)
         self._decoder = msgspec.json.Decoder(_Event)
 
@@ -56,7 +63,9 @@ class Load:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client.receive)
                 await client.connected.wait()
-                self.counts["connected"] += 1
+                self._waiting -= 1
+                if not self._waiting:
+                    self.all_connected.set()
                 nursery.start_soon(client.speak, delay / 100)
                 nursery.start_soon(client.ask, delay)
                 nursery.start_soon(client.report, delay / 10)

@@ -118,7 +118,7 @@ async def measure(clients: int, seconds: float, stores: bool = True) -> GatewayR
             _gateway(directory, server, stores=stores) as (pid, url),
         ):
             idle = _resident_bytes(pid)
-            load = Load(url)
+            load = Load(url, clients)
             async with trio.open_nursery() as nursery:
                 async with httpx2.AsyncClient(base_url=url) as http:
                     for number in range(clients):
@@ -126,8 +126,7 @@ async def measure(clients: int, seconds: float, stores: bool = True) -> GatewayR
                         delay = 4.0 * number / clients
                         nursery.start_soon(load.run_client, created["url"], created["token"], delay)
                 with trio.fail_after(60):
-                    while load.counts["connected"] < clients:
-                        await trio.sleep(0.1)
+                    await load.all_connected.wait()
                 await trio.sleep(4.0)  # all have asked
                 load.latencies.take()
                 load.counts.clear()
