@@ -79,7 +79,8 @@ class AsyncioBridge:
         try:
             outcome = await wait_outcome(started, lambda: None)
         except asyncio.CancelledError:
-            await self._stop(started.result().unwrap())
+            # Nothing here needs a shield: asyncio cancels a task once.
+            await self._stop(started.result().unwrap())  # noqa: ASYNC102
             raise
         sessions = outcome.unwrap()
         self._sessions, self._trio = sessions, sessions.side
@@ -92,7 +93,7 @@ class AsyncioBridge:
         traceback: TracebackType | None,
     ) -> None:
         assert self._sessions is not None
-        await self._stop(self._sessions)
+        await self._stop(self._sessions)  # noqa: ASYNC102 - asyncio cancels a task once
 
     async def _stop(self, sessions: _Sessions) -> None:
         assert self._thread is not None
@@ -183,12 +184,12 @@ class AsyncioBridge:
         try:
             session = (await wait_outcome(opened, cancel)).unwrap()
         except BaseException:
-            await wait_outcome(ended, cancel)
+            await wait_outcome(ended, cancel)  # noqa: ASYNC102 - asyncio cancels a task once
             raise
         try:
             yield AsyncioSession(side, session, host.start_pump)
         except BaseException as exc:
-            await _leave_with(exc, side, host, ended)
+            await _leave_with(exc, side, host, ended)  # noqa: ASYNC102 - asyncio cancels a task once
             raise
         _post_if_open(side, host.leave)
         (await wait_outcome(ended, cancel)).unwrap()
@@ -232,10 +233,11 @@ def _run_trio(side: AsyncioSide, started: Deliver[_Sessions], finished: Deliver[
     try:
         trio.run(_main, side, started)
         outcome = Returned(None)
-    except BaseException as exc:  # noqa: BLE001 - it is raised where the bridge is left
+    except BaseException as exc:  # noqa: ASYNC103, BLE001 - it is raised where the bridge is left
         outcome = Raised(exc)
         started(outcome)
     finished(outcome)
+    side.post(side.end_waits)
 
 
 async def _main(side: AsyncioSide, started: Deliver[_Sessions]) -> None:

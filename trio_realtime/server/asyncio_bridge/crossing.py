@@ -14,7 +14,8 @@ These invariants make sure that no wake-up is lost:
    call that comes when the bridge closes is answered with an outcome instead of being started.
 5. Whoever waits for an outcome waits until it has arrived, also after a cancellation. So no call outlives
    the one that waits for it.
-6. A message that asyncio does not accept is dropped: its loop is closed, so nobody waits for it.
+6. If trio's run crashes, its thread tells asyncio so after all outcomes. Whatever still waits then fails.
+7. A message that asyncio does not accept is dropped: its loop is closed, so nobody waits for it.
 """
 
 from __future__ import annotations
@@ -93,10 +94,20 @@ class AsyncioSide:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio has only weak references
+        self._waiting: set[asyncio.Future[Any]] = set()
 
     def future(self) -> asyncio.Future[Outcome[T]]:
         """Return a future for an outcome. It never has an exception, so nothing logs that it was lost."""
-        return self._loop.create_future()
+        future: asyncio.Future[Outcome[T]] = self._loop.create_future()
+        self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
+        return future
+
+    def end_waits(self) -> None:
+        """Answer what still waits: trio's run is over. It runs on asyncio."""
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(Raised(bridge_closed()))
 
     def post(self, function: Callable[..., object], *args: Any) -> bool:
         """Send a message to asyncio, from any thread. Returns whether the loop accepts it."""
@@ -198,7 +209,9 @@ class _AsyncioCall(Generic[T]):
         else:
             error = task.exception()
             self.outcome = Returned(task.result()) if error is None else Raised(error)
-        with suppress(trio.RunFinishedError):  # trio's run has crashed, and its tasks are gone
+        with suppress(
+            trio.RunFinishedError, OSError
+        ):  # trio's run has crashed, and its tasks are gone
             self._token.run_sync_soon(trio.lowlevel.reschedule, self._trio_task)
 
 
@@ -226,7 +239,7 @@ class TrioSide:
         """
         try:
             self._token.run_sync_soon(functools.partial(function, *args))
-        except trio.RunFinishedError:
+        except (trio.RunFinishedError, OSError):  # OSError: the run has crashed
             raise bridge_closed() from None
 
     async def call(self, function: Callable[[], Awaitable[T]]) -> T:
@@ -309,7 +322,7 @@ async def wait_outcome(
     while not future.done():
         try:
             await asyncio.wait([future])
-        except asyncio.CancelledError as exc:
+        except asyncio.CancelledError as exc:  # noqa: ASYNC103 - it is raised below
             cancelled = exc
             with suppress(SessionClosed):  # the run has ended, so its outcome is on its way
                 cancel()

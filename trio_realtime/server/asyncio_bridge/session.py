@@ -44,6 +44,21 @@ def _on_trio(
     return call
 
 
+def _with_response(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, Response]],
+) -> Callable[Concatenate[AsyncioSession[Any], P], Coroutine[Any, Any, AsyncioResponse]]:
+    """Return a method like :func:`_on_trio`, whose result is for asyncio too."""
+
+    @functools.wraps(method)
+    async def call(
+        self: AsyncioSession[Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncioResponse:
+        function = functools.partial(method, self.trio_session, *args, **kwargs)
+        return self.response(await self.call(function))
+
+    return call
+
+
 class AsyncioSession(Generic[ContextT]):
     """A session for tasks of asyncio. :meth:`AsyncioBridge.open_session` makes it.
 
@@ -72,6 +87,10 @@ class AsyncioSession(Generic[ContextT]):
     async def call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run an async function on trio. It may use :attr:`trio_session`."""
         return await self._side.call(function)
+
+    def response(self, response: Response) -> AsyncioResponse:
+        """Return a response that was requested on trio, for asyncio."""
+        return AsyncioResponse(self._side, response)
 
     def _channel(self, channel: Any) -> AsyncioChannel[Any]:
         pump: Pump[Any] = Pump(channel)
@@ -151,7 +170,7 @@ class AsyncioSession(Generic[ContextT]):
         finally:
             channel.close()
             with suppress(SessionClosed):
-                await self.call(leave)
+                await self.call(leave)  # noqa: ASYNC102 - asyncio cancels a task once
 
     # --- speak, steer and end
 
@@ -161,6 +180,7 @@ class AsyncioSession(Generic[ContextT]):
     commit_audio = _on_trio(RealtimeSession[Any].commit_audio)
     clear_audio = _on_trio(RealtimeSession[Any].clear_audio)
     send_raw = _on_trio(RealtimeSession[Any].send_raw)
+    create_response = _with_response(RealtimeSession[Any].create_response)
     ask = _on_trio(RealtimeSession[Any].ask)
     interrupt = _on_trio(RealtimeSession[Any].interrupt)
     update_settings = _on_trio(RealtimeSession[Any].update_settings)
@@ -172,15 +192,9 @@ class AsyncioSession(Generic[ContextT]):
     end_call = _on_trio(RealtimeSession[Any].end_call)
     aclose = _on_trio(RealtimeSession[Any].aclose)
 
-    _create_response = _on_trio(RealtimeSession[Any].create_response)
-
     async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
         """Make another agent current; see :meth:`.RealtimeSession.update_agent`."""
         await self.call(functools.partial(self.trio_session.update_agent, agent))
-
-    async def create_response(self, **settings: Any) -> AsyncioResponse:
-        """Request a response with its own settings; see :meth:`.RealtimeSession.create_response`."""
-        return AsyncioResponse(self._side, await self._create_response(**settings))
 
     async def mute(self, muted: bool) -> None:  # noqa: FBT001 - as that of the session
         """Stop sending the user's audio, or send it again. Muted audio is dropped."""
