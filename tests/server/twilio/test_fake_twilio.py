@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from trio.testing import MockClock
 
 from trio_realtime.server.twilio.stream import (
@@ -39,6 +39,7 @@ def test_a_line_plays_in_real_time_and_records_the_silence() -> None:
     assert line.take_due_marks(10.05) == ["3"], "nothing is played before it"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 300), st.integers(0, 60)), max_size=20), st.integers(0, 900)
 )

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trio_realtime.server.twilio.caller_audio import CallerAudio
 from trio_realtime.server.twilio.stream import (
@@ -103,6 +103,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["connected", "start", "media", "mark", "dtmf", "stop", "x"]),
     st.dictionaries(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.server.twilio import (
@@ -93,6 +93,7 @@ def test_twiml_connects_a_stream() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=100), max_size=5))
 def test_parameters_arrive_unchanged_or_are_refused(parameters: dict[str, str]) -> None:
     try:
