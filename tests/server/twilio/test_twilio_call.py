@@ -26,7 +26,13 @@ from trio_realtime import (
     open_realtime_session,
 )
 from trio_realtime.audio import PcmAudio
-from trio_realtime.errors import ConfigurationError, ConnectionLost, ConsumerTooSlow, UsageError
+from trio_realtime.errors import (
+    ClosedByService,
+    ConfigurationError,
+    ConnectionLost,
+    ConsumerTooSlow,
+    UsageError,
+)
 from trio_realtime.local import (
     Call,
     LocalConnector,
@@ -233,18 +239,67 @@ async def test_the_session_ends_after_the_goodbye_was_heard_and_then_the_stream(
     assert end.session_end.unheard_audio_ms == 0
 
 
+@pytest.mark.parametrize("follows", [True, False])
 async def test_what_the_agent_has_said_is_heard_also_if_the_session_is_lost(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, follows: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop = Shop(GREETING)
 
-    async def fail(session: RealtimeSession[None]) -> None:
-        await session.create_response()
-        async for event in session:
-            if isinstance(event, events.AudioEnd):
-                await session.aclose()
+    async def lose(session: RealtimeSession[None]) -> None:
+        await (await session.create_response())
+        shop.service.connections[0].scope.cancel()
+        if follows:
+            async for _ in session:
+                pass
 
-    async with shop.dial(on_session=fail) as call:
+    async with shop.dial(on_session=lose) as call:
+        await call.wait_over()
+        assert call.heard_ms == pytest.approx(3000)
+    end = end_of(call)
+    assert end.reason == "failed"
+    assert isinstance(end.error, ClosedByService)
+    assert end.session_end is not None
+    assert end.session_end.reason == "closed_by_service"
+    assert "failed" in caplog.text
+
+
+async def test_a_session_that_is_closed_is_heard_to_its_end(autojump_clock: MockClock) -> None:
+    shop = Shop(GREETING)
+
+    async def close(session: RealtimeSession[None]) -> None:
+        await (await session.create_response())
+        await session.aclose()
+        await session.send_message("too late")
+
+    async with shop.dial(on_session=close) as call:
+        await call.wait_over()
+        assert call.heard_ms == pytest.approx(3000)
+
+
+async def test_a_callback_for_keys_that_raises_fails_the_call(autojump_clock: MockClock) -> None:
+    def on_dtmf(_session: RealtimeSession[Any], key: str) -> None:
+        raise LookupError(key)
+
+    shop = Shop(GREETING)
+    async with shop.dial(on_dtmf=on_dtmf) as call:
+        await call.press("1")
+        await call.wait_over()
+    end = end_of(call)
+    assert isinstance(end.error, LookupError)
+    assert end.session_end is not None
+    assert (end.session_end.reason, end.session_end.error) == ("block_raised", end.error)
+
+
+async def test_a_key_after_the_end_of_the_session_is_ignored(autojump_clock: MockClock) -> None:
+    async def close(session: RealtimeSession[None]) -> None:
+        await (await session.create_response())
+        await session.aclose()
+
+    shop = Shop(GREETING)
+    settings = StreamSettings(dtmf_message="Key {key}")
+    async with shop.dial(on_session=close, settings=settings) as call:
+        await call.wait_heard(1500)
+        await call.press("1")
         await call.wait_over()
         assert call.heard_ms == pytest.approx(3000)
     assert end_of(call).reason == "session_ended"

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 import trio
 
-from trio_realtime import PCMU, RealtimeSession, SessionEnd
+from trio_realtime import PCMU, RealtimeSession
 from trio_realtime.errors import (
     ConfigurationError,
     ConsumerTooSlow,
@@ -161,7 +161,6 @@ class _Call:
         self._keys, self._take_keys = trio.open_memory_channel[str](_MAX_KEYS)
         self._stream_sid = ""
         self._session: RealtimeSession[Any] | None = None
-        self._session_end: SessionEnd | None = None
         self._session_scope = trio.CancelScope()
         # Set when the caller hangs up, or when the caller has heard the end of a session.
         self._over = trio.Event()
@@ -205,7 +204,7 @@ class _Call:
         return CallEnd(
             reason=reason,
             start=start,
-            session_end=self._session_end,
+            session_end=None if self._session is None else self._session.end,
             error=error,
             statistics=CallStatistics(
                 received_ms=self._caller.received_ms,
@@ -306,11 +305,10 @@ class _Call:
         """Hold the conversation until the caller hangs up or has heard the end of the session."""
         with self._session_scope:
             async with self._open_session(start) as session:
+                self._session = session
                 _check_formats(session)
                 with session.subscribe(Audio, AudioEnd, AudioInterrupted, ResponseEnd) as channel:
-                    self._session = session
                     await self._run_tasks(session, channel)
-            self._session_end = session.end
 
     async def _run_tasks(
         self, session: RealtimeSession[Any], channel: EventChannel[SessionEvent]
@@ -330,8 +328,6 @@ class _Call:
         except BaseExceptionGroup as group:
             # The session reports what ended its block, and tells a cancellation from a failure.
             raise _first_leaf(group) from None
-        finally:
-            self._session_end = session.end
 
     async def _send_input(self, session: RealtimeSession[Any]) -> None:
         async for audio in self._take_input:
