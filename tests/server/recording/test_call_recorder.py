@@ -468,6 +468,22 @@ async def test_a_disk_that_is_full_at_the_end_leaves_the_segments(
     assert read_tracks(recording.stereo.path)[1] == numbered(0, 16_000)
 
 
+async def test_a_disk_that_cannot_make_files_durable_is_reported(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    failures: list[Exception] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("trio_realtime.server.recording.segments.os.fsync", fail)
+        async with open_call(tmp_path, on_failure=failures.append) as recorder:
+            await speak(recorder, 2)
+    assert [str(failure) for failure in failures] == ["[Errno 5] Input/output error"]
+    (recording,) = await sweep(tmp_path)
+    assert read_tracks(recording.stereo.path)[1] == numbered(0, 16_000)
+
+
 async def test_one_piece_may_be_larger_than_the_buffer(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

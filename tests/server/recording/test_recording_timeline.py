@@ -157,6 +157,29 @@ def test_g711_has_one_byte_per_sample(audio_format: AudioFormat) -> None:
     assert starts(call.outputs) == [*range(0, 8000, 160), 3 * 8000 - 160]
 
 
+def test_missing_audio_that_is_shorter_than_a_gap_is_found_later() -> None:
+    """A tenth of a second is lost on the way. It is silence once no frame has been early for a while."""
+    call = Call()
+    frames = [index for index in range(1, 2001) if not 500 < index <= 505]
+    for index in frames:
+        call.user(speech(160), index * 0.02)
+    assert starts(call.outputs)[-1] == 1999 * 160
+    data = call.track("user")
+    assert data.count(bytes(2 * 800)) == 1
+    assert len(data) - data.count(b"\0\0") * 2 == 2 * 160 * len(frames)
+
+
+def test_the_user_is_not_moved_by_a_pause_that_nobody_noticed() -> None:
+    call = Call()
+    assert call.timeline.pause(101.0) == []
+    assert call.timeline.pause(102.0) == []
+    call.timeline.resume(103.0)
+    call.timeline.resume(104.0)
+    for index in range(201, 301):
+        call.user(speech(160), index * 0.02)
+    assert starts(call.outputs)[0] == 32_000
+
+
 # --- the agent's track --------------------------------------------------------------------------
 
 
@@ -168,6 +191,15 @@ def test_audio_is_placed_when_it_was_heard() -> None:
     for index in range(1, 11):
         call.played(index * 100, 1.0 + index * 0.1)
     assert call.track("agent") == bytes(2 * 8000) + audio
+
+
+def test_a_sample_that_is_divided_between_deltas_is_joined() -> None:
+    call = Call()
+    audio = pcm(*range(1, 801))
+    for start in range(0, 1600, 7):
+        call.agent(audio[start : start + 7])
+    call.played(100, 0.1)
+    assert call.track("agent") == audio
 
 
 def test_an_interrupted_item_is_cut() -> None:

@@ -76,7 +76,12 @@ class CallRecorder:
             self._queue.put(self._timeline.agent_audio(item_id, content_index, data, now))
 
     def agent_played(self, item_id: str, content_index: int, played_ms: float, now: float) -> None:
-        """Record what was heard of an item: ``played_ms`` milliseconds from its beginning by ``now``."""
+        """Record what was heard of an item: ``played_ms`` milliseconds from its beginning by ``now``.
+
+        Call this often, and at the end of an item before the next one begins: items that arrived before the
+        one that is heard are over. An infinite ``played_ms`` stands for all that was received. A report
+        without progress has no effect.
+        """
         if self._end is None:
             self._queue.put(self._timeline.agent_played(item_id, content_index, played_ms, now))
 

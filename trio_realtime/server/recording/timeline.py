@@ -117,10 +117,6 @@ class CallTimeline:
         """Bytes that are in memory: audio that was not heard, and frames that are not placed yet."""
         return self._unheard.size + sum(clock.collected_bytes for clock in self._clocks.values())
 
-    def format_of(self, track: Track) -> TrackFormat:
-        """Return the format of a track."""
-        return self._formats[track]
-
     def user_audio(self, data: bytes, now: float) -> Sequence[Output]:
         """Add audio that was received from the user. It covers the time before ``now``."""
         if self._is_paused:
@@ -152,7 +148,8 @@ class CallTimeline:
         """Note that ``played_ms`` milliseconds of an item were heard by ``now``, from its beginning.
 
         A report without progress, about an unknown item, or about one that is over has no effect. The
-        items that arrived before the one that is heard are over.
+        items that arrived before the one that is heard are over, so report the end of an item before the
+        beginning of the next one. An infinite ``played_ms`` stands for all that was received.
         """
         if self._agent_track == "generated":
             return self.advance(now)

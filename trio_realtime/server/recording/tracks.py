@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from trio_realtime.audio import PcmAudio, decode_alaw, decode_ulaw, sample_rate
+from trio_realtime.audio import decode_alaw, decode_ulaw, sample_rate
 from trio_realtime.audio.formats import silent_sample
 from trio_realtime.audio.samples import samples
 from trio_realtime.wire import AudioFormat
@@ -76,7 +76,3 @@ class TrackFormat:
                 return decode_alaw(data)
             case _:
                 return data
-
-    def to_audio(self, data: bytes) -> PcmAudio:
-        """Return audio of the track as a value."""
-        return PcmAudio(self.to_pcm(data), self.rate)
