@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -261,7 +260,10 @@ async def test_a_refused_row_does_not_block_the_others(database_url: str) -> Non
         await put(
             store,
             event_row(1),
-            Row(table="usage", values={"session_id": SESSION, "run_id": RUN, "n": 1}),
+            Row(
+                table="usage",
+                values={"session_id": SESSION, "run_id": RUN, "n": 1, "response_id": "private"},
+            ),
             Row(table="nothing", values={"private": "private"}),
             session_row(last_seq="private"),
             event_row(2, payload={"text": "a\x00b\ud800", "number": math.nan}),
@@ -401,7 +403,8 @@ async def test_sqlite_writes_ahead(tmp_path: Path, synchronous: Any, number: int
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == number
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     # The last connection has written everything into the file of the database.
-    assert os.listdir(tmp_path) == ["history.db"]
+    files = await trio.Path(tmp_path).iterdir()
+    assert [file.name for file in files] == ["history.db"]
 
 
 @pytest.mark.parametrize(

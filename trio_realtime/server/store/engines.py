@@ -26,10 +26,13 @@ Synchronous: TypeAlias = Literal["normal", "full"]
 _EXAMPLES: Final = "sqlite:///history.db or postgresql+psycopg://user:password@host/database"
 _SQLITE: Final = frozenset({"sqlite", "sqlite+pysqlite"})
 _POSTGRESQL: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
-# libpq finds out in this time that a server is gone.
+# libpq finds out within a minute that a server is gone. An option in the URL takes precedence.
 _POSTGRESQL_DEFAULTS: Final[Mapping[str, str]] = {
     "connect_timeout": "10",
     "tcp_user_timeout": "30000",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
     "application_name": "trio_realtime",
 }
 

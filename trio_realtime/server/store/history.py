@@ -403,8 +403,10 @@ def _described_failures(database: Database) -> Generator[None]:
 
 
 def _describe(database: Database, exc: BaseException) -> str:
-    """Return the message of the driver without the statement, and without secrets."""
+    """Return the message of the driver without the statement, the values of the row, and secrets."""
     original = getattr(exc, "orig", None)
     cause = exc if original is None else original
-    text = str(cause).strip() or type(cause).__name__
+    # The details that PostgreSQL adds to it quote the row.
+    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
+    text = primary or str(cause).strip() or type(cause).__name__
     return mask_secrets(text, database.url)
