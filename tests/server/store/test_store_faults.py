@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +123,12 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
             with store._database.writer.connect() as connection:
                 connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
-        limit = partial(trio.to_thread.run_sync, limit_pages, limiter=store._write_limiter)
-        await limit(1)  # the pages that there are
+        limiter = store._write_limiter
+        await trio.to_thread.run_sync(limit_pages, 1, limiter=limiter)  # no more than there are
         store.writer.put([event_row(seq, payload="x" * 5000) for seq in range(1, 50)])
         await reports.wait_for(Outage)
         assert await seqs(store) == []
-        await limit(1_000_000)
+        await trio.to_thread.run_sync(limit_pages, 1_000_000, limiter=limiter)
         await flush(store)
         assert await seqs(store) == list(range(1, 50))
     assert isinstance(reports[0], Outage)
