@@ -197,6 +197,8 @@ async def test_sessions_of_a_crashed_process_are_interrupted(database_url: str) 
         other = await store.get_session("other")
         assert other is not None
         assert other["status"] == "running"
+        await put(store, session_row("nobody", status="running"))
+        assert await store.mark_interrupted_sessions(None) == []
         assert await store.mark_interrupted_sessions("n1", lease_before=50.0) == []
         assert await store.mark_interrupted_sessions("n1", lease_before=51.0) == ["other"]
 

@@ -556,6 +556,7 @@ def test_a_session_can_opt_out_of_the_storage_of_content() -> None:
         ("run_ended", {"by": "user", "message": "private", "error": private}),
     ]
     rows = rows_of(events, journal)
+    rows.append(journal.session_row(SESSION, time=2000.0, values={"end_detail": "private"}))
     assert "private" not in repr(rows)
     assert not [row for row in rows if CONTENT_COLUMNS.get(row.table, set()) & row.values.keys()]
     assert [row["seq"] for row in table(rows, "events")] == list(range(1, 12))

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 import trio
-from sqlalchemy import create_engine, text
+from sqlalchemy import StaticPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from support.postgresql import PostgresqlServer
@@ -26,8 +26,10 @@ from trio_realtime.server.store import (
     StoreReport,
     WriteOptions,
     open_history_store,
+    usage_row,
 )
-from trio_realtime.server.store.writing import is_outage
+from trio_realtime.server.store.tables import METADATA, usage
+from trio_realtime.server.store.writing import BatchWriter, is_outage
 
 QUICK = WriteOptions(batch_delay=0, first_retry=0.01, max_retry=0.02)
 
@@ -167,7 +169,8 @@ async def test_a_server_that_is_restarted_loses_nothing(postgresql: PostgresqlSe
             with pytest.raises(HistoryStoreError, match=r"connection .*failed"):
                 await store.check()
         finally:
-            await trio.to_thread.run_sync(postgresql.start)
+            with trio.move_on_after(60, shield=True):
+                await trio.to_thread.run_sync(postgresql.start)
         await flush(store)
         assert await seqs(store) == [1, 2]
     assert [type(report) for report in reports] == [Outage, Recovery]
@@ -284,3 +287,17 @@ def test_which_errors_of_a_driver_are_outages(
 @pytest.mark.parametrize("error", [ValueError("x"), UnicodeEncodeError("utf-8", "x", 0, 1, "x")])
 def test_other_exceptions_are_no_outages(error: Exception) -> None:
     assert not is_outage(error)
+
+
+def test_rows_with_any_columns_need_no_more_than_so_many_statements() -> None:
+    """A service chooses which columns a row has. The memory for statements is bounded all the same."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    METADATA.create_all(engine)
+    writer = BatchWriter(engine, None, repr)
+    names = [column.name for column in usage.columns if column.name.endswith("_tokens")]
+    for number in range(600):
+        chosen: dict[str, Any] = {name: 1 for bit, name in enumerate(names) if number >> bit & 1}
+        row = usage_row(SESSION, "run", number, kind="response", unit="tokens", **chosen)
+        assert writer.write([row]) == []
+    assert len(writer._statements) <= 500
+    engine.dispose()

@@ -244,7 +244,8 @@ class HistoryStore:
         Call it when a process starts, before its first session. They end with their last stored event.
 
         Args:
-            owner_node: the sessions of this node, which the process that starts has taken over.
+            owner_node: the sessions of this node, which the process that starts has taken over; ``None`` for
+                those of no node.
             lease_before: also the sessions of any node whose ``lease_until`` is before this time, in
                 seconds since the Unix epoch.
 

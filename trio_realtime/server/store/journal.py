@@ -138,11 +138,12 @@ class SessionJournal:
         # The row exists and has its facts even if an earlier one was dropped.
         initial = {"status": "created", "created_at": self._created_at, **self._facts}
         changes = values or {}
-        return Row(
+        row = Row(
             table="sessions",
             values={"id": session_id, **changes},
             initial={name: value for name, value in initial.items() if name not in changes},
         )
+        return without_content(row) if self._opt_out else row
 
     def record(self, event: RpcEvent) -> list[Row]:
         """Return the rows that an event inserts or changes.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
-from sqlalchemy import Connection, Select, Table, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, Table, and_, delete, false, func, or_, select, update
 
 from trio_realtime.errors import UsageError
 
@@ -225,11 +225,12 @@ def mark_interrupted(
     connection: Connection, owner_node: str | None, lease_before: float | None
 ) -> list[str]:
     """Mark the unfinished sessions of a process that is gone. Return their ids."""
-    unfinished = sessions.c.status.in_(_UNFINISHED)
-    condition = and_(unfinished, sessions.c.owner_node == owner_node)
-    if lease_before is not None:
-        condition = or_(condition, and_(unfinished, sessions.c.lease_until < lease_before))
-    found = connection.scalars(select(sessions.c.id).where(condition)).all()
+    owners = [] if owner_node is None else [sessions.c.owner_node == owner_node]
+    expired = [] if lease_before is None else [sessions.c.lease_until < lease_before]
+    query = select(sessions.c.id).where(
+        sessions.c.status.in_(_UNFINISHED), or_(false(), *owners, *expired)
+    )
+    found = connection.scalars(query).all()
     for session_id in found:
         ended_at = connection.scalar(
             select(func.max(events.c.time)).where(events.c.session_id == session_id)

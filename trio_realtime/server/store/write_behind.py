@@ -286,11 +286,12 @@ class WriteBehind:
             await self.flush()
 
     def _close(self) -> None:
-        """Give up the rows that are left, and report them."""
+        """Give up the rows that are left, report them, and release the tasks that wait for them."""
         remaining = self._queue.close()
         if remaining:
             rows = dict(Counter(row.table for row in remaining))
             self._report(RowsLost(rows=rows, error=self._error or ""))
+        self._committed.set()
 
 
 @asynccontextmanager
@@ -323,24 +324,19 @@ async def open_write_behind(
     writer = WriteBehind(write, options, on_report=on_report, on_failure=on_failure, now=now)
     # The task goes on while a cancelled block is left.
     running = trio.CancelScope(shield=True)
-    draining = trio.CancelScope(shield=True)
 
     async def run() -> None:
         try:
             with running:
                 await writer._run()  # noqa: SLF001
         finally:
-            draining.cancel(reason="no rows are written any more")
+            writer._close()  # noqa: SLF001
 
-    try:
-        async with open_bare_nursery(InternalError) as nursery:
-            nursery.start_soon(run, name="write history")
-            try:
-                yield writer
-            finally:
-                draining.deadline = trio.current_time() + options.close_timeout
-                with draining:
-                    await writer._drain()  # noqa: SLF001
-                running.cancel(reason="the history store was closed")
-    finally:
-        writer._close()  # noqa: SLF001
+    async with open_bare_nursery(InternalError) as nursery:
+        nursery.start_soon(run, name="write history")
+        try:
+            yield writer
+        finally:
+            with trio.move_on_after(options.close_timeout, shield=True):
+                await writer._drain()  # noqa: SLF001
+            running.cancel(reason="the history store was closed")

@@ -28,6 +28,7 @@ Redact: TypeAlias = Callable[[Row], Row | None]
 
 # SQLSTATE classes that concern a value: data exception, integrity constraint, program limit.
 _ROW_CLASSES: Final = ("22", "23", "54")
+_MAX_STATEMENTS: Final = 500
 
 
 def is_outage(exc: BaseException) -> bool:
@@ -103,6 +104,9 @@ class BatchWriter:
         for shape, parameters in groups.items():
             statement = self._statements.get(shape)
             if statement is None:
+                if len(self._statements) >= _MAX_STATEMENTS:
+                    # What a service reports decides which columns a row has.
+                    self._statements.clear()
                 statement = self._statements[shape] = self._statement(*shape)
             connection.execute(statement, parameters)
 
