@@ -195,6 +195,7 @@ def test_connections_that_are_lost_and_replaced() -> None:
         "state_restored": True,
     }
     assert (third["n"], third["reason"], third["state_restored"]) == (3, "refresh", False)
+    assert "provider_session_id" not in third
 
 
 # --- items -------------------------------------------------------------------------------------

@@ -261,6 +261,7 @@ class SessionJournal:
         if not self._connection_is_open:
             return []
         self._connection_is_open = False
+        self._provider_session_id = None  # each connection has another one
         return [self._connection_row(event, {"closed_at": event.time, **values})]
 
     def _settings_updated(self, event: RpcEvent) -> list[Row]:
