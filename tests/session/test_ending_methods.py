@@ -71,6 +71,26 @@ async def test_exception_of_the_block_is_the_error(autojump_clock: MockClock) ->
     assert end_of(session).error is error
 
 
+async def test_block_with_a_nursery_that_is_cancelled_is_no_error(
+    autojump_clock: MockClock,
+) -> None:
+    """A nursery raises the cancellation of its tasks in a group."""
+    with trio.move_on_after(1):
+        async with open_test_session(ScriptedPeer()) as session, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(trio.sleep_forever)
+            await trio.sleep_forever()
+    assert (end_of(session).reason, end_of(session).error) == ("cancelled", None)
+
+
+async def test_a_program_can_say_that_the_user_has_hung_up(autojump_clock: MockClock) -> None:
+    async with open_test_session(ScriptedPeer()) as session:
+        await session.hang_up()
+        assert (end_of(session).by, end_of(session).reason) == ("user", "hung_up")
+        await session.hang_up()
+    assert end_of(session).reason == "hung_up"
+
+
 async def test_cancelled_block_is_no_error(autojump_clock: MockClock) -> None:
     with trio.move_on_after(1):
         async with open_test_session(ScriptedPeer()) as session:

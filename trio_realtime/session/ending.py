@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
+from trio_realtime._nursery import leaves_of
 from trio_realtime.errors import RealtimeError, SessionClosed, ToolFailed, ToolTimedOut
 from trio_realtime.session_end import EndedBy, EndReason, LimitName, SessionEnd
 
@@ -40,12 +41,16 @@ class EndCause:
 
 CLOSED: Final = EndCause(by="application", reason="closed")
 DRAINED: Final = EndCause(by="application", reason="drained")
+HUNG_UP: Final = EndCause(by="user", reason="hung_up")
 CALL_ENDED: Final = EndCause(by="application", reason="end_call")
 
 
 def block_ended(exc: BaseException) -> EndCause:
-    """Return what it means that the block of a session raised."""
-    if isinstance(exc, trio.Cancelled):
+    """Return what it means that the block of a session raised.
+
+    A nursery in the block raises a group when it is cancelled.
+    """
+    if all(isinstance(leaf, trio.Cancelled) for leaf in leaves_of(exc)):
         return EndCause(by="application", reason="cancelled")
     return EndCause(by="application", reason="block_raised", error=exc)
 

@@ -10,7 +10,7 @@ from trio_realtime.errors import UsageError
 from trio_realtime.session_end import SessionEnd
 
 from .end_call import GOODBYE, CallEnding, ShutDown
-from .ending import CLOSED, DRAINED
+from .ending import CLOSED, DRAINED, HUNG_UP
 from .quiet import finishes_in_time, wait_quiet
 from .runtime import SessionRuntime
 
@@ -114,6 +114,14 @@ class EndingMethods:
             if await finishes_in_time(self._runtime, drain_timeout):
                 cause = DRAINED
         await self._shut_down(cause)
+
+    async def hang_up(self) -> None:
+        """End the session because the user has hung up, as :meth:`aclose` does. Idempotent.
+
+        The session ends as ``hung_up``, by ``user``.
+        """
+        self._runtime.guard.check()
+        await self._shut_down(HUNG_UP)
 
     async def _ready(self) -> None:
         self._runtime.guard.check()

@@ -51,6 +51,9 @@ __all__ = ["ManagedSession", "RunState"]
 RunState: TypeAlias = Literal["new", "started", "connecting", "connected", "ended"]
 """How far a managed session is."""
 
+#: Numbers that a run skips after a crash of the one before it.
+_CRASH_MARGIN: Final = 1000
+
 _log: Final = logging.getLogger("trio_realtime.server.managed")
 
 
@@ -504,9 +507,14 @@ class ManagedSession:
 
     async def _last_stored_seq(self) -> int:
         history = self._stores.history
-        if history is None or not self._is_continued:
+        stored = (
+            await history.get_session(self.session_id) if history and self._is_continued else None
+        )
+        if stored is None:
             return 0
-        return await history.last_seq(self.session_id) or 0
+        last_seq: int = stored["last_seq"] or 0
+        # After a crash, clients may have seen events that were not stored.
+        return last_seq + (_CRASH_MARGIN if stored["status"] == "interrupted" else 0)
 
     def _record_run(self) -> AbstractAsyncContextManager[RunRecorder | None]:
         facts = RunFacts(

@@ -30,7 +30,6 @@ from trio_realtime.errors import (
 )
 from trio_realtime.events import Audio, AudioEnd, AudioInterrupted, ResponseEnd, SessionEvent
 from trio_realtime.session import EventChannel
-from trio_realtime.session.ending import EndCause
 
 from .caller_audio import BYTES_PER_MS, CallerAudio
 from .playout import Heard, MediaMessage, Message, Playout
@@ -64,7 +63,6 @@ OnDtmf: TypeAlias = Callable[[RealtimeSession[Any], str], Awaitable[object] | No
 
 _logger = logging.getLogger("trio_realtime.server.twilio")
 
-_HUNG_UP: Final = EndCause(by="user", reason="hung_up")
 _CLOSED: Final = (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError)
 _LOGGED_MESSAGES: Final = 10
 """Malformed messages of a call that are logged as warnings."""
@@ -132,11 +130,6 @@ async def run_media_stream(
         with trio.move_on_after(settings.close_timeout, shield=True):
             await line.close(code)
     return end
-
-
-async def hang_up(session: RealtimeSession[Any]) -> None:
-    """End a session because the caller has hung up. Like ``aclose``, with another cause."""
-    await session._shut_down(_HUNG_UP)  # noqa: SLF001 - `aclose` has no argument for the cause
 
 
 class _Call:
@@ -323,7 +316,7 @@ class _Call:
                     nursery.start_soon(self._run_application, session, self._on_session)
                 await self._over.wait()
                 if self._hung_up:
-                    await hang_up(session)
+                    await session.hang_up()
                 nursery.cancel_scope.cancel(reason="the call is over")
         except BaseExceptionGroup as group:
             # The session reports what ended its block, and tells a cancellation from a failure.
