@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from trio_realtime.errors import ConnectFailed, ConnectionLost
+from trio_realtime.errors import ConnectFailed, ConnectionLost, InternalError
 from trio_realtime.server.managed.run_end import PartFailure, RunEnd, StopReason, run_end_of
 from trio_realtime.session_end import SessionEnd
 
 CLOSED = SessionEnd(by="application", reason="closed")
 HUNG_UP = SessionEnd(by="user", reason="hung_up")
+CRASHED = SessionEnd(by="application", reason="block_raised", error=RuntimeError("a bug"))
 LOST = SessionEnd(by="network", reason="connection_lost", error=ConnectionLost("lost"))
 
 
@@ -38,6 +39,13 @@ def end(
         (end("stopped", LOST), ("network", "connection_lost")),
         (end(None, None, ConnectFailed("refused")), ("network", "connect_failed")),
         (end(), ("application", "cancelled")),
+        (end(None, None, OSError("a bug")), ("server", "crashed")),
+        (end(None, None, InternalError("a bug")), ("server", "crashed")),
+        (end(None, CRASHED, RuntimeError("a bug")), ("server", "crashed")),
+        # The session had ended before a part crashed.
+        (end(None, CLOSED, RuntimeError("a bug")), ("server", "crashed")),
+        (end("stopped", CLOSED, RuntimeError("a bug")), ("server", "crashed")),
+        (end(None, LOST, RuntimeError("a bug")), ("network", "connection_lost")),
     ],
 )
 def test_the_reason(given: RunEnd, expected: tuple[str, str]) -> None:

@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
+from trio_realtime.errors import InternalError, RealtimeError
 from trio_realtime.session_end import EndedBy, EndReason, SessionEnd
 
 __all__ = ["PartFailure", "RunEnd", "RunEndReason", "StopReason", "run_end_of"]
@@ -96,7 +97,9 @@ def run_end_of(
     """
     by: RunEndedBy
     reason: RunEndReason
-    if session is not None and not (stop and session.by == "application"):
+    if _is_crash(session, error):
+        by, reason = "server", "crashed"
+    elif session is not None and not (stop and session.by == "application"):
         by, reason = session.by, session.reason
         error = session.error
     elif stop is not None:
@@ -114,3 +117,12 @@ def run_end_of(
         duration=duration,
         session=session,
     )
+
+
+def _is_crash(session: SessionEnd | None, error: BaseException | None) -> bool:
+    """Return whether the server raised ``error``, rather than the session or its service."""
+    if error is None:
+        return False
+    if session is not None and session.error is not None:
+        return session.reason == "block_raised"  # only the server has a block
+    return not isinstance(error, RealtimeError) or isinstance(error, InternalError)
