@@ -8,6 +8,7 @@ neither a slow client nor a slow disk delays the session.
 from __future__ import annotations
 
 import binascii
+import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -23,7 +24,7 @@ from trio_realtime import RealtimeSession, SessionConfig, open_realtime_session
 from trio_realtime._nursery import open_bare_nursery
 from trio_realtime._redaction import redact_url
 from trio_realtime.endpoints import Endpoint
-from trio_realtime.errors import InternalError, RealtimeError, UsageError
+from trio_realtime.errors import InternalError, RealtimeError, SessionClosed, UsageError
 from trio_realtime.events import Audio, AudioInterrupted, SessionEvent
 from trio_realtime.server.rpc import RpcEncoder, RpcEvent
 from trio_realtime.server.rpc.run_events import (
@@ -94,6 +95,9 @@ class ManagedSession:
         on_event: called with each event, for example to count them. It must not block or raise.
         on_end: called when the run has ended.
 
+    Raises:
+        UsageError: ``metadata`` is not JSON-safe, or there is a ``connector`` without an ``endpoint``.
+
     Attributes:
         session_id: the id of the session, which later runs may continue.
         run_id: the id of this run; empty before :meth:`start`.
@@ -120,6 +124,10 @@ class ManagedSession:
     ) -> None:
         if connector is not None and endpoint is None:
             raise UsageError("connector= needs endpoint=")
+        try:
+            json.dumps(metadata, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise UsageError("metadata must be JSON-safe values, because they are stored") from None
         self.session_id: str = session_id or f"sess_{uuid4().hex}"
         self.run_id: str = ""
         self.spec: AgentSpec = spec
@@ -182,6 +190,7 @@ class ManagedSession:
             UsageError: the session was started before, or has no nursery.
             ConfigurationError: the agent cannot be built, or no service can be resolved, for example because
                 there is no key.
+            HistoryStoreError: the session is continued, and the history cannot be read or written.
         """
         if self._state != "new":
             raise UsageError(
@@ -230,7 +239,8 @@ class ManagedSession:
         Cancelling this ends the run.
 
         Raises:
-            UsageError: the session was not started, or was connected before.
+            UsageError: the session was not started, or was connected before, or :meth:`stop` was called
+                meanwhile.
             RealtimeError: the session could not be opened. The run has ended.
         """
         if self._state == "new":
@@ -390,9 +400,10 @@ class ManagedSession:
     def report_played(self, item_id: str, content_index: int, played_ms: float) -> None:
         """Report how much of an item the user has heard; see :meth:`.PlaybackTracker.played`.
 
+        It has no effect after the session has ended: a report may come late.
+
         Raises:
-            UsageError: the session is not connected.
-            RealtimeError: the session has ended.
+            UsageError: the session is not connected, or a number is out of range.
         """
         self.session.playback.played(item_id, content_index, played_ms)
         if self._recorder is not None:
@@ -458,16 +469,34 @@ class ManagedSession:
         return self._events.read(after)
 
     def emit(self, event: RunEvent) -> None:
-        """Add an event of the run, which is no event of the realtime session, to the event log."""
-        self._publish(self._encoder.make(event.type, event, time=self._now()))
+        """Add an event of the run, which is no event of the realtime session, to the event log.
+
+        It has no effect after the run has ended: ``run_ended`` is the last event.
+
+        Raises:
+            UsageError: the session was not started.
+        """
+        self._check_started()
+        if self._end is None:
+            self._publish(self._encoder.make(event.type, event, time=self._now()))
 
     def warn(self, code: str, message: str) -> None:
-        """Report that something is not as requested, with a ``run_warning`` event and in the log."""
+        """Report that something is not as requested, with a ``run_warning`` event and in the log.
+
+        Raises:
+            UsageError: the session was not started.
+        """
+        self._check_started()
         _log.warning("session %s: %s (%s)", self.session_id, message, code)
         self.emit(RunWarning(code=code, message=message))
 
     def fail_part(self, part: str, message: str) -> None:
-        """Report that a part of the run has failed. The run goes on."""
+        """Report that a part of the run has failed. The run goes on.
+
+        Raises:
+            UsageError: the session was not started.
+        """
+        self._check_started()
         self._failures.append(PartFailure(part, message))
         self.warn(f"{part}_failed", message)
 
@@ -507,9 +536,10 @@ class ManagedSession:
 
     async def _last_stored_seq(self) -> int:
         history = self._stores.history
-        stored = (
-            await history.get_session(self.session_id) if history and self._is_continued else None
-        )
+        if history is None or not self._is_continued:
+            return 0
+        await self._stores.flush_history()  # an earlier run may have ended just now
+        stored = await history.get_session(self.session_id)
         if stored is None:
             return 0
         last_seq: int = stored["last_seq"] or 0
@@ -543,6 +573,8 @@ class ManagedSession:
                 raise
         finally:
             self._finish_run(error)
+        if self._session is None:
+            raise SessionClosed(f"the run was stopped while it connected: {self._stop_reason}")
 
     async def _run_parts(self, task_status: trio.TaskStatus[None]) -> None:
         async with AsyncExitStack() as stack:
@@ -599,7 +631,8 @@ class ManagedSession:
             duration=trio.current_time() - self._started_at,
         )
         self._state = "ended"
-        self.emit(_event_of(self._end))
+        ended = _event_of(self._end)
+        self._publish(self._encoder.make(ended.type, ended, time=self._now()))
         self._events.finish()
         self._settled.set()
         self._ended.set()

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import attrs
 import trio
 
-from trio_realtime.errors import RealtimeError
+from trio_realtime.errors import ConfigurationError, RealtimeError
 from trio_realtime.server.objects import ObjectStorage
 from trio_realtime.server.recording import AudioChunk, Recording, open_recorder, sweep
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.store import (
     HistoryStore,
+    HistoryStoreError,
     SessionFacts,
     SessionJournal,
     audio_chunk_row,
@@ -31,7 +32,9 @@ from .recording import RunRecorder
 
 __all__ = ["RunFacts", "RunHistory", "SessionStores"]
 
-_WAV = "audio/wav"
+_WAV: Final = "audio/wav"
+#: Seconds that the database may take to accept the rows that wait.
+_FLUSH_TIMEOUT: Final = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +136,7 @@ class SessionStores:
             yield None
             return
         on_chunk = partial(history.record_chunk, facts) if history is not None else None
-        async with open_recorder(
+        opened = open_recorder(
             self.recordings,
             session_id=facts.session_id,
             run_id=facts.run_id,
@@ -141,7 +144,14 @@ class SessionStores:
             output_format=facts.output_format,
             on_chunk=on_chunk,
             on_failure=lambda error: facts.fail("recording", str(error)),
-        ) as recorder:
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                recorder = await stack.enter_async_context(opened)
+            except ConfigurationError as exc:
+                facts.fail("recording", str(exc))
+                yield None
+                return
             try:
                 yield RunRecorder(recorder)
             finally:
@@ -172,6 +182,19 @@ class SessionStores:
         for recording in recordings:
             await self._add_recording(recording)
         return recordings
+
+    async def flush_history(self) -> None:
+        """Wait until the rows of all runs so far are in the history.
+
+        Raises:
+            HistoryStoreError: the database does not accept them in time.
+        """
+        if self.history is None:
+            return
+        with trio.move_on_after(_FLUSH_TIMEOUT) as scope:
+            await self.history.writer.flush()
+        if scope.cancelled_caught:
+            raise HistoryStoreError("the database does not accept the history; try again later")
 
     async def recording_of(self, session_id: str) -> Path | None:
         """Return the file of the latest recording of a session; ``None`` if there is none here."""
