@@ -1,6 +1,7 @@
 """A gateway with the local server behind it and a TCP proxy before it, in a process of its own.
 
-It prints the URL of the proxy. Each line ``cut`` on its standard input breaks all connections.
+It prints the URL of the proxy. Each line on its standard input is a command, and printed when it is done: ``cut``
+breaks all connections, ``refuse`` refuses new ones, and ``accept`` accepts them again.
 """
 
 from __future__ import annotations
@@ -53,8 +54,12 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._port = port
         self._scopes: set[trio.CancelScope] = set()
+        self.is_refusing = False
 
     async def handle(self, client: trio.SocketStream) -> None:
+        if self.is_refusing:
+            await client.aclose()
+            return
         with trio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
@@ -98,6 +103,11 @@ def make_specs() -> dict[str, AgentSpec]:
     return {"Support": support, "Billing": billing}
 
 
+def write_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 async def main() -> None:
     async with (
         serve_local(port=0, transcripts=TRANSCRIPTS, pacing=3) as local,
@@ -107,13 +117,15 @@ async def main() -> None:
         app = create_app(gateway, keys=TenantKeys({}, allow_anonymous=True))
         urls: list[str] = await nursery.start(partial(serve_app, app, port=0))
         proxy = Proxy(int(urls[0].rpartition(":")[2]))
-        listeners = await nursery.start(
-            partial(trio.serve_tcp, proxy.handle, 0, host="127.0.0.1")
-        )
-        print(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/", flush=True)
+        listeners = await nursery.start(partial(trio.serve_tcp, proxy.handle, 0, host="127.0.0.1"))
+        write_line(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/")
         while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
-            if line.strip() == "cut":
+            command = line.strip()
+            if command == "cut":
                 proxy.cut()
+            else:
+                proxy.is_refusing = command == "refuse"
+            write_line(command)
         nursery.cancel_scope.cancel()
 
 

@@ -2,7 +2,14 @@
 
 import { Call } from "./call.js";
 import { requestMicrophone, stopTracks } from "./microphone.js";
-import { createSession, listAgents, readInvitation, ServerRefusal } from "./server-api.js";
+import {
+  createSession,
+  listAgents,
+  readInvitation,
+  recallCall,
+  rememberCall,
+  ServerRefusal,
+} from "./server-api.js";
 import { seconds, TranscriptView } from "./transcript-view.js";
 
 const METER_STEPS = 100;
@@ -74,6 +81,8 @@ let context = null;
 let invitation = null;
 /** @type {import("./server-api.js").Agent[]} */
 let agents = [];
+/** Whether the call was running before the page was reloaded. */
+let isRejoining = false;
 /** @type {{release: () => Promise<void>} | null} */
 let wakeLock = null;
 
@@ -98,6 +107,7 @@ function takeInvitation() {
   const found = readInvitation(location.hash);
   if (found === null) return;
   invitation = found;
+  isRejoining = false;
   history.replaceState(null, "", location.pathname + location.search);
   showStart();
 }
@@ -105,11 +115,14 @@ function takeInvitation() {
 function showStart() {
   const isObserver = invitation?.role === "observer";
   page.startTitle.textContent = isObserver ? "Listen to a call" : "Talk to an agent";
-  page.startText.textContent = isObserver
-    ? "You hear and read the call, and take no part in it."
-    : "Speak or write. The agent answers aloud.";
-  page.startButton.textContent = isObserver ? "Listen" : invitation ? "Join call" : "Start call";
-  page.agentField.hidden = invitation !== null;
+  page.startText.textContent = isRejoining
+    ? "The page was reloaded. The call still runs for a moment."
+    : isObserver
+      ? "You hear and read the call, and take no part in it."
+      : "Speak or write. The agent answers aloud.";
+  const join = isRejoining ? "Rejoin call" : "Join call";
+  page.startButton.textContent = isObserver ? "Listen" : invitation ? join : "Start call";
+  page.agentField.hidden = invitation !== null || agents.length === 0;
   page.microphoneField.hidden = isObserver;
   page.start.hidden = false;
   page.call.hidden = true;
@@ -172,10 +185,14 @@ async function beginCall(stream) {
     throw error;
   }
   invitation = null; // its token is valid once
+  isRejoining = false;
+  rememberCall(null);
   Object.assign(counters, makeCounters());
   transcript.clear(accepted.role === "owner");
   page.empty.hidden = false;
   const handlers = {
+    onWelcome: (/** @type {import("./connection.js").Welcome} */ { resume_token: token }) =>
+      rememberCall(token ? { ...accepted, token } : null),
     onState: showCall,
     onEntries: showEntries,
     onMicrophoneLevel: (/** @type {number} */ level) => showLevel(page.microphoneMeter, level),
@@ -282,7 +299,7 @@ const STATES = {
   connecting: "Connecting…",
   connected: "Connecting to the agent…",
   live: "Connected",
-  reconnecting: "Connection lost. Trying again…",
+  reconnecting: "Reconnecting…",
   ended: "Ended",
 };
 
@@ -302,7 +319,7 @@ function showCall() {
   page.mute.setAttribute("aria-pressed", String(isMuted));
   setText(page.muteText, isMuted ? "Unmute" : "Mute");
   page.interrupt.hidden = !isOwner;
-  page.interrupt.disabled = state !== "live";
+  page.interrupt.disabled = state !== "live" && state !== "reconnecting";
   setText(page.end, isOwner ? "End" : "Leave");
   showLatency(call);
   showDuration();
@@ -313,7 +330,7 @@ function showCall() {
 /** @param {Call} current */
 function stateText(current) {
   if (current.state === "reconnecting" && current.attempt > 1) {
-    return `Connection lost. Attempt ${current.attempt}…`;
+    return `Reconnecting (${current.attempt})…`;
   }
   if (current.state === "live" && !current.isOwner) return "Listening";
   return STATES[current.state];
@@ -325,6 +342,7 @@ function showEnd(current) {
   page.ended.hidden = false;
   page.endedText.focus();
   transcript.endDecisions();
+  rememberCall(null);
   void wakeLock?.release();
   void context?.suspend();
 }
@@ -409,5 +427,10 @@ function makeCounters() {
   };
 }
 
-if (readInvitation(location.hash) === null) showStart();
-else takeInvitation();
+if (readInvitation(location.hash) === null) {
+  invitation = recallCall();
+  isRejoining = invitation !== null;
+  showStart();
+} else {
+  takeInvitation();
+}

@@ -99,7 +99,7 @@ export function decodeUlaw(code) {
   const inverted = ~code & 0xff;
   const exponent = (inverted >> 4) & 0x07;
   const magnitude = ((((inverted & 0x0f) << 3) + ULAW_BIAS) << exponent) - ULAW_BIAS;
-  return inverted & 0x80 ? -magnitude : magnitude;
+  return inverted & 0x80 ? 0 - magnitude : magnitude; // never -0
 }
 
 /**

@@ -21,6 +21,7 @@ const END_MS = 3000;
  * @typedef {"connecting" | "connected" | "live" | "reconnecting" | "ended"} CallState
  *
  * @typedef {object} CallHandlers
+ * @property {(welcome: Welcome) => void} onWelcome the server has accepted this page
  * @property {() => void} onState the state, the agent, or what the user can do changed
  * @property {(changed: Set<string>) => void} onEntries
  * @property {(level: number) => void} onMicrophoneLevel
@@ -68,6 +69,11 @@ export class Call {
     this._turnEndedAt = /** @type {number | null} */ (null);
     this._replayUntil = 0;
     this._ownersSeen = 0;
+    /** What to play of the events before the welcome. @type {(() => void)[]} */
+    this._replayed = [];
+    /** Positions that the server does not know yet, by part. @type {Map<string, Record<string, unknown>>} */
+    this._unsentPositions = new Map();
+    this._isInterruptDue = false;
     this._isOverflowing = false;
     /** @type {Player | null} */
     this._player = null;
@@ -122,7 +128,8 @@ export class Call {
   /** Stop the agent: what is played here at once, and the rest at the server. */
   async interrupt() {
     await this._player?.interruptAll(); // the server learns before how much was heard
-    await this._request({ type: "interrupt" });
+    if (this._connection.isOpen) await this._request({ type: "interrupt" });
+    else this._isInterruptDue = true;
   }
 
   /**
@@ -187,10 +194,20 @@ export class Call {
       this._startAudio(welcome);
     } else {
       this._notice("info", "The connection to the server is back.", "connection");
-      if (this.isMuted) this._connection.send({ type: "mute", muted: true });
+      this._catchUp();
     }
+    this._handlers.onWelcome(welcome);
     this.attempt = 0;
     this._setState(this._isLive ? "live" : "connected");
+  }
+
+  /** Tell the server what happened here without a connection. */
+  _catchUp() {
+    for (const report of this._unsentPositions.values()) this._connection.send(report);
+    this._unsentPositions.clear();
+    if (this.isMuted) this._connection.send({ type: "mute", muted: true });
+    if (this._isInterruptDue) void this._request({ type: "interrupt" });
+    this._isInterruptDue = false;
   }
 
   /** @param {number} attempt */
@@ -232,6 +249,9 @@ export class Call {
       this._setState("live");
     }
     this._follow(event, data, audio);
+    if (event.seq >= this._replayUntil) {
+      for (const play of this._replayed.splice(0)) play();
+    }
     const agent = this.conversation.agent;
     this._entries(this.conversation.apply(event));
     if (this.conversation.agent !== agent) this._handlers.onState();
@@ -245,15 +265,15 @@ export class Call {
   _follow(event, data, audio) {
     switch (event.type) {
       case "realtime_audio":
-        if (audio !== null && this._isToBePlayed(event)) {
-          this._player?.play(data.item_id, data.content_index, audio);
+        if (audio !== null) {
+          this._play(event, () => this._player?.play(data.item_id, data.content_index, audio));
         }
         break;
       case "realtime_audio_end":
-        this._player?.end(data.item_id, data.content_index);
+        this._play(event, () => this._player?.end(data.item_id, data.content_index));
         break;
       case "realtime_audio_interrupted":
-        this._player?.interrupt(data.item_id, data.content_index);
+        this._play(event, () => this._player?.interrupt(data.item_id, data.content_index));
         this._markInterrupted(data.item_id);
         break;
       case "realtime_speech_started":
@@ -280,12 +300,15 @@ export class Call {
   }
 
   /**
-   * What an observer missed is only shown.
+   * Play what an event delivers. What was said before the welcome waits until it is known whether another page has
+   * played it; observers only see it.
    *
    * @param {RpcEvent} event
+   * @param {() => void} play
    */
-  _isToBePlayed(event) {
-    return this.isOwner || event.seq > this._replayUntil;
+  _play(event, play) {
+    if (event.seq > this._replayUntil) play();
+    else if (this.isOwner) this._replayed.push(play);
   }
 
   /**
@@ -296,7 +319,7 @@ export class Call {
   _forgetEarlierOwner(event) {
     if (event.data.role !== "owner" || event.seq > this._replayUntil) return;
     this._ownersSeen += 1;
-    if (this._ownersSeen > 1) void this._player?.interruptAll();
+    if (this._ownersSeen > 1) this._replayed = [];
   }
 
   // --- audio
@@ -311,12 +334,27 @@ export class Call {
       onDropped: () => this._overflow(),
     });
     if (stream === null || !this.isOwner) return;
-    const input = welcome.input_format;
-    this._uplinkBytes = MAX_UPLINK_SECONDS * sampleRate(input) * sampleSize(input);
-    this._microphone = new Microphone(context, stream, input, {
+    try {
+      this._startMicrophone(context, stream, welcome.input_format);
+    } catch (error) {
+      // Firefox connects no microphone whose rate is not that of the loudspeaker.
+      if (!(error instanceof DOMException)) throw error;
+      stopTracks(stream);
+      this._microphoneLost("The microphone does not fit the loudspeaker. Use both of one device.");
+    }
+  }
+
+  /**
+   * @param {AudioContext} context
+   * @param {MediaStream} stream
+   * @param {import("./audio-format.js").AudioFormat} format
+   */
+  _startMicrophone(context, stream, format) {
+    this._uplinkBytes = MAX_UPLINK_SECONDS * sampleRate(format) * sampleSize(format);
+    this._microphone = new Microphone(context, stream, format, {
       onFrame: (data, level) => this._frame(data, level),
       onSilent: () => this._connection.send({ type: "mute", muted: true }),
-      onLost: () => this._microphoneLost(),
+      onLost: () => this._microphoneLost("The microphone is gone."),
     });
     if (this.isMuted) this._microphone.mute(true);
   }
@@ -349,12 +387,13 @@ export class Call {
     this._counters.sent_frames += 1;
   }
 
-  _microphoneLost() {
+  /** @param {string} reason */
+  _microphoneLost(reason) {
     this._microphone?.close();
     this._microphone = null;
     this._audio.stream = null;
     this._handlers.onMicrophoneLevel(0);
-    this._problem("The microphone is gone. You can go on by writing.");
+    this._problem(`${reason} You can go on by writing.`);
     this._handlers.onState();
   }
 
@@ -379,8 +418,11 @@ export class Call {
       return;
     }
     if (this.isOwner) {
-      const report = { item_id: itemId, content_index: contentIndex, played_ms: playedMs };
-      this._connection.send({ type: "playback", ...report });
+      const part = { item_id: itemId, content_index: contentIndex };
+      const report = { type: "playback", ...part, played_ms: playedMs };
+      if (!this._connection.send(report)) {
+        this._unsentPositions.set(keyOf(itemId, contentIndex), report);
+      }
     }
     if (type !== "interrupted") return;
     this._markInterrupted(itemId);

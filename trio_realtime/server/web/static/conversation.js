@@ -55,8 +55,8 @@ export class Conversation {
     /** @type {Map<string, {deltas: string, text: string, receivedMs: number, playedMs: number | null}>} */
     this._messages = new Map();
     this._notices = 0;
-    /** The latest call without a tool. */
-    this._handoffKey = "";
+    /** Handoffs whose calls have not ended yet. */
+    this._handoffs = 0;
     /** @type {Set<string>} */
     this._changed = new Set();
   }
@@ -325,11 +325,8 @@ export class Conversation {
     const entry = this._byKey.get(toolKey(item.call_id));
     if (entry?.kind !== "tool") return;
     if (entry.output === "") entry.output = asText(item.output);
-    if (entry.state === "writing") {
-      entry.state = "done"; // no tool has run: a handoff, or a call of an earlier run
-      this._handoffKey = entry.key;
-    }
     this._changed.add(entry.key);
+    if (entry.state === "writing") entry.state = "done"; // a call of an earlier run
   }
 
   /** @param {any} item a call that the service makes itself */
@@ -385,7 +382,7 @@ const HANDLERS = new Map(
     },
     realtime_handoff: (c, data) => {
       c.agent = data.to_agent;
-      c._remove(c._handoffKey); // a notice says the same
+      c._handoffs += 1;
     },
     realtime_text_delta: (c, data) => c._grow(data.item_id, "assistant", data.delta, false),
     realtime_transcript_delta: (c, data) => c._grow(data.item_id, "assistant", data.delta, true),
@@ -450,6 +447,11 @@ const HANDLERS = new Map(
       c._tool(data.call_id, data.tool).output = data.output_text;
     },
     realtime_tool_end: (c, data) => {
+      if (data.tool === null && data.outcome === "completed" && c._handoffs > 0) {
+        c._handoffs -= 1;
+        c._remove(toolKey(data.call_id)); // a notice tells of the handoff
+        return;
+      }
       const entry = c._tool(data.call_id, data.tool_name);
       entry.arguments = data.arguments || entry.arguments;
       entry.output = data.output_text || asText(data.output);

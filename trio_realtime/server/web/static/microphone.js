@@ -62,7 +62,7 @@ export class Microphone {
     this._stream = stream;
     this._source = context.createMediaStreamSource(stream);
     this._node = new AudioWorkletNode(context, "trio-realtime-capture", {
-      numberOfOutputs: 0,
+      outputChannelCount: [1],
       processorOptions: { format, frameMs: FRAME_MS },
     });
     this._node.port.onmessage = ({ data }) => {
@@ -71,6 +71,7 @@ export class Microphone {
     };
     for (const track of stream.getAudioTracks()) track.onended = () => handlers.onLost();
     this._source.connect(this._node);
+    this._node.connect(context.destination); // silence: some browsers only run nodes that lead there
   }
 
   /**
@@ -86,6 +87,7 @@ export class Microphone {
   close() {
     this._node.port.postMessage({ type: "stop" });
     this._source.disconnect();
+    this._node.disconnect();
     stopTracks(this._stream);
   }
 }

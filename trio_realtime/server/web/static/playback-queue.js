@@ -65,8 +65,8 @@ export class PlaybackQueue {
    */
   push(itemId, contentIndex, samples) {
     if (this._interrupted.has(keyOf(itemId, contentIndex)) || samples.length === 0) return 0;
-    const room = Math.max(0, Math.floor(this._maxQueued - this._queued));
-    const accepted = samples.length <= room ? samples : samples.subarray(0, room);
+    const capacity = Math.max(0, Math.floor(this._maxQueued - this._queued));
+    const accepted = samples.length <= capacity ? samples : samples.subarray(0, capacity);
     if (accepted.length > 0) {
       this._item(itemId, contentIndex).push(accepted);
       this._queued += accepted.length;
@@ -171,7 +171,7 @@ export class PlaybackQueue {
    */
   _canPlay(item, frames) {
     if (item.isPlaying) return true;
-    const isReady = item.isEnded || item.queued >= this._prebuffer;
+    const isReady = item.isEnded || item.queued >= Math.max(1, this._prebuffer);
     if (!isReady && item.waited < this._maxWait) {
       item.waited += frames;
       return false;

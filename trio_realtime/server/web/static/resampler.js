@@ -50,7 +50,7 @@ export class Resampler {
   }
 
   /**
-   * Return the last samples, as if silence followed, and begin anew.
+   * Return the last samples, as if silence followed, and forget the input.
    *
    * @returns {Float32Array}
    */

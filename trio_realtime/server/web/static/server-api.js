@@ -5,6 +5,8 @@
  * @typedef {{sessionId: string, token: string, role: "owner" | "observer", agent?: string}} Invitation
  */
 
+const STORAGE_KEY = "trio-realtime-call";
+
 /** The server refused a request. */
 export class ServerRefusal extends Error {
   /**
@@ -70,6 +72,34 @@ export function readInvitation(fragment) {
   const token = values.get("token");
   if (!sessionId || !token) return null;
   return { sessionId, token, role: values.get("role") === "observer" ? "observer" : "owner" };
+}
+
+/**
+ * Remember how to join the running call again after a reload of the page, in this tab only.
+ *
+ * @param {Invitation | null} invitation null if there is no call any more
+ */
+export function rememberCall(invitation) {
+  try {
+    if (invitation === null) sessionStorage.removeItem(STORAGE_KEY);
+    else sessionStorage.setItem(STORAGE_KEY, JSON.stringify(invitation));
+  } catch {
+    // The browser stores nothing for this page: a reload ends the call.
+  }
+}
+
+/**
+ * Return the call that was running before the page was reloaded.
+ *
+ * @returns {Invitation | null}
+ */
+export function recallCall() {
+  try {
+    const stored = JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "null");
+    return typeof stored?.sessionId === "string" && typeof stored.token === "string" ? stored : null;
+  } catch {
+    return null;
+  }
 }
 
 /**
