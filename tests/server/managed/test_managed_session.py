@@ -413,7 +413,7 @@ async def test_a_part_that_crashes_during_the_call_ends_only_this_run(
         await session.send_text("Hello!")
         await session.wait_ended()
         events = check_end(session, "server", "crashed")
-        assert events[-1].data["error"] == {"type": "RuntimeError", "message": "a bug"}
+        assert events[-1].data["error"]["type"] == "RuntimeError"
         assert "a part of the server crashed" in caplog.text
 
 

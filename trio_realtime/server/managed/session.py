@@ -641,12 +641,15 @@ class ManagedSession:
 
 
 def _event_of(end: RunEnd) -> RunEnded:
-    error = end.error
+    """Return the event for the clients and the history. The text of a crash is only in the log."""
+    error, message = end.error, end.message
+    if end.reason == "crashed":
+        message = "the server failed; its log says more"
     return RunEnded(
         by=end.by,
         reason=end.reason,
-        message=end.message or None,
-        error=None if error is None else RunError(type=type(error).__name__, message=str(error)),
+        message=message or None,
+        error=None if error is None else RunError(type=type(error).__name__, message=message),
         failures=tuple(RunFailure(part=each.part, message=each.message) for each in end.failures),
         duration=end.duration,
     )
