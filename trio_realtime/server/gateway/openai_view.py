@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, TypeGuard, final
 
 import attrs
 import pybase64
@@ -16,8 +16,6 @@ import pybase64
 from trio_realtime.core import METADATA_KEY
 from trio_realtime.events import Audio
 from trio_realtime.wire import Session, unstructure
-
-from .json_values import is_object, object_at
 
 __all__ = [
     "ChangeSettings",
@@ -107,15 +105,14 @@ ClientRequest: TypeAlias = (
     SendEvent | SendAudioBytes | ChangeSettings | TruncateItem | InterruptAgent
 )
 
-_PASSED_ON: Final = frozenset(
-    {
-        "input_audio_buffer.commit",
-        "input_audio_buffer.clear",
-        "conversation.item.delete",
-        "conversation.item.retrieve",
-        "response.cancel",
-    }
-)
+#: Events that are passed on, with these keys.
+_PASSED_ON: Final[Mapping[str, tuple[str, ...]]] = {
+    "input_audio_buffer.commit": (),
+    "input_audio_buffer.clear": (),
+    "conversation.item.delete": ("item_id",),
+    "conversation.item.retrieve": ("item_id",),
+    "response.cancel": ("response_id",),
+}
 _RESPONSE_KEYS: Final = ("output_modalities", "max_output_tokens", "metadata")
 
 
@@ -126,22 +123,21 @@ def request_of(event: JsonObject) -> ClientRequest:
         RequestRefused: the event is not valid, or asks for what the server decides.
     """
     kind = event.get("type")
-    if kind in _PASSED_ON:
-        return SendEvent(event)
     match kind:
+        case str() if kind in _PASSED_ON:
+            return SendEvent(_only(event, "type", "event_id", *_PASSED_ON[kind]))
         case "input_audio_buffer.append":
             return SendAudioBytes(_audio_of(event))
         case "session.update":
             return ChangeSettings(_changes_of(_object(event, "session")))
         case "conversation.item.create":
             _check_item(_object(event, "item"))
-            return SendEvent(event)
+            return SendEvent(_only(event, "type", "event_id", "item", "previous_item_id"))
         case "conversation.item.truncate":
             return _truncation_of(event)
         case "response.create":
-            response = _object(event, "response") if event.get("response") is not None else {}
-            allowed = {name: response[name] for name in _RESPONSE_KEYS if name in response}
-            return SendEvent({**event, "response": allowed})
+            response = _response_of(event)
+            return SendEvent({**_only(event, "type", "event_id"), "response": response})
         case "output_audio_buffer.clear":
             return InterruptAgent()
         case str():
@@ -154,9 +150,24 @@ def request_of(event: JsonObject) -> ClientRequest:
             )
 
 
+def _only(event: JsonObject, *keys: str) -> JsonObject:
+    return {key: event[key] for key in keys if key in event}
+
+
+def _response_of(event: JsonObject) -> JsonObject:
+    response: Any = event.get("response") or {}
+    if not _is_object(response):
+        raise RequestRefused("response must be an object", param="response")
+    wanted = _only(response, *_RESPONSE_KEYS)
+    metadata = wanted.get("metadata")
+    if _is_object(metadata):
+        wanted["metadata"] = {key: metadata[key] for key in metadata if key != METADATA_KEY}
+    return wanted
+
+
 def _object(event: JsonObject, key: str) -> JsonObject:
     value: Any = event.get(key)
-    if not is_object(value):
+    if not _is_object(value):
         raise RequestRefused(f"{key} must be an object", param=key)
     return value
 
@@ -190,9 +201,10 @@ def _truncation_of(event: JsonObject) -> TruncateItem:
 def _changes_of(session: JsonObject) -> JsonObject:
     """Return the settings that a client may change. The others stay as the agent spec says."""
     changes: JsonObject = {}
-    if "output_modalities" in session:
-        changes["output_modalities"] = session["output_modalities"]
-    inputs = object_at(object_at(session, "audio"), "input")
+    modalities: Any = session.get("output_modalities")
+    if _is_list(modalities):
+        changes["output_modalities"] = tuple(modalities)
+    inputs = _mapping(_mapping(session, "audio"), "input")
     if "turn_detection" in inputs:
         changes["turn_detection"] = inputs["turn_detection"]
     return changes
@@ -200,17 +212,49 @@ def _changes_of(session: JsonObject) -> JsonObject:
 
 # --- to the client --------------------------------------------------------------------------------
 
-_HIDDEN: Final = frozenset(
+#: Everything else is hidden: session events have the instructions and the tools, and what a service may add
+#: is not known. The audio itself comes after the guardrails.
+_SHOWN: Final = frozenset(
     {
-        "session.created",  # the gateway makes its own
-        "session.updated",
-        "rate_limits.updated",
-        "response.output_audio.delta",  # comes after the guardrails
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.done",
+        "conversation.item.added",
+        "conversation.item.created",
+        "conversation.item.deleted",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.completed",
+        "conversation.item.input_audio_transcription.delta",
+        "conversation.item.input_audio_transcription.failed",
+        "conversation.item.input_audio_transcription.segment",
+        "conversation.item.retrieved",
+        "conversation.item.truncated",
+        "error",
+        "input_audio_buffer.cleared",
+        "input_audio_buffer.committed",
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.timeout_triggered",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.created",
+        "response.done",
+        "response.output_audio.done",
+        "response.output_audio_transcript.delta",
+        "response.output_audio_transcript.done",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.output_text.done",
     }
 )
-_HIDDEN_PREFIXES: Final = ("mcp_list_tools.", "response.mcp_call")
+_ANNOUNCEMENTS: Final = frozenset(
+    {"conversation.item.added", "conversation.item.created", "conversation.item.done"}
+)
+_ITEM_EVENT_KEYS: Final = (
+    *("type", "event_id", "item", "previous_item_id", "response_id", "output_index"),
+)
+_SHOWN_RESPONSE_KEYS: Final = (
+    *("object", "id", "status", "status_details", "output", "output_modalities", "audio", "usage"),
+    *("metadata", "conversation_id", "max_output_tokens"),
+)
 _SESSION_KEYS: Final = ("type", "object", "id", "model", "output_modalities", "audio", "expires_at")
 
 
@@ -234,7 +278,7 @@ class OpenAIView:
     """
 
     def __init__(self) -> None:
-        self._client_events: set[str] = set()
+        self._sent: set[str] = set()
         self._hidden_items: set[str] = set()
         self._hidden_responses: set[str] = set()
         self._announced: set[tuple[str, str]] = set()
@@ -245,7 +289,7 @@ class OpenAIView:
     def sent(self, event_id: object) -> None:
         """Note the id of an event that the client sent: errors about it are for the client."""
         if isinstance(event_id, str):
-            self._client_events.add(event_id)
+            self._sent.add(event_id)
 
     def audio(self, event: Audio) -> JsonObject:
         """Return the delta of audio that has passed the guardrails."""
@@ -262,56 +306,90 @@ class OpenAIView:
 
     def event(self, event: JsonObject) -> JsonObject | None:
         """Return an event of the service as the client sees it; ``None`` to hide it."""
-        kind = str(event.get("type", ""))
-        if kind in _HIDDEN or kind.startswith(_HIDDEN_PREFIXES):
-            return None
-        if event.get("response_id") in self._hidden_responses:
+        kind = _text(event, "type")
+        if kind not in _SHOWN or _text(event, "response_id") in self._hidden_responses:
             return None
         if kind == "error":
-            about = object_at(event, "error").get("event_id")
-            return event if about in self._client_events else None
-        if is_object(event.get("response")):
-            return self._response(event)
-        if is_object(event.get("item")):
+            return event if _text(_mapping(event, "error"), "event_id") in self._sent else None
+        if kind in ("response.created", "response.done"):
+            return self._response(kind, event)
+        if "item" in event:
             return self._item(kind, event)
-        return None if event.get("item_id") in self._hidden_items else event
+        return None if _text(event, "item_id") in self._hidden_items else event
 
-    def _response(self, event: JsonObject) -> JsonObject | None:
-        response: JsonObject = {**event["response"]}
-        id_ = str(response.get("id", ""))
-        if event.get("type") == "response.created" and response.get("conversation_id", "") is None:
+    def _response(self, kind: str, event: JsonObject) -> JsonObject | None:
+        response = _only(_mapping(event, "response"), *_SHOWN_RESPONSE_KEYS)
+        id_ = _text(response, "id")
+        if kind == "response.created" and response.get("conversation_id", "") is None:
             self._hidden_responses.add(id_)
         if id_ in self._hidden_responses:
             return None
-        output: Any = response.get("output") or []
-        response["output"] = [item for item in output if item.get("type") == "message"]
-        metadata = object_at(response, "metadata")
-        if METADATA_KEY in metadata:
-            own = {name: value for name, value in metadata.items() if name != METADATA_KEY}
-            response["metadata"] = own or None
-        for name in ("instructions", "tools"):
-            response.pop(name, None)
-        return {**event, "response": response}
+        output = response.get("output")
+        items = output if _is_list(output) else []
+        response["output"] = [_shown_item(item) for item in items if _is_shown(item)]
+        metadata = _mapping(response, "metadata")
+        own = {name: value for name, value in metadata.items() if name != METADATA_KEY}
+        response["metadata"] = own or None
+        return {**_only(event, "type", "event_id"), "response": response}
 
     def _item(self, kind: str, event: JsonObject) -> JsonObject | None:
-        item: JsonObject = event["item"]
-        id_ = str(item.get("id", ""))
-        if item.get("type") != "message" or item.get("role") == "system":
+        item = _mapping(event, "item")
+        id_ = _text(item, "id")
+        if not _is_shown(item):
             self._hidden_items.add(id_)
             return None
-        if kind in (
-            "conversation.item.added",
-            "conversation.item.created",
-            "conversation.item.done",
-        ):
+        if kind in _ANNOUNCEMENTS:
             if (kind, id_) in self._announced:
                 return None
             self._announced.add((kind, id_))
-        if isinstance(event.get("output_index"), int):
-            self._output_index[id_] = event["output_index"]
-        previous = event.get("previous_item_id")
-        if previous in self._hidden_items:
-            event = {**event, "previous_item_id": self._last_item}
-        if kind != "response.output_item.done":
+        shown = _only(event, *_ITEM_EVENT_KEYS)
+        shown["item"] = _shown_item(item)
+        index = event.get("output_index")
+        if isinstance(index, int):
+            self._output_index[id_] = index
+        if _text(event, "previous_item_id") in self._hidden_items:
+            shown["previous_item_id"] = self._last_item
+        if kind in _ANNOUNCEMENTS or kind == "response.output_item.added":
             self._last_item = id_
-        return event
+        return shown
+
+
+def _text(event: JsonObject, key: str) -> str:
+    value: Any = event.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _mapping(event: JsonObject, key: str) -> JsonObject:
+    value: Any = event.get(key)
+    return value if _is_object(value) else {}
+
+
+def _is_shown(item: Any) -> TypeGuard[JsonObject]:
+    """Return whether a client may see an item: a message of the user or of the agent."""
+    return (
+        _is_object(item)
+        and _text(item, "type") == "message"
+        and _text(item, "role") in ("user", "assistant")
+    )
+
+
+def _shown_item(item: JsonObject) -> JsonObject:
+    """Return an item without the agent's audio, which a guardrail may have stopped."""
+    content = item.get("content")
+    if item["role"] != "assistant" or not _is_list(content):
+        return item
+    return {**item, "content": [_without_audio(part) for part in content]}
+
+
+def _without_audio(part: Any) -> Any:
+    if not _is_object(part):
+        return part
+    return {key: value for key, value in part.items() if key != "audio"}
+
+
+def _is_object(value: object) -> TypeGuard[JsonObject]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
