@@ -374,11 +374,15 @@ def test_the_items_that_are_shown_follow_each_other() -> None:
     def add(id_: str, previous: str | None, kind: str = "message") -> Any:
         item = {"id": id_, "type": kind, "role": "assistant", "content": []}
         event = {"type": "conversation.item.added", "item": item, "previous_item_id": previous}
-        return view.event(event)
+        shown = view.event(event)
+        view.event({**event, "type": "conversation.item.done", "previous_item_id": None})
+        return shown
 
     assert add("i1", None)["previous_item_id"] is None
     assert add("call_1", "i1", "function_call") is None
     assert add("out_1", "call_1", "function_call_output") is None
+    started = {"id": "i2", "type": "message", "role": "assistant", "content": []}
+    view.event({"type": "response.output_item.added", "output_index": 0, "item": started})
     assert add("i2", "out_1")["previous_item_id"] == "i1"
     assert add("i3", "i2")["previous_item_id"] == "i2"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, final
 from uuid import uuid4
 
@@ -18,7 +20,6 @@ from trio_realtime.wire import SessionUpdate, TurnDetection, structure_client_ev
 
 from .admission import NotAdmitted
 from .gateway import Gateway
-from .json_values import is_object
 from .openai_view import (
     ChangeSettings,
     InterruptAgent,
@@ -27,6 +28,7 @@ from .openai_view import (
     SendAudioBytes,
     SendEvent,
     TruncateItem,
+    is_object,
     request_of,
     session_for_client,
 )
@@ -35,6 +37,9 @@ from .sockets import ClientGone, ClientSocket
 __all__ = ["serve_openai_client"]
 
 _log: Final = logging.getLogger("trio_realtime.server.gateway")
+
+#: Seconds that a client has to read why it is closed.
+_CLOSE_TIMEOUT: Final = 5.0
 
 
 async def serve_openai_client(
@@ -59,7 +64,9 @@ async def serve_openai_client(
     except NotAdmitted as exc:
         code, reason = 1013, str(exc)
     except ConsumerTooSlow:
-        code, reason = 1013, "the client reads too slowly"
+        # It would not read an error either.
+        await _close(socket, 1013, "the client reads too slowly")
+        return
     except RealtimeError as exc:
         code, reason = 1011, "the session failed"
         _log.warning("a session for a client of the OpenAI protocol failed: %s", exc)
@@ -68,9 +75,15 @@ async def serve_openai_client(
         _log.exception("serving a client of the OpenAI protocol failed")
     if code != 1000:
         failure = RequestRefused(reason, code="server_error").event(None)
-        with suppress(ClientGone):
+        with suppress(ClientGone), trio.move_on_after(_CLOSE_TIMEOUT):
             await socket.send(msgspec.json.encode(failure).decode())
-    await socket.close(code, reason)
+    await _close(socket, code, reason)
+
+
+async def _close(socket: ClientSocket, code: int, reason: str) -> None:
+    """Close a WebSocket, whose client may not read."""
+    with trio.move_on_after(_CLOSE_TIMEOUT):
+        await socket.close(code, reason)
 
 
 async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str) -> None:
@@ -85,7 +98,8 @@ async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str
             end = await session.wait_connected()
             if end is not None:
                 raise end.error if isinstance(end.error, RealtimeError) else UsageError(end.reason)
-            await _OpenAIClient(session, socket, model).run()
+            timeout = gateway.settings.send_timeout
+            await _OpenAIClient(session, socket, model, timeout).run()
     finally:
         hosted.detach(client, "closed")
         with trio.CancelScope(shield=True):
@@ -96,10 +110,13 @@ async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str
 class _OpenAIClient:
     """A client, and the session that it speaks with."""
 
-    def __init__(self, session: ManagedSession, socket: ClientSocket, model: str) -> None:
+    def __init__(
+        self, session: ManagedSession, socket: ClientSocket, model: str, send_timeout: float
+    ) -> None:
         self._session = session
         self._socket = socket
         self._model = model
+        self._send_timeout = send_timeout
         self._view = OpenAIView()
         self._sending = trio.Lock()
 
@@ -108,28 +125,28 @@ class _OpenAIClient:
 
         Raises:
             ClientGone: the client has gone.
+            ConsumerTooSlow: the client does not read.
+            RealtimeError: the session has failed.
         """
         with self._session.session.subscribe(RawModelEvent, Audio) as events:
             await self._send_session("session.created")
-            is_gone = False
+            failures: list[Exception] = []
             async with trio.open_nursery() as nursery:
 
-                async def receive() -> None:
-                    nonlocal is_gone
+                async def run_until_end(part: Callable[[], Awaitable[None]]) -> None:
                     try:
-                        await self._receive_events()
-                    except ClientGone:
-                        is_gone = True
-                    nursery.cancel_scope.cancel(reason="the client has gone")
+                        await part()
+                    except (ClientGone, RealtimeError) as exc:
+                        failures.append(exc)
+                    nursery.cancel_scope.cancel(reason="the client or the session has ended")
 
-                nursery.start_soon(receive)
-                try:
-                    await self._send_events(events)
-                except ClientGone:
-                    is_gone = True
-                nursery.cancel_scope.cancel(reason="the session has ended")
-        if is_gone:
-            raise ClientGone
+                nursery.start_soon(run_until_end, self._receive_events)
+                await run_until_end(partial(self._send_events, events))
+        if failures:
+            raise failures[0]
+        end = self._session.session.end
+        if end is not None and isinstance(end.error, RealtimeError):
+            raise end.error
 
     # --- to the client
 
@@ -146,7 +163,7 @@ class _OpenAIClient:
             raise
         except RealtimeError:
             if self._session.session.end is None:
-                raise
+                raise  # otherwise, the end says what has failed
 
     async def _send_session(self, kind: str) -> None:
         settings = self._session.session.settings
@@ -155,7 +172,10 @@ class _OpenAIClient:
 
     async def _send(self, event: dict[str, Any]) -> None:
         async with self._sending:
-            await self._socket.send(msgspec.json.encode(event).decode())
+            with trio.move_on_after(self._send_timeout) as scope:
+                await self._socket.send(msgspec.json.encode(event).decode())
+        if scope.cancelled_caught:
+            raise ConsumerTooSlow("a message was not read in time")
 
     # --- from the client
 
@@ -167,7 +187,6 @@ class _OpenAIClient:
                 event = msgspec.json.decode(message)
                 if not is_object(event):
                     raise RequestRefused("an event is a JSON object", code="invalid_json")
-                self._view.sent(event.get("event_id"))
                 await self._carry_out(event)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 await self._send(RequestRefused("the event is not valid JSON").event(None))
@@ -175,6 +194,8 @@ class _OpenAIClient:
                 await self._send(exc.event(_id_of(event)))
             except UsageError as exc:
                 await self._send(RequestRefused(str(exc)).event(_id_of(event)))
+            except ConsumerTooSlow:
+                raise
             except RealtimeError as exc:
                 if self._session.session.end is not None:
                     return
@@ -186,6 +207,7 @@ class _OpenAIClient:
             case SendAudioBytes(audio=audio):
                 await self._session.send_audio(audio)
             case SendEvent(event=allowed):
+                self._view.sent(allowed.get("event_id"))
                 await session.send_raw(allowed)
             case ChangeSettings(changes=changes):
                 if "turn_detection" in changes:
@@ -210,7 +232,7 @@ class _OpenAIClient:
 
 
 def _id_of(event: Any) -> str | None:
-    found = event.get("event_id") if is_object(event) else None
+    found: Any = event.get("event_id") if is_object(event) else None
     return found if isinstance(found, str) else None
 
 

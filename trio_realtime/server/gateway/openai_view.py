@@ -26,6 +26,7 @@ __all__ = [
     "SendAudioBytes",
     "SendEvent",
     "TruncateItem",
+    "is_object",
     "request_of",
     "session_for_client",
 ]
@@ -156,18 +157,18 @@ def _only(event: JsonObject, *keys: str) -> JsonObject:
 
 def _response_of(event: JsonObject) -> JsonObject:
     response: Any = event.get("response") or {}
-    if not _is_object(response):
+    if not is_object(response):
         raise RequestRefused("response must be an object", param="response")
     wanted = _only(response, *_RESPONSE_KEYS)
     metadata = wanted.get("metadata")
-    if _is_object(metadata):
+    if is_object(metadata):
         wanted["metadata"] = {key: metadata[key] for key in metadata if key != METADATA_KEY}
     return wanted
 
 
 def _object(event: JsonObject, key: str) -> JsonObject:
     value: Any = event.get(key)
-    if not _is_object(value):
+    if not is_object(value):
         raise RequestRefused(f"{key} must be an object", param=key)
     return value
 
@@ -206,7 +207,13 @@ def _changes_of(session: JsonObject) -> JsonObject:
         changes["output_modalities"] = tuple(modalities)
     inputs = _mapping(_mapping(session, "audio"), "input")
     if "turn_detection" in inputs:
-        changes["turn_detection"] = inputs["turn_detection"]
+        detection: Any = inputs["turn_detection"]
+        if detection is not None and not is_object(detection):
+            raise RequestRefused(
+                "turn_detection must be an object or null",
+                param="session.audio.input.turn_detection",
+            )
+        changes["turn_detection"] = detection
     return changes
 
 
@@ -279,11 +286,10 @@ class OpenAIView:
 
     def __init__(self) -> None:
         self._sent: set[str] = set()
-        self._hidden_items: set[str] = set()
+        self._hidden_items: dict[str, str | None] = {}  # the shown item before each
         self._hidden_responses: set[str] = set()
         self._announced: set[tuple[str, str]] = set()
         self._output_index: dict[str, int] = {}
-        self._last_item: str | None = None
         self._audio_events = 0
 
     def sent(self, event_id: object) -> None:
@@ -336,7 +342,8 @@ class OpenAIView:
         item = _mapping(event, "item")
         id_ = _text(item, "id")
         if not _is_shown(item):
-            self._hidden_items.add(id_)
+            # Not every event of an item says what comes before it.
+            self._hidden_items[id_] = self._shown_before(event) or self._hidden_items.get(id_)
             return None
         if kind in _ANNOUNCEMENTS:
             if (kind, id_) in self._announced:
@@ -347,11 +354,14 @@ class OpenAIView:
         index = event.get("output_index")
         if isinstance(index, int):
             self._output_index[id_] = index
-        if _text(event, "previous_item_id") in self._hidden_items:
-            shown["previous_item_id"] = self._last_item
-        if kind in _ANNOUNCEMENTS or kind == "response.output_item.added":
-            self._last_item = id_
+        if "previous_item_id" in event:
+            shown["previous_item_id"] = self._shown_before(event)
         return shown
+
+    def _shown_before(self, event: JsonObject) -> str | None:
+        """Return the item before that of the event, without the hidden ones between them."""
+        previous = _text(event, "previous_item_id")
+        return self._hidden_items.get(previous, previous or None)
 
 
 def _text(event: JsonObject, key: str) -> str:
@@ -361,13 +371,13 @@ def _text(event: JsonObject, key: str) -> str:
 
 def _mapping(event: JsonObject, key: str) -> JsonObject:
     value: Any = event.get(key)
-    return value if _is_object(value) else {}
+    return value if is_object(value) else {}
 
 
 def _is_shown(item: Any) -> TypeGuard[JsonObject]:
     """Return whether a client may see an item: a message of the user or of the agent."""
     return (
-        _is_object(item)
+        is_object(item)
         and _text(item, "type") == "message"
         and _text(item, "role") in ("user", "assistant")
     )
@@ -382,12 +392,13 @@ def _shown_item(item: JsonObject) -> JsonObject:
 
 
 def _without_audio(part: Any) -> Any:
-    if not _is_object(part):
+    if not is_object(part):
         return part
     return {key: value for key, value in part.items() if key != "audio"}
 
 
-def _is_object(value: object) -> TypeGuard[JsonObject]:
+def is_object(value: object) -> TypeGuard[JsonObject]:
+    """Return whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
