@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 from typing import cast
 
 import pytest
 import trustme
 
+from support.postgresql import PostgresqlServer, find_programs, postgresql_server
 from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
 
 collect_ignore = ["data"]
@@ -63,3 +65,21 @@ def connector(request: pytest.FixtureRequest) -> Connector:
 def default_connector(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each connector, as the default of sessions."""
     monkeypatch.setattr("trio_realtime._open_session.connect_trio_websocket", connector)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Generator[PostgresqlServer]:
+    """A PostgreSQL server that all tests share."""
+    if find_programs() is None:
+        pytest.skip("the programs of PostgreSQL (initdb, postgres) are not installed")
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/history.db"
+    server = cast("PostgresqlServer", request.getfixturevalue("postgresql"))
+    return server.create_database()

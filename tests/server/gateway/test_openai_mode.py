@@ -310,13 +310,17 @@ async def receive_error(client: OpenAIClient) -> dict[str, Any]:
             "e",
         ),
         (
-            '{"type": "session.update", "event_id": "e", "session": '
-             '{"audio": {"input": {"turn_detection": {"type": "magic"}}}}}',
+            (
+                '{"type": "session.update", "event_id": "e", "session": '
+                '{"audio": {"input": {"turn_detection": {"type": "magic"}}}}}'
+            ),
             "e",
         ),
         (
-            '{"type": "session.update", "event_id": "e", "session": '
-             '{"audio": {"input": {"turn_detection": [1]}}}}',
+            (
+                '{"type": "session.update", "event_id": "e", "session": '
+                '{"audio": {"input": {"turn_detection": [1]}}}}'
+            ),
             "e",
         ),
         ('{"type": "conversation.item.delete", "event_id": "e"}', "e"),

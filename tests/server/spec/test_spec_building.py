@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,22 @@ from trio_realtime.server.spec import (
 )
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 from trio_realtime.wire import UNSET, CustomVoice
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def data() -> Path:
+    return DATA
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module that the specs of the tests refer to."""
+    monkeypatch.syspath_prepend(DATA)
+    yield importlib.import_module("spec_app")
+    sys.modules.pop("spec_app", None)
+
 
 SECRET = "s3cr3t"
 ENVIRON = {"FILES_TOKEN": SECRET, "SEARCH_AUTHORIZATION": f"Bearer {SECRET}"}

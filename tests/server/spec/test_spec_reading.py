@@ -26,6 +26,14 @@ from trio_realtime.server.spec import (
 from trio_realtime.server.spec.realtime import REALTIME
 from trio_realtime.server.spec.service_table import SERVICE
 
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def data() -> Path:
+    return DATA
+
+
 SECRET = "s3cr3t"
 
 
