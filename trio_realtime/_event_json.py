@@ -109,16 +109,23 @@ def _base64(value: bytes) -> str:
     return pybase64.b64encode_as_string(value)
 
 
+#: Where the class of agents is. This module is below it, and cannot import it.
+_AGENT_MODULE: Final = "trio_realtime.agents.agent"
+
+
 def json_safe(value: Any) -> Any:
     """Return a JSON value for any object, as a copy. Never raises.
 
     Dataclasses, attrs classes, pydantic models, enums, dates, and numbers and arrays of NumPy become JSON, as in
-    what a model receives for the result of a tool. Everything else becomes its text.
+    what a model receives for the result of a tool. An agent, which is the result of a handoff, becomes its name:
+    its instructions are not for clients. Everything else becomes its text.
     """
     if type(value) is str:
         return _text(value)
     if value is None or value is True or value is False:
         return value
+    if any(cls.__module__ == _AGENT_MODULE for cls in type(value).__mro__):
+        return _text(value.name)
     try:
         return _plain(msgspec.to_builtins(value, str_keys=True, enc_hook=_unsupported), _MAX_DEPTH)
     except Exception:  # noqa: BLE001 - the user's classes may raise anything

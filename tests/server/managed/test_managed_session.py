@@ -746,6 +746,24 @@ async def test_a_locked_database_fails_the_artifact_and_not_the_call(tmp_path: P
         assert wav.stat().st_size > 44
 
 
+async def test_a_session_that_fails_has_its_recording(tmp_path: Path) -> None:
+    @function_tool(on_failure="end_session")
+    async def weather(city: str) -> str:
+        """Weather."""
+        raise LookupError("no such city")
+
+    async with no_task_left() as nursery:
+        session = make_session(weather, nursery=nursery, stores=SessionStores(recordings=tmp_path))
+        await session.start()
+        await session.connect()
+        await session.send_audio(bytes(4800))
+        await session.send_text("weather city Oslo")
+        await session.wait_ended()
+        check_end(session, "user_code", "tool_failed")
+    assert len(list(tmp_path.rglob("recording.wav"))) == 1
+    assert list(tmp_path.rglob("*.pcm")) == []
+
+
 async def test_recordings_of_unknown_sessions_do_not_stop_the_others(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

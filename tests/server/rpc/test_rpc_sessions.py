@@ -190,6 +190,9 @@ async def test_a_handoff(autojump_clock: MockClock) -> None:
             await talk.wait_for("agent_end")
     talk.check("handoff", "tool_end", "text_delta")
     (handoff,) = talk.of("handoff")
+    # Clients see the name of the agent, and not its instructions.
+    (end,) = talk.of("tool_end")
+    assert end.data["output"] == "Other"
     assert handoff.data == {"from_agent": "Clerk", "to_agent": "Other"}
     assert talk.of("agent_end")[0].data["agent"] == "Other"
 

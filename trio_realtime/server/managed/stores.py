@@ -130,7 +130,7 @@ class SessionStores:
         """Record a run for the duration of a block. Leaving the block makes the recording.
 
         A failure of the recording does not end the run. Cancellation leaves the segments for
-        :meth:`recover`.
+        :meth:`recover`; any other exception of the block is raised after the recording was made.
         """
         if self.recordings is None:
             yield None
@@ -152,15 +152,21 @@ class SessionStores:
                 facts.fail("recording", str(exc))
                 yield None
                 return
+            failure: Exception | None = None
             try:
                 yield RunRecorder(recorder)
-            finally:
-                await trio.lowlevel.checkpoint()
+            except Exception as exc:  # noqa: BLE001 - raised below
+                failure = exc
             try:
                 recording = await recorder.finish(trio.current_time())
             except RealtimeError as exc:
                 facts.fail("recording", str(exc))
-                return
+            else:
+                await self._add_run_recording(recording, facts)
+            if failure is not None:
+                raise failure
+
+    async def _add_run_recording(self, recording: Recording, facts: RunFacts) -> None:
         try:
             await self._add_recording(recording)
         except RealtimeError as exc:
