@@ -114,6 +114,17 @@ PUBLIC_MODULES = ["trio_realtime"] + [
         "testing.scenarios",
         "testing.simulation",
         "testing",
+        "server",
+        "server.spec",
+        "server.service",
+        "server.managed",
+        "server.rpc",
+        "server.recording",
+        "server.store",
+        "server.objects",
+        "server.gateway",
+        "server.twilio",
+        "server.asyncio_bridge",
     )
     if find_spec(f"trio_realtime.{name}")
 ]
