@@ -129,12 +129,36 @@ def test_fastapi_serves_browsers_with_tools_on_asyncio() -> None:
     assert err == ""
 
 
-MODULES = {"web_bridge.py"}
+def test_the_gateway_is_mounted_in_a_starlette_application() -> None:
+    out, _ = run_example("server/mounted_gateway.py")
+    assert out.decode().splitlines() == [
+        "You said: Good morning!",
+        "without a key: 401",
+        "with a key: {'agents': [{'name': 'support'}], 'default': 'support'}",
+    ]
+
+
+def test_the_gateway_runs_beside_a_quart_application() -> None:
+    out, _ = run_example("server/beside_quart.py")
+    assert out.decode().splitlines() == ["{'status': 'ok'}", "You said: Good morning!"]
+
+
+def test_the_stream_is_served_on_a_plain_websocket_server() -> None:
+    out, _ = run_example("server/plain_websocket.py")
+    assert out.decode().splitlines() == ["You said: Good morning!"]
+
+
+MODULES = {"web_bridge.py", "server/voice_client.py"}
 """Modules of other examples."""
 
 
 def test_this_module_runs_every_example() -> None:
     source = Path(__file__).read_text()
-    assert sorted({path.name for path in EXAMPLES.glob("*.py")} - MODULES) == sorted(
-        set(re.findall(r'run_example\("(\w+\.py)"', source))
+    examples = {
+        path.relative_to(EXAMPLES).as_posix()
+        for folder in (EXAMPLES, EXAMPLES / "server")
+        for path in folder.glob("*.py")
+    }
+    assert sorted(examples - MODULES) == sorted(
+        set(re.findall(r'run_example\("([\w/]+\.py)"', source))
     )
