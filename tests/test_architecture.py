@@ -124,7 +124,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "_redaction",
     },
     "server.asyncio_bridge": {
-        *("", "agents", "config", "endpoints", "errors", "events", "session", "transports"),
+        *("", "agents", "config", "endpoints", "errors", "events", "items", "session"),
+        *("transports", "usage", "wire"),
     },
     "cli": {
         *("", *PUBLIC_MODULES, "wire", "transports", "local", "testing", "testing.scenarios"),

@@ -112,7 +112,8 @@ def test_every_public_member_of_a_session_is_there() -> None:
 def test_methods_have_the_arguments_of_the_session() -> None:
     for name, method in inspect.getmembers(RealtimeSession, inspect.iscoroutinefunction):
         if not name.startswith("_") and name != "update_agent":
-            assert inspect.signature(getattr(AsyncioSession, name)) == inspect.signature(method)
+            there = inspect.signature(getattr(AsyncioSession, name)).parameters
+            assert there == inspect.signature(method).parameters
 
 
 def test_state_and_responses() -> None:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
-from trio_realtime import RealtimeAgent, RealtimeSession, Response, ResponseOutcome, SessionEnd
-from trio_realtime.config import OverflowPolicy
+from trio_realtime import (
+    FunctionTool,
+    RealtimeAgent,
+    RealtimeSession,
+    Response,
+    ResponseOutcome,
+    SessionEnd,
+)
+from trio_realtime.config import OverflowPolicy, SettingsChanges
 from trio_realtime.errors import SessionClosed
 from trio_realtime.events import AnyEvent, Audio, SessionEvent
+from trio_realtime.items import HistoryItem
 from trio_realtime.session import PacedAudio, PlaybackTracker, SessionStatistics
+from trio_realtime.session.arguments import MessageContent
+from trio_realtime.session.audio_file import AudioSource
+from trio_realtime.session.end_call import GOODBYE
+from trio_realtime.usage import Usage
+from trio_realtime.wire import UNSET, AudioFormat, InputItem, Session, ToolSpec, Unset
 
 from .channels import AsyncioChannel, Pump
 from .crossing import TrioSide
-
-if TYPE_CHECKING:
-    from trio_realtime.items import HistoryItem
-    from trio_realtime.usage import Usage
-    from trio_realtime.wire import AudioFormat
 
 __all__ = ["AsyncioPlayback", "AsyncioResponse", "AsyncioSession"]
 
@@ -30,33 +38,6 @@ T = TypeVar("T")
 
 StartPump = Callable[[Pump[Any]], None]
 """Starts a pump on trio."""
-
-
-def _on_trio(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[AsyncioSession[Any], P], Coroutine[Any, Any, T]]:
-    """Return a method of the session on asyncio that calls one of the session on trio."""
-
-    @functools.wraps(method)
-    async def call(self: AsyncioSession[Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.call(functools.partial(method, self.trio_session, *args, **kwargs))
-
-    return call
-
-
-def _with_response(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, Response]],
-) -> Callable[Concatenate[AsyncioSession[Any], P], Coroutine[Any, Any, AsyncioResponse]]:
-    """Return a method like :func:`_on_trio`, whose result is for asyncio too."""
-
-    @functools.wraps(method)
-    async def call(
-        self: AsyncioSession[Any], /, *args: P.args, **kwargs: P.kwargs
-    ) -> AsyncioResponse:
-        function = functools.partial(method, self.trio_session, *args, **kwargs)
-        return self.response(await self.call(function))
-
-    return call
 
 
 class AsyncioSession(Generic[ContextT]):
@@ -174,27 +155,220 @@ class AsyncioSession(Generic[ContextT]):
 
     # --- speak, steer and end
 
-    send_message = _on_trio(RealtimeSession[Any].send_message)
-    send_audio = _on_trio(RealtimeSession[Any].send_audio)
-    send_file = _on_trio(RealtimeSession[Any].send_file)
-    commit_audio = _on_trio(RealtimeSession[Any].commit_audio)
-    clear_audio = _on_trio(RealtimeSession[Any].clear_audio)
-    send_raw = _on_trio(RealtimeSession[Any].send_raw)
-    create_response = _with_response(RealtimeSession[Any].create_response)
-    ask = _on_trio(RealtimeSession[Any].ask)
-    interrupt = _on_trio(RealtimeSession[Any].interrupt)
-    update_settings = _on_trio(RealtimeSession[Any].update_settings)
-    update_history = _on_trio(RealtimeSession[Any].update_history)
-    approve_tool_call = _on_trio(RealtimeSession[Any].approve_tool_call)
-    reject_tool_call = _on_trio(RealtimeSession[Any].reject_tool_call)
-    reconnect = _on_trio(RealtimeSession[Any].reconnect)
-    drain = _on_trio(RealtimeSession[Any].drain)
-    end_call = _on_trio(RealtimeSession[Any].end_call)
-    aclose = _on_trio(RealtimeSession[Any].aclose)
+    async def send_message(
+        self,
+        content: MessageContent,
+        *,
+        respond: bool = True,
+        item_id: str | None = None,
+        previous_item_id: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        """Send a message of the user.
+
+        See :meth:`.RealtimeSession.send_message`.
+        """
+        await self.call(
+            functools.partial(
+                self.trio_session.send_message,
+                content,
+                respond=respond,
+                item_id=item_id,
+                previous_item_id=previous_item_id,
+                event_id=event_id,
+            )
+        )
+
+    async def send_audio(
+        self, pcm: bytes | bytearray | memoryview, *, commit: bool = False
+    ) -> None:
+        """Send audio of the user.
+
+        See :meth:`.RealtimeSession.send_audio`.
+        """
+        await self.call(functools.partial(self.trio_session.send_audio, pcm, commit=commit))
+
+    async def send_file(
+        self,
+        source: AudioSource,
+        *,
+        realtime: bool = True,
+        frame_ms: float = 20,
+        silence_ms: float | None = None,
+    ) -> None:
+        """Send a recording of the user's speech, as a microphone would.
+
+        See :meth:`.RealtimeSession.send_file`.
+        """
+        await self.call(
+            functools.partial(
+                self.trio_session.send_file,
+                source,
+                realtime=realtime,
+                frame_ms=frame_ms,
+                silence_ms=silence_ms,
+            )
+        )
+
+    async def commit_audio(self) -> None:
+        """End the user's turn, for push-to-talk. This does not request a response.
+
+        See :meth:`.RealtimeSession.commit_audio`.
+        """
+        await self.call(self.trio_session.commit_audio)
+
+    async def clear_audio(self) -> None:
+        """Drop the audio in the service's input buffer that is not part of a turn yet.
+
+        See :meth:`.RealtimeSession.clear_audio`.
+        """
+        await self.call(self.trio_session.clear_audio)
+
+    async def send_raw(self, event: Mapping[str, Any]) -> None:
+        """Send a client event that the library has no method for, or with keys that it does not know.
+
+        See :meth:`.RealtimeSession.send_raw`.
+        """
+        await self.call(functools.partial(self.trio_session.send_raw, event))
+
+    async def create_response(
+        self,
+        *,
+        instructions: str | Unset = UNSET,
+        conversation: str | Unset = UNSET,
+        input: Sequence[InputItem] | Unset = UNSET,  # noqa: A002 - the wire name
+        metadata: Mapping[str, str] | None = None,
+        tools: Sequence[FunctionTool | ToolSpec] | Unset = UNSET,
+        tool_choice: Any = UNSET,
+        output_modalities: Sequence[str] | Unset = UNSET,
+        max_output_tokens: int | str | Unset = UNSET,
+        extra: Mapping[str, Any] | Unset = UNSET,
+    ) -> AsyncioResponse:
+        """Request a response with its own settings.
+
+        See :meth:`.RealtimeSession.create_response`.
+        """
+        return self.response(
+            await self.call(
+                functools.partial(
+                    self.trio_session.create_response,
+                    instructions=instructions,
+                    conversation=conversation,
+                    input=input,
+                    metadata=metadata,
+                    tools=tools,
+                    tool_choice=tool_choice,
+                    output_modalities=output_modalities,
+                    max_output_tokens=max_output_tokens,
+                    extra=extra,
+                )
+            )
+        )
+
+    async def ask(self, content: MessageContent) -> ResponseOutcome:
+        """Send a message of the user and wait for the agent's answer, after all its function calls.
+
+        See :meth:`.RealtimeSession.ask`.
+        """
+        return await self.call(functools.partial(self.trio_session.ask, content))
+
+    async def interrupt(self) -> None:
+        """Stop the agent: its response, its audio and its tools.
+
+        See :meth:`.RealtimeSession.interrupt`.
+        """
+        await self.call(self.trio_session.interrupt)
+
+    async def update_settings(self, **changes: Unpack[SettingsChanges]) -> Session:
+        """Change settings; return when the service has accepted them.
+
+        See :meth:`.RealtimeSession.update_settings`.
+        """
+        return await self.call(functools.partial(self.trio_session.update_settings, **changes))
+
+    async def update_history(
+        self,
+        history: Sequence[HistoryItem] | Callable[[Sequence[HistoryItem]], Sequence[HistoryItem]],
+    ) -> Sequence[HistoryItem]:
+        """Edit the conversation; return when the service has carried out the edit.
+
+        See :meth:`.RealtimeSession.update_history`.
+        """
+        return await self.call(functools.partial(self.trio_session.update_history, history))
+
+    async def approve_tool_call(self, call_id: str, *, always: bool = False) -> bool:
+        """Approve a call that waits for approval, so that it runs.
+
+        See :meth:`.RealtimeSession.approve_tool_call`.
+        """
+        return await self.call(
+            functools.partial(self.trio_session.approve_tool_call, call_id, always=always)
+        )
+
+    async def reject_tool_call(
+        self, call_id: str, *, always: bool = False, message: str | None = None
+    ) -> bool:
+        """Reject a call that waits for approval. The call is answered, and the model goes on.
+
+        See :meth:`.RealtimeSession.reject_tool_call`.
+        """
+        return await self.call(
+            functools.partial(
+                self.trio_session.reject_tool_call, call_id, always=always, message=message
+            )
+        )
+
+    async def reconnect(self) -> None:
+        """Replace the connection with a new one; return when the session uses it.
+
+        See :meth:`.RealtimeSession.reconnect`.
+        """
+        await self.call(self.trio_session.reconnect)
+
+    async def drain(self, *, timeout: float | None = None) -> bool:
+        """Wait until the agent has nothing more to say.
+
+        See :meth:`.RealtimeSession.drain`.
+        """
+        return await self.call(functools.partial(self.trio_session.drain, timeout=timeout))
+
+    async def end_call(self, *, instructions: str | None = GOODBYE) -> bool:
+        """Ask the agent for a last sentence, wait until it was heard, and end the session.
+
+        See :meth:`.RealtimeSession.end_call`.
+        """
+        return await self.call(
+            functools.partial(self.trio_session.end_call, instructions=instructions)
+        )
+
+    async def aclose(self, *, drain_timeout: float | None = None) -> None:
+        """End the session: stop the tools, send the queued frames, close the connection. Idempotent.
+
+        See :meth:`.RealtimeSession.aclose`.
+        """
+        await self.call(functools.partial(self.trio_session.aclose, drain_timeout=drain_timeout))
+
+    async def hang_up(self) -> None:
+        """End the session because the user has hung up, as :meth:`aclose` does. Idempotent.
+
+        See :meth:`.RealtimeSession.hang_up`.
+        """
+        await self.call(self.trio_session.hang_up)
 
     async def update_agent(self, agent: RealtimeAgent[ContextT]) -> None:
         """Make another agent current; see :meth:`.RealtimeSession.update_agent`."""
         await self.call(functools.partial(self.trio_session.update_agent, agent))
+
+    async def observe_input_audio(self, observer: Callable[[bytes], object] | None) -> None:
+        """Call a function with each piece of the user's audio. It is called in trio's thread.
+
+        See :meth:`.RealtimeSession.observe_input_audio`.
+        """
+
+        async def observe() -> None:
+            self.trio_session.observe_input_audio(observer)
+
+        await self.call(observe)
 
     async def mute(self, muted: bool) -> None:  # noqa: FBT001 - as that of the session
         """Stop sending the user's audio, or send it again. Muted audio is dropped."""
@@ -233,6 +407,11 @@ class AsyncioSession(Generic[ContextT]):
     def end(self) -> SessionEnd | None:
         """How the session ended; ``None`` while it runs."""
         return self.trio_session.end
+
+    @property
+    def settings(self) -> Session:
+        """The whole session object that the service has accepted last, with its defaults."""
+        return self.trio_session.settings
 
     @property
     def usage(self) -> Usage:

@@ -61,9 +61,9 @@ class RowQueue:
         self._entries: deque[_Entry] = deque()
         self._chunks: deque[_Entry] = deque()
         self._batch: Batch | None = None
-        self.rows = 0
-        self.bytes = 0
-        self.last_number = 0
+        self.rows: int = 0
+        self.bytes: int = 0
+        self.last_number: int = 0
 
     def __len__(self) -> int:
         """Return the number of rows that wait, without those of the current batch."""
