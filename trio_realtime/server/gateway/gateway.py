@@ -5,11 +5,10 @@ It knows neither HTTP nor WebSockets: :mod:`.api` and :mod:`.stream` do.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Final, final
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, final
 
 import attrs
 import trio
@@ -18,7 +17,7 @@ from trio_realtime._nursery import open_bare_nursery
 from trio_realtime._validation import is_number
 from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import ConfigurationError, InternalError, UsageError
-from trio_realtime.server.managed import ManagedSession, RunEnd, SessionStores, StopReason
+from trio_realtime.server.managed import ManagedSession, RunEnd, SessionStores
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.spec import AgentSpec
@@ -26,12 +25,10 @@ from trio_realtime.transports import Connector
 from trio_realtime.wire import AudioFormat
 
 from .admission import Admission
-from .hosting import HostedSession
+from .hosting import HostedSession, stop_safely
 from .tokens import Grant, Role, TokenIssuer
 
 __all__ = ["CreatedSession", "Gateway", "GatewaySettings", "SessionNotFound", "open_gateway"]
-
-_log: Final = logging.getLogger("trio_realtime.server.gateway")
 
 
 class SessionNotFound(Exception):
@@ -134,6 +131,7 @@ class Gateway:
         self._on_event = on_event
         self._sessions: dict[str, HostedSession] = {}
         self._creating: set[str] = set()
+        self._unstored: set[str] = set()  # of those that are created
         self._idle = trio.Event()
 
     @property
@@ -191,7 +189,6 @@ class Gateway:
                 spec.realtime, input_format=audio_format, output_format=audio_format
             )
             spec = attrs.evolve(spec, realtime=config)
-        self.admission.admit(tenant, trio.current_time())
         session = ManagedSession(
             spec,
             self._service,
@@ -209,12 +206,12 @@ class Gateway:
             on_end=self._forget,
         )
         name = session.session_id
+        self.admission.admit(tenant, trio.current_time())
         try:
-            self._reserve(name)
-            await self._check_continued(session_id, tenant)
-            await session.start()
+            with self._reserved(name):
+                await self._check_continued(session_id, tenant)
+                await session.start()
         except BaseException:
-            self._creating.discard(name)
             self.admission.release(tenant)
             raise
         hosted = HostedSession(
@@ -223,9 +220,11 @@ class Gateway:
             attach_timeout=self.settings.attach_timeout,
             grace=self.settings.grace,
         )
-        self._creating.discard(name)
         self._sessions[name] = hosted
         self._nursery.start_soon(hosted.watch)
+        if name in self._unstored:
+            self._unstored.discard(name)
+            self.end_unstored_session(name)
         return CreatedSession(
             session_id=name,
             run_id=session.run_id,
@@ -250,10 +249,12 @@ class Gateway:
 
     def end_unstored_session(self, session_id: str) -> None:
         """End a session, because its history cannot be stored."""
+        if session_id in self._creating:
+            self._unstored.add(session_id)
         hosted = self._sessions.get(session_id)
         if hosted is not None:
             hosted.session.fail_part("history", "the history cannot be stored")
-            self._nursery.start_soon(_stop_safely, hosted.session, "store_failed")
+            self._nursery.start_soon(stop_safely, hosted.session, "store_failed")
 
     async def drain(self, timeout: float, *, agent_timeout: float = 5.0) -> None:
         """Shut down: admit no session any more, wait for those that run, and end the rest.
@@ -272,16 +273,26 @@ class Gateway:
             await self._idle.wait()
         async with trio.open_nursery() as nursery:
             for hosted in list(self._sessions.values()):
-                nursery.start_soon(_stop_safely, hosted.session, "server_drain", agent_timeout)
+                nursery.start_soon(stop_safely, hosted.session, "server_drain", agent_timeout)
 
-    def _reserve(self, session_id: str) -> None:
+    @contextmanager
+    def _reserved(self, session_id: str) -> Generator[None]:
+        """Reserve an id while its session is created, so that no other one is."""
         if session_id in self._sessions or session_id in self._creating:
             raise UsageError(f"the session {session_id!r:.80} runs already")
         self._creating.add(session_id)
+        try:
+            yield
+        except BaseException:
+            self._unstored.discard(session_id)
+            raise
+        finally:
+            self._creating.discard(session_id)
 
     async def _check_continued(self, session_id: str | None, tenant: str) -> None:
         if session_id is None:
             return
+        await self.stores.flush_history()  # its last run may have ended just now
         history = self.stores.history
         stored = await history.get_session(session_id) if history is not None else None
         if stored is None or stored["tenant"] != tenant:
@@ -294,15 +305,6 @@ class Gateway:
         self.admission.release(session.tenant)
         if self.admission.is_draining and not self._sessions:
             self._idle.set()
-
-
-async def _stop_safely(
-    session: ManagedSession, reason: StopReason, drain_timeout: float | None = None
-) -> None:
-    try:
-        await session.stop(reason, drain_timeout=drain_timeout)
-    except Exception:  # noqa: BLE001 - the other sessions go on
-        _log.exception("session %s: not stopped", session.session_id)
 
 
 @asynccontextmanager

@@ -9,13 +9,13 @@ from typing import Final, final
 import trio
 
 from trio_realtime.errors import RealtimeError
-from trio_realtime.server.managed import ManagedSession
+from trio_realtime.server.managed import ManagedSession, StopReason
 from trio_realtime.server.rpc.run_events import ClientAttached, ClientDetached
 
 from .attachments import Attachments, Client
 from .tokens import Role
 
-__all__ = ["HostedSession"]
+__all__ = ["HostedSession", "stop_safely"]
 
 _log: Final = logging.getLogger("trio_realtime.server.gateway")
 
@@ -63,7 +63,7 @@ class HostedSession:
         with self._absence:
             await self.session.wait_ended()
             return
-        await self.session.stop("client_lost")
+        await stop_safely(self.session, "client_lost")
 
     def attach(self, role: Role, scope: trio.CancelScope) -> Client:
         """Attach a client. The first owner connects the session.
@@ -107,3 +107,13 @@ class HostedSession:
     def _update_deadline(self) -> None:
         deadline = self._attachments.deadline
         self._absence.deadline = math.inf if deadline is None else deadline
+
+
+async def stop_safely(
+    session: ManagedSession, reason: StopReason, drain_timeout: float | None = None
+) -> None:
+    """End a session. A bug in this leaves the other sessions alone."""
+    try:
+        await session.stop(reason, drain_timeout=drain_timeout)
+    except Exception:  # noqa: BLE001 - the other sessions go on
+        _log.exception("session %s: not stopped", session.session_id)
