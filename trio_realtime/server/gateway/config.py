@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -27,7 +27,7 @@ from trio_realtime.server.spec.kinds import (
     Table,
     Text,
 )
-from trio_realtime.server.spec.paths import SpecError
+from trio_realtime.server.spec.paths import SpecError, join
 from trio_realtime.server.spec.service_table import SERVICE
 
 from .access import OriginPolicy, TenantKeys
@@ -195,7 +195,9 @@ def load_config(
 _ENV_NAME: Final = Text(expected="the name of a variable", pattern=r"[A-Za-z_][A-Za-z0-9_]*")
 _TENANT: Final = Table(
     fields={
-        "key_sha256": Text(expected="64 hexadecimal digits", pattern=r"[0-9a-f]{64}"),
+        "key_sha256": Text(
+            expected="64 hexadecimal digits", pattern=r"[0-9a-f]{64}", is_secret=True
+        ),
         "key_env": _ENV_NAME,
         "max_sessions": _COUNT,
         "max_sessions_per_minute": _COUNT,
@@ -283,22 +285,29 @@ def _make_config(
         service=ServiceSettings(**service),
         storage=_make_storage(values.pop("storage", {}), directory),
         tenants={
-            name: _make_tenant(f"tenants.{name}", table, environ)
+            name: _make_tenant(join("tenants", name), table, environ)
             for name, table in values.pop("tenants", {}).items()
         },
         twilio=_make_twilio(values.pop("twilio", None), specs, environ),
         **values,
     )
-    config.keys()
-    config.origins()
+    _check("tenants" if config.tenants else "allow_anonymous", config.keys)
+    _check("allowed_origins", config.origins)
     return config
+
+
+def _check(path: str, make: Callable[[], object]) -> None:
+    try:
+        make()
+    except ConfigurationError as exc:
+        raise SpecError(path, str(exc)) from None
 
 
 def _make_storage(table: dict[str, Any], directory: Path) -> StorageConfig:
     if "recordings" in table:
         table["recordings"] = directory / table["recordings"]
     prefix, database = "sqlite:///", table.get("database", "")
-    if database.startswith(prefix) and not database.startswith("sqlite:////"):
+    if database.startswith(prefix) and not database.startswith((f"{prefix}/", f"{prefix}:memory:")):
         table["database"] = f"{prefix}{(directory / database[len(prefix) :]).absolute()}"
     return StorageConfig(**table)
 
