@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter as PlainCounter, deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, final
 
@@ -103,12 +103,12 @@ class GatewayMetrics(Collector):
                 "loop_lag", "How late timers of the event loop are.", registry, _LAG_BUCKETS
             ),
         }
+        # The roles of the clients of each session. The end of a session detaches all of them.
+        self._clients: dict[str, PlainCounter[str]] = {}
         self._counting: dict[str, Callable[[Any], None]] = {
             "run_started": self._on_started,
             "run_ended": self._on_ended,
             "run_warning": self._on_warning,
-            "client_attached": self._on_attached,
-            "client_detached": self._on_detached,
             "realtime_agent_end": self._on_agent_end,
             "realtime_tool_end": self._on_tool_end,
             "realtime_tool_cancelled": self._on_tool_cancelled,
@@ -130,6 +130,8 @@ class GatewayMetrics(Collector):
 
     def count_event(self, event: RpcEvent) -> None:
         """Count an event of a session."""
+        if event.type in ("client_attached", "client_detached", "run_ended"):
+            self._count_clients(event)
         count = self._counting.get(event.type)
         if count is not None:
             count(event.data)
@@ -168,11 +170,16 @@ class GatewayMetrics(Collector):
     def _on_ended(self, data: Any) -> None:
         self._ended.labels(data["by"], data["reason"]).inc()
 
-    def _on_attached(self, data: Any) -> None:
-        self._attached.labels(data["role"]).inc()
-
-    def _on_detached(self, data: Any) -> None:
-        self._attached.labels(data["role"]).dec()
+    def _count_clients(self, event: RpcEvent) -> None:
+        clients = self._clients.setdefault(event.session_id, PlainCounter())
+        if event.type == "run_ended":
+            change = {role: -count for role, count in clients.items()}
+            del self._clients[event.session_id]
+        else:
+            change = {event.data["role"]: 1 if event.type == "client_attached" else -1}
+            clients.update(change)
+        for role, count in change.items():
+            self._attached.labels(role).inc(count)
 
     def _on_agent_end(self, data: Any) -> None:
         self._turns.labels(data["status"]).inc()
