@@ -3,7 +3,7 @@
 import json
 
 import trio
-from trio_websocket import open_websocket_url
+from trio_websocket import ConnectionClosed, open_websocket_url
 
 
 async def ask(url: str, token: str | None, question: str) -> str:
@@ -14,17 +14,21 @@ async def ask(url: str, token: str | None, question: str) -> str:
         token: the token of the session, unless the server knows the client already.
         question: what to ask.
     """
+    answer = ""
     with trio.fail_after(15):
         async with open_websocket_url(url) as socket:
             hello = {"type": "hello", "protocol": 1, "token": token, "audio": "none"}
             await socket.send_message(json.dumps(hello))
             while True:
-                message = json.loads(await socket.get_message())
+                try:
+                    message = json.loads(await socket.get_message())
+                except ConnectionClosed:  # the server closes it after the last event
+                    return answer
                 match message["type"]:
                     case "run_connected":
                         await socket.send_message(json.dumps({"type": "text", "text": question}))
                     case "realtime_agent_end":
+                        answer = message["data"]["output"]
                         await socket.send_message(json.dumps({"type": "end"}))
-                        return str(message["data"]["output"])
                     case _:
                         pass
