@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 import trio
@@ -79,11 +80,12 @@ class StarletteSocket:
 
     async def close(self, code: int, reason: str) -> None:
         """Close the WebSocket, unless it is closed."""
-        try:
-            self._check()
-            await self._socket.close(code, _short(reason))
-        except (ClientGone, WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError):
-            await trio.lowlevel.checkpoint()
+        async with self._lock:  # a message that is sent is sent to its end
+            with suppress(
+                ClientGone, WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError
+            ):
+                self._check()
+                await self._socket.close(code, _short(reason))
 
     def _check(self) -> None:
         states = (self._socket.application_state, self._socket.client_state)

@@ -1,0 +1,176 @@
+"""The WebSocket of a client, on the servers that may accept it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from starlette.websockets import WebSocket
+from trio.testing import MockClock
+from trio_websocket import (
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    serve_websocket,
+    wrap_client_stream,
+)
+
+from trio_realtime.server.gateway import ClientGone, StarletteSocket, TrioSocket
+
+Message = MutableMapping[str, Any]
+
+
+class AsgiServer:
+    """The side of an ASGI server: what the application receives, and what it has sent."""
+
+    def __init__(self, *messages: Message) -> None:
+        self._messages = list(messages)
+        self.sent: list[Message] = []
+        self.failure: Exception | None = None
+        self.is_sending = False
+
+    async def receive(self) -> Message:
+        await trio.lowlevel.checkpoint()
+        if not self._messages:
+            await trio.sleep_forever()
+        return self._messages.pop(0)
+
+    async def send(self, message: Message) -> None:
+        assert not self.is_sending, "an ASGI server takes one message at a time"
+        self.is_sending = True
+        await trio.sleep(1)
+        self.is_sending = False
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append(message)
+
+    async def accept(self) -> StarletteSocket:
+        """Return the accepted WebSocket."""
+        self._messages.insert(0, {"type": "websocket.connect"})
+        scope: Message = {"type": "websocket", "path": "/", "headers": [], "query_string": b""}
+        receive: Callable[[], Awaitable[Message]] = self.receive
+        socket = WebSocket(scope, receive, self.send)
+        await socket.accept()
+        self.sent.clear()
+        return StarletteSocket(socket)
+
+
+async def test_messages_of_an_asgi_server(autojump_clock: MockClock) -> None:
+    server = AsgiServer(
+        {"type": "websocket.receive", "text": "hello"},
+        {"type": "websocket.receive", "bytes": b"\1\2"},
+        {"type": "websocket.receive", "text": "", "bytes": None},
+        {"type": "websocket.receive", "text": None, "bytes": b""},
+        {"type": "websocket.disconnect", "code": 1001},
+    )
+    socket = await server.accept()
+    assert [await socket.receive() for _ in range(4)] == ["hello", b"\1\2", "", b""]
+    for _ in range(2):  # also after the disconnect
+        with pytest.raises(ClientGone):
+            await socket.receive()
+
+
+async def test_sending_to_an_asgi_server(autojump_clock: MockClock) -> None:
+    server = AsgiServer()
+    socket = await server.accept()
+    async with trio.open_nursery() as nursery:  # one after the other
+        nursery.start_soon(socket.send, "text")
+        nursery.start_soon(socket.send, b"bytes")
+    assert sorted(str(message.get("text") or message["bytes"]) for message in server.sent) == [
+        "b'bytes'",
+        "text",
+    ]
+    server.sent.clear()
+    await socket.close(4400, "é" * 200)
+    [closed] = server.sent
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4400)
+    assert closed["reason"] == "é" * 61  # at most 123 bytes
+    await socket.close(1000, "again")
+    assert len(server.sent) == 1
+    with pytest.raises(ClientGone):
+        await socket.send("too late")
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError("gone"), RuntimeError("closed"), trio.BrokenResourceError("gone")]
+)
+async def test_an_asgi_server_whose_client_has_gone(
+    failure: Exception, autojump_clock: MockClock
+) -> None:
+    server = AsgiServer({"type": "websocket.disconnect", "code": 1006})
+    socket = await server.accept()
+    server.failure = failure
+    with pytest.raises(ClientGone):
+        await socket.send("text")
+    await socket.close(1011, "the server failed")
+    with pytest.raises(ClientGone):
+        await socket.receive()
+    with pytest.raises(ClientGone):
+        await socket.send("text")
+
+
+async def test_closing_while_a_message_is_sent(autojump_clock: MockClock) -> None:
+    server = AsgiServer()
+    socket = await server.accept()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(socket.send, "text")
+        await trio.sleep(0.5)
+        nursery.start_soon(socket.close, 1000, "the session has ended")
+    assert [message["type"] for message in server.sent] == ["websocket.send", "websocket.close"]
+
+
+# --- trio-websocket -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def connected() -> AsyncGenerator[tuple[TrioSocket, WebSocketConnection]]:
+    """Connect a client to a server of trio-websocket; yield both ends."""
+    accepted, sockets = trio.open_memory_channel[WebSocketConnection](1)
+    done = trio.Event()
+
+    async def serve(request: WebSocketRequest) -> None:
+        await accepted.send(await request.accept())
+        await done.wait()
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(serve_websocket, serve, "127.0.0.1", 0, None)
+            async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
+                client = await wrap_client_stream(nursery, stream, "127.0.0.1", "/")
+                yield TrioSocket(await sockets.receive()), client
+                done.set()
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.slow
+async def test_messages_of_trio_websocket() -> None:
+    async with connected() as (socket, client):
+        await client.send_message("hello")
+        await client.send_message(b"\1\2")
+        assert [await socket.receive() for _ in range(2)] == ["hello", b"\1\2"]
+        await socket.send("text")
+        await socket.send(b"bytes")
+        assert [await client.get_message() for _ in range(2)] == ["text", b"bytes"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(socket.close, 4400, "é" * 200)
+            with pytest.raises(ConnectionClosed) as info:
+                await client.get_message()
+        assert info.value.reason is not None
+        assert (info.value.reason.code, info.value.reason.reason) == (4400, "é" * 61)
+        with pytest.raises(ClientGone):
+            await socket.send("too late")
+        await socket.close(1000, "again")
+
+
+@pytest.mark.slow
+async def test_trio_websocket_whose_client_has_gone() -> None:
+    async with connected() as (socket, client):
+        await client.aclose()
+        with pytest.raises(ClientGone):
+            await socket.receive()
+        with pytest.raises(ClientGone):
+            await socket.send("text")
+        await socket.close(1000, "the session has ended")
