@@ -12,9 +12,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.gateway import GatewayClient, open_test_gateway
+from support.gateway import GatewayClient, make_spec, open_test_gateway
 from trio_realtime.errors import InternalError, UsageError
-from trio_realtime.server.gateway import Admission, GatewaySettings, NotAdmitted, TenantLimits
+from trio_realtime.server.gateway import (
+    Admission,
+    GatewaySettings,
+    NotAdmitted,
+    TenantLimits,
+    open_gateway,
+)
 from trio_realtime.server.managed import ManagedSession, SessionStores
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.spec import AgentSpec
@@ -83,6 +89,20 @@ async def test_a_session_that_fails_to_start_is_not_counted() -> None:
         with pytest.raises(UsageError, match="to continue"):
             await under_test.gateway.create_session(tenant="acme", session_id="sess_1")
         assert under_test.gateway.admission.running == 0
+
+
+async def test_refusals_are_reported(autojump_clock: MockClock) -> None:
+    codes: list[str] = []
+    async with open_gateway(
+        {"A": make_spec()}, admission=Admission(max_sessions=1), on_refusal=codes.append
+    ) as gateway:
+        gateway.admission.admit("acme", 0)
+        with pytest.raises(NotAdmitted):
+            await gateway.create_session(tenant="acme")
+        gateway.admission.drain()
+        with pytest.raises(NotAdmitted):
+            await gateway.create_session(tenant="acme")
+    assert codes == ["server_full", "draining"]
 
 
 async def test_creating_may_be_cancelled(autojump_clock: MockClock) -> None:

@@ -24,7 +24,7 @@ from trio_realtime.server.spec import AgentSpec
 from trio_realtime.transports import Connector
 from trio_realtime.wire import AudioFormat
 
-from .admission import Admission
+from .admission import Admission, NotAdmitted
 from .hosting import HostedSession, stop_safely
 from .tokens import Grant, Role, TokenIssuer
 
@@ -110,6 +110,7 @@ class Gateway:
         settings: GatewaySettings | None = None,
         admission: Admission | None = None,
         on_event: Callable[[RpcEvent], None] | None = None,
+        on_refusal: Callable[[str], None] | None = None,
     ) -> None:
         if not specs:
             raise ConfigurationError("a gateway needs at least one agent")
@@ -129,6 +130,7 @@ class Gateway:
         self._endpoint = endpoint
         self._connector = connector
         self._on_event = on_event
+        self._on_refusal = on_refusal
         self._sessions: dict[str, HostedSession] = {}
         self._creating: set[str] = set()
         self._unstored: set[str] = set()  # of those that are created
@@ -206,7 +208,7 @@ class Gateway:
             on_end=self._forget,
         )
         name = session.session_id
-        self.admission.admit(tenant, trio.current_time())
+        self._admit(tenant)
         try:
             with self._reserved(name):
                 await self._check_continued(session_id, tenant)
@@ -275,6 +277,14 @@ class Gateway:
             for hosted in list(self._sessions.values()):
                 nursery.start_soon(stop_safely, hosted.session, "server_drain", agent_timeout)
 
+    def _admit(self, tenant: str) -> None:
+        try:
+            self.admission.admit(tenant, trio.current_time())
+        except NotAdmitted as exc:
+            if self._on_refusal is not None:
+                self._on_refusal(exc.code)
+            raise
+
     @contextmanager
     def _reserved(self, session_id: str) -> Generator[None]:
         """Reserve an id while its session is created, so that no other one is."""
@@ -319,6 +329,7 @@ async def open_gateway(
     settings: GatewaySettings | None = None,
     admission: Admission | None = None,
     on_event: Callable[[RpcEvent], None] | None = None,
+    on_refusal: Callable[[str], None] | None = None,
     drain_timeout: float = 0.0,
 ) -> AsyncGenerator[Gateway]:
     """Open a gateway for the duration of a block. Leaving the block ends its sessions.
@@ -332,6 +343,7 @@ async def open_gateway(
         settings: times and sizes.
         admission: which sessions may begin.
         on_event: called with each event of each session, for example to count them. It must not block.
+        on_refusal: called with the code of each :exc:`NotAdmitted`.
         drain_timeout: seconds to wait for the sessions on leaving.
 
     Raises:
@@ -349,6 +361,7 @@ async def open_gateway(
             settings=settings,
             admission=admission,
             on_event=on_event,
+            on_refusal=on_refusal,
         )
         yield gateway
         await gateway.drain(drain_timeout, agent_timeout=0.0)

@@ -54,7 +54,8 @@ class _Latency:
 class GatewayMetrics(Collector):
     """Counts the events of a gateway's sessions, and measures their latencies.
 
-    Pass :meth:`count_event` as ``on_event`` to :func:`.open_gateway`, and run :meth:`measure_loop_lag` in a task.
+    Pass :meth:`count_event` as ``on_event`` and :meth:`count_refusal` as ``on_refusal`` to :func:`.open_gateway`,
+    and run :meth:`measure_loop_lag` in a task.
 
     Args:
         running: returns how many sessions run.

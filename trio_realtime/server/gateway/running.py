@@ -95,6 +95,7 @@ async def run_gateway(
             settings=config.settings,
             admission=config.admission(),
             on_event=metrics.count_event,
+            on_refusal=metrics.count_refusal,
         ) as gateway,
         trio.open_nursery() as background,
     ):
