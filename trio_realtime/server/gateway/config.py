@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import tomllib
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
@@ -97,6 +98,9 @@ class GatewayConfig:
     Attributes:
         specs: the agents by name.
         default_agent: the agent of requests that name none; the first one if it is ``None``.
+        node: the name of this process in the history, by which it finds its sessions after a crash. By
+            default, the name of the machine and the port. Processes that share a database need different
+            names.
         host, port: where to listen; port 0 chooses a free one.
         public_url: the URL at which clients reach the gateway, if a proxy is in front of it.
         certfile, keyfile: PEM files, to serve ``https`` and ``wss``.
@@ -117,6 +121,7 @@ class GatewayConfig:
 
     specs: Mapping[str, AgentSpec]
     default_agent: str | None = None
+    node: str | None = None
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str | None = None
@@ -134,6 +139,11 @@ class GatewayConfig:
     storage: StorageConfig = StorageConfig()
     tenants: Mapping[str, TenantConfig] = attrs.field(factory=dict[str, TenantConfig])
     twilio: TwilioConfig | None = None
+
+    @property
+    def owner_node(self) -> str:
+        """The name of this process in the history."""
+        return self.node or f"{socket.gethostname()}:{self.port}"
 
     def keys(self) -> TenantKeys:
         """Return the keys of the tenants.
@@ -225,6 +235,7 @@ _CONFIG: Final = Table(
     fields={
         "agents": Text(),
         "default_agent": Text(),
+        "node": Text(expected="a name that is not empty", pattern=r"\S+"),
         "host": Text(),
         "port": Number(low=0, high=65535, is_integer=True),
         "public_url": Text(),

@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from trio_realtime.errors import RealtimeError, UsageError
+from trio_realtime.errors import ConfigurationError, RealtimeError, UsageError
 
 from .access import AccessDenied
 from .admission import NotAdmitted
@@ -96,6 +96,9 @@ def _response_to(exc: Exception) -> Response:
             return error_response(status, code, str(exc), {"Retry-After": str(math.ceil(seconds))})
         case SessionNotFound():
             return error_response(404, "not_found", str(exc))
+        case ConfigurationError():  # of the operator: the client can do nothing
+            _log.error("a request failed: %s", exc)
+            return error_response(500, "misconfigured", "the server is not configured correctly")
         case UsageError():
             return error_response(400, "invalid_request", str(exc))
         case RealtimeError():

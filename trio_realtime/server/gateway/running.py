@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -28,7 +27,7 @@ from trio_realtime.server.store import (
 from trio_realtime.transports import Connector
 
 from .app import create_app
-from .config import GatewayConfig, StorageConfig
+from .config import GatewayConfig
 from .gateway import Gateway, open_gateway
 from .metrics import GatewayMetrics
 from .serving import serve_app
@@ -84,7 +83,7 @@ async def run_gateway(
     watch = _HistoryWatch()
     endpoint, connector = _local_service() if uses_local_server(config) else (None, None)
     async with (
-        _open_stores(config.storage, watch) as stores,
+        _open_stores(config, watch) as stores,
         open_gateway(
             config.specs,
             default_agent=config.default_agent,
@@ -159,24 +158,25 @@ def _local_service() -> tuple[Endpoint, Connector]:
 
 @asynccontextmanager
 async def _open_stores(
-    config: StorageConfig, watch: _HistoryWatch
+    config: GatewayConfig, watch: _HistoryWatch
 ) -> AsyncGenerator[SessionStores]:
+    storage = config.storage
     async with AsyncExitStack() as stack:
         history: HistoryStore | None = None
-        if config.database is not None:
-            ends = config.on_failure == "end_session"
+        if storage.database is not None:
+            ends = storage.on_failure == "end_session"
             history = await stack.enter_async_context(
                 open_history_store(
-                    config.database,
+                    storage.database,
                     options=WriteOptions(overflow="fail" if ends else "degrade"),
                     on_failure=watch.on_failure,
                 )
             )
-        objects = open_object_storage(config.objects) if config.objects is not None else None
+        objects = open_object_storage(storage.objects) if storage.objects is not None else None
         yield SessionStores(
             history=history,
-            recordings=config.recordings,
+            recordings=storage.recordings,
             objects=objects,
-            opt_out=config.opt_out,
-            owner_node=socket.gethostname(),
+            opt_out=storage.opt_out,
+            owner_node=config.owner_node,
         )

@@ -98,6 +98,10 @@ class RunHistory:
         self._writer.put([row])
 
 
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    return Path(path).absolute()
+
+
 @attrs.frozen(kw_only=True)
 class SessionStores:
     """Where managed sessions are stored. What is ``None`` is not stored.
@@ -111,7 +115,9 @@ class SessionStores:
     """
 
     history: HistoryStore | None = None
-    recordings: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
+    recordings: Path | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_absolute)
+    )
     objects: ObjectStorage | None = None
     opt_out: bool = False
     owner_node: str | None = None
