@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import signal
+import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,7 +71,12 @@ async def gateway(options: GatewayOptions) -> int:
         )
     from trio_realtime.server.gateway import load_config, run_gateway, uses_local_server
 
-    config = _built_in_config() if options.config is None else load_config(options.config)
+    if options.config is None:
+        config = _built_in_config()
+    else:
+        # The specs may name modules in the directory of the file.
+        sys.path.insert(0, str(options.config.absolute().parent))
+        config = load_config(options.config)
     config = attrs.evolve(
         config,
         host=config.host if options.host is None else options.host,
@@ -81,6 +87,7 @@ async def gateway(options: GatewayOptions) -> int:
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     if uses_local_server(config):
         print_message("no service is configured; the gateway uses the local server")
     stop = trio.Event()

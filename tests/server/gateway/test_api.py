@@ -16,6 +16,7 @@ from trio.testing import MockClock
 
 from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
 from trio_realtime import SessionConfig, function_tool
+from trio_realtime.items import item_text
 from trio_realtime.server.gateway import (
     Admission,
     GatewayMetrics,
@@ -25,7 +26,9 @@ from trio_realtime.server.gateway import (
     create_app,
 )
 from trio_realtime.server.managed import SessionStores
+from trio_realtime.server.objects import open_object_storage
 from trio_realtime.server.rpc import RpcEvent
+from trio_realtime.server.spec import AgentSpec
 from trio_realtime.server.store import open_history_store
 
 ACME = {"Authorization": "Bearer acme-key"}
@@ -381,3 +384,67 @@ async def test_a_bug_of_the_server_is_an_internal_error(
         )
         assert "secret details" in caplog.text
         assert await api.get("/healthz") == {"status": "ok"}
+
+
+async def test_a_recording_in_an_object_storage_is_served(tmp_path: Path) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(
+            stores=SessionStores(
+                history=history,
+                recordings=tmp_path / "recordings",
+                objects=open_object_storage("memory://"),
+            )
+        ) as api,
+    ):
+        owner = await api.call()
+        path = f"/v1/sessions/{owner.welcome['session_id']}"
+        await owner.socket.to_server.send(bytes(4800))
+        await owner.send("end")
+        await owner.receive_all()
+        await wait_until_stored(api, owner.welcome["session_id"])
+        recording = await api.http.get(f"{path}/recording", headers=ACME)
+        assert (recording.status_code, recording.content[:4]) == (200, b"RIFF")
+        assert wav_files(tmp_path) == []
+        assert (await api.http.delete(path, headers=ACME)).status_code == 204
+        assert (await api.http.get(f"{path}/recording", headers=ACME)).status_code == 404
+
+
+def wav_files(directory: Path) -> list[Path]:
+    return list(directory.rglob("*.wav"))
+
+
+async def test_a_continued_session_knows_what_was_said(tmp_path: Path) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        first = await api.call()
+        session_id = first.welcome["session_id"]
+        await first.send("text", text="My name is Ada.")
+        await first.receive_until("realtime_agent_end")
+        await first.send("end")
+        await first.receive_all()
+        await wait_until_stored(api, session_id)
+        second = await api.call(session_id=session_id)
+        session = api.gateway.find(session_id).session.session
+        assert [item_text(item) for item in session.history] == [
+            "My name is Ada.",
+            "You said: My name is Ada.",
+        ]
+        await second.send("end")
+        await second.receive_all()
+        stored = await wait_until_stored(api, session_id)
+        assert stored["transcript"] == "User: My name is Ada.\nAgent: You said: My name is Ada."
+
+
+async def test_a_wrong_configuration_is_not_shown_to_clients(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = AgentSpec(name="Broken", realtime_mode=True, tools=["no_such_module:tool"])
+    async with open_api(spec) as api:
+        response = await api.http.post("/v1/sessions", headers=ACME)
+        assert response.status_code == 500
+        assert response.json()["error"]["code"] == "misconfigured"
+        assert "no_such_module" not in response.text
+        assert "no_such_module" in caplog.text

@@ -58,6 +58,7 @@ def test_the_defaults(tmp_path: Path) -> None:
 
 FULL = f"""
 default_agent = "sales"
+node = "voice-1"
 host = "0.0.0.0"
 port = 0
 public_url = "https://voice.example"
@@ -107,6 +108,7 @@ agent = "support"
 def test_every_key(tmp_path: Path) -> None:
     config = load(tmp_path, FULL, environ={"OTHER_KEY": "another", "MY_TOKEN": "twilio token"})
     assert config.default_agent == "sales"
+    assert config.node == config.owner_node == "voice-1"
     assert (config.host, config.port) == ("0.0.0.0", 0)
     assert config.public_url == "https://voice.example"
     assert config.certfile == tmp_path / "tls/chain.pem"

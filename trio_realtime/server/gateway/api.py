@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Final, final
 
 import attrs
 import msgspec
 import trio
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from trio_realtime.server.managed import EventReader, EventsMissed, ManagedSession
 from trio_realtime.server.rpc import load_asyncapi, load_schema
@@ -214,10 +215,17 @@ class Api:
         tenant, session_id = self._tenant(request), _id_of(request)
         if await self._stored(session_id, tenant) is None:
             raise SessionNotFound(f"there is no stored session {session_id!r:.80}")
-        path = await self._gateway.stores.recording_of(session_id)
-        if path is None:
-            raise SessionNotFound("the session has no recording, or it is not complete yet")
-        return FileResponse(Path(path), media_type="audio/wav", filename=f"{session_id}.wav")
+        stack = AsyncExitStack()
+        try:
+            chunks = await stack.enter_async_context(
+                self._gateway.stores.open_recording(session_id)
+            )
+            if chunks is None:
+                raise SessionNotFound("the session has no recording, or it is not complete yet")
+            return _StreamedFile(chunks, stack.pop_all(), f"{session_id}.wav")
+        finally:
+            with trio.CancelScope(shield=True):
+                await stack.aclose()
 
     async def _create_token(self, request: Request) -> Response:
         tenant = self._tenant(request)
@@ -305,6 +313,19 @@ class Api:
 
 def _route(path: str, handler: Handler, method: str = "GET") -> Route:
     return Route(path, handles_errors(handler), methods=[method])
+
+
+class _StreamedFile(StreamingResponse):
+    """A WAV file that is open until the response has been sent."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], stack: AsyncExitStack, name: str) -> None:
+        disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+        super().__init__(chunks, media_type="audio/wav", headers=disposition)
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._stack:
+            await super().__call__(scope, receive, send)
 
 
 async def _server_sent_events(reader: EventReader) -> AsyncGenerator[bytes]:  # noqa: ASYNC900 - starlette iterates it

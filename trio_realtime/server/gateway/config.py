@@ -277,7 +277,7 @@ def _make_config(
     agents = values.pop("agents", None)
     if agents is None:
         raise SpecError("agents", 'name the file with the agents, such as "agents.toml"')
-    specs = load_specs(directory / agents)
+    specs = load_specs(directory / agents, check_imports=True)
     default = values.get("default_agent")
     if default is not None and default not in specs:
         raise SpecError("default_agent", f"there is no such agent; there are {', '.join(specs)}")

@@ -31,8 +31,6 @@ _log: Final = logging.getLogger("trio_realtime.server.gateway")
 
 #: Seconds between two pings to each client. They notice a lost client, and keep proxies from closing.
 _PING_INTERVAL: Final = 20.0
-#: Seconds that requests have to end after the server was asked to stop.
-_GRACEFUL_TIMEOUT: Final = 3.0
 
 
 async def serve_app(
@@ -44,6 +42,7 @@ async def serve_app(
     keyfile: Path | None = None,
     max_message_size: int = 1024 * 1024,
     send_timeout: float = 30.0,
+    graceful_timeout: float = 3.0,
     shutdown: Callable[[], Awaitable[None]] = trio.sleep_forever,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -61,6 +60,7 @@ async def serve_app(
         max_message_size: bytes of one message of a WebSocket client.
         send_timeout: seconds that a client may take to read a part of an answer or a message. Then its
             connection is closed.
+        graceful_timeout: seconds that requests have to end after ``shutdown`` has returned.
         shutdown: returns when the server should stop.
 
     Raises:
@@ -94,7 +94,7 @@ async def serve_app(
                 await shutdown()
                 accepting.cancel_scope.cancel(reason="the server stops")
             await worker.terminated.set()
-            connections.cancel_scope.deadline = trio.current_time() + _GRACEFUL_TIMEOUT
+            connections.cancel_scope.deadline = trio.current_time() + graceful_timeout
         await lifespan.wait_for_shutdown()
         application.cancel_scope.cancel(reason="the server has stopped")
 

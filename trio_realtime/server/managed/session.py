@@ -11,7 +11,7 @@ import binascii
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Literal, TypeAlias, final
 from uuid import uuid4
@@ -26,6 +26,7 @@ from trio_realtime._redaction import redact_url
 from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import InternalError, RealtimeError, SessionClosed, UsageError
 from trio_realtime.events import Audio, AudioInterrupted, SessionEvent
+from trio_realtime.items import HistoryItem, creatable_items
 from trio_realtime.server.rpc import RpcEncoder, RpcEvent
 from trio_realtime.server.rpc.run_events import (
     RunConnected,
@@ -83,7 +84,8 @@ class ManagedSession:
     Args:
         spec: the agent.
         settings: the service to connect to; by default, that of the environment and of the spec.
-        session_id: continue the session with this id, whose history is stored. By default, a new id.
+        session_id: continue the session with this id, whose history is stored: the model is given what was
+            said. By default, a new id.
         specs: the agents that ``spec`` may hand off to, by name.
         stores: where recordings, the history and artifacts are stored; nowhere by default.
         nursery: runs the session. Not needed with :meth:`managed`.
@@ -159,6 +161,7 @@ class ManagedSession:
         self._clock_offset = 0.0
         self._built: BuiltAgent
         self._service: _Service
+        self._earlier: Sequence[HistoryItem] = ()
         self._encoder: RpcEncoder
         self._history: RunHistory | None = None
         self._events: EventLog
@@ -206,10 +209,11 @@ class ManagedSession:
             self.spec, specs=self._specs, settings=self._settings, variables=self._variables
         )
         last_seq = await self._last_stored_seq()
+        earlier = await self._stores.earlier_items(self.session_id) if self._is_continued else ()
         if self._state != "new":
             raise UsageError("start() was called twice at the same time")
         self._state = "started"
-        self._service, self._built = service, built
+        self._service, self._built, self._earlier = service, built, creatable_items(earlier)
         self.run_id = f"run_{uuid4().hex}"
         self._started_at = trio.current_time()
         self._clock_offset = time.time() - self._started_at
@@ -409,6 +413,28 @@ class ManagedSession:
         if self._recorder is not None:
             self._recorder.record_heard(self.session)
 
+    def pause_recording(self) -> None:
+        """Record silence until :meth:`resume_recording`, for example without the consent of the user."""
+        if self._recorder is not None:
+            self._recorder.recorder.pause(trio.current_time())
+
+    def resume_recording(self) -> None:
+        """Record again."""
+        if self._recorder is not None:
+            self._recorder.recorder.resume(trio.current_time())
+
+    def redact_recording(self, start_ms: float, end_ms: float) -> None:
+        """Make a range silent in the recording.
+
+        Args:
+            start_ms, end_ms: milliseconds from the beginning of the recording.
+
+        Raises:
+            UsageError: the range is empty.
+        """
+        if self._recorder is not None:
+            self._recorder.recorder.redact(start_ms, end_ms)
+
     # --- what happens
 
     @property
@@ -586,6 +612,7 @@ class ManagedSession:
                     transport=self._service.connector,
                     config=attrs.evolve(self._built.config, model=self._service.model),
                     context=self._built.context,
+                    history=self._earlier,
                 )
             )
             self._session = session

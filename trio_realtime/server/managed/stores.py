@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -26,13 +26,14 @@ from trio_realtime.server.store import (
     SessionJournal,
     audio_chunk_row,
 )
-from trio_realtime.wire import AudioFormat
+from trio_realtime.wire import AudioFormat, InputText, MessageItem, OutputText
 
 from .recording import RunRecorder
 
 __all__ = ["RunFacts", "RunHistory", "SessionStores"]
 
 _WAV: Final = "audio/wav"
+_CHUNK_SIZE: Final = 256 * 1024
 #: Seconds that the database may take to accept the rows that wait.
 _FLUSH_TIMEOUT: Final = 10.0
 
@@ -209,21 +210,54 @@ class SessionStores:
             raise HistoryStoreError("the database does not accept the history; try again later")
 
     async def recording_of(self, session_id: str) -> Path | None:
-        """Return the file of the latest recording of a session; ``None`` if there is none here."""
+        """Return the file of the latest recording of a session; ``None`` if there is none on this machine."""
+        artifacts = (
+            await self.history.artifacts(session_id, kind="recording") if self.history else []
+        )
+        path = _local_path(artifacts[-1]) if artifacts else None
+        return path if path is not None and await trio.Path(path).is_file() else None
+
+    @asynccontextmanager
+    async def open_recording(self, session_id: str) -> AsyncGenerator[AsyncIterator[bytes] | None]:
+        """Open the latest recording of a session, a WAV file, to iterate over its bytes during a block.
+
+        Yields ``None`` if there is none.
+
+        Raises:
+            RealtimeError: the database or the object storage cannot be read. Iterating may raise this too.
+        """
+        artifacts = (
+            await self.history.artifacts(session_id, kind="recording") if self.history else []
+        )
+        if not artifacts:
+            yield None
+            return
+        path = _local_path(artifacts[-1])
+        if path is None and self.objects is not None:
+            async with self.objects.open(_key_of(artifacts[-1])) as reader:
+                yield reader
+        elif path is not None and await trio.Path(path).is_file():
+            async with await trio.open_file(path, "rb") as file:
+                yield _FileChunks(file)
+        else:
+            yield None
+
+    async def earlier_items(self, session_id: str) -> tuple[MessageItem, ...]:
+        """Return the messages of the earlier runs of a session, as far as they have text.
+
+        What the user did not hear of a message is left out.
+        """
         if self.history is None:
-            return None
-        for artifact in reversed(await self.history.artifacts(session_id, kind="recording")):
-            path = _local_path(artifact)
-            if path is not None and await trio.Path(path).is_file():
-                return path
-        return None
+            return ()
+        rows = await self.history.items(session_id)
+        return tuple(item for row in rows if (item := _message_of(row)) is not None)
 
     async def delete_artifacts(self, artifacts: Iterable[Mapping[str, Any]]) -> None:
         """Delete the files of artifacts, as ``HistoryStore.delete_session`` returns them."""
         for artifact in artifacts:
             path = _local_path(artifact)
             if path is not None:
-                await trio.Path(path).unlink(missing_ok=True)
+                await trio.to_thread.run_sync(_remove_run, path)
             elif self.objects is not None:
                 await self.objects.delete(_key_of(artifact))
 
@@ -257,3 +291,35 @@ def _local_path(artifact: Mapping[str, Any]) -> Path | None:
 
 def _key_of(artifact: Mapping[str, Any]) -> str:
     return str(artifact["url"]).removeprefix("object:")
+
+
+def _remove_run(recording: Path) -> None:
+    """Remove a recording, and the files that described its segments."""
+    for path in (recording, *(recording.parent / name for name in ("manifest.jsonl", "lock"))):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # other files, or another run
+        recording.parent.rmdir()
+        recording.parent.parent.rmdir()
+
+
+@final
+class _FileChunks(AsyncIterator[bytes]):
+    """The bytes of an open file, in chunks."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    async def __anext__(self) -> bytes:
+        chunk: bytes = await self._file.read(_CHUNK_SIZE)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+def _message_of(row: Mapping[str, Any]) -> MessageItem | None:
+    heard = row["heard_text"]
+    text: str | None = heard if heard is not None else row["text"]
+    if row["kind"] != "message" or row["role"] not in ("user", "assistant") or not text:
+        return None
+    part = InputText(text=text) if row["role"] == "user" else OutputText(text=text)
+    return MessageItem(id=row["item_id"], role=row["role"], content=(part,))
