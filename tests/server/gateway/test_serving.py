@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
-from trio_websocket import ConnectionClosed, open_websocket_url
+from trio_websocket import open_websocket_url
 
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.server.gateway import serve_app
@@ -170,15 +170,3 @@ async def test_a_client_that_reads_nothing_is_closed_and_does_not_block_the_end(
         except trio.BrokenResourceError:
             pass
     await stream.aclose()
-
-
-async def test_a_message_that_is_too_large_closes_its_connection() -> None:
-    async with (
-        serving(max_message_size=1000) as url,
-        open_websocket_url(websocket_url(url, "/close")) as socket,
-    ):
-        await socket.send_message("x" * 5000)
-        with pytest.raises(ConnectionClosed) as closed:
-            await socket.get_message()
-        assert closed.value.reason is not None
-        assert closed.value.reason.code == 1009
