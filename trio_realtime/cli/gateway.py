@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from trio_realtime import ServerVad, SessionConfig, Transcription, function_tool
+from trio_realtime._nursery import leaves_of
 
 from .assistant import INSTRUCTIONS, count_letters, get_time, get_weather
 from .exit import OK, UserFacingError, print_message
@@ -100,7 +101,7 @@ async def gateway(options: GatewayOptions) -> int:
                     print(url, flush=True)
             nursery.cancel_scope.cancel(reason="the gateway has shut down")
     except* OSError as group:
-        error = group.exceptions[0]
+        error = next(leaves_of(group))
         assert isinstance(error, OSError)
         raise UserFacingError(f"{error.strerror or error}; {_hint(error)}") from error
     return OK

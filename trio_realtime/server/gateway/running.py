@@ -76,6 +76,7 @@ async def run_gateway(
         stop: returns when the gateway should shut down.
 
     Raises:
+        ExceptionGroup: with one of the following.
         RealtimeError: a store cannot be opened, or a value of the configuration cannot work.
         OSError: the server cannot listen on the address.
     """
