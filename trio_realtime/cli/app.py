@@ -258,6 +258,33 @@ async def serve(
 
 @app.command(
     sort_key=5,
+    help_epilogue=_epilogue("gateway", "gateway --config gateway.toml", "gateway --port 0"),
+)
+async def gateway(
+    *,
+    config: Path | None = None,
+    host: str | None = None,
+    port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
+    verbose: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Serve agents to web pages, phones and other programs.
+
+    Without a file, serves a built-in agent on this machine, with a web page to talk to it. Prints the URL
+    once clients can connect. SIGTERM and Ctrl-C let running calls end; a second signal ends them.
+
+    Args:
+        config: TOML file with the agents, the tenants and the stores.
+        host: Address to listen on; by default, that of the file, or 127.0.0.1.
+        port: Port to listen on, 0 for a free one; by default, that of the file, or 8080.
+        verbose: Log what happens to stderr.
+    """
+    from .gateway import GatewayOptions, gateway as run
+
+    return await run(GatewayOptions(config=config, host=host, port=port, verbose=verbose))
+
+
+@app.command(
+    sort_key=6,
     help_epilogue=_epilogue(
         "doctor", "doctor --offline", "doctor --url wss://voice.example/v1 --api-key KEY"
     ),
@@ -285,7 +312,7 @@ async def doctor(
 
 @app.command(
     name="test",
-    sort_key=6,
+    sort_key=7,
     help_epilogue=_epilogue("test scenarios", "test scenarios --junit results.xml"),
 )
 def run_scenario_files(
@@ -314,34 +341,7 @@ def run_scenario_files(
     return run_scenarios(files, url=url, api_key=api_key, model=model, junit=junit)
 
 
-@app.command(
-    sort_key=8,
-    help_epilogue=_epilogue("gateway", "gateway --config gateway.toml", "gateway --port 0"),
-)
-async def gateway(
-    *,
-    config: Path | None = None,
-    host: str | None = None,
-    port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
-    verbose: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-) -> int:
-    """Serve agents to web pages, phones and other programs.
-
-    Without a file, serves a built-in agent on this machine, with a web page to talk to it. Prints the URL
-    once clients can connect. SIGTERM and Ctrl-C let running calls end; a second signal ends them.
-
-    Args:
-        config: TOML file with the agents, the tenants and the stores.
-        host: Address to listen on; by default, that of the file, or 127.0.0.1.
-        port: Port to listen on, 0 for a free one; by default, that of the file, or 8080.
-        verbose: Log what happens to stderr.
-    """
-    from .gateway import GatewayOptions, gateway as run
-
-    return await run(GatewayOptions(config=config, host=host, port=port, verbose=verbose))
-
-
-@app.command(sort_key=7, help_epilogue=_epilogue("migrate my_agent.py", "migrate --json src/*.ts"))
+@app.command(sort_key=8, help_epilogue=_epilogue("migrate my_agent.py", "migrate --json src/*.ts"))
 def migrate(
     *files: Annotated[Path, Parameter(required=True)],
     json: Annotated[bool, Parameter(negative="")] = False,
