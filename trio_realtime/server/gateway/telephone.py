@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket
 from trio_realtime import RealtimeSession
 from trio_realtime.errors import RealtimeError, UsageError
 from trio_realtime.server.twilio import (
+    CallEnd,
     InvalidSignature,
     StreamStart,
     StreamTokens,
@@ -85,12 +86,21 @@ class TwilioLine:
         query = f"?{request.url.query}" if request.url.query else ""
         return f"{self._public_url.rstrip('/')}{request.url.path}{query}"
 
-    async def _stream(self, socket: WebSocket) -> None:
-        await socket.accept()
+    async def answer(self, websocket: Any) -> CallEnd:
+        """Connect a media stream with a session of its own. Returns how the call ended.
+
+        Args:
+            websocket: an accepted WebSocket, as for :func:`~trio_realtime.server.twilio.run_media_stream`.
+        """
         end = await run_media_stream(
-            socket, self._open_session, on_session=self._greet, tokens=self._tokens
+            websocket, self._open_session, on_session=self._greet, tokens=self._tokens
         )
         _log.info("a phone call ended: %s", end.reason)
+        return end
+
+    async def _stream(self, socket: WebSocket) -> None:
+        await socket.accept()
+        await self.answer(socket)
 
     @asynccontextmanager
     async def _open_session(self, start: StreamStart) -> AsyncGenerator[RealtimeSession[Any]]:

@@ -628,6 +628,8 @@ class ManagedSession:
                     session.observe_input_audio(self._recorder.user_audio)
                     nursery.start_soon(self._recorder.follow_playback, session)
                 await self._distribute(session)
+            if self._recorder is not None:
+                self._recorder.record_heard(session)
 
     async def _distribute(self, session: RealtimeSession[Any]) -> None:
         """Number the session's events, and hand them on, until the session has ended."""
