@@ -14,7 +14,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from support.cancellation import cancel_after_steps, for_every_step
+from support.cancellation import (
+    StepTrigger,
+    cancel_after_steps,
+    for_every_step,
+    installed,
+)
 from support.gateway import make_spec
 from trio_realtime import McpServerStdio, RealtimeError, SessionConfig, function_tool
 from trio_realtime.errors import ConfigurationError, ConnectFailed, UsageError
@@ -470,6 +475,32 @@ async def test_connect_may_be_cancelled_at_any_point(autojump_clock: MockClock) 
             return reached
 
     await for_every_step(attempt, at_least=1)
+
+
+@pytest.mark.parametrize("task", ["connections", "reader of connection 1"])
+async def test_connect_may_be_cancelled_at_any_step_of_the_connection(
+    task: str, autojump_clock: MockClock
+) -> None:
+    """The cancellation may arrive while the task that connects reports that it is ready."""
+
+    async def attempt(steps: int) -> bool:
+        async with no_task_left() as nursery:
+            session = make_session(nursery=nursery)
+            await session.start()
+            trigger = StepTrigger(steps, lambda each: each.name == task, scope.cancel)
+            with scope, installed(trigger):
+                await session.connect()
+            if session.state == "connected":
+                await session.stop()
+            assert session.end is not None
+            check_end(session, "application", session.end.reason)
+            return trigger.was_reached
+
+    for steps in range(100):
+        scope = trio.CancelScope()
+        if not await attempt(steps):
+            break
+    assert steps > 1
 
 
 async def test_stop_may_be_cancelled_at_any_point(autojump_clock: MockClock) -> None:

@@ -210,6 +210,8 @@ class SessionConnections:
         with self._scope:
             async with open_bare_nursery(InternalError) as nursery:
                 await nursery.start(self._hold_first, prepare, name="reader of connection 1")
+                # One that was cancelled meanwhile is not taken over by the nursery of the session: it must end.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 # From now on, no cancellation reaches the connections before the session has ended.
                 self._scope.shield = True
                 task_status.started()
