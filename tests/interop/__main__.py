@@ -17,7 +17,7 @@ import trustme
 
 from benchmarks.processes import CommandFailed, client_environment, run
 
-from .peers import ENVIRONMENTS, PEERS, ROOT, Peer
+from .peers import ENVIRONMENTS, GATEWAY_CONFIG, PEERS, ROOT, Peer
 from .processes import RunningServer, run_server
 from .report import PeerResult, make_table, replace_table
 from .turns import TURNS, find_mistake
@@ -54,12 +54,17 @@ async def _run_turn(peer: Peer, turn: str, certificate: Certificate) -> None:
     Raises:
         CommandFailed: the turn failed.
     """
-    command = [str(Path(sys.executable).with_name("trio-realtime")), "serve", "--port", "0"]
-    command += peer.serve_options
+    program = str(Path(sys.executable).with_name("trio-realtime"))
+    env = None
+    if peer.through_gateway:
+        command = [program, "gateway", "--config", str(GATEWAY_CONFIG), "--port", "0"]
+        env = client_environment(INTEROP_KEY="local", PYTHONPATH=str(ROOT / "tests"))
+    else:
+        command = [program, "serve", "--port", "0", *peer.serve_options]
     if peer.needs_tls:
         command += ["--certfile", str(certificate.chain), "--keyfile", str(certificate.key)]
     async with (
-        run_server(command, r"^(wss?://\S+)$", cwd=ROOT) as server,
+        run_server(command, r"^((?:ws|http)s?://\S+)$", cwd=ROOT, env=env) as server,
         peer.reach(server.ready) as url,
     ):
         printed = await run(
@@ -71,7 +76,9 @@ async def _run_turn(peer: Peer, turn: str, certificate: Certificate) -> None:
     report = json.loads(printed)
     if report["errors"]:
         raise CommandFailed(report["errors"][0])
-    mistake = find_mistake(turn, report["result"]) or _find_crash(server)
+    tool_on_server = peer.through_gateway
+    mistake = find_mistake(turn, report["result"], tool_on_server=tool_on_server)
+    mistake = mistake or _find_crash(server)
     if mistake is not None:
         raise CommandFailed(mistake)
 

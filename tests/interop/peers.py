@@ -20,6 +20,7 @@ from . import processes
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = Path(__file__).resolve().parent / "clients"
 ENVIRONMENTS = ROOT / ".interop"
+GATEWAY_CONFIG = Path(__file__).resolve().parent / "gateway.toml"
 _INSTALL_TIMEOUT = 900.0
 _LITELLM_CONFIG = """\
 model_list:
@@ -40,6 +41,7 @@ class Peer(ABC):
         program: the program in ``clients/``.
         needs_tls: whether the client refuses ``ws`` URLs.
         serve_options: more options of ``trio-realtime serve``.
+        through_gateway: whether the client talks to ``trio-realtime gateway``, whose agent has the tool.
     """
 
     title: str
@@ -47,6 +49,13 @@ class Peer(ABC):
     program: str
     needs_tls: bool = False
     serve_options: Sequence[str] = ()
+    through_gateway: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
+        stem = Path(self.program).stem
+        return f"{stem}_gateway" if self.through_gateway else stem
 
     @property
     def environment(self) -> Path:
@@ -68,7 +77,7 @@ class Peer(ABC):
     @asynccontextmanager
     async def reach(self, url: str) -> AsyncGenerator[str]:
         """Yield the URL that the client connects to, for a server at ``url``."""
-        yield url
+        yield gateway_url(url) if self.through_gateway else url
 
 
 @attrs.frozen
@@ -142,8 +151,13 @@ class LiteLLMProxy(PythonPeer):
             yield f"ws://{proxy.ready}/v1/realtime?model=gpt-realtime-2.1"
 
 
+def gateway_url(url: str) -> str:
+    """Return the URL of the agent for clients of the OpenAI protocol, for a gateway at ``url``."""
+    return f"{url.replace('http', 'ws', 1).rstrip('/')}/v1/realtime?model=assistant"
+
+
 PEERS: Mapping[str, Peer] = {
-    Path(peer.program).stem: peer
+    peer.name: peer
     for peer in (
         PythonPeer(
             "openai (Python)", "openai", "openai_python.py", requirements=["openai[realtime]"]
@@ -159,6 +173,18 @@ PEERS: Mapping[str, Peer] = {
         NodePeer("openai (npm)", "openai", "openai_node.mjs", needs_tls=True),
         PythonPeer("openai-agents", "openai-agents", "openai_agents_python.py"),
         NodePeer("@openai/agents-realtime", "@openai/agents-realtime", "agents_realtime.mjs"),
+        PythonPeer(
+            "openai-agents through the gateway",
+            "openai-agents",
+            "openai_agents_python.py",
+            through_gateway=True,
+        ),
+        NodePeer(
+            "@openai/agents-realtime through the gateway",
+            "@openai/agents-realtime",
+            "agents_realtime.mjs",
+            through_gateway=True,
+        ),
         PythonPeer("livekit-plugins-openai", "livekit-plugins-openai", "livekit_agents.py"),
         PythonPeer("pipecat-ai", "pipecat-ai", "pipecat_ai.py"),
         LiteLLMProxy(

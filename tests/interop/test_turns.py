@@ -47,3 +47,11 @@ def test_a_wrong_result_is_a_mistake(turn: str, change: dict[str, Any]) -> None:
 def test_an_unknown_turn_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one of text, tool"):
         find_mistake("video", {})
+
+
+def test_a_tool_on_the_server_is_not_called_by_the_client() -> None:
+    for arguments in (dict[str, Any](), None):
+        result = {"reply": "Sunny in Oslo", "arguments": arguments}
+        assert find_mistake("tool", result, tool_on_server=True) is None
+        assert find_mistake("tool", result) is not None
+    assert find_mistake("tool", RIGHT["tool"], tool_on_server=True) is not None
