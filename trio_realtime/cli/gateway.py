@@ -15,10 +15,9 @@ import attrs
 import trio
 
 from trio_realtime import ServerVad, SessionConfig, Transcription, function_tool
-from trio_realtime._nursery import leaves_of
 
 from .assistant import INSTRUCTIONS, count_letters, get_time, get_weather
-from .exit import OK, UserFacingError, print_message
+from .exit import OK, UserFacingError, main_cause, print_message
 
 if TYPE_CHECKING:
     from trio_realtime.server.gateway import GatewayConfig
@@ -101,7 +100,7 @@ async def gateway(options: GatewayOptions) -> int:
                     print(url, flush=True)
             nursery.cancel_scope.cancel(reason="the gateway has shut down")
     except* OSError as group:
-        error = next(leaves_of(group))
+        error = main_cause(group)
         assert isinstance(error, OSError)
         raise UserFacingError(f"{error.strerror or error}; {_hint(error)}") from error
     return OK
