@@ -76,7 +76,7 @@ async def no_task_left() -> AsyncGenerator[trio.Nursery]:
 
 def events_of(session: ManagedSession) -> list[RpcEvent]:
     """Return all events of a session that has ended, without waiting."""
-    log = session._events
+    log = session._events._log
     events: list[RpcEvent] = []
     for seq in range(log.first_seq - 1, log.last_seq):
         event = log.item_after(seq)

@@ -7,9 +7,10 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from trio_realtime.errors import InternalError, RealtimeError
+from trio_realtime.server.rpc.run_events import RunEnded, RunError, RunFailure
 from trio_realtime.session_end import EndedBy, EndReason, SessionEnd
 
-__all__ = ["PartFailure", "RunEnd", "RunEndReason", "StopReason", "run_end_of"]
+__all__ = ["PartFailure", "RunEnd", "RunEndReason", "StopReason", "event_of_end", "run_end_of"]
 
 StopReason: TypeAlias = Literal[
     "stopped", "client_ended", "client_lost", "server_drain", "store_failed"
@@ -126,3 +127,18 @@ def _is_crash(session: SessionEnd | None, error: BaseException | None) -> bool:
     if session is not None and session.error is not None:
         return session.reason == "block_raised"  # only the server has a block
     return not isinstance(error, RealtimeError) or isinstance(error, InternalError)
+
+
+def event_of_end(end: RunEnd) -> RunEnded:
+    """Return the event for the clients and the history. The text of a crash is only in the log."""
+    error, message = end.error, end.message
+    if end.reason == "crashed":
+        message = "the server failed; its log says more"
+    return RunEnded(
+        by=end.by,
+        reason=end.reason,
+        message=message or None,
+        error=None if error is None else RunError(type=type(error).__name__, message=message),
+        failures=tuple(RunFailure(part=each.part, message=each.message) for each in end.failures),
+        duration=end.duration,
+    )

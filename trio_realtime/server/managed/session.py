@@ -10,7 +10,6 @@ from __future__ import annotations
 import binascii
 import json
 import logging
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Literal, TypeAlias, final
@@ -27,13 +26,10 @@ from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import InternalError, RealtimeError, SessionClosed, UsageError
 from trio_realtime.events import Audio, AudioInterrupted, SessionEvent
 from trio_realtime.items import HistoryItem, creatable_items
-from trio_realtime.server.rpc import RpcEncoder, RpcEvent
+from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.rpc.run_events import (
     RunConnected,
-    RunEnded,
-    RunError,
     RunEvent,
-    RunFailure,
     RunStarted,
     RunWarning,
 )
@@ -43,9 +39,10 @@ from trio_realtime.server.store import SessionFacts
 from trio_realtime.transports import Connector
 from trio_realtime.wire import AudioFormat
 
-from .event_log import EventLog, EventReader
+from .event_log import EventReader
 from .recording import RunRecorder
-from .run_end import PartFailure, RunEnd, StopReason, run_end_of
+from .run_end import PartFailure, RunEnd, StopReason, event_of_end, run_end_of
+from .run_events import RunEvents
 from .stores import RunFacts, RunHistory, SessionStores
 
 __all__ = ["ManagedSession", "RunState"]
@@ -158,13 +155,11 @@ class ManagedSession:
         self._recorder: RunRecorder | None = None
         # Set by start():
         self._started_at = 0.0
-        self._clock_offset = 0.0
         self._built: BuiltAgent
         self._service: _Service
         self._earlier: Sequence[HistoryItem] = ()
-        self._encoder: RpcEncoder
         self._history: RunHistory | None = None
-        self._events: EventLog
+        self._events: RunEvents
 
     def __repr__(self) -> str:
         return f"<ManagedSession {self.session_id}, agent {self.spec.name!r}, {self._state}>"
@@ -216,15 +211,15 @@ class ManagedSession:
         self._service, self._built, self._earlier = service, built, creatable_items(earlier)
         self.run_id = f"run_{uuid4().hex}"
         self._started_at = trio.current_time()
-        self._clock_offset = time.time() - self._started_at
-        output = built.config.output_format
-        self._encoder = RpcEncoder(
-            self.session_id, self.run_id, first_seq=last_seq + 1, bytes_per_ms=output.bytes_per_ms
-        )
-        self._events = EventLog(last_seq=last_seq)
         self._history = self._stores.open_history(self._facts(service))
-        if self._history is not None:
-            self._history.register(self.session_id, self._now())
+        self._events = RunEvents(
+            self.session_id,
+            self.run_id,
+            last_seq=last_seq,
+            bytes_per_ms=built.config.output_format.bytes_per_ms,
+            history=self._history,
+            on_event=self._on_event,
+        )
         self.emit(
             RunStarted(
                 agent=self.spec.name,
@@ -482,7 +477,7 @@ class ManagedSession:
         """Return a reader of the session's events. There may be many readers, each at its own pace.
 
         A reader that falls behind what the log holds gets an :class:`EventsMissed
-        <trio_realtime.server.EventsMissed>` instead of the events that were dropped.
+        <trio_realtime.server.managed.EventsMissed>` instead of the events that were dropped.
 
         Args:
             after: the ``seq`` of the last event that the reader has; 0 for all that are available, and
@@ -503,8 +498,7 @@ class ManagedSession:
             UsageError: the session was not started.
         """
         self._check_started()
-        if self._end is None:
-            self._publish(self._encoder.make(event.type, event, time=self._now()))
+        self._events.emit(event)
 
     def warn(self, code: str, message: str) -> None:
         """Report that something is not as requested, with a ``run_warning`` event and in the log.
@@ -531,16 +525,6 @@ class ManagedSession:
     def _check_started(self) -> None:
         if self._state == "new":
             raise UsageError("call start() first")
-
-    def _now(self) -> float:
-        return trio.current_time() + self._clock_offset
-
-    def _publish(self, event: RpcEvent) -> None:
-        self._events.append(event)
-        if self._history is not None:
-            self._history.record(event)
-        if self._on_event is not None:
-            self._on_event(event)
 
     def _resolve_service(self) -> _Service:
         if self._endpoint is not None:
@@ -617,7 +601,7 @@ class ManagedSession:
             )
             self._session = session
             self._state = "connected"
-            self._encoder.bytes_per_ms = session.output_format.bytes_per_ms
+            self._events.set_audio_rate(session.output_format.bytes_per_ms)
             self.emit(
                 RunConnected(input_format=session.input_format, output_format=session.output_format)
             )
@@ -636,7 +620,7 @@ class ManagedSession:
         try:
             async for event in session:
                 self._record(event, session)
-                self._publish(self._encoder.encode(event, time=self._now()))
+                self._events.record(event)
         except RealtimeError:
             if session.end is None:
                 raise  # otherwise, leaving the session raises what ended it
@@ -660,28 +644,11 @@ class ManagedSession:
             duration=trio.current_time() - self._started_at,
         )
         self._state = "ended"
-        ended = _event_of(self._end)
-        self._publish(self._encoder.make(ended.type, ended, time=self._now()))
-        self._events.finish()
+        self._events.finish(event_of_end(self._end))
         self._settled.set()
         self._ended.set()
         if self._on_end is not None:
             self._on_end(self, self._end)
-
-
-def _event_of(end: RunEnd) -> RunEnded:
-    """Return the event for the clients and the history. The text of a crash is only in the log."""
-    error, message = end.error, end.message
-    if end.reason == "crashed":
-        message = "the server failed; its log says more"
-    return RunEnded(
-        by=end.by,
-        reason=end.reason,
-        message=message or None,
-        error=None if error is None else RunError(type=type(error).__name__, message=message),
-        failures=tuple(RunFailure(part=each.part, message=each.message) for each in end.failures),
-        duration=end.duration,
-    )
 
 
 async def _close(session: RealtimeSession[Any], drain_timeout: float | None) -> None:
