@@ -439,7 +439,7 @@ async def test_a_continued_session_knows_what_was_said(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_configuration_is_not_shown_to_clients(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     spec = AgentSpec(name="Broken", realtime_mode=True, tools=["no_such_module:tool"])
     async with open_api(spec) as api:
