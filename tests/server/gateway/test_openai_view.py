@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from trio_realtime.core import METADATA_KEY
 from trio_realtime.events import Audio
@@ -68,6 +68,7 @@ REQUESTS = st.one_of(
 
 
 @given(REQUESTS)
+@settings(deadline=None)
 def test_any_object_is_a_request_or_refused(event: dict[str, Any]) -> None:
     before = repr(event)
     try:
@@ -325,6 +326,7 @@ HIDDEN_ITEMS = [
         max_size=12,
     )
 )
+@settings(deadline=None)
 def test_nothing_of_the_server_gets_through(events: list[dict[str, Any]]) -> None:
     view = OpenAIView()
     view.sent("of the client")

@@ -190,7 +190,7 @@ async def play(steps: Sequence[Step]) -> None:
 
 
 @given(st.lists(STREAM_STEPS, max_size=15))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_client_of_the_stream_may_send_anything(steps: list[Step]) -> None:
     run(partial(play, steps))
 
@@ -294,6 +294,6 @@ async def play_openai(steps: Sequence[Step]) -> None:
 
 
 @given(st.lists(OPENAI_STEPS, max_size=15))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_client_of_the_openai_protocol_may_send_anything(steps: list[Step]) -> None:
     run(partial(play_openai, steps))
