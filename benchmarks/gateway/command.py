@@ -32,6 +32,7 @@ realtime_mode = true
 instructions = "Be brief."
 [agents.assistant.realtime]
 idle_timeout = 3600
+turn_detection = "none"  # the local server would need more time for it than the gateway for everything
 [agents.assistant.service]
 base_url = "{url}"
 """

@@ -3,18 +3,17 @@
 Hypercorn passes requests below `/voice` to the gateway, and all others to Quart.
 """
 
+from functools import partial
 from typing import Any, cast
 
 import httpx2
-import hypercorn.trio
 import trio
-from hypercorn.config import Config
 from hypercorn.middleware.dispatcher import TrioDispatcherMiddleware
 from quart_trio import QuartTrio
 from voice_client import ask
 
 from trio_realtime.local import local_connector
-from trio_realtime.server.gateway import Gateway, TenantKeys, create_app, open_gateway
+from trio_realtime.server.gateway import Gateway, TenantKeys, create_app, open_gateway, serve_app
 from trio_realtime.server.spec import AgentSpec
 
 SPECS = {"support": AgentSpec(name="Support", realtime_mode=True, instructions="Be brief.")}
@@ -44,12 +43,8 @@ async def main() -> None:
     ):
         keys = TenantKeys({}, allow_anonymous=True)  # only for a program that listens on loopback
         apps = {"/voice": create_app(gateway, keys=keys), "": make_quart_app(gateway)}
-        config = Config()
-        config.bind = ["127.0.0.1:0"]
-        config.accesslog = config.errorlog = None
         dispatcher: Any = TrioDispatcherMiddleware(cast("Any", apps))
-        serve = cast("Any", hypercorn.trio).serve  # partly typed
-        (url,) = await nursery.start(serve, dispatcher, config)
+        (url,) = await nursery.start(partial(serve_app, dispatcher, port=0))
         async with httpx2.AsyncClient(base_url=url) as client:
             call = (await client.post("/calls")).json()
             print((await client.get("/voice/healthz")).json())
