@@ -494,7 +494,7 @@ class Reconnecting(SessionEvent):
 
 @attrs.frozen(kw_only=True)
 class Reconnected(SessionEvent):
-    """The session uses a new connection, which was told of the conversation.
+    """The session uses a new connection, to which the conversation was sent.
 
     Attributes:
         attempts: attempts to connect since the loss.

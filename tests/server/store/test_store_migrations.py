@@ -1,4 +1,4 @@
-"""The migrations: they create exactly the tables, once, whoever runs them."""
+"""The migrations: they create exactly the tables, once, also if several processes run them."""
 
 from __future__ import annotations
 

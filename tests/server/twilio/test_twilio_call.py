@@ -117,7 +117,7 @@ class Shop:
         return [event for event in self.events if isinstance(event, types)]
 
     def truncations(self) -> list[dict[str, Any]]:
-        """What the service was told about interrupted items."""
+        """What was reported to the service about interrupted items."""
         (connection,) = self.service.connections
         return [
             frame for frame in connection.received if frame["type"] == "conversation.item.truncate"
@@ -134,7 +134,7 @@ def end_of(call: FakeTwilio) -> CallEnd:
 async def test_a_call_with_a_greeting_a_barge_in_a_tool_keys_and_a_hang_up(
     autojump_clock: MockClock,
 ) -> None:
-    """The heard time is that of the marks, and the service is told what the caller has heard."""
+    """The heard time is that of the marks, and the service gets a report of what the caller has heard."""
     looked_up: list[int] = []
     keys: list[str] = []
 

@@ -12,9 +12,9 @@ These invariants make sure that no wake-up is lost:
    raises ``RunFinishedError`` where it is sent. So a call is started, or fails at once.
 4. A call that was started sends one outcome, however it ends: a result, an exception or a cancellation. A
    call that comes when the bridge closes is answered with an outcome instead of being started.
-5. Whoever waits for an outcome waits until it has arrived, also after a cancellation. So no call outlives
+5. A task that waits for an outcome waits until it has arrived, also after a cancellation. So no call outlives
    the one that waits for it.
-6. If trio's run crashes, its thread tells asyncio so after all outcomes. Whatever still waits then fails.
+6. If trio's run crashes, its thread reports that to asyncio after all outcomes. What still waits then fails.
 7. A message that asyncio does not accept is dropped: its loop is closed, so nobody waits for it.
 """
 

@@ -20,6 +20,7 @@ from trio_realtime.wire import SessionUpdate, TurnDetection, structure_client_ev
 
 from .admission import NotAdmitted
 from .gateway import Gateway
+from .json_values import is_object
 from .openai_view import (
     ChangeSettings,
     InterruptAgent,
@@ -28,7 +29,6 @@ from .openai_view import (
     SendAudioBytes,
     SendEvent,
     TruncateItem,
-    is_object,
     request_of,
     session_for_client,
 )

@@ -7,6 +7,7 @@ client sees messages and audio, and none of the calls. Nothing here does I/O.
 from __future__ import annotations
 
 import binascii
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, TypeGuard, final
 
@@ -17,6 +18,8 @@ from trio_realtime.core import METADATA_KEY
 from trio_realtime.events import Audio
 from trio_realtime.wire import Session, unstructure
 
+from .json_values import is_object, object_at
+
 __all__ = [
     "ChangeSettings",
     "ClientRequest",
@@ -26,7 +29,6 @@ __all__ = [
     "SendAudioBytes",
     "SendEvent",
     "TruncateItem",
-    "is_object",
     "request_of",
     "session_for_client",
 ]
@@ -205,7 +207,7 @@ def _changes_of(session: JsonObject) -> JsonObject:
     modalities: Any = session.get("output_modalities")
     if _is_list(modalities):
         changes["output_modalities"] = tuple(modalities)
-    inputs = _mapping(_mapping(session, "audio"), "input")
+    inputs = object_at(object_at(session, "audio"), "input")
     if "turn_detection" in inputs:
         detection: Any = inputs["turn_detection"]
         if detection is not None and not is_object(detection):
@@ -277,6 +279,10 @@ def session_for_client(session: Session, model: str) -> JsonObject:
     return {**visible, "model": model, "instructions": "", "tools": [], "tool_choice": "auto"}
 
 
+#: Ids of events of the client that errors are awaited for.
+_MAX_SENT: Final = 1000
+
+
 @final
 class OpenAIView:
     """What a client sees of the events of the service.
@@ -285,7 +291,7 @@ class OpenAIView:
     """
 
     def __init__(self) -> None:
-        self._sent: set[str] = set()
+        self._sent: OrderedDict[str, None] = OrderedDict()
         self._hidden_items: dict[str, str | None] = {}  # the shown item before each
         self._hidden_responses: set[str] = set()
         self._announced: set[tuple[str, str]] = set()
@@ -295,7 +301,9 @@ class OpenAIView:
     def sent(self, event_id: object) -> None:
         """Note the id of an event that the client sent: errors about it are for the client."""
         if isinstance(event_id, str):
-            self._sent.add(event_id)
+            self._sent[event_id] = None
+            if len(self._sent) > _MAX_SENT:
+                self._sent.popitem(last=False)
 
     def audio(self, event: Audio) -> JsonObject:
         """Return the delta of audio that has passed the guardrails."""
@@ -316,7 +324,7 @@ class OpenAIView:
         if kind not in _SHOWN or _text(event, "response_id") in self._hidden_responses:
             return None
         if kind == "error":
-            return event if _text(_mapping(event, "error"), "event_id") in self._sent else None
+            return event if _text(object_at(event, "error"), "event_id") in self._sent else None
         if kind in ("response.created", "response.done"):
             return self._response(kind, event)
         if "item" in event:
@@ -324,7 +332,7 @@ class OpenAIView:
         return None if _text(event, "item_id") in self._hidden_items else event
 
     def _response(self, kind: str, event: JsonObject) -> JsonObject | None:
-        response = _only(_mapping(event, "response"), *_SHOWN_RESPONSE_KEYS)
+        response = _only(object_at(event, "response"), *_SHOWN_RESPONSE_KEYS)
         id_ = _text(response, "id")
         if kind == "response.created" and response.get("conversation_id", "") is None:
             self._hidden_responses.add(id_)
@@ -333,13 +341,13 @@ class OpenAIView:
         output = response.get("output")
         items = output if _is_list(output) else []
         response["output"] = [_shown_item(item) for item in items if _is_shown(item)]
-        metadata = _mapping(response, "metadata")
+        metadata = object_at(response, "metadata")
         own = {name: value for name, value in metadata.items() if name != METADATA_KEY}
         response["metadata"] = own or None
         return {**_only(event, "type", "event_id"), "response": response}
 
     def _item(self, kind: str, event: JsonObject) -> JsonObject | None:
-        item = _mapping(event, "item")
+        item = object_at(event, "item")
         id_ = _text(item, "id")
         if not _is_shown(item):
             # Not every event of an item says what comes before it.
@@ -369,11 +377,6 @@ def _text(event: JsonObject, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _mapping(event: JsonObject, key: str) -> JsonObject:
-    value: Any = event.get(key)
-    return value if is_object(value) else {}
-
-
 def _is_shown(item: Any) -> TypeGuard[JsonObject]:
     """Return whether a client may see an item: a message of the user or of the agent."""
     return (
@@ -395,11 +398,6 @@ def _without_audio(part: Any) -> Any:
     if not is_object(part):
         return part
     return {key: value for key, value in part.items() if key != "audio"}
-
-
-def is_object(value: object) -> TypeGuard[JsonObject]:
-    """Return whether a value is a JSON object."""
-    return isinstance(value, dict)
 
 
 def _is_list(value: object) -> TypeGuard[list[Any]]:

@@ -19,7 +19,7 @@ _INTERVAL: Final = 0.1
 
 @final
 class RunRecorder:
-    """Tells a recorder what the user says, what the agent says, and how much of that is heard.
+    """Passes to a recorder what the user says, what the agent says, and how much of that is heard.
 
     Args:
         recorder: records the call.

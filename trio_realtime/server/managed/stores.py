@@ -40,7 +40,7 @@ _FLUSH_TIMEOUT: Final = 10.0
 
 @attrs.frozen(kw_only=True)
 class RunFacts:
-    """What a run tells its stores.
+    """What the stores of a run need to know.
 
     Attributes:
         session_id, run_id: the ids.

@@ -82,7 +82,7 @@ class RpcEvent:
     def from_dict(cls, value: Any) -> RpcEvent:
         """Return the event of a JSON object, as :meth:`to_dict` returned it.
 
-        Keys beside those of an event are ignored.
+        Keys that an event does not have are ignored.
 
         Raises:
             RpcEventError: it is no such object, or one of another version.

@@ -238,7 +238,7 @@ def media_message(stream_sid: str, audio: bytes) -> str:
 
 
 def mark_message(stream_sid: str, name: str) -> str:
-    """Return the message that asks to be told when everything before it was played."""
+    """Return the message that asks for a report once everything before it was played."""
     return _encode({"event": "mark", "streamSid": stream_sid, "mark": {"name": name}})
 
 

@@ -58,7 +58,7 @@ def twiml(
         stream_url: the address of the WebSocket, ``wss://...`` and without a query, which Twilio does not
             support.
         parameters: values for :attr:`StreamStart.parameters`.
-        status_callback: an address that Twilio tells of the beginning and the end of the stream.
+        status_callback: an address to which Twilio reports the beginning and the end of the stream.
 
     Raises:
         ConfigurationError: the address is none that Twilio accepts, or a parameter is too long or has
@@ -208,7 +208,7 @@ class StreamTokens:
     def redeem(self, token: str, now: float, call_sid: str = "") -> bool:
         """Use a token up. Returns whether it was valid for this call."""
         self._expire(now)
-        # Looking up a digest takes no time that tells about the token.
+        # Looking up a digest takes a time that does not depend on the token.
         _, expected = self._tokens.pop(_digest(token), (0.0, None))
         return expected is not None and expected in ("", call_sid)
 
