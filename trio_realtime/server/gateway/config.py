@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-import tomllib
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,7 @@ import attrs
 from trio_realtime.errors import ConfigurationError
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.spec import AgentSpec, load_specs
+from trio_realtime.server.spec.files import read_toml
 from trio_realtime.server.spec.kinds import (
     Choice,
     Field,
@@ -189,12 +189,7 @@ def load_config(
             message names the file and the path of the key.
     """
     file = Path(path)
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigurationError(f"{file}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{file}: not a TOML file: {exc}") from None
+    data = read_toml(file)
     try:
         values: dict[str, Any] = _CONFIG.read(data, "")
         return _make_config(values, file.parent, os.environ if environ is None else environ)

@@ -14,7 +14,7 @@ from .agent_spec import AGENT, AgentSpec
 from .paths import SpecError, describe, is_mapping, join, nearest
 from .references import check_references
 
-__all__ = ["check_handoffs", "find_spec", "load_specs", "specs_from_dict"]
+__all__ = ["check_handoffs", "find_spec", "load_specs", "read_toml", "specs_from_dict"]
 
 
 def load_specs(
@@ -38,17 +38,26 @@ def load_specs(
             names the file and the path of the key.
     """
     file = Path(path)
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigurationError(f"{file}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{file}: not a TOML file: {exc}") from None
+    data = read_toml(file)
     specs = specs_from_dict(data, name=file.stem, source=f"{file.name}: ")
     if check_imports:
         for spec in specs.values():
             check_references(spec)
     return specs
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Return what a TOML file has.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or it is not TOML. The message names the file.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigurationError(f"{file}: cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"{file}: not a TOML file: {exc}") from None
 
 
 def specs_from_dict(
