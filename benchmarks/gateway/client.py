@@ -13,8 +13,7 @@ from trio_websocket import WebSocketConnection, open_websocket_url
 
 from benchmarks.percentiles import Latencies
 
-FRAME_SECONDS = 0.04
-FRAME = bytes(1920)
+BYTES_PER_MS = 48
 REPORT_SECONDS = 0.5
 QUESTION_SECONDS = 4.0
 
@@ -34,6 +33,7 @@ class Load:
     Args:
         url: the URL of the gateway.
         clients: how many clients there will be.
+        frame_ms: milliseconds of audio in a frame of the microphones.
 
     Attributes:
         all_connected: set when the sessions of all clients are connected.
@@ -41,10 +41,12 @@ class Load:
         counts: what was sent and received.
     """
 
-    def __init__(self, url: str, clients: int) -> None:
+    def __init__(self, url: str, clients: int, frame_ms: int) -> None:
         self.latencies = Latencies()
         self.counts: Counter[str] = Counter()
         self.all_connected = trio.Event()
+        self.frame_seconds = frame_ms / 1000
+        self.frame = bytes(frame_ms * BYTES_PER_MS)
         self._waiting = clients
         self._url = url.replace("http", "ws", 1)
         self._decoder = msgspec.json.Decoder(_Event)
@@ -99,7 +101,7 @@ class _Client:
             load.counts[event.type] += 1
             if event.type == "realtime_audio":
                 item = event.data["item_id"]
-                self._playing[item] = self._playing.get(item, 0.0) + audio / 48
+                self._playing[item] = self._playing.get(item, 0.0) + audio / BYTES_PER_MS
             elif event.type == "run_connected":
                 self.connected.set()
             elif event.type == "pong" and event.id is not None:
@@ -110,9 +112,9 @@ class _Client:
         due = trio.current_time() + delay
         while True:
             await trio.sleep_until(due)
-            await self._socket.send_message(FRAME)
+            await self._socket.send_message(self._load.frame)
             self._load.counts["frames"] += 1
-            due += FRAME_SECONDS
+            due += self._load.frame_seconds
 
     async def ask(self, delay: float) -> None:
         """Ask questions."""

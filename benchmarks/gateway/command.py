@@ -54,6 +54,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clients", type=int, metavar="N", default=100)
     parser.add_argument("--seconds", type=float, default=20.0, help="duration of the measurement")
     parser.add_argument(
+        "--frame-ms", type=int, metavar="N", default=40, help="audio in a frame of a microphone"
+    )
+    parser.add_argument(
         "--no-stores", action="store_true", help="without recordings and without a history"
     )
 
@@ -63,7 +66,7 @@ class GatewayReport(TabularReport):
     """The measurements.
 
     Attributes:
-        clients, seconds, stores: the settings.
+        clients, seconds, frame_ms, stores: the settings.
         cpu: cores that the gateway has used.
         idle_memory, memory: bytes of the gateway before the first client, and with all of them.
         latencies: seconds, as p50 and p99.
@@ -72,6 +75,7 @@ class GatewayReport(TabularReport):
 
     clients: int
     seconds: float
+    frame_ms: int
     stores: bool
     cpu: float
     idle_memory: int
@@ -84,7 +88,8 @@ class GatewayReport(TabularReport):
 
     def title(self) -> str:
         stores = "with recordings and history" if self.stores else "without stores"
-        return f"{self.clients} web clients for {self.seconds:g} s, {stores}"
+        frames = f"frames of {self.frame_ms} ms"
+        return f"{self.clients} web clients for {self.seconds:g} s, {frames}, {stores}"
 
     def tables(self) -> Sequence[Table]:
         each = (self.memory - self.idle_memory) / self.clients / 1000
@@ -107,10 +112,18 @@ class GatewayReport(TabularReport):
 
 def run(options: argparse.Namespace) -> GatewayReport:
     """Run the benchmark with the given options."""
-    return trio.run(measure, options.clients, options.seconds, not options.no_stores)
+    return trio.run(
+        partial(
+            measure,
+            options.clients,
+            options.seconds,
+            frame_ms=options.frame_ms,
+            stores=not options.no_stores,
+        )
+    )
 
 
-async def measure(clients: int, seconds: float, stores: bool = True) -> GatewayReport:  # noqa: FBT001, FBT002
+async def measure(clients: int, seconds: float, *, frame_ms: int, stores: bool) -> GatewayReport:
     """Run clients for a time, and measure the gateway meanwhile."""
     with TemporaryDirectory() as name:
         directory = Path(name)
@@ -119,7 +132,7 @@ async def measure(clients: int, seconds: float, stores: bool = True) -> GatewayR
             _gateway(directory, server, stores=stores) as (pid, url),
         ):
             idle = _resident_bytes(pid)
-            load = Load(url, clients)
+            load = Load(url, clients, frame_ms)
             async with trio.open_nursery() as nursery:
                 async with httpx2.AsyncClient(base_url=url) as http:
                     for number in range(clients):
@@ -141,6 +154,7 @@ async def measure(clients: int, seconds: float, stores: bool = True) -> GatewayR
     return GatewayReport(
         clients=clients,
         seconds=seconds,
+        frame_ms=frame_ms,
         stores=stores,
         cpu=used / lasted,
         idle_memory=idle,
