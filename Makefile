@@ -22,8 +22,8 @@ SURFACE := $(wildcard $(PACKAGE)/*.py $(PACKAGE)/transports/*.py $(PACKAGE)/loca
 
 help:
 	@echo 'make demo       run a call with a voice agent; needs no API key'
-	@echo 'make test       run all tests and measure branch coverage; takes about 12 minutes'
-	@echo 'make test-fast  run the tests that take less than 30 seconds together'
+	@echo 'make test       run all tests and measure branch coverage; takes about 15 minutes'
+	@echo 'make test-fast  run the tests that take about a minute together'
 	@echo 'make test-all   run the tests without processes and sockets on each installed Python from 3.11 to 3.14'
 	@echo 'make check      run lint and types'
 	@echo 'make lint       run ruff, the format check and flake8-async'
@@ -41,13 +41,15 @@ help:
 demo: $(VENV)/.stamp-cli
 	$(BIN)/trio-realtime demo
 
+# Two processes share the tests in virtual time. The others use processes, sockets and real time, and run alone.
 test: $(VENV)/.stamp-test
-	@echo 'running all tests; this takes about 12 minutes. make test-fast takes 30 seconds'
-	$(BIN)/python -m pytest --cov
+	@echo 'running all tests; this takes about 15 minutes. make test-fast takes one minute'
+	$(BIN)/python -m pytest --cov --cov-fail-under=0 --numprocesses 2 -m 'not slow'
+	$(BIN)/python -m pytest --cov --cov-append -m slow
 
 # Without child processes, real sockets and property-based tests.
 test-fast: $(VENV)/.stamp-test
-	$(BIN)/python -m pytest -m 'not slow and not hypothesis'
+	$(BIN)/python -m pytest --numprocesses 2 -m 'not slow and not hypothesis'
 
 # tox installs the library into an environment for each version, in .tox, and skips the missing versions.
 test-all: $(VENV)/.stamp-matrix

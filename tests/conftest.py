@@ -6,13 +6,15 @@ import os
 import signal
 from collections.abc import Generator
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trustme
 
-from support.postgresql import PostgresqlServer, find_programs, postgresql_server
 from trio_realtime.transports import Connector, connect_fast, connect_trio_websocket
+
+if TYPE_CHECKING:
+    from support.postgresql import PostgresqlServer
 
 collect_ignore = ["data"]
 """A scenario file among the data fails on purpose."""
@@ -70,6 +72,8 @@ def default_connector(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="session")
 def postgresql() -> Generator[PostgresqlServer]:
     """A PostgreSQL server that all tests share."""
+    from support.postgresql import find_programs, postgresql_server
+
     if find_programs() is None:
         pytest.skip("the programs of PostgreSQL (initdb, postgres) are not installed")
     with postgresql_server() as server:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -247,20 +248,19 @@ async def test_a_directory_has_the_objects_as_files(tmp_path: Path) -> None:
 async def test_a_cancelled_copy_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_module, "_COPY_SIZE", 1)
     source, storage = tmp_path / "source", open_object_storage((tmp_path / "objects").as_uri())
-    await trio.Path(source).write_bytes(bytes(1_000_000))
+    await trio.Path(source).write_bytes(bytes(1000))
     await storage.put(KEY, b"old")
+    create = directory_module._create
     with trio.CancelScope() as scope:
 
-        async def cancel_when_it_writes() -> None:
-            while not any(".tmp-" in name for name in files_in(tmp_path)):
-                await trio.lowlevel.checkpoint()
-            scope.cancel()
+        def create_and_cancel(path: Path) -> IO[bytes]:
+            file = create(path)
+            trio.from_thread.run_sync(scope.cancel)
+            return file
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cancel_when_it_writes)
-            await storage.put(KEY, source)
+        monkeypatch.setattr(directory_module, "_create", create_and_cancel)
+        await storage.put(KEY, source)
     assert scope.cancelled_caught
     assert await storage.get(KEY) == b"old"
     assert [info.key for info in await storage.list()] == [KEY]
