@@ -33,6 +33,14 @@ test("deltas are appended, and an equal text of the history changes nothing", ()
   assert.equal(entries[0].state, "growing");
 });
 
+test("a call that the model did not finish writing is cancelled", () => {
+  const c = conversation(["realtime_tool_arguments_delta", { ...CALL, delta: '{"n"' }]);
+  c.apply({ type: "realtime_response_end", data: { status: "completed" } });
+  assert.equal(c.entries[0].state, "writing");
+  c.apply({ type: "realtime_response_end", data: { status: "cancelled" } });
+  assert.equal(c.entries[0].state, "cancelled");
+});
+
 test("a complete item is done", () => {
   const { entries } = conversation(
     ["realtime_text_delta", { ...ITEM, delta: "He" }],

@@ -429,6 +429,16 @@ const HANDLERS = new Map(
       if (data.item) c._item(data.item, null);
       if (data.deleted_item_id) c._remove(messageKey(data.deleted_item_id));
     },
+    realtime_response_end: (c, data) => {
+      if (data.status === "completed") return;
+      // The model did not finish writing these calls, so they never begin.
+      for (const entry of c.entries) {
+        if (entry.kind === "tool" && entry.state === "writing") {
+          entry.state = "cancelled";
+          c._changed.add(entry.key);
+        }
+      }
+    },
     realtime_tool_arguments_delta: (c, data) => {
       c._tool(data.call_id, data.tool_name).arguments += data.delta;
     },
