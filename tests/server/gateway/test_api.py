@@ -231,11 +231,8 @@ async def test_tokens_admit_observers(autojump_clock: MockClock) -> None:
 # --- history ------------------------------------------------------------------------------------
 
 
-async def wait_until_stored(api: Api, session_id: str) -> Any:
-    """Return a session once its end is stored. The writer works in a thread, in real time."""
-    history = api.gateway.stores.history
-    assert history is not None
-    await history.writer.flush()
+async def read_stored(api: Api, session_id: str) -> Any:
+    """Return a stored session. A request sees what has happened before it."""
     return await api.get(f"/v1/sessions/{session_id}")
 
 
@@ -254,7 +251,7 @@ async def test_an_ended_session_is_read_from_the_history(tmp_path: Path) -> None
         await owner.send("end")
         await owner.receive_all()
 
-        stored = await wait_until_stored(api, session_id)
+        stored = await read_stored(api, session_id)
         assert "live" not in stored
         assert stored["tenant"] == "acme"
         assert (stored["status"], stored["end_reason"]) == ("ended", "client_ended")
@@ -297,7 +294,7 @@ async def test_a_session_is_continued_with_its_numbers(tmp_path: Path) -> None:
         assert "runs already" in running.json()["error"]["message"]
         await first.send("end")
         await first.receive_all()
-        await wait_until_stored(api, session_id)
+        await read_stored(api, session_id)
 
         stolen = await api.http.post("/v1/sessions", json={"session_id": session_id}, headers=OTHER)
         assert stolen.status_code == 400
@@ -307,7 +304,7 @@ async def test_a_session_is_continued_with_its_numbers(tmp_path: Path) -> None:
         assert min(second.seqs) > first.last_seq
         await second.send("end")
         await second.receive_all()
-        stored = await wait_until_stored(api, session_id)
+        stored = await read_stored(api, session_id)
         assert [run["run_id"] for run in stored["runs"]] == [
             first.welcome["run_id"],
             second.welcome["run_id"],
@@ -402,7 +399,7 @@ async def test_a_recording_in_an_object_storage_is_served(tmp_path: Path) -> Non
         await owner.socket.to_server.send(bytes(4800))
         await owner.send("end")
         await owner.receive_all()
-        await wait_until_stored(api, owner.welcome["session_id"])
+        await read_stored(api, owner.welcome["session_id"])
         recording = await api.http.get(f"{path}/recording", headers=ACME)
         assert (recording.status_code, recording.content[:4]) == (200, b"RIFF")
         assert wav_files(tmp_path) == []
@@ -425,7 +422,7 @@ async def test_a_continued_session_knows_what_was_said(tmp_path: Path) -> None:
         await first.receive_until("realtime_agent_end")
         await first.send("end")
         await first.receive_all()
-        await wait_until_stored(api, session_id)
+        await read_stored(api, session_id)
         second = await api.call(session_id=session_id)
         session = api.gateway.find(session_id).session.session
         assert [item_text(item) for item in session.history] == [
@@ -434,7 +431,7 @@ async def test_a_continued_session_knows_what_was_said(tmp_path: Path) -> None:
         ]
         await second.send("end")
         await second.receive_all()
-        stored = await wait_until_stored(api, session_id)
+        stored = await read_stored(api, session_id)
         assert stored["transcript"] == "User: My name is Ada.\nAgent: You said: My name is Ada."
 
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from trio_realtime.server.managed import EventReader, EventsMissed, ManagedSession
 from trio_realtime.server.rpc import load_asyncapi, load_schema
-from trio_realtime.server.store import HistoryStoreError
+from trio_realtime.server.store import HistoryStore, HistoryStoreError
 
 from .access import TenantKeys
 from .gateway import Gateway, SessionNotFound
@@ -29,6 +29,8 @@ __all__ = ["Api"]
 
 _MAX_PAGE: Final = 1000
 _MAX_TEXT: Final = 100_000
+#: Seconds that a request waits for the history to be written.
+_FLUSH_TIMEOUT: Final = 0.5
 
 
 @final
@@ -154,7 +156,7 @@ class Api:
     async def _list_sessions(self, request: Request) -> Response:
         tenant = self._tenant(request)
         query = request.query_params
-        history = self._gateway.stores.history
+        history = await self._history()
         if history is None:
             sessions = [
                 self._describe(hosted.session)
@@ -294,8 +296,16 @@ class Api:
         except SessionNotFound:
             return None
 
-    async def _stored(self, session_id: str, tenant: str) -> dict[str, Any] | None:
+    async def _history(self) -> HistoryStore | None:
+        """Return the history, after what has happened so far was written, unless the database is away."""
         history = self._gateway.stores.history
+        if history is not None:
+            with trio.move_on_after(_FLUSH_TIMEOUT):
+                await history.writer.flush()
+        return history
+
+    async def _stored(self, session_id: str, tenant: str) -> dict[str, Any] | None:
+        history = await self._history()
         return None if history is None else await history.get_session(session_id, tenant=tenant)
 
     def _describe(self, session: ManagedSession) -> dict[str, Any]:
