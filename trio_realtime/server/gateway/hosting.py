@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Final, final
 
 import trio
 
-from trio_realtime.errors import RealtimeError
+from trio_realtime.errors import RealtimeError, UsageError
 from trio_realtime.server.managed import ManagedSession, StopReason
 from trio_realtime.server.rpc.run_events import ClientAttached, ClientDetached
 
@@ -89,6 +91,29 @@ class HostedSession:
         if self._attachments.detach(client, trio.current_time()):
             self._update_deadline()
             self._emit(ClientDetached(client_id=client.id, role=client.role, reason=reason))
+
+    @asynccontextmanager
+    async def owned(self, scope: trio.CancelScope) -> AsyncGenerator[ManagedSession]:
+        """Own the session for the duration of a block, which begins once it is connected.
+
+        For clients that cannot come back: leaving the block ends the session.
+
+        Args:
+            scope: what to cancel when another owner replaces this one.
+
+        Raises:
+            RealtimeError: the session could not be connected.
+        """
+        client = self.attach("owner", scope)
+        try:
+            end = await self.session.wait_connected()
+            if end is not None:
+                raise end.error if isinstance(end.error, RealtimeError) else UsageError(end.reason)
+            yield self.session
+        finally:
+            self.detach(client, "closed")
+            with trio.CancelScope(shield=True):
+                await self.session.stop("client_ended")
 
     def _emit(self, event: ClientAttached | ClientDetached) -> None:
         if self.session.end is None:  # nothing follows the end of the run

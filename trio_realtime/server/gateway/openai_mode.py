@@ -90,20 +90,10 @@ async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str
     agent = model if model in gateway.specs else None
     created = await gateway.create_session(tenant=tenant, agent=agent, transport="openai")
     hosted = gateway.find(created.session_id)
-    session = hosted.session
-    scope = trio.CancelScope()
-    client = hosted.attach("owner", scope)
-    try:
-        with scope:
-            end = await session.wait_connected()
-            if end is not None:
-                raise end.error if isinstance(end.error, RealtimeError) else UsageError(end.reason)
+    with trio.CancelScope() as scope:
+        async with hosted.owned(scope) as session:
             timeout = gateway.settings.send_timeout
             await _OpenAIClient(session, socket, model, timeout).run()
-    finally:
-        hosted.detach(client, "closed")
-        with trio.CancelScope(shield=True):
-            await session.stop("client_ended")
 
 
 @final

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from trio_realtime import RealtimeSession
-from trio_realtime.errors import RealtimeError, UsageError
+from trio_realtime.errors import RealtimeError
 from trio_realtime.server.twilio import (
     CallEnd,
     InvalidSignature,
@@ -113,16 +113,8 @@ class TwilioLine:
             audio_format=PCMU,
         )
         hosted = self._gateway.find(created.session_id)
-        client = hosted.attach("owner", trio.CancelScope())
-        try:
-            end = await hosted.session.wait_connected()
-            if end is not None:
-                raise end.error if isinstance(end.error, RealtimeError) else UsageError(end.reason)
-            yield hosted.session.session
-        finally:
-            hosted.detach(client, "closed")
-            with trio.CancelScope(shield=True):
-                await hosted.session.stop("client_ended")
+        async with hosted.owned(trio.CancelScope()) as managed:
+            yield managed.session
 
     async def _greet(self, session: RealtimeSession[Any]) -> None:
         if self._config.greeting is not None:

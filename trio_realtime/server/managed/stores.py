@@ -211,10 +211,8 @@ class SessionStores:
 
     async def recording_of(self, session_id: str) -> Path | None:
         """Return the file of the latest recording of a session; ``None`` if there is none on this machine."""
-        artifacts = (
-            await self.history.artifacts(session_id, kind="recording") if self.history else []
-        )
-        path = _local_path(artifacts[-1]) if artifacts else None
+        artifact = await self._latest_recording(session_id)
+        path = _local_path(artifact) if artifact is not None else None
         return path if path is not None and await trio.Path(path).is_file() else None
 
     @asynccontextmanager
@@ -226,21 +224,25 @@ class SessionStores:
         Raises:
             RealtimeError: the database or the object storage cannot be read. Iterating may raise this too.
         """
-        artifacts = (
-            await self.history.artifacts(session_id, kind="recording") if self.history else []
-        )
-        if not artifacts:
+        artifact = await self._latest_recording(session_id)
+        if artifact is None:
             yield None
             return
-        path = _local_path(artifacts[-1])
+        path = _local_path(artifact)
         if path is None and self.objects is not None:
-            async with self.objects.open(_key_of(artifacts[-1])) as reader:
+            async with self.objects.open(_key_of(artifact)) as reader:
                 yield reader
         elif path is not None and await trio.Path(path).is_file():
             async with await trio.open_file(path, "rb") as file:
                 yield _FileChunks(file)
         else:
             yield None
+
+    async def _latest_recording(self, session_id: str) -> Mapping[str, Any] | None:
+        if self.history is None:
+            return None
+        artifacts = await self.history.artifacts(session_id, kind="recording")
+        return artifacts[-1] if artifacts else None
 
     async def earlier_items(self, session_id: str) -> tuple[MessageItem, ...]:
         """Return the messages of the earlier runs of a session, as far as they have text.
