@@ -151,7 +151,7 @@ async def report(
 
 
 def describe(event: events.AnyEvent) -> dict[str, Any] | None:  # noqa: C901 - one case for each event
-    """Return what the browser is told of an event."""
+    """Return the message to the browser about an event."""
     match event:
         case events.UserTranscript(transcript=text):
             return {"type": "transcript", "role": "user", "text": text}

@@ -177,7 +177,7 @@ async def failure(url: str) -> None:
 
 
 async def garbage(url: str) -> None:
-    """Send what no browser of ours sends. The session goes on."""
+    """Send what no real browser sends. The session goes on."""
     async with open_websocket_url(url) as socket:
         for message in (
             "no json",

@@ -9,7 +9,7 @@ from trio_realtime.errors import UsageError
 
 
 def test_session_needs_trio() -> None:
-    """A program on another event loop is told what to do, before anything fails deep inside of trio."""
+    """A program on another event loop gets an error that says what to do, before anything fails inside of trio."""
     opening = open_realtime_session(RealtimeAgent[None](name="Assistant")).__aenter__()
     with pytest.raises(UsageError, match=r"a session needs trio: run the program with trio\.run"):
         opening.send(None)
