@@ -270,6 +270,7 @@ def test_the_path_of_the_agents_is_relative_to_the_file(
         ("[twilio]", "twilio.auth_token_env", "TWILIO_AUTH_TOKEN is not set"),
         ('[twilio]\nauth_token = "sk-secret"', "twilio.auth_token", ""),
         ('[twilio]\nauth_token_env = "TOKEN"\nagent = "nobody"', "twilio.agent", "support, sales"),
+        ('[twilio]\ndtmf_message = "a key"', "twilio.dtmf_message", "a text with {key}"),
     ],
 )
 def test_an_error_names_the_file_and_the_path(

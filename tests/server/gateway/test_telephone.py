@@ -20,6 +20,7 @@ from trio_realtime.server.gateway import TenantKeys, TwilioConfig, TwilioLine, c
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.twilio import CallEnd, sign
 from trio_realtime.testing.twilio import FakeTwilio, FakeWebSocket, dial_media_stream
+from trio_realtime.wire import InputText, MessageItem, OutputAudio
 
 TOKEN = "twilio-auth-token"
 FORM = {"CallSid": "CA1", "From": "+15550100", "To": "+15550199"}
@@ -64,8 +65,10 @@ class Line:
 
 
 @asynccontextmanager
-async def open_line(*specs: Any, **options: Any) -> AsyncGenerator[Line]:
-    config = TwilioConfig(auth_token=TOKEN)
+async def open_line(
+    *specs: Any, dtmf_message: str | None = None, **options: Any
+) -> AsyncGenerator[Line]:
+    config = TwilioConfig(auth_token=TOKEN, dtmf_message=dtmf_message)
     async with open_test_gateway(*specs, **options) as under_test:
         line = TwilioLine(under_test.gateway, config, public_url="https://voice.example/")
         app = create_app(
@@ -127,6 +130,22 @@ async def test_a_call_is_greeted_and_recorded_in_the_history_of_the_gateway(
         [cut] = [event for event in seen if event.type == "realtime_audio_interrupted"]
         # The cut is at the last mark before the clear.
         assert 0 <= clear.heard_ms - cut.data["played_ms"] <= 200
+
+
+async def test_a_pressed_key_becomes_a_message_of_the_user(autojump_clock: MockClock) -> None:
+    responder = ScriptedResponder([GREETING, Say("Sales.", audio_ms=500)])
+    async with (
+        open_line(responder=responder, dtmf_message="The caller pressed {key}.") as line,
+        line.call() as call,
+    ):
+        await call.wait_heard(3000)
+        [hosted] = line.gateway.sessions.values()
+        await call.press("5")
+        await call.wait_quiet()
+        history = hosted.session.session.history
+        messages = [item.content for item in history if isinstance(item, MessageItem)]
+        assert messages[1] == (InputText(text="The caller pressed 5."),)
+        assert messages[2] == (OutputAudio(transcript="Sales."),)
 
 
 async def test_a_stream_without_the_token_of_the_webhook_is_refused(

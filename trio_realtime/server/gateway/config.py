@@ -82,12 +82,15 @@ class TwilioConfig:
         auth_token: the token of the account, with which Twilio signs requests.
         agent: the agent that answers; the default agent if it is ``None``.
         greeting: what the agent is asked to say first; ``None`` to let the caller speak first.
+        dtmf_message: a message of the user for each key that the caller presses, with ``{key}`` for the
+            key; ``None`` to ignore keys.
         tenant: whose sessions the calls are.
     """
 
     auth_token: str = attrs.field(repr=False)
     agent: str | None = None
     greeting: str | None = "Greet the caller, and ask how you can help."
+    dtmf_message: str | None = None
     tenant: str = "default"
 
 
@@ -252,6 +255,7 @@ _CONFIG: Final = Table(
                 "auth_token_env": _ENV_NAME,
                 "agent": Text(),
                 "greeting": OrNone(Text()),
+                "dtmf_message": Text(expected="a text with {key}", pattern=r"(?s).*\{key\}.*"),
                 "tenant": Text(),
             }
         ),
@@ -338,7 +342,9 @@ def _make_twilio(
         raise SpecError("twilio.agent", f"there is no such agent; there are {', '.join(specs)}")
     variable = table.get("auth_token_env", "TWILIO_AUTH_TOKEN")
     token = _secret("twilio.auth_token_env", variable, environ)
-    options = {name: table[name] for name in ("greeting", "tenant") if name in table}
+    options = {
+        name: table[name] for name in ("greeting", "dtmf_message", "tenant") if name in table
+    }
     return TwilioConfig(auth_token=token, agent=agent, **options)
 
 

@@ -19,6 +19,7 @@ from trio_realtime.errors import RealtimeError
 from trio_realtime.server.twilio import (
     CallEnd,
     InvalidSignature,
+    StreamSettings,
     StreamStart,
     StreamTokens,
     run_media_stream,
@@ -53,6 +54,7 @@ class TwilioLine:
         self._config = config
         self._public_url = public_url
         self._tokens = StreamTokens()
+        self._settings = StreamSettings(dtmf_message=config.dtmf_message)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes ``/twilio/voice``, the webhook, and ``/twilio/stream``, the media stream."""
@@ -93,7 +95,11 @@ class TwilioLine:
             websocket: an accepted WebSocket, as for :func:`~trio_realtime.server.twilio.run_media_stream`.
         """
         end = await run_media_stream(
-            websocket, self._open_session, on_session=self._greet, tokens=self._tokens
+            websocket,
+            self._open_session,
+            on_session=self._greet,
+            tokens=self._tokens,
+            settings=self._settings,
         )
         _log.info("a phone call ended: %s", end.reason)
         return end
