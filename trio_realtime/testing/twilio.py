@@ -367,9 +367,15 @@ class FakeTwilio:
         await trio.lowlevel.checkpoint()
 
     async def wait_clear(self) -> Clear:
-        """Wait for the next ``clear``, and return it."""
+        """Wait for the next ``clear``, and return it. :attr:`clears` has those that came before.
+
+        Raises:
+            trio.EndOfChannel: the call was over before a ``clear`` came.
+        """
         before = len(self.clears)
         while len(self.clears) == before:
+            if self.is_over:
+                raise trio.EndOfChannel("the call is over, and no clear has come")
             await self._wait_change(math.inf)
         return self.clears[before]
 
