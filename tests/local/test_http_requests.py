@@ -13,7 +13,6 @@ from trio_realtime.local.http_requests import (
     MAX_HEAD_BYTES,
     HttpRequest,
     HttpResponse,
-    ReplayedStream,
     read_request,
     send_response,
 )
@@ -140,16 +139,3 @@ async def test_a_response_is_json_and_closes_the_connection(
         "param": None,
         "code": None,
     }
-
-
-async def test_a_replayed_stream_continues_with_the_stream() -> None:
-    client, server = trio.testing.memory_stream_pair()
-    stream = ReplayedStream(server, b"abc")
-    assert await stream.receive_some(2) == b"ab"
-    assert await stream.receive_some() == b"c"
-    await client.send_all(b"d")
-    assert await stream.receive_some() == b"d"
-    await stream.send_all(b"e")
-    assert await client.receive_some() == b"e"
-    await stream.aclose()
-    assert await client.receive_some() == b""

@@ -1,13 +1,12 @@
 """HTTP/1.1 on the port of the local server: reads one request, and sends one response.
 
-h11 parses the request. If it asks for a WebSocket, :class:`ReplayedStream` returns the same bytes once
-more, to the WebSocket library. A connection carries one request, so each response closes it.
+h11 parses the request. If it asks for a WebSocket, the WebSocket library gets the same bytes once more. A connection carries one request, so each response closes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import attrs
 import h11
@@ -16,7 +15,7 @@ import trio
 
 from .types import ConnectionRequest, Json
 
-__all__ = ["HttpRequest", "HttpResponse", "ReplayedStream", "read_request", "send_response"]
+__all__ = ["HttpRequest", "HttpResponse", "read_request", "send_response"]
 
 #: Bytes of the request line and all headers.
 MAX_HEAD_BYTES: Final = 16 * 1024
@@ -91,52 +90,6 @@ class _RequestRejected(Exception):
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.status)
         self.response = response
-
-
-class CarriesBytes(Protocol):
-    """What a WebSocket needs of a byte stream."""
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
-        ...
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send data; see :meth:`trio.abc.SendStream.send_all`."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the stream."""
-        ...
-
-
-class ReplayedStream:
-    """A byte stream that first returns bytes that were received earlier.
-
-    Args:
-        stream: the stream.
-        received: the bytes.
-    """
-
-    def __init__(self, stream: CarriesBytes, received: bytes) -> None:
-        self._stream = stream
-        self._received = received
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
-        if not self._received:
-            return await self._stream.receive_some(max_bytes)
-        await trio.lowlevel.checkpoint()
-        size = len(self._received) if max_bytes is None else max_bytes
-        data, self._received = self._received[:size], self._received[size:]
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send data; see :meth:`trio.abc.SendStream.send_all`."""
-        await self._stream.send_all(data)
-
-    async def aclose(self) -> None:
-        """Close the stream."""
-        await self._stream.aclose()
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import trio
 from trio_websocket import WebSocketRequest
 from wsproto.utilities import LocalProtocolError
 
-from trio_realtime.transports.keepalive import Keepalive, KeepaliveStream
-from trio_realtime.transports.server import ServerConnection
+from trio_realtime.transports.keepalive import Keepalive
+from trio_realtime.transports.server import ServerConnection, read_upgrade
 
 from . import handshake, http_api
 from .client_secrets import ClientSecrets
@@ -23,7 +23,6 @@ from .http_api import HttpApi
 from .http_requests import (
     HttpRequest,
     HttpResponse,
-    ReplayedStream,
     read_request,
     send_response,
 )
@@ -112,12 +111,11 @@ class StreamServer:
         if response is not None:
             await send_response(stream, response, method=request.method)
             return None
-        keepalive = Keepalive(masked=True)
-        watched = KeepaliveStream.of(stream, keepalive)
-        upgrade = await ServerConnection.read_request(
+        upgrade, keepalive = await read_upgrade(
             nursery,
-            ReplayedStream(watched, head + keepalive.take(frames)),
-            watched,
+            stream,
+            head,
+            frames,
             message_queue_size=0,  # a message may have megabytes
             max_message_size=_MAX_MESSAGE_SIZE,
         )

@@ -21,7 +21,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, TextMessage
 
-from ._engine import ClientEngine, masked_frame, unmasked_frame
+from ._engine import ClientEngine, masked_frame, unmasked_binary_frame, unmasked_frame
 
 __all__ = ["ClientConnection", "ServerConnection"]
 
@@ -65,15 +65,19 @@ class DirectConnection(WebSocketConnection):
 
         The caller must call :meth:`flush` if the connection has a rest then.
         """
-        if (
-            not self._direct.writes_at_once
-            or self._close_reason is not None
-            or self._stream_lock.locked()
-            or self._wsproto.state is not ConnectionState.OPEN
-        ):
+        if not self._can_write:
             return False
         self._direct.write_now(self._frame(text.encode()))
         return True
+
+    @property
+    def _can_write(self) -> bool:
+        return (
+            self._direct.writes_at_once
+            and self._close_reason is None
+            and not self._stream_lock.locked()
+            and self._wsproto.state is ConnectionState.OPEN
+        )
 
     async def flush(self) -> None:
         """Write the rest of the last frame.
@@ -191,6 +195,13 @@ class ClientConnection(DirectConnection):
 @final
 class ServerConnection(DirectConnection):
     """A server's connection."""
+
+    def try_send_binary(self, data: bytes) -> bool:
+        """Write a binary message without waiting; see :meth:`try_send`."""
+        if not self._can_write:
+            return False
+        self._direct.write_now(unmasked_binary_frame(data))
+        return True
 
     @classmethod
     async def read_request(

@@ -4,7 +4,7 @@ Nearly every frame of a realtime service is one whole text message, and wsproto 
 such frames are cut out of the data directly. Every other frame (fragments, binary messages, pings, close
 frames, and whatever breaks the protocol) goes to wsproto, byte for byte, so wsproto decides about it.
 
-Text messages of both ends are framed here too.
+What both ends send is framed here too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,18 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Event, TextMessage
 
-__all__ = ["ClientEngine", "FrameSplitter", "masked_frame", "unmasked_frame"]
+__all__ = [
+    "ClientEngine",
+    "FrameSplitter",
+    "masked_frame",
+    "unmasked_binary_frame",
+    "unmasked_frame",
+]
 
 _TEXT: Final = 0x81
 """The first byte of a text message in one frame (RFC 6455, section 5.2)."""
+_BINARY: Final = 0x82
+"""The first byte of a binary message in one frame."""
 _FINAL, _OPCODE, _MASKED, _CONTROL = 0x80, 0x0F, 0x80, 0x08
 
 
@@ -227,20 +235,25 @@ class ClientEngine:
 def masked_frame(payload: bytes) -> bytes:
     """Return a text frame of a client (RFC 6455, section 5)."""
     key = os.urandom(4)
-    return b"".join((_head(len(payload), _MASKED), key, _masked(payload, key)))
+    return b"".join((_head(_TEXT, len(payload), _MASKED), key, _masked(payload, key)))
 
 
 def unmasked_frame(payload: bytes) -> bytes:
     """Return a text frame of a server."""
-    return _head(len(payload), 0) + payload
+    return _head(_TEXT, len(payload), 0) + payload
 
 
-def _head(size: int, mask: int) -> bytes:
+def unmasked_binary_frame(payload: bytes) -> bytes:
+    """Return a binary frame of a server."""
+    return _head(_BINARY, len(payload), 0) + payload
+
+
+def _head(kind: int, size: int, mask: int) -> bytes:
     if size < 126:
-        return bytes((_TEXT, mask | size))
+        return bytes((kind, mask | size))
     if size < 65536:
-        return bytes((_TEXT, mask | 126)) + size.to_bytes(2, "big")
-    return bytes((_TEXT, mask | 127)) + size.to_bytes(8, "big")
+        return bytes((kind, mask | 126)) + size.to_bytes(2, "big")
+    return bytes((kind, mask | 127)) + size.to_bytes(8, "big")
 
 
 def _mask_without_extension(payload: bytes, key: bytes) -> bytes:

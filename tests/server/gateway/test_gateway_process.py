@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import signal
+import sqlite3
 import wave
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,7 @@ async def test_a_killed_process_leaves_its_calls_to_the_next_one(tmp_path: Path)
             for number, frame in enumerate(speech_frames(silence_ms=3000)):
                 await trio.sleep_until(began + number * 0.02)
                 await client.socket.to_server.send(frame)
+            await wait_stored(tmp_path / "history.db", events=11)
             seconds = trio.current_time() - began
             gateway.signal(signal.SIGKILL)
         assert await gateway.wait() == -signal.SIGKILL
@@ -203,6 +206,18 @@ async def test_a_killed_process_leaves_its_calls_to_the_next_one(tmp_path: Path)
         # The session may be continued.
         again = await http.post("/v1/sessions", json={"session_id": session_id})
         assert again.status_code == 201
+
+
+async def wait_stored(database: Path, *, events: int) -> None:
+    """Wait until a gateway has written events. Usually it has, but a disk can be slow."""
+
+    def count() -> int:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            [[number]] = connection.execute("SELECT count(*) FROM events")
+            return int(number)
+
+    while await trio.to_thread.run_sync(count) < events:
+        await trio.sleep(0.1)
 
 
 def check_events(stored: list[Any], client: GatewayClient) -> None:

@@ -1,8 +1,8 @@
-"""Serves an ASGI application with Hypercorn, on trio.
+"""Serves an ASGI application on trio: HTTP with Hypercorn, and WebSockets with the library's own.
 
 Hypercorn's own ``serve`` ends if one connection fails, and a client that does not read can block it for ever:
 it sends under a shield, without a timeout. So the connections are accepted here, each of them is isolated, and
-each message has a deadline. Hypercorn speaks HTTP and WebSocket on them.
+each message has a deadline. A connection whose first request opens a WebSocket is served without Hypercorn.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast, final
 
+import attrs
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
@@ -25,12 +26,14 @@ from starlette.types import ASGIApp
 
 from trio_realtime.errors import ConfigurationError
 
+from .asgi_websocket import FirstRequest, read_first_request, serve_websocket
+
 __all__ = ["serve_app"]
 
 _log: Final = logging.getLogger("trio_realtime.server.gateway")
 
-#: Seconds between two pings to each client. They notice a lost client, and keep proxies from closing.
-_PING_INTERVAL: Final = 20.0
+#: Seconds for TLS and the head of the first request.
+_FIRST_REQUEST_TIMEOUT: Final = 10.0
 
 
 async def serve_app(
@@ -69,7 +72,9 @@ async def serve_app(
     """
     config = Config()
     config.websocket_max_message_size = max_message_size
-    config.websocket_ping_interval = _PING_INTERVAL
+    config.websocket_ping_interval = (
+        20.0  # of a WebSocket on a connection that had a request before
+    )
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
@@ -77,56 +82,114 @@ async def serve_app(
     state: dict[str, Any] = {}
     wrapped: Any = ASGIWrapper(cast("Any", app))
     lifespan = Lifespan(wrapped, config, state)
-    worker = WorkerContext(None)
+    server = _Server(
+        app=app,
+        wrapped=wrapped,
+        config=config,
+        state=state,
+        context=context,
+        send_timeout=send_timeout,
+    )
     async with trio.open_nursery() as application:
         await application.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as connections:
             listeners = await trio.open_tcp_listeners(port, host=host)
-            handle = partial(
-                _serve_connection, wrapped, config, worker, state, send_timeout, context
-            )
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(
-                    partial(trio.serve_listeners, handle, listeners, handler_nursery=connections)
+                    partial(
+                        trio.serve_listeners,
+                        server.serve_connection,
+                        listeners,
+                        handler_nursery=connections,
+                    )
                 )
                 task_status.started([_url_of(listener, context) for listener in listeners])
                 await shutdown()
                 accepting.cancel_scope.cancel(reason="the server stops")
-            await worker.terminated.set()
+            await server.worker.terminated.set()
             connections.cancel_scope.deadline = trio.current_time() + graceful_timeout
         await lifespan.wait_for_shutdown()
         application.cancel_scope.cancel(reason="the server has stopped")
 
 
-async def _serve_connection(
-    app: Any,
-    config: Config,
-    worker: WorkerContext,
-    state: dict[str, Any],
-    send_timeout: float,
-    context: ssl.SSLContext | None,
-    stream: trio.SocketStream,
-) -> None:
-    """Serve one connection. Whatever fails ends only this connection."""
-    transport: Any = stream
-    if context is not None:
-        transport = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-    connection = _Connection(app, config, worker, cast("Any", dict(state)), transport)
-    connection.send_timeout = send_timeout
-    try:
-        await connection.run()
-    except Exception:  # noqa: BLE001 - the other connections go on
-        _log.exception("a connection failed")
-    finally:
-        await trio.aclose_forcefully(stream)
+@final
+@attrs.frozen(kw_only=True)
+class _Server:
+    """What all connections share.
+
+    Attributes:
+        app: the application.
+        wrapped: the application as Hypercorn calls it.
+        config: the configuration of Hypercorn.
+        state: the state of the lifespan of the application.
+        context: the certificate; ``None`` without TLS.
+        send_timeout: seconds that a client may take to read.
+        worker: tells Hypercorn's connections that the server stops.
+    """
+
+    app: ASGIApp
+    wrapped: Any
+    config: Config
+    state: dict[str, Any]
+    context: ssl.SSLContext | None
+    send_timeout: float
+    worker: WorkerContext = attrs.field(factory=partial(WorkerContext, None))
+
+    async def serve_connection(self, stream: trio.SocketStream) -> None:
+        """Serve one connection. Whatever fails ends only this connection."""
+        try:
+            await self._serve(stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            _log.debug("a client was lost before its first request")
+        except Exception:  # noqa: BLE001 - the other connections go on
+            _log.exception("a connection failed")
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _serve(self, socket: trio.SocketStream) -> None:
+        stream: Any = socket
+        first: FirstRequest | None = None
+        with trio.move_on_after(_FIRST_REQUEST_TIMEOUT):
+            if self.context is not None:
+                stream = trio.SSLStream(
+                    socket, self.context, server_side=True, https_compatible=True
+                )
+                await stream.do_handshake()
+            first = await read_first_request(stream)
+        if first is None:
+            return
+        if first.upgrade is None:
+            state: Any = dict(self.state)
+            connection = _Connection(self.wrapped, self.config, self.worker, state, stream)
+            connection.received, connection.send_timeout = first.head, self.send_timeout
+            await connection.run()
+            return
+        await serve_websocket(
+            self.app,
+            first.to_scope(socket, is_tls=self.context is not None, state=self.state),
+            stream,
+            first,
+            max_message_size=self.config.websocket_max_message_size,
+            send_timeout=self.send_timeout,
+        )
 
 
 @final
 class _Connection(TCPServer):
-    """A connection that does not wait for ever for a client that does not read."""
+    """A connection of Hypercorn that does not wait for ever for a client that does not read.
 
+    Attributes:
+        received: what was received before.
+        send_timeout: seconds that the client may take to read a part of an answer.
+    """
+
+    received: bytes = b""
     send_timeout: float = 30.0
+
+    async def _read_data(self) -> None:
+        await self.protocol.handle(RawData(self.received))
+        await super()._read_data()
 
     async def protocol_send(self, event: Event) -> None:
         """Send what the protocol has to send."""
