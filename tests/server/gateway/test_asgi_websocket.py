@@ -149,7 +149,8 @@ async def serving(handler: Handler, *, send_timeout: float = 5) -> AsyncGenerato
     served = Served()
     with trio.fail_after(1000):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(served.serve, app, send_timeout=send_timeout))
+            serve = partial(served.serve, app, send_timeout=send_timeout)
+            nursery.start_soon(serve)  # noqa: ASYNC113 - streams buffer what is sent
             yield served
 
 

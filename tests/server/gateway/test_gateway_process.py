@@ -216,7 +216,7 @@ async def wait_stored(database: Path, *, events: int) -> None:
             [[number]] = connection.execute("SELECT count(*) FROM events")
             return int(number)
 
-    while await trio.to_thread.run_sync(count) < events:
+    while await trio.to_thread.run_sync(count) < events:  # noqa: ASYNC110 - of another process
         await trio.sleep(0.1)
 
 
