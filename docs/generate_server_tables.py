@@ -189,6 +189,8 @@ def spec_page() -> Iterator[str]:
     names = {
         "env_from": "Variables of the process, each with the name of a variable of the gateway's environment.",
         "headers_from": "Headers, each with the name of a variable of the gateway's environment.",
+        "required": "Whether a session or handoff fails if the server does not start. By default, the agent goes on without "
+        "the server's tools, an event `realtime_error` reports it, and the session tries again to start the server.",
     }
     stdio, http = alternatives(keys["mcp_servers"])[:2]
     yield from table(stdio, describe(McpServerStdio).fields | names)

@@ -107,7 +107,8 @@ async def test_a_file_with_all_settings_is_built(data: Path, app: Any) -> None:
     assert (files.needs_approval, files.call_timeout) == (True, None)
     assert isinstance(search, McpServerHttp)
     assert search.headers == {"X-Tenant": "acme", "Authorization": f"Bearer {SECRET}"}
-    assert not search.required
+    assert search.required
+    assert not files.required  # the default of a table
 
     handoffs = handoffs_of(support)
     assert list(handoffs) == ["to_billing", "transfer_to_expert_for_support_line"]

@@ -44,6 +44,8 @@ class McpServerSpec:
     def build(self, environ: Mapping[str, str], path: str) -> McpServer:
         """Return the server, with the values of the environment.
 
+        A session goes on without a server that does not start, unless the table has ``required = true``.
+
         Args:
             environ: the environment.
             path: the path of the entry, for error messages.
@@ -54,7 +56,8 @@ class McpServerSpec:
         for at, variable in self.variables():
             if variable not in environ:
                 raise SpecError(f"{path}.{at}", f"set the environment variable {variable}")
-        options = {key: value for key, value in self.options.items() if key not in _FROM}
+        given = {key: value for key, value in self.options.items() if key not in _FROM}
+        options = {"required": False, **given}
         for source, target in _FROM.items():
             if source in self.options:
                 taken = {name: environ[one] for name, one in self.options[source].items()}
