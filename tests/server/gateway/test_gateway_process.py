@@ -15,7 +15,7 @@ import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected
 
 from support.gateway import GatewayClient
-from support.gateway_process import call, dial, gateway_process, write_config
+from support.gateway_process import AGENTS, call, dial, gateway_process, write_config
 from support.openai_gateway import speech_frames
 from trio_realtime.server.store.journal import StoredEvents
 
@@ -147,6 +147,22 @@ async def test_a_host_that_needs_keys() -> None:
 async def test_a_configuration_that_cannot_work(tmp_path: Path) -> None:
     error = await failed_start(config=write_config(tmp_path, "grace = 0"))
     assert "gateway.toml: grace" in error
+
+
+async def test_a_service_without_its_key(tmp_path: Path) -> None:
+    text = '[service]\nazure_endpoint = "https://acme.openai.azure.com"'
+    assert "AZURE_OPENAI_API_KEY" in await failed_start(config=write_config(tmp_path, text))
+
+
+async def test_an_agent_whose_service_has_no_key(tmp_path: Path) -> None:
+    azure = '\n[agents.other]\nrealtime_mode = true\n[agents.other.service]\nazure_endpoint = "https://acme.openai.azure.com"'
+    local = '\n[agents.assistant.service]\nbase_url = "http://127.0.0.1:9/v1"'
+    config = write_config(tmp_path, agents=f"{AGENTS}{local}{azure}")
+    async with gateway_process(config) as gateway:
+        assert gateway.url != ""
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.wait() == 0
+        assert "the agent other: no API key for acme.openai.azure.com" in gateway.errors
 
 
 async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ import trio
 from starlette.applications import Starlette
 
 from trio_realtime.endpoints import SERVICE_VARIABLES, Endpoint
+from trio_realtime.errors import ConfigurationError
 from trio_realtime.local import local_connector
 from trio_realtime.server.managed import SessionStores
 from trio_realtime.server.objects import open_object_storage
-from trio_realtime.server.service import ServiceSettings
+from trio_realtime.server.service import ServiceSettings, resolve_service
 from trio_realtime.server.store import (
     HistoryStore,
     HistoryStoreError,
@@ -82,7 +83,11 @@ async def run_gateway(
     """
     metrics = GatewayMetrics()
     watch = _HistoryWatch()
-    endpoint, connector = _local_service() if uses_local_server(config) else (None, None)
+    endpoint, connector = None, None
+    if uses_local_server(config):
+        endpoint, connector = _local_service()
+    else:
+        _check_services(config)
     async with (
         _open_stores(config, watch) as stores,
         open_gateway(
@@ -150,6 +155,25 @@ def _create_app(gateway: Gateway, config: GatewayConfig, metrics: GatewayMetrics
             else None
         ),
     )
+
+
+def _check_services(config: GatewayConfig) -> None:
+    """Resolve the service of each agent, so that a missing key is found before the first session.
+
+    Only the service of the agent that begins a session counts, so another agent may be used for handoffs only,
+    and need none.
+
+    Raises:
+        ConfigurationError: the service of the default agent cannot work.
+    """
+    default = config.default_agent or next(iter(config.specs))
+    for name, spec in config.specs.items():
+        try:
+            resolve_service(config.service, spec.service)
+        except ConfigurationError as exc:
+            if name == default:
+                raise
+            _log.warning("sessions cannot begin with the agent %s: %s", name, exc)
 
 
 def _local_service() -> tuple[Endpoint, Connector]:
