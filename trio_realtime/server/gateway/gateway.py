@@ -21,6 +21,7 @@ from trio_realtime.server.managed import ManagedSession, RunEnd, SessionStores
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.spec import AgentSpec
+from trio_realtime.server.spec.paths import nearest
 from trio_realtime.transports import Connector
 from trio_realtime.wire import AudioFormat
 
@@ -183,9 +184,10 @@ class Gateway:
             UsageError: there is no such agent or session, or the session runs.
             ConfigurationError: the agent or the service cannot be used.
         """
-        spec = self.specs.get(agent or self.default_agent)
+        name = agent or self.default_agent
+        spec = self.specs.get(name)
         if spec is None:
-            raise UsageError(f"there is no agent {agent!r:.80}")
+            raise UsageError(f"there is no agent {name!r:.80}: {nearest(name, self.specs)}")
         if audio_format is not None:
             config = attrs.evolve(
                 spec.realtime, input_format=audio_format, output_format=audio_format
