@@ -62,16 +62,15 @@ class TenantKeys:
         Raises:
             AccessDenied: there is no key, or it is not valid.
         """
-        if authorization is None:
-            if self._allow_anonymous:
-                return ANONYMOUS
+        if authorization is None and self._allow_anonymous:
+            return ANONYMOUS
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer":
             raise AccessDenied("send the key of a tenant: Authorization: Bearer KEY", 401)
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() == "bearer":
-            digest = hashlib.sha256(key.strip().encode("utf-8", "surrogatepass")).hexdigest()
-            for known, tenant in self._hashes.items():
-                if hmac.compare_digest(known, digest):
-                    return tenant
+        digest = hashlib.sha256(key.strip().encode("utf-8", "surrogatepass")).hexdigest()
+        for known, tenant in self._hashes.items():
+            if hmac.compare_digest(known, digest):
+                return tenant
         raise AccessDenied("the key is not valid", 401)
 
 
