@@ -398,7 +398,12 @@ def _described_failures(database: Database) -> Generator[None]:
     """Raise the failures of a database in the block as :class:`HistoryStoreError`, without secrets."""
     try:
         yield
-    except (SQLAlchemyError, CommandError) as exc:
+    except CommandError:  # Alembic does not know the revision
+        raise HistoryStoreError(
+            f"a newer version of the library has changed the tables of {display_url(database.url)}: "
+            "install that version, or use a backup from before the upgrade"
+        ) from None
+    except SQLAlchemyError as exc:
         name = display_url(database.url)
         raise HistoryStoreError(f"{name}: {_describe(database, exc)}") from None
 
