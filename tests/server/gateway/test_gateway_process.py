@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sqlite3
+import stat
 import wave
 from contextlib import closing
 from pathlib import Path
@@ -173,6 +174,19 @@ async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
 async def test_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
     config = write_config(tmp_path, 'certfile = "missing.pem"')
     assert "missing.pem" in await failed_start(config=config)
+
+
+async def test_recordings_that_cannot_be_written(tmp_path: Path) -> None:
+    text = '[storage]\nrecordings = "agents.toml/recordings"'
+    error = await failed_start(config=write_config(tmp_path, text))
+    assert f"recordings cannot be written to {tmp_path}/agents.toml/recordings" in error
+
+
+async def test_the_directory_of_recordings_is_created(tmp_path: Path) -> None:
+    config = write_config(tmp_path, '[storage]\nrecordings = "calls/recordings"')
+    async with gateway_process(config) as gateway:
+        assert gateway.url != ""
+        assert stat.S_IMODE((tmp_path / "calls/recordings").stat().st_mode) == 0o700
 
 
 # --- a crash ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -197,6 +198,10 @@ async def _open_stores(
                     on_failure=watch.on_failure,
                 )
             )
+        if storage.recordings is not None:
+            await trio.to_thread.run_sync(
+                _make_directory, storage.recordings, limiter=trio.CapacityLimiter(1)
+            )
         objects = open_object_storage(storage.objects) if storage.objects is not None else None
         yield SessionStores(
             history=history,
@@ -205,3 +210,18 @@ async def _open_stores(
             opt_out=storage.opt_out,
             owner_node=config.owner_node,
         )
+
+
+def _make_directory(path: Path) -> None:
+    """Create the directory of recordings, so that one that cannot be written is found before the first call."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        problem = exc.strerror or str(exc)
+    else:
+        if os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            return
+        problem = "Permission denied"
+    raise ConfigurationError(
+        f"recordings cannot be written to {path}: {problem}; choose a directory that the gateway may write to"
+    )
