@@ -104,7 +104,9 @@ async def gateway(options: GatewayOptions) -> int:
     except* OSError as group:
         error = main_cause(group)
         assert isinstance(error, OSError)
-        raise UserFacingError(f"{error.strerror or error}; {_hint(error)}") from error
+        address = f"{config.host}, port {config.port}"
+        problem = f"cannot listen on {address}: {error.strerror or error}; {_hint(error)}"
+        raise UserFacingError(problem) from error
     return OK
 
 

@@ -131,6 +131,7 @@ async def failed_start(*options: str, config: Path | None = None, port: int = 0)
 async def test_a_port_that_is_in_use() -> None:
     async with gateway_process() as gateway:
         error = await failed_start(port=gateway.port)
+        assert f"cannot listen on 127.0.0.1, port {gateway.port}: " in error
         assert "in use" in error
         assert "choose another --port" in error
 
