@@ -251,7 +251,16 @@ def test_the_path_of_the_agents_is_relative_to_the_file(
         ("[tenants.acme]", "tenants.acme", "key_sha256 or key_env"),
         (f'[tenants.acme]\nkey_sha256 = "{DIGEST}"\nkey_env = "K"', "tenants.acme", "key_sha256"),
         ('[tenants.acme]\nkey_sha256 = "sk-secret"', "tenants.acme.key_sha256", "64"),
-        (f'[tenants.acme]\nkey_sha256 = "{DIGEST.upper()}"', "tenants.acme.key_sha256", "64"),
+        (
+            f'[tenants.acme]\nkey_sha256 = "{DIGEST.upper()}"',
+            "tenants.acme.key_sha256",
+            "lower-case",
+        ),
+        (
+            "[agents.support]\nrealtime_mode = true",
+            "agents",
+            "the name of the file with the agents",
+        ),
         ('[tenants.acme]\nkey = "sk-secret"', "tenants.acme.key", "key_sha256"),
         ('[tenants.acme]\nkey_env = "UNSET"', "tenants.acme.key_env", "UNSET is not set"),
         ('[tenants.acme]\nkey_env = "EMPTY"', "tenants.acme.key_env", "EMPTY is not set"),
@@ -276,7 +285,7 @@ def test_the_path_of_the_agents_is_relative_to_the_file(
 def test_an_error_names_the_file_and_the_path(
     text: str, path: str, problem: str, tmp_path: Path
 ) -> None:
-    agents = None if text.startswith("agents") else 'agents = "agents.toml"'
+    agents = None if "agents" in text.partition("\n")[0] else 'agents = "agents.toml"'
     with pytest.raises(ConfigurationError) as info:
         load(tmp_path, text, environ={"EMPTY": "", "TOKEN": "t"}, agents=agents)
     message = str(info.value)

@@ -204,7 +204,7 @@ _ENV_NAME: Final = Text(expected="the name of a variable", pattern=r"[A-Za-z_][A
 _TENANT: Final = Table(
     fields={
         "key_sha256": Text(
-            expected="64 hexadecimal digits", pattern=r"[0-9a-f]{64}", is_secret=True
+            expected="64 lower-case hexadecimal digits", pattern=r"[0-9a-f]{64}", is_secret=True
         ),
         "key_env": _ENV_NAME,
         "max_sessions": _COUNT,
@@ -231,7 +231,7 @@ _STORAGE: Final = Table(
 )
 _CONFIG: Final = Table(
     fields={
-        "agents": Text(),
+        "agents": Text(expected="the name of the file with the agents"),
         "default_agent": Text(),
         "node": Text(expected="a name that is not empty", pattern=r"\S+"),
         "host": Text(),
