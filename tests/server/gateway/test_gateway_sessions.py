@@ -91,6 +91,16 @@ async def test_a_session_that_fails_to_start_is_not_counted() -> None:
         assert under_test.gateway.admission.running == 0
 
 
+async def test_the_log_says_when_sessions_begin_and_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "trio_realtime.server.gateway")
+    async with open_test_gateway() as under_test:
+        created = await under_test.gateway.create_session(tenant="acme")
+        await under_test.gateway.find(created.session_id).session.stop()
+    began, ended = caplog.messages
+    assert began == f"session {created.session_id}: began, agent Assistant, tenant acme, over web"
+    assert ended.startswith(f"session {created.session_id}: ended by application: stopped, after ")
+
+
 async def test_refusals_are_reported(autojump_clock: MockClock) -> None:
     codes: list[str] = []
     async with open_gateway(

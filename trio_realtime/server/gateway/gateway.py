@@ -5,10 +5,11 @@ It knows neither HTTP nor WebSockets: :mod:`.api` and :mod:`.stream` do.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, final
+from typing import Any, Final, final
 
 import attrs
 import trio
@@ -30,6 +31,8 @@ from .hosting import HostedSession, stop_safely
 from .tokens import Grant, Role, TokenIssuer
 
 __all__ = ["CreatedSession", "Gateway", "GatewaySettings", "SessionNotFound", "open_gateway"]
+
+_log: Final = logging.getLogger("trio_realtime.server.gateway")
 
 
 class SessionNotFound(Exception):
@@ -225,6 +228,8 @@ class Gateway:
             grace=self.settings.grace,
         )
         self._sessions[name] = hosted
+        facts = (name, spec.name, tenant, transport)
+        _log.info("session %s: began, agent %s, tenant %s, over %s", *facts)
         self._nursery.start_soon(hosted.watch)
         if name in self._unstored:
             self._unstored.discard(name)
@@ -310,9 +315,11 @@ class Gateway:
         if stored is None or stored["tenant"] != tenant:
             raise UsageError(f"there is no session {session_id!r:.80} to continue")
 
-    def _forget(self, session: ManagedSession, _end: RunEnd) -> None:
+    def _forget(self, session: ManagedSession, end: RunEnd) -> None:
         if self._sessions.pop(session.session_id, None) is None:
             return
+        facts = (session.session_id, end.by, end.reason, end.duration)
+        _log.info("session %s: ended by %s: %s, after %.1f s", *facts)
         self.tokens.revoke(session.session_id)
         self.admission.release(session.tenant)
         if self.admission.is_draining and not self._sessions:
