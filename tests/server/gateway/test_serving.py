@@ -116,6 +116,20 @@ async def test_tls(authority: trustme.CA, tmp_path: Path) -> None:
         assert (await http.get(f"{url}/hello")).text == "hello"
 
 
+async def test_a_certificate_without_its_key_is_refused(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    chain = tmp_path / "chain.pem"
+    authority.issue_cert("127.0.0.1").cert_chain_pems[0].write_to_path(str(chain))
+    with pytest.raises(
+        ConfigurationError, match=r"chain\.pem .*: keyfile must name its private key"
+    ):
+        await serve_app(APP, port=0, certfile=chain)
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(ConfigurationError, match=r"the key .*missing\.pem cannot be used"):
+        await serve_app(APP, port=0, certfile=chain, keyfile=missing)
+
+
 async def test_a_certificate_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
         await serve_app(APP, port=0, certfile=tmp_path / "missing.pem")

@@ -228,6 +228,9 @@ def _load_certificate(certfile: Path, keyfile: Path | None) -> ssl.SSLContext:
         context.load_cert_chain(certfile, keyfile)
     except OSError as exc:  # SSLError is one
         problem = exc.strerror or str(exc)
-        raise ConfigurationError(f"the certificate {certfile} cannot be used: {problem}") from None
+        if isinstance(exc, ssl.SSLError) and keyfile is None:
+            problem = "keyfile must name its private key, or certfile must have both"
+        files = str(certfile) if keyfile is None else f"{certfile} with the key {keyfile}"
+        raise ConfigurationError(f"the certificate {files} cannot be used: {problem}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
