@@ -96,8 +96,25 @@ async def test_pages_of_other_origins_are_refused(tmp_path: Path) -> None:
             [rejected] = info.value.exceptions
             assert isinstance(rejected, ConnectionRejected)
             assert rejected.status_code == 403
+            assert b"pages of this origin may not use the gateway" in (rejected.body or b"")
             async with dial(gateway, path, {"Origin": "https://app.example"}):
                 pass
+
+
+async def test_a_wrong_key_of_the_openai_protocol_is_refused_as_by_the_service(
+    tmp_path: Path,
+) -> None:
+    async with gateway_process(write_config(tmp_path)) as gateway:
+        with pytest.raises(ExceptionGroup) as info:
+            async with dial(gateway, "/v1/realtime", {"Authorization": "Bearer wrong"}):
+                pass
+        [rejected] = info.value.exceptions
+        assert isinstance(rejected, ConnectionRejected)
+        assert rejected.status_code == 401
+        assert b"the key is not valid" in (rejected.body or b"")
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.wait() == 0
+        assert "Traceback" not in gateway.errors
 
 
 async def test_a_message_that_is_too_large_closes_only_its_client(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -21,11 +22,14 @@ from .api import Api
 from .gateway import Gateway
 from .metrics import GatewayMetrics
 from .openai_mode import serve_openai_client
+from .responses import access_denied_response
 from .sockets import StarletteSocket
 from .stream import serve_client
 from .telephone import TwilioLine
 
 __all__ = ["create_app"]
+
+_log: Final = logging.getLogger("trio_realtime.server.gateway")
 
 #: The subprotocol with which the clients of OpenAI send a key.
 _KEY_PROTOCOL: Final = "openai-insecure-api-key."
@@ -72,8 +76,8 @@ def create_app(
     async def stream(socket: WebSocket) -> None:
         try:
             policy.check(socket.headers.get("origin"), socket.headers.get("host"))
-        except AccessDenied:
-            await socket.close(1008)  # before accepting it: the server answers with 403
+        except AccessDenied as denied:
+            await _refuse(socket, denied)
             return
         await socket.accept()
         session_id: str = socket.path_params["session_id"]
@@ -83,8 +87,8 @@ def create_app(
         try:
             policy.check(socket.headers.get("origin"), socket.headers.get("host"))
             tenant, protocol = _authenticate(keys, socket)
-        except AccessDenied:
-            await socket.close(1008)
+        except AccessDenied as denied:
+            await _refuse(socket, denied)
             return
         await socket.accept(protocol)
         model = socket.query_params.get("model", "")
@@ -104,6 +108,15 @@ def create_app(
         allow_headers=["Authorization", "Content-Type"],
     )
     return Starlette(routes=routes, middleware=[cors] if policy.allowed else [])
+
+
+async def _refuse(socket: WebSocket, denied: AccessDenied) -> None:
+    """Refuse a WebSocket before it is accepted."""
+    _log.info("a WebSocket to %.200s was refused: %s", socket.url.path, denied)
+    if "websocket.http.response" in socket.scope.get("extensions", {}):
+        await socket.send_denial_response(access_denied_response(denied))
+    else:
+        await socket.close(1008)  # the server answers with 403
 
 
 def _authenticate(keys: TenantKeys, socket: WebSocket) -> tuple[str, str | None]:

@@ -23,6 +23,7 @@ from .json_values import is_object
 __all__ = [
     "Handler",
     "RequestError",
+    "access_denied_response",
     "error_response",
     "handles_errors",
     "json_response",
@@ -69,6 +70,14 @@ def error_response(
     return json_response(body, status=status, headers=headers)
 
 
+def access_denied_response(denied: AccessDenied) -> Response:
+    """Return the response to a request without a valid key, or of a page that may not use the gateway."""
+    if denied.status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
+        return error_response(401, "not_authenticated", str(denied), headers)
+    return error_response(denied.status, "forbidden", str(denied))
+
+
 def handles_errors(handler: Handler) -> Handler:
     """Turn the exceptions of a handler into responses. Only a bug of the server is a 500."""
 
@@ -86,11 +95,8 @@ def _response_to(exc: Exception) -> Response:
     match exc:
         case RequestError(status=status, code=code):
             return error_response(status, code, str(exc))
-        case AccessDenied(status=status):
-            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-            return error_response(
-                status, "not_authenticated" if status == 401 else "forbidden", str(exc), headers
-            )
+        case AccessDenied():
+            return access_denied_response(exc)
         case NotAdmitted(code=code, retry_after=seconds):
             status = 503 if code in ("server_full", "draining") else 429
             return error_response(status, code, str(exc), {"Retry-After": str(math.ceil(seconds))})
