@@ -269,7 +269,7 @@ class SessionStores:
         if self.objects is not None:
             key = f"{recording.session_id}/{recording.run_id}/{stereo.path.name}"
             await self.objects.put(key, stereo.path, content_type=_WAV)
-            await trio.to_thread.run_sync(os.unlink, stereo.path)
+            await trio.to_thread.run_sync(_remove_run, stereo.path)
             url = f"object:{key}"
         if self.history is not None:
             await self.history.add_artifact(
