@@ -329,6 +329,8 @@ def test_an_observer_follows_a_call(
     assert observer.page.is_hidden("#use-microphone")
     observer.page.click("#start-button")
     observer.page.wait_for_selector(".message.assistant:has-text('Before the observer')")
+    assert observer.text(".message.user .speaker") == "User"
+    assert web_page.text(".message.user .speaker") == "You"
     assert observer.page.is_hidden("#message")
     assert observer.page.is_hidden("#interrupt")
     assert observer.counters()["played"] == {}, "what was said before is only shown"

@@ -49,7 +49,7 @@ export class Call {
    */
   constructor(invitation, audio, handlers, counters) {
     this.role = invitation.role;
-    this.conversation = new Conversation(invitation.agent);
+    this.conversation = new Conversation(invitation.agent, invitation.role === "observer" ? "User" : "You");
     /** @type {CallState} */
     this.state = "connecting";
     this.endMessage = "";

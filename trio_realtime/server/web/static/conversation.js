@@ -44,12 +44,17 @@ const MAX_ENTRIES = 1000;
 
 /** Applies events, and says which entries changed. */
 export class Conversation {
-  /** @param {string} [agent] the agent that the call begins with, if it is known */
-  constructor(agent = "") {
+  /**
+   * @param {string} [agent] the agent that the call begins with, if it is known
+   * @param {string} [user] what the user is called
+   */
+  constructor(agent = "", user = "You") {
     /** @type {Entry[]} */
     this.entries = [];
     /** The current agent. */
     this.agent = agent;
+    /** What the user is called. */
+    this.user = user;
     /** @type {Map<string, Entry>} */
     this._byKey = new Map();
     /** @type {Map<string, {deltas: string, text: string, receivedMs: number, playedMs: number | null}>} */
@@ -179,7 +184,7 @@ export class Conversation {
     const key = messageKey(itemId);
     const known = this._byKey.get(key);
     if (known?.kind === "message") return known;
-    const speaker = role === "assistant" ? this.agent || "Agent" : role === "user" ? "You" : "System";
+    const speaker = role === "assistant" ? this.agent || "Agent" : role === "user" ? this.user : "System";
     /** @type {MessageEntry} */
     const entry = {
       kind: "message",
