@@ -345,6 +345,15 @@ def test_an_observer_follows_a_call(
     assert web_page.counters()["state"] == "live"
 
 
+def test_a_link_that_has_expired(gateway: GatewayProcess, web_page: WebPage) -> None:
+    created = gateway.post("v1/sessions", {"agent": "Support"})
+    web_page.page.goto(f"{gateway.url}#session={created['session_id']}&token=expired")
+    web_page.page.uncheck("#use-microphone")
+    web_page.page.click("#start-button")
+    web_page.page.wait_for_selector("#ended-text:has-text('ask for another link')")
+    assert web_page.page.is_hidden("#empty")
+
+
 def test_a_reloaded_page_joins_its_call_again(gateway: GatewayProcess, web_page: WebPage) -> None:
     web_page.start(gateway.url)
     web_page.say("Hello")

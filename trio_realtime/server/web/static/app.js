@@ -323,6 +323,7 @@ function showCall() {
   setText(page.end, isOwner ? "End" : "Leave");
   showLatency(call);
   showDuration();
+  if (isOver) page.empty.hidden = true;
   if (isOver && page.ended.hidden) showEnd(call);
   else page.ended.hidden = !isOver;
 }

@@ -22,7 +22,7 @@ const NO_HELLO = 4408;
 const FINAL_CLOSES = new Map([
   [1000, "The call has ended."],
   [4400, "The server did not understand this page. Reload it to get the current version."],
-  [4401, "The access to this call is not valid, or has expired. Start another call."],
+  [4401, "The access to this call is not valid, or has expired. Start another call, or ask for another link."],
   [4403, "This page may not take part in the call."],
   [4404, "This call does not exist any more. Start another call."],
   [4409, "The call was continued in another window."],
