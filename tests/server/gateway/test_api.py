@@ -265,6 +265,10 @@ async def test_an_ended_session_is_read_from_the_history(tmp_path: Path) -> None
         assert seqs == sorted(set(seqs))
         later = (await api.get(f"{path}/events?after={seqs[3]}&limit=2"))["events"]
         assert [event["seq"] for event in later] == seqs[4:6]
+        assert len((await api.get("/v1/sessions?status=ended"))["sessions"]) == 1
+        assert (await api.get("/v1/sessions?status=failed"))["sessions"] == []
+        refused = await api.get("/v1/sessions?status=finished", 400)
+        assert "created, running, ended, failed, interrupted" in refused["error"]["message"]
         await api.get(f"{path}/events?limit=0", 400)
         await api.get(f"{path}/events?after=x", 400)
         await api.get(f"{path}/events", 404, headers=OTHER)

@@ -29,6 +29,7 @@ __all__ = ["Api"]
 
 _MAX_PAGE: Final = 1000
 _MAX_TEXT: Final = 100_000
+_STATUSES: Final = ("created", "running", "ended", "failed", "interrupted")
 #: Seconds that a request waits for the history to be written.
 _FLUSH_TIMEOUT: Final = 0.5
 
@@ -166,7 +167,7 @@ class Api:
             return json_response({"sessions": sessions, "next_cursor": None})
         page = await history.list_sessions(
             tenant=tenant,
-            status=query.get("status"),
+            status=_status_of(request),
             agent=query.get("agent"),
             limit=_limit_of(request, 50),
             cursor=query.get("cursor"),
@@ -385,6 +386,13 @@ def _number_of(request: Request, name: str, default: int) -> int:
     if not text.isdecimal() or len(text) > 18:
         raise RequestError(f"{name} must be a number")
     return int(text)
+
+
+def _status_of(request: Request) -> str | None:
+    status = request.query_params.get("status")
+    if status is not None and status not in _STATUSES:
+        raise RequestError(f"status must be one of {', '.join(_STATUSES)}")
+    return status
 
 
 def _limit_of(request: Request, default: int) -> int:
