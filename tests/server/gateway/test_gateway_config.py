@@ -309,6 +309,20 @@ def test_an_error_in_the_file_of_the_agents_names_that_file(tmp_path: Path) -> N
         load_config(tmp_path / "gateway.toml")
 
 
+def test_the_cause_of_a_failed_import_is_that_of_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(tmp_path, "")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "raising_tools.py").write_text("raise LookupError('a fault')\n", encoding="utf-8")
+    (tmp_path / "agents.toml").write_text(
+        '[agents.support]\nrealtime_mode = true\ntools = ["raising_tools:x"]\n', encoding="utf-8"
+    )
+    with pytest.raises(ConfigurationError, match="raised LookupError") as info:
+        load_config(tmp_path / "gateway.toml")
+    assert isinstance(info.value.__cause__, LookupError)
+
+
 @pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe", b"[a\n"])
 def test_a_file_that_is_no_toml(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"

@@ -336,7 +336,9 @@ IMPORT_ERRORS: list[tuple[Mapping[str, Any], str]] = [
         {"context_builder": "spec_app:Builders.custmer"},
         "spec_app.Builders has no custmer: did you mean customer?",
     ),
-    ({"tools": ["broken_app:x"]}, 'cannot import "broken_app:x": the module raised ValueError'),
+    ({"tools": ["broken_app:x"]}, 'cannot import "broken_app:x": the module raised ValueError at '),
+    ({"tools": ["broken_app:x"]}, "broken_app.py, line 2"),
+    ({"tools": ["no_syntax:x"]}, "no_syntax.py, line 3"),
     ({"tools": ["spec_app:refund", "spec_app:NOT_A_TOOL"]}, "tools[1]: expected a FunctionTool"),
     ({"tools": ["spec_app:Customer"]}, "tools[0]: expected a FunctionTool or a function, got <cl"),
     ({"tools": ["spec_app:without_annotations"]}, "tools[0]: "),
@@ -372,7 +374,8 @@ async def test_what_cannot_be_imported(
     expected: str,
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "broken_app.py").write_text(f"raise ValueError('{SECRET}')")
+    (tmp_path / "broken_app.py").write_text(f"\nraise ValueError('{SECRET}')")
+    (tmp_path / "no_syntax.py").write_text(f"KEY = '{SECRET}'\n\ndef x(:\n")
     spec = make(**values)  # nothing is imported when the spec is read
     error = await error_of(spec)
     assert str(error).startswith("agents.support.")

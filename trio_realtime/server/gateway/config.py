@@ -197,7 +197,7 @@ def load_config(
         values: dict[str, Any] = _CONFIG.read(data, "")
         return _make_config(values, file.parent, os.environ if environ is None else environ)
     except SpecError as exc:
-        raise SpecError(f"{file.name}: {exc.path}", exc.problem) from None
+        raise SpecError(f"{file.name}: {exc.path}", exc.problem) from exc.__cause__
 
 
 _ENV_NAME: Final = Text(expected="the name of a variable", pattern=r"[A-Za-z_][A-Za-z0-9_]*")

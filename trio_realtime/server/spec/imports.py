@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Any, Final
 
 import trio
@@ -66,4 +67,11 @@ async def import_object_in_thread(reference: str, path: str) -> Any:
 
 def _reason(exc: Exception) -> str:
     # Only the text of import errors: other exceptions may quote the settings of the application.
-    return str(exc) if isinstance(exc, ImportError) else f"the module raised {type(exc).__name__}"
+    if isinstance(exc, ImportError):
+        return str(exc)
+    if isinstance(exc, SyntaxError):
+        file, line = exc.filename, exc.lineno
+    else:
+        frame = traceback.extract_tb(exc.__traceback__)[-1]
+        file, line = frame.filename, frame.lineno
+    return f"the module raised {type(exc).__name__} at {file}, line {line}"
