@@ -456,6 +456,8 @@ def test_errors_in_python_have_the_path_in_the_spec() -> None:
         ),
         ("realtime_mode = true\nspeed = 1", "speed: unknown key: did you mean realtime.speed?"),
         ("name = 'x'", "realtime_mode: a spec for voice agents"),
+        ("[agent.a]\nrealtime_mode = true", "agent: unknown table: write [agents.NAME]"),
+        ("[agnets.a]\nrealtime_mode = true", "agnets: unknown table: write [agents.NAME]"),
         (
             "[agents.a]\nrealtime_mode = true\nname = 'x'\n[agents.x]\nrealtime_mode = true",
             "agents.x.name: agents.a has the same name: rename one",

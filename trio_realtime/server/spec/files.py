@@ -76,12 +76,22 @@ def specs_from_dict(
     if "agents" not in data:
         if not data:
             raise ConfigurationError(f"{source}no agent: write a table [agents.NAME]")
+        _check_table_names(data, source)
         spec = AgentSpec.from_dict(data, name=name, source=source)
         specs = {spec.name: spec}
     else:
         specs = _read_agents(data, source)
     check_handoffs(specs)
     return specs
+
+
+def _check_table_names(data: Mapping[str, Any], source: str) -> None:
+    """Find a misspelled ``agents`` in what would otherwise be the spec of one agent."""
+    if "realtime_mode" in data:
+        return
+    for key, value in data.items():
+        if is_mapping(value) and (key == "agent" or key not in AGENT.fields):
+            raise SpecError(f"{source}{join('', key)}", "unknown table: write [agents.NAME]")
 
 
 def _read_agents(data: Mapping[str, Any], source: str) -> dict[str, AgentSpec]:
