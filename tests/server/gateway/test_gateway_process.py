@@ -184,6 +184,13 @@ async def test_an_agent_whose_service_has_no_key(tmp_path: Path) -> None:
         assert "the agent other: no API key for acme.openai.azure.com" in gateway.errors
 
 
+async def test_an_mcp_server_without_its_variable(tmp_path: Path) -> None:
+    server = '[[agents.assistant.mcp_servers]]\nname = "files"\ncommand = "mcp-files"\n'
+    agents = f'{AGENTS}{server}env_from = {{ TOKEN = "UNSET_TOKEN" }}'
+    error = await failed_start(config=write_config(tmp_path, agents=agents))
+    assert "agents.assistant.mcp_servers[0].env_from.TOKEN: set the environment variable" in error
+
+
 async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
     text = '[storage]\ndatabase = "sqlite:///agents.toml"'
     assert "sqlite" in await failed_start(config=write_config(tmp_path, text))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from trio_realtime.local import local_connector
 from trio_realtime.server.managed import SessionStores
 from trio_realtime.server.objects import open_object_storage
 from trio_realtime.server.service import ServiceSettings, resolve_service
+from trio_realtime.server.spec import AgentSpec, McpServerSpec
 from trio_realtime.server.store import (
     HistoryStore,
     HistoryStoreError,
@@ -89,6 +91,7 @@ async def run_gateway(
         endpoint, connector = _local_service()
     else:
         _check_services(config)
+    _check_mcp_servers(config.specs.values())
     async with (
         _open_stores(config, watch) as stores,
         open_gateway(
@@ -175,6 +178,24 @@ def _check_services(config: GatewayConfig) -> None:
             if name == default:
                 raise
             _log.warning("sessions cannot begin with the agent %s: %s", name, exc)
+
+
+def _check_mcp_servers(specs: Iterable[AgentSpec]) -> None:
+    """Find a missing variable or the missing extra before the first session.
+
+    Raises:
+        ConfigurationError: a server cannot work as declared.
+    """
+    for spec in specs:
+        for index, server in enumerate(spec.mcp_servers):
+            if not isinstance(server, McpServerSpec):
+                continue
+            path = spec.path(f"mcp_servers[{index}]")
+            server.build(os.environ, path)
+            if find_spec("mcp") is None:
+                raise ConfigurationError(
+                    f"{path}: MCP servers need the MCP SDK: pip install 'trio-realtime[mcp]'"
+                )
 
 
 def _local_service() -> tuple[Endpoint, Connector]:
