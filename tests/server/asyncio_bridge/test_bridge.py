@@ -831,3 +831,58 @@ async def test_a_tool_on_asyncio_needs_a_bridge() -> None:
 
     with pytest.raises(errors.UsageError, match="AsyncioBridge"):
         await tool()
+
+
+# --- other loops and threads
+
+
+@pytest.mark.parametrize("call", ["run", "open_session", "method", "receive", "leave"])
+def test_a_bridge_belongs_to_one_loop(call: str) -> None:
+    """A wait on another loop would not be woken. The call must not be carried out either."""
+
+    async def main() -> None:
+        sent: list[int] = []
+
+        async def send() -> None:
+            sent.append(1)
+
+        async def misuse(bridge: AsyncioBridge, session: AsyncioSession[None]) -> None:
+            match call:
+                case "run":
+                    await bridge.run(send)
+                case "open_session":
+                    async with open_session(bridge, service()):
+                        sent.append(1)
+                case "method":
+                    await session.call(send)
+                case "receive":
+                    await session.events.receive()
+                case _:
+                    await bridge.__aexit__(None, None, None)
+
+        async with AsyncioBridge() as bridge, open_session(bridge, service()) as session:
+            # A receive that waits belongs to the right loop, and goes on.
+            receiving = asyncio.create_task(session.events.receive())
+            await asyncio.sleep(0)
+            with pytest.raises(errors.UsageError, match="loop of asyncio"):
+                await asyncio.to_thread(asyncio.run, misuse(bridge, session))
+            assert await receiving
+            await session.statistics()
+        assert sent == []
+
+    run(main)
+
+
+async def test_a_bridge_is_not_used_on_trio() -> None:
+    """Trio code uses the session itself."""
+    bridge = AsyncioBridge()
+
+    async def main() -> None:
+        async with bridge:
+            with pytest.raises(errors.UsageError, match="loop of asyncio"):
+                await bridge.run(misuse)
+
+    async def misuse() -> None:
+        await bridge.run(trio.sleep, 0)
+
+    await trio.to_thread.run_sync(asyncio.run, main())

@@ -54,7 +54,9 @@ class AsyncioBridge:
 
     Enter it with ``async with``, for example in the lifespan of a web application. Leaving the block closes
     the sessions that are open, and waits for the thread. Where another task uses such a session, iteration
-    ends, and methods raise :class:`~trio_realtime.errors.SessionClosed`. A bridge is used once.
+    ends, and methods raise :class:`~trio_realtime.errors.SessionClosed`. A bridge is used once, and belongs to
+    the loop of asyncio that has entered it: on another one, calls raise
+    :class:`~trio_realtime.errors.UsageError`.
     """
 
     def __init__(self) -> None:
@@ -93,6 +95,7 @@ class AsyncioBridge:
         traceback: TracebackType | None,
     ) -> None:
         assert self._sessions is not None
+        self._side().asyncio_side.check()
         await self._stop(self._sessions)  # noqa: ASYNC102 - asyncio cancels a task once
 
     async def _stop(self, sessions: _Sessions) -> None:
@@ -119,7 +122,7 @@ class AsyncioBridge:
 
         Raises:
             SessionClosed: the bridge was closed first.
-            UsageError: the block of the bridge was not entered.
+            UsageError: the block of the bridge was not entered, or it was entered on another loop.
         """
         return await self._side().call(functools.partial(async_fn, *args))
 
@@ -163,7 +166,7 @@ class AsyncioBridge:
 
         Raises:
             SessionClosed: the bridge was closed while the session was opening.
-            UsageError: the block of the bridge was not entered.
+            UsageError: the block of the bridge was not entered, or it was entered on another loop.
         """
         return self._open(functools.partial(open_realtime_session, agent, **options))
 

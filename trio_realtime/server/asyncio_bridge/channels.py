@@ -118,8 +118,10 @@ class AsyncioChannel(Generic[EventT]):
                 the bridge was left.
             trio.ClosedResourceError: the channel was closed.
             ConsumerTooSlow: too much was left unread.
+            UsageError: this runs on another loop than that of the bridge.
             RealtimeError: what ended the session, after all events that came before it.
         """
+        self._side.asyncio_side.check()
         async with self._lock:
             if self._next is None:
                 future: asyncio.Future[Outcome[EventT]] = self._side.asyncio_side.future()

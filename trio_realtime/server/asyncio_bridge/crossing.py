@@ -96,8 +96,29 @@ class AsyncioSide:
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio has only weak references
         self._waiting: set[asyncio.Future[Any]] = set()
 
+    def check(self) -> None:
+        """Check that this runs on the loop: a wait on another one would not be woken.
+
+        Raises:
+            UsageError: this runs on another loop, or on none.
+        """
+        try:
+            is_right = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_right = False
+        if not is_right:
+            raise UsageError(
+                "a bridge and its sessions belong to the loop of asyncio that has entered the bridge: call "
+                "them in a task of that loop (asyncio.run_coroutine_threadsafe), or make another bridge"
+            )
+
     def future(self) -> asyncio.Future[Outcome[T]]:
-        """Return a future for an outcome. It never has an exception, so nothing logs that it was lost."""
+        """Return a future for an outcome. It never has an exception, so nothing logs that it was lost.
+
+        Raises:
+            UsageError: this runs on another loop, or on none.
+        """
+        self.check()
         future: asyncio.Future[Outcome[T]] = self._loop.create_future()
         self._waiting.add(future)
         future.add_done_callback(self._waiting.discard)
@@ -249,6 +270,7 @@ class TrioSide:
 
         Raises:
             SessionClosed: the bridge closes.
+            UsageError: this runs on another loop than that of the bridge.
         """
         future: asyncio.Future[Outcome[T]] = self.asyncio_side.future()
         call = _TrioCall(function, self.asyncio_side.deliver_to(future))
