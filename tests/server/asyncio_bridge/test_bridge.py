@@ -27,6 +27,7 @@ from trio_realtime import (
 )
 from trio_realtime.local import Call, LocalConnector, Pause, Say, ScriptedResponder, local_connector
 from trio_realtime.server.asyncio_bridge import AsyncioBridge, AsyncioSession, asyncio_tool
+from trio_realtime.session import EventChannel
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 from trio_realtime.transports import ConnectOptions
 
@@ -174,6 +175,46 @@ def test_subscriptions_and_paced_audio() -> None:
             with pytest.raises(errors.UsageError, match="event class"):
                 async with session.subscribe(int):  # type: ignore[type-var]
                     pass
+
+    run(main)
+
+
+@pytest.mark.parametrize("method", ["subscribe", "paced_audio"])
+def test_a_channel_whose_opening_is_cancelled_is_closed_on_trio(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[EventChannel[Any]] = []
+    closed_in: list[str] = []
+    close = EventChannel.close
+
+    def record_close(channel: EventChannel[Any]) -> None:
+        if channel in opened:
+            closed_in.append(threading.current_thread().name)
+        close(channel)
+
+    monkeypatch.setattr(EventChannel, "close", record_close)
+
+    async def main() -> None:
+        async with AsyncioBridge() as bridge, open_session(bridge, service()) as session:
+            bus = session.trio_session._runtime.bus
+            open_channel = bus.open_channel
+            loop = asyncio.get_running_loop()
+
+            def open_and_cancel(*args: Any, **options: Any) -> EventChannel[Any]:
+                opened.append(open_channel(*args, **options))
+                loop.call_soon_threadsafe(task.cancel)  # before the channel arrives
+                return opened[-1]
+
+            monkeypatch.setattr(bus, "open_channel", open_and_cancel)
+
+            async def consume() -> None:
+                async with getattr(session, method)():
+                    pass
+
+            task = asyncio.create_task(consume())
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (len(opened), closed_in) == (1, ["trio_realtime bridge"])
 
     run(main)
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from trio_realtime import (
@@ -19,7 +24,7 @@ from trio_realtime.config import OverflowPolicy, SettingsChanges
 from trio_realtime.errors import SessionClosed
 from trio_realtime.events import AnyEvent, Audio, SessionEvent
 from trio_realtime.items import HistoryItem
-from trio_realtime.session import PacedAudio, PlaybackTracker, SessionStatistics
+from trio_realtime.session import PlaybackTracker, SessionStatistics
 from trio_realtime.session.arguments import MessageContent
 from trio_realtime.session.audio_file import AudioSource
 from trio_realtime.session.end_call import GOODBYE
@@ -112,13 +117,10 @@ class AsyncioSession(Generic[ContextT]):
         """
         manager = self.trio_session.subscribe(*event_types, overflow=overflow)
 
-        async def enter() -> Any:
-            return manager.__enter__()
+        async def enter(stack: AsyncExitStack) -> Any:
+            return stack.enter_context(manager)
 
-        async def leave() -> None:
-            manager.__exit__(None, None, None)
-
-        return self._open(enter, leave)
+        return self._open(enter)
 
     def paced_audio(
         self, *, frame_ms: int = 20, pad: bool = False
@@ -128,30 +130,29 @@ class AsyncioSession(Generic[ContextT]):
         Args:
             frame_ms, pad: as in :meth:`.RealtimeSession.paced_audio`.
         """
-        opened: list[PacedAudio] = []
 
-        async def enter() -> Any:
-            opened.append(self.trio_session.paced_audio(frame_ms=frame_ms, pad=pad))
-            return await opened[0].__aenter__()
+        async def enter(stack: AsyncExitStack) -> Any:
+            return await stack.enter_async_context(
+                self.trio_session.paced_audio(frame_ms=frame_ms, pad=pad)
+            )
 
-        async def leave() -> None:
-            await opened[0].aclose()
-
-        return self._open(enter, leave)
+        return self._open(enter)
 
     @asynccontextmanager
     async def _open(
-        self,
-        enter: Callable[[], Coroutine[Any, Any, Any]],
-        leave: Callable[[], Coroutine[Any, Any, None]],
+        self, enter: Callable[[AsyncExitStack], Coroutine[Any, Any, Any]]
     ) -> AsyncGenerator[AsyncioChannel[Any]]:
-        channel = self._channel(await self.call(enter))
+        stack = AsyncExitStack()  # only trio uses it
         try:
-            yield channel
+            # A cancelled call may have entered: what it returns is lost, and the stack is not.
+            channel = self._channel(await self.call(functools.partial(enter, stack)))
+            try:
+                yield channel
+            finally:
+                channel.close()
         finally:
-            channel.close()
             with suppress(SessionClosed):
-                await self.call(leave)  # noqa: ASYNC102 - asyncio cancels a task once
+                await self.call(stack.aclose)  # noqa: ASYNC102 - asyncio cancels a task once
 
     # --- speak, steer and end
 
