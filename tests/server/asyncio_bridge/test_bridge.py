@@ -676,6 +676,30 @@ def test_a_program_whose_loop_ends_without_leaving_the_bridge_can_exit() -> None
     assert result.stdout.splitlines() == ["You said: Hi", "the loop is closed"]
 
 
+def test_leaving_that_asyncio_abandons_does_not_wait_for_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when the loop is closed while a tool never ends: the program must be able to exit."""
+    joined: list[bool] = []
+
+    async def main() -> None:
+        bridge = AsyncioBridge()
+        await bridge.__aenter__()
+        thread, is_free = bridge._thread, threading.Event()
+        assert thread is not None
+        bridge._side().post(is_free.wait)  # trio's thread does not end before
+        with monkeypatch.context() as patch:
+            patch.setattr(thread, "join", lambda: joined.append(True))
+            leaving = bridge.__aexit__(None, None, None)
+            leaving.send(None)
+            leaving.close()
+        is_free.set()
+        thread.join()
+
+    run(main)
+    assert joined == []
+
+
 def test_a_bridge_is_entered_once() -> None:
     async def main() -> None:
         bridge = AsyncioBridge()
@@ -907,7 +931,7 @@ def test_a_bridge_belongs_to_one_loop(call: str) -> None:
             await asyncio.sleep(0)
             with pytest.raises(errors.UsageError, match="loop of asyncio"):
                 await asyncio.to_thread(asyncio.run, misuse(bridge, session))
-            assert await receiving
+            assert isinstance(await receiving, events.SessionEvent)
             await session.statistics()
         assert sent == []
 

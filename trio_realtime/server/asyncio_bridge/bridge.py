@@ -106,8 +106,10 @@ class AsyncioBridge:
         try:
             outcome = await wait_outcome(self._finished, cancel)
         finally:
-            # The outcome was the last thing that the thread did.
-            self._thread.join()
+            # The outcome is the last thing that the thread does. Without it, asyncio has abandoned this
+            # coroutine, and the thread may never end.
+            if self._finished.done():
+                self._thread.join()
         outcome.unwrap()
 
     def _side(self) -> TrioSide:
