@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.service import send_call
 from trio_realtime import (
@@ -244,6 +244,7 @@ async def test_another_agent_has_variables_of_its_own_builder(app: Any) -> None:
     ("builder", "problem"),
     [
         ("fails", "the function raised RuntimeError"),
+        ("is_cancelled", "the function raised ForeignCancellation"),
         ("returns_a_number", "the function must return a mapping, a dataclass, an attrs object"),
     ],
 )
@@ -339,8 +340,16 @@ IMPORT_ERRORS: list[tuple[Mapping[str, Any], str]] = [
     ({"tools": ["broken_app:x"]}, 'cannot import "broken_app:x": the module raised ValueError at '),
     ({"tools": ["broken_app:x"]}, "broken_app.py, line 2"),
     ({"tools": ["no_syntax:x"]}, "no_syntax.py, line 3"),
+    ({"tools": ["script_app:x"]}, 'cannot import "script_app:x": the module raised SystemExit'),
+    ({"tools": ["lazy_app:x"]}, 'cannot import "lazy_app:x": the module raised LookupError'),
+    ({"tools": ["spec_app:SECRET"]}, "tools[0]: expected a FunctionTool or a function, got a str"),
+    ({"output_guardrails": ["spec_app:SECRET"]}, "expected an OutputGuardrail, got a string"),
+    ({"mcp_servers": ["spec_app:SECRET"]}, "mcp_servers[0]: expected a function, got a string"),
     ({"tools": ["spec_app:refund", "spec_app:NOT_A_TOOL"]}, "tools[1]: expected a FunctionTool"),
-    ({"tools": ["spec_app:Customer"]}, "tools[0]: expected a FunctionTool or a function, got <cl"),
+    (
+        {"tools": ["spec_app:Customer"]},
+        "tools[0]: expected a FunctionTool or a function, got the class Cu",
+    ),
     ({"tools": ["spec_app:without_annotations"]}, "tools[0]: "),
     (
         {"output_guardrails": ["spec_app:no_swearing"]},
@@ -354,12 +363,12 @@ IMPORT_ERRORS: list[tuple[Mapping[str, Any], str]] = [
         {"context_builder": "spec_app:takes_too_little"},
         "context_builder: the function is called with (variables, settings), but is declared with",
     ),
-    ({"context_builder": "spec_app:NOT_A_TOOL"}, "context_builder: the function: expected a func"),
+    ({"context_builder": "spec_app:NOT_A_TOOL"}, "context_builder: expected a function, got int"),
     (
         {"mcp_servers": ["spec_app:takes_too_little"]},
         "mcp_servers[0]: the function is called with (settings, spec), but",
     ),
-    ({"handoffs": ["spec_app:NOT_A_TOOL"]}, "handoffs[0]: the function: expected a function"),
+    ({"handoffs": ["spec_app:NOT_A_TOOL"]}, "handoffs[0]: expected a function, got int"),
 ]
 
 
@@ -376,10 +385,13 @@ async def test_what_cannot_be_imported(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "broken_app.py").write_text(f"\nraise ValueError('{SECRET}')")
     (tmp_path / "no_syntax.py").write_text(f"KEY = '{SECRET}'\n\ndef x(:\n")
+    (tmp_path / "script_app.py").write_text("raise SystemExit(1)")
+    (tmp_path / "lazy_app.py").write_text(f"def __getattr__(name): raise LookupError('{SECRET}')")
     spec = make(**values)  # nothing is imported when the spec is read
     error = await error_of(spec)
     assert str(error).startswith("agents.support.")
     assert expected in str(error)
+    assert SECRET not in str(error)
     with pytest.raises(ConfigurationError) as caught:
         check_references(spec)
     assert str(caught.value) == str(error)
@@ -405,6 +417,38 @@ async def test_a_module_is_imported_in_a_thread(
     function: Any = tool.function
     assert function() != threading.main_thread().name
     monkeypatch.delitem(sys.modules, "threaded_app")
+
+
+async def test_a_module_that_another_session_imports_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in ``sys.modules`` already, and importing it waits for the other thread."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_app.py").write_text(
+        "import threading\n"
+        "has_begun, may_end = threading.Event(), threading.Event()\n"
+        "has_begun.set()\n"
+        "assert may_end.wait(20), 'trio is blocked'\n"
+        "def tool() -> str: return ''\n"
+    )
+    names: list[str] = []
+
+    async def build_one() -> None:
+        built = await build(make(tools=["slow_app:tool"]))
+        names.extend(tool.name for tool in built.agent.tools)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(build_one)
+        while "slow_app" not in sys.modules:
+            await trio.lowlevel.checkpoint()
+        slow: Any = sys.modules["slow_app"]
+        while not hasattr(slow, "has_begun"):
+            await trio.lowlevel.checkpoint()
+        nursery.start_soon(build_one)
+        await wait_all_tasks_blocked()
+        slow.may_end.set()
+    assert names == ["tool", "tool"]
+    monkeypatch.delitem(sys.modules, "slow_app")
 
 
 async def test_objects_in_python(app: Any) -> None:
@@ -454,7 +498,7 @@ async def test_builders_of_mcp_servers(app: Any, declared: Any, names: list[str]
         ),
         (
             ["spec_app:build_nonsense"],
-            "agents.support.mcp_servers[0]: the builder returned 3, which is no McpServer",
+            "agents.support.mcp_servers[0]: expected an McpServer, but the builder returned int",
         ),
         (
             ["spec_app:build_nothing"],
@@ -493,7 +537,10 @@ async def test_builders_of_handoffs(app: Any, declared: Any, name: str, agent: s
     ("handoffs", "expected"),
     [
         (["biling"], 'handoffs[0]: there is no agent "biling": did you mean billing?'),
-        (["spec_app:build_nonsense"], "handoffs[0]: the builder returned 3, which is no agent or"),
+        (
+            ["spec_app:build_nonsense"],
+            "handoffs[0]: expected an agent or a handoff, but the builder returned int",
+        ),
         (["spec_app:build_nothing"], "handoffs[0]: the function raised RuntimeError"),
         (
             [{"agent": "spec_app:build_handoff", "name": "x"}],

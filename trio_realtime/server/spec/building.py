@@ -19,6 +19,7 @@ from trio_realtime.agents import (
 )
 from trio_realtime.config import SessionConfig
 from trio_realtime.errors import ConfigurationError
+from trio_realtime.session.user_code import Raised, Returned, call_user_code
 from trio_realtime.wire import UNSET
 
 from .agent_spec import AgentSpec
@@ -26,7 +27,7 @@ from .calls import call_function
 from .files import find_spec, unknown_handoff
 from .handoff_table import HandoffSpec
 from .mcp_table import McpServerSpec
-from .paths import SpecError, is_list, is_mapping
+from .paths import SpecError, describe_type, is_list, is_mapping
 from .references import References, import_references_in_threads
 from .templates import TemplateFailed, VariableMissing
 
@@ -258,16 +259,14 @@ class _Builder:
     ) -> tuple[Any, Mapping[str, Any]]:
         """Return a context, and the variables in it."""
         path = spec.path("context_builder")
-        try:
-            made: Any = await call_function(builder, _copy(variables), self.settings)
-            context: Any = dict[str, Any]() if made is None else made
-            return context, _variables_of(context)
-        except Exception as exc:
-            problem = _problem(exc)
-            if self.on_context_error == "refuse":
-                raise SpecError(path, problem) from exc
-            self._warn("context_failed", f"{path}: {problem}", exc)
-            return {}, {}
+        made = await call_user_code(_make_context, builder, _copy(variables), self.settings)
+        if isinstance(made, Returned):
+            return made.value
+        problem = _problem(made.failure)
+        if self.on_context_error == "refuse":
+            raise SpecError(path, problem) from made.failure
+        self._warn("context_failed", f"{path}: {problem}", made.failure)
+        return {}, {}
 
     # --- MCP servers ---
 
@@ -286,14 +285,16 @@ class _Builder:
         servers: Sequence[Any] = built if is_list(built) else [built]
         for server in servers:
             if not isinstance(server, McpServer):
-                raise SpecError(path, f"the builder returned {server!r:.80}, which is no McpServer")
+                raise SpecError(
+                    path, f"expected an McpServer, but the builder returned {describe_type(server)}"
+                )
         return servers
 
     async def _call_builder(self, spec: AgentSpec, path: str, builder: Any) -> Any:
-        try:
-            return await call_function(builder, self.settings, spec)
-        except Exception as exc:
-            raise SpecError(path, _problem(exc)) from exc
+        called = await call_user_code(call_function, builder, self.settings, spec)
+        if isinstance(called, Raised):
+            raise SpecError(path, _problem(called.failure)) from called.failure
+        return called.value
 
     # --- handoffs ---
 
@@ -322,12 +323,22 @@ class _Builder:
             return found  # type: ignore[no-any-return]
         if not issubclass(kind, RealtimeAgent):
             raise SpecError(
-                path, f"the builder returned {found!r:.80}, which is no agent or handoff"
+                path,
+                f"expected an agent or a handoff, but the builder returned {describe_type(found)}",
             )
         return handoff(found, name=declared.name, description=declared.description)
 
 
-def _problem(exc: Exception) -> str:
+async def _make_context(
+    builder: Any, variables: dict[str, Any], settings: Any
+) -> tuple[Any, Mapping[str, Any]]:
+    """Return what a context builder makes, and the variables in it."""
+    made: Any = await call_function(builder, variables, settings)
+    context: Any = dict[str, Any]() if made is None else made
+    return context, _variables_of(context)
+
+
+def _problem(exc: BaseException) -> str:
     """Return what a function of the application raised, without text that may have secrets."""
     if isinstance(exc, ConfigurationError):  # written for the operator of the application
         return str(exc)

@@ -16,6 +16,7 @@ __all__ = ["IMPORT_EXPECTED", "IMPORT_PATTERN", "import_object", "import_object_
 
 _DOTTED: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 IMPORT_PATTERN: Final = f"{_DOTTED}:{_DOTTED}"
+_CONTROL_FLOW: Final = (KeyboardInterrupt, trio.Cancelled)
 IMPORT_EXPECTED: Final = 'an import path such as "package.module:name"'
 
 
@@ -28,12 +29,14 @@ def import_object(reference: str, path: str) -> Any:
 
     Raises:
         SpecError: the module cannot be imported, or it has no such name. What the module raised is the
-            cause.
+            cause, also if it is no ``Exception``.
     """
     module_name, _, names = reference.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as exc:
+    except _CONTROL_FLOW:
+        raise
+    except BaseException as exc:  # also SystemExit, of a script that is no module
         raise SpecError(path, f"cannot import {describe(reference)}: {_reason(exc)}") from exc
     at = module_name
     for name in names.split("."):
@@ -46,6 +49,10 @@ def import_object(reference: str, path: str) -> Any:
             raise SpecError(
                 path, f"cannot import {describe(reference)}: {at} has no {name}{hint}"
             ) from None
+        except _CONTROL_FLOW:
+            raise
+        except BaseException as exc:  # of a ``__getattr__`` or a property
+            raise SpecError(path, f"cannot import {describe(reference)}: {_reason(exc)}") from exc
         at = f"{at}.{name}"
     return found
 
@@ -59,13 +66,23 @@ async def import_object_in_thread(reference: str, path: str) -> Any:
     Raises:
         SpecError: as for :func:`import_object`.
     """
-    if reference.partition(":")[0] in sys.modules:
+    if _is_imported(reference.partition(":")[0]):
         await trio.lowlevel.checkpoint()
         return import_object(reference, path)
     return await trio.to_thread.run_sync(import_object, reference, path, limiter=spec_threads())
 
 
-def _reason(exc: Exception) -> str:
+def _is_imported(module_name: str) -> bool:
+    """Return whether importing the module does not block.
+
+    While another thread imports it, it is there already, and importing it waits for that thread.
+    """
+    module = sys.modules.get(module_name)
+    is_initializing = getattr(getattr(module, "__spec__", None), "_initializing", False)
+    return module is not None and not is_initializing
+
+
+def _reason(exc: BaseException) -> str:
     # Only the text of import errors: other exceptions may quote the settings of the application.
     if isinstance(exc, ImportError):
         return str(exc)

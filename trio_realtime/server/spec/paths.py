@@ -64,6 +64,8 @@ def describe_type(value: object) -> str:
         return "a table"
     if is_list(value):
         return "a list"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     return {"str": "a string", "bool": "a boolean"}.get(type(value).__name__, type(value).__name__)
 
 

@@ -23,7 +23,7 @@ from .agent_spec import AgentSpec
 from .handoff_table import HandoffSpec
 from .imports import import_object, import_object_in_thread
 from .mcp_table import McpServerSpec
-from .paths import SpecError
+from .paths import SpecError, describe_type
 
 __all__ = [
     "McpSource",
@@ -136,7 +136,12 @@ def _resolve(spec: AgentSpec, imported: Mapping[str, Any]) -> References:
 # --- kinds of objects --------------------------------------------------------------------------
 
 
+# The errors do not quote the objects: a wrong path may lead to a setting of the application, such as a key.
+
+
 def _check_function(value: Any, path: str, *parameters: str) -> None:
+    if not callable(value):
+        raise SpecError(path, f"expected a function, got {describe_type(value)}")
     try:
         check_callable(value, "the function", *parameters)
     except ConfigurationError as exc:
@@ -147,7 +152,7 @@ def _as_tool(value: Any, path: str) -> FunctionTool:
     if isinstance(value, FunctionTool):
         return value
     if not callable(value) or isinstance(value, type):
-        raise SpecError(path, f"expected a FunctionTool or a function, got {value!r:.80}")
+        raise SpecError(path, f"expected a FunctionTool or a function, got {describe_type(value)}")
     try:
         return function_tool(value)
     except ConfigurationError as exc:
@@ -161,8 +166,8 @@ def _as_guardrail(cls: type[Any]) -> Callable[[Any, str], Any]:
         if not isinstance(value, cls):
             raise SpecError(
                 path,
-                f"expected an {cls.__name__}, got {value!r:.80}: decorate the function with "
-                f"@{decorator}",
+                f"expected an {cls.__name__}, got {describe_type(value)}: decorate the function "
+                f"with @{decorator}",
             )
         return value
 

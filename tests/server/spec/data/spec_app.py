@@ -21,6 +21,7 @@ from trio_realtime import (
 
 CALLS: list[tuple[str, Any, Any]] = []
 NOT_A_TOOL = 3
+SECRET = "s3cr3t"
 
 
 @function_tool
@@ -82,6 +83,14 @@ def returns_a_number(variables: dict[str, Any], settings: Any) -> int:
 
 def fails(variables: dict[str, Any], settings: Any) -> None:
     raise RuntimeError("password=s3cr3t")
+
+
+class ForeignCancellation(BaseException):
+    """What another library raises: it is no ``Exception``, as that of asyncio."""
+
+
+def is_cancelled(variables: dict[str, Any], settings: Any) -> None:
+    raise ForeignCancellation("password=s3cr3t")
 
 
 def takes_too_little(variables: dict[str, Any]) -> None:
