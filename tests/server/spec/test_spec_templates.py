@@ -157,6 +157,31 @@ def test_the_sandbox_refuses(source: str) -> None:
             "{% for i in range(999) %}{% for j in range(999) %}{% endfor %}{% endfor %}",
             "range() counts to more than 100000 in total",
         ),
+        (
+            "{% set a = range(999) %}{% for i in a %}{% for j in a %}{% endfor %}{% endfor %}",
+            "line 1: the loops run more than 100000 times in total",
+        ),
+        (
+            (
+                "{% set a = range(999) %}{% for i in a if False %}{% endfor %}"
+                "{% for i in a %}{% for j in a if False %}{% endfor %}{% endfor %}"
+            ),
+            "the loops run more than 100000 times in total",
+        ),
+        (
+            (
+                "{% macro f(a) %}{% for i in a %}{% endfor %}{% endmacro %}"
+                "{% set a = range(999) %}{% for i in a %}{{ f(a) }}{% endfor %}"
+            ),
+            "the loops run more than 100000 times in total",
+        ),
+        (
+            (
+                "{% set a = range(99) %}"
+                "{% for i in a recursive %}{% if loop.depth < 9 %}{{ loop(a) }}{% endif %}{% endfor %}"
+            ),
+            "the loops run more than 100000 times in total",
+        ),
         ("{{ 'a' * 10001 }}", "the result of * is too long"),
         ("{{ 10001 * 'a' }}", "the result of * is too long"),
         ("{{ ([0] * 100) * 101 }}", "the result of * is too long"),
@@ -171,6 +196,20 @@ def test_the_sandbox_refuses(source: str) -> None:
 )
 def test_what_a_rendering_may_do_is_limited(source: str, expected: str) -> None:
     assert expected in failure_of(source)
+
+
+def test_loops_have_all_that_jinja_offers() -> None:
+    source = (
+        "{% for a, b in items if b %}{{ loop.index }}/{{ loop.length }} {{ a }}{{ loop.last }}; "
+        "{% else %}none{% endfor %}"
+    )
+    assert render(source, items=[("x", 1), ("y", 0), ("z", 1)]) == "1/2 xFalse; 2/2 zTrue; "
+    assert render(source, items=[]) == "none"
+    assert render(source) == "none"
+    assert "TypeError" in failure_of(source, items=3)
+    tree = [{"name": "a", "children": [{"name": "b"}]}]
+    source = "{% for i in tree recursive %}{{ i.name }}({{ loop(i.children or []) }}){% endfor %}"
+    assert render(source, tree=tree) == "a(b())"
 
 
 def test_the_limits_are_those_of_one_rendering() -> None:

@@ -1,13 +1,16 @@
 """Instructions as Jinja2 templates, in a sandbox.
 
 A template reads its variables, and nothing else. It has no loader, so it cannot include files. The
-sandbox refuses attributes that lead to the interpreter. What one rendering may do is limited.
+sandbox refuses attributes that lead to the interpreter.
+
+What one rendering may do is limited, so that a mistake does not stop the program. The limits are no protection
+from an author who wants to use up memory: text may grow before it is written.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -19,9 +22,11 @@ from jinja2 import (
     Undefined,
     UndefinedError,
     meta,
+    nodes,
     pass_context,
 )
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from trio_realtime.errors import ConfigurationError
@@ -35,6 +40,9 @@ _MAX_ITERATIONS: Final = 100_000
 _MAX_REPEATED: Final = 10_000
 _MAX_EXPONENT: Final = 1_000
 _FILE: Final = "<template>"
+# Names that no template can write.
+_LIMITS: Final = "limits of the rendering"
+_COUNTED: Final = "with counted iterations"
 
 
 class TemplateFailed(Exception):
@@ -86,18 +94,47 @@ def _environment(*, strict: bool) -> _Environment:
         finalize=_finalize,
     )
     del environment.globals["lipsum"]
+    filters: dict[str, Any] = environment.filters  # pyright: ignore[reportAssignmentType]
+    filters[_COUNTED] = _counted
     return environment
 
 
-_LENIENT: Final = _environment(strict=False)
-_STRICT: Final = _environment(strict=True)
+def _count_iterations(template: nodes.Template) -> None:
+    """Change a template so that it counts the iterations of its loops."""
+    for loop in template.find_all(nodes.For):
+        loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
+        if loop.recursive:  # ``loop(...)`` iterates without the filter
+            once = nodes.Const((None,), lineno=loop.lineno)
+            once_counted = nodes.Filter(once, _COUNTED, [], [], None, None, lineno=loop.lineno)
+            listed = nodes.Filter(once_counted, "list", [], [], None, None, lineno=loop.lineno)
+            loop.body.insert(0, nodes.ExprStmt(listed, lineno=loop.lineno))
 
 
-class _Ranges:
-    """``range`` for one rendering, with a limit for all of its ranges together."""
+@pass_context
+def _counted(context: Context, values: Any) -> Iterator[Any]:
+    """Yield the values, until the loops of the rendering have run too often."""
+    limits: _Limits = context.parent[_LIMITS]
+    for value in values:
+        limits.count_iteration()
+        yield value
+
+
+class _Limits:
+    """What one rendering may still do."""
 
     def __init__(self) -> None:
         self._remaining = _MAX_ITERATIONS
+        self._remaining_iterations = _MAX_ITERATIONS
+
+    def count_iteration(self) -> None:
+        """Count an iteration of a loop.
+
+        Raises:
+            SecurityError: all loops together have run too often.
+        """
+        self._remaining_iterations -= 1
+        if self._remaining_iterations < 0:
+            raise SecurityError(f"the loops run more than {_MAX_ITERATIONS} times in total")
 
     def range(self, *args: int) -> Sequence[int]:
         """Return a range.
@@ -111,6 +148,10 @@ class _Ranges:
         if self._remaining < 0:
             raise SecurityError(f"range() counts to more than {_MAX_ITERATIONS} in total")
         return numbers
+
+
+_LENIENT: Final = _environment(strict=False)
+_STRICT: Final = _environment(strict=True)
 
 
 class InstructionsTemplate:
@@ -132,6 +173,7 @@ class InstructionsTemplate:
             parsed = environment.parse(source)
             if any(True for _ in meta.find_referenced_templates(parsed)):
                 raise ConfigurationError("a template cannot include, import or extend another one")
+            _count_iterations(parsed)
             self._template = environment.from_string(parsed)
         except TemplateSyntaxError as exc:
             raise ConfigurationError(f"line {exc.lineno}: {exc.message}") from None
@@ -145,7 +187,8 @@ class InstructionsTemplate:
             VariableMissing: a variable is undefined, and the template is strict.
             TemplateFailed: the template, or an object that it uses, raised, or the text is too long.
         """
-        values = {"range": _Ranges().range, **variables}
+        limits = _Limits()
+        values = {"range": limits.range, **variables, _LIMITS: limits}
         parts: list[str] = []
         size = 0
         try:
