@@ -56,7 +56,9 @@ def read_toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigurationError(f"{file}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except RecursionError:
+        raise ConfigurationError(f"{file}: the tables or lists are nested too deeply") from None
+    except ValueError as exc:  # also of bytes that are no UTF-8, and of an integer with many digits
         raise ConfigurationError(f"{file}: not a TOML file: {exc}") from None
 
 
