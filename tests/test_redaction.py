@@ -47,6 +47,7 @@ SENT: dict[str, dict[str, Any]] = {
     "bearer": {"headers": (("Authorization", f"Bearer {KEY}"),)},
     "api-key": {"headers": (("API-Key", KEY),)},
     "cookie": {"headers": (("Cookie", f"session={KEY}"),)},
+    "subscription key": {"headers": (("Ocp-Apim-Subscription-Key", KEY),)},
     "query": {"urls": (f"ws://a.test/v1/realtime?model=m&api-key={KEY.replace('+', '%2B')}",)},
     "subprotocol": {"subprotocols": ("realtime", f"openai-insecure-api-key.{KEY}")},
     "user": {"urls": ("ws://somebody:sk-made%2Fup+key.0123456789@a.test/",)},

@@ -11,7 +11,14 @@ import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-__all__ = ["MASK", "SecretMask", "redact_url", "secret_values"]
+__all__ = [
+    "CREDENTIAL_HEADERS",
+    "CREDENTIAL_PARAMETERS",
+    "MASK",
+    "SecretMask",
+    "redact_url",
+    "secret_values",
+]
 
 MASK = "***"
 
@@ -23,7 +30,20 @@ _HARMLESS = frozenset(
         *("agent-name", "agent-id", "agent-project-name", "agent-version"),
     }
 )
-_CREDENTIAL_HEADERS = frozenset({"authorization", "api-key", "cookie", "proxy-authorization"})
+#: Headers that have credentials, in lower case.
+CREDENTIAL_HEADERS = frozenset(
+    {
+        *("authorization", "proxy-authorization", "cookie"),
+        *("api-key", "x-api-key", "ocp-apim-subscription-key"),
+    }
+)
+#: Query parameters that have credentials, in lower case. Others may have some, too.
+CREDENTIAL_PARAMETERS = frozenset(
+    {
+        *("api-key", "api_key", "apikey", "key", "subscription-key", "sig"),
+        *("token", "access_token"),
+    }
+)
 # Shorter values are no keys, and masking them would only garble the text.
 _MIN_SECRET_LENGTH = 8
 
@@ -48,7 +68,7 @@ class SecretMask:
     ) -> None:
         keys = {key for url in urls for key in secret_values(url)}
         for name, value in headers:
-            if name.lower() in _CREDENTIAL_HEADERS:
+            if name.lower() in CREDENTIAL_HEADERS:
                 # "Bearer <key>" and "name=<key>" may be quoted without their first word.
                 keys |= {value, *re.split(r"[ =;]+", value)}
         # "openai-insecure-api-key.<key>"

@@ -874,6 +874,11 @@ ERROR_CASES = [
         error=("service.headers.Authorization", "no credentials"),
     ),
     Case(
+        name="credentials for a proxy in a header of the spec",
+        spec={"headers": {"Proxy-Authorization": OTHER}},
+        error=("service.headers.Proxy-Authorization", "no credentials"),
+    ),
+    Case(
         name="credentials in a URL of the spec",
         spec={"base_url": f"https://gw.test?api-key={OTHER}"},
         error=("service.base_url", "contains credentials"),

@@ -399,6 +399,10 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
         {"service": {"headers": {"authorization": SECRET}}},
         "service.headers.authorization: a spec has no credentials",
     ),
+    (
+        {"service": {"headers": {"Proxy-Authorization": SECRET}}},
+        "service.headers.Proxy-Authorization: a spec has no credentials",
+    ),
     ({"service": {"headers": {"X": [SECRET]}}}, "service.headers.X: expected a string, got a list"),
     ({"service": {"model": "m"}}, "service.model: unknown key: did you mean model in the table"),
     ({"service": {"deployment": [SECRET]}}, "service.deployment: expected a string, got a list"),
@@ -445,6 +449,8 @@ def test_errors_in_python_have_the_path_in_the_spec() -> None:
     ("text", "expected"),
     [
         ("a = ", "not a TOML file: "),
+        (f"a = {'1' * 5000}", "not a TOML file: Exceeds the limit"),
+        (f"a = {'[' * 5000}", "the tables or lists are nested too deeply"),
         ("", "no agent: write a table [agents.NAME]"),
         ("agents = 3", "agents: expected a table for each agent, got 3"),
         ("[agents]", "agents: expected a table for each agent, got an empty table"),

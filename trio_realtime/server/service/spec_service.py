@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from trio_realtime._redaction import CREDENTIAL_HEADERS, CREDENTIAL_PARAMETERS
 from trio_realtime.errors import ConfigurationError
 
 from .settings import ServiceSettings, is_mapping
@@ -32,12 +33,6 @@ SPEC_KEYS: Final[Mapping[str, str]] = {
 
 _SECRET_KEYS = frozenset(
     {"api_key", "apikey", "key", "token", "secret", "password", "authorization"}
-)
-_SECRET_HEADERS = frozenset(
-    {"authorization", "api-key", "x-api-key", "ocp-apim-subscription-key", "cookie"}
-)
-_SECRET_PARAMETERS = frozenset(
-    {"api-key", "api_key", "apikey", "key", "token", "access_token", "subscription-key", "sig"}
 )
 _INSTEAD = (
     "a spec has no credentials: use ServiceSettings(api_key=...) or the variable OPENAI_API_KEY, "
@@ -78,7 +73,7 @@ def _check_type(key: str, value: Any) -> None:
 def _check_credentials(key: str, value: Any) -> None:
     if key == "headers" and is_mapping(value):
         for name in value:
-            if str(name).lower() in _SECRET_HEADERS:
+            if str(name).lower() in CREDENTIAL_HEADERS:
                 raise ConfigurationError(f"service.headers.{name}: {_INSTEAD}")
     if isinstance(value, str) and "://" in value and _url_has_credentials(value):
         raise ConfigurationError(f"service.{key}: the URL contains credentials; {_INSTEAD}")
@@ -90,4 +85,4 @@ def _url_has_credentials(url: str) -> bool:
         names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
     except ValueError:
         return False  # reported where the URL is used
-    return "@" in parts.netloc or bool(names & _SECRET_PARAMETERS)
+    return "@" in parts.netloc or bool(names & CREDENTIAL_PARAMETERS)

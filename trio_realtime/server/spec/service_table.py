@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from trio_realtime._redaction import CREDENTIAL_HEADERS, CREDENTIAL_PARAMETERS
+
 from .kinds import Choice, Flag, MapOf, Table, Text
 from .paths import SpecError, join
 
 __all__ = ["SERVICE"]
 
-_SECRET_HEADERS: Final = frozenset(
-    {"authorization", "api-key", "x-api-key", "ocp-apim-subscription-key", "cookie"}
-)
-_SECRET_PARAMETERS: Final = frozenset(
-    {"api-key", "api_key", "apikey", "key", "token", "access_token", "subscription-key", "sig"}
-)
 _INSTEAD: Final = (
     "a spec has no credentials: set the variable OPENAI_API_KEY, AZURE_OPENAI_API_KEY or "
     "AZURE_VOICELIVE_API_KEY, or give ServiceSettings(api_key=...)"
@@ -44,7 +40,7 @@ class _Url:
             names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
         except ValueError:
             raise SpecError(path, "expected a URL: it cannot be parsed") from None
-        if "@" in parts.netloc or names & _SECRET_PARAMETERS:
+        if "@" in parts.netloc or names & CREDENTIAL_PARAMETERS:
             raise SpecError(path, f"the URL contains credentials; {_INSTEAD}")
         if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.netloc:
             raise SpecError(
@@ -77,7 +73,7 @@ class _Headers:
         """
         headers = self._kind.read(value, path)
         for name in headers:
-            if name.lower() in _SECRET_HEADERS:
+            if name.lower() in CREDENTIAL_HEADERS:
                 raise SpecError(join(path, name), f"{_INSTEAD} or ServiceSettings(headers=...)")
         return headers
 
