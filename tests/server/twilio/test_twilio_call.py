@@ -290,14 +290,24 @@ async def test_a_callback_for_keys_that_raises_fails_the_call(autojump_clock: Mo
     assert (end.session_end.reason, end.session_end.error) == ("block_raised", end.error)
 
 
-async def test_a_key_after_the_end_of_the_session_is_ignored(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("is_message", [True, False])
+async def test_a_key_after_the_end_of_the_session_is_ignored(
+    autojump_clock: MockClock, is_message: bool
+) -> None:
+    async def on_dtmf(session: RealtimeSession[Any], key: str) -> None:
+        await session.send_message(f"Key {key}")
+
     async def close(session: RealtimeSession[None]) -> None:
         await (await session.create_response())
         await session.aclose()
 
     shop = Shop(GREETING)
-    settings = StreamSettings(dtmf_message="Key {key}")
-    async with shop.dial(on_session=close, settings=settings) as call:
+    options: dict[str, Any] = (
+        {"settings": StreamSettings(dtmf_message="Key {key}")}
+        if is_message
+        else {"on_dtmf": on_dtmf}
+    )
+    async with shop.dial(on_session=close, **options) as call:
         await call.wait_heard(1500)
         await call.press("1")
         await call.wait_over()
@@ -462,6 +472,17 @@ async def test_a_stream_of_another_encoding_is_refused(autojump_clock: MockClock
         '{"event":"start","start":{"streamSid":"MZ1","mediaFormat":{"encoding":"audio/x-l16"}}}'
     )
     assert (await run_media_stream(served, Shop().open_session)).reason == "refused"
+
+
+async def test_a_websocket_that_fails_before_the_stream_begins_fails_the_call(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, served = FakeWebSocket.pair()
+    no_text: Any = 3  # as a server with a bug passes on
+    await client.send(no_text)
+    end = await run_media_stream(served, Shop().open_session)
+    assert (end.reason, type(end.error), client.close_code) == ("failed", TypeError, 1011)
+    assert "failed before it began" in caplog.text
 
 
 async def test_a_stream_that_ends_before_it_began_is_a_hang_up(autojump_clock: MockClock) -> None:

@@ -169,7 +169,11 @@ class _Call:
 
     async def run(self, tokens: StreamTokens | None) -> CallEnd:
         """Run the call; see :func:`run_media_stream`."""
-        start = await self._receive_start()
+        try:
+            start = await self._receive_start()
+        except Exception as exc:
+            _logger.exception("a media stream failed before it began")
+            return self._end("failed", None, exc)
         if not isinstance(start, StreamStart):
             return start
         refusal = _refusal(start, tokens)
@@ -333,19 +337,21 @@ class _Call:
 
     async def _handle_keys(self, session: RealtimeSession[Any]) -> None:
         async for key in self._take_keys:
-            if self._on_dtmf is not None:
-                result = self._on_dtmf(session, key)
-                if inspect.isawaitable(result):
-                    await result
-            text = self._settings.text_for(key)
-            if text is None:
-                continue
             try:
-                await session.send_message(text)
+                await self._handle_key(session, key)
             except RealtimeError:
                 if session.end is None:
                     raise
                 return
+
+    async def _handle_key(self, session: RealtimeSession[Any], key: str) -> None:
+        if self._on_dtmf is not None:
+            result = self._on_dtmf(session, key)
+            if inspect.isawaitable(result):
+                await result
+        text = self._settings.text_for(key)
+        if text is not None:
+            await session.send_message(text)
 
     async def _run_application(self, session: RealtimeSession[Any], on_session: OnSession) -> None:
         try:
