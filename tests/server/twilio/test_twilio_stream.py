@@ -88,6 +88,9 @@ def test_numbers_may_be_strings_or_missing(number: Any) -> None:
         '{"event": "mark", "mark": []}',
         '{"event": "dtmf", "dtmf": {"digit": "12"}}',
         '{"event": "start", "start": {}}',
+        '{"event": "start", "start": {"streamSid": "MZ1", "callSid": "CA1\\nERROR"}}',
+        '{"event": "start", "start": {"streamSid": "MZ1", "callSid": 1}}',
+        '{"event": "start", "start": {"streamSid": "%s"}}' % ("M" * 65),
         " " * 300_000 + '{"event": "stop"}',
     ],
 )

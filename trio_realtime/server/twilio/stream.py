@@ -6,6 +6,7 @@ ignored. Messages to Twilio have exactly the keys that Twilio documents.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
@@ -141,8 +142,8 @@ def parse_message(text: str | bytes) -> StreamMessage:
 
 def _start(message: dict[str, Any]) -> StreamStart:
     start = _object(message, "start")
-    stream_sid = start.get("streamSid") or message.get("streamSid")
-    if not isinstance(stream_sid, str) or not stream_sid:
+    stream_sid = _sid(start, "streamSid") or _sid(message, "streamSid")
+    if not stream_sid:
         raise MalformedMessage("start has no streamSid")
     media_format = start.get("mediaFormat")
     audio = cast("dict[str, Any]", media_format) if isinstance(media_format, dict) else {}
@@ -154,8 +155,8 @@ def _start(message: dict[str, Any]) -> StreamStart:
     channels = _number(audio, "channels")
     return StreamStart(
         stream_sid=stream_sid,
-        call_sid=_optional_text(start, "callSid"),
-        account_sid=_optional_text(start, "accountSid"),
+        call_sid=_sid(start, "callSid"),
+        account_sid=_sid(start, "accountSid"),
         parameters={key: value for key, value in parameters.items() if isinstance(value, str)},
         tracks=tuple(str(name) for name in names),
         encoding=str(encoding),
@@ -213,6 +214,14 @@ def _text(fields: dict[str, Any], name: str) -> str:
 def _optional_text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     return value if isinstance(value, str) else ""
+
+
+def _sid(fields: dict[str, Any], name: str) -> str:
+    """Return an id; empty if it is missing. It is logged, so it must not look like anything else."""
+    value = fields.get(name) or ""
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{0,64}", value):
+        raise MalformedMessage(f"{name} is no id")
+    return value
 
 
 def _number(fields: dict[str, Any], name: str) -> int | None:
