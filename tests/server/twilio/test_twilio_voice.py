@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -54,11 +55,27 @@ def test_a_changed_request_is_invalid() -> None:
         ("https://a.example:443/x", "https://a.example/x"),
         ("https://a.example/x", "https://a.example:443/x"),
         ("http://a.example:80/x?y=1", "http://a.example/x?y=1"),
+        ("https://a.example/x", "https://a.example:8443/x"),
     ],
 )
-def test_the_default_port_does_not_matter(signed: str, called: str) -> None:
+def test_the_default_port_and_a_port_that_twilio_leaves_out_do_not_matter(
+    signed: str, called: str
+) -> None:
     assert validate_signature("key", called, {}, sign("key", signed))
     assert not validate_signature("key", called.replace("a.", "b."), {}, sign("key", signed))
+
+
+def test_another_port_is_another_address() -> None:
+    url = "https://a.example:8443/x"
+    assert validate_signature("key", url, {}, sign("key", url))
+    assert not validate_signature("key", url, {}, sign("key", "https://a.example:8444/x"))
+    assert not validate_signature("key", "https://a.example/x", {}, sign("key", url))
+
+
+@pytest.mark.parametrize("url", ["https://[/x", "https://a:b/x", "https://a:99999/x", "\ud800"])
+def test_a_request_that_is_no_valid_one_is_no_error(url: str) -> None:
+    """Anybody may send one."""
+    assert not validate_signature("key", url, {"\ud800": "\udfff"}, "0/KCTR6DLpKmkAf8muzZqo1nDgQ=")
 
 
 def test_a_name_may_occur_several_times() -> None:
@@ -106,11 +123,21 @@ def test_parameters_arrive_unchanged_or_are_refused(parameters: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    "url", ["https://example.com/", "wss://example.com/?a=1", "wss://", "stream", "wss://a/#b"]
+    "url",
+    [
+        *("https://example.com/", "wss://example.com/?a=1", "wss://", "stream", "wss://a/#b"),
+        *("wss://[", "wss://a:b/", "wss://a:99999/", "wss://a:0/"),
+    ],
 )
 def test_addresses_that_twilio_does_not_accept_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="stream_url"):
         twiml(url)
+
+
+@pytest.mark.parametrize("parameters", [{"a": 1}, {"a": None}, {1: "a"}])
+def test_a_parameter_that_is_no_text_is_refused(parameters: dict[Any, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="a name and a value that are a str"):
+        twiml("wss://example.com/", parameters)
 
 
 def test_a_long_parameter_is_refused() -> None:

@@ -61,8 +61,8 @@ def twiml(
         status_callback: an address to which Twilio reports the beginning and the end of the stream.
 
     Raises:
-        ConfigurationError: the address is none that Twilio accepts, or a parameter is too long or has
-            characters that XML cannot carry.
+        ConfigurationError: the address is none that Twilio accepts, or a parameter is no str, is too long or
+            has characters that XML cannot carry.
     """
     _check_stream_url(stream_url)
     response = ET.Element("Response")
@@ -70,6 +70,11 @@ def twiml(
     if status_callback is not None:
         stream.set("statusCallback", _xml_text(status_callback, "status_callback"))
     for name, value in (parameters or {}).items():
+        pair: tuple[Any, Any] = (name, value)
+        if not all(isinstance(one, str) for one in pair):
+            raise ConfigurationError(
+                f"the parameter {name!r:.40}: expected a name and a value that are a str"
+            )
         if len(name) + len(value) > _MAX_PARAMETER:
             raise ConfigurationError(
                 f"the parameter {name[:40]!r} and its value have more than {_MAX_PARAMETER} characters"
@@ -85,8 +90,14 @@ def twiml(
 
 
 def _check_stream_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("wss", "ws") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in ("wss", "ws") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    else:
+        is_valid = is_valid and not parts.query and not parts.fragment
+    if not is_valid:
         raise ConfigurationError(
             "stream_url must be the address of a WebSocket without a query, such as "
             f"wss://example.com/twilio/stream, got {url[:80]!r}. Pass values as parameters"
@@ -126,7 +137,7 @@ def sign(auth_token: str, url: str, params: Form = ()) -> str:
     signed = url + "".join(
         name + value for name in sorted(fields) for value in sorted(fields[name])
     )
-    digest = hmac.new(auth_token.encode(), signed.encode(), hashlib.sha1).digest()
+    digest = hmac.new(auth_token.encode(), signed.encode(errors="replace"), hashlib.sha1).digest()
     return base64.b64encode(digest).decode()
 
 
@@ -136,7 +147,7 @@ def validate_signature(auth_token: str, url: str, params: Form, signature: str |
     Args:
         auth_token: the auth token of the account.
         url: the address that Twilio has called, which a proxy in front of the server may have changed.
-            The default port may be given or not: Twilio signs either form.
+            The default port may be missing, and Twilio may have left out any port: either form is valid.
         params: the fields of the form.
         signature: the header ``X-Twilio-Signature``; ``None`` if it is missing.
 
@@ -156,20 +167,17 @@ def validate_signature(auth_token: str, url: str, params: Form, signature: str |
 
 
 def _forms_of(url: str) -> list[str]:
-    """Return the address as it is, and with and without the default port."""
-    parts = urlsplit(url)
-    default = {"http": 80, "https": 443, "ws": 80, "wss": 443}.get(parts.scheme)
+    """Return the address as it is, and with the default port, or without its port."""
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return [url]
+    default = {"http": 80, "https": 443, "ws": 80, "wss": 443}.get(parts.scheme)
     if default is None or not parts.hostname:
         return [url]
-    if port is None:
-        return [url, parts._replace(netloc=f"{parts.netloc}:{default}").geturl()]
-    if port == default:
-        return [url, parts._replace(netloc=parts.netloc.rpartition(":")[0]).geturl()]
-    return [url]
+    host = f"{parts.netloc}:{default}" if port is None else parts.netloc.rpartition(":")[0]
+    return [url, parts._replace(netloc=host).geturl()]
 
 
 # --- tokens ---------------------------------------------------------------------------------------
