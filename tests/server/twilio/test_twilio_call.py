@@ -343,6 +343,48 @@ async def test_a_line_that_returns_no_marks_is_closed_after_a_while(
     assert "marks did not come back" in caplog.text
 
 
+class StalledWebSocket:
+    """A WebSocket whose peer stops to read."""
+
+    def __init__(self, inner: FakeWebSocket, *, after: int) -> None:
+        self._inner = inner
+        self._left = after
+
+    async def receive(self) -> str:
+        return await self._inner.receive()
+
+    async def send(self, text: str) -> None:
+        if self._left == 0:
+            await trio.sleep_forever()
+        self._left -= 1
+        await self._inner.send(text)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self._inner.close(code, reason)
+
+
+@pytest.mark.parametrize("interrupts", [False, True])
+async def test_a_line_that_takes_nothing_more_is_closed_after_a_while(
+    autojump_clock: MockClock, interrupts: bool
+) -> None:
+    """Neither audio nor a clear may keep the call from its end."""
+
+    async def serve(session: RealtimeSession[None]) -> None:
+        await (await session.create_response())
+        if interrupts:
+            await session.interrupt()
+        await session.aclose()
+
+    shop = Shop(GREETING)
+    client, served = FakeWebSocket.pair()
+    stalled = StalledWebSocket(served, after=3)
+    await client.send('{"event": "start", "start": {"streamSid": "MZ1"}}')
+    with trio.fail_after(20):
+        end = await run_media_stream(stalled, shop.open_session, on_session=serve)
+    assert end.reason == "session_ended"
+    assert client.close_code == 1000
+
+
 # --- keys
 
 

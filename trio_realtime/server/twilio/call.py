@@ -161,7 +161,7 @@ class _Call:
         # When the session ended, or the last mark after that came back; None while the session runs.
         self._waiting_since: float | None = None
         self._playout_changed = trio.Event()
-        self._sending = trio.Lock()
+        self._is_clear_due = False
         self._error: Exception | None = None
         self._dropped_ms = 0.0
         self._malformed = 0
@@ -363,7 +363,10 @@ class _Call:
             self._error = self._error if self._error is not None else exc
 
     async def _follow(self, channel: EventChannel[SessionEvent]) -> None:
-        """Take the agent's audio and interruptions, until the session ends."""
+        """Take audio and interruptions until the session ends, and then limit how long the call goes on.
+
+        It sends nothing, so it does not wait for a line that takes nothing.
+        """
         try:
             async for event in channel:
                 match event:
@@ -375,7 +378,7 @@ class _Call:
                         self._playout.end_response(response_id)
                     case AudioInterrupted(response_id=response_id):
                         if self._playout.interrupt(response_id, trio.current_time()):
-                            await self._send(clear_message(self._stream_sid))
+                            self._is_clear_due = True
                     case _:
                         pass
                 self._playout_changed.set()
@@ -386,6 +389,18 @@ class _Call:
         self._playout.end_all()
         self._waiting_since = trio.current_time()
         self._playout_changed.set()
+        while trio.current_time() < self._give_up_at():
+            with trio.move_on_at(self._give_up_at()):  # a mark that comes back moves it
+                await self._over.wait()
+                return
+        _logger.warning("closed a media stream whose marks did not come back")
+        self._over.set()
+
+    def _give_up_at(self) -> float:
+        if self._waiting_since is None:
+            return float("inf")
+        left = self._playout.outstanding_ms / 1000
+        return self._waiting_since + left + self._settings.mark_timeout
 
     def _add_audio(self, event: Audio) -> None:
         first = self._playout.add(event.item_id, event.content_index, event.response_id, event.data)
@@ -400,28 +415,23 @@ class _Call:
     # --- to Twilio
 
     async def _play(self) -> None:
-        """Send the agent's audio, and return to the session's end once it was heard."""
+        """Send the agent's audio, and end the call once the end of the session was heard."""
         while True:
+            if self._is_clear_due:  # first: what is sent after a clear is not dropped
+                self._is_clear_due = False
+                await self._send(clear_message(self._stream_sid))
+                continue
             now = trio.current_time()
             message = self._playout.next_message(now)
             if message is not None:
                 await self._send(self._encode(message))
                 continue
-            give_up_at = self._give_up_at()
-            if self._waiting_since is not None and (self._playout.is_finished or now >= give_up_at):
+            if self._waiting_since is not None and self._playout.is_finished:
                 break
             self._playout_changed = trio.Event()
-            with trio.move_on_at(min(self._playout.next_at(now), give_up_at)):
+            with trio.move_on_at(self._playout.next_at(now)):
                 await self._playout_changed.wait()
-        if not self._playout.is_finished:
-            _logger.warning("closed a media stream whose marks did not come back")
         self._over.set()
-
-    def _give_up_at(self) -> float:
-        if self._waiting_since is None:
-            return float("inf")
-        left = self._playout.outstanding_ms / 1000
-        return self._waiting_since + left + self._settings.mark_timeout
 
     def _encode(self, message: Message) -> str:
         if isinstance(message, MediaMessage):
@@ -429,13 +439,11 @@ class _Call:
         return mark_message(self._stream_sid, message.name)
 
     async def _send(self, text: str) -> None:
-        """Send a message. The order is that of the calls: a clear must not overtake audio."""
-        async with self._sending:
-            try:
-                await self._line.send(text)
-            except _CLOSED:
-                # The reader notices that too, and ends the call.
-                await self._over.wait()
+        try:
+            await self._line.send(text)
+        except _CLOSED:
+            # The reader notices that too, and ends the call.
+            await self._over.wait()
 
 
 def _check_formats(session: RealtimeSession[Any]) -> None:
