@@ -370,12 +370,11 @@ class FakeTwilio:
         """Wait for the next ``clear``, and return it. :attr:`clears` has those that came before.
 
         Raises:
-            trio.EndOfChannel: the call was over before a ``clear`` came.
+            AssertionError: the call ended without one.
         """
         before = len(self.clears)
         while len(self.clears) == before:
-            if self.is_over:
-                raise trio.EndOfChannel("the call is over, and no clear has come")
+            assert not self.is_over, "the call ended, and the server has sent no clear"
             await self._wait_change(math.inf)
         return self.clears[before]
 
@@ -479,16 +478,16 @@ class FakeTwilio:
             except _CLOSED:
                 self._end()
                 return
-            await self._handle(msgspec.json.decode(text))
+            await self._handle(_decode(text))
             self._changed.unpark_all()
 
-    async def _handle(self, message: Any) -> None:
+    async def _handle(self, message: dict[str, Any]) -> None:
         now = trio.current_time()
         assert message.get("streamSid") == self.stream_sid, f"a wrong streamSid: {message!r:.200}"
         match message:
             case {"event": "media", "media": {"payload": str(payload), **others}}:
                 assert not others, f"Twilio would refuse {list(others)}"
-                self._line.add_audio(pybase64.b64decode(payload, validate=True), now)
+                self._line.add_audio(_decode_audio(payload), now)
                 self.max_ahead = max(self.max_ahead, self._line.ends_at - now)
             case {"event": "mark", "mark": {"name": str(name)}}:
                 self._line.add_mark(name, now)
@@ -500,6 +499,20 @@ class FakeTwilio:
                     await self._return(name, played=False)
             case _:
                 raise AssertionError(f"Twilio would refuse {message!r:.200}")
+
+
+def _decode(text: str | bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError) as exc:
+        raise AssertionError(f"Twilio would refuse {text!r:.200}: {exc}") from None
+
+
+def _decode_audio(payload: str) -> bytes:
+    try:
+        return pybase64.b64decode(payload, validate=True)
+    except ValueError as exc:
+        raise AssertionError(f"Twilio would refuse the payload {payload!r:.200}: {exc}") from None
 
 
 Serve: TypeAlias = Callable[[FakeWebSocket], Awaitable[object]]
