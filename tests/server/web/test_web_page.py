@@ -415,6 +415,36 @@ def test_a_token_is_valid_once(gateway: GatewayProcess, web_page: WebPage) -> No
     assert web_page.page.is_visible("#start-button")
 
 
+def test_an_invitation_during_a_call_waits_for_its_end(
+    gateway: GatewayProcess, web_page: WebPage
+) -> None:
+    web_page.start(gateway.url)
+    created = gateway.post("v1/sessions", {"agent": "Support"})
+    fragment = f"#session={created['session_id']}&token={created['token']}"
+    web_page.page.evaluate(f"location.hash = {json.dumps(fragment)}")
+    web_page.wait_until("!location.href.includes('token')")
+    assert web_page.counters()["state"] == "live"
+    assert web_page.page.is_hidden("#start")
+    web_page.page.click("#end")
+    web_page.page.click("#again")
+    assert web_page.text("#start-button") == "Join call"
+    web_page.page.uncheck("#use-microphone")
+    web_page.page.click("#start-button")
+    web_page.wait_until("trioRealtime.state === 'live'")
+
+
+def test_a_browser_that_plays_no_sound_has_calls_of_text(
+    gateway: GatewayProcess, web_page: WebPage
+) -> None:
+    web_page.page.add_init_script(
+        "window.AudioContext = class { constructor() { throw new DOMException('no device'); } }"
+    )
+    web_page.start(gateway.url, with_microphone=True)
+    assert "can play no sound" in web_page.text("#alert")
+    web_page.say("Hello")
+    web_page.page.wait_for_selector(".message.assistant:has-text('You said: Hello')")
+
+
 def test_without_the_microphone_the_page_goes_on_with_text(
     gateway: GatewayProcess, web_page: WebPage
 ) -> None:

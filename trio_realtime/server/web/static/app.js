@@ -98,18 +98,19 @@ page.again.addEventListener("click", () => {
   showStart();
   page.startButton.focus();
 });
-window.addEventListener("hashchange", () => {
-  if (call === null || call.state === "ended") takeInvitation();
-});
+window.addEventListener("hashchange", takeInvitation);
 
-/** Read the session that a host application has created, and remove its token from the address. */
+/**
+ * Read the session that a host application has created, and remove its token from the address. While a call is
+ * running, the invitation waits for its end.
+ */
 function takeInvitation() {
   const found = readInvitation(location.hash);
   if (found === null) return;
   invitation = found;
   isRejoining = false;
   history.replaceState(null, "", location.pathname + location.search);
-  showStart();
+  if (!isRunning()) showStart();
 }
 
 function showStart() {
@@ -227,7 +228,13 @@ async function openContext() {
     void context.resume();
     return context;
   }
-  const opened = new AudioContext({ latencyHint: "interactive" });
+  /** @type {AudioContext} */
+  let opened;
+  try {
+    opened = new AudioContext({ latencyHint: "interactive" });
+  } catch {
+    return null; // there are too many, or there is no device
+  }
   void opened.resume();
   opened.addEventListener("statechange", showSuspension);
   const modules = ["playback-worklet.js", "capture-worklet.js"];
