@@ -542,6 +542,7 @@ async def test_builders_of_handoffs(app: Any, declared: Any, name: str, agent: s
             "handoffs[0]: expected an agent or a handoff, but the builder returned int",
         ),
         (["spec_app:build_nothing"], "handoffs[0]: the function raised RuntimeError"),
+        (["spec_app:build_broken"], "handoffs: the function raised RuntimeError"),
         (
             [{"agent": "spec_app:build_handoff", "name": "x"}],
             "handoffs[0]: a handoff has its own name and description",

@@ -169,6 +169,8 @@ class _Builder:
             check_agents(first)
         except ConfigurationError as exc:
             raise SpecError(self.first.path("handoffs"), str(exc)) from None
+        except Exception as exc:  # of a function of an agent that a builder made
+            raise SpecError(self.first.path("handoffs"), _problem(exc)) from exc
         return first
 
     async def _import_reachable(self) -> list[AgentSpec]:

@@ -129,3 +129,7 @@ def build_nonsense(settings: Any, spec: Any) -> int:
 
 def build_nothing(settings: Any, spec: Any) -> None:
     raise RuntimeError("password=s3cr3t")
+
+
+def build_broken(settings: Any, spec: Any) -> RealtimeAgent[Any]:
+    return RealtimeAgent(name="Broken", handoffs=lambda: build_nothing(settings, spec))  # type: ignore[arg-type,return-value]
