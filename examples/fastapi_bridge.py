@@ -15,7 +15,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -23,7 +23,7 @@ import uvicorn
 from fastapi import FastAPI, WebSocket
 from websockets.asyncio.client import connect
 
-from trio_realtime import RealtimeAgent, ServerVad, SessionConfig, events, function_tool
+from trio_realtime import RealtimeAgent, ServerVad, SessionConfig, errors, events, function_tool
 from trio_realtime.local import Call, Say, ScriptedResponder, local_connector
 from trio_realtime.server.asyncio_bridge import AsyncioBridge, AsyncioSession, asyncio_tool
 
@@ -91,17 +91,18 @@ async def talk(websocket: WebSocket, name: str) -> None:
 
 async def listen(websocket: WebSocket, session: AsyncioSession[None]) -> None:
     """Pass on what the browser sends. When it has gone away, end the session."""
-    while True:
-        match await websocket.receive():
-            case {"type": "websocket.disconnect"}:
-                await session.aclose()
-                return
-            case {"bytes": bytes(audio)}:
-                await session.send_audio(audio)
-            case {"text": str(text)}:
-                await session.send_message(text[:2000])
-            case _:
-                pass
+    with suppress(errors.SessionClosed):  # the session has ended, which `report` notices
+        while True:
+            match await websocket.receive():
+                case {"type": "websocket.disconnect"}:
+                    await session.aclose()
+                    return
+                case {"bytes": bytes(audio)}:
+                    await session.send_audio(audio)
+                case {"text": str(text)}:
+                    await session.send_message(text[:2000])
+                case _:
+                    pass
 
 
 async def report(session: AsyncioSession[None], websocket: WebSocket) -> None:
