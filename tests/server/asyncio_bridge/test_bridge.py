@@ -27,6 +27,7 @@ from trio_realtime import (
 )
 from trio_realtime.local import Call, LocalConnector, Pause, Say, ScriptedResponder, local_connector
 from trio_realtime.server.asyncio_bridge import AsyncioBridge, AsyncioSession, asyncio_tool
+from trio_realtime.server.asyncio_bridge.crossing import Outcome, Returned, wait_outcome
 from trio_realtime.session import EventChannel
 from trio_realtime.testing import TEST_ENDPOINT, ScriptedPeer
 from trio_realtime.transports import ConnectOptions
@@ -342,6 +343,26 @@ def test_a_cancelled_call_is_cancelled_on_trio() -> None:
             task.cancel()  # perhaps before trio has started it
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+    run(main)
+
+
+def test_a_task_that_is_cancelled_again_and_again_tells_trio_once() -> None:
+    """As anyio does until the task has ended: each message would wake trio."""
+
+    async def main() -> None:
+        future: asyncio.Future[Outcome[None]] = asyncio.get_running_loop().create_future()
+        messages: list[str] = []
+        task = asyncio.create_task(wait_outcome(future, lambda: messages.append("cancel")))
+        for _ in range(5):
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        future.set_result(Returned(None))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert messages == ["cancel"]
 
     run(main)
 

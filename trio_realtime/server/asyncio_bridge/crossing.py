@@ -335,7 +335,7 @@ async def wait_outcome(
 
     Args:
         future: gets the outcome.
-        cancel: called when the task of asyncio is cancelled.
+        cancel: called once when the task of asyncio is cancelled.
 
     Raises:
         asyncio.CancelledError: the task was cancelled. The outcome has arrived, and is lost.
@@ -345,9 +345,10 @@ async def wait_outcome(
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError as exc:  # noqa: ASYNC103 - it is raised below
+            if cancelled is None:  # anyio cancels a task again and again until it ends
+                with suppress(SessionClosed):  # the run has ended, so its outcome is on its way
+                    cancel()
             cancelled = exc
-            with suppress(SessionClosed):  # the run has ended, so its outcome is on its way
-                cancel()
     if cancelled is not None:
         raise cancelled
     return future.result()
