@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -514,6 +515,24 @@ def test_the_schema_accepts_the_files(data: Path) -> None:
     validator.check_schema(spec_schema())
     for name in ("contact_center.toml", "hotline.toml"):
         assert list(validator.iter_errors(tomllib.loads((data / name).read_text()))) == []
+
+
+def patterns_of(schema: Any) -> set[str]:
+    if isinstance(schema, list):
+        return {one for part in schema for one in patterns_of(part)}
+    if not isinstance(schema, dict):
+        return set()
+    given = schema.get("pattern")
+    found = {given} if isinstance(given, str) else set()
+    return found.union(*(patterns_of(part) for part in schema.values()))
+
+
+def test_the_patterns_of_the_schema_are_those_of_editors() -> None:
+    """A JSON Schema has the regular expressions of JavaScript."""
+    patterns = patterns_of(spec_schema())
+    assert len(patterns) > 5
+    only_in_python = re.compile(r"\\[AZz]|\(\?P|\(\?[a-zA-Z]|[*+?]\+")
+    assert [one for one in patterns if only_in_python.search(one)] == []
 
 
 @pytest.mark.parametrize(

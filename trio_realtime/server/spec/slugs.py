@@ -10,7 +10,8 @@ from typing import Final
 __all__ = ["SLUG_EXPECTED", "SLUG_PATTERN", "slug_of"]
 
 MAX_SLUG: Final = 63
-SLUG_PATTERN: Final = rf"(?=.{{1,{MAX_SLUG}}}\Z)[a-z0-9]+(?:-[a-z0-9]+)*"
+# Not \Z, which the regular expressions of a JSON Schema do not have.
+SLUG_PATTERN: Final = rf"(?=.{{1,{MAX_SLUG}}}$)[a-z0-9]+(?:-[a-z0-9]+)*"
 SLUG_EXPECTED: Final = (
     f'up to {MAX_SLUG} lower case letters, digits and single hyphens, such as "support-line"'
 )
