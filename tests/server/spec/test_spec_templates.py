@@ -43,6 +43,11 @@ class Customer:
     def fail(self) -> None:
         raise RuntimeError("s3cr3t")
 
+    def delete(self) -> None:
+        """Change the database, as a model of Django does."""
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+
 
 # --- rendering ----------------------------------------------------------------------------------
 
@@ -230,6 +235,28 @@ def test_failures_name_the_line_and_no_values() -> None:
     assert failure_of("a\n{{ 1 + 's3cr3t' }}") == "line 2: TypeError"
     assert failure_of("{{ 1 / 0 }}") == "line 1: ZeroDivisionError"
     assert failure_of("{{ a() }}") == "line 1: 'a' is undefined"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ data[key] + 1 }}", "'dict object' has no attribute ..."),
+        ("{{ data[[key, key] | join(' of ')] + 1 }}", "'dict object' has no attribute ..."),
+        ("{{ [key][number] + 1 }}", "list object has no element ..."),
+        ("{{ data.price + 1 }}", "'dict object' has no attribute 'price'"),
+        ("{{ [1] | map(key) | list }}", "No filter named ..."),
+        ("{{ [1] | select(key) | list }}", "No test named ..."),
+        ("{{ customer.delete() }}", "delete is not safely callable"),
+        ("{{ customer['_' ~ part] }}", "unsafe access to 'Customer': attribute ..."),
+        ("{{ ''.__class__ }}", "unsafe access to 'str': attribute '__class__'"),
+    ],
+)
+def test_failures_quote_the_template_and_no_values(source: str, expected: str) -> None:
+    variables: dict[str, Any] = {"key": "s3cr3t", "part": "key", "number": 4711, "data": {}}
+    assert failure_of(source, customer=Customer(), **variables) == f"line 1: {expected}"
+    with pytest.raises((TemplateFailed, VariableMissing)) as caught:
+        InstructionsTemplate(source, strict=True).render({"customer": Customer(), **variables})
+    assert str(caught.value) == f"line 1: {expected}"
 
 
 def test_endless_recursion_is_a_failure() -> None:

@@ -9,6 +9,7 @@ from an author who wants to use up memory: text may grow before it is written.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -40,6 +41,8 @@ _MAX_ITERATIONS: Final = 100_000
 _MAX_REPEATED: Final = 10_000
 _MAX_EXPONENT: Final = 1_000
 _FILE: Final = "<template>"
+_AT_THE_END: Final = re.compile(r"(attribute|element|named) (.+)\Z", re.DOTALL)
+"""The name that a message of Jinja2 quotes, which may be computed, as that of ``prices[customer]``."""
 # Names that no template can write.
 _LIMITS: Final = "limits of the rendering"
 _COUNTED: Final = "with counted iterations"
@@ -50,7 +53,10 @@ class TemplateFailed(Exception):
 
 
 class VariableMissing(ConfigurationError):
-    """A variable of a template is undefined, and the spec has ``strict_variables``."""
+    """A variable of a template is undefined, and the spec has ``strict_variables``.
+
+    The message has no values of variables.
+    """
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -73,9 +79,14 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
         """Refuse the attribute at once, instead of when its value is used."""
-        raise SecurityError(
-            f"access to attribute {attribute!r} of {type(obj).__name__!r} is unsafe"
-        )
+        raise SecurityError(f"unsafe access to {type(obj).__name__!r}: attribute {attribute!r}")
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        """Refuse an unsafe function here: Jinja2 would quote the object of a method."""
+        if not super().is_safe_callable(obj):
+            name = getattr(obj, "__name__", type(obj).__name__)
+            raise SecurityError(f"{name} is not safely callable")
+        return True
 
 
 @pass_context
@@ -168,6 +179,7 @@ class InstructionsTemplate:
     def __init__(self, source: str, *, strict: bool = False) -> None:
         if len(source) > MAX_INSTRUCTIONS:
             raise ConfigurationError(f"longer than {MAX_INSTRUCTIONS} characters")
+        self._source = source
         environment = _STRICT if strict else _LENIENT
         try:
             parsed = environment.parse(source)
@@ -206,11 +218,20 @@ class InstructionsTemplate:
     def _failure(self, exc: Exception) -> Exception:
         where = _line_of(exc.__traceback__)
         if isinstance(exc, UndefinedError) and self._template.environment is _STRICT:
-            return VariableMissing(f"{where}{exc.message}")
+            return VariableMissing(f"{where}{self._without_values(exc)}")
         if isinstance(exc, TemplateError):
-            return TemplateFailed(f"{where}{exc.message}")
+            return TemplateFailed(f"{where}{self._without_values(exc)}")
         # The text of other exceptions comes from the objects of the application.
         return TemplateFailed(f"{where}{type(exc).__name__}")
+
+    def _without_values(self, exc: TemplateError) -> str:
+        """Return the message. A name that the template does not have is the value of a variable."""
+
+        def mask(match: re.Match[str]) -> str:
+            is_written = match[2].strip("'\".") in self._source
+            return match[0] if is_written else f"{match[1]} ..."
+
+        return _AT_THE_END.sub(mask, exc.message or type(exc).__name__)
 
 
 def _line_of(tb: TracebackType | None) -> str:
