@@ -177,6 +177,7 @@ def test_the_webhook_is_answered_with_a_token() -> None:
         auth_token="12345",
         stream_url="wss://example.com/stream",
         tokens=tokens,
+        now=0,
         parameters={"caller": FORM["From"]},
     )
     parameters = parameters_of(text)
@@ -195,4 +196,12 @@ def test_the_name_of_the_token_is_taken() -> None:
     with pytest.raises(ConfigurationError, match="'token' is for the token"):
         twilio_voice(
             URL, {}, {}, auth_token=None, stream_url="wss://a.example/", parameters={"token": "1"}
+        )
+
+
+def test_a_token_needs_the_time() -> None:
+    """With another clock than that of the stream, it would expire at once, or never."""
+    with pytest.raises(ConfigurationError, match=r"now=trio\.current_time"):
+        twilio_voice(
+            URL, {}, {}, auth_token=None, stream_url="wss://a.example/", tokens=StreamTokens()
         )

@@ -243,7 +243,7 @@ def twilio_voice(
     auth_token: str | None,
     stream_url: str,
     tokens: StreamTokens | None = None,
-    now: float = 0.0,
+    now: float | None = None,
     parameters: Mapping[str, str] | None = None,
     status_callback: str | None = None,
 ) -> str:
@@ -257,6 +257,7 @@ def twilio_voice(
         stream_url: the address of the WebSocket of :func:`run_media_stream`.
         tokens: issues the token of the stream.
         now: the time for the token, in seconds of the clock that redeems it: ``trio.current_time()``.
+            It is needed with ``tokens``.
         parameters, status_callback: as in :func:`twiml`.
 
     Returns:
@@ -277,6 +278,8 @@ def twilio_voice(
             f"the parameter {TOKEN_PARAMETER!r} is for the token of the stream"
         )
     if tokens is not None:
+        if now is None:
+            raise ConfigurationError("a token expires: pass now=trio.current_time()")
         given[TOKEN_PARAMETER] = tokens.issue(now, dict(pairs).get("CallSid", ""))
     return twiml(stream_url, given, status_callback=status_callback)
 
