@@ -36,6 +36,7 @@ from trio_realtime.errors import (
 from trio_realtime.local import (
     Call,
     LocalConnector,
+    Pause,
     Responder,
     Say,
     ScriptedResponder,
@@ -453,6 +454,20 @@ async def test_a_caller_who_hangs_up_while_the_session_opens_is_not_connected(
         await (call.hang_up() if how == "stop" else call.disconnect())
         await closed.wait()
     assert (end_of(call).reason, end_of(call).session_end) == ("hung_up", None)
+
+
+async def test_a_hang_up_while_the_application_waits_is_no_failure(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wait(session: RealtimeSession[None]) -> None:
+        await session.ask("Greet the caller.")
+
+    shop = Shop([GREETING, Pause(60)])
+    async with shop.dial(on_session=wait) as call:
+        await call.wait_heard(500)
+        await call.hang_up()
+    assert (end_of(call).reason, end_of(call).error) == ("hung_up", None)
+    assert "failed" not in caplog.text
 
 
 async def test_a_broken_connection_is_a_hang_up(autojump_clock: MockClock) -> None:

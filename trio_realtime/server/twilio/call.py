@@ -26,6 +26,7 @@ from trio_realtime.errors import (
     ConfigurationError,
     ConsumerTooSlow,
     RealtimeError,
+    SessionClosed,
     UsageError,
 )
 from trio_realtime.events import Audio, AudioEnd, AudioInterrupted, ResponseEnd, SessionEvent
@@ -356,6 +357,9 @@ class _Call:
     async def _run_application(self, session: RealtimeSession[Any], on_session: OnSession) -> None:
         try:
             await on_session(session)
+        except SessionClosed:  # no failure: the caller has hung up, or the session has ended
+            if session.end is None:
+                raise
         except RealtimeError as exc:
             if session.end is None:
                 raise
