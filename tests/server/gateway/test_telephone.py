@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 import httpx2
 import pytest
 import trio
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from trio.testing import MockClock
 
 from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
@@ -90,6 +92,37 @@ async def test_the_webhook_connects_the_call_with_a_stream(autojump_clock: MockC
         assert stream is not None
         assert stream.get("url") == "wss://voice.example/twilio/stream"
         assert [each.get("name") for each in stream] == ["token"]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "prefix", "expected"),
+    [
+        (None, "", "ws://inside/twilio/stream"),
+        (None, "/calls", "ws://inside/calls/twilio/stream"),
+        ("https://voice.example", "/calls", "wss://voice.example/calls/twilio/stream"),
+        ("https://voice.example/calls/", "", "wss://voice.example/calls/twilio/stream"),
+    ],
+)
+async def test_the_stream_is_where_the_webhook_is(
+    public_url: str | None, prefix: str, expected: str, autojump_clock: MockClock
+) -> None:
+    async with open_test_gateway() as under_test:
+        line = TwilioLine(under_test.gateway, TwilioConfig(auth_token=TOKEN), public_url=public_url)
+        keys = TenantKeys({}, allow_anonymous=True)
+        app = create_app(under_test.gateway, keys=keys, twilio=line, web=False)
+        transport = httpx2.ASGITransport(app=Starlette(routes=[Mount(prefix, app)]))
+        called = (public_url or "http://inside").rstrip("/") + f"{prefix}/twilio/voice?a=1"
+        async with httpx2.AsyncClient(transport=transport, base_url="http://inside") as http:
+            response = await http.post(
+                f"{prefix}/twilio/voice?a=1",
+                content=urlencode(FORM),
+                headers={"X-Twilio-Signature": sign(TOKEN, called, FORM)},
+            )
+            stream = ET.fromstring(response.text).find("./Connect/Stream")
+            assert stream is not None
+            assert stream.get("url") == expected
+            refused = await http.post(f"{prefix}/twilio/voice", headers={"Host": "[rubbish"})
+            assert refused.status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -67,14 +67,13 @@ class TwilioLine:
         body = await read_body(request, limit=_MAX_FORM)
         form = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         url = self._address_of(request)
-        scheme = "wss" if url.startswith("https") else "ws"
         try:
             answer = twilio_voice(
                 url,
                 form,
                 request.headers,
                 auth_token=self._config.auth_token,
-                stream_url=f"{scheme}://{urlsplit(url).netloc}/twilio/stream",
+                stream_url=_stream_url(url),
                 tokens=self._tokens,
                 now=trio.current_time(),
             )
@@ -126,3 +125,11 @@ class TwilioLine:
         if self._config.greeting is not None:
             with suppress(RealtimeError):  # the session has ended, which the call notices
                 await session.create_response(instructions=self._config.greeting)
+
+
+def _stream_url(webhook: str) -> str:
+    """Return the address of the media stream, which is next to the webhook: the gateway may be mounted."""
+    parts = urlsplit(webhook)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    path = f"{parts.path.removesuffix('/voice')}/stream"
+    return parts._replace(scheme=scheme, path=path, query="", fragment="").geturl()
