@@ -489,6 +489,35 @@ async def test_builders_of_mcp_servers(app: Any, declared: Any, names: list[str]
         assert app.CALLS == [("crm_server", "support", SETTINGS)]
 
 
+async def test_values_of_the_environment_replace_those_of_the_file() -> None:
+    declared = [
+        {
+            "name": "a",
+            "url": "https://a.test/mcp",
+            "headers": {"authorization": "x", "X-A": "1"},
+            "headers_from": {"Authorization": "A"},
+        },
+        {"name": "b", "command": "b", "env": {"a": "x", "A": "y"}, "env_from": {"A": "EMPTY"}},
+    ]
+    built = await build_agent(
+        make(mcp_servers=declared), environ={"A": f"Bearer {SECRET}", "EMPTY": ""}
+    )
+    http, stdio = built.agent.mcp_servers
+    assert isinstance(http, McpServerHttp)
+    assert dict(http.headers or {}) == {"X-A": "1", "Authorization": f"Bearer {SECRET}"}
+    assert isinstance(stdio, McpServerStdio)
+    assert dict(stdio.env or {}) == {"a": "x", "A": ""}
+
+
+async def test_an_empty_variable_is_no_header() -> None:
+    """The server would refuse the session, and nothing would say why."""
+    table = {"name": "a", "url": "https://a.test", "headers_from": {"Authorization": "EMPTY"}}
+    with pytest.raises(
+        ConfigurationError, match=r"headers_from\.Authorization: set the environment variable EMPTY"
+    ):
+        await build_agent(make(mcp_servers=[table]), environ={"EMPTY": ""})
+
+
 @pytest.mark.parametrize(
     ("declared", "expected"),
     [

@@ -51,17 +51,19 @@ class McpServerSpec:
             path: the path of the entry, for error messages.
 
         Raises:
-            SpecError: a variable is not set, or the server cannot work as declared.
+            SpecError: a variable is not set, one for a header is empty, or the server cannot work as
+                declared.
         """
         for at, variable in self.variables():
-            if variable not in environ:
+            is_header = at.startswith("headers_from")
+            if variable not in environ or (is_header and not environ[variable]):
                 raise SpecError(f"{path}.{at}", f"set the environment variable {variable}")
         given = {key: value for key, value in self.options.items() if key not in _FROM}
         options = {"required": False, **given}
         for source, target in _FROM.items():
             if source in self.options:
                 taken = {name: environ[one] for name, one in self.options[source].items()}
-                options[target] = {**options.get(target, {}), **taken}
+                options[target] = _merge(options.get(target, {}), taken, target)
         cls = McpServerStdio if self.kind == "stdio" else McpServerHttp
         try:
             return cls(**options)
@@ -70,6 +72,12 @@ class McpServerSpec:
 
     def __repr__(self) -> str:
         return f"McpServerSpec({self.kind}, {self.options['name']!r})"
+
+
+def _merge(given: Mapping[str, str], taken: Mapping[str, str], target: str) -> dict[str, str]:
+    """Return what is given, replaced by what was taken from the environment. Headers have any case."""
+    names = {name.lower() for name in taken} if target == "headers" else set[str]()
+    return {name: one for name, one in given.items() if name.lower() not in names} | dict(taken)
 
 
 class _McpServer:
