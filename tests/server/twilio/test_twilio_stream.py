@@ -65,7 +65,7 @@ def test_the_messages_of_twilio_are_understood() -> None:
     assert parse_message('{"event":"news"}') == Unknown(event="news")
 
 
-@pytest.mark.parametrize("number", [3, "3", "three", None, True, 3.5, "9" * 30])
+@pytest.mark.parametrize("number", [3, "3", "three", None, True, 3.5, "9" * 30, 10**400, -1])
 def test_numbers_may_be_strings_or_missing(number: Any) -> None:
     message = parse_message(media(chunk=number, timestamp=number))
     assert isinstance(message, Media)

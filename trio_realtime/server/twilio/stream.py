@@ -33,6 +33,8 @@ __all__ = [
 MAX_MESSAGE: Final = 256 * 1024
 """Characters of the longest message that is parsed. Twilio's are below one thousand."""
 
+_MAX_NUMBER: Final = 10**15
+
 _MAX_QUOTED: Final = 40
 """Characters of a bad value that an error shows."""
 
@@ -225,13 +227,13 @@ def _sid(fields: dict[str, Any], name: str) -> str:
 
 
 def _number(fields: dict[str, Any], name: str) -> int | None:
-    """Return a number that may be a string; ``None`` if it is neither."""
+    """Return a number that may be a string; ``None`` if it is neither, or one that no call reaches."""
     match fields.get(name):
         case bool():
             return None
-        case int(value):
+        case int(value) if 0 <= value <= _MAX_NUMBER:
             return value
-        case str(text) if text.isascii() and text.isdecimal() and len(text) < 20:
+        case str(text) if text.isascii() and text.isdecimal() and len(text) < 16:
             return int(text)
         case _:
             return None
