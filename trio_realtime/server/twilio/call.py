@@ -4,10 +4,10 @@ The tasks of a call:
 
 * the reader takes every message of Twilio, from the beginning of the stream to its end;
 * the others live in the block of the session. One sends the caller's audio to the session, one handles keys,
-  one follows the session's events, and one sends the agent's audio.
+  one follows the session's events, and one sends the agent's audio and clears to Twilio.
 
 The reader never waits for anything but the WebSocket, so a mark or a hang-up is noticed at once. What it
-reads goes through bounded buffers.
+reads goes through bounded buffers. Only one task sends, so a line that takes nothing stops no other one.
 """
 
 from __future__ import annotations
