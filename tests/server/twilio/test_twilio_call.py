@@ -456,6 +456,35 @@ async def test_a_caller_who_hangs_up_while_the_session_opens_is_not_connected(
     assert (end_of(call).reason, end_of(call).session_end) == ("hung_up", None)
 
 
+async def test_a_session_that_ends_while_tasks_of_the_application_use_it_is_heard(
+    autojump_clock: MockClock,
+) -> None:
+    """A nursery wraps the SessionClosed that they get."""
+
+    async def converse(session: RealtimeSession[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, session)
+            await (await session.create_response())
+            await session.aclose()
+
+    async def send(session: RealtimeSession[None]) -> None:
+        while True:
+            await trio.sleep(0.1)
+            await session.send_raw({"type": "input_audio_buffer.clear"})
+
+    async def on_dtmf(session: RealtimeSession[Any], key: str) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.send_message, key)
+
+    shop = Shop(GREETING)
+    async with shop.dial(on_session=converse, on_dtmf=on_dtmf) as call:
+        await call.wait_heard(1500)
+        await call.press("1")
+        await call.wait_over()
+        assert call.heard_ms == pytest.approx(3000)
+    assert (end_of(call).reason, end_of(call).error) == ("session_ended", None)
+
+
 async def test_a_hang_up_while_the_application_waits_is_no_failure(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -340,8 +340,8 @@ class _Call:
         async for key in self._take_keys:
             try:
                 await self._handle_key(session, key)
-            except RealtimeError:
-                if session.end is None:
+            except Exception as exc:
+                if not _is_end_of(session, exc):
                     raise
                 return
 
@@ -357,14 +357,13 @@ class _Call:
     async def _run_application(self, session: RealtimeSession[Any], on_session: OnSession) -> None:
         try:
             await on_session(session)
-        except SessionClosed:  # no failure: the caller has hung up, or the session has ended
-            if session.end is None:
+        except Exception as exc:
+            if not _is_end_of(session, exc):
                 raise
-        except RealtimeError as exc:
-            if session.end is None:
-                raise
-            # The session has failed. The caller still hears what the agent has said.
-            self._error = self._error if self._error is not None else exc
+            # If the session has failed, the caller still hears what the agent has said. SessionClosed is no
+            # failure: the caller has hung up, or the session has ended.
+            failures = (one for one in _leaves(exc) if not isinstance(one, SessionClosed))
+            self._error = self._error if self._error is not None else next(failures, None)
 
     async def _follow(self, channel: EventChannel[SessionEvent]) -> None:
         """Take audio and interruptions until the session ends, and then limit how long the call goes on.
@@ -481,6 +480,19 @@ def _without_token(start: StreamStart) -> StreamStart:
         name: value for name, value in start.parameters.items() if name != TOKEN_PARAMETER
     }
     return attrs.evolve(start, parameters=parameters)
+
+
+def _is_end_of(session: RealtimeSession[Any], exc: Exception) -> bool:
+    """Return whether a function of the application raised this because the session has ended."""
+    return session.end is not None and all(isinstance(one, RealtimeError) for one in _leaves(exc))
+
+
+def _leaves(exc: Exception) -> list[Exception]:
+    """Return the exceptions of a group of groups: nurseries of the application make them."""
+    if not isinstance(exc, ExceptionGroup):
+        return [exc]
+    group = cast("ExceptionGroup[Exception]", exc)
+    return [leaf for one in group.exceptions for leaf in _leaves(one)]
 
 
 def _first_leaf(exc: BaseException) -> BaseException:
