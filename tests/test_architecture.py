@@ -96,14 +96,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": set(),
     "server.spec": {
         *("", "agents", "audio", "config", "errors", "session", "wire"),
-        *("_declarations", "_redaction", "_validation"),
+        *("_declarations", "_redaction", "_validation", "server"),
     },
     "server.service": {"", "config", "endpoints", "errors", "wire", "_redaction", "_validation"},
     "server.rpc": {"", "_event_json", "errors", "events", "wire"},
     "server.recording": {"", "audio", "errors", "wire", "_validation"},
     "server.objects": {"errors", "_redaction"},
     "server.store": {
-        *("", "errors", "wire", "server.rpc", "_nursery", "_redaction", "_validation"),
+        *("", "errors", "wire", "server", "server.rpc"),
+        *("_nursery", "_redaction", "_validation"),
     },
     "server.managed": {
         *("", "config", "endpoints", "errors", "events", "items", "local", "session"),
@@ -116,7 +117,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("_nursery", "_redaction", "_validation"),
         *("server.managed", "server.rpc", "server.service", "server.spec"),
         *("server.recording", "server.objects", "server.store", "server.twilio", "server.web"),
-        *("latency", "transports"),
+        *("latency", "transports", "server"),
     },
     "server.web": set(),
     "server.twilio": {

@@ -59,7 +59,7 @@ class McpServerSpec:
             if variable not in environ or (is_header and not environ[variable]):
                 raise SpecError(f"{path}.{at}", f"set the environment variable {variable}")
         given = {key: value for key, value in self.options.items() if key not in _FROM}
-        options = {"required": False, **given}
+        options: dict[str, Any] = {"required": False, **given}
         for source, target in _FROM.items():
             if source in self.options:
                 taken = {name: environ[one] for name, one in self.options[source].items()}
