@@ -350,6 +350,36 @@ async def test_an_interruption_is_answered_while_a_tool_refuses_to_end(
         await owner.receive_until("ack")
 
 
+async def test_interruptions_that_wait_for_a_tool_are_bounded(autojump_clock: MockClock) -> None:
+    may_end = trio.Event()
+
+    @function_tool
+    async def search(query: str) -> str:
+        """Search."""
+        with trio.CancelScope(shield=True):
+            await may_end.wait()
+        return "found"
+
+    async with open_test_gateway(make_spec(search)) as under_test:
+        owner = await under_test.call()
+        await owner.send("text", text="search query cats")
+        await owner.receive_until("realtime_tool_start")
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        for number in range(100):
+            await owner.send("interrupt", id=str(number))
+        await owner.send("end")  # is not one of them
+        await wait_all_tasks_blocked()
+        more_tasks = trio.lowlevel.current_statistics().tasks_living - tasks
+        may_end.set()
+        assert more_tasks < 20
+        refused = await owner.receive_until("error")
+        assert (refused["id"], refused["code"]) == ("8", "invalid_request")
+        await owner.receive_all()
+        answered = [reply["id"] for reply in owner.replies if reply["type"] in ("ack", "error")]
+        assert sorted(answered, key=int) == [str(number) for number in range(100)]
+        assert owner.types[-1] == "run_ended"
+
+
 async def test_what_was_heard_is_reported_to_the_service(autojump_clock: MockClock) -> None:
     responder = ScriptedResponder([Say(LONG_ANSWER)])
     async with open_test_gateway(responder=responder) as under_test:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -38,6 +39,9 @@ REPLACED: Final = 4409
 """Another client became the owner of the session."""
 
 _Action: TypeAlias = Callable[[], Awaitable[object]]
+
+#: Messages of a type that may wait for tools to end. A client that does not wait for answers cannot start more.
+_MAX_WAITING: Final = 8
 
 
 class _Refused(Exception):
@@ -122,6 +126,7 @@ class _Stream:
         self._hello = hello
         self._sending = trio.Lock()
         self._detach_reason = "closed"
+        self._waiting = Counter[str]()
 
     async def run(self) -> None:
         """Serve the client until it has gone or the session has ended.
@@ -227,13 +232,19 @@ class _Stream:
                 await self._send_message(msg.Pong(id=message.id))
             elif isinstance(message, msg.Interrupt | msg.End):
                 # These wait for tools to end, and the client may send more meanwhile.
-                nursery.start_soon(self._answer_safely, message.id, self._action_of(message))
+                if self._waiting[message.type] < _MAX_WAITING:
+                    self._waiting[message.type] += 1
+                    nursery.start_soon(self._answer_waiting, message)
+                else:
+                    text = f"{_MAX_WAITING} messages of this type wait for tools to end: send it later"
+                    await self._refuse(message.id, "invalid_request", text)
             else:
                 await self._answer(message.id, self._action_of(message))
 
-    async def _answer_safely(self, id_: str | None, action: _Action) -> None:
+    async def _answer_waiting(self, message: msg.Interrupt | msg.End) -> None:
         with suppress(ClientGone):  # the receiving task notices it too
-            await self._answer(id_, action)
+            await self._answer(message.id, self._action_of(message))
+        self._waiting[message.type] -= 1
 
     async def _answer(self, id_: str | None, action: _Action) -> None:
         """Carry out what a message asks for, and answer it."""
