@@ -429,11 +429,54 @@ async def test_a_client_that_disconnects_while_the_service_is_slow(
     caplog.set_level(logging.ERROR)
     async with open_openai_gateway(connector=never_connects) as opened:
         client = opened.dial()
+        for _ in range(100):  # it does not wait for session.created
+            await client.append(bytes(960))
         await wait_all_tasks_blocked()
+        [hosted] = opened.gateway.sessions.values()
         client.socket.disconnect()
-        await trio.sleep(90)
+        await wait_all_tasks_blocked()
+        end = hosted.session.end
+        assert end is not None
+        assert end.reason == "client_ended"
         await ended(opened)
     assert caplog.records == []
+
+
+async def test_what_a_client_sends_before_its_session_is_created_is_carried_out(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_openai_gateway() as opened:
+        client = opened.dial()
+        await client.send_text("Hello there")
+        assert await client.reply() == "You said: Hello there"
+        assert client.types[0] == "session.created"
+
+
+async def test_a_client_that_disconnects_while_it_interrupts_ends_its_session(
+    autojump_clock: MockClock,
+) -> None:
+    """An interruption waits for the tools to end."""
+
+    @function_tool
+    async def get_weather(city: str) -> str:
+        """Current weather in a city."""
+        weather.append(city)
+        with trio.CancelScope(shield=True):
+            await trio.sleep(60)
+        return "late"
+
+    async with open_openai_gateway(get_weather) as opened:
+        client = await opened.call()
+        weather.clear()
+        await client.send_text("What's the weather in Oslo?")
+        await client.receive_for(5)
+        assert weather == ["Oslo"]
+        [hosted] = opened.gateway.sessions.values()
+        await client.send("output_audio_buffer.clear")
+        await wait_all_tasks_blocked()
+        client.socket.disconnect()
+        await wait_all_tasks_blocked()
+        assert hosted.attachments.owner is None
 
 
 async def test_a_service_that_fails_closes_the_client(autojump_clock: MockClock) -> None:

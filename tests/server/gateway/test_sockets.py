@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 from starlette.websockets import WebSocket
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_websocket import (
     ConnectionClosed,
     WebSocketConnection,
@@ -18,7 +18,9 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
+from support.gateway import MemorySocket
 from trio_realtime.server.gateway import ClientGone, StarletteSocket, TrioSocket
+from trio_realtime.server.gateway.sockets import ReadAhead
 
 Message = MutableMapping[str, Any]
 
@@ -174,3 +176,35 @@ async def test_trio_websocket_whose_client_has_gone() -> None:
         with pytest.raises(ClientGone):
             await socket.send("text")
         await socket.close(1000, "the session has ended")
+
+
+# --- reading ahead ------------------------------------------------------------------------------
+
+
+async def test_reading_ahead_keeps_the_order_and_ends_with_the_client(
+    autojump_clock: MockClock,
+) -> None:
+    socket = MemorySocket()
+    ahead = ReadAhead(socket)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ahead.run)
+        sent: list[str | bytes] = ["a", b"", "", b"b"]
+        for message in sent:
+            await socket.to_server.send(message)
+        assert [await ahead.receive() for _ in sent] == sent
+        socket.disconnect()
+
+
+async def test_a_client_is_not_read_further_ahead_than_a_limit(autojump_clock: MockClock) -> None:
+    socket = MemorySocket()
+    ahead = ReadAhead(socket)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ahead.run)
+        for _ in range(20):
+            await socket.to_server.send(bytes(100_000))
+        await wait_all_tasks_blocked()
+        waiting = socket.at_server.statistics().current_buffer_used
+        assert waiting == 20 - 11  # 1 MiB, and the message that exceeds it
+        for _ in range(20):
+            assert await ahead.receive() == bytes(100_000)
+        nursery.cancel_scope.cancel()

@@ -12,7 +12,8 @@ from uuid import uuid4
 import msgspec
 import trio
 
-from trio_realtime.errors import ConsumerTooSlow, RealtimeError, UsageError
+from trio_realtime._nursery import open_bare_nursery
+from trio_realtime.errors import ConsumerTooSlow, InternalError, RealtimeError, UsageError
 from trio_realtime.events import Audio, RawModelEvent, SessionEvent
 from trio_realtime.server.managed import ManagedSession
 from trio_realtime.session import EventChannel
@@ -32,7 +33,7 @@ from .openai_view import (
     request_of,
     session_for_client,
 )
-from .sockets import ClientGone, ClientSocket
+from .sockets import ClientGone, ClientSocket, ReadAhead
 
 __all__ = ["serve_openai_client"]
 
@@ -90,10 +91,22 @@ async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str
     agent = model if model in gateway.specs else None
     created = await gateway.create_session(tenant=tenant, agent=agent, transport="openai")
     hosted = gateway.find(created.session_id)
-    with trio.CancelScope() as scope:
-        async with hosted.owned(scope) as session:
+    received = ReadAhead(socket)
+    is_gone = False
+    async with open_bare_nursery(InternalError) as nursery:
+
+        async def read() -> None:
+            nonlocal is_gone
+            await received.run()
+            is_gone = True
+            nursery.cancel_scope.cancel(reason="the client has gone")
+
+        nursery.start_soon(read)
+        async with hosted.owned(nursery.cancel_scope) as session:
             timeout = gateway.settings.send_timeout
-            await _OpenAIClient(session, socket, model, timeout).run()
+            await _OpenAIClient(session, socket, received, model, timeout).run()
+    if is_gone:
+        raise ClientGone
 
 
 @final
@@ -101,10 +114,16 @@ class _OpenAIClient:
     """A client, and the session that it speaks with."""
 
     def __init__(
-        self, session: ManagedSession, socket: ClientSocket, model: str, send_timeout: float
+        self,
+        session: ManagedSession,
+        socket: ClientSocket,
+        received: ReadAhead,
+        model: str,
+        send_timeout: float,
     ) -> None:
         self._session = session
         self._socket = socket
+        self._received = received
         self._model = model
         self._send_timeout = send_timeout
         self._view = OpenAIView()
@@ -171,7 +190,7 @@ class _OpenAIClient:
 
     async def _receive_events(self) -> None:
         while True:
-            message = await self._socket.receive()
+            message = await self._received.receive()
             event: Any = None
             try:
                 event = msgspec.json.decode(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, final
 
@@ -12,7 +13,11 @@ from trio_websocket import ConnectionClosed
 if TYPE_CHECKING:
     from trio_websocket import WebSocketConnection
 
-__all__ = ["ClientGone", "ClientSocket", "StarletteSocket", "TrioSocket"]
+__all__ = ["ClientGone", "ClientSocket", "ReadAhead", "StarletteSocket", "TrioSocket"]
+
+#: Bytes of messages that wait to be handled, and what each message counts besides its length.
+_MAX_AHEAD: Final = 1024 * 1024
+_MESSAGE_SIZE: Final = 100
 
 #: A close reason has at most 123 bytes (RFC 6455, 5.5).
 _MAX_REASON: Final = 123
@@ -26,7 +31,7 @@ class ClientSocket(Protocol):
     """An accepted WebSocket. One task may receive while others send."""
 
     async def receive(self) -> str | bytes:
-        """Return the next message.
+        """Return the next message. Cancelling the wait loses no message.
 
         Raises:
             ClientGone: there is none.
@@ -118,6 +123,42 @@ class TrioSocket:
     async def close(self, code: int, reason: str) -> None:
         """Close the WebSocket, unless it is closed."""
         await self._socket.aclose(code, _short(reason))
+
+
+@final
+class ReadAhead:
+    """Reads a WebSocket ahead of the task that handles its messages.
+
+    So the end of the connection is noticed at once, also while a message is handled or cannot be handled yet.
+    Up to 1 MiB of messages wait. The WebSocket is not read while there are more.
+    """
+
+    def __init__(self, socket: ClientSocket) -> None:
+        self._socket = socket
+        self._messages: deque[str | bytes] = deque()
+        self._size = 0
+        self._changed = trio.lowlevel.ParkingLot()
+
+    async def run(self) -> None:
+        """Read until the client has gone, or until cancelled."""
+        with suppress(ClientGone):
+            while True:
+                while self._size >= _MAX_AHEAD:
+                    await self._changed.park()
+                message = await self._socket.receive()
+                self._messages.append(message)
+                self._size += len(message) + _MESSAGE_SIZE
+                self._changed.unpark_all()
+
+    async def receive(self) -> str | bytes:
+        """Return the next message. Waits for ever if the client has gone."""
+        await trio.lowlevel.checkpoint()
+        while not self._messages:
+            await self._changed.park()
+        message = self._messages.popleft()
+        self._size -= len(message) + _MESSAGE_SIZE
+        self._changed.unpark_all()
+        return message
 
 
 def _short(reason: str) -> str:

@@ -236,7 +236,9 @@ class _Stream:
                     self._waiting[message.type] += 1
                     nursery.start_soon(self._answer_waiting, message)
                 else:
-                    text = f"{_MAX_WAITING} messages of this type wait for tools to end: send it later"
+                    text = (
+                        f"{_MAX_WAITING} messages of this type wait for tools to end: send it later"
+                    )
                     await self._refuse(message.id, "invalid_request", text)
             else:
                 await self._answer(message.id, self._action_of(message))
