@@ -17,6 +17,7 @@ from trio.testing import MockClock
 
 from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
 from trio_realtime import ServerVad, SessionConfig
+from trio_realtime.errors import ConfigurationError
 from trio_realtime.local import Say, ScriptedResponder
 from trio_realtime.server.gateway import TenantKeys, TwilioConfig, TwilioLine, create_app
 from trio_realtime.server.rpc import RpcEvent
@@ -123,6 +124,13 @@ async def test_the_stream_is_where_the_webhook_is(
             assert stream.get("url") == expected
             refused = await http.post(f"{prefix}/twilio/voice", headers={"Host": "[rubbish"})
             assert refused.status_code == 403
+
+
+async def test_a_public_url_that_cannot_be_one_is_refused(autojump_clock: MockClock) -> None:
+    async with open_test_gateway() as under_test:
+        config = TwilioConfig(auth_token=TOKEN)
+        with pytest.raises(ConfigurationError, match="such as https://"):
+            TwilioLine(under_test.gateway, config, public_url="voice.example")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from trio_realtime.errors import ConfigurationError
 
-__all__ = ["AccessDenied", "OriginPolicy", "TenantKeys", "origin_of"]
+__all__ = ["AccessDenied", "OriginPolicy", "TenantKeys", "check_public_url", "origin_of"]
 
 ANONYMOUS = "default"
 """The tenant of requests without a key, where these are allowed."""
@@ -137,3 +137,21 @@ def origin_of(url: str) -> str:
         host = f"[{host}]"
     is_default = port is None or (scheme, port) in (("http", 80), ("https", 443))
     return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{port}"
+
+
+def check_public_url(url: str) -> None:
+    """Check the URL at which clients reach the gateway.
+
+    Raises:
+        ConfigurationError: it has no scheme and host, or has more than a path after them.
+    """
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.port != 0 and bool(parts.hostname)
+    except ValueError:
+        parts, is_valid = urlsplit(""), False
+    has_more = "@" in parts.netloc or "?" in url or "#" in url or any(map(str.isspace, url))
+    if parts.scheme not in ("http", "https") or not is_valid or has_more:
+        raise ConfigurationError(
+            "expected a scheme, a host and perhaps a port and a path, such as https://voice.example.com"
+        )

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -31,7 +32,7 @@ from trio_realtime.server.spec.kinds import (
 from trio_realtime.server.spec.paths import SpecError, join
 from trio_realtime.server.spec.service_table import SERVICE
 
-from .access import OriginPolicy, TenantKeys
+from .access import OriginPolicy, TenantKeys, check_public_url
 from .admission import Admission, TenantLimits
 from .gateway import GatewaySettings
 
@@ -105,7 +106,8 @@ class GatewayConfig:
             default, the name of the machine and the port. Processes that share a database need different
             names.
         host, port: where to listen; port 0 chooses a free one.
-        public_url: the URL at which clients reach the gateway, if a proxy is in front of it.
+        public_url: the URL at which clients reach the gateway, if a proxy is in front of it, with the path that
+            the proxy removes.
         certfile, keyfile: PEM files, to serve ``https`` and ``wss``.
         allowed_origins: other web pages that may use the gateway.
         allow_anonymous: whether requests need no key. By default, if there are no tenants and ``host`` is a
@@ -303,6 +305,8 @@ def _make_config(
     )
     _check("tenants" if config.tenants else "allow_anonymous", config.keys)
     _check("allowed_origins", config.origins)
+    if config.public_url is not None:
+        _check("public_url", partial(check_public_url, config.public_url))
     return config
 
 

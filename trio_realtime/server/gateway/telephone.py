@@ -27,6 +27,7 @@ from trio_realtime.server.twilio import (
 )
 from trio_realtime.wire import PCMU
 
+from .access import check_public_url
 from .config import TwilioConfig
 from .gateway import Gateway
 from .responses import RequestError, handles_errors, read_body
@@ -45,11 +46,16 @@ class TwilioLine:
         gateway: the gateway.
         config: how calls are answered.
         public_url: the URL at which Twilio reaches the gateway; by default, that of each request.
+
+    Raises:
+        ConfigurationError: ``public_url`` is no URL of a web server.
     """
 
     def __init__(
         self, gateway: Gateway, config: TwilioConfig, *, public_url: str | None = None
     ) -> None:
+        if public_url is not None:
+            check_public_url(public_url)
         self._gateway = gateway
         self._config = config
         self._public_url = public_url
