@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,7 +132,8 @@ async def test_pages_of_sessions(database_url: str) -> None:
         assert [session["id"] for session in page["sessions"]] == ["s8", "s6"]
         page = await store.list_sessions(agent="x", status="created")
         assert (len(page["sessions"]), page["next_cursor"]) == (1, None)
-        for bad in ("x", "W10=", "é"):
+        deep = base64.urlsafe_b64encode(b"[" * 10_000).decode()
+        for bad in ("x", "W10=", "é", deep):
             with pytest.raises(UsageError, match="cursor is not valid"):
                 await store.list_sessions(cursor=bad)
         for limit in (0, 1001):

@@ -20,6 +20,7 @@ from trio_realtime.server.store import HistoryStore, HistoryStoreError
 
 from .access import TenantKeys
 from .gateway import Gateway, SessionNotFound
+from .hosting import HostedSession
 from .json_values import is_object
 from .metrics import CONTENT_TYPE, GatewayMetrics
 from .responses import Handler, RequestError, handles_errors, json_response, read_json
@@ -160,7 +161,7 @@ class Api:
         history = await self._history()
         if history is None:
             sessions = [
-                self._describe(hosted.session)
+                _describe(hosted)
                 for hosted in self._gateway.sessions.values()
                 if hosted.session.tenant == tenant
             ]
@@ -180,7 +181,9 @@ class Api:
         stored = await self._stored(session_id, tenant)
         if live is None and stored is None:
             raise SessionNotFound(f"there is no session {session_id!r:.80}")
-        described = {} if live is None else {"live": self._describe(live)}
+        described = (
+            {} if live is None or live.session.end is not None else {"live": _describe(live)}
+        )
         return json_response({**(stored or {"id": session_id}), **described})
 
     async def _delete_session(self, request: Request) -> Response:
@@ -202,9 +205,9 @@ class Api:
             if live is None:
                 raise SessionNotFound("only a session that runs has a stream of events")
             last = request.headers.get("last-event-id")
-            if last is not None and last.isdecimal():
-                after = int(last)
-            stream = _server_sent_events(live.stream_events(after))
+            if last is not None:
+                after = _number_from(last, "Last-Event-ID")
+            stream = _server_sent_events(live.session.stream_events(after))
             return StreamingResponse(
                 stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
             )
@@ -291,9 +294,9 @@ class Api:
     def _tenant(self, request: Request) -> str:
         return self._keys.tenant_of(request.headers.get("authorization"))
 
-    def _live(self, session_id: str, tenant: str) -> ManagedSession | None:
+    def _live(self, session_id: str, tenant: str) -> HostedSession | None:
         try:
-            return self._gateway.find(session_id, tenant).session
+            return self._gateway.find(session_id, tenant)
         except SessionNotFound:
             return None
 
@@ -309,17 +312,18 @@ class Api:
         history = await self._history()
         return None if history is None else await history.get_session(session_id, tenant=tenant)
 
-    def _describe(self, session: ManagedSession) -> dict[str, Any]:
-        attachments = self._gateway.find(session.session_id).attachments
-        return {
-            "id": session.session_id,
-            "run_id": session.run_id,
-            "agent": session.spec.name,
-            "state": session.state,
-            "last_seq": session.last_seq,
-            "has_owner": attachments.owner is not None,
-            "observers": attachments.observers,
-        }
+
+def _describe(hosted: HostedSession) -> dict[str, Any]:
+    session, attachments = hosted.session, hosted.attachments
+    return {
+        "id": session.session_id,
+        "run_id": session.run_id,
+        "agent": session.spec.name,
+        "state": session.state,
+        "last_seq": session.last_seq,
+        "has_owner": attachments.owner is not None,
+        "observers": attachments.observers,
+    }
 
 
 def _route(path: str, handler: Handler, method: str = "GET") -> Route:
@@ -381,9 +385,11 @@ def _object_of(body: Mapping[str, Any], key: str) -> dict[str, Any] | None:
 
 def _number_of(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not text.isdecimal() or len(text) > 18:
+    return default if text is None else _number_from(text, name)
+
+
+def _number_from(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 18:
         raise RequestError(f"{name} must be a number")
     return int(text)
 

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from trio_realtime.errors import ConfigurationError, RealtimeError, UsageError
@@ -97,6 +97,8 @@ def _response_to(exc: Exception) -> Response:
             return error_response(status, code, str(exc))
         case AccessDenied():
             return access_denied_response(exc)
+        case ClientDisconnect():  # nobody reads the response
+            return error_response(400, "invalid_request", "the body is not complete")
         case NotAdmitted(code=code, retry_after=seconds):
             status = 503 if code in ("server_full", "draining") else 429
             return error_response(status, code, str(exc), {"Retry-After": str(math.ceil(seconds))})

@@ -107,7 +107,7 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
         created_at, session_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if isinstance(created_at, float) and isinstance(session_id, str):
             return created_at, session_id
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     raise UsageError("the cursor is not valid: pass the next_cursor of an earlier page")
 
