@@ -96,3 +96,9 @@ def test_the_limits_hold_in_any_order(steps: list[tuple[str, bool]]) -> None:
             running.remove(tenant)
         assert admission.running == len(running)
         assert admission.running_of(tenant) == running.count(tenant)
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, "2", 1.5])
+def test_a_limit_of_the_server_that_cannot_be_one(limit: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_sessions must be an int > 0"):
+        Admission(max_sessions=limit)

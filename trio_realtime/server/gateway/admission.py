@@ -36,9 +36,12 @@ class NotAdmitted(Exception):
         self.retry_after: float = retry_after
 
 
+def _is_limit(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _check_limit(_limits: object, attribute: attrs.Attribute[int | None], value: object) -> None:
-    valid = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if value is not None and not valid:
+    if value is not None and not _is_limit(value):
         raise ConfigurationError(f"{attribute.name} must be an int > 0, got {value!r}")
 
 
@@ -78,6 +81,8 @@ class Admission:
         tenants: Mapping[str, TenantLimits] | None = None,
         default: TenantLimits | None = None,
     ) -> None:
+        if not _is_limit(max_sessions):
+            raise ConfigurationError(f"max_sessions must be an int > 0, got {max_sessions!r}")
         self.max_sessions: int = max_sessions
         self._tenants = tenants or {}
         self._default = default or TenantLimits()
