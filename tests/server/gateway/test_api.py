@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx2
 import jsonschema
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
 from trio_realtime import SessionConfig, function_tool
@@ -27,9 +28,8 @@ from trio_realtime.server.gateway import (
 )
 from trio_realtime.server.managed import SessionStores
 from trio_realtime.server.objects import open_object_storage
-from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.spec import AgentSpec
-from trio_realtime.server.store import open_history_store
+from trio_realtime.server.store import HistoryStore, open_history_store
 
 ACME = {"Authorization": "Bearer acme-key"}
 OTHER = {"Authorization": "Bearer other-key"}
@@ -316,15 +316,142 @@ async def test_a_session_is_continued_with_its_numbers(tmp_path: Path) -> None:
         ]
 
 
+async def read_stream(api: Api, path: str, **headers: str) -> tuple[int, list[int], str]:
+    """Return the status of a stream of events that ends, the numbers of its events, and its text."""
+    response = await api.http.get(
+        path, headers={**ACME, "Accept": "text/event-stream", **headers}, timeout=None
+    )
+    ids = [line.removeprefix("id: ") for line in response.text.splitlines() if "id: " in line[:4]]
+    return response.status_code, [int(seq) for seq in ids], response.text
+
+
 async def test_the_events_of_a_running_session_are_a_stream(autojump_clock: MockClock) -> None:
     async with open_api() as api:
         owner = await api.call()
+        path = f"/v1/sessions/{owner.welcome['session_id']}/events"
+        streams: dict[str, tuple[int, list[int], str]] = {}
+
+        async def read(name: str, path: str, **headers: str) -> None:
+            streams[name] = await read_stream(api, path, **headers)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, "all", path)
+            nursery.start_soon(read, "after", f"{path}?after=2")
+            nursery.start_soon(partial(read, "resumed", path, **{"Last-Event-ID": "3"}))
+            await wait_all_tasks_blocked()
+            await owner.send("end")
+        status, ids, text = streams["all"]
+        assert (status, ids) == (200, list(range(1, ids[-1] + 1)))
+        assert "event: run_started\n" in text
+        assert "event: run_ended\n" in text
+        assert streams["after"][1] == ids[2:]
+        assert streams["resumed"][1] == ids[3:]
+        assert (await read_stream(api, path))[0] == 404
+
+
+@pytest.mark.parametrize("last", ["9" * 5000, "9" * 18, "-1", "x", "\u0661", ""])
+async def test_a_stream_of_events_from_a_number_that_is_none(
+    last: str, autojump_clock: MockClock
+) -> None:
+    async with open_api() as api:
+        owner = await api.call()
+        path = f"/v1/sessions/{owner.welcome['session_id']}/events"
+        response = await api.http.get(
+            path,
+            headers=[
+                *((name.encode(), value.encode()) for name, value in ACME.items()),
+                (b"accept", b"text/event-stream"),
+                (b"last-event-id", last.encode()),
+            ],
+        )
+        assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
+
+
+async def test_a_session_that_ends_while_it_is_read_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        owner = await api.call()
         session = api.gateway.find(owner.welcome["session_id"]).session
-        reader = session.stream_events(0)
-        expected = [await anext(reader) for _ in range(3)]
+        get_session = HistoryStore.get_session
+
+        async def end_first(store: HistoryStore, *arguments: Any, **options: Any) -> Any:
+            await session.stop()
+            return await get_session(store, *arguments, **options)
+
+        monkeypatch.setattr(HistoryStore, "get_session", end_first)
+        stored = await api.get(f"/v1/sessions/{session.session_id}")
+        assert stored["id"] == session.session_id
+        assert "live" not in stored
+
+
+async def test_a_session_that_is_deleted_cannot_be_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        owner = await api.call()
+        session_id = owner.welcome["session_id"]
         await owner.send("end")
         await owner.receive_all()
-        assert all(isinstance(event, RpcEvent) for event in expected)
+        delete_session = HistoryStore.delete_session
+        statuses: list[int] = []
+
+        async def continue_first(store: HistoryStore, id_: str) -> Any:
+            response = await api.http.post(
+                "/v1/sessions", json={"session_id": session_id}, headers=ACME
+            )
+            statuses.append(response.status_code)
+            return await delete_session(store, id_)
+
+        monkeypatch.setattr(HistoryStore, "delete_session", continue_first)
+        deleted = await api.http.delete(f"/v1/sessions/{session_id}", headers=ACME)
+        assert (deleted.status_code, statuses) == (204, [400])
+        assert api.gateway.admission.running == 0
+
+
+async def test_another_tenant_cannot_find_out_that_a_session_runs(tmp_path: Path) -> None:
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        owner = await api.call()
+        messages = [
+            (await api.post("/v1/sessions", {"session_id": id_}, 400, headers=OTHER))["error"]
+            for id_ in (owner.welcome["session_id"], "sess_unknown")
+        ]
+        first, second = (error["message"].partition("'")[0] for error in messages)
+        assert first == second == "there is no session "
+
+
+async def test_a_client_that_disconnects_during_its_request_is_no_error(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_api() as api:
+        app = create_app(api.gateway, keys=KEYS)
+        messages: list[Any] = [
+            {"type": "http.request", "body": b"{", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+
+        async def receive() -> Any:
+            await trio.lowlevel.checkpoint()
+            return messages.pop(0)
+
+        async def send(_message: Any) -> None:
+            await trio.lowlevel.checkpoint()
+
+        headers = [(name.lower().encode(), value.encode()) for name, value in ACME.items()]
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/sessions"}
+        scope |= {"headers": headers, "query_string": b"", "root_path": ""}
+        await app(scope, receive, send)
+        assert caplog.records == []
+        assert api.gateway.admission.running == 0
 
 
 # --- the server ---------------------------------------------------------------------------------

@@ -139,6 +139,29 @@ async def test_the_limits_of_a_tenant(autojump_clock: MockClock) -> None:
         assert gateway.admission.running == 2
 
 
+async def test_a_session_that_is_created_while_the_gateway_shuts_down_is_refused(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ManagedSession.start
+
+    async def start_late(session: ManagedSession) -> str:
+        await trio.sleep(5)
+        return await start(session)
+
+    monkeypatch.setattr(ManagedSession, "start", start_late)
+    seen: list[RpcEvent] = []
+    async with open_test_gateway(on_event=seen.append) as under_test:
+        gateway = under_test.gateway
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gateway.drain, 60)
+            with pytest.raises(NotAdmitted) as info:
+                await gateway.create_session(tenant="acme")
+        assert info.value.code == "draining"
+        assert (gateway.sessions, gateway.admission.running) == ({}, 0)
+        assert [event.type for event in seen] == ["run_started", "run_ended"]
+        assert seen[-1].data["reason"] == "server_drain"
+
+
 @pytest.mark.parametrize("how", ["client_lost", "drain", "end"])
 async def test_a_session_that_ends_while_it_connects_is_no_error(
     how: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture

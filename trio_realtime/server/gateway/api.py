@@ -193,8 +193,9 @@ class Api:
         history = self._gateway.stores.history
         if history is None or await self._stored(session_id, tenant) is None:
             raise SessionNotFound(f"there is no session {session_id!r:.80}")
-        deleted = await history.delete_session(session_id)
-        await self._gateway.stores.delete_artifacts(deleted.artifacts)
+        with self._gateway.reserve(session_id):
+            deleted = await history.delete_session(session_id)
+            await self._gateway.stores.delete_artifacts(deleted.artifacts)
         return Response(status_code=204)
 
     async def _get_events(self, request: Request) -> Response:

@@ -215,8 +215,8 @@ class Gateway:
         name = session.session_id
         self._admit(tenant)
         try:
-            with self._reserved(name):
-                await self._check_continued(session_id, tenant)
+            await self._check_continued(session_id, tenant)
+            with self.reserve(name):
                 await session.start()
         except BaseException:
             self.admission.release(tenant)
@@ -234,6 +234,9 @@ class Gateway:
         if name in self._unstored:
             self._unstored.discard(name)
             self.end_unstored_session(name)
+        if self.admission.is_draining:  # the shutdown has begun while the session was created
+            await hosted.session.stop("server_drain")
+            self._admit(tenant)
         return CreatedSession(
             session_id=name,
             run_id=session.run_id,
@@ -265,6 +268,24 @@ class Gateway:
             hosted.session.fail_part("history", "the history cannot be stored")
             self._nursery.start_soon(stop_safely, hosted.session, "store_failed")
 
+    @contextmanager
+    def reserve(self, session_id: str) -> Generator[None]:
+        """Reserve the id of a session that does not run for the duration of a block, so that it is not continued.
+
+        Raises:
+            UsageError: the session runs, or its id is reserved.
+        """
+        if session_id in self._sessions or session_id in self._creating:
+            raise UsageError(f"the session {session_id!r:.80} runs already")
+        self._creating.add(session_id)
+        try:
+            yield
+        except BaseException:
+            self._unstored.discard(session_id)
+            raise
+        finally:
+            self._creating.discard(session_id)
+
     async def drain(self, timeout: float, *, agent_timeout: float = 5.0) -> None:
         """Shut down: admit no session any more, wait for those that run, and end the rest.
 
@@ -291,20 +312,6 @@ class Gateway:
             if self._on_refusal is not None:
                 self._on_refusal(exc.code)
             raise
-
-    @contextmanager
-    def _reserved(self, session_id: str) -> Generator[None]:
-        """Reserve an id while its session is created, so that no other one is."""
-        if session_id in self._sessions or session_id in self._creating:
-            raise UsageError(f"the session {session_id!r:.80} runs already")
-        self._creating.add(session_id)
-        try:
-            yield
-        except BaseException:
-            self._unstored.discard(session_id)
-            raise
-        finally:
-            self._creating.discard(session_id)
 
     async def _check_continued(self, session_id: str | None, tenant: str) -> None:
         if session_id is None:
