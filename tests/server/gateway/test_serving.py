@@ -169,14 +169,24 @@ async def test_a_connection_that_fails_ends_no_other(
 
 async def test_a_client_that_reads_nothing_is_closed_and_does_not_block_the_end() -> None:
     async with serving(send_timeout=0.2) as url:
-        stream = await trio.open_tcp_stream("127.0.0.1", urlsplit(url).port or 0)
-        request = (
-            "GET /flood HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        await stream.send_all(request.encode())
+        stream = await open_flood(url)
         await trio.testing.wait_all_tasks_blocked(0.3)
     # The server has closed the connection: what is buffered ends, or is lost.
+    await check_closed(stream)
+
+
+async def open_flood(url: str) -> trio.SocketStream:
+    """Open a WebSocket, and read nothing."""
+    stream = await trio.open_tcp_stream("127.0.0.1", urlsplit(url).port or 0)
+    request = (
+        "GET /flood HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    await stream.send_all(request.encode())
+    return stream
+
+
+async def check_closed(stream: trio.SocketStream) -> None:
     with trio.fail_after(10):
         try:
             while await stream.receive_some(1_000_000):
@@ -184,3 +194,20 @@ async def test_a_client_that_reads_nothing_is_closed_and_does_not_block_the_end(
         except trio.BrokenResourceError:
             pass
     await stream.aclose()
+
+
+async def test_the_end_of_the_server_does_not_wait_for_a_client_that_reads_nothing() -> None:
+    async with serving(send_timeout=70) as url:
+        stream = await open_flood(url)
+        await trio.testing.wait_all_tasks_blocked(0.3)
+    await check_closed(stream)
+
+
+async def test_a_cancelled_server_does_not_wait_for_a_client_that_reads_nothing() -> None:
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            [url] = await nursery.start(partial(serve_app, APP, port=0, send_timeout=70))
+            stream = await open_flood(url)
+            await trio.testing.wait_all_tasks_blocked(0.3)
+            nursery.cancel_scope.cancel()
+    await check_closed(stream)

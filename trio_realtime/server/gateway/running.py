@@ -123,6 +123,7 @@ async def run_gateway(
                     certfile=config.certfile,
                     keyfile=config.keyfile,
                     max_message_size=config.settings.max_message_size,
+                    send_timeout=config.settings.send_timeout,
                     shutdown=drained.wait,
                 )
             )

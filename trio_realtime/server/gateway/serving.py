@@ -163,7 +163,13 @@ class _Server:
             state: Any = dict(self.state)
             connection = _Connection(self.wrapped, self.config, self.worker, state, stream)
             connection.received, connection.send_timeout = first.head, self.send_timeout
-            await connection.run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_close_when_cancelled, socket)
+                try:
+                    await connection.run()
+                except Exception:  # noqa: BLE001 - the other connections go on
+                    _log.exception("a connection failed")
+                nursery.cancel_scope.cancel(reason="the connection has ended")
             return
         await serve_websocket(
             self.app,
@@ -173,6 +179,14 @@ class _Server:
             max_message_size=self.config.websocket_max_message_size,
             send_timeout=self.send_timeout,
         )
+
+
+async def _close_when_cancelled(stream: trio.SocketStream) -> None:
+    """Close a connection at the end. What is sent under a shield fails then, instead of delaying the end."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        stream.socket.close()
 
 
 @final
