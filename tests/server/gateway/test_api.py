@@ -229,6 +229,26 @@ async def test_tokens_admit_observers(autojump_clock: MockClock) -> None:
         await api.post(f"/v1/sessions/{session_id}/tokens", {"role": "king"}, 400)
 
 
+async def test_a_page_of_a_foreign_origin_creates_nothing_without_a_key(
+    autojump_clock: MockClock,
+) -> None:
+    """A browser sends such a request, and only hides the response from the page."""
+    async with open_test_gateway() as under_test:
+        app = create_app(under_test.gateway, keys=TenantKeys({}, allow_anonymous=True))
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            for origin in ("https://evil.example", "null", "http://gateway.evil.example"):
+                response = await http.post("/v1/sessions", headers={"Origin": origin})
+                assert (response.status_code, response.json()["error"]["code"]) == (
+                    403,
+                    "forbidden",
+                )
+            assert under_test.gateway.sessions == {}
+            for headers in ({}, {"Origin": "http://gateway"}):
+                response = await http.post("/v1/sessions", headers=headers)
+                assert response.status_code == 201
+
+
 # --- history ------------------------------------------------------------------------------------
 
 

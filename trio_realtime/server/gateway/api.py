@@ -18,7 +18,7 @@ from trio_realtime.server.managed import EventReader, EventsMissed, ManagedSessi
 from trio_realtime.server.rpc import load_asyncapi, load_schema
 from trio_realtime.server.store import HistoryStore, HistoryStoreError
 
-from .access import TenantKeys
+from .access import OriginPolicy, TenantKeys
 from .gateway import Gateway, SessionNotFound
 from .hosting import HostedSession
 from .json_values import is_object
@@ -43,6 +43,7 @@ class Api:
         gateway: the gateway.
         keys: the keys of the tenants.
         metrics: what is counted.
+        origins: the web pages that may send requests without a key, where these are allowed.
         metrics_key_needed: whether ``/metrics`` needs the key of a tenant.
     """
 
@@ -52,11 +53,13 @@ class Api:
         keys: TenantKeys,
         metrics: GatewayMetrics,
         *,
+        origins: OriginPolicy,
         metrics_key_needed: bool = False,
     ) -> None:
         self._gateway = gateway
         self._keys = keys
         self._metrics = metrics
+        self._origins = origins
         self._metrics_key_needed = metrics_key_needed
         self._schema = load_schema()
         self._asyncapi = load_asyncapi()
@@ -293,7 +296,11 @@ class Api:
     # --- what the handlers share
 
     def _tenant(self, request: Request) -> str:
-        return self._keys.tenant_of(request.headers.get("authorization"))
+        headers = request.headers
+        authorization = headers.get("authorization")
+        if authorization is None:  # browsers let any page send such requests
+            self._origins.check(headers.get("origin"), headers.get("host"))
+        return self._keys.tenant_of(authorization)
 
     def _live(self, session_id: str, tenant: str) -> HostedSession | None:
         try:

@@ -71,7 +71,7 @@ def create_app(
     policy = origins if origins is not None else OriginPolicy()
     metrics = metrics if metrics is not None else GatewayMetrics()
     metrics.count_running(lambda: gateway.admission.running)
-    api = Api(gateway, keys, metrics, metrics_key_needed=metrics_key_needed)
+    api = Api(gateway, keys, metrics, origins=policy, metrics_key_needed=metrics_key_needed)
 
     async def stream(socket: WebSocket) -> None:
         try:
