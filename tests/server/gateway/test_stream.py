@@ -17,6 +17,7 @@ from support.gateway import GatewayClient, MemorySocket, make_spec, open_test_ga
 from trio_realtime import SessionConfig, function_tool
 from trio_realtime.local import Say, ScriptedResponder
 from trio_realtime.server.gateway.gateway import GatewaySettings
+from trio_realtime.server.gateway.stream import serve_client
 from trio_realtime.server.managed import ManagedSession
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.transports import ConnectOptions, Transport
@@ -79,6 +80,20 @@ async def test_a_client_that_says_nothing_is_refused(autojump_clock: MockClock) 
         socket = under_test.open_socket(created.session_id)
         assert (await closed_with(socket))[0] == 4408
         assert trio.current_time() == 10
+
+
+async def test_a_client_that_does_not_answer_the_close_is_left(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close(_socket: MemorySocket, _code: int, _reason: str) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(MemorySocket, "close", close)
+    async with open_test_gateway() as under_test:
+        socket = MemorySocket()
+        await socket.to_server.send("nonsense")
+        with trio.fail_after(60):
+            await serve_client(under_test.gateway, socket, "sess_1")
 
 
 async def attempt(

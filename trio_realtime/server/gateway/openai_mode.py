@@ -33,14 +33,14 @@ from .openai_view import (
     request_of,
     session_for_client,
 )
-from .sockets import ClientGone, ClientSocket, ReadAhead
+from .sockets import ClientGone, ClientSocket, ReadAhead, close_in_time
 
 __all__ = ["serve_openai_client"]
 
 _log: Final = logging.getLogger("trio_realtime.server.gateway")
 
 #: Seconds that a client has to read why it is closed.
-_CLOSE_TIMEOUT: Final = 5.0
+_ERROR_TIMEOUT: Final = 5.0
 
 
 async def serve_openai_client(
@@ -66,7 +66,7 @@ async def serve_openai_client(
         code, reason = 1013, str(exc)
     except ConsumerTooSlow:
         # It would not read an error either.
-        await _close(socket, 1013, "the client reads too slowly")
+        await close_in_time(socket, 1013, "the client reads too slowly")
         return
     except RealtimeError as exc:
         code, reason = 1011, "the session failed"
@@ -76,15 +76,9 @@ async def serve_openai_client(
         _log.exception("serving a client of the OpenAI protocol failed")
     if code != 1000:
         failure = RequestRefused(reason, code="server_error").event(None)
-        with suppress(ClientGone), trio.move_on_after(_CLOSE_TIMEOUT):
+        with suppress(ClientGone), trio.move_on_after(_ERROR_TIMEOUT):
             await socket.send(msgspec.json.encode(failure).decode())
-    await _close(socket, code, reason)
-
-
-async def _close(socket: ClientSocket, code: int, reason: str) -> None:
-    """Close a WebSocket, whose client may not read."""
-    with trio.move_on_after(_CLOSE_TIMEOUT):
-        await socket.close(code, reason)
+    await close_in_time(socket, code, reason)
 
 
 async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str) -> None:

@@ -13,7 +13,17 @@ from trio_websocket import ConnectionClosed
 if TYPE_CHECKING:
     from trio_websocket import WebSocketConnection
 
-__all__ = ["ClientGone", "ClientSocket", "ReadAhead", "StarletteSocket", "TrioSocket"]
+__all__ = [
+    "ClientGone",
+    "ClientSocket",
+    "ReadAhead",
+    "StarletteSocket",
+    "TrioSocket",
+    "close_in_time",
+]
+
+#: Seconds that a client has to read why it is closed, and to answer the close.
+_CLOSE_TIMEOUT: Final = 5.0
 
 #: Bytes of messages that wait to be handled, and what each message counts besides its length.
 _MAX_AHEAD: Final = 1024 * 1024
@@ -159,6 +169,12 @@ class ReadAhead:
         self._size -= len(message) + _MESSAGE_SIZE
         self._changed.unpark_all()
         return message
+
+
+async def close_in_time(socket: ClientSocket, code: int, reason: str) -> None:
+    """Close a WebSocket, whose client may neither read nor answer the close."""
+    with trio.move_on_after(_CLOSE_TIMEOUT):
+        await socket.close(code, reason)
 
 
 def _short(reason: str) -> str:

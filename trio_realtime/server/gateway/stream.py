@@ -19,7 +19,7 @@ from trio_realtime.server.rpc.parsing import MessageError, parse_client_message
 
 from .gateway import Gateway, SessionNotFound
 from .hosting import HostedSession
-from .sockets import ClientGone, ClientSocket
+from .sockets import ClientGone, ClientSocket, close_in_time
 from .tokens import TokenRefused
 
 __all__ = ["BAD_HELLO", "NOT_ADMITTED", "NO_HELLO", "NO_SESSION", "REPLACED", "serve_client"]
@@ -77,7 +77,7 @@ async def serve_client(
     except Exception:  # noqa: BLE001 - the other clients and sessions go on
         code, reason = 1011, "the server failed"
         _log.exception("session %.80r: serving a client failed", session_id)
-    await socket.close(code, reason)
+    await close_in_time(socket, code, reason)
 
 
 async def _receive_hello(gateway: Gateway, socket: ClientSocket) -> msg.Hello:
