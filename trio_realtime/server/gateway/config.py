@@ -285,6 +285,8 @@ def _make_config(
     settings = {name: values.pop(name) for name in _SETTINGS if name in values}
     if "hidden_events" in settings:
         settings["hidden_events"] = frozenset(settings["hidden_events"])
+    for name, value in settings.items():
+        _check(name, partial(GatewaySettings, **{name: value}))
     for name in ("certfile", "keyfile"):
         if name in values:
             values[name] = directory / values[name]

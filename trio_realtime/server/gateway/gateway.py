@@ -39,6 +39,11 @@ class SessionNotFound(Exception):
     """The gateway runs no such session for this tenant."""
 
 
+def _finite(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value == math.inf:  # clients are told the number, and JSON has no infinity
+        raise ConfigurationError(f"{attribute.name} must be finite, got {value!r}")
+
+
 def _positive(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not is_number(value) or not value > 0:
         raise ConfigurationError(f"{attribute.name} must be a number > 0, got {value!r:.80}")
@@ -59,11 +64,11 @@ class GatewaySettings:
             settings and the instructions of the agent.
 
     Raises:
-        ConfigurationError: a value is not positive.
+        ConfigurationError: a value is not positive, or ``attach_timeout`` or ``grace`` is infinite.
     """
 
-    attach_timeout: float = attrs.field(default=60.0, validator=_positive)
-    grace: float = attrs.field(default=30.0, validator=_positive)
+    attach_timeout: float = attrs.field(default=60.0, validator=[_positive, _finite])
+    grace: float = attrs.field(default=30.0, validator=[_positive, _finite])
     hello_timeout: float = attrs.field(default=10.0, validator=_positive)
     send_timeout: float = attrs.field(default=30.0, validator=_positive)
     max_message_size: int = attrs.field(default=1024 * 1024, validator=_positive)
