@@ -587,6 +587,19 @@ async def test_a_continued_session_knows_what_was_said(tmp_path: Path) -> None:
         assert stored["transcript"] == "User: My name is Ada.\nAgent: You said: My name is Ada."
 
 
+async def test_a_variable_that_the_client_has_not_sent_is_its_error(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = AgentSpec(
+        name="Strict", realtime_mode=True, instructions="Greet {{ name }}.", strict_variables=True
+    )
+    async with open_api(spec) as api:
+        refused = await api.post("/v1/sessions", {}, 400)
+        assert "'name' is undefined" in refused["error"]["message"]
+        assert caplog.records == []
+        await api.post("/v1/sessions", {"variables": {"name": "Ada"}}, 201)
+
+
 async def test_a_wrong_configuration_is_not_shown_to_clients(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from trio_realtime.errors import ConfigurationError, RealtimeError, UsageError
+from trio_realtime.server.spec import VariableNotGiven
 
 from .access import AccessDenied
 from .admission import NotAdmitted
@@ -104,6 +105,9 @@ def _response_to(exc: Exception) -> Response:
             return error_response(status, code, str(exc), {"Retry-After": str(math.ceil(seconds))})
         case SessionNotFound():
             return error_response(404, "not_found", str(exc))
+        case VariableNotGiven(problem=problem):
+            text = f"the instructions need another variable: {problem}; send it in variables"
+            return error_response(400, "invalid_request", text)
         case ConfigurationError():  # of the operator: the client can do nothing
             _log.error("a request failed: %s", exc)
             return error_response(500, "misconfigured", "the server is not configured correctly")

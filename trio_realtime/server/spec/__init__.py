@@ -10,6 +10,7 @@ with server_extra():
         BuildWarning as BuildWarning,
         BuiltAgent as BuiltAgent,
         OnError as OnError,
+        VariableNotGiven as VariableNotGiven,
         build_agent as build_agent,
     )
     from .files import load_specs as load_specs, specs_from_dict as specs_from_dict
@@ -26,6 +27,7 @@ __all__ = [
     "HandoffSpec",
     "McpServerSpec",
     "OnError",
+    "VariableNotGiven",
     "build_agent",
     "check_references",
     "load_specs",

@@ -31,7 +31,7 @@ from .paths import SpecError, describe_type, is_list, is_mapping
 from .references import References, import_references_in_threads
 from .templates import TemplateFailed, VariableMissing
 
-__all__ = ["BuildWarning", "BuiltAgent", "OnError", "build_agent"]
+__all__ = ["BuildWarning", "BuiltAgent", "OnError", "VariableNotGiven", "build_agent"]
 
 OnError: TypeAlias = Literal["warn", "refuse"]
 """What a failure does: it is a warning, or it raises."""
@@ -39,6 +39,10 @@ OnError: TypeAlias = Literal["warn", "refuse"]
 WarningCode: TypeAlias = Literal["template_failed", "context_failed"]
 
 T = TypeVar("T")
+
+
+class VariableNotGiven(SpecError):
+    """Strict instructions use a variable that neither the spec nor the session has."""
 
 
 @attrs.frozen(kw_only=True)
@@ -228,7 +232,7 @@ class _Builder:
         try:
             return spec.template.render(variables)
         except VariableMissing as exc:
-            raise SpecError(path, str(exc)) from None
+            raise VariableNotGiven(path, str(exc)) from None
         except TemplateFailed as exc:
             if self.on_template_error == "refuse":
                 raise SpecError(path, str(exc)) from exc
