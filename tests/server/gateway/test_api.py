@@ -449,29 +449,44 @@ async def test_another_tenant_cannot_find_out_that_a_session_runs(tmp_path: Path
         assert first == second == "there is no session "
 
 
+async def request_of(api: Api, *messages: Any) -> list[Any]:
+    """Let the application answer a POST that receives these messages, and then nothing. Return what it sends."""
+    waiting, sent = list(messages), list[Any]()
+
+    async def receive() -> Any:
+        await trio.lowlevel.checkpoint()
+        return waiting.pop(0) if waiting else await trio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        sent.append(message)
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in ACME.items()]
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/sessions"}
+    scope |= {"headers": headers, "query_string": b"", "root_path": ""}
+    await create_app(api.gateway, keys=KEYS)(scope, receive, send)
+    return sent
+
+
+PART = {"type": "http.request", "body": b"{", "more_body": True}
+
+
 async def test_a_client_that_disconnects_during_its_request_is_no_error(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_api() as api:
-        app = create_app(api.gateway, keys=KEYS)
-        messages: list[Any] = [
-            {"type": "http.request", "body": b"{", "more_body": True},
-            {"type": "http.disconnect"},
-        ]
-
-        async def receive() -> Any:
-            await trio.lowlevel.checkpoint()
-            return messages.pop(0)
-
-        async def send(_message: Any) -> None:
-            await trio.lowlevel.checkpoint()
-
-        headers = [(name.lower().encode(), value.encode()) for name, value in ACME.items()]
-        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/sessions"}
-        scope |= {"headers": headers, "query_string": b"", "root_path": ""}
-        await app(scope, receive, send)
+        await request_of(api, PART, {"type": "http.disconnect"})
         assert caplog.records == []
         assert api.gateway.admission.running == 0
+
+
+async def test_a_body_that_does_not_arrive_is_not_awaited_for_ever(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_api() as api:
+        with trio.fail_after(60):
+            start, _ = await request_of(api, PART)
+        assert start["status"] == 408
 
 
 # --- the server ---------------------------------------------------------------------------------

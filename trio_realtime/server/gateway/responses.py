@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, Final, TypeAlias
 
 import msgspec
+import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+#: Seconds that a client has to send a body.
+_BODY_TIMEOUT: Final = 30.0
 
 _log: Final = logging.getLogger("trio_realtime.server.gateway")
 
@@ -124,15 +128,19 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     """Return the body of a request.
 
     Raises:
-        RequestError: the body has more than ``limit`` bytes.
+        RequestError: the body has more than ``limit`` bytes, or does not arrive in time.
     """
     body = bytearray()
-    async with aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > limit:
-                raise RequestError(f"the body may have {limit} bytes", status=413, code="too_large")
-    return bytes(body)
+    with trio.move_on_after(_BODY_TIMEOUT):
+        async with aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > limit:
+                    text = f"the body may have {limit} bytes"
+                    raise RequestError(text, status=413, code="too_large")
+        return bytes(body)
+    text = f"the body was not received in {_BODY_TIMEOUT:g} seconds"
+    raise RequestError(text, status=408, code="timeout")
 
 
 async def read_json(request: Request, *, limit: int = 256 * 1024) -> dict[str, Any]:
