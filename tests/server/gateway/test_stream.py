@@ -450,6 +450,41 @@ async def test_an_owner_that_stays_away_loses_the_session(autojump_clock: MockCl
         assert (end.by, end.reason) == ("client", "client_lost")
 
 
+async def test_an_owner_that_is_lost_while_its_message_waits_is_away(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message waits for example while the service reads nothing."""
+
+    async def wait(_session: ManagedSession, _text: str) -> None:
+        await trio.sleep_forever()
+
+    async with open_test_gateway() as under_test:
+        owner = await under_test.call()
+        session = under_test.gateway.find(owner.welcome["session_id"]).session
+        monkeypatch.setattr(ManagedSession, "send_text", wait)
+        await owner.send("text", text="Hello!")
+        await owner.send("ping")
+        await wait_all_tasks_blocked()
+        owner.socket.disconnect()
+        with trio.fail_after(60):
+            end = await session.wait_ended()
+        assert end.reason == "client_lost"
+
+
+async def test_what_an_owner_sends_before_it_goes_is_carried_out(autojump_clock: MockClock) -> None:
+    async with open_test_gateway() as under_test:
+        owner = await under_test.call()
+        session = under_test.gateway.find(owner.welcome["session_id"]).session
+        await owner.send("mute", muted=True, id="1")
+        await owner.send("ping")
+        await owner.send("end")
+        owner.socket.disconnect()
+        began = trio.current_time()
+        end = await session.wait_ended()
+        assert end.reason == "client_ended"
+        assert trio.current_time() - began < 1  # virtual seconds, and not the grace
+
+
 async def test_an_owner_that_comes_back_replaces_its_lost_connection(
     autojump_clock: MockClock,
 ) -> None:

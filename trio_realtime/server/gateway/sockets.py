@@ -147,6 +147,7 @@ class ReadAhead:
         self._socket = socket
         self._messages: deque[str | bytes] = deque()
         self._size = 0
+        self._is_complete = False
         self._changed = trio.lowlevel.ParkingLot()
 
     async def run(self) -> None:
@@ -159,11 +160,19 @@ class ReadAhead:
                 self._messages.append(message)
                 self._size += len(message) + _MESSAGE_SIZE
                 self._changed.unpark_all()
+        self._is_complete = True
+        self._changed.unpark_all()
 
     async def receive(self) -> str | bytes:
-        """Return the next message. Waits for ever if the client has gone."""
+        """Return the next message. Cancelling the wait loses no message.
+
+        Raises:
+            ClientGone: the client has gone, and all its messages were returned.
+        """
         await trio.lowlevel.checkpoint()
         while not self._messages:
+            if self._is_complete:
+                raise ClientGone
             await self._changed.park()
         message = self._messages.popleft()
         self._size -= len(message) + _MESSAGE_SIZE

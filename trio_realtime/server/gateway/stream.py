@@ -19,7 +19,7 @@ from trio_realtime.server.rpc.parsing import MessageError, parse_client_message
 
 from .gateway import Gateway, SessionNotFound
 from .hosting import HostedSession
-from .sockets import ClientGone, ClientSocket, close_in_time
+from .sockets import ClientGone, ClientSocket, ReadAhead, close_in_time
 from .tokens import TokenRefused
 
 __all__ = ["BAD_HELLO", "NOT_ADMITTED", "NO_HELLO", "NO_SESSION", "REPLACED", "serve_client"]
@@ -37,6 +37,9 @@ NO_HELLO: Final = 4408
 """The client sent nothing in time."""
 REPLACED: Final = 4409
 """Another client became the owner of the session."""
+
+#: Seconds to carry out what a client has sent before it has gone.
+_LAST_MESSAGES_TIMEOUT: Final = 5.0
 
 _Action: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -123,6 +126,7 @@ class _Stream:
         self._hosted = hosted
         self._session = hosted.session
         self._socket = socket
+        self._received = ReadAhead(socket)
         self._hello = hello
         self._sending = trio.Lock()
         self._detach_reason = "closed"
@@ -159,6 +163,15 @@ class _Stream:
         is_gone = False
         async with trio.open_nursery() as nursery:
 
+            async def read() -> None:
+                await self._received.run()
+                leave()
+
+            def leave() -> None:
+                nonlocal is_gone
+                is_gone = True
+                nursery.cancel_scope.deadline = trio.current_time() + self._time_to_leave()
+
             async def receive() -> None:
                 nonlocal is_gone
                 try:
@@ -167,14 +180,19 @@ class _Stream:
                     is_gone = True
                 nursery.cancel_scope.cancel(reason="the client has gone")
 
+            nursery.start_soon(read)
             nursery.start_soon(receive)
             try:
                 await self._send_events(reader)
+                nursery.cancel_scope.cancel(reason="the session has ended")
             except ClientGone:
-                is_gone = True
-            nursery.cancel_scope.cancel(reason="the session has ended")
+                leave()
         if is_gone:
             raise ClientGone
+
+    def _time_to_leave(self) -> float:
+        """Return how many seconds what the client has sent may take, now that it gets nothing more."""
+        return 0.0 if self._detach_reason == "too_slow" else _LAST_MESSAGES_TIMEOUT
 
     # --- to the client
 
@@ -219,7 +237,7 @@ class _Stream:
 
     async def _receive_messages(self, nursery: trio.Nursery) -> None:
         while True:
-            received = await self._socket.receive()
+            received = await self._received.receive()
             if isinstance(received, bytes):
                 await self._answer(None, partial(self._session.send_audio, received))
                 continue
@@ -229,7 +247,7 @@ class _Stream:
                 await self._refuse(exc.id, exc.code, str(exc))
                 continue
             if isinstance(message, msg.Ping):
-                await self._send_message(msg.Pong(id=message.id))
+                await self._reply(msg.Pong(id=message.id))
             elif isinstance(message, msg.Interrupt | msg.End):
                 # These wait for tools to end, and the client may send more meanwhile.
                 if self._waiting[message.type] < _MAX_WAITING:
@@ -261,10 +279,18 @@ class _Stream:
             await self._refuse(id_, "failed", str(exc))
         else:
             if id_ is not None:
-                await self._send_message(msg.Ack(id=id_))
+                await self._reply(msg.Ack(id=id_))
 
     async def _refuse(self, id_: str | None, code: str, text: str) -> None:
-        await self._send_message(msg.ErrorReply(id=id_, code=code, message=text))
+        await self._reply(msg.ErrorReply(id=id_, code=code, message=text))
+
+    async def _reply(self, message: msg.ServerMessage) -> None:
+        """Answer a message. A client that has gone does not stop what else it has sent."""
+        try:
+            await self._send_message(message)
+        except ClientGone:
+            if self._detach_reason == "too_slow":
+                raise
 
     def _action_of(self, message: msg.ClientMessage) -> _Action:  # noqa: C901 - one case each
         session = self._session
