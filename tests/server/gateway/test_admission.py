@@ -102,3 +102,14 @@ def test_the_limits_hold_in_any_order(steps: list[tuple[str, bool]]) -> None:
 def test_a_limit_of_the_server_that_cannot_be_one(limit: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_sessions must be an int > 0"):
         Admission(max_sessions=limit)
+
+
+def test_tenants_without_sessions_are_forgotten() -> None:
+    admission = Admission(default=TenantLimits(max_sessions_per_minute=2))
+    for number in range(1000):
+        now = float(number)
+        admission.admit(f"user-{number}", now)
+        admission.release(f"user-{number}")
+    assert len(admission._begun) <= 120
+    admission.admit("user-999", 1000.0)
+    assert refusal(admission, "user-999", 1001.0).code == "rate_limited"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 import attrs
 
 from trio_realtime.errors import ConfigurationError
 
 __all__ = ["Admission", "NotAdmitted", "RefusalCode", "TenantLimits"]
+
+_MINUTE: Final = 60.0
 
 RefusalCode: TypeAlias = Literal["server_full", "tenant_full", "rate_limited", "draining"]
 """Why a session may not begin.
@@ -88,6 +91,7 @@ class Admission:
         self._default = default or TenantLimits()
         self._running: Counter[str] = Counter()
         self._begun: dict[str, deque[float]] = {}
+        self._forgotten_at = -math.inf
         self._is_draining = False
 
     @property
@@ -136,13 +140,18 @@ class Admission:
     def _check_rate(self, tenant: str, limit: int | None, now: float) -> None:
         if limit is None:
             return
+        if now >= self._forgotten_at + _MINUTE:  # there may be any number of tenants
+            self._begun = {
+                name: times for name, times in self._begun.items() if times[-1] > now - _MINUTE
+            }
+            self._forgotten_at = now
         begun = self._begun.setdefault(tenant, deque())
-        while begun and begun[0] <= now - 60:
+        while begun and begun[0] <= now - _MINUTE:
             begun.popleft()
         if len(begun) >= limit:
             raise NotAdmitted(
                 "rate_limited",
                 f"at most {limit} sessions may begin in a minute",
-                begun[0] + 60 - now,
+                begun[0] + _MINUTE - now,
             )
         begun.append(now)
