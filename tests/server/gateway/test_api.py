@@ -29,7 +29,7 @@ from trio_realtime.server.gateway import (
 from trio_realtime.server.managed import SessionStores
 from trio_realtime.server.objects import open_object_storage
 from trio_realtime.server.spec import AgentSpec
-from trio_realtime.server.store import HistoryStore, open_history_store
+from trio_realtime.server.store import HistoryStore, HistoryStoreError, open_history_store
 
 ACME = {"Authorization": "Bearer acme-key"}
 OTHER = {"Authorization": "Bearer other-key"}
@@ -406,6 +406,48 @@ async def test_a_session_that_ends_while_it_is_read_is_shown(
         stored = await api.get(f"/v1/sessions/{session.session_id}")
         assert stored["id"] == session.session_id
         assert "live" not in stored
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/v1/sessions/%00", None, 404),
+        ("DELETE", "/v1/sessions/%00", None, 404),
+        ("GET", "/v1/sessions/%00/events", None, 404),
+        ("GET", "/v1/sessions/%00/recording", None, 404),
+        ("POST", "/v1/sessions/%00/tokens", None, 404),
+        ("GET", "/v1/sessions?agent=%00", None, 400),
+        ("GET", "/v1/sessions?status=%00", None, 400),
+        ("POST", "/v1/sessions", {"session_id": "\0"}, 400),
+    ],
+)
+async def test_no_database_is_asked_for_a_name_with_nul(
+    method: str, path: str, body: Any, status: int, database_url: str
+) -> None:
+    async with (
+        open_history_store(database_url) as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        response = await api.http.request(method, path, json=body, headers=ACME)
+        assert response.status_code == status
+
+
+async def test_an_error_of_the_database_is_not_shown_to_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_arguments: Any, **_options: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        raise HistoryStoreError("postgresql://db.internal/voice: connection refused")
+
+    async with (
+        open_history_store(tmp_path / "history.db") as history,
+        open_api(stores=SessionStores(history=history)) as api,
+    ):
+        monkeypatch.setattr(HistoryStore, "list_sessions", fail)
+        error = (await api.get("/v1/sessions", 502))["error"]
+        assert error["code"] == "service_failed"
+        assert "db.internal" not in error["message"]
+        assert "db.internal" in caplog.text
 
 
 async def test_a_session_that_is_deleted_cannot_be_continued(

@@ -132,8 +132,9 @@ async def test_pages_of_sessions(database_url: str) -> None:
         assert [session["id"] for session in page["sessions"]] == ["s8", "s6"]
         page = await store.list_sessions(agent="x", status="created")
         assert (len(page["sessions"]), page["next_cursor"]) == (1, None)
-        deep = base64.urlsafe_b64encode(b"[" * 10_000).decode()
-        for bad in ("x", "W10=", "é", deep):
+        texts = (b"[" * 10_000, rb'[1.5, "\ud800"]', rb'[1.5, "\u0000"]')
+        encoded = [base64.urlsafe_b64encode(text).decode() for text in texts]
+        for bad in ("x", "W10=", "é", *encoded):
             with pytest.raises(UsageError, match="cursor is not valid"):
                 await store.list_sessions(cursor=bad)
         for limit in (0, 1001):

@@ -147,7 +147,7 @@ class Api:
         created = await self._gateway.create_session(
             tenant=tenant,
             agent=_text_of(body, "agent"),
-            session_id=_text_of(body, "session_id"),
+            session_id=_name_from(_text_of(body, "session_id"), "session_id"),
             variables=_object_of(body, "variables"),
             metadata=_object_of(body, "metadata"),
         )
@@ -172,7 +172,7 @@ class Api:
         page = await history.list_sessions(
             tenant=tenant,
             status=_status_of(request),
-            agent=query.get("agent"),
+            agent=_name_from(query.get("agent"), "agent"),
             limit=_limit_of(request, 50),
             cursor=query.get("cursor"),
         )
@@ -366,7 +366,15 @@ async def _server_sent_events(reader: EventReader) -> AsyncGenerator[bytes]:  # 
 
 def _id_of(request: Request) -> str:
     session_id: str = request.path_params["session_id"]
+    if "\0" in session_id:
+        raise SessionNotFound(f"there is no session {session_id!r:.80}")
     return session_id
+
+
+def _name_from(text: str | None, name: str) -> str | None:
+    if text is not None and "\0" in text:  # PostgreSQL does not take it
+        raise RequestError(f"{name} must have no NUL character")
+    return text
 
 
 def _check_keys(body: Mapping[str, Any], *known: str) -> None:

@@ -15,7 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from trio_realtime.errors import ConfigurationError, RealtimeError, UsageError
+from trio_realtime.server.objects import ObjectStorageError
 from trio_realtime.server.spec import VariableNotGiven
+from trio_realtime.server.store import HistoryStoreError
 
 from .access import AccessDenied
 from .admission import NotAdmitted
@@ -112,11 +114,22 @@ def _response_to(exc: Exception) -> Response:
         case VariableNotGiven(problem=problem):
             text = f"the instructions need another variable: {problem}; send it in variables"
             return error_response(400, "invalid_request", text)
+        case UsageError() if not isinstance(exc, ConfigurationError):
+            return error_response(400, "invalid_request", str(exc))
+        case _:
+            return _failure_of(exc)
+
+
+def _failure_of(exc: Exception) -> Response:
+    """Return the response to what is no error of the client."""
+    match exc:
         case ConfigurationError():  # of the operator: the client can do nothing
             _log.error("a request failed: %s", exc)
             return error_response(500, "misconfigured", "the server is not configured correctly")
-        case UsageError():
-            return error_response(400, "invalid_request", str(exc))
+        case HistoryStoreError() | ObjectStorageError():  # its text may name hosts
+            _log.warning("a request failed: %s", exc)
+            text = "a store of the server has failed: try again later"
+            return error_response(502, "service_failed", text)
         case RealtimeError():
             return error_response(502, "service_failed", str(exc))
         case _:

@@ -106,7 +106,9 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
     try:
         created_at, session_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if isinstance(created_at, float) and isinstance(session_id, str):
-            return created_at, session_id
+            session_id.encode()  # raises for what no database takes
+            if "\0" not in session_id:
+                return created_at, session_id
     except (ValueError, TypeError, RecursionError):
         pass
     raise UsageError("the cursor is not valid: pass the next_cursor of an earlier page")
