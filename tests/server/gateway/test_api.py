@@ -16,6 +16,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
+from support.openai_gateway import dial
 from trio_realtime import SessionConfig, function_tool
 from trio_realtime.items import item_text
 from trio_realtime.server.gateway import (
@@ -247,6 +248,19 @@ async def test_a_page_of_a_foreign_origin_creates_nothing_without_a_key(
             for headers in ({}, {"Origin": "http://gateway"}):
                 response = await http.post("/v1/sessions", headers=headers)
                 assert response.status_code == 201
+
+
+async def test_an_owner_that_cannot_come_back_is_not_replaced(autojump_clock: MockClock) -> None:
+    async with open_api() as api, trio.open_nursery() as nursery:
+        client = dial(api.under_test, nursery)
+        await client.receive_until("session.created")
+        [session_id] = api.gateway.sessions
+        path = f"/v1/sessions/{session_id}/tokens"
+        refused = await api.post(path, {"role": "owner"}, 409)
+        assert refused["error"]["code"] == "conflict"
+        observer = (await api.post(path, {"role": "observer"}, 201))["token"]
+        await api.under_test.attach(session_id, observer, role="observer")
+        client.socket.disconnect()
 
 
 # --- history ------------------------------------------------------------------------------------

@@ -245,6 +245,9 @@ class Api:
         role = body.get("role", "observer")
         if role not in ("owner", "observer"):
             raise RequestError("role must be owner or observer")
+        if role == "owner" and hosted.has_lasting_owner:
+            text = "the session belongs to its phone call or its client: only observers may join"
+            raise RequestError(text, status=409, code="conflict")
         chosen: Role = role
         return json_response(
             {

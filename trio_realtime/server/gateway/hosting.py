@@ -53,12 +53,18 @@ class HostedSession:
         )
         self._absence = trio.CancelScope()
         self._scopes: dict[str, trio.CancelScope] = {}
+        self._lasting_owner: Client | None = None
         self._update_deadline()
 
     @property
     def attachments(self) -> Attachments:
         """Who is attached."""
         return self._attachments
+
+    @property
+    def has_lasting_owner(self) -> bool:
+        """Whether the session has an owner that cannot come back, see :meth:`owned`. Nobody should replace it."""
+        return self._lasting_owner is not None and self._attachments.owner is self._lasting_owner
 
     async def watch(self) -> None:
         """Wait for the end of the session, and end it if its owner is away for too long."""
@@ -105,6 +111,7 @@ class HostedSession:
             RealtimeError: the session could not be connected.
         """
         client = self.attach("owner", scope)
+        self._lasting_owner = client
         try:
             end = await self.session.wait_connected()
             if end is not None:
