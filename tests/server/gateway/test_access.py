@@ -112,3 +112,30 @@ def test_what_is_no_origin_is_refused(origin: str) -> None:
 def test_an_origin_is_written_as_browsers_write_it() -> None:
     assert origin_of("HTTPS://App.Example:443/") == "https://app.example"
     assert origin_of("http://[::1]:8080") == "http://[::1]:8080"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_allowed"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:8080", True),
+        ("127.0.0.1:8080", True),
+        ("[::1]:8080", True),
+        ("evil.example:8080", False),
+        ("localhost.evil.example", False),
+        ("localhost@evil.example", False),
+        ("[", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_the_hosts_of_requests_may_be_limited(host: str | None, is_allowed: bool) -> None:
+    """The name of a page may point to this machine, and then the page is one of the gateway itself."""
+    policy = OriginPolicy(hosts=["localhost", "127.0.0.1", "::1"])
+    for origin in (None, f"http://{host}"):
+        if is_allowed:
+            policy.check(origin, host)
+        else:
+            with pytest.raises(AccessDenied) as info:
+                policy.check(origin, host)
+            assert info.value.status == 403

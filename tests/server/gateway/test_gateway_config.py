@@ -218,6 +218,7 @@ def test_the_path_of_the_agents_is_relative_to_the_file(
         ("attach_timeout = nan", "attach_timeout", "0"),
         ('public_url = "voice.example"', "public_url", "a scheme, a host"),
         ('public_url = "wss://voice.example"', "public_url", "a scheme, a host"),
+        ('public_url = "http://["', "public_url", "a scheme, a host"),
         ('public_url = "https://"', "public_url", "a scheme, a host"),
         ('public_url = "https://voice.example?a=b"', "public_url", "a scheme, a host"),
         ('public_url = "https://user:pw@voice.example"', "public_url", "a scheme, a host"),
@@ -404,3 +405,30 @@ def test_the_limits_of_tenants(tmp_path: Path) -> None:
 def test_settings_must_be_positive(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         GatewaySettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "is_limited"),
+    [
+        ({}, True),
+        ({"public_url": "https://voice.example"}, True),
+        ({"host": "::1"}, True),
+        ({"allow_anonymous": True}, False),
+        ({"tenants": {"acme": TenantConfig(key_sha256="a" * 64)}}, False),
+        ({"host": "0.0.0.0", "allow_anonymous": True}, False),
+    ],
+)
+def test_a_gateway_of_this_machine_is_used_by_its_names(
+    options: dict[str, Any], is_limited: bool
+) -> None:
+    config = GatewayConfig(specs={}, **options)
+    policy = config.origins()
+    policy.check(None, "localhost:8080")
+    if "public_url" in options:
+        policy.check("https://voice.example", "voice.example")
+    try:
+        policy.check("http://evil.example", "evil.example")
+    except AccessDenied:
+        assert is_limited
+    else:
+        assert not is_limited

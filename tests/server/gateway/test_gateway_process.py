@@ -117,6 +117,18 @@ async def test_a_wrong_key_of_the_openai_protocol_is_refused_as_by_the_service(
         assert "Traceback" not in gateway.errors
 
 
+async def test_a_page_whose_name_points_to_this_machine_is_refused() -> None:
+    async with gateway_process() as gateway, gateway.http() as http:
+        headers = {"Host": "evil.example", "Origin": "http://evil.example"}
+        assert (await http.post("/v1/sessions", headers=headers)).status_code == 403
+        assert (await http.get("/v1/sessions", headers={"Host": "evil.example"})).status_code == 403
+        with pytest.raises(ExceptionGroup) as info:
+            async with dial(gateway, "/v1/realtime", {"Origin": "http://evil.example"}):
+                pass
+        assert info.group_contains(ConnectionRejected)
+        assert (await http.post("/v1/sessions")).status_code == 201
+
+
 async def test_a_message_that_is_too_large_closes_only_its_client(tmp_path: Path) -> None:
     config = write_config(tmp_path, "max_message_size = 2048\ngrace = 60")
     async with gateway_process(config) as gateway, call(gateway) as healthy:

@@ -82,13 +82,17 @@ class OriginPolicy:
 
     Args:
         allowed: origins of other pages, such as ``https://app.example.com``; ``"*"`` for every page.
+        hosts: the names and addresses that the ``Host`` of a request may have, without a port; any by default.
+            Limit them where requests need no key: a page of another name, which its owner lets point to this
+            machine (DNS rebinding), would be a page of the gateway itself.
 
     Raises:
         ConfigurationError: an origin is not one.
     """
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, allowed: Iterable[str] = (), *, hosts: Iterable[str] | None = None) -> None:
         self._allowed = {origin if origin == "*" else origin_of(origin) for origin in allowed}
+        self._hosts = None if hosts is None else {host.lower() for host in hosts}
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -105,6 +109,8 @@ class OriginPolicy:
         Raises:
             AccessDenied: the page may not use the gateway.
         """
+        if self._hosts is not None and _name_of(host) not in self._hosts:
+            raise AccessDenied("the gateway may not be used by this name", 403)
         if origin is None or "*" in self._allowed:
             return
         try:
@@ -115,6 +121,14 @@ class OriginPolicy:
         except ValueError:  # a ConfigurationError is one, too
             pass
         raise AccessDenied("pages of this origin may not use the gateway", 403)
+
+
+def _name_of(host: str | None) -> str | None:
+    """Return the name in the header ``Host``; ``None`` if it has none."""
+    try:
+        return urlsplit(f"//{host or ''}").hostname
+    except ValueError:
+        return None
 
 
 def origin_of(url: str) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -37,6 +38,8 @@ from .admission import Admission, TenantLimits
 from .gateway import GatewaySettings
 
 __all__ = ["GatewayConfig", "StorageConfig", "TenantConfig", "TwilioConfig", "load_config"]
+
+_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 _SECONDS: Final = Number(above=0)
 _COUNT: Final = Number(low=1, is_integer=True)
@@ -161,16 +164,29 @@ class GatewayConfig:
             raise ConfigurationError("two tenants have the same key: give each one its own")
         anonymous = self.allow_anonymous
         if anonymous is None:
-            anonymous = not self.tenants and _is_loopback(self.host)
+            anonymous = self._is_local
         return TenantKeys(hashes, allow_anonymous=anonymous)
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether the gateway is for everyone on this machine, unless ``allow_anonymous`` says otherwise."""
+        return not self.tenants and _is_loopback(self.host)
 
     def origins(self) -> OriginPolicy:
         """Return which web pages may use the gateway.
 
+        A gateway that needs no key because it is local is used by the names of this machine only.
+
         Raises:
-            ConfigurationError: an origin is not one.
+            ConfigurationError: an origin or ``public_url`` is not one.
         """
-        return OriginPolicy(self.allowed_origins)
+        hosts: set[str] | None = None
+        if self._is_local and self.allow_anonymous is None:
+            hosts = {*_LOOPBACK_NAMES, self.host}
+            if self.public_url is not None:
+                check_public_url(self.public_url)
+                hosts.add(urlsplit(self.public_url).hostname or "")
+        return OriginPolicy(self.allowed_origins, hosts=hosts)
 
     def admission(self) -> Admission:
         """Return the limits of the server and of the tenants."""
@@ -306,9 +322,9 @@ def _make_config(
         **values,
     )
     _check("tenants" if config.tenants else "allow_anonymous", config.keys)
-    _check("allowed_origins", config.origins)
     if config.public_url is not None:
         _check("public_url", partial(check_public_url, config.public_url))
+    _check("allowed_origins", config.origins)
     return config
 
 
