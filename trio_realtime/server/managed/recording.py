@@ -52,11 +52,15 @@ class RunRecorder:
         positions = {(p.item_id, p.content_index): p for p in session.playback.positions()}
         for key, received in list(self._received.items()):
             position = positions.get(key)
-            if position is None:  # heard to its end
+            if position is not None:
+                self.recorder.agent_played(*key, position.played_ms, now)
+            elif aiter(session).statistics().buffered_events:
+                # An event that was not read yet may say that the item was interrupted. Reporting a later
+                # item would end this one.
+                return
+            else:  # heard to its end
                 del self._received[key]
-            self.recorder.agent_played(
-                *key, received if position is None else position.played_ms, now
-            )
+                self.recorder.agent_played(*key, received, now)
 
     async def follow_playback(self, session: RealtimeSession[Any]) -> None:
         """Record what is heard, until cancelled."""
