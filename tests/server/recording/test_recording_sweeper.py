@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import wave
 from array import array
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -221,6 +223,64 @@ async def test_damaged_directories_are_reported_and_skipped(tmp_path: Path) -> N
     for error in failures.values():
         assert isinstance(error, RecordingFailed)
         assert "no header that can be read" in str(error)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"[" * 100_000 + b"\n",
+        b'{"type": "end", "duration_ms": 1e400, "dropped_bytes": 0}\n',
+        b'{"type": "end", "duration_ms": NaN, "dropped_bytes": 0}\n',
+        b'{"type": "end", "duration_ms": 1e15, "dropped_bytes": 0}\n',
+        b'{"type": "end", "duration_ms": 10, "dropped_bytes": 1e400}\n',
+        HEADER.line().replace(b"1000000000.0", b"Infinity"),
+    ],
+)
+async def test_damaged_lines_are_counted(tmp_path: Path, damaged: bytes) -> None:
+    make_run(tmp_path, damaged, HEADER.line(), user_1_0=numbered(0, 80))
+    [recording] = await sweep(tmp_path)
+    assert recording.problems == ("1 lines of the manifest could not be read",)
+    assert (recording.duration_ms, recording.is_complete) == (10, False)
+    assert recording.started_at == 1e9
+
+
+async def test_the_directory_has_the_ids(tmp_path: Path) -> None:
+    make_run(tmp_path, HEADER.line().replace(b"sess_1", b"../../etc"), user_1_0=numbered(0, 80))
+    [recording] = await sweep(tmp_path)
+    assert (recording.session_id, recording.run_id) == ("sess_1", "run_1")
+
+
+async def test_a_run_that_is_deleted_meanwhile_is_no_failure(tmp_path: Path) -> None:
+    """The directory of a session is read, and then another process deletes the session."""
+    for run_id in ("run_1", "run_2", "run_3"):
+        make_run(tmp_path, HEADER.line(), run_id=run_id, user_1_0=numbered(0, 80))
+    failures: list[RealtimeError] = []
+
+    def delete_others(_recording: Recording) -> None:
+        shutil.rmtree(tmp_path / "sess_1" / "run_2")
+        (tmp_path / "sess_1" / "run_3" / "manifest.jsonl").unlink()
+
+    recordings = await sweep(
+        tmp_path, on_recording=delete_others, on_failure=lambda _path, error: failures.append(error)
+    )
+    assert ([recording.run_id for recording in recordings], failures) == (["run_1"], [])
+    assert not (tmp_path / "sess_1" / "run_3" / "lock").exists()
+
+
+async def test_a_session_that_is_deleted_meanwhile_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path, HEADER.line(), user_1_0=numbered(0, 80))
+    (tmp_path / "sess_0").mkdir()
+    iterdir = Path.iterdir
+
+    def iterdir_of_deleted(self: Path) -> Iterator[Path]:
+        if self.name == "sess_0":
+            self.rmdir()
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir_of_deleted)
+    assert len(await sweep(tmp_path)) == 1
 
 
 async def test_a_directory_that_does_not_exist_has_no_runs(tmp_path: Path) -> None:

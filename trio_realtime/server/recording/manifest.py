@@ -15,6 +15,7 @@ or redacted. A line that a crash or a full disk has cut is skipped by the reader
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ from .timeline import SilencedRange
 from .tracks import TRACKS, Track, TrackFormat
 
 VERSION: Final = 1
+
+_MAX_DURATION_MS: Final = 30 * 24 * 3600 * 1000
+"""Milliseconds that a run may have: a damaged number must not make a recording that fills the disk."""
 
 
 @attrs.frozen(kw_only=True)
@@ -141,13 +145,15 @@ def parse_manifest(data: bytes) -> Manifest:
                 case "silence":
                     silenced.append(_parse_silence(value))
                 case "end":
-                    rest["duration_ms"] = float(value["duration_ms"])
-                    rest["dropped_bytes"] = int(value["dropped_bytes"])
+                    rest |= {
+                        "duration_ms": _parse_number(value["duration_ms"], _MAX_DURATION_MS),
+                        "dropped_bytes": _parse_count(value["dropped_bytes"]),
+                    }
                 case "recording":
                     rest["recording"] = value
                 case _:
                     damaged += 1
-        except (ValueError, KeyError, TypeError, UsageError):
+        except (ValueError, KeyError, TypeError, RecursionError, UsageError):
             damaged += 1
     if header is None:
         raise UsageError("the manifest has no header that can be read")
@@ -172,7 +178,7 @@ def _parse_header(value: dict[str, Any]) -> Header:
     return Header(
         session_id=str(value["session_id"]),
         run_id=str(value["run_id"]),
-        started_at=float(value["started_at"]),
+        started_at=_parse_number(value["started_at"], math.inf),
         input_format=_parse_format(value["user"]),
         output_format=_parse_format(value["agent"]),
         keep_segments=value["keep_segments"] is True,
@@ -190,6 +196,12 @@ def _parse_count(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise UsageError(f"expected a number of samples, got {value!r:.20}")
     return value
+
+
+def _parse_number(value: Any, largest: float) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= largest or math.isinf(value):
+        raise UsageError(f"expected a number up to {largest}, got {value!r:.20}")
+    return float(value)
 
 
 def _parse_segment(value: dict[str, Any]) -> SegmentLine:

@@ -118,8 +118,8 @@ def render(directory: Path, *, separate_tracks: bool) -> Generator[None, None, R
         for name, output in outputs.items():
             files[name] = output.finish(directory / name)
     recording = Recording(
-        session_id=manifest.header.session_id,
-        run_id=manifest.header.run_id,
+        session_id=directory.parent.name,  # the ids, also if the header is damaged
+        run_id=directory.name,
         started_at=manifest.header.started_at,
         duration_ms=duration_ms,
         rate=rate,

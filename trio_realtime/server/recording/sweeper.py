@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -80,17 +81,22 @@ def _find_runs(directory: Path) -> list[Path]:
     """Return the directories that have a manifest, oldest sessions by name first."""
     if not directory.exists():
         return []
-    return sorted(
-        run
-        for session in directory.iterdir()
-        if is_id(session.name) and session.is_dir()
-        for run in session.iterdir()
-        if is_id(run.name) and run.is_dir() and (run / MANIFEST).exists()
-    )
+    runs: list[Path] = []
+    for session in directory.iterdir():
+        if is_id(session.name) and session.is_dir():
+            with suppress(FileNotFoundError):  # another process has deleted the session
+                runs += filter(_has_manifest, session.iterdir())
+    return sorted(runs)
+
+
+def _has_manifest(run: Path) -> bool:
+    return is_id(run.name) and run.is_dir() and (run / MANIFEST).exists()
 
 
 def _sweep_run(run: Path, *, separate_tracks: bool) -> Generator[None, None, Recording | None]:
-    """Make the recording of a run, unless it is locked or has one."""
+    """Make the recording of a run, unless it is locked, has one, or was deleted meanwhile."""
+    if not _has_manifest(run):
+        return None
     lock = DirectoryLock.acquire(run)
     if lock is None:
         return None
