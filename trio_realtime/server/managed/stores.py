@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -17,13 +19,20 @@ import trio
 
 from trio_realtime.errors import ConfigurationError, RealtimeError
 from trio_realtime.server.objects import ObjectStorage
-from trio_realtime.server.recording import AudioChunk, Recording, open_recorder, sweep
+from trio_realtime.server.recording import (
+    AudioChunk,
+    Recording,
+    RecordingFailed,
+    open_recorder,
+    sweep,
+)
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.store import (
     HistoryStore,
     HistoryStoreError,
     SessionFacts,
     SessionJournal,
+    artifact_row,
     audio_chunk_row,
 )
 from trio_realtime.wire import AudioFormat, InputText, MessageItem, OutputText
@@ -36,6 +45,8 @@ _WAV: Final = "audio/wav"
 _CHUNK_SIZE: Final = 256 * 1024
 #: Seconds that the database may take to accept the rows that wait.
 _FLUSH_TIMEOUT: Final = 10.0
+
+_log: Final = logging.getLogger("trio_realtime.server.managed")
 
 
 @attrs.frozen(kw_only=True)
@@ -112,7 +123,8 @@ class SessionStores:
         recordings: the directory of recordings. Segments are written there while a call runs.
         objects: where finished recordings are moved. Without it, they stay in ``recordings``.
         opt_out: store that things happened, and nothing of what was said.
-        owner_node: the name of this process in the history, to find its sessions after a crash.
+        owner_node: the name of this process in the history, to find its sessions after a crash. No other
+            process may have the same name while it runs.
     """
 
     history: HistoryStore | None = None
@@ -174,15 +186,17 @@ class SessionStores:
                 raise failure
 
     async def _add_run_recording(self, recording: Recording, facts: RunFacts) -> None:
+        self._store_recording(recording, recording.stereo.path.as_uri())
         try:
-            await self._add_recording(recording)
+            await self._upload(recording)
         except RealtimeError as exc:
             facts.fail("artifacts", str(exc))
 
     async def recover(self) -> list[Recording]:
         """Finish what a crash has left: recordings without an end, and sessions that seem to run.
 
-        Call it when the process starts, before its first session.
+        Call it when the process starts, before its first session. Recordings that cannot be made or uploaded
+        are logged, and do not stop the others. Without ``owner_node``, sessions stay as they are.
 
         Raises:
             RealtimeError: the directory of recordings or the database cannot be used.
@@ -191,9 +205,16 @@ class SessionStores:
             await self.history.mark_interrupted_sessions(self.owner_node)
         if self.recordings is None:
             return []
-        recordings = await sweep(self.recordings)
+        recordings = await sweep(
+            self.recordings,
+            on_recording=lambda made: self._store_recording(made, made.stereo.path.as_uri()),
+            on_failure=lambda _run, error: _log.warning("%s", error),
+        )
         for recording in recordings:
-            await self._add_recording(recording)
+            try:
+                await self._upload(recording)
+            except RealtimeError as exc:
+                _log.warning("session %s: %s", recording.session_id, exc)
         return recordings
 
     async def flush_history(self) -> None:
@@ -255,35 +276,53 @@ class SessionStores:
         return tuple(item for row in rows if (item := _message_of(row)) is not None)
 
     async def delete_artifacts(self, artifacts: Iterable[Mapping[str, Any]]) -> None:
-        """Delete the files of artifacts, as ``HistoryStore.delete_session`` returns them."""
+        """Delete the files of artifacts, as ``HistoryStore.delete_session`` returns them.
+
+        Raises:
+            RealtimeError: a file could not be deleted. All others were.
+        """
+        failure: RealtimeError | None = None
         for artifact in artifacts:
             path = _local_path(artifact)
-            if path is not None:
-                await trio.to_thread.run_sync(_remove_run, path)
-            elif self.objects is not None:
-                await self.objects.delete(_key_of(artifact))
+            try:
+                if path is not None:
+                    await _remove_run(path)
+                elif self.objects is not None:
+                    await self.objects.delete(_key_of(artifact))
+            except RealtimeError as exc:
+                failure = failure or exc
+        if failure is not None:
+            raise failure
 
-    async def _add_recording(self, recording: Recording) -> None:
+    async def _upload(self, recording: Recording) -> None:
+        """Move a recording to the object storage, if there is one. If that fails, it stays where it is."""
+        if self.objects is None:
+            return
+        path = recording.stereo.path
+        key = f"{recording.session_id}/{recording.run_id}/{path.name}"
+        await self.objects.put(key, path, content_type=_WAV)
+        self._store_recording(recording, f"object:{key}")
+        await _remove_run(path)
+
+    def _store_recording(self, recording: Recording, url: str) -> None:
+        """Store where a recording is. It waits for nothing: the database may be away."""
+        if self.history is None:
+            return
         stereo = recording.stereo
-        url = stereo.path.as_uri()
-        if self.objects is not None:
-            key = f"{recording.session_id}/{recording.run_id}/{stereo.path.name}"
-            await self.objects.put(key, stereo.path, content_type=_WAV)
-            await trio.to_thread.run_sync(_remove_run, stereo.path)
-            url = f"object:{key}"
-        if self.history is not None:
-            await self.history.add_artifact(
-                recording.session_id,
-                artifact_id=f"{recording.run_id}_recording",
-                run_id=recording.run_id,
-                kind="recording",
-                url=url,
-                size=stereo.size,
-                sha256=stereo.sha256,
-                content_type=_WAV,
-                duration_ms=round(recording.duration_ms),
-                state="complete" if recording.is_complete else "recovered",
-            )
+        row = artifact_row(
+            recording.session_id,
+            f"{recording.run_id}_recording",
+            run_id=recording.run_id,
+            kind="recording",
+            url=url,
+            size=stereo.size,
+            sha256=stereo.sha256,
+            content_type=_WAV,
+            duration_ms=round(recording.duration_ms),
+            created_at=time.time(),
+            state="complete" if recording.is_complete else "recovered",
+        )
+        self.history.writer.put([row])
 
 
 def _local_path(artifact: Mapping[str, Any]) -> Path | None:
@@ -295,8 +334,16 @@ def _key_of(artifact: Mapping[str, Any]) -> str:
     return str(artifact["url"]).removeprefix("object:")
 
 
-def _remove_run(recording: Path) -> None:
-    """Remove a recording, and the files that described its segments."""
+async def _remove_run(recording: Path) -> None:
+    """Remove a recording, and the files that described its segments. It cannot be cancelled."""
+    with trio.CancelScope(shield=True):
+        try:
+            await trio.to_thread.run_sync(_remove_files, recording)
+        except OSError as exc:
+            raise RecordingFailed(f"{recording} could not be removed: {exc.strerror}") from exc
+
+
+def _remove_files(recording: Path) -> None:
     for path in (recording, *(recording.parent / name for name in ("manifest.jsonl", "lock"))):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # other files, or another run

@@ -27,7 +27,11 @@ with server_extra():
         StoreReport as StoreReport,
         log_report as log_report,
     )
-    from .row_builders import audio_chunk_row as audio_chunk_row, usage_row as usage_row
+    from .row_builders import (
+        artifact_row as artifact_row,
+        audio_chunk_row as audio_chunk_row,
+        usage_row as usage_row,
+    )
     from .row_queue import GAP_TYPE as GAP_TYPE
     from .rows import Row as Row, without_content as without_content
     from .write_behind import (
@@ -54,6 +58,7 @@ __all__ = [
     "WriteBehind",
     "WriteOptions",
     "WriteStatistics",
+    "artifact_row",
     "audio_chunk_row",
     "log_report",
     "open_history_store",

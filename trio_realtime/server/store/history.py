@@ -23,6 +23,7 @@ from .errors import HistoryStoreError
 from .migrations import current_revision, newest_revision, upgrade
 from .reading import DeletedSessions
 from .reports import RowRefused, log_report
+from .row_builders import artifact_row
 from .rows import Row
 from .write_behind import OnFailure, OnReport, WriteBehind, WriteOptions, open_write_behind
 from .writing import BatchWriter, Redact
@@ -213,21 +214,19 @@ class HistoryStore:
             UsageError: the database cannot store a value.
         """
         identifier = artifact_id or uuid.uuid4().hex
-        created = self._now() if created_at is None else created_at
-        values = {
-            "id": identifier,
-            "session_id": session_id,
-            "run_id": run_id,
-            "kind": kind,
-            "url": url,
-            "bytes": size,
-            "sha256": sha256,
-            "content_type": content_type,
-            "duration_ms": duration_ms,
-            "state": state,
-        }
-        known = {name: value for name, value in values.items() if value is not None}
-        row = Row(table="artifacts", values=known, initial={"created_at": created})
+        row = artifact_row(
+            session_id,
+            identifier,
+            run_id=run_id,
+            kind=kind,
+            url=url,
+            size=size,
+            sha256=sha256,
+            content_type=content_type,
+            duration_ms=duration_ms,
+            created_at=self._now() if created_at is None else created_at,
+            state=state,
+        )
         batch_writer = BatchWriter(self._database.writer, None, partial(_describe, self._database))
         refused = await trio.to_thread.run_sync(
             batch_writer.write, [row], limiter=self._write_limiter

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, cast
 from .rows import Row, as_float, as_int, as_text
 
 __all__ = [
+    "artifact_row",
     "audio_chunk_row",
     "error_text",
     "id_of",
@@ -159,3 +160,45 @@ def audio_chunk_row(
         "delta_ms": delta_ms,
     }
     return upsert("audio_chunks", key, values)
+
+
+def artifact_row(
+    session_id: str,
+    artifact_id: str,
+    *,
+    kind: str,
+    url: str,
+    created_at: float,
+    run_id: str | None = None,
+    size: int | None = None,
+    sha256: str | None = None,
+    content_type: str | None = None,
+    duration_ms: int | None = None,
+    state: str = "complete",
+) -> Row:
+    """Return the row of an artifact; see :meth:`.HistoryStore.add_artifact`.
+
+    Args:
+        session_id, run_id: the session and the run.
+        artifact_id: the id. An artifact with the same id is changed.
+        kind: what it is, such as ``recording``.
+        url: where it is.
+        created_at: seconds since the Unix epoch. A change does not change it.
+        size: bytes of the file.
+        sha256: the hash of the file as hexadecimal digits.
+        content_type: the media type.
+        duration_ms: milliseconds of audio.
+        state: for example ``complete`` or ``failed``.
+    """
+    values = {
+        "session_id": session_id,
+        "run_id": run_id,
+        "kind": kind,
+        "url": url,
+        "bytes": size,
+        "sha256": sha256,
+        "content_type": content_type,
+        "duration_ms": duration_ms,
+        "state": state,
+    }
+    return upsert("artifacts", {"id": artifact_id}, values, {"created_at": created_at})

@@ -15,8 +15,10 @@ __all__ = ["GAP_TYPE", "Batch", "Losses", "RowQueue", "session_of"]
 GAP_TYPE: Final = "history_gap"
 """The type of the stored event that says that rows of the session are missing."""
 
-_ESSENTIAL: Final = frozenset({"sessions", "runs"})
-_GENERAL_SHARE: Final = 0.9  # the rest of the queue is for the rows that say how sessions ended
+_ESSENTIAL: Final = frozenset({"sessions", "runs", "artifacts"})
+_GENERAL_SHARE: Final = (
+    0.9  # the rest is for rows that say how sessions ended, and where their files are
+)
 
 
 def session_of(row: Row) -> str | None:
@@ -48,7 +50,7 @@ class RowQueue:
     """A queue that is bounded in rows and in bytes.
 
     A full queue drops the oldest ``audio_chunks`` first, and then the rows that do not fit. A tenth of it
-    is for rows of ``sessions`` and ``runs``.
+    is for rows of ``sessions``, ``runs`` and ``artifacts``.
 
     Args:
         max_rows: the number of rows.
