@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 from hypothesis import given, strategies as st
@@ -50,6 +51,14 @@ async def test_a_reader_gets_what_is_there_and_what_follows_in_order() -> None:
         log.append(event(4))
         log.finish()
     assert seen == [1, 2, 3, 4]
+
+
+def test_texts_in_items_count() -> None:
+    log = EventLog(max_bytes=10_000)
+    for seq in range(1, 21):
+        item = {"type": "message", "content": [{"type": "text", "text": "x" * 1000}]}
+        log.append(attrs.evolve(event(seq), data={"item": item, "history": [item]}))
+    assert log.last_seq - log.first_seq < 5
 
 
 async def test_a_reader_goes_on_after_the_event_that_it_names() -> None:

@@ -15,10 +15,11 @@ import trio
 
 from trio_realtime.errors import UsageError
 from trio_realtime.server.rpc import RpcEvent
+from trio_realtime.server.rpc.json_size import json_size
 
 __all__ = ["EventLog", "EventReader", "EventsMissed"]
 
-#: What an event costs apart from its audio and its text.
+#: What an event costs apart from its audio and what is in its data.
 _EVENT_SIZE: Final = 500
 
 
@@ -157,4 +158,8 @@ class EventReader:
 
 def _size_of(event: RpcEvent) -> int:
     size = _EVENT_SIZE + len(event.audio or b"")
-    return size + sum(len(value) for value in event.data.values() if isinstance(value, str))
+    return size + sum(
+        json_size(value)
+        for value in event.data.values()
+        if isinstance(value, str | dict | list | tuple)
+    )

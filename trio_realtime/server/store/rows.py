@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 from sqlalchemy import JSON, BigInteger, Boolean, Double, String, Text
 
+from trio_realtime.server.rpc.json_size import json_size
+
 from .tables import CONTENT_COLUMNS, METADATA
 
 __all__ = [
@@ -66,19 +68,7 @@ class Row:
     @property
     def size(self) -> int:
         """About how many bytes of memory the row takes."""
-        return _FIXED_BYTES + _size(self.values) + _size(self.initial)
-
-
-def _size(value: Any, depth: int = 0) -> int:
-    match value:
-        case str() | bytes():
-            return len(value) + 8
-        case Mapping() if depth < _MAX_DEPTH:
-            return sum(_size(k) + _size(v, depth + 1) for k, v in value.items())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        case list() | tuple() if depth < _MAX_DEPTH:
-            return 8 + sum(_size(v, depth + 1) for v in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        case _:
-            return 8
+        return _FIXED_BYTES + json_size(self.values) + json_size(self.initial)
 
 
 def _merge(first: Row, second: Row) -> Row:
