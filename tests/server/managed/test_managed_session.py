@@ -406,21 +406,60 @@ async def test_a_part_that_crashes_before_the_session_is_connected(
 
 
 async def test_a_part_that_crashes_during_the_call_ends_only_this_run(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(event: RpcEvent) -> None:
-        if event.type == "realtime_agent_start":
-            raise RuntimeError("a bug")
+    def crash(*_: object) -> NoReturn:
+        raise RuntimeError("a bug")
 
     async with no_task_left() as nursery:
-        session = make_session(nursery=nursery, on_event=crash)
+        session = make_session(nursery=nursery)
         await session.start()
         await session.connect()
         await session.send_text("Hello!")
+        monkeypatch.setattr(session._events, "record", crash)
         await session.wait_ended()
         events = check_end(session, "server", "crashed")
         assert events[-1].data["error"]["type"] == "RuntimeError"
         assert "a part of the server crashed" in caplog.text
+
+
+async def test_what_the_callbacks_raise_is_logged(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise LookupError("mine")
+
+    async with no_task_left() as nursery:
+        session = make_session(nursery=nursery, on_event=fail, on_end=fail)
+        await session.start()
+        await session.connect()
+        await session.stop()
+        check_end(session, "application", "stopped")
+        assert "on_event raised" in caplog.text
+        assert "on_end raised" in caplog.text
+
+
+async def test_connecting_after_the_nursery_was_left(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        session = make_session(nursery=nursery)
+        await session.start()
+    with pytest.raises(UsageError, match="nursery of the session was left"):
+        await session.connect()
+    with trio.fail_after(600):
+        await session.stop()
+    check_end(session, "application", "cancelled")
+
+
+async def test_a_block_of_a_started_session_is_refused(autojump_clock: MockClock) -> None:
+    async with no_task_left() as nursery:
+        session = make_session(nursery=nursery)
+        await session.start()
+        with pytest.raises(UsageError, match="the session is started"):
+            async with session.managed():
+                pass
+        await session.connect()  # in the nursery that it was given
+        await session.stop()
+        check_end(session, "application", "stopped")
 
 
 async def test_a_block_that_raises(autojump_clock: MockClock) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 import trio
 
@@ -17,6 +18,8 @@ from .stores import RunHistory
 
 __all__ = ["RunEvents"]
 
+_log: Final = logging.getLogger("trio_realtime.server.managed")
+
 
 @final
 class RunEvents:
@@ -27,7 +30,7 @@ class RunEvents:
         last_seq: the number of the last event of the run before this one.
         bytes_per_ms: bytes of a millisecond of the agent's audio.
         history: stores the events; ``None`` to store none.
-        on_event: called with each event.
+        on_event: called with each event. What it raises is logged.
     """
 
     def __init__(
@@ -87,4 +90,7 @@ class RunEvents:
         if self._history is not None:
             self._history.record(event)
         if self._on_event is not None:
-            self._on_event(event)
+            try:
+                self._on_event(event)
+            except Exception:  # noqa: BLE001 - the program's function may raise anything
+                _log.exception("session %s: on_event raised", event.session_id)

@@ -91,8 +91,8 @@ class ManagedSession:
         transport: how the user is connected: ``web``, ``twilio``, ``openai`` or ``library``.
         metadata: JSON-safe values that are stored with the session.
         endpoint, connector: the service and the transport to use, instead of ``settings``.
-        on_event: called with each event, for example to count them. It must not block or raise.
-        on_end: called when the run has ended.
+        on_event: called with each event, for example to count them. It must not block. What it raises is logged.
+        on_end: called when the run has ended. It must not block. What it raises is logged.
 
     Raises:
         UsageError: ``metadata`` is not JSON-safe, or there is a ``connector`` without an ``endpoint``.
@@ -190,11 +190,7 @@ class ManagedSession:
                 there is no key.
             HistoryStoreError: the session is continued, and the history cannot be read or written.
         """
-        if self._state != "new":
-            raise UsageError(
-                f"start() was called before, and the session is {self._state}: create another "
-                "ManagedSession, with the same session_id= to continue the session"
-            )
+        self._check_new()
         if self._nursery is None:
             raise UsageError(
                 "a ManagedSession runs in a nursery: use `async with session.managed():`, or pass nursery="
@@ -238,8 +234,8 @@ class ManagedSession:
         Cancelling this ends the run.
 
         Raises:
-            UsageError: the session was not started, or was connected before, or :meth:`stop` was called
-                meanwhile.
+            UsageError: the session was not started, or was connected before, its nursery was left, or
+                :meth:`stop` was called meanwhile.
             RealtimeError: the session could not be opened. The run has ended.
         """
         if self._state == "new":
@@ -248,7 +244,13 @@ class ManagedSession:
             raise UsageError(f"connect() was called before, and the session is {self._state}")
         assert self._nursery is not None
         self._state = "connecting"
-        await self._nursery.start(self._run)
+        try:
+            await self._nursery.start(self._run)
+        except RuntimeError as exc:
+            if self._end is not None:
+                raise
+            self._finish_run(None)
+            raise UsageError("the nursery of the session was left: connect() before that") from exc
 
     async def stop(
         self, reason: StopReason = "stopped", *, drain_timeout: float | None = None
@@ -293,6 +295,7 @@ class ManagedSession:
             UsageError: the session was started before.
             RealtimeError: the session could not be opened.
         """
+        self._check_new()
         async with open_bare_nursery(InternalError) as nursery:
             self._nursery = nursery
             await self.start()
@@ -522,6 +525,13 @@ class ManagedSession:
 
     # --- inside
 
+    def _check_new(self) -> None:
+        if self._state != "new":
+            raise UsageError(
+                f"start() was called before, and the session is {self._state}: create another "
+                "ManagedSession, with the same session_id= to continue the session"
+            )
+
     def _check_started(self) -> None:
         if self._state == "new":
             raise UsageError("call start() first")
@@ -648,7 +658,10 @@ class ManagedSession:
         self._settled.set()
         self._ended.set()
         if self._on_end is not None:
-            self._on_end(self, self._end)
+            try:
+                self._on_end(self, self._end)
+            except Exception:  # noqa: BLE001 - the program's function may raise anything
+                _log.exception("session %s: on_end raised", self.session_id)
 
 
 async def _close(session: RealtimeSession[Any], drain_timeout: float | None) -> None:
