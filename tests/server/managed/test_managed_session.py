@@ -235,6 +235,12 @@ def test_a_connector_needs_an_endpoint() -> None:
         ManagedSession(make_spec(), connector=unreachable)
 
 
+@pytest.mark.parametrize("session_id", ["", "../other", "a/b", "x" * 129, "a\0", ".."])
+def test_an_id_must_be_the_name_of_a_directory(session_id: str) -> None:
+    with pytest.raises(UsageError, match="session_id must have"):
+        make_session(session_id=session_id)
+
+
 async def test_use_in_the_wrong_state(autojump_clock: MockClock) -> None:
     async with no_task_left() as nursery:
         session = make_session(nursery=nursery)
@@ -772,6 +778,30 @@ async def test_a_session_is_continued_at_once(tmp_path: Path) -> None:
         stored = await history.events(id_)
         assert {event["run_id"] for event in stored} == {first.run_id, second.run_id}
         assert stored[-1]["seq"] == second.last_seq
+
+
+async def test_a_session_whose_end_is_unknown_is_continued_with_other_numbers(
+    tmp_path: Path,
+) -> None:
+    """Its process may have been killed, and no node has found its sessions yet."""
+    async with (
+        no_task_left(),
+        open_history_store(tmp_path / "history.db") as history,
+    ):
+        stores = SessionStores(history=history)
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                first = make_session(stores=stores, nursery=nursery)
+                await first.start()
+                await history.writer.flush()
+                stored = await history.get_session(first.session_id)
+                assert stored is not None
+                assert stored["status"] == "running"
+                scope.cancel()
+        async with make_session(stores=stores, session_id=first.session_id).managed() as second:
+            pass
+        events = check_end(second, "application", "stopped")
+        assert events[0].seq == stored["last_seq"] + 1_000_001
 
 
 @contextmanager

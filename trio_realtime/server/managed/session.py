@@ -26,6 +26,7 @@ from trio_realtime.endpoints import Endpoint
 from trio_realtime.errors import InternalError, RealtimeError, SessionClosed, UsageError
 from trio_realtime.events import Audio, AudioInterrupted, SessionEvent
 from trio_realtime.items import HistoryItem, creatable_items
+from trio_realtime.server.recording.files import check_id
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.rpc.run_events import (
     RunConnected,
@@ -50,8 +51,8 @@ __all__ = ["ManagedSession", "RunState"]
 RunState: TypeAlias = Literal["new", "started", "connecting", "connected", "ended"]
 """How far a managed session is."""
 
-#: Numbers that a run skips after a crash of the one before it.
-_CRASH_MARGIN: Final = 1000
+#: Numbers that a run skips after a crash of the one before it, whose database may have been away for an hour.
+_CRASH_MARGIN: Final = 1_000_000
 
 _log: Final = logging.getLogger("trio_realtime.server.managed")
 
@@ -95,7 +96,8 @@ class ManagedSession:
         on_end: called when the run has ended. It must not block. What it raises is logged.
 
     Raises:
-        UsageError: ``metadata`` is not JSON-safe, or there is a ``connector`` without an ``endpoint``.
+        UsageError: ``metadata`` is not JSON-safe, ``session_id`` cannot be the name of a directory of recordings,
+            or there is a ``connector`` without an ``endpoint``.
 
     Attributes:
         session_id: the id of the session, which later runs may continue.
@@ -127,7 +129,9 @@ class ManagedSession:
             json.dumps(metadata, allow_nan=False)
         except (TypeError, ValueError, RecursionError):
             raise UsageError("metadata must be JSON-safe values, because they are stored") from None
-        self.session_id: str = session_id or f"sess_{uuid4().hex}"
+        self.session_id: str = (
+            f"sess_{uuid4().hex}" if session_id is None else check_id("session_id", session_id)
+        )
         self.run_id: str = ""
         self.spec: AgentSpec = spec
         self.tenant: str = tenant
@@ -564,7 +568,7 @@ class ManagedSession:
             return 0
         last_seq: int = stored["last_seq"] or 0
         # After a crash, clients may have seen events that were not stored.
-        return last_seq + (_CRASH_MARGIN if stored["status"] == "interrupted" else 0)
+        return last_seq + (0 if stored["status"] in ("ended", "failed") else _CRASH_MARGIN)
 
     def _record_run(self) -> AbstractAsyncContextManager[RunRecorder | None]:
         facts = RunFacts(

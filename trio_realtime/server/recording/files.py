@@ -41,14 +41,22 @@ def run_directory(directory: str | os.PathLike[str], session_id: str, run_id: st
     Raises:
         UsageError: an id cannot be the name of a directory.
     """
-    for name, value in (("session_id", session_id), ("run_id", run_id)):
-        given: Any = value
-        if not isinstance(given, str) or not _ID.fullmatch(given):
-            raise UsageError(
-                f"{name} must have 1 to 128 letters, digits, '.', '_' and '-', "
-                f"and must not begin with '.' or '-', got {value!r:.80}"
-            )
-    return Path(directory) / session_id / run_id
+    return Path(directory) / check_id("session_id", session_id) / check_id("run_id", run_id)
+
+
+def check_id(name: str, value: str) -> str:
+    """Return an id that can be the name of a directory.
+
+    Raises:
+        UsageError: it cannot. ``name`` is the name of the argument, for the message.
+    """
+    given: Any = value
+    if not isinstance(given, str) or not _ID.fullmatch(given):
+        raise UsageError(
+            f"{name} must have 1 to 128 letters, digits, '.', '_' and '-', "
+            f"and must not begin with '.' or '-', got {value!r:.80}"
+        )
+    return value
 
 
 def is_id(value: str) -> bool:
