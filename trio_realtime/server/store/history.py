@@ -24,7 +24,7 @@ from .migrations import current_revision, newest_revision, upgrade
 from .reading import DeletedSessions
 from .reports import RowRefused, log_report
 from .row_builders import artifact_row
-from .rows import Row
+from .rows import Row, as_int, as_text
 from .write_behind import OnFailure, OnReport, WriteBehind, WriteOptions, open_write_behind
 from .writing import BatchWriter, Redact
 
@@ -112,7 +112,8 @@ class HistoryStore:
         Raises:
             UsageError: the limit or the cursor is invalid.
         """
-        filters = {"tenant": tenant, "status": status, "agent": agent}
+        given = {"tenant": tenant, "status": status, "agent": agent}
+        filters = {name: as_text(value) for name, value in given.items()}
         return await self._read(reading.list_sessions, filters, _checked_limit(limit), cursor)
 
     async def get_session(self, session_id: str, *, tenant: str | None = None) -> JsonObject | None:
@@ -128,7 +129,7 @@ class HistoryStore:
         Returns:
             The session; ``None`` if there is no such session.
         """
-        return await self._read(reading.read_session, session_id, tenant)
+        return await self._read(reading.read_session, _stored_text(session_id), as_text(tenant))
 
     async def events(
         self, session_id: str, *, after: int = 0, limit: int = MAX_PAGE
@@ -142,13 +143,16 @@ class HistoryStore:
             limit: the greatest number of events, from 1 to 1000.
 
         Raises:
-            UsageError: the limit is invalid.
+            UsageError: the limit is invalid, or ``after`` is no integer of 64 bits.
         """
-        return await self._read(reading.read_events, session_id, after, _checked_limit(limit))
+        if as_int(after) is None:
+            raise UsageError(f"after must be an integer of 64 bits, got {after!r:.80}")
+        limit = _checked_limit(limit)
+        return await self._read(reading.read_events, _stored_text(session_id), after, limit)
 
     async def items(self, session_id: str) -> list[JsonObject]:
         """Return the items of a session in the order of the conversation, without deleted ones."""
-        return await self._read(reading.read_items, session_id)
+        return await self._read(reading.read_items, _stored_text(session_id))
 
     async def last_seq(self, session_id: str) -> int | None:
         """Return the number of the last event that is known; ``None`` for an unknown session.
@@ -156,15 +160,16 @@ class HistoryStore:
         It counts events that are not stored. It is exact for a session that ended. After a crash, up to a
         second of events without a stored one may be missing.
         """
-        return await self._read(reading.read_last_seq, session_id)
+        return await self._read(reading.read_last_seq, _stored_text(session_id))
 
     async def artifacts(self, session_id: str, *, kind: str | None = None) -> list[JsonObject]:
         """Return the artifacts of a session, oldest first; only those of a kind if it is given."""
-        return await self._read(reading.read_artifacts, session_id, kind)
+        return await self._read(reading.read_artifacts, _stored_text(session_id), as_text(kind))
 
     async def audio_chunks(self, session_id: str, *, run_id: str | None = None) -> list[JsonObject]:
         """Return the audio chunks of a session, by run, track and number."""
-        return await self._read(reading.read_audio_chunks, session_id, run_id)
+        run_id = as_text(run_id)
+        return await self._read(reading.read_audio_chunks, _stored_text(session_id), run_id)
 
     async def check(self) -> None:
         """Read from the database, for a readiness check.
@@ -251,7 +256,7 @@ class HistoryStore:
         Returns:
             The ids of the sessions.
         """
-        return await self._change(reading.mark_interrupted, owner_node, lease_before)
+        return await self._change(reading.mark_interrupted, as_text(owner_node), lease_before)
 
     async def delete_session(self, session_id: str) -> DeletedSessions:
         """Delete a session that has ended, with all its rows. Waits for its queued rows first.
@@ -259,7 +264,7 @@ class HistoryStore:
         The files of its artifacts are not deleted: the result names them.
         """
         await self.writer.flush()
-        return await self._change(reading.delete_sessions, [session_id])
+        return await self._change(reading.delete_sessions, [_stored_text(session_id)])
 
     async def delete_before(self, time: float, *, limit: int = 100) -> DeletedSessions:
         """Delete the oldest sessions that ended before a time. Running ones stay.
@@ -282,6 +287,11 @@ class HistoryStore:
 
         await self.writer.flush()
         return await self._change(change)
+
+
+def _stored_text(value: str) -> str:
+    """Return a text as a database has stored it, which takes no NUL and no surrogates."""
+    return as_text(value) or ""
 
 
 def _checked_limit(limit: int) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, Table, and_, delete, false, func, or_
 from trio_realtime.errors import UsageError
 
 from .row_queue import GAP_TYPE
+from .rows import as_text
 from .tables import (
     METADATA,
     artifacts,
@@ -105,10 +106,9 @@ def _make_cursor(row: Mapping[str, Any]) -> str:
 def _read_cursor(cursor: str) -> tuple[float, str]:
     try:
         created_at, session_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if isinstance(created_at, float) and isinstance(session_id, str):
-            session_id.encode()  # raises for what no database takes
-            if "\0" not in session_id:
-                return created_at, session_id
+        text = as_text(session_id)
+        if isinstance(created_at, float) and text is not None:
+            return created_at, text
     except (ValueError, TypeError, RecursionError):
         pass
     raise UsageError("the cursor is not valid: pass the next_cursor of an earlier page")
