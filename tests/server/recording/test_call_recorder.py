@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import threading
 import tracemalloc
 import wave
@@ -230,6 +231,42 @@ async def test_pauses_and_redacted_ranges_are_silent(
     expected = bytearray(numbered(0, 8000) + bytes(2 * 8000) + numbered(16_000, 16_000))
     expected[2 * 20_000 : 2 * 24_000] = bytes(2 * 4000)
     assert user == bytes(expected)
+
+
+async def test_of_two_finishes_at_once_one_is_refused(tmp_path: Path) -> None:
+    refused: list[UsageError] = []
+    async with open_call(tmp_path) as recorder:
+
+        async def finish() -> None:
+            try:
+                await recorder.finish(trio.current_time())
+            except UsageError as exc:
+                refused.append(exc)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(finish)
+            nursery.start_soon(finish)
+    assert len(refused) == 1
+
+
+async def test_numbers_may_be_large(tmp_path: Path) -> None:
+    async with open_call(tmp_path, clock=lambda: 0.0) as recorder:
+        recorder.agent_audio("item", 0, numbered(0, 8000), 0.0)
+        recorder.agent_played("item", 0, math.inf, 1.0)
+        recorder.agent_interrupted("item", 0, math.inf, 1.0)
+        recorder.user_audio(numbered(0, 8000), 1.0)
+        recorder.redact(500, 1e308)
+        recording = await recorder.finish(1.0)
+    _, user, agent = read_tracks(recording.stereo.path)
+    assert (user[:8000], agent[:8000]) == (numbered(0, 4000), numbered(0, 4000))
+    assert not any(user[8000:] + agent[8000:])
+
+
+async def test_only_the_owner_may_read_the_directories(tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "recordings"
+    async with open_call(directory):
+        for path in (directory, directory / "sess_1", directory / "sess_1" / "run_1"):
+            assert path.stat().st_mode & 0o777 == 0o700
 
 
 async def test_audio_after_the_end_has_no_effect(

@@ -148,9 +148,9 @@ class CallRecorder:
             UsageError: it was called before.
             RecordingFailed: the disk is full, or there was another error of the operating system.
         """
+        await trio.lowlevel.checkpoint()
         if self._end is not None:
             raise UsageError("finish was called before; call it once")
-        await trio.lowlevel.checkpoint()
         self._queue.put(self._timeline.advance(now))
         self._queue.put(self._timeline.finish())
         self._end = now
@@ -276,7 +276,12 @@ async def _task(run: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
 def _lock_new_run(path: Path) -> DirectoryLock:
     """Create and lock the directory of a run. It must not have a manifest."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (
+            path.parent.parent,
+            path.parent,
+            path,
+        ):  # mkdir gives parents another mode
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock.acquire(path)
     except OSError as exc:
         raise ConfigurationError(

@@ -59,8 +59,11 @@ class TrackFormat:
         return count * 1000 / self.rate
 
     def samples_in(self, ms: float) -> int:
-        """Return the number of samples of ``ms`` milliseconds, to the nearest sample."""
-        return round(ms * self.rate / 1000)
+        """Return the number of samples of ``ms`` milliseconds, to the nearest sample.
+
+        More than 30 years, also an infinite number, count as that.
+        """
+        return round(min(ms, 1e12) * self.rate / 1000)
 
     def is_quiet(self, data: bytes) -> bool:
         """Return whether no sample is louder than -40 dBFS."""

@@ -86,7 +86,7 @@ class UnheardAudio:
         item = self._items.get(key)
         if item is None or not played_ms > 0:
             return None
-        end = min(self._format.samples_in(min(played_ms, 1e12)), item.received)
+        end = min(self._format.samples_in(played_ms), item.received)
         if end <= item.heard:
             return None
         self._end_items_before(key)
