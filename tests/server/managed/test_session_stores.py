@@ -11,12 +11,14 @@ import pytest
 import trio
 
 from support.gateway import make_spec
+from trio_realtime.errors import RealtimeError
 from trio_realtime.local import local_connector
 from trio_realtime.server.managed import ManagedSession, SessionStores
 from trio_realtime.server.objects import ObjectStorage, ObjectStorageError, open_object_storage
 from trio_realtime.server.objects.memory import MemoryBackend
 from trio_realtime.server.recording import RecordingFailed
 from trio_realtime.server.store import HistoryStore, open_history_store
+from trio_realtime.transports import ConnectOptions, Transport
 
 
 class FullBackend(MemoryBackend):
@@ -73,6 +75,37 @@ async def lose_call(stores: SessionStores) -> ManagedSession:
 async def urls_of(history: HistoryStore, session: ManagedSession) -> list[str]:
     await history.writer.flush()
     return [artifact["url"] for artifact in await history.artifacts(session.session_id)]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_session_that_was_never_connected_has_no_recording(
+    tmp_path: Path, *, stops: bool
+) -> None:
+    @asynccontextmanager
+    async def unreachable(_options: ConnectOptions) -> AsyncGenerator[Transport]:
+        await trio.lowlevel.checkpoint()
+        if stops:
+            nursery.start_soon(session.stop)
+            await trio.sleep_forever()
+        raise OSError("unreachable")
+        yield
+
+    async with stores_in(tmp_path) as (stores, history), trio.open_nursery() as nursery:
+        session = ManagedSession(
+            make_spec(),
+            stores=stores,
+            nursery=nursery,
+            endpoint=local_connector().endpoint,
+            connector=unreachable,
+        )
+        await session.start()
+        with pytest.raises(RealtimeError):
+            await session.connect()
+        assert session.end is not None
+        assert session.end.reason == ("stopped" if stops else "connect_failed")
+        assert session.end.failures == ()
+        assert await urls_of(history, session) == []
+        assert list((tmp_path / "recordings").iterdir()) == []
 
 
 async def test_an_uploaded_recording_leaves_no_file(tmp_path: Path) -> None:

@@ -577,6 +577,7 @@ class ManagedSession:
             input_format=self.input_format,
             output_format=self.output_format,
             fail=self.fail_part,
+            is_connected=lambda: self._session is not None,
         )
         return self._stores.record(facts, self._history)
 

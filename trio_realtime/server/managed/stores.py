@@ -57,6 +57,7 @@ class RunFacts:
         session_id, run_id: the ids.
         input_format, output_format: the formats of the user's and the agent's audio.
         fail: reports a part that has failed, by its name, with a message without secrets.
+        is_connected: returns whether the session has been connected. Otherwise, there is nothing to record.
     """
 
     session_id: str
@@ -64,6 +65,7 @@ class RunFacts:
     input_format: AudioFormat
     output_format: AudioFormat
     fail: Callable[[str, str], None]
+    is_connected: Callable[[], bool]
 
 
 @final
@@ -148,7 +150,7 @@ class SessionStores:
     ) -> AsyncGenerator[RunRecorder | None]:
         """Record a run for the duration of a block. Leaving the block makes the recording.
 
-        A failure of the recording does not end the run. Cancellation leaves the segments for
+        A session that was never connected has none. A failure of the recording does not end the run. Cancellation leaves the segments for
         :meth:`recover`; any other exception of the block is raised after the recording was made.
         """
         if self.recordings is None:
@@ -176,12 +178,17 @@ class SessionStores:
                 yield RunRecorder(recorder)
             except Exception as exc:  # noqa: BLE001 - raised below
                 failure = exc
-            try:
-                recording = await recorder.finish(trio.current_time())
-            except RealtimeError as exc:
-                facts.fail("recording", str(exc))
-            else:
-                await self._add_run_recording(recording, facts)
+            finally:
+                if not facts.is_connected():
+                    with trio.CancelScope(shield=True), suppress(RecordingFailed):
+                        await _remove_run(recorder.directory / "recording.wav")
+            if facts.is_connected():
+                try:
+                    recording = await recorder.finish(trio.current_time())
+                except RealtimeError as exc:
+                    facts.fail("recording", str(exc))
+                else:
+                    await self._add_run_recording(recording, facts)
             if failure is not None:
                 raise failure
 
