@@ -780,6 +780,29 @@ async def test_a_session_is_continued_at_once(tmp_path: Path) -> None:
         assert stored[-1]["seq"] == second.last_seq
 
 
+async def test_continuing_a_session_changes_no_text_of_it(tmp_path: Path) -> None:
+    """The model is given only what the user heard of an interrupted answer."""
+    async with (
+        no_task_left(),
+        open_history_store(tmp_path / "history.db") as history,
+    ):
+        stores = SessionStores(history=history)
+        async with make_session(stores=stores).managed() as first:
+            await first.send_text(LONG_ANSWER)
+            await receive_until(first, "realtime_audio")
+            await first.interrupt()
+        await history.writer.flush()
+        before = await history.items(first.session_id)
+        assert [item["text"] == item["heard_text"] for item in before] == [False, False]
+        async with make_session(stores=stores, session_id=first.session_id).managed() as second:
+            await second.send_text("Hello!")
+            await receive_until(second, "realtime_agent_end", after=first.last_seq)
+        await history.writer.flush()
+        after = await history.items(first.session_id)
+        assert (len(before), len(after)) == (2, 4)
+        assert after[:2] == before
+
+
 async def test_a_session_whose_end_is_unknown_is_continued_with_other_numbers(
     tmp_path: Path,
 ) -> None:
@@ -797,11 +820,12 @@ async def test_a_session_whose_end_is_unknown_is_continued_with_other_numbers(
                 stored = await history.get_session(first.session_id)
                 assert stored is not None
                 assert stored["status"] == "running"
+                last_seq = stored["last_seq"]
                 scope.cancel()
         async with make_session(stores=stores, session_id=first.session_id).managed() as second:
             pass
         events = check_end(second, "application", "stopped")
-        assert events[0].seq == stored["last_seq"] + 1_000_001
+        assert events[0].seq == last_seq + 1_000_001
 
 
 @contextmanager

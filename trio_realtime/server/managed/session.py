@@ -211,7 +211,9 @@ class ManagedSession:
         self._service, self._built, self._earlier = service, built, creatable_items(earlier)
         self.run_id = f"run_{uuid4().hex}"
         self._started_at = trio.current_time()
-        self._history = self._stores.open_history(self._facts(service))
+        self._history = self._stores.open_history(
+            self._facts(service), [item.id for item in earlier if item.id is not None]
+        )
         self._events = RunEvents(
             self.session_id,
             self.run_id,

@@ -137,12 +137,15 @@ class SessionStores:
     opt_out: bool = False
     owner_node: str | None = None
 
-    def open_history(self, facts: SessionFacts) -> RunHistory | None:
-        """Return the history of a new run."""
+    def open_history(
+        self, facts: SessionFacts, earlier_items: Iterable[str] = ()
+    ) -> RunHistory | None:
+        """Return the history of a new run, which begins with the items of earlier runs that have these ids."""
         if self.history is None:
             return None
         facts = attrs.evolve(facts, owner_node=self.owner_node)
-        return RunHistory(self.history, SessionJournal(facts, opt_out=self.opt_out))
+        journal = SessionJournal(facts, opt_out=self.opt_out, earlier_items=earlier_items)
+        return RunHistory(self.history, journal)
 
     @asynccontextmanager
     async def record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, final
 
 import attrs
@@ -91,10 +91,16 @@ class _Spoken:
 
 @final
 class ItemRows:
-    """Makes the rows of ``items``. Methods return the rows that an event changes."""
+    """Makes the rows of ``items``. Methods return the rows that an event changes.
 
-    def __init__(self) -> None:
+    Args:
+        earlier: the ids of items of earlier runs that the model is given again, as far as they were heard. Their
+            rows stay as they are.
+    """
+
+    def __init__(self, earlier: Iterable[str] = ()) -> None:
         self.agent: str | None = None
+        self._earlier = frozenset(earlier)
         self._order: list[str] = []  # ids, sorted by their place
         self._places: dict[str, float] = {}
         self._linked: set[str] = set()  # items whose response is stored
@@ -149,6 +155,13 @@ class ItemRows:
         moved: list[str] = []
         if item_id not in self._places:
             moved = self._place(item_id, id_of(event.data, "previous_item_id"), event.seq)
+        moves = [
+            upsert("items", self._key(event, other), {"ord": self._places[other]})
+            for other in moved[1:]
+            if other not in self._earlier
+        ]
+        if item_id in self._earlier:
+            return moves
         role = as_text(item.get("role"))
         text = item_text(item)
         heard_ms = [as_int(part.get("heard_ms")) for part in sequence_of(item, "content")]
@@ -164,12 +177,7 @@ class ItemRows:
             **self._heard(item_id, text if role == "assistant" else None),
         }
         initial = {"created_at": event.time, "agent": self.agent if role == "assistant" else None}
-        rows = [upsert("items", self._key(event, item_id), values, initial)]
-        places = ((other, {"ord": self._places[other]}) for other in moved[1:])
-        return [
-            *rows,
-            *(upsert("items", self._key(event, other), place) for other, place in places),
-        ]
+        return [upsert("items", self._key(event, item_id), values, initial), *moves]
 
     def deleted(self, event: RpcEvent, item_id: str) -> list[Row]:
         """Return the rows of an item that was deleted."""

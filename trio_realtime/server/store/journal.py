@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, final
 
 import attrs
@@ -98,6 +98,7 @@ class SessionJournal:
         stored: which events are stored as events.
         opt_out: store that things happened, and nothing of what was said, called or answered: no texts,
             arguments, outputs, payloads of events or messages of errors.
+        earlier_items: the ids of the items of earlier runs that the session begins with. They are stored already.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class SessionJournal:
         *,
         stored: StoredEvents = StoredEvents(),
         opt_out: bool = False,
+        earlier_items: Iterable[str] = (),
     ) -> None:
         self._facts = {
             name: value
@@ -119,7 +121,7 @@ class SessionJournal:
         self._connection = 0
         self._connection_is_open = False
         self._provider_session_id: str | None = None
-        self._items = ItemRows()
+        self._items = ItemRows(earlier_items)
         self._calls = CallRows()
         self._handlers = self._all_handlers()
 
