@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import wave
+from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from support.gateway import make_spec
+from trio_realtime import RealtimeSession
 from trio_realtime.core.inputs import Interrupt
 from trio_realtime.local import local_connector
-from trio_realtime.server.managed import ManagedSession
-from trio_realtime.server.managed.recording import RunRecorder
+from trio_realtime.server.managed import ManagedSession, SessionStores
+from trio_realtime.server.managed.recording import RunRecorder, format_problem
 from trio_realtime.server.recording import CallTimeline, PlacedAudio
-from trio_realtime.wire import PCM24K
+from trio_realtime.server.rpc import RpcEvent
+from trio_realtime.wire import PCM24K, PCMA, PCMU, AudioFormat
 
 LONG_ANSWER = "one two three four five six seven eight nine ten " * 10
 
@@ -71,3 +76,37 @@ async def test_an_interruption_that_was_not_read_yet_does_not_move_the_track(
     [first, second] = sorted(starts.values())
     assert first < 0.1
     assert asked_at <= second < asked_at + 0.3
+
+
+async def test_audio_in_another_format_than_requested_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RealtimeSession, "output_format", PCMU)
+    local = local_connector()
+    stores = SessionStores(recordings=tmp_path)
+    managed = ManagedSession(make_spec(), endpoint=local.endpoint, connector=local, stores=stores)
+    async with managed.managed() as session:
+        await session.send_audio(b"\x10\x20" * 4800)
+        await session.send_text("Hello!")
+        async for event in session.stream_events():
+            assert isinstance(event, RpcEvent)
+            if event.type == "realtime_agent_end":
+                break
+    assert managed.end is not None
+    [failure] = managed.end.failures
+    assert failure.part == "recording"
+    assert "audio/pcmu with 8 bytes per ms for the agent" in failure.message
+    assert not any(frames_in(tmp_path))
+
+
+def frames_in(directory: Path) -> bytes:
+    [path] = directory.rglob("*.wav")
+    with wave.open(str(path)) as file:
+        return file.readframes(file.getnframes())
+
+
+def test_a_rate_that_is_not_given_is_the_usual_one() -> None:
+    pcm = AudioFormat(type="audio/pcm")
+    assert format_problem((PCM24K, PCMU), (pcm, AudioFormat(type="audio/pcmu", rate=8000))) is None
+    assert format_problem((PCM24K, PCMU), (PCM24K, PCMA)) is not None
+    assert format_problem((PCM24K, PCMU), (AudioFormat(type="audio/pcm", rate=8000), PCMU))

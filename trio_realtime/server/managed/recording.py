@@ -9,8 +9,9 @@ import trio
 from trio_realtime import RealtimeSession
 from trio_realtime.events import Audio, AudioInterrupted
 from trio_realtime.server.recording import CallRecorder
+from trio_realtime.wire import AudioFormat
 
-__all__ = ["RunRecorder"]
+__all__ = ["RunRecorder", "format_problem"]
 
 #: Seconds between two looks at how much was heard. What was heard is placed before the look, so a longer
 #: interval makes the recording no less exact.
@@ -67,3 +68,24 @@ class RunRecorder:
         while True:
             await trio.sleep(_INTERVAL)
             self.record_heard(session)
+
+
+def format_problem(
+    requested: tuple[AudioFormat, AudioFormat], used: tuple[AudioFormat, AudioFormat]
+) -> str | None:
+    """Return what to change if audio cannot be recorded, because it has other formats than were requested.
+
+    Args:
+        requested: the formats of the user and the agent, in which the recording is written.
+        used: those that the service reports.
+    """
+    if all(
+        (first.type, first.bytes_per_ms) == (second.type, second.bytes_per_ms)
+        for first, second in zip(requested, used, strict=True)
+    ):
+        return None
+    names = [f"{each.type} with {each.bytes_per_ms:g} bytes per ms" for each in used]
+    return (
+        f"nothing is recorded, because the service uses {names[0]} for the user and {names[1]} for the agent: "
+        "set the input_format and the output_format of the agent to these"
+    )

@@ -41,7 +41,7 @@ from trio_realtime.transports import Connector
 from trio_realtime.wire import AudioFormat
 
 from .event_log import EventReader
-from .recording import RunRecorder
+from .recording import RunRecorder, format_problem
 from .run_end import PartFailure, RunEnd, StopReason, event_of_end, run_end_of
 from .run_events import RunEvents
 from .stores import RunFacts, RunHistory, SessionStores
@@ -619,6 +619,7 @@ class ManagedSession:
             self._session = session
             self._state = "connected"
             self._events.set_audio_rate(session.output_format.bytes_per_ms)
+            self._check_recorded_formats(session)
             self.emit(
                 RunConnected(input_format=session.input_format, output_format=session.output_format)
             )
@@ -631,6 +632,17 @@ class ManagedSession:
                 await self._distribute(session)
             if self._recorder is not None:
                 self._recorder.record_heard(session)
+
+    def _check_recorded_formats(self, session: RealtimeSession[Any]) -> None:
+        """Record nothing if the service uses other formats than the recording, which began before."""
+        config = self._built.config
+        problem = format_problem(
+            (config.input_format, config.output_format),
+            (session.input_format, session.output_format),
+        )
+        if self._recorder is not None and problem is not None:
+            self._recorder = None
+            self.fail_part("recording", problem)
 
     async def _distribute(self, session: RealtimeSession[Any]) -> None:
         """Number the session's events, and hand them on, until the session has ended."""
