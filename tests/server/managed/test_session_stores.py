@@ -16,9 +16,10 @@ from trio_realtime.local import local_connector
 from trio_realtime.server.managed import ManagedSession, SessionStores
 from trio_realtime.server.objects import ObjectStorage, ObjectStorageError, open_object_storage
 from trio_realtime.server.objects.memory import MemoryBackend
-from trio_realtime.server.recording import RecordingFailed
+from trio_realtime.server.recording import RecordingFailed, open_recorder
 from trio_realtime.server.store import HistoryStore, open_history_store
 from trio_realtime.transports import ConnectOptions, Transport
+from trio_realtime.wire import PCM24K
 
 
 class FullBackend(MemoryBackend):
@@ -165,3 +166,24 @@ async def test_deleting_goes_on_after_a_failure(tmp_path: Path) -> None:
     assert not recording.exists()
     with pytest.raises(ObjectStorageError, match="read-only"):
         await stores.delete_artifacts([{"url": url} for url in urls[1:]])
+
+
+async def test_segments_that_stay_are_described(tmp_path: Path) -> None:
+    """A recorder of the program may write into the same directory, with keep_segments."""
+    async with stores_in(tmp_path, open_object_storage("memory://")) as (stores, _history):
+        assert stores.recordings is not None
+        async with open_recorder(
+            stores.recordings,
+            session_id="sess_1",
+            run_id="run_1",
+            input_format=PCM24K,
+            output_format=PCM24K,
+            keep_segments=True,
+        ) as recorder:
+            recorder.user_audio(bytes(48_000), trio.current_time())
+        [recording] = await stores.recover()
+        assert [path.name for path in sorted(recording.stereo.path.parent.iterdir())] == [
+            "lock",
+            "manifest.jsonl",
+            "user-000001-0.pcm",
+        ]

@@ -354,11 +354,18 @@ async def _remove_run(recording: Path) -> None:
 
 
 def _remove_files(recording: Path) -> None:
-    for path in (recording, *(recording.parent / name for name in ("manifest.jsonl", "lock"))):
-        path.unlink(missing_ok=True)
-    with suppress(OSError):  # other files, or another run
-        recording.parent.rmdir()
-        recording.parent.parent.rmdir()
+    recording.unlink(missing_ok=True)
+    run = recording.parent
+    manifest, lock = run / "manifest.jsonl", run / "lock"
+    with suppress(FileNotFoundError):
+        files = set(run.iterdir())
+        if manifest not in files or not files <= {manifest, lock}:
+            return  # another directory, or there are segments that stay
+        for path in files:
+            path.unlink(missing_ok=True)
+        run.rmdir()
+    with suppress(OSError):  # another run
+        run.parent.rmdir()
 
 
 @final
