@@ -102,7 +102,8 @@ async def test_audio_in_another_format_than_requested_is_not_recorded(
 def frames_in(directory: Path) -> bytes:
     [path] = directory.rglob("*.wav")
     with wave.open(str(path)) as file:
-        return file.readframes(file.getnframes())
+        frames: bytes = file.readframes(file.getnframes())
+        return frames
 
 
 def test_a_rate_that_is_not_given_is_the_usual_one() -> None:
