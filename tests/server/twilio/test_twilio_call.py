@@ -473,7 +473,7 @@ async def test_a_session_that_ends_while_tasks_of_the_application_use_it_is_hear
             await session.send_raw({"type": "input_audio_buffer.clear"})
 
     async def on_dtmf(session: RealtimeSession[Any], key: str) -> None:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - as the docstring says
             nursery.start_soon(session.send_message, key)
 
     shop = Shop(GREETING)

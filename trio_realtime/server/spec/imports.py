@@ -36,7 +36,7 @@ def import_object(reference: str, path: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except _CONTROL_FLOW:
         raise
-    except BaseException as exc:  # also SystemExit, of a script that is no module
+    except BaseException as exc:  # noqa: ASYNC104 - Cancelled is above; also SystemExit of a script
         raise SpecError(path, f"cannot import {describe(reference)}: {_reason(exc)}") from exc
     at = module_name
     for name in names.split("."):
@@ -51,7 +51,7 @@ def import_object(reference: str, path: str) -> Any:
             ) from None
         except _CONTROL_FLOW:
             raise
-        except BaseException as exc:  # of a ``__getattr__`` or a property
+        except BaseException as exc:  # noqa: ASYNC104 - of a ``__getattr__`` or a property
             raise SpecError(path, f"cannot import {describe(reference)}: {_reason(exc)}") from exc
         at = f"{at}.{name}"
     return found
