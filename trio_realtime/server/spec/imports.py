@@ -16,7 +16,6 @@ __all__ = ["IMPORT_EXPECTED", "IMPORT_PATTERN", "import_object", "import_object_
 
 _DOTTED: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 IMPORT_PATTERN: Final = f"{_DOTTED}:{_DOTTED}"
-_CONTROL_FLOW: Final = (KeyboardInterrupt, trio.Cancelled)
 IMPORT_EXPECTED: Final = 'an import path such as "package.module:name"'
 
 
@@ -34,9 +33,9 @@ def import_object(reference: str, path: str) -> Any:
     module_name, _, names = reference.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except _CONTROL_FLOW:
+    except (KeyboardInterrupt, trio.Cancelled):
         raise
-    except BaseException as exc:  # noqa: ASYNC104 - Cancelled is above; also SystemExit of a script
+    except BaseException as exc:  # also SystemExit, of a script that is no module
         raise SpecError(path, f"cannot import {describe(reference)}: {_reason(exc)}") from exc
     at = module_name
     for name in names.split("."):
@@ -49,9 +48,9 @@ def import_object(reference: str, path: str) -> Any:
             raise SpecError(
                 path, f"cannot import {describe(reference)}: {at} has no {name}{hint}"
             ) from None
-        except _CONTROL_FLOW:
+        except (KeyboardInterrupt, trio.Cancelled):
             raise
-        except BaseException as exc:  # noqa: ASYNC104 - of a ``__getattr__`` or a property
+        except BaseException as exc:  # of a ``__getattr__`` or a property
             raise SpecError(path, f"cannot import {describe(reference)}: {_reason(exc)}") from exc
         at = f"{at}.{name}"
     return found
