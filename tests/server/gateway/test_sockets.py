@@ -20,7 +20,7 @@ from trio_websocket import (
 
 from support.gateway import MemorySocket
 from trio_realtime.server.gateway import ClientGone, StarletteSocket, TrioSocket
-from trio_realtime.server.gateway.sockets import ReadAhead
+from trio_realtime.server.gateway.sockets import ClientTooSlow, ReadAhead, Sender
 
 Message = MutableMapping[str, Any]
 
@@ -78,12 +78,11 @@ async def test_messages_of_an_asgi_server(autojump_clock: MockClock) -> None:
 async def test_sending_to_an_asgi_server(autojump_clock: MockClock) -> None:
     server = AsgiServer()
     socket = await server.accept()
-    async with trio.open_nursery() as nursery:  # one after the other
-        nursery.start_soon(socket.send, "text")
-        nursery.start_soon(socket.send, b"bytes")
-    assert sorted(str(message.get("text") or message["bytes"]) for message in server.sent) == [
-        "b'bytes'",
+    await socket.send("text")
+    await socket.send(b"bytes")
+    assert [message.get("text") or message["bytes"] for message in server.sent] == [
         "text",
+        b"bytes",
     ]
     server.sent.clear()
     await socket.close(4400, "é" * 200)
@@ -112,16 +111,6 @@ async def test_an_asgi_server_whose_client_has_gone(
         await socket.receive()
     with pytest.raises(ClientGone):
         await socket.send("text")
-
-
-async def test_closing_while_a_message_is_sent(autojump_clock: MockClock) -> None:
-    server = AsgiServer()
-    socket = await server.accept()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(socket.send, "text")
-        await trio.sleep(0.5)
-        nursery.start_soon(socket.close, 1000, "the session has ended")
-    assert [message["type"] for message in server.sent] == ["websocket.send", "websocket.close"]
 
 
 # --- trio-websocket -----------------------------------------------------------------------------
@@ -176,6 +165,42 @@ async def test_trio_websocket_whose_client_has_gone() -> None:
         with pytest.raises(ClientGone):
             await socket.send("text")
         await socket.close(1000, "the session has ended")
+
+
+# --- sending ------------------------------------------------------------------------------------
+
+
+async def test_the_messages_of_several_tasks_are_sent_one_after_the_other(
+    autojump_clock: MockClock,
+) -> None:
+    server = AsgiServer()
+    sender = Sender(await server.accept(), timeout=1.5)
+    async with trio.open_nursery() as nursery:
+        for text in "abcde":  # each takes a second, and the last one waits for four
+            nursery.start_soon(sender.send, text)
+    assert sorted(message["text"] for message in server.sent) == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_message_that_is_not_read_in_time(autojump_clock: MockClock) -> None:
+    server = AsgiServer()
+    sender = Sender(await server.accept(), timeout=0.5)
+    with pytest.raises(ClientTooSlow):
+        await sender.send("text")
+
+
+async def test_a_wait_for_the_messages_of_others_can_be_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    server = AsgiServer()
+    sender = Sender(await server.accept(), timeout=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sender.send, "first")
+        await trio.sleep(0.1)
+        with trio.move_on_after(0.5) as scope:
+            await sender.send("second")
+        assert scope.cancelled_caught
+        await sender.send("third")
+    assert [message["text"] for message in server.sent] == ["first", "third"]
 
 
 # --- reading ahead ------------------------------------------------------------------------------

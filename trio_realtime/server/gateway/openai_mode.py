@@ -33,7 +33,7 @@ from .openai_view import (
     request_of,
     session_for_client,
 )
-from .sockets import ClientGone, ClientSocket, ReadAhead, close_in_time
+from .sockets import ClientGone, ClientSocket, ClientTooSlow, ReadAhead, Sender, close_in_time
 
 __all__ = ["serve_openai_client"]
 
@@ -60,12 +60,15 @@ async def serve_openai_client(
     code, reason = 1000, "the session has ended"
     try:
         await _serve(gateway, socket, tenant, model)
+    except ClientTooSlow:
+        # It would not read an error either.
+        await close_in_time(socket, 1013, "the client reads too slowly")
+        return
     except ClientGone:
         return
     except NotAdmitted as exc:
         code, reason = 1013, str(exc)
     except ConsumerTooSlow:
-        # It would not read an error either.
         await close_in_time(socket, 1013, "the client reads too slowly")
         return
     except RealtimeError as exc:
@@ -97,8 +100,8 @@ async def _serve(gateway: Gateway, socket: ClientSocket, tenant: str, model: str
 
         nursery.start_soon(read)
         async with hosted.owned(nursery.cancel_scope) as session:
-            timeout = gateway.settings.send_timeout
-            await _OpenAIClient(session, socket, received, model, timeout).run()
+            sender = Sender(socket, gateway.settings.send_timeout)
+            await _OpenAIClient(session, sender, received, model).run()
     if is_gone:
         raise ClientGone
 
@@ -110,25 +113,22 @@ class _OpenAIClient:
     def __init__(
         self,
         session: ManagedSession,
-        socket: ClientSocket,
+        sender: Sender,
         received: ReadAhead,
         model: str,
-        send_timeout: float,
     ) -> None:
         self._session = session
-        self._socket = socket
+        self._sender = sender
         self._received = received
         self._model = model
-        self._send_timeout = send_timeout
         self._view = OpenAIView()
-        self._sending = trio.Lock()
 
     async def run(self) -> None:
         """Serve the client until it has gone or the session has ended.
 
         Raises:
-            ClientGone: the client has gone.
-            ConsumerTooSlow: the client does not read.
+            ClientGone: the client has gone, or does not read.
+            ConsumerTooSlow: the client reads more slowly than the service sends.
             RealtimeError: the session has failed.
         """
         with self._session.session.subscribe(RawModelEvent, Audio) as events:
@@ -174,11 +174,7 @@ class _OpenAIClient:
         await self._send({"type": kind, "event_id": f"event_{uuid4().hex}", "session": session})
 
     async def _send(self, event: dict[str, Any]) -> None:
-        async with self._sending:
-            with trio.move_on_after(self._send_timeout) as scope:
-                await self._socket.send(msgspec.json.encode(event).decode())
-        if scope.cancelled_caught:
-            raise ConsumerTooSlow("a message was not read in time")
+        await self._sender.send(msgspec.json.encode(event).decode())
 
     # --- from the client
 

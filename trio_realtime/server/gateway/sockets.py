@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ClientGone",
     "ClientSocket",
+    "ClientTooSlow",
     "ReadAhead",
+    "Sender",
     "StarletteSocket",
     "TrioSocket",
     "close_in_time",
@@ -37,8 +39,12 @@ class ClientGone(Exception):
     """The client has closed its WebSocket, or the network has."""
 
 
+class ClientTooSlow(ClientGone):
+    """The client has not read a message in time, so its connection is of no use any more."""
+
+
 class ClientSocket(Protocol):
-    """An accepted WebSocket. One task may receive while others send."""
+    """An accepted WebSocket. One task may receive while another one sends."""
 
     async def receive(self) -> str | bytes:
         """Return the next message. Cancelling the wait loses no message.
@@ -67,7 +73,6 @@ class StarletteSocket:
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
-        self._lock = trio.Lock()
 
     async def receive(self) -> str | bytes:
         """Return the next message."""
@@ -83,24 +88,22 @@ class StarletteSocket:
 
     async def send(self, message: str | bytes) -> None:
         """Send a message."""
-        async with self._lock:
-            self._check()
-            try:
-                if isinstance(message, str):
-                    await self._socket.send_text(message)
-                else:
-                    await self._socket.send_bytes(message)
-            except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError):
-                raise ClientGone from None
+        self._check()
+        try:
+            if isinstance(message, str):
+                await self._socket.send_text(message)
+            else:
+                await self._socket.send_bytes(message)
+        except (WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError):
+            raise ClientGone from None
 
     async def close(self, code: int, reason: str) -> None:
         """Close the WebSocket, unless it is closed."""
-        async with self._lock:  # a message that is sent is sent to its end
-            with suppress(
-                ClientGone, WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError
-            ):
-                self._check()
-                await self._socket.close(code, _short(reason))
+        with suppress(
+            ClientGone, WebSocketDisconnect, RuntimeError, OSError, trio.BrokenResourceError
+        ):
+            self._check()
+            await self._socket.close(code, _short(reason))
 
     def _check(self) -> None:
         states = (self._socket.application_state, self._socket.client_state)
@@ -169,7 +172,8 @@ class ReadAhead:
         Raises:
             ClientGone: the client has gone, and all its messages were returned.
         """
-        await trio.lowlevel.checkpoint()
+        if self._messages or self._is_complete:
+            await trio.lowlevel.checkpoint()
         while not self._messages:
             if self._is_complete:
                 raise ClientGone
@@ -178,6 +182,40 @@ class ReadAhead:
         self._size -= len(message) + _MESSAGE_SIZE
         self._changed.unpark_all()
         return message
+
+
+@final
+class Sender:
+    """Sends the messages of several tasks to a client, one after the other.
+
+    Args:
+        socket: the WebSocket of the client.
+        timeout: seconds that one message may take, without the wait for those before it.
+    """
+
+    def __init__(self, socket: ClientSocket, timeout: float) -> None:
+        self._socket = socket
+        self._timeout = timeout
+        self._lock = trio.Lock()
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message. If this is cancelled, a part of it may have been sent.
+
+        Raises:
+            ClientTooSlow: the client has not read it in time.
+            ClientGone: the client has gone.
+        """
+        try:
+            self._lock.acquire_nowait()  # without a step of the scheduler
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
+            with trio.move_on_after(self._timeout) as scope:
+                await self._socket.send(message)
+        finally:
+            self._lock.release()
+        if scope.cancelled_caught:
+            raise ClientTooSlow
 
 
 async def close_in_time(socket: ClientSocket, code: int, reason: str) -> None:

@@ -19,7 +19,7 @@ from trio_realtime.server.rpc.parsing import MessageError, parse_client_message
 
 from .gateway import Gateway, SessionNotFound
 from .hosting import HostedSession
-from .sockets import ClientGone, ClientSocket, ReadAhead, close_in_time
+from .sockets import ClientGone, ClientSocket, ClientTooSlow, ReadAhead, Sender, close_in_time
 from .tokens import TokenRefused
 
 __all__ = ["BAD_HELLO", "NOT_ADMITTED", "NO_HELLO", "NO_SESSION", "REPLACED", "serve_client"]
@@ -125,10 +125,9 @@ class _Stream:
         self._gateway = gateway
         self._hosted = hosted
         self._session = hosted.session
-        self._socket = socket
         self._received = ReadAhead(socket)
         self._hello = hello
-        self._sending = trio.Lock()
+        self._sender = Sender(socket, gateway.settings.send_timeout)
         self._detach_reason = "closed"
         self._waiting = Counter[str]()
 
@@ -226,12 +225,11 @@ class _Stream:
 
     async def _send(self, message: str | bytes) -> None:
         """Send a message. A client that does not read for ``send_timeout`` is detached."""
-        async with self._sending:
-            with trio.move_on_after(self._gateway.settings.send_timeout) as scope:
-                await self._socket.send(message)
-        if scope.cancelled_caught:
+        try:
+            await self._sender.send(message)
+        except ClientTooSlow:
             self._detach_reason = "too_slow"
-            raise ClientGone
+            raise
 
     # --- from the client
 

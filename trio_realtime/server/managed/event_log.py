@@ -147,11 +147,14 @@ class EventReader:
 
         Cancelling the wait loses no event.
         """
-        await trio.lowlevel.checkpoint()
-        while (found := self._log.item_after(self.position)) is None:
-            if self._log.is_complete:
-                raise StopAsyncIteration
+        has_waited = False
+        while (found := self._log.item_after(self.position)) is None and not self._log.is_complete:
             await self._log.wait()
+            has_waited = True
+        if not has_waited:
+            await trio.lowlevel.checkpoint()
+        if found is None:
+            raise StopAsyncIteration
         self.position = found.last if isinstance(found, EventsMissed) else found.seq
         return found
 

@@ -85,7 +85,10 @@ class _Frame:
 
 
 class _Offsets:
-    """The smallest offset of the last seconds, in one number per second."""
+    """The smallest offset of the last seconds.
+
+    It has at most one number per second, and only those that may become the smallest: they increase.
+    """
 
     __slots__ = ("_minima", "_since")
 
@@ -102,13 +105,13 @@ class _Offsets:
         if not self._minima:
             self._since = time
         second = int(time)
-        if self._minima and self._minima[-1][0] >= second:
-            last, smallest = self._minima.pop()
-            self._minima.append((last, min(smallest, offset)))
-        else:
-            self._minima.append((second, offset))
-        while self._minima[0][0] <= second - WINDOW:
-            self._minima.popleft()
+        minima = self._minima
+        while minima and minima[-1][1] >= offset:
+            minima.pop()
+        if not minima or minima[-1][0] < second:
+            minima.append((second, offset))
+        while minima[0][0] <= second - WINDOW:
+            minima.popleft()
 
     def shift(self, seconds: float) -> None:
         """Subtract from all offsets, because the track was moved back by ``seconds``."""
@@ -116,7 +119,7 @@ class _Offsets:
 
     def smallest(self) -> float:
         """Return the smallest offset."""
-        return min(offset for _, offset in self._minima)
+        return self._minima[0][1]
 
     def is_mature(self, time: float) -> bool:
         """Return whether the offsets go back far enough to see drift."""
