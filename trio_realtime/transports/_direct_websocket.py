@@ -1,8 +1,8 @@
 """A trio-websocket connection with fewer steps of the scheduler for each message.
 
 trio-websocket's reader task yields after each message, and its user takes one message at a time. Here the
-reader of a client yields only when its queue is full, and :meth:`ClientConnection.get_messages` takes everything
-that waits. trio-websocket also needs a task switch for each message that is sent. :meth:`DirectConnection.try_send`
+reader yields only when its queue is full, and :meth:`ClientConnection.get_messages` takes everything that
+waits. trio-websocket also needs a task switch for each message that is sent. :meth:`DirectConnection.try_send`
 writes to the socket at once, if nothing else is being written.
 
 This is the only module that uses private attributes of trio-websocket. The tests of the transports' contract
@@ -79,6 +79,27 @@ class DirectConnection(WebSocketConnection):
             and self._wsproto.state is ConnectionState.OPEN
         )
 
+    def _put(self, event: BytesMessage | TextMessage) -> bool:
+        """Put the usual message into the queue: whole, not too long, and there is space for it."""
+        if (
+            not event.message_finished
+            or self._message_parts
+            or len(event.data) > self._max_message_size
+        ):
+            return False
+        data = event.data if isinstance(event, TextMessage) else bytes(event.data)
+        try:
+            self._send_channel.send_nowait(data)
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        return True
+
+    async def _handle_message_event(  # noqa: ASYNC910 - the reader yields at its next read
+        self, event: BytesMessage | TextMessage
+    ) -> None:
+        if not self._put(event):
+            await super()._handle_message_event(event)
+
     async def flush(self) -> None:
         """Write the rest of the last frame.
 
@@ -149,23 +170,11 @@ class ClientConnection(DirectConnection):
         await connection._open_handshake.wait()
         return connection
 
-    async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
-        # The usual message: whole, not too long, and there is space for it.
-        if (
-            event.message_finished
-            and not self._message_parts
-            and len(event.data) <= self._max_message_size
-        ):
-            try:
-                self._send_channel.send_nowait(
-                    event.data if isinstance(event, TextMessage) else bytes(event.data)
-                )
-            except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
-            else:
-                self._waiting += 1
-                return  # noqa: ASYNC910 - the reader yields at its next read
-        await super()._handle_message_event(event)
+    async def _handle_message_event(  # noqa: ASYNC910 - the reader yields at its next read
+        self, event: BytesMessage | TextMessage
+    ) -> None:
+        if not self._put(event):
+            await super(DirectConnection, self)._handle_message_event(event)
         if event.message_finished:
             self._waiting += 1
 
