@@ -49,7 +49,7 @@ class EventLog:
         self,
         *,
         max_events: int = 16_384,
-        max_bytes: int = 64 * 1024 * 1024,
+        max_bytes: int = 16 * 1024 * 1024,
         last_seq: int = 0,
     ) -> None:
         self._max_events = max_events
