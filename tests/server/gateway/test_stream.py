@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.gateway import GatewayClient, MemorySocket, make_spec, open_test_gateway
 from trio_realtime import SessionConfig, function_tool
-from trio_realtime.local import Say, ScriptedResponder
+from trio_realtime.local import Say, ScriptedResponder, local_connector
 from trio_realtime.server.gateway.gateway import GatewaySettings
 from trio_realtime.server.gateway.stream import serve_client
 from trio_realtime.server.managed import ManagedSession
@@ -282,18 +282,75 @@ async def test_messages_that_cannot_be_carried_out_are_answered(autojump_clock: 
         assert await owner.receive_until("pong") == {"type": "pong", "id": "still here"}
 
 
-async def test_a_message_before_the_session_is_connected_is_answered(
+class HeldConnector:
+    """A connector that waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.local = local_connector()
+        self.go_on = trio.Event()
+
+    @asynccontextmanager
+    async def __call__(self, options: ConnectOptions) -> AsyncGenerator[Transport]:
+        await self.go_on.wait()
+        async with self.local(options) as transport:
+            yield transport
+
+
+async def test_messages_before_the_session_is_connected_are_carried_out_then(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_test_gateway() as under_test:
+    frames = [bytes([number]) * 960 for number in range(50)]
+    connector = HeldConnector()
+    async with open_test_gateway(connector=connector) as under_test:
         created = await under_test.gateway.create_session(tenant="acme")
-        socket = under_test.open_socket(created.session_id)
-        client = GatewayClient(socket)
+        client = GatewayClient(under_test.open_socket(created.session_id))
         await client.send("hello", protocol=1, token=created.token)
-        await client.send("text", text="too early", id="1")
-        reply = await client.receive_until("error")
-        assert (reply["id"], reply["code"]) == ("1", "invalid_request")
+        for frame in frames:
+            await client.socket.to_server.send(frame)
+        await client.send("text", text="Good morning!", id="1")
+        await client.send("ping", id="2")
+        await wait_all_tasks_blocked()
+        connector.go_on.set()
+        await client.receive_until("realtime_agent_end")
+        replies = [(reply["id"], reply["type"]) for reply in client.replies if "id" in reply]
+        assert replies == [("2", "pong"), ("1", "ack")]
+        received = connector.local.connections[0].received
+        heard = [base64.b64decode(event["audio"]) for event in received if "audio" in event]
+        assert heard == frames
+        asked = [event["type"] for event in received].index("conversation.item.create")
+        assert asked > len(frames)
+
+
+async def test_the_messages_before_the_session_is_connected_are_limited(
+    autojump_clock: MockClock,
+) -> None:
+    connector = HeldConnector()
+    async with open_test_gateway(connector=connector) as under_test:
+        created = await under_test.gateway.create_session(tenant="acme")
+        client = GatewayClient(under_test.open_socket(created.session_id))
+        await client.send("hello", protocol=1, token=created.token)
+        for _ in range(40):
+            await client.socket.to_server.send(bytes(100_000))
+        await wait_all_tasks_blocked()
+        waiting = client.socket.at_server.statistics().current_buffer_used
+        assert waiting == 40 - 11 - 11  # 1 MiB of early messages, and 1 MiB that was read ahead
+        connector.go_on.set()
         await client.receive_until("run_connected")
+        await wait_all_tasks_blocked()
+        assert client.socket.at_server.statistics().current_buffer_used == 0
+
+
+async def test_a_session_is_ended_before_it_is_connected(autojump_clock: MockClock) -> None:
+    connector = HeldConnector()
+    async with open_test_gateway(connector=connector) as under_test:
+        created = await under_test.gateway.create_session(tenant="acme")
+        client = GatewayClient(under_test.open_socket(created.session_id))
+        await client.send("hello", protocol=1, token=created.token)
+        await client.send("text", text="Good morning!", id="1")
+        await client.send("end", id="2")
+        with trio.fail_after(1):
+            ended = await client.receive_until("run_ended")
+        assert (ended.data["by"], ended.data["reason"]) == ("client", "client_ended")
 
 
 async def test_an_observer_only_listens(autojump_clock: MockClock) -> None:

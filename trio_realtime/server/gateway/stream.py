@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from trio_realtime.errors import RealtimeError, UsageError
-from trio_realtime.server.managed import EventReader, EventsMissed
+from trio_realtime.server.managed import EventReader, EventsMissed, ManagedSession
 from trio_realtime.server.rpc import PROTOCOL_VERSION, messages as msg
 from trio_realtime.server.rpc.parsing import MessageError, parse_client_message
 
@@ -40,6 +40,10 @@ REPLACED: Final = 4409
 
 #: Seconds to carry out what a client has sent before it has gone.
 _LAST_MESSAGES_TIMEOUT: Final = 5.0
+
+#: Bytes of messages that wait until the session is connected, and what each counts besides its length.
+_MAX_EARLY: Final = 1024 * 1024
+_ACTION_SIZE: Final = 200
 
 _Action: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -116,6 +120,35 @@ def _admit(gateway: Gateway, session_id: str, hello: msg.Hello, token: str | Non
 
 
 @final
+class _EarlyMessages:
+    """What a client asks for before the session is connected, in order. Up to 1 MiB waits."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[int, _Action]] = deque()
+        self._size = 0
+        self._changed = trio.lowlevel.ParkingLot()
+        self.is_over: bool = False
+
+    async def put(self, size: int, action: _Action) -> None:
+        """Add an action. Waits while there is too much."""
+        self._waiting.append((size, action))
+        self._size += size + _ACTION_SIZE
+        while self._size > _MAX_EARLY:
+            await self._changed.park()
+        await trio.lowlevel.checkpoint()
+
+    async def carry_out(self, session: ManagedSession) -> None:
+        """Wait until the session is connected, and carry out everything. No further actions are needed then."""
+        await session.wait_connected()
+        while self._waiting:
+            size, action = self._waiting.popleft()
+            await action()
+            self._size -= size + _ACTION_SIZE
+            self._changed.unpark_all()
+        self.is_over = True
+
+
+@final
 class _Stream:
     """An attached client."""
 
@@ -130,6 +163,7 @@ class _Stream:
         self._sender = Sender(socket, gateway.settings.send_timeout)
         self._detach_reason = "closed"
         self._waiting = Counter[str]()
+        self._early = _EarlyMessages()
 
     async def run(self) -> None:
         """Serve the client until it has gone or the session has ended.
@@ -181,6 +215,7 @@ class _Stream:
 
             nursery.start_soon(read)
             nursery.start_soon(receive)
+            nursery.start_soon(self._early.carry_out, self._session)
             try:
                 await self._send_events(reader)
                 nursery.cancel_scope.cancel(reason="the session has ended")
@@ -237,7 +272,7 @@ class _Stream:
         while True:
             received = await self._received.receive()
             if isinstance(received, bytes):
-                await self._answer(None, partial(self._session.send_audio, received))
+                await self._put(len(received), None, partial(self._session.send_audio, received))
                 continue
             try:
                 message = parse_client_message(received)
@@ -257,7 +292,13 @@ class _Stream:
                     )
                     await self._refuse(message.id, "invalid_request", text)
             else:
-                await self._answer(message.id, self._action_of(message))
+                await self._put(len(received), message.id, self._action_of(message))
+
+    async def _put(self, size: int, id_: str | None, action: _Action) -> None:
+        if self._early.is_over or self._hello.role != "owner":
+            await self._answer(id_, action)
+        else:
+            await self._early.put(size, partial(self._answer, id_, action))
 
     async def _answer_waiting(self, message: msg.Interrupt | msg.End) -> None:
         with suppress(ClientGone):  # the receiving task notices it too
