@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
 import msgspec
 import trio
 
 from trio_realtime.errors import RealtimeError, UsageError
-from trio_realtime.server.managed import EventReader, EventsMissed, ManagedSession
+from trio_realtime.server.managed import EventReader, EventsMissed
 from trio_realtime.server.rpc import PROTOCOL_VERSION, messages as msg
 from trio_realtime.server.rpc.parsing import MessageError, parse_client_message
 
+from .early_messages import Action, EarlyMessages
 from .gateway import Gateway, SessionNotFound
 from .hosting import HostedSession
 from .sockets import ClientGone, ClientSocket, ClientTooSlow, ReadAhead, Sender, close_in_time
@@ -40,12 +41,6 @@ REPLACED: Final = 4409
 
 #: Seconds to carry out what a client has sent before it has gone.
 _LAST_MESSAGES_TIMEOUT: Final = 5.0
-
-#: Bytes of messages that wait until the session is connected, and what each counts besides its length.
-_MAX_EARLY: Final = 1024 * 1024
-_ACTION_SIZE: Final = 200
-
-_Action: TypeAlias = Callable[[], Awaitable[object]]
 
 #: Messages of a type that may wait for tools to end. A client that does not wait for answers cannot start more.
 _MAX_WAITING: Final = 8
@@ -120,35 +115,6 @@ def _admit(gateway: Gateway, session_id: str, hello: msg.Hello, token: str | Non
 
 
 @final
-class _EarlyMessages:
-    """What a client asks for before the session is connected, in order. Up to 1 MiB waits."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[int, _Action]] = deque()
-        self._size = 0
-        self._changed = trio.lowlevel.ParkingLot()
-        self.is_over: bool = False
-
-    async def put(self, size: int, action: _Action) -> None:
-        """Add an action. Waits while there is too much."""
-        self._waiting.append((size, action))
-        self._size += size + _ACTION_SIZE
-        while self._size > _MAX_EARLY:
-            await self._changed.park()
-        await trio.lowlevel.checkpoint()
-
-    async def carry_out(self, session: ManagedSession) -> None:
-        """Wait until the session is connected, and carry out everything. No further actions are needed then."""
-        await session.wait_connected()
-        while self._waiting:
-            size, action = self._waiting.popleft()
-            await action()
-            self._size -= size + _ACTION_SIZE
-            self._changed.unpark_all()
-        self.is_over = True
-
-
-@final
 class _Stream:
     """An attached client."""
 
@@ -163,7 +129,7 @@ class _Stream:
         self._sender = Sender(socket, gateway.settings.send_timeout)
         self._detach_reason = "closed"
         self._waiting = Counter[str]()
-        self._early = _EarlyMessages()
+        self._early = EarlyMessages()
 
     async def run(self) -> None:
         """Serve the client until it has gone or the session has ended.
@@ -294,7 +260,7 @@ class _Stream:
             else:
                 await self._put(len(received), message.id, self._action_of(message))
 
-    async def _put(self, size: int, id_: str | None, action: _Action) -> None:
+    async def _put(self, size: int, id_: str | None, action: Action) -> None:
         if self._early.is_over or self._hello.role != "owner":
             await self._answer(id_, action)
         else:
@@ -305,7 +271,7 @@ class _Stream:
             await self._answer(message.id, self._action_of(message))
         self._waiting[message.type] -= 1
 
-    async def _answer(self, id_: str | None, action: _Action) -> None:
+    async def _answer(self, id_: str | None, action: Action) -> None:
         """Carry out what a message asks for, and answer it."""
         if self._hello.role != "owner":
             await self._refuse(id_, "not_owner", "an observer only receives events")
@@ -331,7 +297,7 @@ class _Stream:
             if self._detach_reason == "too_slow":
                 raise
 
-    def _action_of(self, message: msg.ClientMessage) -> _Action:  # noqa: C901 - one case each
+    def _action_of(self, message: msg.ClientMessage) -> Action:  # noqa: C901 - one case each
         session = self._session
         match message:
             case msg.SendText(text=text):
@@ -358,7 +324,7 @@ class _Stream:
                 return _async(_refuse_hello)
 
 
-def _async(function: Callable[..., None], *arguments: object) -> _Action:
+def _async(function: Callable[..., None], *arguments: object) -> Action:
     """Return an action that calls a function that is not async."""
 
     async def action() -> None:

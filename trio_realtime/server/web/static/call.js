@@ -375,7 +375,7 @@ export class Call {
    */
   _frame(data, level) {
     this._handlers.onMicrophoneLevel(this.isMuted ? 0 : level);
-    if (!this._isLive || !this._connection.isOpen) return;
+    if (!this._connection.isOpen) return;
     if (this._connection.bufferedAmount > this._uplinkBytes) {
       if (this._counters.dropped_frames === 0) {
         this._notice("warning", "The network is too slow for your voice. Parts of it are dropped.");
