@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from .assistant import INSTRUCTIONS, count_letters, get_time, get_weather
 from .exit import OK, UserFacingError, main_cause, print_message
 
 if TYPE_CHECKING:
-    from trio_realtime.server.gateway import GatewayConfig
+    from trio_realtime.server.gateway import GatewayConfig, RunningGateway
 
 _PACKAGES: Final = (
     "alembic",
@@ -93,9 +94,14 @@ async def gateway(options: GatewayOptions) -> int:
         print_message("no service is configured; the gateway uses the local server")
     _tune_garbage_collector()
     stop = trio.Event()
+    running: RunningGateway | None = None
+
+    def has_calls() -> bool:
+        return running is not None and bool(running.gateway.sessions)
+
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(_watch_signals, stop, nursery.cancel_scope)
+            await nursery.start(_watch_signals, stop, nursery.cancel_scope, has_calls)
             async with trio.open_nursery() as serving:
                 running = await serving.start(partial(run_gateway, config, stop=stop.wait))
                 for url in running.urls:
@@ -123,6 +129,7 @@ def _tune_garbage_collector() -> None:
 async def _watch_signals(
     stop: trio.Event,
     scope: trio.CancelScope,
+    has_calls: Callable[[], bool],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -132,7 +139,8 @@ async def _watch_signals(
             if stop.is_set():
                 scope.cancel(reason="a second signal")
                 return
-            print_message("waiting for calls to end; a second signal ends them")
+            if has_calls():
+                print_message("waiting for calls to end; a second signal ends them")
             stop.set()
 
 

@@ -21,6 +21,7 @@ from trio_realtime.errors import ConfigurationError
 from trio_realtime.local import Say, ScriptedResponder
 from trio_realtime.server.gateway import TenantKeys, TwilioConfig, TwilioLine, create_app
 from trio_realtime.server.rpc import RpcEvent
+from trio_realtime.server.spec import AgentSpec
 from trio_realtime.server.twilio import CallEnd, sign
 from trio_realtime.testing.twilio import FakeTwilio, FakeWebSocket, dial_media_stream
 from trio_realtime.wire import InputText, MessageItem, OutputAudio
@@ -92,7 +93,28 @@ async def test_the_webhook_connects_the_call_with_a_stream(autojump_clock: MockC
         stream = ET.fromstring(response.text).find("./Connect/Stream")
         assert stream is not None
         assert stream.get("url") == "wss://voice.example/twilio/stream"
-        assert [each.get("name") for each in stream] == ["token"]
+        parameters = {each.get("name"): each.get("value") for each in stream}
+        assert parameters.pop("token")
+        assert parameters == {"from_number": "+15550100", "to_number": "+15550199"}
+
+
+async def test_the_agent_knows_the_numbers_of_the_call(autojump_clock: MockClock) -> None:
+    instructions = "{{ from_number }} calls {{ to_number }}."
+    spec = AgentSpec(name="Assistant", realtime_mode=True, instructions=instructions)
+    async with (
+        open_line(spec, responder=ScriptedResponder([GREETING])) as line,
+        line.call() as call,
+    ):
+        await call.wait_heard(100)
+        [hosted] = line.gateway.sessions.values()
+        assert hosted.session.session.settings.instructions == "+15550100 calls +15550199."
+
+
+async def test_a_call_without_numbers_is_answered(autojump_clock: MockClock) -> None:
+    async with open_line() as line:
+        response = await line.voice({"CallSid": "CA1", "From": ""})
+        assert response.status_code == 200
+        assert "from_number" not in response.text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 import traceback
 from pathlib import Path
@@ -116,3 +117,19 @@ async def test_a_directory_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(HistoryStoreError, match="unable to open"):
         async with open_history_store(tmp_path):
             raise AssertionError
+
+
+async def test_only_its_owner_reads_a_new_database(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    async with open_history_store(file) as store:
+        await store.list_sessions()
+        modes = _modes_of(tmp_path)
+    assert "history.db" in modes
+    assert set(modes.values()) == {0o600}
+    file.chmod(0o640)  # of a group that makes backups
+    async with open_history_store(file):
+        assert _modes_of(tmp_path)["history.db"] == 0o640
+
+
+def _modes_of(directory: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}

@@ -36,6 +36,8 @@ __all__ = ["TwilioLine"]
 
 _log: Final = logging.getLogger("trio_realtime.server.gateway")
 _MAX_FORM: Final = 64 * 1024
+#: Variables and metadata of a call, and the fields of the webhook.
+_NUMBERS: Final = {"from_number": "From", "to_number": "To"}
 
 
 @final
@@ -82,6 +84,7 @@ class TwilioLine:
                 stream_url=_stream_url(url),
                 tokens=self._tokens,
                 now=trio.current_time(),
+                parameters=_numbers_of(dict(form)),
             )
         except InvalidSignature as exc:
             raise RequestError(str(exc), status=403, code="forbidden") from None
@@ -120,7 +123,11 @@ class TwilioLine:
             agent=self._config.agent,
             transport="twilio",
             variables=start.parameters,
-            metadata={"call_sid": start.call_sid, "stream_sid": start.stream_sid},
+            metadata={
+                "call_sid": start.call_sid,
+                "stream_sid": start.stream_sid,
+                **{name: start.parameters[name] for name in _NUMBERS if name in start.parameters},
+            },
             audio_format=PCMU,
         )
         hosted = self._gateway.find(created.session_id)
@@ -139,3 +146,8 @@ def _stream_url(webhook: str) -> str:
     scheme = "wss" if parts.scheme == "https" else "ws"
     path = f"{parts.path.removesuffix('/voice')}/stream"
     return parts._replace(scheme=scheme, path=path, query="", fragment="").geturl()
+
+
+def _numbers_of(form: dict[str, str]) -> dict[str, str]:
+    """Return who calls, and which number, as parameters of the stream."""
+    return {name: form[field][:100] for name, field in _NUMBERS.items() if form.get(field)}

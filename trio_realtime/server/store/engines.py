@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -171,6 +173,7 @@ def _sqlite(url: URL, readers: int, busy_timeout: float, synchronous: Synchronou
         engine = create_engine(url, poolclass=StaticPool, connect_args=arguments, **_SHARED_OPTIONS)
         event.listen(engine, "begin", _begin_immediate)
         return Database(url=url, writer=engine, reader=engine)
+    _create_private_file(url)
     writer = create_engine(
         url,
         poolclass=QueuePool,
@@ -196,6 +199,16 @@ def _sqlite(url: URL, readers: int, busy_timeout: float, synchronous: Synchronou
     event.listen(writer, "begin", _begin_immediate)
     event.listen(reader, "begin", _begin)
     return Database(url=url, writer=writer, reader=reader)
+
+
+def _create_private_file(url: URL) -> None:
+    """Create the file of a new database so that only its owner reads conversations.
+
+    SQLite gives its other files the mode of this one. Whatever is wrong with the path, SQLite reports.
+    """
+    if url.database and not url.database.startswith("file:"):
+        with suppress(OSError):
+            os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _begin_immediate(connection: Connection) -> None:
