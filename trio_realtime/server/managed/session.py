@@ -7,7 +7,6 @@ neither a slow client nor a slow disk delays the session.
 
 from __future__ import annotations
 
-import binascii
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -16,7 +15,6 @@ from typing import Any, Final, Literal, TypeAlias, final
 from uuid import uuid4
 
 import attrs
-import pybase64
 import trio
 
 from trio_realtime import RealtimeSession, SessionConfig, open_realtime_session
@@ -45,6 +43,7 @@ from .recording import RunRecorder, format_problem
 from .run_end import PartFailure, RunEnd, StopReason, event_of_end, run_end_of
 from .run_events import RunEvents
 from .stores import RunFacts, RunHistory, SessionStores
+from .user_methods import UserMethods
 
 __all__ = ["ManagedSession", "RunState"]
 
@@ -67,7 +66,7 @@ class _Service:
 
 
 @final
-class ManagedSession:
+class ManagedSession(UserMethods):
     """A session on a server: built from an agent spec, recorded and stored while it runs.
 
     Either run it for the duration of a block::
@@ -311,133 +310,6 @@ class ManagedSession:
             finally:
                 with trio.CancelScope(shield=True):
                     await self.stop()
-
-    # --- the user
-
-    async def send_text(self, text: str, *, respond: bool = True) -> None:
-        """Send a message of the user.
-
-        Args:
-            text: the message.
-            respond: request a response.
-
-        Raises:
-            UsageError: the session is not connected, or the text is empty.
-            RealtimeError: the session has ended.
-        """
-        await self.session.send_message(text, respond=respond)
-
-    async def send_audio(self, audio: bytes | str, *, commit: bool = False) -> None:
-        """Send audio of the user.
-
-        Args:
-            audio: raw bytes in :attr:`input_format`, or the same as base64.
-            commit: end the user's turn, for push-to-talk.
-
-        Raises:
-            UsageError: the session is not connected, or the audio is not valid.
-            RealtimeError: the session has ended.
-        """
-        data = _decode(audio) if isinstance(audio, str) else audio
-        await self.session.send_audio(data, commit=commit)
-
-    async def commit_audio(self) -> None:
-        """End the user's turn, for push-to-talk.
-
-        Raises:
-            UsageError: the session is not connected.
-            RealtimeError: the session has ended.
-        """
-        await self.session.commit_audio()
-
-    async def clear_audio(self) -> None:
-        """Drop the audio of the user that is not part of a turn yet.
-
-        Raises:
-            UsageError: the session is not connected.
-            RealtimeError: the session has ended.
-        """
-        await self.session.clear_audio()
-
-    def mute(self, muted: bool) -> None:  # noqa: FBT001 - the one thing it says
-        """Drop the user's audio, or send it again.
-
-        Raises:
-            UsageError: the session is not connected.
-        """
-        self.session.mute(muted)
-
-    async def interrupt(self) -> None:
-        """Stop the agent: its response, its audio and its tools.
-
-        Raises:
-            UsageError: the session is not connected.
-            RealtimeError: the session has ended.
-        """
-        await self.session.interrupt()
-
-    async def approve_tool_call(self, call_id: str, *, always: bool = False) -> bool:
-        """Approve a call that waits for approval. Returns whether it was waiting.
-
-        Args:
-            call_id: the call, as in a ``realtime_tool_approval_required`` event.
-            always: approve all other calls of this tool too.
-
-        Raises:
-            UsageError: the session is not connected.
-            RealtimeError: the session has ended.
-        """
-        return await self.session.approve_tool_call(call_id, always=always)
-
-    async def reject_tool_call(
-        self, call_id: str, *, always: bool = False, message: str | None = None
-    ) -> bool:
-        """Reject a call that waits for approval. Returns whether it was waiting.
-
-        Args:
-            call_id: the call, as in a ``realtime_tool_approval_required`` event.
-            always: reject all other calls of this tool too.
-            message: the text that the model is given.
-
-        Raises:
-            UsageError: the session is not connected.
-            RealtimeError: the session has ended.
-        """
-        return await self.session.reject_tool_call(call_id, always=always, message=message)
-
-    def report_played(self, item_id: str, content_index: int, played_ms: float) -> None:
-        """Report how much of an item the user has heard; see :meth:`.PlaybackTracker.played`.
-
-        It has no effect after the session has ended: a report may come late.
-
-        Raises:
-            UsageError: the session is not connected, or a number is out of range.
-        """
-        self.session.playback.played(item_id, content_index, played_ms)
-        if self._recorder is not None:
-            self._recorder.record_heard(self.session)
-
-    def pause_recording(self) -> None:
-        """Record silence until :meth:`resume_recording`, for example without the consent of the user."""
-        if self._recorder is not None:
-            self._recorder.recorder.pause(trio.current_time())
-
-    def resume_recording(self) -> None:
-        """Record again."""
-        if self._recorder is not None:
-            self._recorder.recorder.resume(trio.current_time())
-
-    def redact_recording(self, start_ms: float, end_ms: float) -> None:
-        """Make a range silent in the recording.
-
-        Args:
-            start_ms, end_ms: milliseconds from the beginning of the recording.
-
-        Raises:
-            UsageError: the range is empty.
-        """
-        if self._recorder is not None:
-            self._recorder.recorder.redact(start_ms, end_ms)
 
     # --- what happens
 
@@ -689,10 +561,3 @@ async def _close(session: RealtimeSession[Any], drain_timeout: float | None) -> 
     except RealtimeError:
         if session.end is None:
             raise  # otherwise, the session has ended before
-
-
-def _decode(audio: str) -> bytes:
-    try:
-        return pybase64.b64decode(audio, validate=True)
-    except (binascii.Error, ValueError):
-        raise UsageError("audio must be bytes, or text in base64") from None
