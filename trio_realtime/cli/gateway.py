@@ -145,7 +145,7 @@ async def _watch_signals(
 
 
 def _built_in_config() -> GatewayConfig:
-    from trio_realtime.server.gateway import GatewayConfig
+    from trio_realtime.server.gateway import GatewayConfig, GatewaySettings
     from trio_realtime.server.spec import AgentSpec
 
     spec = AgentSpec(
@@ -159,7 +159,8 @@ def _built_in_config() -> GatewayConfig:
             idle_timeout=300,
         ),
     )
-    return GatewayConfig(specs={spec.name: spec})
+    settings = GatewaySettings(error_details=True)  # it serves this machine only
+    return GatewayConfig(specs={spec.name: spec}, settings=settings)
 
 
 def _hint(error: OSError) -> str:

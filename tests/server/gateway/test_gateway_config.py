@@ -51,7 +51,8 @@ def load(
 def test_the_defaults(tmp_path: Path) -> None:
     config = load(tmp_path, "")
     assert list(config.specs) == ["support", "sales"]
-    expected = GatewayConfig(specs=config.specs)
+    settings = GatewaySettings(error_details=True)
+    expected = GatewayConfig(specs=config.specs, settings=settings)
     assert config == expected
     assert (config.host, config.port, config.drain_timeout) == ("127.0.0.1", 8080, 30.0)
 
@@ -77,6 +78,7 @@ hello_timeout = 13
 send_timeout = 14
 max_message_size = 4096
 hidden_events = ["realtime_audio"]
+error_details = true
 
 [service]
 base_url = "https://api.example/v1"
@@ -105,6 +107,22 @@ agent = "support"
 """
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", True),
+        ('host = "0.0.0.0"\nallow_anonymous = true', False),
+        (f'[tenants.acme]\nkey_sha256 = "{DIGEST}"', False),
+        ("error_details = false", False),
+        (f'error_details = true\n[tenants.acme]\nkey_sha256 = "{DIGEST}"', True),
+    ],
+)
+def test_the_texts_of_errors_are_for_a_gateway_of_this_machine(
+    tmp_path: Path, text: str, expected: bool
+) -> None:
+    assert load(tmp_path, text).settings.error_details is expected
+
+
 def test_every_key(tmp_path: Path) -> None:
     config = load(tmp_path, FULL, environ={"OTHER_KEY": "another", "MY_TOKEN": "twilio token"})
     assert config.default_agent == "sales"
@@ -124,6 +142,7 @@ def test_every_key(tmp_path: Path) -> None:
         send_timeout=14,
         max_message_size=4096,
         hidden_events=frozenset({"realtime_audio"}),
+        error_details=True,
     )
     assert config.service == ServiceSettings(
         base_url="https://api.example/v1",

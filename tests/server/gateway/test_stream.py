@@ -16,6 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from support.gateway import GatewayClient, MemorySocket, make_spec, open_test_gateway
 from trio_realtime import SessionConfig, function_tool
 from trio_realtime.local import Say, ScriptedResponder, local_connector
+from trio_realtime.server.gateway.error_details import HIDDEN
 from trio_realtime.server.gateway.gateway import GatewaySettings
 from trio_realtime.server.gateway.stream import serve_client
 from trio_realtime.server.managed import ManagedSession
@@ -582,6 +583,26 @@ async def test_a_service_that_cannot_be_reached_ends_the_run(autojump_clock: Moc
         assert owner.events[-1].type == "run_ended"
         assert owner.events[-1].data["reason"] == "connect_failed"
         assert under_test.gateway.admission.running == 0
+
+
+@pytest.mark.parametrize("details", [False, True])
+async def test_the_text_of_an_error_is_for_those_who_may_know_it(
+    details: bool, autojump_clock: MockClock
+) -> None:
+    settings = GatewaySettings(error_details=details)
+    seen: list[RpcEvent] = []
+    async with open_test_gateway(
+        connector=unreachable, settings=settings, on_event=seen.append
+    ) as under_test:
+        created = await under_test.gateway.create_session(tenant="acme")
+        owner = await under_test.attach(created, created.token)
+        await owner.send("text", text="Hello!", id="1")
+        await owner.receive_all()
+        assert "unreachable" in str(seen[-1].data)  # for metrics and the history
+        received = [owner.events[-1].data["message"], owner.events[-1].data["error"]["message"]]
+        assert [("unreachable" in text, text == HIDDEN) for text in received] == [
+            *((details, not details), (details, not details)),
+        ]
 
 
 # --- failures -----------------------------------------------------------------------------------

@@ -237,6 +237,7 @@ _SETTINGS: Final[Mapping[str, Kind | Field]] = {
     "send_timeout": _SECONDS,
     "max_message_size": _SIZE,
     "hidden_events": ListOf(Text()),
+    "error_details": Flag(),
 }
 _STORAGE: Final = Table(
     fields={
@@ -301,6 +302,8 @@ def _make_config(
     settings = {name: values.pop(name) for name in _SETTINGS if name in values}
     if "hidden_events" in settings:
         settings["hidden_events"] = frozenset(settings["hidden_events"])
+    is_local = not values.get("tenants") and _is_loopback(values.get("host", "127.0.0.1"))
+    settings.setdefault("error_details", is_local)
     for name, value in settings.items():
         _check(name, partial(GatewaySettings, **{name: value}))
     for name in ("certfile", "keyfile"):

@@ -62,6 +62,8 @@ class GatewaySettings:
         max_message_size: bytes of one message of a client.
         hidden_events: types of events that clients do not receive. The default ones name the service, its
             settings and the instructions of the agent.
+        error_details: whether clients receive the texts of errors, which may name hosts and paths of the
+            server. If not, they receive the types and codes.
 
     Raises:
         ConfigurationError: a value is not positive, or ``attach_timeout`` or ``grace`` is infinite.
@@ -75,6 +77,7 @@ class GatewaySettings:
     hidden_events: frozenset[str] = frozenset(
         {"run_started", "realtime_settings_updated", "realtime_rate_limits_updated"}
     )
+    error_details: bool = False
 
 
 @attrs.frozen(kw_only=True)

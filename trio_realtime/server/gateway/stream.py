@@ -18,6 +18,7 @@ from trio_realtime.server.rpc import PROTOCOL_VERSION, messages as msg
 from trio_realtime.server.rpc.parsing import MessageError, parse_client_message
 
 from .early_messages import Action, EarlyMessages
+from .error_details import HIDDEN, without_error_details
 from .gateway import Gateway, SessionNotFound
 from .hosting import HostedSession
 from .sockets import ClientGone, ClientSocket, ClientTooSlow, ReadAhead, Sender, close_in_time
@@ -210,13 +211,16 @@ class _Stream:
         )
 
     async def _send_events(self, reader: EventReader) -> None:
-        hidden = self._gateway.settings.hidden_events
+        settings = self._gateway.settings
         async for event in reader:
             if isinstance(event, EventsMissed):
                 await self._send_message(msg.EventsMissed(first=event.first, last=event.last))
-            elif event.type in hidden:
                 continue
-            elif event.audio is None or self._hello.audio == "base64":
+            if event.type in settings.hidden_events:
+                continue
+            if not settings.error_details:
+                event = without_error_details(event)  # noqa: PLW2901 - what the client gets of it
+            if event.audio is None or self._hello.audio == "base64":
                 await self._send(msgspec.json.encode(event.to_dict()).decode())
             elif self._hello.audio == "binary":
                 await self._send(event.to_frame())
@@ -281,7 +285,8 @@ class _Stream:
         except UsageError as exc:
             await self._refuse(id_, "invalid_request", str(exc))
         except RealtimeError as exc:
-            await self._refuse(id_, "failed", str(exc))
+            details = self._gateway.settings.error_details
+            await self._refuse(id_, "failed", str(exc) if details else HIDDEN)
         else:
             if id_ is not None:
                 await self._reply(msg.Ack(id=id_))
