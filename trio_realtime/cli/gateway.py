@@ -22,7 +22,7 @@ from .assistant import INSTRUCTIONS, count_letters, get_time, get_weather
 from .exit import OK, UserFacingError, main_cause, print_message
 
 if TYPE_CHECKING:
-    from trio_realtime.server.gateway import GatewayConfig, RunningGateway
+    from trio_realtime.server.gateway import Gateway, GatewayConfig
 
 _PACKAGES: Final = (
     "alembic",
@@ -94,16 +94,17 @@ async def gateway(options: GatewayOptions) -> int:
         print_message("no service is configured; the gateway uses the local server")
     _tune_garbage_collector()
     stop = trio.Event()
-    running: RunningGateway | None = None
+    gateways: list[Gateway] = []
 
     def has_calls() -> bool:
-        return running is not None and bool(running.gateway.sessions)
+        return any(gateway.sessions for gateway in gateways)
 
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_watch_signals, stop, nursery.cancel_scope, has_calls)
             async with trio.open_nursery() as serving:
                 running = await serving.start(partial(run_gateway, config, stop=stop.wait))
+                gateways.append(running.gateway)
                 for url in running.urls:
                     print(url, flush=True)
             nursery.cancel_scope.cancel(reason="the gateway has shut down")
