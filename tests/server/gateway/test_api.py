@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
 from support.openai_gateway import dial
 from trio_realtime import SessionConfig, function_tool
 from trio_realtime.items import item_text
+from trio_realtime.local import Say, Step, Turn
 from trio_realtime.server.gateway import (
     Admission,
     GatewayMetrics,
@@ -94,6 +95,7 @@ async def open_api(*specs: Any, **options: Any) -> AsyncGenerator[Api]:
         ("GET", "/v1/sessions/sess_1/recording"),
         ("POST", "/v1/sessions/sess_1/tokens"),
         ("POST", "/v1/sessions/sess_1/message"),
+        ("POST", "/v1/sessions/sess_1/say"),
         ("POST", "/v1/sessions/sess_1/interrupt"),
         ("POST", "/v1/sessions/sess_1/approve"),
         ("POST", "/v1/sessions/sess_1/reject"),
@@ -152,6 +154,30 @@ async def test_a_session_is_created_and_used(autojump_clock: MockClock) -> None:
         assert (live["state"], live["has_owner"], live["observers"]) == ("connected", True, 0)
         assert (await api.post(f"{path}/end"))["reason"] == "stopped"
         await api.get(path, 404)
+
+
+async def test_the_agent_says_a_text(autojump_clock: MockClock) -> None:
+    text = "The shop closes in five minutes."
+    asked: list[str] = []
+
+    class Speaker:
+        """A model that says what it is asked to say."""
+
+        def respond(self, turn: Turn) -> Sequence[Step]:
+            asked.append(turn.instructions)
+            return [Say(text)]
+
+    async with open_api(responder=Speaker()) as api:
+        owner = await api.call()
+        path = f"/v1/sessions/{owner.welcome['session_id']}"
+        assert await api.post(f"{path}/say", {"text": text}) == {}
+        end = await owner.receive_until("realtime_agent_end")
+        assert end.data["output"] == text
+        [instructions] = asked
+        assert instructions.endswith(text)
+        for body in ({}, {"text": " "}, {"text": 5}, {"text": text, "respond": True}):
+            error = await api.post(f"{path}/say", body, 400)
+            assert error["error"]["code"] == "invalid_request"
 
 
 @pytest.mark.parametrize(

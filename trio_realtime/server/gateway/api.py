@@ -69,6 +69,7 @@ class Api:
         session = "/v1/sessions/{session_id}"
         actions: Mapping[str, Callable[[Request, ManagedSession], Awaitable[Any]]] = {
             "message": self._send_message,
+            "say": self._say,
             "interrupt": self._interrupt,
             "approve": self._approve,
             "reject": self._reject,
@@ -279,6 +280,11 @@ class Api:
         if not text or not isinstance(respond, bool):
             raise RequestError("text must be a string that is not empty, and respond a boolean")
         await session.send_text(text, respond=respond)
+
+    async def _say(self, request: Request, session: ManagedSession) -> None:
+        body = await read_json(request)
+        _check_keys(body, "text")
+        await session.say(_text_of(body, "text", max_length=_MAX_TEXT) or "")
 
     async def _interrupt(self, _request: Request, session: ManagedSession) -> None:
         await session.interrupt()

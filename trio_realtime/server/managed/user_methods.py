@@ -41,6 +41,21 @@ class UserMethods(ABC):
         """
         await self.session.send_message(text, respond=respond)
 
+    async def say(self, text: str) -> None:
+        """Let the agent say a text, after what it is saying. The model usually says it word for word.
+
+        Args:
+            text: what to say, such as an announcement.
+
+        Raises:
+            UsageError: the session is not connected, or the text is empty.
+            RealtimeError: the session has ended.
+        """
+        if not text.strip():
+            raise UsageError("text must not be empty")
+        instructions = f"Say exactly this, and nothing else: {text}"
+        await self.session.create_response(instructions=instructions, tool_choice="none")
+
     async def send_audio(self, audio: bytes | str, *, commit: bool = False) -> None:
         """Send audio of the user.
 
