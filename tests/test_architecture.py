@@ -107,7 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("_nursery", "_redaction", "_validation"),
     },
     "server.managed": {
-        *("", "config", "endpoints", "errors", "events", "items", "local", "session"),
+        *("", "agents", "config", "endpoints", "errors", "events", "items", "local", "session"),
         *("session_end", "transports", "usage", "wire", "_nursery", "_redaction", "_validation"),
         *("server.spec", "server.service", "server.rpc"),
         *("server.recording", "server.objects", "server.store"),

@@ -19,7 +19,7 @@ from support.gateway import GatewayUnderTest, make_spec, open_test_gateway
 from support.openai_gateway import dial
 from trio_realtime import SessionConfig, function_tool
 from trio_realtime.items import item_text
-from trio_realtime.local import Say, Step, Turn
+from trio_realtime.local import Call, Say, ScriptedResponder, Step, Turn
 from trio_realtime.server.gateway import (
     Admission,
     GatewayMetrics,
@@ -28,7 +28,7 @@ from trio_realtime.server.gateway import (
     TenantLimits,
     create_app,
 )
-from trio_realtime.server.managed import SessionStores
+from trio_realtime.server.managed import SessionStores, client_tool
 from trio_realtime.server.objects import open_object_storage
 from trio_realtime.server.spec import AgentSpec
 from trio_realtime.server.store import HistoryStore, HistoryStoreError, open_history_store
@@ -96,6 +96,8 @@ async def open_api(*specs: Any, **options: Any) -> AsyncGenerator[Api]:
         ("POST", "/v1/sessions/sess_1/tokens"),
         ("POST", "/v1/sessions/sess_1/message"),
         ("POST", "/v1/sessions/sess_1/say"),
+        ("POST", "/v1/sessions/sess_1/transfer"),
+        ("POST", "/v1/sessions/sess_1/tool_result"),
         ("POST", "/v1/sessions/sess_1/interrupt"),
         ("POST", "/v1/sessions/sess_1/approve"),
         ("POST", "/v1/sessions/sess_1/reject"),
@@ -154,6 +156,36 @@ async def test_a_session_is_created_and_used(autojump_clock: MockClock) -> None:
         assert (live["state"], live["has_owner"], live["observers"]) == ("connected", True, 0)
         assert (await api.post(f"{path}/end"))["reason"] == "stopped"
         await api.get(path, 404)
+
+
+async def test_another_agent_takes_over(autojump_clock: MockClock) -> None:
+    async with open_api(make_spec(), make_spec(name="Clerk")) as api:
+        owner = await api.call()
+        path = f"/v1/sessions/{owner.welcome['session_id']}"
+        assert await api.post(f"{path}/transfer", {"agent": "Clerk"}) == {}
+        await owner.receive_until("realtime_handoff")
+        await owner.send("text", text="Hello!")
+        end = await owner.receive_until("realtime_agent_end")
+        assert (end.data["agent"], end.data["output"]) == ("Clerk", "You said: Hello!")
+        for body in ({}, {"agent": "Nobody"}, {"agent": 5}, {"name": "Clerk"}):
+            error = await api.post(f"{path}/transfer", body, 400)
+            assert error["error"]["code"] == "invalid_request"
+
+
+async def test_the_backend_runs_a_tool(autojump_clock: MockClock) -> None:
+    responder = ScriptedResponder([Call("look_up", {"id": 7}), Say("It was shipped.")])
+    async with open_api(make_spec(client_tool("look_up")), responder=responder) as api:
+        owner = await api.call()
+        path = f"/v1/sessions/{owner.welcome['session_id']}"
+        await owner.send("text", text="Where is order 7?")
+        required = await owner.receive_until("tool_result_required")
+        result = {"call_id": required.data["call_id"], "output": "shipped"}
+        for wrong in ({}, {"call_id": "a"}, {**result, "output": 5}, {**result, "is_error": 1}):
+            await api.post(f"{path}/tool_result", wrong, 400)
+        assert await api.post(f"{path}/tool_result", result) == {"was_waiting": True}
+        assert await api.post(f"{path}/tool_result", result) == {"was_waiting": False}
+        end = await owner.receive_until("realtime_tool_end")
+        assert end.data["output"] == "shipped"
 
 
 async def test_the_agent_says_a_text(autojump_clock: MockClock) -> None:

@@ -15,11 +15,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from support.gateway import GatewayClient, MemorySocket, make_spec, open_test_gateway
 from trio_realtime import SessionConfig, function_tool
-from trio_realtime.local import Say, ScriptedResponder, local_connector
+from trio_realtime.local import Call, Say, ScriptedResponder, local_connector
 from trio_realtime.server.gateway.error_details import HIDDEN
 from trio_realtime.server.gateway.gateway import GatewaySettings
 from trio_realtime.server.gateway.stream import serve_client
-from trio_realtime.server.managed import ManagedSession
+from trio_realtime.server.managed import ManagedSession, client_tool
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.transports import ConnectOptions, Transport
 
@@ -369,6 +369,24 @@ async def test_an_observer_only_listens(autojump_clock: MockClock) -> None:
         await observer.send("ping")
         assert await observer.receive_until("pong") == {"type": "pong"}
         assert hosted.session.end is None
+
+
+async def test_the_owner_runs_a_tool(autojump_clock: MockClock) -> None:
+    responder = ScriptedResponder([Call("show_map", {"place": "Oslo"}), Say("There it is.")])
+    async with open_test_gateway(
+        make_spec(client_tool("show_map")), responder=responder
+    ) as under_test:
+        owner = await under_test.call()
+        await owner.send("text", text="Where is Oslo?")
+        required = await owner.receive_until("tool_result_required")
+        assert required.data["arguments"] == '{"place":"Oslo"}'
+        await owner.send(
+            "tool_result", call_id=required.data["call_id"], output="It is shown.", id="1"
+        )
+        end = await owner.receive_until("realtime_tool_end")
+        assert end.data["output"] == "It is shown."
+        await owner.receive_until("realtime_agent_end")
+        assert {"type": "ack", "id": "1"} in owner.replies
 
 
 async def test_a_call_waits_for_the_decision_of_the_owner(autojump_clock: MockClock) -> None:

@@ -30,6 +30,7 @@ from trio_realtime.server.rpc import (
     Reject,
     SendAudio,
     SendText,
+    ToolResult,
     UnknownMessageType,
     Welcome,
     parse_client_message,
@@ -63,6 +64,10 @@ MESSAGES: list[tuple[dict[str, Any], ClientMessage]] = [
     ({"type": "interrupt", "new": {"a": 1}}, Interrupt()),
     ({"type": "approve", "call_id": "c", "always": True}, Approve(call_id="c", always=True)),
     ({"type": "reject", "call_id": "c", "message": "No."}, Reject(call_id="c", message="No.")),
+    (
+        {"type": "tool_result", "call_id": "c", "output": "", "is_error": True},
+        ToolResult(call_id="c", output="", is_error=True),
+    ),
     (
         {"type": "playback", "item_id": "i", "content_index": 0, "played_ms": 20.5},
         Playback(item_id="i", content_index=0, played_ms=20.5),

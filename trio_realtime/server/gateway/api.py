@@ -70,6 +70,8 @@ class Api:
         actions: Mapping[str, Callable[[Request, ManagedSession], Awaitable[Any]]] = {
             "message": self._send_message,
             "say": self._say,
+            "transfer": self._transfer,
+            "tool_result": self._answer_tool_call,
             "interrupt": self._interrupt,
             "approve": self._approve,
             "reject": self._reject,
@@ -285,6 +287,20 @@ class Api:
         body = await read_json(request)
         _check_keys(body, "text")
         await session.say(_text_of(body, "text", max_length=_MAX_TEXT) or "")
+
+    async def _transfer(self, request: Request, session: ManagedSession) -> None:
+        body = await read_json(request)
+        _check_keys(body, "agent")
+        await session.transfer(_text_of(body, "agent") or "")
+
+    async def _answer_tool_call(self, request: Request, session: ManagedSession) -> dict[str, Any]:
+        body = await read_json(request)
+        _check_keys(body, "call_id", "output", "is_error")
+        call_id, output = _text_of(body, "call_id"), _text_of(body, "output", max_length=_MAX_TEXT)
+        is_error = body.get("is_error", False)
+        if call_id is None or output is None or not isinstance(is_error, bool):
+            raise RequestError("call_id and output must be strings, and is_error a boolean")
+        return {"was_waiting": session.answer_tool_call(call_id, output, is_error=is_error)}
 
     async def _interrupt(self, _request: Request, session: ManagedSession) -> None:
         await session.interrupt()

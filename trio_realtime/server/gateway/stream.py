@@ -319,6 +319,9 @@ class _Stream:
                 return partial(session.approve_tool_call, call_id, always=always)
             case msg.Reject(call_id=call_id, always=always, message=text):
                 return partial(session.reject_tool_call, call_id, always=always, message=text)
+            case msg.ToolResult(call_id=call_id, output=output, is_error=is_error):
+                answer = partial(session.answer_tool_call, is_error=is_error)
+                return _async(answer, call_id, output)
             case msg.Playback(item_id=item_id, content_index=index, played_ms=played_ms):
                 return _async(session.report_played, item_id, index, played_ms)
             case msg.Mute(muted=muted):
@@ -329,7 +332,7 @@ class _Stream:
                 return _async(_refuse_hello)
 
 
-def _async(function: Callable[..., None], *arguments: object) -> Action:
+def _async(function: Callable[..., object], *arguments: object) -> Action:
     """Return an action that calls a function that is not async."""
 
     async def action() -> None:

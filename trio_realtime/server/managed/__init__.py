@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .client_tools import client_tool as client_tool
 from .event_log import (
     EventLog as EventLog,
     EventReader as EventReader,

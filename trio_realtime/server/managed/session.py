@@ -38,6 +38,7 @@ from trio_realtime.server.store import SessionFacts
 from trio_realtime.transports import Connector
 from trio_realtime.wire import AudioFormat
 
+from .client_tools import ClientCalls
 from .event_log import EventReader
 from .recording import RunRecorder, format_problem
 from .run_end import PartFailure, RunEnd, StopReason, event_of_end, run_end_of
@@ -156,6 +157,7 @@ class ManagedSession(UserMethods):
         self._connect_scope = trio.CancelScope()
         self._session: RealtimeSession[Any] | None = None
         self._recorder: RunRecorder | None = None
+        self._client_calls = ClientCalls(self.emit)
         # Set by start():
         self._started_at = 0.0
         self._built: BuiltAgent
@@ -280,6 +282,28 @@ class ManagedSession(UserMethods):
         else:
             self._connect_scope.cancel(reason=f"the run was stopped: {reason}")
         return await self.wait_ended()
+
+    async def transfer(self, agent: str) -> None:
+        """Let another agent take over the conversation.
+
+        Args:
+            agent: its name in ``specs``.
+
+        Raises:
+            UsageError: the session is not connected, or there is no such agent.
+            ConfigurationError: the agent cannot be built.
+            RealtimeError: the session has ended, or the service has rejected the agent's settings.
+        """
+        session = self.session
+        spec = self._specs.get(agent)
+        if spec is None:
+            raise UsageError(f"there is no agent {agent!r:.80}; there are {', '.join(self._specs)}")
+        built = await build_agent(
+            spec, specs=self._specs, settings=self._settings, variables=self._variables
+        )
+        for warning in built.warnings:
+            self.warn(warning.code, warning.message)
+        await session.update_agent(built.agent)
 
     async def wait_connected(self) -> RunEnd | None:
         """Wait until the session is connected. Returns how the run ended if it ends before that."""
@@ -476,6 +500,7 @@ class ManagedSession(UserMethods):
             raise SessionClosed(f"the run was stopped while it connected: {self._stop_reason}")
 
     async def _run_parts(self, task_status: trio.TaskStatus[None]) -> None:
+        self._client_calls.enter()
         async with AsyncExitStack() as stack:
             self._recorder = await stack.enter_async_context(self._record_run())
             session = await stack.enter_async_context(

@@ -12,6 +12,7 @@ import trio
 from trio_realtime import RealtimeSession
 from trio_realtime.errors import UsageError
 
+from .client_tools import ClientCalls
 from .recording import RunRecorder
 
 __all__ = ["UserMethods"]
@@ -22,6 +23,8 @@ class UserMethods(ABC):
 
     _recorder: RunRecorder | None
     """Records the run; ``None`` if it is not recorded."""
+    _client_calls: ClientCalls
+    """The calls that wait for a result of the client."""
 
     @property
     @abstractmethod
@@ -133,6 +136,19 @@ class UserMethods(ABC):
             RealtimeError: the session has ended.
         """
         return await self.session.reject_tool_call(call_id, always=always, message=message)
+
+    def answer_tool_call(self, call_id: str, output: str, *, is_error: bool = False) -> bool:
+        """Give the result of a tool that the client runs, a :func:`.client_tool`.
+
+        Args:
+            call_id: the call, as in a ``tool_result_required`` event.
+            output: the result, for the model.
+            is_error: whether the tool has failed, and ``output`` says why.
+
+        Returns:
+            bool: whether the call was waiting. The first answer counts.
+        """
+        return self._client_calls.answer(call_id, output, is_error=is_error)
 
     def report_played(self, item_id: str, content_index: int, played_ms: float) -> None:
         """Report how much of an item the user has heard; see :meth:`.PlaybackTracker.played`.

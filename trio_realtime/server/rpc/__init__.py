@@ -29,6 +29,7 @@ from .messages import (
     SendAudio as SendAudio,
     SendText as SendText,
     ServerMessage as ServerMessage,
+    ToolResult as ToolResult,
     Welcome as Welcome,
 )
 from .parsing import (
@@ -46,6 +47,7 @@ from .run_events import (
     RunFailure as RunFailure,
     RunStarted as RunStarted,
     RunWarning as RunWarning,
+    ToolResultRequired as ToolResultRequired,
 )
 
 __all__ = [
@@ -79,6 +81,8 @@ __all__ = [
     "RunFailure",
     "RunStarted",
     "RunWarning",
+    "ToolResult",
+    "ToolResultRequired",
     "SendAudio",
     "SendText",
     "ServerMessage",

@@ -39,6 +39,7 @@ __all__ = [
     "SendAudio",
     "SendText",
     "ServerMessage",
+    "ToolResult",
     "Welcome",
 ]
 
@@ -192,6 +193,22 @@ class Reject(_ClientMessage):
 
 
 @attrs.frozen(kw_only=True)
+class ToolResult(_ClientMessage):
+    """The result of a tool that the client runs.
+
+    Attributes:
+        call_id: the call, as in ``tool_result_required``.
+        output: the result, for the model.
+        is_error: whether the tool has failed, and ``output`` says why.
+    """
+
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
+    call_id: str = attrs.field(metadata=_limits(minLength=1, maxLength=512))
+    output: str = attrs.field(metadata=_limits(maxLength=MAX_TEXT_LENGTH))
+    is_error: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class Playback(_ClientMessage):
     """How much of an item the user has heard.
 
@@ -327,6 +344,7 @@ ClientMessage: TypeAlias = (
     | Interrupt
     | Approve
     | Reject
+    | ToolResult
     | Playback
     | Mute
     | Ping
@@ -346,6 +364,7 @@ CLIENT_MESSAGES: Final[tuple[type[ClientMessage], ...]] = (
     Interrupt,
     Approve,
     Reject,
+    ToolResult,
     Playback,
     Mute,
     Ping,

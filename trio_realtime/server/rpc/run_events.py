@@ -23,6 +23,7 @@ __all__ = [
     "RunFailure",
     "RunStarted",
     "RunWarning",
+    "ToolResultRequired",
 ]
 
 
@@ -150,8 +151,30 @@ class ClientDetached:
     reason: str
 
 
+@attrs.frozen(kw_only=True)
+class ToolResultRequired:
+    """The agent calls a tool that the client runs. The owner answers with ``tool_result``.
+
+    Attributes:
+        call_id: the id of the call.
+        tool_name: the name of the tool.
+        arguments: the arguments as JSON text, an object.
+    """
+
+    type: ClassVar[Literal["tool_result_required"]] = "tool_result_required"
+    call_id: str
+    tool_name: str
+    arguments: str
+
+
 RunEvent: TypeAlias = (
-    RunStarted | RunConnected | RunWarning | RunEnded | ClientAttached | ClientDetached
+    RunStarted
+    | RunConnected
+    | RunWarning
+    | RunEnded
+    | ClientAttached
+    | ClientDetached
+    | ToolResultRequired
 )
 """The data of any run event."""
 
@@ -162,5 +185,6 @@ RUN_EVENTS: Final = (
     RunEnded,
     ClientAttached,
     ClientDetached,
+    ToolResultRequired,
 )
 """The classes of :data:`RunEvent`."""
