@@ -28,6 +28,7 @@ from trio_realtime import (
     Transcription,
     UsageLimits,
 )
+from trio_realtime.prices import PriceTable
 from trio_realtime.server.gateway import (
     GatewayConfig,
     GatewayMetrics,
@@ -241,7 +242,9 @@ def config_page() -> Iterator[str]:
     """Yield the lines of the page with the keys of the configuration."""
     schema: Schema = _CONFIG.schema()
     keys: dict[str, Any] = dict(schema["properties"])
-    nested = {name: keys.pop(name) for name in ("service", "storage", "tenants", "twilio")}
+    nested = {
+        name: keys.pop(name) for name in ("service", "storage", "prices", "tenants", "twilio")
+    }
     meanings = describe(GatewayConfig).fields | describe(GatewaySettings).fields
     meanings |= {
         "agents": "The file with the agent specs. It must be given.",
@@ -264,6 +267,9 @@ def config_page() -> Iterator[str]:
         "recordings": "The directory of recordings; without it, nothing is recorded.",
     }
     yield from table(nested["storage"], storage)
+    yield "## [prices]\n"
+    yield "What usage costs, in a currency of your choice. [The history](../guides/stores.md#prices) has the sums.\n"
+    yield from table(nested["prices"], describe(PriceTable).fields)
     yield "## [tenants.NAME]\n"
     yield "A tenant has `key_sha256` or `key_env`.\n"
     tenant = describe(TenantLimits).fields | {

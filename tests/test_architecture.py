@@ -103,12 +103,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server.recording": {"", "audio", "errors", "wire", "_validation"},
     "server.objects": {"errors", "_redaction"},
     "server.store": {
-        *("", "errors", "wire", "server", "server.rpc"),
+        *("", "errors", "prices", "usage", "wire", "server", "server.rpc"),
         *("_nursery", "_redaction", "_validation"),
     },
     "server.managed": {
         *("", "agents", "config", "endpoints", "errors", "events", "items", "local", "session"),
-        *("session_end", "transports", "usage", "wire", "_nursery", "_redaction", "_validation"),
+        *(
+            "prices",
+            "session_end",
+            "transports",
+            "usage",
+            "wire",
+            "_nursery",
+            "_redaction",
+            "_validation",
+        ),
         *("server.spec", "server.service", "server.rpc"),
         *("server.recording", "server.objects", "server.store"),
     },
@@ -117,7 +126,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("_nursery", "_redaction", "_validation"),
         *("server.managed", "server.rpc", "server.service", "server.spec"),
         *("server.recording", "server.objects", "server.store", "server.twilio", "server.web"),
-        *("latency", "transports", "server"),
+        *("latency", "prices", "transports", "server"),
     },
     "server.web": set(),
     "server.twilio": {

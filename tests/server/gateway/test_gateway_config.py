@@ -11,6 +11,7 @@ import pytest
 
 from support.gateway import make_spec
 from trio_realtime.errors import ConfigurationError
+from trio_realtime.prices import PriceTable
 from trio_realtime.server.gateway import (
     AccessDenied,
     GatewayConfig,
@@ -93,6 +94,10 @@ objects = "s3://bucket/prefix"
 opt_out = true
 on_failure = "end_session"
 
+[prices]
+input_text = 4
+output_audio = 64.5
+
 [tenants.acme]
 key_sha256 = "{DIGEST}"
 max_sessions = 2
@@ -154,6 +159,7 @@ def test_every_key(tmp_path: Path) -> None:
     assert config.storage.recordings == tmp_path / "data/recordings"
     assert config.storage.objects == "s3://bucket/prefix"
     assert (config.storage.opt_out, config.storage.on_failure) == (True, "end_session")
+    assert config.prices == PriceTable(input_text="4", output_audio="64.5")
     assert config.tenants == {
         "acme": TenantConfig(
             key_sha256=DIGEST, limits=TenantLimits(max_sessions=2, max_sessions_per_minute=30)
@@ -266,6 +272,8 @@ def test_the_path_of_the_agents_is_relative_to_the_file(
         ("grace = nan", "grace", "expected"),
         ("max_message_size = 100", "max_message_size", "1024"),
         ("hidden_events = [5]", "hidden_events", "expected"),
+        ("[prices]\ninput = 4", "prices.input", "input_text"),
+        ("[prices]\ninput_text = -1", "prices.input_text", "expected"),
         ("dance = 1", "dance", ""),
         ('database = "sqlite://"', "database", "storage.database"),
         ('base_url = "https://a.example"', "base_url", "service.base_url"),

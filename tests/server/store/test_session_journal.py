@@ -18,6 +18,7 @@ from support.session_rows import (
     rpc_event,
     table,
 )
+from trio_realtime.prices import PriceTable
 from trio_realtime.server.rpc import RpcEvent
 from trio_realtime.server.store import (
     Row,
@@ -318,6 +319,37 @@ def test_whole_words_were_heard(played_ms: float, total_ms: float, expected: str
 
 
 # --- responses, tool calls and usage -----------------------------------------------------------
+
+
+def test_usage_has_its_price_if_there_are_prices() -> None:
+    prices = PriceTable(
+        input_text=4, input_audio=32, cached_audio=0.4, output_text=16, transcription_minute=0.006
+    )
+    usage = {
+        "total_tokens": 1_300_000,
+        "input_tokens": 1_200_000,
+        "output_tokens": 100_000,
+        "input_token_details": {
+            "text_tokens": 200_000,
+            "audio_tokens": 1_000_000,
+            "cached_tokens": 500_000,
+            "cached_tokens_details": {"audio_tokens": 500_000, "text_tokens": 0},
+        },
+        "output_token_details": {"text_tokens": 100_000},
+    }
+
+    def price_of(type_: str, usage: dict[str, Any], table: PriceTable | None = prices) -> Any:
+        rows = rows_of([(type_, {"usage": usage})], SessionJournal(prices=table))
+        return one(rows, "usage").get("price")
+
+    assert price_of("realtime_response_end", usage) == pytest.approx(0.8 + 16 + 0.2 + 1.6)
+    assert price_of("realtime_response_end", usage, PriceTable(input_text=4)) is None
+    assert price_of("realtime_response_end", usage, None) is None
+    spoken = {"type": "duration", "seconds": 90.0}
+    assert price_of("realtime_user_transcript", spoken) == pytest.approx(0.009)
+    heard = {"total_tokens": 3, "input_tokens": 1_000_000, "output_tokens": 0}
+    of_tokens = PriceTable(transcription_input=6)
+    assert price_of("realtime_user_transcript", heard, of_tokens) == pytest.approx(6)
 
 
 def test_a_response_and_its_usage() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from trio_realtime.errors import ConfigurationError
+from trio_realtime.prices import PriceTable
 from trio_realtime.server.service import ServiceSettings
 from trio_realtime.server.spec import AgentSpec, load_specs
 from trio_realtime.server.spec.files import read_toml
@@ -123,6 +124,7 @@ class GatewayConfig:
         settings: times and sizes.
         service: the service of all agents.
         storage: where sessions are stored.
+        prices: what usage costs, for the history; ``None`` to store no prices.
         tenants: the tenants by name.
         twilio: how calls of Twilio are answered; ``None`` to answer none.
     """
@@ -145,6 +147,7 @@ class GatewayConfig:
     settings: GatewaySettings = GatewaySettings()
     service: ServiceSettings = ServiceSettings()
     storage: StorageConfig = StorageConfig()
+    prices: PriceTable | None = None
     tenants: Mapping[str, TenantConfig] = attrs.field(factory=dict[str, TenantConfig])
     twilio: TwilioConfig | None = None
 
@@ -248,6 +251,7 @@ _STORAGE: Final = Table(
         "on_failure": Choice(("degrade", "end_session")),
     }
 )
+_PRICES: Final = Table(fields={each.name: Number(low=0) for each in attrs.fields(PriceTable)})
 _CONFIG: Final = Table(
     fields={
         "agents": Text(expected="the name of the file with the agents"),
@@ -268,6 +272,7 @@ _CONFIG: Final = Table(
         **_SETTINGS,
         "service": SERVICE,
         "storage": _STORAGE,
+        "prices": _PRICES,
         "tenants": MapOf(_TENANT),
         "twilio": Table(
             fields={
@@ -321,6 +326,7 @@ def _make_config(
             name: _make_tenant(join("tenants", name), table, environ)
             for name, table in values.pop("tenants", {}).items()
         },
+        prices=PriceTable(**values.pop("prices")) if "prices" in values else None,
         twilio=_make_twilio(values.pop("twilio", None), specs, environ),
         **values,
     )

@@ -230,6 +230,7 @@ async def _open_stores(
             recordings=storage.recordings,
             objects=objects,
             opt_out=storage.opt_out,
+            prices=config.prices,
             owner_node=config.owner_node,
         )
 

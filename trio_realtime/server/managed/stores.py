@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from trio_realtime.errors import ConfigurationError, RealtimeError
+from trio_realtime.prices import PriceTable
 from trio_realtime.server.objects import ObjectStorage
 from trio_realtime.server.recording import (
     AudioChunk,
@@ -125,6 +126,7 @@ class SessionStores:
         recordings: the directory of recordings. Segments are written there while a call runs.
         objects: where finished recordings are moved. Without it, they stay in ``recordings``.
         opt_out: store that things happened, and nothing of what was said.
+        prices: what usage costs, for the history; without it, no prices are stored.
         owner_node: the name of this process in the history, to find its sessions after a crash. No other
             process may have the same name while it runs.
     """
@@ -135,6 +137,7 @@ class SessionStores:
     )
     objects: ObjectStorage | None = None
     opt_out: bool = False
+    prices: PriceTable | None = None
     owner_node: str | None = None
 
     def open_history(
@@ -144,7 +147,9 @@ class SessionStores:
         if self.history is None:
             return None
         facts = attrs.evolve(facts, owner_node=self.owner_node)
-        journal = SessionJournal(facts, opt_out=self.opt_out, earlier_items=earlier_items)
+        journal = SessionJournal(
+            facts, opt_out=self.opt_out, earlier_items=earlier_items, prices=self.prices
+        )
         return RunHistory(self.history, journal)
 
     @asynccontextmanager

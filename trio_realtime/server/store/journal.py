@@ -8,11 +8,12 @@ from typing import Any, Final, TypeAlias, final
 import attrs
 
 from trio_realtime._redaction import redact_url
+from trio_realtime.prices import PriceTable
 from trio_realtime.server.rpc import RpcEvent
 
 from .call_rows import CallRows
 from .item_rows import ItemRows, is_in_progress, item_of, without_media
-from .row_builders import error_text, id_of, mapping_of, sequence_of, upsert, usage_values
+from .row_builders import error_text, id_of, mapping_of, price_of, sequence_of, upsert, usage_values
 from .rows import Row, as_float, as_int, as_text, without_content
 
 __all__ = ["SessionFacts", "SessionJournal", "StoredEvents"]
@@ -99,6 +100,7 @@ class SessionJournal:
         opt_out: store that things happened, and nothing of what was said, called or answered: no texts,
             arguments, outputs, payloads of events or messages of errors.
         earlier_items: the ids of the items of earlier runs that the session begins with. They are stored already.
+        prices: what usage costs; without it, no prices are stored.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class SessionJournal:
         stored: StoredEvents = StoredEvents(),
         opt_out: bool = False,
         earlier_items: Iterable[str] = (),
+        prices: PriceTable | None = None,
     ) -> None:
         self._facts = {
             name: value
@@ -116,6 +119,7 @@ class SessionJournal:
         }
         self._stored = stored
         self._opt_out = opt_out
+        self._prices = prices
         self._created_at: float | None = None
         self._last_seq_at = -float("inf")
         self._connection = 0
@@ -363,7 +367,10 @@ class SessionJournal:
         # The number of the event makes the row the same whenever the event is recorded again.
         key = {"session_id": event.session_id, "run_id": event.run_id, "n": event.seq}
         links = {name: id_of(event.data, name) for name in ("response_id", "item_id")}
-        return [upsert("usage", key, {"kind": kind, **links, **usage_values(usage)})]
+        values = usage_values(usage)
+        if self._prices is not None:
+            values["price"] = price_of(values, kind, self._prices)
+        return [upsert("usage", key, {"kind": kind, **links, **values})]
 
 
 def _event_row(event: RpcEvent) -> Row:

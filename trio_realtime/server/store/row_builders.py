@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
+import attrs
+
+from trio_realtime.errors import UsageError
+from trio_realtime.prices import PriceTable
+from trio_realtime.usage import Usage
+
 from .rows import Row, as_float, as_int, as_text
 
 __all__ = [
@@ -13,6 +19,7 @@ __all__ = [
     "error_text",
     "id_of",
     "mapping_of",
+    "price_of",
     "sequence_of",
     "upsert",
     "usage_row",
@@ -20,6 +27,8 @@ __all__ = [
 ]
 
 _MAX_ID: Final = 500
+#: Columns that are attributes of :class:`.Usage`.
+_COUNTS: Final = frozenset(each.name for each in attrs.fields(Usage))
 
 
 def id_of(data: Mapping[str, Any], key: str) -> str | None:
@@ -89,6 +98,29 @@ def usage_values(usage: Mapping[str, Any]) -> dict[str, Any]:
         "output_audio_tokens": as_int(outputs.get("audio_tokens")),
         "reasoning_tokens": as_int(outputs.get("reasoning_tokens")),
     }
+
+
+def price_of(values: Mapping[str, Any], kind: str, prices: PriceTable) -> float | None:
+    """Return what the usage of a row costs; ``None`` if the table has no price for it.
+
+    Args:
+        values: the columns of :func:`usage_values`.
+        kind: what is billed: ``response`` or ``transcription``.
+        prices: the prices.
+    """
+    counts = {name: value for name, value in values.items() if value and name in _COUNTS}
+    if kind == "transcription":
+        usage = Usage(
+            transcription_seconds=values.get("seconds") or 0.0,
+            transcription_input_tokens=counts.get("input_tokens", 0),
+            transcription_output_tokens=counts.get("output_tokens", 0),
+        )
+    else:
+        usage = Usage(**counts)
+    try:
+        return float(prices.cost(usage))
+    except UsageError:
+        return None
 
 
 def usage_row(
