@@ -232,6 +232,33 @@ def test_the_dialect_can_be_chosen() -> None:
     assert Endpoint.azure(VERSIONED, api_key=KEY, dialect="ga").dialect == "ga"
 
 
+@pytest.mark.parametrize(
+    ("argument", "url", "variable", "expected"),
+    [
+        ("argument", "url", "variable", "argument"),
+        (None, "url", "variable", "url"),
+        (None, None, "variable", "variable"),
+        (None, None, None, "2025-10-01"),
+        ("", "url", "variable", "url"),
+        ("", None, "variable", "2025-10-01"),
+    ],
+)
+def test_the_version_of_voice_live(
+    argument: str | None,
+    url: str | None,
+    variable: str | None,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("AZURE_VOICELIVE_API_VERSION", variable)
+    query = f"?api-version={url}" if url is not None else ""
+    endpoint = Endpoint.voice_live(
+        f"https://r.services.ai.azure.com{query}", model="m", api_key="k", api_version=argument
+    )
+    assert f"api-version={expected}" in endpoint.url
+
+
 def test_an_unknown_dialect_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="one of 'ga', 'beta', 'voice_live'"):
         Endpoint.openai(KEY, dialect="GA")  # type: ignore[arg-type]

@@ -288,11 +288,10 @@ class Endpoint:
             raise ConfigurationError("agent_id= requires token=: agents do not accept keys")
         if not agent and not model:
             model = env("AZURE_VOICELIVE_MODEL", "OPENAI_REALTIME_MODEL")
-        url = voice_live_url(
-            resource,
-            given_or_env(api_version, "AZURE_VOICELIVE_API_VERSION"),
-            VOICE_LIVE_VERSION_FOR_AGENT_NAMES if agent_name else VOICE_LIVE_VERSION,
-        )
+        default = VOICE_LIVE_VERSION_FOR_AGENT_NAMES if agent_name else VOICE_LIVE_VERSION
+        if api_version is None:
+            default = env("AZURE_VOICELIVE_API_VERSION") or default
+        url = voice_live_url(resource, api_version, default)
         for name, value in agent.items():
             url = add_query_pair(url, name, value)
         address = address_of_base(url)
