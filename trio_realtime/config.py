@@ -156,7 +156,7 @@ class ReconnectPolicy:
     """When a session connects again, and what it remembers for the next connection.
 
     A session connects again when its connection is lost, and before the service ends it at its maximum
-    duration. The next connection is told of the conversation. The key of the endpoint is requested each
+    duration. The next connection is given the conversation. The key of the endpoint is requested each
     time.
 
     A connection is not replaced if trying again cannot help: the service rejects the key, the model or the
@@ -423,9 +423,9 @@ class SessionConfig:
             current agent.
         hooks: hooks for all agents; see :class:`~trio_realtime.SessionHooks`.
         approval_timeout: seconds that a call may wait for ``approve_tool_call`` or ``reject_tool_call``.
-            After that, it is rejected, and the model is told so. ``None`` for no limit.
+            After that, it is rejected, and the model is informed. ``None`` for no limit.
         max_tool_output: characters of one tool result that the model is given. A longer result is not
-            sent: the model is told how long it was, and the call counts as ``failed``. The default is about
+            sent: the model is informed how long it was, and the call counts as ``failed``. The default is about
             25,000 tokens, nearly the whole context of a realtime model. ``None`` for no limit.
         format_rejection: a function, sync or async, that takes the :class:`~trio_realtime.ToolContext`
             of a call that was rejected without a message. It returns the text that the model is given.

@@ -32,7 +32,7 @@ def migrate(files: Sequence[Path], *, as_json: bool) -> int:
     """Print what the names of an agents SDK in these programs become, and return the exit status.
 
     Args:
-        files: programs in Python, JavaScript or TypeScript, told apart by their suffixes.
+        files: programs in Python, JavaScript or TypeScript, distinguished by their suffixes.
         as_json: print one JSON object instead of text.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From one connection to the next: what ends with a connection, and what the next one is told.
+"""From one connection to the next: what ends with a connection, and what the next one is given.
 
 =============================================  ====================================================
 when a connection is lost                      then

@@ -1,7 +1,7 @@
 """Whether client events may be sent, and on which connection.
 
 A session may outlive several connections. Between two of them nothing can be sent: what the user does
-meanwhile changes the conversation, and the next connection is told of it.
+meanwhile changes the conversation, and the next connection is given it.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ async def open_devices(
     """Join a session with a microphone and a speaker for the duration of a block.
 
     Tasks in the background send what the microphone records, and play what the agent says. An
-    interruption drops the audio that the speaker does not have yet. The session is told what was heard:
+    interruption drops the audio that the speaker does not have yet. The session learns what was heard:
     what the speaker has taken, without the part that its delay still holds back. For example::
 
         async with open_realtime_session(agent) as session, open_devices(session):

@@ -498,7 +498,7 @@ class RealtimeSession(AudioMethods, Generic[ContextT]):
     async def reconnect(self) -> None:
         """Replace the connection with a new one; return when the session uses it.
 
-        The new connection is told of the conversation first, and the old one stays in use meanwhile. Where
+        The new connection is given the conversation first, and the old one stays in use meanwhile. Where
         the session waits before its next attempt to connect, it tries at once. A response that runs when
         the new connection is ready ends as ``failed`` with the reason ``disconnected``.
 

@@ -1,4 +1,4 @@
-"""What a new connection is told of the conversation: each item as a client may create it.
+"""What a new connection is given of the conversation: each item as a client may create it.
 
 =============================================  ====================================================
 item                                           is created as

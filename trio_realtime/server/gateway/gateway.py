@@ -40,7 +40,7 @@ class SessionNotFound(Exception):
 
 
 def _finite(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value == math.inf:  # clients are told the number, and JSON has no infinity
+    if value == math.inf:  # clients receive the number, and JSON has no infinity
         raise ConfigurationError(f"{attribute.name} must be finite, got {value!r}")
 
 

@@ -15,7 +15,7 @@ __all__ = ["HistoryCheck"]
 
 _LONGEST_AUDIO: Final = 20.0
 _AS_TEXT: Final = {"output_audio": "output_text", "input_audio": "input_text"}
-"""What a new connection is told instead of audio."""
+"""What a new connection is given instead of audio."""
 
 
 class HistoryCheck:
