@@ -13,17 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Protocol, cast, final
+from typing import Any, Final, Protocol, cast, final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
-from wsproto.events import BytesMessage, TextMessage
+from wsproto.events import BytesMessage, Request, TextMessage
 
 from ._engine import ClientEngine, masked_frame, unmasked_binary_frame, unmasked_frame
 
 __all__ = ["ClientConnection", "ServerConnection"]
+
+#: The number of parts of a message that are joined at once.
+_PARTS_TO_JOIN: Final = 1024
 
 
 class DirectStream(Protocol):
@@ -54,6 +57,8 @@ class DirectConnection(WebSocketConnection):
     _direct: DirectStream
     _frame: Callable[[bytes], bytes]
     """Makes a frame of a text."""
+    _joined_parts: int = 0
+    """The number of parts of the current message that :meth:`_join_parts` has made."""
 
     @property
     def has_rest(self) -> bool:
@@ -99,6 +104,19 @@ class DirectConnection(WebSocketConnection):
     ) -> None:
         if not self._put(event):
             await super()._handle_message_event(event)
+            self._join_parts()
+
+    def _join_parts(self) -> None:
+        """Join the latest parts of a message, because an object for each takes more space than its bytes."""
+        parts = self._message_parts
+        if not parts:
+            self._joined_parts = 0
+        elif len(parts) - self._joined_parts >= _PARTS_TO_JOIN:
+            latest = parts[self._joined_parts :]
+            empty: Any = "" if isinstance(latest[0], str) else b""
+            joined = empty.join(latest)
+            parts[self._joined_parts :] = [joined] if joined else []
+            self._joined_parts = len(parts)
 
     async def flush(self) -> None:
         """Write the rest of the last frame.
@@ -175,6 +193,7 @@ class ClientConnection(DirectConnection):
     ) -> None:
         if not self._put(event):
             await super(DirectConnection, self)._handle_message_event(event)
+            self._join_parts()
         if event.message_finished:
             self._waiting += 1
 
@@ -241,3 +260,22 @@ class ServerConnection(DirectConnection):
         connection._direct, connection._frame = direct, unmasked_frame
         nursery.start_soon(connection._reader_task, name="trio-websocket's reader")
         return await connection._get_request()
+
+    async def _handle_request_event(self, event: Request) -> None:
+        await super()._handle_request_event(event)
+        # wsproto would store what arrives now without a limit, and return it only with what arrives later.
+        await self._open_handshake.wait()
+
+    async def _handle_message_event(  # noqa: ASYNC910 - the reader yields at its next read
+        self, event: BytesMessage | TextMessage
+    ) -> None:
+        if self._wsproto.state is ConnectionState.LOCAL_CLOSING:
+            return  # nobody receives it
+        await super()._handle_message_event(event)
+        # Also after a message that is too long, read until the client has read why it is closed: closing a socket
+        # with unread data resets it.
+        self._reader_running = True
+
+    async def wait_closed(self) -> None:
+        """Wait until a close handshake that has begun has ended, or the connection was lost."""
+        await self._close_handshake.wait()

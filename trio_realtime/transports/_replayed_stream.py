@@ -30,20 +30,22 @@ class ReplayedStream:
 
     Args:
         stream: the stream.
-        received: the bytes.
+        received: the bytes. Each of them is received by itself.
     """
 
-    def __init__(self, stream: CarriesBytes, received: bytes) -> None:
+    def __init__(self, stream: CarriesBytes, *received: bytes) -> None:
         self._stream = stream
-        self._received = received
+        self._received = [piece for piece in received if piece]
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive data; see :meth:`trio.abc.ReceiveStream.receive_some`."""
         if not self._received:
             return await self._stream.receive_some(max_bytes)
         await trio.lowlevel.checkpoint()
-        size = len(self._received) if max_bytes is None else max_bytes
-        data, self._received = self._received[:size], self._received[size:]
+        data = self._received.pop(0)
+        if max_bytes is not None and len(data) > max_bytes:
+            self._received.insert(0, data[max_bytes:])
+            data = data[:max_bytes]
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

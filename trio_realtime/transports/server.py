@@ -24,6 +24,7 @@ async def read_upgrade(
     """Begin a WebSocket on a stream whose upgrade request was read already.
 
     Accepting the request returns a :class:`ServerConnection`. Its caller runs the tasks of the keepalive.
+    Nothing more is read before that.
 
     Args:
         nursery: Where the reader task runs.
@@ -37,7 +38,8 @@ async def read_upgrade(
     watched = KeepaliveStream.of(stream, keepalive)
     request = await ServerConnection.read_request(
         nursery,
-        ReplayedStream(watched, head + keepalive.take(frames)),
+        # wsproto drops what it receives together with the request.
+        ReplayedStream(watched, head, keepalive.take(frames)),
         watched,
         message_queue_size=message_queue_size,
         max_message_size=max_message_size,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import h11
@@ -36,6 +38,7 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Protocol: one, two\r\n\r\n"
 )
+CLOSE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
 FRAME = b"\x81\x85\x00\x00\x00\x00hello"
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[None]]
@@ -111,6 +114,20 @@ async def test_the_scope_of_an_upgrade() -> None:
     assert scope["state"] == {"a": 1}
 
 
+class _LostSocket:
+    """A socket of a client that has reset the connection."""
+
+    def getpeername(self) -> Any:
+        raise OSError(107, "Transport endpoint is not connected")
+
+
+async def test_the_scope_of_a_client_that_is_lost_already() -> None:
+    first = await read_from(UPGRADE)
+    stream: Any = SimpleNamespace(socket=_LostSocket())
+    with pytest.raises(trio.BrokenResourceError):
+        first.to_scope(stream, is_tls=False, state={})
+
+
 # --- WebSockets -----------------------------------------------------------------------------------
 
 
@@ -122,10 +139,10 @@ class Served:
         self.server: Any
         self.client, self.server = trio.testing.memory_stream_pair()
 
-    async def serve(self, app: Any, *, send_timeout: float) -> None:
+    async def serve(self, app: Any, *, send_timeout: float, max_message_size: int) -> None:
         first = await read_first_request(self.server)
         assert first.upgrade is not None
-        scope = {
+        scope: Any = {
             "type": "websocket",
             "headers": list(first.upgrade.headers),
             "subprotocols": ["one", "two"],
@@ -133,14 +150,21 @@ class Served:
         }
         try:
             await serve_websocket(
-                app, scope, self.server, first, max_message_size=1000, send_timeout=send_timeout
+                app,
+                scope,
+                self.server,
+                first,
+                max_message_size=max_message_size,
+                send_timeout=send_timeout,
             )
         finally:
             await self.server.aclose()
 
 
 @asynccontextmanager
-async def serving(handler: Handler, *, send_timeout: float = 5) -> AsyncGenerator[Served]:
+async def serving(
+    handler: Handler, *, send_timeout: float = 5, max_message_size: int = 1000
+) -> AsyncGenerator[Served]:
     """Serve one connection. The end of the block waits until it has ended."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -149,7 +173,9 @@ async def serving(handler: Handler, *, send_timeout: float = 5) -> AsyncGenerato
     served = Served()
     with trio.fail_after(1000):
         async with trio.open_nursery() as nursery:
-            serve = partial(served.serve, app, send_timeout=send_timeout)
+            serve = partial(
+                served.serve, app, send_timeout=send_timeout, max_message_size=max_message_size
+            )
             nursery.start_soon(serve)  # noqa: ASYNC113 - streams buffer what is sent
             yield served
 
@@ -228,6 +254,65 @@ async def test_a_client_that_vanishes_is_a_disconnect(autojump_clock: MockClock)
     assert [(message["type"], message["code"]) for message in seen] == [
         ("websocket.disconnect", 1006)
     ]
+
+
+async def test_a_close_is_answered_also_if_the_application_ends_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async def receive_one(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.receive_text()
+
+    async with serving(receive_one) as served:
+        await served.client.send_all(UPGRADE)
+        await served.client.receive_some()
+        await served.client.send_all(FRAME + CLOSE)
+        received = b""
+        while data := await served.client.receive_some():
+            received += data
+    assert received == b"\x88\x02\x03\xe8"
+
+
+@pytest.mark.parametrize("at", [0, 3, len(FRAME)])
+async def test_frames_that_arrive_before_the_upgrade_is_accepted(
+    at: int, autojump_clock: MockClock
+) -> None:
+    seen: list[Any] = []
+
+    async def accept_late(socket: WebSocket) -> None:
+        await trio.sleep(5)
+        await socket.accept()
+        seen.append(await socket.receive_text())
+
+    async with serving(accept_late) as served:
+        await served.client.send_all(UPGRADE + FRAME[:at])
+        await trio.sleep(1)
+        await served.client.send_all(FRAME[at:])
+        await trio.sleep(10)
+        assert seen == ["hello"]
+        await served.client.aclose()
+
+
+async def test_nothing_is_read_before_the_upgrade_is_accepted(autojump_clock: MockClock) -> None:
+    async def accept_late(socket: WebSocket) -> None:
+        await trio.sleep(5)
+        await socket.accept()
+
+    reads: list[float] = []
+
+    async def note_read() -> None:
+        reads.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+
+    async with serving(accept_late) as served:
+        served.server.receive_stream.receive_some_hook = note_read
+        began = trio.current_time()
+        for data in (UPGRADE, FRAME, FRAME):
+            await served.client.send_all(data)
+            await trio.sleep(1)
+        await trio.sleep(3)
+        await served.client.aclose()
+    assert [at - began for at in reads[:2]] == [0, 5]
 
 
 async def test_the_application_closes(autojump_clock: MockClock) -> None:
@@ -317,6 +402,31 @@ async def test_a_refused_upgrade(
         assert (response.status_code, received) == (status, body)
 
 
+async def test_a_refusal_is_the_end_of_the_messages(autojump_clock: MockClock) -> None:
+    seen: list[Any] = []
+
+    async def refuse_and_listen(socket: WebSocket) -> None:
+        await socket._receive()
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                seen.append(await socket._receive())
+
+            nursery.start_soon(listen)
+            await trio.testing.wait_all_tasks_blocked()
+            await socket._send({"type": "websocket.close"})
+            await listen()
+
+    async with serving(refuse_and_listen) as served:
+        await served.client.send_all(UPGRADE)
+        while await served.client.receive_some():
+            pass
+        await served.client.aclose()
+    assert [(message["type"], message["code"]) for message in seen] == [
+        ("websocket.disconnect", 1006)
+    ] * 2
+
+
 @pytest.mark.parametrize(
     ("messages", "problem"),
     [
@@ -353,6 +463,51 @@ async def test_a_message_that_is_too_long_closes_the_websocket(autojump_clock: M
             await client.get_message()
         assert client.closed is not None
         assert client.closed.code == 1009
+
+
+async def test_the_parts_of_a_message_take_no_more_space_than_the_message(
+    autojump_clock: MockClock,
+) -> None:
+    count, part = 20_000, b"\x00\x81\x00\x00\x00\x00a"
+    sizes: list[int] = []
+
+    async def listen(socket: WebSocket) -> None:
+        await socket.accept()
+        sizes.append(len(await socket.receive_bytes()))
+
+    async with serving(listen, max_message_size=count) as served:
+        await served.client.send_all(UPGRADE)
+        await served.client.receive_some()
+        tracemalloc.start()
+        try:
+            await served.client.send_all(b"\x02\x80\x00\x00\x00\x00")
+            for _ in range(100):
+                await served.client.send_all(part * (count // 100))
+                await served.client.send_all(b"\x00\x80\x00\x00\x00\x00" * 1000)  # empty parts
+                await trio.testing.wait_all_tasks_blocked()
+            assert tracemalloc.get_traced_memory()[0] < 500_000
+        finally:
+            tracemalloc.stop()
+        await served.client.send_all(b"\x80\x80\x00\x00\x00\x00")
+        await trio.testing.wait_all_tasks_blocked()
+        await served.client.aclose()
+    assert sizes == [count]
+
+
+async def test_a_client_that_still_sends_too_much_is_told_why_it_is_closed(
+    autojump_clock: MockClock,
+) -> None:
+    """Closing a socket with unread data resets it, and the client would lose the reason."""
+    async with serving(echo) as served:
+        await served.client.send_all(UPGRADE)
+        await served.client.receive_some()
+        await served.client.send_all(b"\x82\xfe\xff\xff\x00\x00\x00\x00" + bytes(2000))
+        assert (await served.client.receive_some())[2:4] == b"\x03\xf1"  # 1009
+        began = trio.current_time()
+        await trio.testing.wait_all_tasks_blocked()
+        await served.client.send_all(bytes(5000))  # it is read
+        await served.client.aclose()
+    assert trio.current_time() == began
 
 
 class _Blocked:

@@ -68,8 +68,15 @@ class FirstRequest:
             stream: the socket of the connection.
             is_tls: whether it has TLS.
             state: the state of the lifespan of the application.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost.
         """
         assert self.upgrade is not None
+        try:
+            client, server = stream.socket.getpeername()[:2], stream.socket.getsockname()[:2]
+        except OSError as exc:
+            raise trio.BrokenResourceError("the client has gone") from exc
         raw_path, _, query = self.upgrade.target.partition(b"?")
         return {
             "type": "websocket",
@@ -81,8 +88,8 @@ class FirstRequest:
             "query_string": query,
             "root_path": "",
             "headers": list(self.upgrade.headers),
-            "client": stream.socket.getpeername()[:2],
-            "server": stream.socket.getsockname()[:2],
+            "client": client,
+            "server": server,
             "subprotocols": _values(self.upgrade, b"sec-websocket-protocol"),
             "state": dict(state),
             "extensions": {"websocket.http.response": {}},
@@ -207,7 +214,7 @@ class _AsgiWebSocket:
         self._send_timeout = send_timeout
         self._connection: ServerConnection | None = None
         self._is_announced = False
-        self._is_answered = False
+        self._answered = trio.Event()
         self._denial: Message | None = None
         self._denial_body = b""
 
@@ -219,8 +226,9 @@ class _AsgiWebSocket:
             self._is_announced = True
             await trio.lowlevel.checkpoint()
             return {"type": "websocket.connect"}
-        if self._connection is None:  # nothing can arrive before the upgrade is accepted
-            await trio.sleep_forever()
+        await self._answered.wait()  # nothing is read before that
+        if self._connection is None:
+            return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
         try:
             message: str | bytes = await self._connection.get_message()
         except ConnectionClosed:
@@ -246,7 +254,7 @@ class _AsgiWebSocket:
                 await self._close(message.get("code", 1000), message.get("reason") or "")
             else:
                 raise RuntimeError(f"the application sent {kind!r} on an open WebSocket")
-        elif self._is_answered:
+        elif self._answered.is_set():
             raise RuntimeError(f"the application sent {kind!r} after it has refused the WebSocket")
         elif kind == "websocket.accept":
             await self._accept(message)
@@ -269,7 +277,7 @@ class _AsgiWebSocket:
         """Answer and close what the application has left open."""
         if self._connection is not None:
             await self._close(1011, "")
-        elif not self._is_answered:
+        elif not self._answered.is_set():
             await self._reject(500)
 
     # --- the connection
@@ -285,6 +293,7 @@ class _AsgiWebSocket:
         except LocalProtocolError as exc:
             raise RuntimeError(f"the WebSocket cannot be accepted: {exc}") from None
         self._connection = cast("ServerConnection", accepted)
+        self._answered.set()
         self._nursery.start_soon(self._keepalive.send_pongs, self._connection)
         self._nursery.start_soon(self._close_if_lost, self._connection)
 
@@ -299,7 +308,7 @@ class _AsgiWebSocket:
     async def _reject(
         self, status: int, headers: list[tuple[bytes, bytes]] | None = None, body: bytes = b""
     ) -> None:
-        self._is_answered = True
+        self._answered.set()
         if headers is None:
             headers = [(b"content-length", b"0")]
         with trio.move_on_after(self._send_timeout):
@@ -334,3 +343,4 @@ class _AsgiWebSocket:
         assert self._connection is not None
         with trio.move_on_after(_HANDSHAKE_TIMEOUT):
             await self._connection.aclose(code, reason or None)
+            await self._connection.wait_closed()
