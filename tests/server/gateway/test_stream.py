@@ -322,6 +322,70 @@ async def test_messages_before_the_session_is_connected_are_carried_out_then(
         assert asked > len(frames)
 
 
+async def test_early_messages_are_carried_out_after_their_client_has_gone(
+    autojump_clock: MockClock,
+) -> None:
+    connector = HeldConnector()
+    async with open_test_gateway(connector=connector) as under_test:
+        created = await under_test.gateway.create_session(tenant="acme")
+        client = GatewayClient(under_test.open_socket(created.session_id))
+        await client.send("hello", protocol=1, token=created.token)
+        await client.send("text", text="Good morning!", id="1")
+        await wait_all_tasks_blocked()
+        client.socket.disconnect()
+        await trio.sleep(1)
+        connector.go_on.set()
+        await trio.sleep(5)
+        received = connector.local.connections[0].received
+        assert "conversation.item.create" in [event["type"] for event in received]
+
+
+async def test_early_messages_of_a_client_that_has_gone_wait_a_limited_time(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_test_gateway(connector=HeldConnector()) as under_test:
+        created = await under_test.gateway.create_session(tenant="acme")
+        client = GatewayClient(under_test.open_socket(created.session_id))
+        await client.send("hello", protocol=1, token=created.token)
+        await client.send("text", text="Good morning!")
+        await wait_all_tasks_blocked()
+        hosted = under_test.gateway.find(created.session_id)
+        client.socket.disconnect()
+        await trio.sleep(4.9)
+        assert hosted.attachments.owner is not None
+        await trio.sleep(0.2)
+        assert hosted.attachments.owner is None
+
+
+class _AllTypes(frozenset[str]):
+    """All types of events."""
+
+    def __contains__(self, _type: object) -> bool:
+        return True
+
+
+async def test_a_client_that_does_not_read_the_answers_to_early_messages_is_detached(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    connector = HeldConnector()
+    settings = GatewaySettings(hidden_events=_AllTypes())
+    async with open_test_gateway(connector=connector, settings=settings) as under_test:
+        created = await under_test.gateway.create_session(tenant="acme")
+        client = GatewayClient(under_test.open_socket(created.session_id, buffer=1))
+        await client.send("hello", protocol=1, token=created.token)
+        for _ in range(5):
+            await client.send("mute", muted=True, id="1")
+        hosted = under_test.gateway.find(created.session_id)
+        observer = hosted.session.stream_events()
+        connector.go_on.set()
+        async for event in observer:
+            if isinstance(event, RpcEvent) and event.type == "client_detached":
+                assert event.data["reason"] == "too_slow"
+                break
+        await wait_all_tasks_blocked()
+    assert "serving a client failed" not in caplog.text
+
+
 async def test_the_messages_before_the_session_is_connected_are_limited(
     autojump_clock: MockClock,
 ) -> None:

@@ -28,7 +28,16 @@ class EarlyMessages:
         self._waiting: deque[tuple[int, Action]] = deque()
         self._size = 0
         self._changed = trio.lowlevel.ParkingLot()
-        self.is_over: bool = False
+        self._over = trio.Event()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything was carried out, and the session is connected or has ended."""
+        return self._over.is_set()
+
+    async def wait_over(self) -> None:
+        """Wait until everything was carried out."""
+        await self._over.wait()
 
     async def put(self, size: int, action: Action) -> None:
         """Add an action. Waits while there is too much."""
@@ -39,11 +48,14 @@ class EarlyMessages:
         await trio.lowlevel.checkpoint()
 
     async def carry_out(self, session: ManagedSession) -> None:
-        """Wait until the session is connected, and carry out everything. No further actions are needed then."""
+        """Wait until the session is connected or has ended, and carry out everything.
+
+        Nothing may be put after that.
+        """
         await session.wait_connected()
         while self._waiting:
             size, action = self._waiting.popleft()
             await action()
             self._size -= size + _ACTION_SIZE
             self._changed.unpark_all()
-        self.is_over = True
+        self._over.set()

@@ -170,19 +170,26 @@ class _Stream:
             def leave() -> None:
                 nonlocal is_gone
                 is_gone = True
-                nursery.cancel_scope.deadline = trio.current_time() + self._time_to_leave()
+                deadline = trio.current_time() + self._time_to_leave()
+                nursery.cancel_scope.deadline = min(nursery.cancel_scope.deadline, deadline)
 
             async def receive() -> None:
-                nonlocal is_gone
                 try:
                     await self._receive_messages(nursery)
                 except ClientGone:
-                    is_gone = True
+                    leave()
+                await self._early.wait_over()
                 nursery.cancel_scope.cancel(reason="the client has gone")
+
+            async def carry_out_early() -> None:
+                try:
+                    await self._early.carry_out(self._session)
+                except ClientGone:
+                    leave()
 
             nursery.start_soon(read)
             nursery.start_soon(receive)
-            nursery.start_soon(self._early.carry_out, self._session)
+            nursery.start_soon(carry_out_early)
             try:
                 await self._send_events(reader)
                 nursery.cancel_scope.cancel(reason="the session has ended")
