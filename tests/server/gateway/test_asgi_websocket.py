@@ -363,6 +363,11 @@ async def deny(socket: WebSocket) -> None:
     await send({"type": "websocket.http.response.body", "body": b"many"[:2]})
 
 
+async def deny_without_headers(socket: WebSocket) -> None:
+    await socket._send({"type": "websocket.http.response.start", "status": 401})
+    await socket._send({"type": "websocket.http.response.body"})
+
+
 async def forget(_socket: WebSocket) -> None:
     await trio.lowlevel.checkpoint()
 
@@ -381,6 +386,7 @@ async def accept_what_was_not_offered(socket: WebSocket) -> None:
     [
         (refuse, 403, b""),
         (deny, 429, b"too ma"),
+        (deny_without_headers, 401, b""),
         (forget, 500, b""),
         (fail, 500, b""),
         (accept_what_was_not_offered, 500, b""),

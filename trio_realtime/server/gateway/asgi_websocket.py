@@ -266,7 +266,9 @@ class _AsgiWebSocket:
         elif kind == "websocket.http.response.body" and self._denial is not None:
             self._denial_body += message.get("body", b"")
             if not message.get("more_body", False):
-                headers = [(bytes(name), bytes(value)) for name, value in self._denial["headers"]]
+                headers = [
+                    (bytes(name), bytes(value)) for name, value in self._denial.get("headers", ())
+                ]
                 await self._reject(self._denial["status"], headers, self._denial_body)
         else:
             raise RuntimeError(

@@ -60,7 +60,7 @@ async def serve_openai_client(
     code, reason = 1000, "the session has ended"
     try:
         await _serve(gateway, socket, tenant, model)
-    except ClientTooSlow:
+    except (ClientTooSlow, ConsumerTooSlow):
         # It would not read an error either.
         await close_in_time(socket, 1013, "the client reads too slowly")
         return
@@ -68,9 +68,6 @@ async def serve_openai_client(
         return
     except NotAdmitted as exc:
         code, reason = 1013, str(exc)
-    except ConsumerTooSlow:
-        await close_in_time(socket, 1013, "the client reads too slowly")
-        return
     except RealtimeError as exc:
         code, reason = 1011, "the session failed"
         _log.warning("a session for a client of the OpenAI protocol failed: %s", exc)
