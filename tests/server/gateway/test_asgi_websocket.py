@@ -548,6 +548,25 @@ async def test_a_client_that_does_not_read_is_closed(autojump_clock: MockClock) 
     assert ended == [(5.0, "the client reads too slowly")]
 
 
+async def test_the_wait_for_the_messages_of_other_tasks_takes_no_time_of_the_client(
+    autojump_clock: MockClock,
+) -> None:
+    async def send_from_three_tasks(socket: WebSocket) -> None:
+        await socket.accept()
+        served.server.send_stream.send_all_hook = partial(trio.sleep, 3)
+        async with trio.open_nursery() as nursery:
+            for text in "abc":
+                nursery.start_soon(socket.send_text, text)
+        served.server.send_stream.send_all_hook = None
+
+    async with serving(send_from_three_tasks, send_timeout=5) as served:
+        await served.client.send_all(UPGRADE)
+        received = b""
+        while data := await served.client.receive_some():
+            received += data
+    assert all(b"\x81\x01" + text in received for text in (b"a", b"b", b"c"))
+
+
 async def test_a_client_that_answers_no_ping_is_lost(autojump_clock: MockClock) -> None:
     lost: list[float] = []
 

@@ -215,6 +215,8 @@ class _AsgiWebSocket:
         self._connection: ServerConnection | None = None
         self._is_announced = False
         self._answered = trio.Event()
+        # The time for a message does not include the wait for those of other tasks.
+        self._sending = trio.Lock()
         self._denial: Message | None = None
         self._denial_body = b""
 
@@ -331,12 +333,13 @@ class _AsgiWebSocket:
         if is_written and not connection.has_rest:
             await trio.lowlevel.checkpoint()
             return
-        try:
-            # A message that is cut short breaks the stream. So the end of the time is the end of the connection.
-            with trio.move_on_after(self._send_timeout) as sending:
-                await (connection.flush() if is_written else connection.send_message(data))
-        except ConnectionClosed:
-            raise _ClientGone("the client has gone") from None
+        async with self._sending:
+            try:
+                # A message that is cut short breaks the stream. So the end of the time is the end of the connection.
+                with trio.move_on_after(self._send_timeout) as sending:
+                    await (connection.flush() if is_written else connection.send_message(data))
+            except ConnectionClosed:
+                raise _ClientGone("the client has gone") from None
         if sending.cancelled_caught:
             await trio.aclose_forcefully(self._stream)
             raise _ClientGone("the client reads too slowly")
