@@ -266,11 +266,9 @@ class ServerConnection(DirectConnection):
         # wsproto would store what arrives now without a limit, and return it only with what arrives later.
         await self._open_handshake.wait()
 
-    async def _handle_message_event(  # noqa: ASYNC910 - the reader yields at its next read
-        self, event: BytesMessage | TextMessage
-    ) -> None:
-        if self._wsproto.state is ConnectionState.LOCAL_CLOSING:
-            return  # nobody receives it
+    async def _handle_message_event(self, event: BytesMessage | TextMessage) -> None:
+        if self._wsproto.state is ConnectionState.LOCAL_CLOSING:  # nobody receives it
+            return  # noqa: ASYNC910 - the reader yields at its next read
         await super()._handle_message_event(event)
         # Also after a message that is too long, read until the client has read why it is closed: closing a socket
         # with unread data resets it.
