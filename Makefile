@@ -41,11 +41,12 @@ help:
 demo: $(VENV)/.stamp-cli
 	$(BIN)/trio-realtime demo
 
-# Two processes share the tests in virtual time. The others use processes, sockets and real time, and run alone.
+# Two processes share the tests in virtual time, which also measure the coverage. The others use processes, sockets
+# and real time: they run alone, and a third slower if their coverage were measured too.
 test: $(VENV)/.stamp-test
 	@echo 'running all tests; this takes about 15 minutes. make test-fast takes one minute'
-	$(BIN)/python -m pytest --cov --cov-fail-under=0 --numprocesses 2 -m 'not slow'
-	$(BIN)/python -m pytest --cov --cov-append -m slow
+	$(BIN)/python -m pytest --cov --numprocesses 2 -m 'not slow'
+	$(BIN)/python -m pytest -m slow
 
 # Without child processes, real sockets and property-based tests.
 test-fast: $(VENV)/.stamp-test
