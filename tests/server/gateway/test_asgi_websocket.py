@@ -356,11 +356,11 @@ async def refuse(socket: WebSocket) -> None:
 
 
 async def deny(socket: WebSocket) -> None:
-    send = partial(socket._send)
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"6")]
-    await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": b"too ", "more_body": True})
-    await send({"type": "websocket.http.response.body", "body": b"many"[:2]})
+    start = {"type": "websocket.http.response.start", "status": 429, "headers": headers}
+    body = {"type": "websocket.http.response.body"}
+    for message in (start, {**body, "body": b"too ", "more_body": True}, {**body, "body": b"ma"}):
+        await socket._send(message)
 
 
 async def deny_without_headers(socket: WebSocket) -> None:

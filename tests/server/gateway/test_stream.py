@@ -481,10 +481,9 @@ async def test_a_call_waits_for_the_decision_of_the_owner(autojump_clock: MockCl
         assert len(paid) == 1
 
 
-async def test_an_interruption_is_answered_while_a_tool_refuses_to_end(
-    autojump_clock: MockClock,
-) -> None:
-    may_end = trio.Event()
+@asynccontextmanager
+async def tool_that_refuses_to_end(may_end: trio.Event) -> AsyncGenerator[GatewayClient]:
+    """Yield the owner of a session whose tool runs until the test lets it end."""
 
     @function_tool
     async def search(query: str) -> str:
@@ -497,6 +496,14 @@ async def test_an_interruption_is_answered_while_a_tool_refuses_to_end(
         owner = await under_test.call()
         await owner.send("text", text="search query cats")
         await owner.receive_until("realtime_tool_start")
+        yield owner
+
+
+async def test_an_interruption_is_answered_while_a_tool_refuses_to_end(
+    autojump_clock: MockClock,
+) -> None:
+    may_end = trio.Event()
+    async with tool_that_refuses_to_end(may_end) as owner:
         await owner.send("interrupt", id="1")
         await owner.send("ping", id="2")
         await owner.receive_until("pong")
@@ -507,18 +514,7 @@ async def test_an_interruption_is_answered_while_a_tool_refuses_to_end(
 
 async def test_interruptions_that_wait_for_a_tool_are_bounded(autojump_clock: MockClock) -> None:
     may_end = trio.Event()
-
-    @function_tool
-    async def search(query: str) -> str:
-        """Search."""
-        with trio.CancelScope(shield=True):
-            await may_end.wait()
-        return "found"
-
-    async with open_test_gateway(make_spec(search)) as under_test:
-        owner = await under_test.call()
-        await owner.send("text", text="search query cats")
-        await owner.receive_until("realtime_tool_start")
+    async with tool_that_refuses_to_end(may_end) as owner:
         tasks = trio.lowlevel.current_statistics().tasks_living
         for number in range(100):
             await owner.send("interrupt", id=str(number))

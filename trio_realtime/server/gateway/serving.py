@@ -72,9 +72,7 @@ async def serve_app(
     """
     config = Config()
     config.websocket_max_message_size = max_message_size
-    config.websocket_ping_interval = (
-        20.0  # of a WebSocket on a connection that had a request before
-    )
+    config.websocket_ping_interval = 20.0  # on a connection that had a request before
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False

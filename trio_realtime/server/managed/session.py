@@ -201,9 +201,7 @@ class ManagedSession(UserMethods):
                 "a ManagedSession runs in a nursery: use `async with session.managed():`, or pass nursery="
             )
         service = self._resolve_service()
-        built = await build_agent(
-            self.spec, specs=self._specs, settings=self._settings, variables=self._variables
-        )
+        built = await self._build(self.spec)
         last_seq = await self._last_stored_seq()
         earlier = await self._stores.earlier_items(self.session_id) if self._is_continued else ()
         if self._state != "new":
@@ -298,9 +296,7 @@ class ManagedSession(UserMethods):
         spec = self._specs.get(agent)
         if spec is None:
             raise UsageError(f"there is no agent {agent!r:.80}; there are {', '.join(self._specs)}")
-        built = await build_agent(
-            spec, specs=self._specs, settings=self._settings, variables=self._variables
-        )
+        built = await self._build(spec)
         for warning in built.warnings:
             self.warn(warning.code, warning.message)
         await session.update_agent(built.agent)
@@ -426,6 +422,11 @@ class ManagedSession(UserMethods):
         self.warn(f"{part}_failed", message)
 
     # --- inside
+
+    async def _build(self, spec: AgentSpec) -> BuiltAgent:
+        return await build_agent(
+            spec, specs=self._specs, settings=self._settings, variables=self._variables
+        )
 
     def _check_new(self) -> None:
         if self._state != "new":
