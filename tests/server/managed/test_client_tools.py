@@ -29,10 +29,11 @@ def make_session(*calls: Any, tool: FunctionTool = SHOW_MAP) -> ManagedSession:
 
 
 async def next_event(events: Any, type_: str) -> RpcEvent:
-    async for event in events:
-        if event.type == type_:
-            assert isinstance(event, RpcEvent)
-            return event
+    with trio.fail_after(100):
+        async for event in events:
+            if event.type == type_:
+                assert isinstance(event, RpcEvent)
+                return event
     raise AssertionError(f"the session ended without {type_}")
 
 
@@ -102,6 +103,17 @@ async def test_arguments_that_are_no_object(autojump_clock: MockClock) -> None:
         await session.send_text("Where is Oslo?")
         end = await next_event(events, "realtime_tool_end")
         assert "JSON object" in end.data["output"]
+
+
+@pytest.mark.parametrize("arguments", ["", "null", "{}"])
+async def test_a_call_without_arguments(arguments: str, autojump_clock: MockClock) -> None:
+    async with make_session(Call("show_map", arguments)).managed() as session:
+        events = session.stream_events(0)
+        await session.send_text("Show the map.")
+        required = await next_event(events, "tool_result_required")
+        assert required.data["arguments"] == "{}"
+        assert session.answer_tool_call(required.data["call_id"], "It is shown.")
+        assert (await next_event(events, "realtime_tool_end")).data["output"] == "It is shown."
 
 
 async def test_outside_of_a_managed_session_the_tool_fails(autojump_clock: MockClock) -> None:

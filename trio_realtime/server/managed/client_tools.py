@@ -7,11 +7,11 @@ from contextvars import ContextVar
 from typing import Any, Final, final
 
 import attrs
-import msgspec
 import trio
 
 from trio_realtime import FunctionTool, ToolContext
-from trio_realtime.agents import InvalidArguments
+from trio_realtime.agents import InvalidArguments, decode_arguments
+from trio_realtime.agents.arguments import arguments_text
 from trio_realtime.errors import UsageError
 from trio_realtime.server.rpc.run_events import ToolResultRequired
 
@@ -63,15 +63,13 @@ def _text_of(ctx: ToolContext[Any], exc: BaseException) -> str:
 
 async def _ask_client(ctx: ToolContext[Any], arguments: str) -> str:
     try:
-        decoded = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        decoded = None
-    if not isinstance(decoded, dict):
-        raise InvalidArguments("the arguments must be a JSON object")
+        decode_arguments(arguments, ctx.tool_name)
+    except InvalidArguments:
+        raise InvalidArguments("the arguments must be a JSON object") from None
     calls = _CALLS.get(None)
     if calls is None:
         raise UsageError(f"the tool {ctx.tool_name} runs in a client: use it in a ManagedSession")
-    return await calls.ask(ctx.call_id, ctx.tool_name, arguments)
+    return await calls.ask(ctx.call_id, ctx.tool_name, arguments_text(arguments))
 
 
 @attrs.define(eq=False)
